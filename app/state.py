@@ -1,0 +1,150 @@
+"""What the panes share: run, time cursor, runs, methods, data, jobs, theme. Every change is a signal; nothing here draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, Signal
+
+from engine.messages import CheckpointInfo, DataInfo, JobChanged, MethodInfo, Progress, Ready, RunInfo
+
+
+class State(QObject):
+    """One per window.
+
+    `run` is the run that all panes look at (its folder) or None; `cursor` is the chosen step or None for live.
+    `step` is the checkpoint they draw: the last one at or before the cursor, the newest when live, None without one.
+    """
+
+    runs_changed = Signal()
+    run_changed = Signal()
+    step_changed = Signal()  # the checkpoint to draw changed (another run, cursor moved, live moved on)
+    cursor_changed = Signal()
+    methods_changed = Signal()
+    data_changed = Signal()  # the list of data sets
+    selected_data_changed = Signal()
+    jobs_changed = Signal()
+    progress_changed = Signal(str)  # job
+    theme_changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.runs: dict[str, RunInfo] = {}
+        self.root = ""
+        self.methods: dict[str, MethodInfo] = {}
+        self.engine: Ready | None = None
+        self.data: dict[str, DataInfo] = {}
+        self.selected_data: str | None = None
+        self.jobs: dict[str, JobChanged] = {}
+        self.progress: dict[str, Progress] = {}
+        self.theme = "dark"  # what is drawn now: "dark" | "light"
+        self.run: str | None = None
+        self.cursor: int | None = None
+        self._step: int | None = None
+
+    @property
+    def run_info(self) -> RunInfo | None:
+        return self.runs.get(self.run) if self.run else None
+
+    @property
+    def method_info(self) -> MethodInfo | None:
+        info = self.run_info
+        return self.methods.get(info.method) if info else None
+
+    @property
+    def checkpoints(self) -> tuple[CheckpointInfo, ...]:
+        info = self.run_info
+        return tuple(c for c in info.checkpoints if not c.fault) if info else ()
+
+    @property
+    def step(self) -> int | None:
+        return self._step
+
+    def set_runs(self, runs: tuple[RunInfo, ...], root: str) -> None:
+        self.runs = {info.run: info for info in runs}
+        self.root = root
+        self.runs_changed.emit()
+        if self.run is not None and self.run not in self.runs:
+            self.set_run(None)
+        self._settle()
+
+    def set_run(self, run: str | None) -> None:
+        """Look at another run, live."""
+        if run == self.run:
+            return
+        self.run = run
+        self._step = None
+        moved = self.cursor is not None
+        self.cursor = None
+        self.run_changed.emit()
+        if moved:
+            self.cursor_changed.emit()
+        self._settle(force=True)
+
+    def set_cursor(self, step: int | None) -> None:
+        """Move the time cursor; None is live."""
+        if step == self.cursor:
+            return
+        self.cursor = step
+        self.cursor_changed.emit()
+        self._settle()
+
+    def checkpoint_saved(self, run: str, step: int, resumable: bool) -> None:
+        """A checkpoint has landed; the full list follows with the next `RunsListed`."""
+        info = self.runs.get(run)
+        if info is None:
+            return
+        others = tuple(c for c in info.checkpoints if c.step != step)
+        known = tuple(sorted((*others, CheckpointInfo(step, resumable)), key=lambda c: c.step))
+        self.runs[run] = replace(info, checkpoints=known, step=max(info.step, step))
+        self.runs_changed.emit()
+        if run == self.run:
+            self._settle()
+
+    def set_engine(self, ready: Ready) -> None:
+        self.engine = ready
+        self.methods = {info.name: info for info in ready.methods}
+        self.methods_changed.emit()
+
+    def set_data(self, data: tuple[DataInfo, ...]) -> None:
+        self.data = {info.data: info for info in data}
+        self.data_changed.emit()
+
+    def select_data(self, data: str | None) -> None:
+        if data != self.selected_data:
+            self.selected_data = data
+            self.selected_data_changed.emit()
+
+    def set_job(self, job: JobChanged) -> None:
+        self.jobs[job.job] = job
+        self.jobs_changed.emit()
+
+    def set_progress(self, progress: Progress) -> None:
+        self.progress[progress.job] = progress
+        self.progress_changed.emit(progress.job)
+
+    def end_job(self, job: str) -> None:
+        self.jobs.pop(job, None)
+        self.progress.pop(job, None)
+        self.jobs_changed.emit()
+
+    def job_of(self, run: str | None) -> JobChanged | None:
+        """The training job that writes this run now, if there is one in this window."""
+        return next((job for job in self.jobs.values() if run and job.run == run and job.kind == "train"), None)
+
+    def set_theme(self, theme: str) -> None:
+        if theme != self.theme:
+            self.theme = theme
+            self.theme_changed.emit()
+
+    def _settle(self, force: bool = False) -> None:
+        steps = [c.step for c in self.checkpoints]
+        if not steps:
+            step = None
+        elif self.cursor is None:
+            step = steps[-1]
+        else:
+            step = max((s for s in steps if s <= self.cursor), default=steps[0])
+        if force or step != self._step:
+            self._step = step
+            self.step_changed.emit()

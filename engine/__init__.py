@@ -1,0 +1,1 @@
+"""The engine: everything that computes. It never imports Qt; importing this package imports nothing heavy."""

@@ -1,0 +1,132 @@
+"""Settings of a method, declared once: `setting(...)` gives a dataclass field its range, unit and sentence.
+
+The form in the window, `--set`, the tooltip and the manifest all read the same declaration. No torch here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.messages import FieldInfo
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    log: bool = False,
+    label: str = "",
+    group: str = "Model",
+) -> Any:
+    """A dataclass field that knows its range (inclusive), unit and one sentence of help."""
+    about = {"help": help, "low": low, "high": high, "unit": unit, "choices": choices, "log": log}
+    return dataclasses.field(default=default, metadata={**about, "label": label, "group": group})
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every method's configuration has: how the optimizer walks."""
+
+    batch_size: int = setting(128, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
+    learning_rate: float = setting(1e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
+    schedule: str = setting("cosine", "How the learning rate falls over the run: to zero along a cosine, or not at all.", choices=("cosine", "constant"), group="Training")
+    warmup: int = setting(100, "Steps over which the learning rate rises from zero.", low=0, high=100_000, unit="steps", group="Training")
+    weight_decay: float = setting(0.0, "Decoupled shrinking of the weights (AdamW); never of biases and norms.", low=0.0, high=1.0, group="Training")
+    clip: float = setting(100.0, "Largest norm of the gradient; longer ones are scaled down. 0 switches it off.", low=0.0, high=1e6, group="Training")
+    ema: float = setting(0.999, "Decay of the running average of the weights that is shown and scored. 0 uses the raw weights.", low=0.0, high=0.99999, group="Training")
+
+
+class BadSetting(ValueError):
+    """One sentence: which setting, what is wrong, what is allowed."""
+
+
+def fields_of(config: type) -> tuple[FieldInfo, ...]:
+    """The settings of a config dataclass in form order: its own first, the training ones last."""
+    infos = []
+    for f in dataclasses.fields(config):
+        about = f.metadata
+        if about["choices"]:
+            kind = "choice"
+        else:
+            kind = {bool: "bool", int: "int", float: "float"}[type(f.default)]
+        infos.append(
+            FieldInfo(
+                name=f.name,
+                label=about["label"] or f.name.replace("_", " "),
+                kind=kind,
+                default=f.default,
+                help=about["help"],
+                low=about["low"],
+                high=about["high"],
+                unit=about["unit"],
+                choices=about["choices"],
+                log=about["log"],
+                group=about["group"],
+            )
+        )
+    return tuple(sorted(infos, key=lambda info: info.group == "Training"))
+
+
+def make_config(config: type, values: Mapping[str, Any]) -> Any:
+    """A checked config from changed values; strings (from `--set`) are parsed.
+
+    Raises:
+        BadSetting: unknown name, wrong type or out of range.
+    """
+    infos = {info.name: info for info in fields_of(config)}
+    checked = {}
+    for name, value in values.items():
+        if name not in infos:
+            raise BadSetting(f"There is no setting “{name}”; there are: {', '.join(infos)}.")
+        checked[name] = _check(infos[name], value)
+    return config(**checked)
+
+
+def changed(config: Any) -> dict[str, Any]:
+    """The settings that differ from their defaults."""
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if getattr(config, f.name) != f.default}
+
+
+def _check(info: FieldInfo, value: Any) -> Any:
+    wrong = BadSetting(f"“{value}” is no value for {info.name}: {_allowed(info)}.")
+    if info.kind == "choice":
+        if value not in info.choices:
+            raise wrong
+        return value
+    if info.kind == "bool":
+        words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() not in words:
+            raise wrong
+        return words[str(value).lower()]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if number != number or (info.low is not None and number < info.low) or (info.high is not None and number > info.high):
+        raise wrong
+    if info.kind == "int":
+        if number != int(number):
+            raise wrong
+        return int(number)
+    return number
+
+
+def _allowed(info: FieldInfo) -> str:
+    if info.kind == "choice":
+        return "one of " + ", ".join(info.choices)
+    if info.kind == "bool":
+        return "true or false"
+    kind = "a whole number" if info.kind == "int" else "a number"
+    unit = f" {info.unit}" if info.unit else ""
+    if info.low is not None and info.high is not None:
+        return f"{kind} from {info.low:g} to {info.high:g}{unit}"
+    return kind + unit

@@ -1,0 +1,150 @@
+"""What a method is. Every file in `engine/methods/` holds one subclass of `Method`; nothing lists them by hand.
+
+A method knows tensors only: no device, no file, no thread, no global randomness. Training lives in `train.py`,
+looking at checkpoints in `explore.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from engine.config import fields_of
+from engine.messages import Diagnosis, MethodInfo, Number
+
+CAPABILITIES = ("encode", "decode", "log_prob", "sample", "classify", "views")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a network must know of its data."""
+
+    shape: tuple[int, ...]  # (C, H, W)
+    classes: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> int:
+        """Numbers per image: channels count."""
+        c, h, w = self.shape
+        return c * h * w
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the training a loss is asked for."""
+
+    step: int = 0
+    progress: float = 0.0  # 0 at the start, 1 at the end of the planned training
+    generator: torch.Generator | None = None  # all randomness of the loss comes from here
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A batch of posteriors: q(z|x) = N(mean, sigma^2); a deterministic encoder has sigma = 0."""
+
+    mean: Tensor  # [B, D]
+    sigma: Tensor  # [B, D]
+
+
+@dataclass(frozen=True)
+class Description:
+    """One checkpoint in numbers and words, on a fixed set of images."""
+
+    numbers: tuple[Number, ...] = ()
+    diagnosis: tuple[Diagnosis, ...] = ()
+    kl: Tensor | None = None  # nats per latent dimension [D]
+    scale: Tensor | None = None  # one slider unit per dimension [D]
+    centre: Tensor | None = None  # the sliders' zero [D]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Method(nn.Module):
+    """Base of all methods. What a method can do is found by presence: define `encode`, `decode`, `log_prob`, `sample`,
+    `classify` or `views` and the panes that need it open up.
+
+        encode(x) -> features [B, D]
+        decode(z) -> images in [0, 1], [B, C, H, W]: the mean of p(x|z)
+        log_prob(x, y=None, generator=None) -> log p(x) in total nats [B] (or its best bound), float32 or better
+        sample(n, y=None, temperature=1.0, generator=None) -> generator of partial results, the last one final: images in [0, 1]
+        classify(x) -> logits [B, K]
+        views(x, generator) -> the tensors the loss is computed from
+
+    Methods with a latent posterior also define `posterior(x) -> Latents`.
+    Images come as float in [0, 1], exactly k/255 for 8-bit k. Networks may run under autocast; every loss, density and
+    score must be computed in float32 or better (see `engine.precision.full`).
+    """
+
+    Config: ClassVar[type]
+    name: ClassVar[str]  # the file's name
+    title: ClassVar[str]
+    family: ClassVar[str]
+    density: ClassVar[str] = "none"
+    sampling: ClassVar[str] = "none"
+    conditional: ClassVar[bool] = False
+    source: ClassVar[str]
+    summary: ClassVar[str]
+    formula: ClassVar[str] = ""
+    headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (term shown in the run list, unit, bigger is better)
+
+    def __init__(self, config: Any, data: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.data = data
+
+    def prepare(self, x: Tensor) -> None:
+        """Look once at some training images (float [N, C, H, W]) before the first step, for example for an output bias."""
+
+    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        """Named terms, each already averaged over the batch; the one called `loss` is minimized."""
+        raise NotImplementedError
+
+    def after_step(self, moment: Moment) -> None:
+        """Momentum encoders, queues, centres: whatever moves after the optimizer has."""
+
+    def describe(self, x: Tensor, generator: torch.Generator) -> Description:
+        """Numbers and diagnosis of these weights on fixed held-out images."""
+        return Description()
+
+
+def capabilities(method: type[Method]) -> tuple[str, ...]:
+    return tuple(name for name in CAPABILITIES if callable(getattr(method, name, None)))
+
+
+def info(method: type[Method]) -> MethodInfo:
+    return MethodInfo(
+        name=method.name,
+        title=method.title,
+        family=method.family,
+        density=method.density,
+        sampling=method.sampling,
+        conditional=method.conditional,
+        capabilities=capabilities(method),
+        source=method.source,
+        summary=method.summary,
+        formula=method.formula,
+        fields=fields_of(method.Config),
+    )
+
+
+def build(method: type[Method], config: Any, data: DataSpec, seed: int, device: str = "cpu") -> Method:
+    """A freshly initialized method. Its weights depend on the seed only, and no global random state is touched."""
+    from engine.nets.init import initialize
+
+    with torch.device("meta"):
+        made = method(config, data)
+    made = made.to_empty(device="cpu")
+    initialize(made, torch.Generator().manual_seed(seed))
+    return made.to(device)
+
+
+def skeleton(method: type[Method], config: Any, data: DataSpec) -> Method:
+    """A method without weights (on the meta device), ready for `load_state_dict(..., assign=True)`."""
+    with torch.device("meta"):
+        return method(config, data)
+
+
+Sampler = Iterator[Tensor]

@@ -1,0 +1,1 @@
+"""Networks shared by methods. Nothing here knows a method."""
