@@ -1,0 +1,62 @@
+"""Numbers as the window writes them: narrow spaces between thousands, a real minus, units, times in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+THIN = "\u202f"  # a narrow space that does not break
+MINUS = "\u2212"
+
+
+def count(value: int) -> str:
+    """12000 -> "12 000"."""
+    return f"{value:,}".replace(",", THIN).replace("-", MINUS)
+
+
+def number(value: float, digits: int = 2, unit: str = "") -> str:
+    """-1893.24, 1, "nat" -> "−1 893.2 nat". Numbers that are none are written as a dash."""
+    if not math.isfinite(value):
+        text = "–"
+    else:
+        text = f"{value:,.{digits}f}".replace(",", THIN).replace("-", MINUS)
+        if float(f"{value:.{digits}f}") == 0:
+            text = text.lstrip(MINUS)
+    if not unit:
+        return text
+    return f"{text}{unit}" if unit == "σ" else f"{text}{THIN if unit == '%' else ' '}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """134 -> "2 min 14 s"."""
+    if not math.isfinite(seconds):
+        return "a long time"
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    if hours >= 48:
+        return f"{hours // 24} days"
+    if hours:
+        return f"{hours} h {minutes} min"
+    if minutes:
+        return f"{minutes} min {left} s" if minutes < 10 else f"{minutes} min"
+    return f"{left} s"
+
+
+def speed(per_second: float) -> str:
+    """3130.2 -> "3 130 img/s"."""
+    return f"{count(round(per_second)) if per_second >= 10 else number(per_second, 1)} img/s"
+
+
+def settings(changed: Mapping[str, object]) -> str:
+    """The changed settings on one line, as the run list shows them: "latent 16 · discretized logistic"."""
+    parts = []
+    for name, value in changed.items():
+        words = name.replace("_", " ")
+        if isinstance(value, bool):
+            parts.append(words if value else f"no {words}")
+        elif isinstance(value, str):
+            parts.append(value.replace("_", " "))
+        else:
+            parts.append(f"{words} {value:g}" if isinstance(value, int | float) else f"{words} {value}")
+    return " · ".join(parts)
