@@ -1,0 +1,258 @@
+"""run.py: what it decides, without network; a true fresh set-up only among the slow tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def run() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_py", ROOT / "run.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A folder with a lock and something that looks like an installed environment."""
+    root = tmp_path / "house"
+    (root / ".venv" / ("Scripts" if os.name == "nt" else "bin")).mkdir(parents=True)
+    (root / "requirements.lock").write_text("numpy==2.4.6\n", encoding="utf-8")
+    return root
+
+
+def pretend(run: ModuleType, monkeypatch: pytest.MonkeyPatch, *, pip_ends_with: Exception | None = None) -> list[str]:
+    """Replace what would take minutes by notes of what was done."""
+    done: list[str] = []
+
+    def make_venv(venv: Path) -> None:
+        shutil.rmtree(venv, ignore_errors=True)
+        run.python_of(venv).parent.mkdir(parents=True)
+        run.python_of(venv).touch()
+        done.append("made")
+
+    def install(venv: Path, lock: Path) -> None:
+        done.append("installed " + lock.read_text(encoding="utf-8").strip())
+        if pip_ends_with:
+            raise pip_ends_with
+
+    monkeypatch.setattr(run, "make_venv", make_venv)
+    monkeypatch.setattr(run, "install", install)
+    monkeypatch.setattr(run, "works", lambda venv: run.python_of(venv).exists())
+    return done
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
+
+
+def test_that_the_second_start_installs_nothing(run, house, monkeypatch):
+    done = pretend(run, monkeypatch)
+    run.set_up(house)
+    run.set_up(house)
+    assert done == ["made", "installed numpy==2.4.6"]
+
+
+def test_that_a_changed_lock_is_installed_into_the_same_environment(run, house, monkeypatch):
+    done = pretend(run, monkeypatch)
+    run.set_up(house)
+    (house / "requirements.lock").write_text("numpy==2.4.7\n", encoding="utf-8")
+    run.set_up(house)
+    assert done == ["made", "installed numpy==2.4.6", "installed numpy==2.4.7"]
+
+
+def test_that_an_interrupted_set_up_starts_afresh(run, house, monkeypatch):
+    done = pretend(run, monkeypatch, pip_ends_with=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run.set_up(house)
+    assert not run.is_ready(house / ".venv", house / "requirements.lock")
+    done = pretend(run, monkeypatch)
+    run.set_up(house)
+    assert done == ["made", "installed numpy==2.4.6"]
+    assert run.is_ready(house / ".venv", house / "requirements.lock")
+
+
+def test_that_a_failure_that_pip_reports_keeps_what_was_installed(run, house, monkeypatch):
+    pretend(run, monkeypatch, pip_ends_with=run.CannotSetUp("no network"))
+    with pytest.raises(run.CannotSetUp):
+        run.set_up(house)
+    done = pretend(run, monkeypatch)
+    run.set_up(house)
+    assert done == ["installed numpy==2.4.6"]
+
+
+def test_that_an_environment_that_lost_its_python_is_made_anew(run, house, monkeypatch):
+    done = pretend(run, monkeypatch)
+    run.set_up(house)
+    run.python_of(house / ".venv").unlink()
+    run.set_up(house)
+    assert done.count("made") == 2
+
+
+def test_that_two_starts_at_once_set_up_only_once(run, house, monkeypatch, capsys):
+    done = pretend(run, monkeypatch)
+    install = run.install
+    second_waits = threading.Event()
+    monkeypatch.setattr(run.time, "sleep", lambda _seconds: second_waits.set())
+
+    def slow_install(venv: Path, lock: Path) -> None:
+        assert second_waits.wait(10)
+        install(venv, lock)
+
+    monkeypatch.setattr(run, "install", slow_install)
+    starts = [threading.Thread(target=run.set_up, args=(house,)) for _ in range(2)]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join(20)
+    assert done == ["made", "installed numpy==2.4.6"]
+    assert "waiting for it" in capsys.readouterr().out
+
+
+def test_that_an_old_python_is_told_what_to_do(run):
+    with pytest.raises(run.CannotSetUp, match=r"needs Python 3\.11 or newer and this is 3\.10"):
+        run.complain_about_python((3, 10))
+    run.complain_about_python((3, 11))
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "WARNING: Retrying ... NewConnectionError ... Name or service not known\nERROR: No matching distribution found for x==1",
+            "network",
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: Could not find a version\nERROR: No matching distribution found for torch==2.13.0", "no build of torch==2.13.0"),
+        ("something\nERROR: strange things\n", "pip says: strange things"),
+        ("", "it said nothing"),
+    ],
+)
+def test_that_pips_failures_become_one_sentence(run, said, sentence):
+    answer = run.why_pip_failed(said)
+    assert sentence in answer
+    assert "\n" not in answer
+
+
+def test_that_only_missing_libraries_are_asked_for(run):
+    assert run.missing_packages({"libc.so.6": "libc6", "libnothing-of-this-name.so.9": "nothing"}) == ["nothing"]
+
+
+def test_that_without_root_the_one_command_is_said(run, monkeypatch):
+    monkeypatch.setattr(run.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(run.os, "getuid", lambda: 1000, raising=False)
+    with pytest.raises(run.CannotSetUp, match="sudo apt-get install -y --no-install-recommends libegl1 libgl1"):
+        run.install_packages(["libegl1", "libgl1"], "system libraries")
+
+
+def test_that_systems_without_apt_hear_the_names(run, monkeypatch):
+    monkeypatch.setattr(run.shutil, "which", lambda _name: None)
+    with pytest.raises(run.CannotSetUp, match="Install what your system calls libegl1"):
+        run.install_packages(["libegl1"], "system libraries")
+
+
+def test_that_the_users_own_packages_stay_outside(run):
+    made = run.environment({"PYTHONPATH": "/somewhere", "PYTHONHOME": "/else", "HOME": "/home/me", "OMP_WAIT_POLICY": "active"})
+    assert made == {"PYTHONNOUSERSITE": "1", "PYTHONPATH": str(ROOT), "HOME": "/home/me", "OMP_WAIT_POLICY": "active"}
+
+
+def test_that_verbs_are_passed_on_word_for_word(run, monkeypatch):
+    calls = []
+    monkeypatch.setattr(run, "set_up", lambda _root: None)
+    monkeypatch.setattr(run, "provide_qt_libraries", lambda: calls.append("libraries"))
+    monkeypatch.setattr(run, "become", lambda command: calls.append(command[1:]) or 0)
+    assert run.main(["train", "vae", "--data", "../my data", "--set", "beta=2"]) == 0
+    assert run.main([]) == 0
+    qt = ["libraries"] if sys.platform.startswith("linux") else []
+    assert calls == [["-P", "-m", "app", "train", "vae", "--data", "../my data", "--set", "beta=2"], *qt, ["-P", "-m", "app"]]
+
+
+def test_that_test_runs_pytest_and_returns_its_exit_code(run, monkeypatch):
+    calls = []
+    monkeypatch.setattr(run, "set_up", lambda _root: None)
+    monkeypatch.setattr(run, "provide_qt_libraries", lambda: None)
+    monkeypatch.setattr(run.subprocess, "call", lambda command, **how: calls.append((command[1:], how["cwd"])) or 5)
+    assert run.main(["test", "-k", "nothing"]) == 5
+    assert calls == [(["-m", "pytest", "-k", "nothing"], ROOT)]
+
+
+def test_that_a_reason_goes_to_stderr_and_ends_with_1(run, monkeypatch, capsys):
+    def refuse(_root: Path) -> None:
+        raise run.CannotSetUp("The disk is full.")
+
+    monkeypatch.setattr(run, "set_up", refuse)
+    assert run.main([]) == 1
+    assert capsys.readouterr().err == "The disk is full.\n"
+
+
+def test_that_run_py_needs_nothing_but_python():
+    imported = set(re.findall(r"^\s*(?:import|from) (\w+)", (ROOT / "run.py").read_text(encoding="utf-8"), re.MULTILINE))
+    assert imported <= sys.stdlib_module_names
+
+
+def test_that_the_lock_is_complete():
+    """None is missing; and where run.py made this environment, each has its version, so that the tests speak about what people get."""
+    pins = locked()
+    if Path(sys.prefix) == ROOT / ".venv":
+        for name, pin in pins.items():
+            assert "==" + metadata.version(name).split("+")[0] == pin, name
+    for name in pins:
+        for line in metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(needed.name) in pins, f"{name} needs {needed.name}"
+
+
+def test_that_the_lock_satisfies_the_ranges_of_pyproject():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = locked()
+    for line in project["dependencies"]:
+        needed = Requirement(line)
+        assert needed.specifier.contains(pins[canonicalize_name(needed.name)].removeprefix("==")), line
+
+
+def test_that_the_window_library_keeps_clear_of_the_fault_that_loses_none():
+    version = tuple(int(part) for part in locked()["pyside6-essentials"].removeprefix("==").split("."))
+    assert version < (6, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_that_a_bare_python_sets_everything_up(tmp_path):
+    """The real thing: a fresh folder, a fresh environment, the first verb, and a second start that is immediate."""
+    house = tmp_path / "fresh"
+    shutil.copytree(
+        ROOT, house, ignore=shutil.ignore_patterns(".venv", ".git", "__pycache__", "tests", ".*_cache", "build", "tour", "runs")
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    python = getattr(sys, "_base_executable", sys.executable)
+    command = [python, "run.py", "list", "--json"]
+    first = subprocess.run(command, cwd=house, env=bare, capture_output=True, text=True, timeout=800)
+    if "no connection to the package index" in first.stderr:
+        pytest.skip("needs a package index, which cannot be reached")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.stdout.rstrip().splitlines()[-1].startswith("{")
+    second = subprocess.run(command, cwd=house, env=bare, capture_output=True, text=True, timeout=100)
+    assert second.returncode == 0, second.stderr
+    assert "Collecting" not in second.stdout
