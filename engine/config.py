@@ -36,11 +36,15 @@ class Training:
 
     batch_size: int = setting(128, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(1e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
-    schedule: str = setting("cosine", "How the learning rate falls over the run: to zero along a cosine, or not at all.", choices=("cosine", "constant"), group="Training")
+    schedule: str = setting(
+        "cosine", "How the learning rate falls: to zero along a cosine, or not at all.", choices=("cosine", "constant"), group="Training"
+    )
     warmup: int = setting(100, "Steps over which the learning rate rises from zero.", low=0, high=100_000, unit="steps", group="Training")
-    weight_decay: float = setting(0.0, "Decoupled shrinking of the weights (AdamW); never of biases and norms.", low=0.0, high=1.0, group="Training")
-    clip: float = setting(100.0, "Largest norm of the gradient; longer ones are scaled down. 0 switches it off.", low=0.0, high=1e6, group="Training")
-    ema: float = setting(0.999, "Decay of the running average of the weights that is shown and scored. 0 uses the raw weights.", low=0.0, high=0.99999, group="Training")
+    weight_decay: float = setting(0.0, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    clip: float = setting(100.0, "Longest gradient; longer ones are scaled down, 0 switches it off.", low=0.0, high=1e6, group="Training")
+    ema: float = setting(
+        0.999, "Decay of the average of the weights that is shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
+    )
 
 
 class BadSetting(ValueError):
@@ -52,10 +56,7 @@ def fields_of(config: type) -> tuple[FieldInfo, ...]:
     infos = []
     for f in dataclasses.fields(config):
         about = f.metadata
-        if about["choices"]:
-            kind = "choice"
-        else:
-            kind = {bool: "bool", int: "int", float: "float"}[type(f.default)]
+        kind = "choice" if about["choices"] else {bool: "bool", int: "int", float: "float"}[type(f.default)]
         infos.append(
             FieldInfo(
                 name=f.name,

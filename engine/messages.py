@@ -277,7 +277,7 @@ class Interpolate(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DecodeGrid(Query):
-    """A plane through z: dimensions `x` and `y` (indices of z) each walked from -span to +span, in units of the prior's sigma -> `GridDecoded`."""
+    """A plane through z: dimensions `x` and `y` (indices of z) walked from -span to +span slider units -> `GridDecoded`."""
 
     run: str
     step: int | None = None

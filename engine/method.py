@@ -88,7 +88,8 @@ class Method(nn.Module):
     source: ClassVar[str]
     summary: ClassVar[str]
     formula: ClassVar[str] = ""
-    headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (term shown in the run list, unit, bigger is better)
+    headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
+    batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__()
@@ -101,6 +102,11 @@ class Method(nn.Module):
     def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
         """Named terms, each already averaged over the batch; the one called `loss` is minimized."""
         raise NotImplementedError
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        """The number in the run list, from validation terms."""
+        name, unit, _ = self.headline
+        return f"{terms[name]:.2f} {unit}".rstrip()
 
     def after_step(self, moment: Moment) -> None:
         """Momentum encoders, queues, centres: whatever moves after the optimizer has."""

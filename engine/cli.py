@@ -1,0 +1,305 @@
+"""The headless verbs: a thin layer of words over generators. One JSON object at the end with `--json`; errors are one sentence.
+
+Exit codes: 0 good, 1 failed, 2 wrong usage. Torch is imported only by the verbs that compute.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: see the README, "How it is built"
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood", "bench", "test")
+LATER = {
+    "probe": "with the methods that learn representations",
+    "embed": "with the Embedding pane",
+    "score": "with the Likelihood pane",
+    "ood": "with the Likelihood pane",
+}
+
+
+class Failed(Exception):
+    """One sentence for stderr; exit code 1."""
+
+
+class Usage(Exception):
+    """One sentence for stderr; exit code 2."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message[:1].upper()}{message[1:]}. Try “{self.prog} --help”.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb and return its exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        result = options.act(options)
+    except Usage as error:
+        return _complain(error, 2)
+    except KeyboardInterrupt:
+        return _complain("Interrupted.", 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        if os.environ.get("PRIORAMA_TRACEBACK"):
+            raise
+        ours = type(error).__module__.split(".")[0] in ("engine", "benchmarks")
+        if type(error).__name__ in ("BadSetting", "UnknownMethod", "NoDevice"):
+            return _complain(error, 2)
+        unexpected = f"{type(error).__name__}: {error} (set PRIORAMA_TRACEBACK=1 and run it again to see where)."
+        return _complain(error if ours else unexpected, 1)
+    if isinstance(result, int):
+        return result
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    return 0
+
+
+def _complain(error: object, code: int) -> int:
+    print(" ".join(str(error).split()), file=sys.stderr, flush=True)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="priorama", description="Explore representation learning and generative modelling.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+
+    def verb(name: str, act: Callable[[argparse.Namespace], Any], help: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=help, description=help)
+        sub.set_defaults(act=act)
+        sub.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+        return sub
+
+    def of_a_run(name: str, act: Callable[[argparse.Namespace], Any], help: str) -> argparse.ArgumentParser:
+        sub = verb(name, act, help)
+        sub.add_argument("run", metavar="RUN", help="a run's name or folder")
+        sub.add_argument("--runs", metavar="DIR", help="where runs are kept")
+        sub.add_argument("--seed", type=int, default=0, help="seed of all randomness")
+        return sub
+
+    verb("list", _list, "List methods, data sets and detectors.")
+
+    train = verb("train", _train, "Train a method on a data set.")
+    train.add_argument("method", metavar="METHOD")
+    train.add_argument("--data", required=True, metavar="D", help="a built-in name or a path")
+    train.add_argument("--steps", type=_positive_int, help="optimizer steps to reach in total, also with --resume")
+    train.add_argument("--minutes", type=_positive, help="minutes of training in total")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    train.add_argument("--seed", type=int, default=0, help="seed of weights, order and noise")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    train.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="number format of the networks")
+    train.add_argument("--runs", metavar="DIR", help="where runs are kept")
+    train.add_argument("--name", help="name of the run's folder")
+    train.add_argument("--resume", action="store_true", help="go on with the run of that name")
+
+    score = of_a_run("eval", _eval, "Score a run on its test split.")
+    score.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
+    score.add_argument("--limit", type=_positive_int, help="how many test images")
+    score.add_argument("--k", type=_positive_int, default=128, help="importance samples per image for bounds")
+
+    sample = of_a_run("sample", _sample, "Draw images from a run's model.")
+    sample.add_argument("--n", type=_positive_int, default=16, help="how many")
+    sample.add_argument("--out", required=True, metavar="F.png")
+    sample.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
+    sample.add_argument("--class", dest="label", type=int, metavar="Y", help="class to draw, for conditional models")
+    sample.add_argument("--temperature", type=_positive, default=1.0)
+
+    for name in LATER:
+        later = verb(name, _later, f"Comes {LATER[name]}.")
+        later.add_argument("rest", nargs=argparse.REMAINDER)
+
+    bench = verb("bench", _bench, "Measure the rows of the README's speed table.")
+    bench.add_argument("names", nargs="*", metavar="NAME")
+    bench.add_argument("--save", action="store_true", help="keep the figures under benchmarks/results")
+    test = verb("test", _test, "Run the tests.")
+    test.add_argument("rest", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _positive_int(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a whole number above zero")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"“{text}” is not a number above zero")
+    return value
+
+
+def _root(options: argparse.Namespace) -> Path:
+    from engine.runs import default_root
+
+    return Path(options.runs).expanduser() if options.runs else default_root()
+
+
+def _run_path(options: argparse.Namespace) -> Path:
+    """A run by folder or by name."""
+    given = Path(options.run).expanduser()
+    for path in (given, _root(options) / options.run):
+        if (path / "manifest.json").exists() or (path / "checkpoints").is_dir():
+            return path
+    raise Failed(f"There is no run “{options.run}” here or in {_root(options)}; name its folder, or use --runs.")
+
+
+def _list(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.data import built_in
+    from engine.method import info
+    from engine.methods import all_methods
+
+    methods = [info(method) for method in all_methods().values()]
+    keys = ("name", "family", "density", "sampling", "conditional", "capabilities", "source")
+    rows = [{key: getattr(method, key) for key in keys} for method in methods]
+    data = [{"name": d.data, "kind": d.kind, "summary": d.summary} for d in built_in()]
+    if not options.json:
+        print("Methods")
+        for method in methods:
+            print(f"  {method.name:<20}{method.title} · {method.family} · density {method.density} · {method.source}")
+        print("Data (or a path to images, arrays or text)")
+        for row in data:
+            print(f"  {row['name']:<20}{row['summary']}")
+    return {"methods": rows, "data": data, "detectors": []}
+
+
+def _train(options: argparse.Namespace) -> dict[str, Any]:
+    settings = {}
+    for pair in options.set:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise Usage(f"“--set {pair}” has no “=”; write --set key=value.")
+        settings[key] = value
+    if options.resume and not options.name:
+        raise Usage("--resume needs --name, the name of the run to go on with.")
+    from engine.config import make_config
+    from engine.methods import method_named
+    from engine.train import Plan, train
+
+    settings = {name: value for name, value in vars(make_config(method_named(options.method).Config, settings)).items() if name in settings}
+    plan = Plan(
+        method=options.method,
+        data=options.data,
+        config=settings,
+        seed=options.seed,
+        steps=options.steps,
+        minutes=options.minutes,
+        device=options.device,
+        precision=options.precision,
+        name=options.name,
+    )
+    root = _root(options)
+    outcome, latest = _drive(train(plan, root, resume=root / options.name if options.resume else None), options.json)
+    return {
+        "run": outcome.run,
+        "step": outcome.step,
+        "images_per_second": round(outcome.images_per_second, 1),
+        "metrics": latest,
+        "status": outcome.status,
+    }
+
+
+def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
+    """Advance a training to its end. Ctrl-C stops it and keeps what there is. Returns its outcome and the last numbers."""
+    import threading
+    import time
+
+    from engine import messages as m
+
+    verb: str | None = None
+    latest: dict[str, float] = {}
+    told = 0.0
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal verb
+        verb = "stop"
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+    event = next(events)
+    try:
+        while True:
+            match event:
+                case m.Metrics():
+                    latest |= {name: float(values[-1]) for name, (_, values) in event.points.items()}
+                case m.Stalled():
+                    print(event.message, file=sys.stderr, flush=True)
+                    time.sleep(event.retry_seconds)
+                case m.Notice():
+                    print(event.text, file=sys.stderr, flush=True)
+                case m.Progress() if not quiet and event.unit == "step" and time.monotonic() - told > 2:
+                    told = time.monotonic()
+                    left = "" if event.seconds_left is None else f" · {event.seconds_left:.0f} s left"
+                    loss = f" · loss {latest['loss']:.4g}" if "loss" in latest else ""
+                    print(f"step {event.done:,} · {event.rate:,.0f} images/s{loss}{left}", flush=True)
+            event = events.send(verb)
+    except StopIteration as end:
+        if not quiet:
+            print(f"{end.value.message} {end.value.run}")
+        return end.value, latest
+
+
+def _eval(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.evaluate import evaluate
+
+    result = _exhaust(evaluate(_run_path(options), options.step, options.limit, options.k, options.seed))
+    values = {"step": result.step, "images": result.images, **result.values}
+    if not options.json:
+        for name, value in values.items():
+            print(f"{name.replace('_', ' '):<20}{value:.4f}" if isinstance(value, float) else f"{name.replace('_', ' '):<20}{value}")
+    return values
+
+
+def _exhaust(job: Any) -> Any:
+    """Run a job to its end and return what it returns."""
+    try:
+        while True:
+            next(job)
+    except StopIteration as end:
+        return end.value
+
+
+def _sample(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.sheet import sample_sheet
+
+    out = Path(options.out).expanduser()
+    step = sample_sheet(_run_path(options), out, options.n, options.seed, options.temperature, options.label, options.step)
+    if not options.json:
+        print(f"{options.n} images from step {step:,} in {out}")
+    return {"file": str(out), "n": options.n, "step": step, "seed": options.seed, "temperature": options.temperature}
+
+
+def _later(options: argparse.Namespace) -> NoReturn:
+    raise Failed(f"The verb “{options.verb}” is not in this version yet: it comes {LATER[options.verb]}.")
+
+
+def _bench(options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        import benchmarks
+    except ImportError:
+        raise Failed("The benchmarks are not installed with the package; run them from a clone of the project.") from None
+    rows = benchmarks.run(options.names, save=options.save, tell=None if options.json else print)
+    return {"rows": rows}
+
+
+def _test(options: argparse.Namespace) -> int:
+    project = Path(__file__).resolve().parent.parent
+    if not (project / "tests").is_dir():
+        raise Failed("The tests are not installed with the package; run them from a clone of the project.")
+    return subprocess.call([sys.executable, "-m", "pytest", *options.rest], cwd=project)

@@ -1,0 +1,581 @@
+"""Training: the only loop there is. A generator of events that a lane (or a test, or a script) advances step by step.
+
+What is here: batches, the one conversion to float, the optimizer, the averaged weights, checkpoints, and what happens
+when something goes wrong. What is not: any loss (methods), any file format (runs), any thread (worker).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import device as devices
+from engine import precision as precisions
+from engine.config import changed, make_config
+from engine.data import DataSet, inspect
+from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, Stalled
+from engine.method import DataSpec, Moment, build, capabilities
+from engine.methods import method_named
+from engine.runs import NonFinite, NoSpace, Run, RunWriter
+
+CROSSING_SECONDS = 0.25  # how often numbers cross from the device
+NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
+DEFAULT_STEPS = 4000
+PROBE_IMAGES = 256
+VALID_IMAGES = 512
+VALID_SLICE = 128
+RETRY_SECONDS = 2.0
+HALVINGS = 3
+
+
+class TrainingFailed(RuntimeError):
+    """One sentence: what went wrong, at which step, and what to change."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a person asked for. JSON-able."""
+
+    method: str
+    data: str
+    config: dict[str, Any] = field(default_factory=dict)  # changed settings only
+    seed: int = 0
+    steps: int | None = None  # in total
+    minutes: float | None = None  # of training time, in total
+    device: str = "auto"
+    precision: str = "auto"
+    name: str | None = None
+
+    def bounded(self) -> Plan:
+        """With an end: DEFAULT_STEPS where none was named."""
+        return self if self.steps or self.minutes else replace(self, steps=DEFAULT_STEPS)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: `status` as in the manifest (done, stopped, paused)."""
+
+    status: str
+    message: str
+    run: str
+    step: int
+    images_per_second: float
+
+
+Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
+Events = Generator[Event | None, Verb | None, Outcome]
+
+
+@dataclass
+class Order:
+    """Which images come next: every epoch a fresh permutation of its own seed, so that a place is two numbers."""
+
+    count: int
+    batch: int
+    seed: int
+    epoch: int = 0
+    index: int = 0
+
+    def __post_init__(self) -> None:
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        self.permutation = torch.randperm(self.count, generator=generator)
+
+    def next(self) -> Tensor:
+        """The next batch's indices [B]; a last incomplete batch of an epoch is left out."""
+        if self.index + self.batch > self.count:
+            self.epoch, self.index = self.epoch + 1, 0
+            self._shuffle()
+        chosen = self.permutation[self.index : self.index + self.batch]
+        self.index += self.batch
+        return chosen
+
+
+class Trainer:
+    """Everything that changes while training, and how to take one step."""
+
+    def __init__(self, plan: Plan, data: DataSet) -> None:
+        kind = method_named(plan.method)
+        self.plan = plan
+        self.device = devices.choose(plan.device)
+        self.precision = precisions.resolve(plan.precision, self.device)
+        self.config = make_config(kind.Config, plan.config)
+        self.spec = DataSpec(shape=data.shape, classes=data.classes)
+        split = data.splits["train"]
+        self.count = len(split.images)
+        self.images = torch.from_numpy(np.ascontiguousarray(split.images)).to(self.device)  # uint8 [N, C, H, W]
+        self.labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)).to(self.device)
+        self.batch = min(self.config.batch_size, self.count)
+        self.micro = self.batch
+        self.step_number = 0
+        self.seconds = 0.0
+        self.order = Order(self.count, self.batch, plan.seed)
+        self.noise = torch.Generator(self.device).manual_seed(plan.seed * 7919 + 1)
+        self.method = build(kind, self.config, self.spec, plan.seed, self.device)
+        head = self.images[: min(self.count, 4096)]
+        with torch.no_grad():
+            self.method.prepare(head.float() / 255)
+        self.shown = self.method
+        if self.config.ema:
+            self.shown = build(kind, self.config, self.spec, plan.seed, self.device)
+            self.shown.load_state_dict(self.method.state_dict())
+            self.shown.requires_grad_(False)
+        self.shown_parameters = list(self.shown.parameters())
+        self.parameters = [p for p in self.method.parameters() if p.requires_grad]
+        self.optimizer = self._optimizer()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        decayed = [p for p in self.parameters if p.ndim > 1]
+        others = [p for p in self.parameters if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        fused = self.device == "cpu" or self.device.startswith("cuda")
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self.config.learning_rate, fused=fused)
+
+    @property
+    def progress(self) -> float:
+        """How much of the planned training is behind us, 0 to 1."""
+        parts = [0.0]
+        if self.plan.steps:
+            parts.append(self.step_number / self.plan.steps)
+        if self.plan.minutes:
+            parts.append(self.seconds / (60 * self.plan.minutes))
+        return min(1.0, max(parts))
+
+    @property
+    def done(self) -> bool:
+        return self.progress >= 1.0
+
+    def learning_rate(self) -> float:
+        c = self.config
+        warm = min(1.0, (self.step_number + 1) / max(1, c.warmup))
+        fall = 0.5 * (1 + math.cos(math.pi * self.progress)) if c.schedule == "cosine" else 1.0
+        return c.learning_rate * warm * fall
+
+    def step(self) -> dict[str, Tensor]:
+        """One optimizer step; its terms stay on the device. Too little memory leads to smaller pieces of the same batch."""
+        chosen = self.order.next()
+        images = self.images[chosen.to(self.device)]
+        labels = None if self.labels is None else self.labels[chosen.to(self.device)]
+        before = self.noise.get_state()
+        for _ in range(HALVINGS + 1):
+            terms = self._gradients(images, labels)
+            if terms is not None:
+                break
+            self._smaller(before)
+        else:
+            raise TrainingFailed(
+                f"There is not enough memory on {devices.describe(self.device)} even for pieces of {self.micro} images; "
+                "lower batch_size or the width of the network, then start again."
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        limit = self.config.clip or math.inf
+        terms["gradient norm"] = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        self.optimizer.step()
+        self.step_number += 1
+        self.method.after_step(self._moment())
+        self._average()
+        return terms
+
+    def _moment(self) -> Moment:
+        return Moment(step=self.step_number, progress=self.progress, generator=self.noise)
+
+    def _gradients(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor] | None:
+        """Terms averaged over the batch, with gradients accumulated over pieces; None when memory ran out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total: dict[str, Tensor] = {}
+        try:
+            for start in range(0, len(images), self.micro):
+                piece = images[start : start + self.micro]
+                share = len(piece) / len(images)
+                x = piece.float() / 255  # the one conversion to float
+                y = None if labels is None else labels[start : start + self.micro]
+                with precisions.autocast(self.precision, self.device):
+                    terms = self.method.loss(x, y, self._moment())
+                (terms["loss"] * share).backward()
+                for name, value in terms.items():
+                    total[name] = total.get(name, 0) + value.detach() * share
+        except (RuntimeError, MemoryError) as error:
+            if not devices.out_of_memory(error):
+                raise
+            total = {}
+        return total or None  # outside of `except`: the traceback would keep the tensors alive
+
+    def _smaller(self, noise_state: Tensor) -> None:
+        if not self.method.batch_splits:
+            raise TrainingFailed(
+                f"There is not enough memory on {devices.describe(self.device)} for a batch of {self.batch}, which this method cannot take "
+                "in pieces; lower batch_size, then start again."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        devices.release(self.device)
+        self.noise.set_state(noise_state)
+        self.micro = max(1, self.micro // 2)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the shown weights towards the trained ones, faster in the first steps than later."""
+        if self.shown is self.method:
+            return
+        decay = min(self.config.ema, self.step_number / (self.step_number + 10))
+        torch._foreach_lerp_(self.shown_parameters, list(self.method.parameters()), 1 - decay)
+        for ours, theirs in zip(self.shown.buffers(), self.method.buffers(), strict=True):
+            ours.copy_(theirs)
+
+    # -- saving and restoring ------------------------------------------------------------------------------------------
+
+    def shown_arrays(self) -> dict[str, np.ndarray]:
+        return {name: _array(value) for name, value in self.shown.state_dict().items()}
+
+    def resume_arrays(self) -> dict[str, np.ndarray]:
+        arrays = {f"weights/{name}": _array(value) for name, value in self.method.state_dict().items()}
+        for name, parameter in self.method.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                arrays[f"optimizer/{key}/{name}"] = _array(value)
+        arrays["random/noise"] = self.noise.get_state().cpu().numpy().copy()
+        return arrays
+
+    def numbers(self) -> dict[str, Any]:
+        """What a resumable checkpoint must know besides tensors."""
+        order = {"epoch": self.order.epoch, "index": self.order.index}
+        return {"step": self.step_number, "seconds": self.seconds, "micro": self.micro, "order": order, "plan": asdict(self.plan)}
+
+    def restore(self, shown: dict[str, np.ndarray], resume: dict[str, np.ndarray], numbers: dict[str, Any]) -> None:
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in resume.items()}
+        weights = {name.removeprefix("weights/"): t for name, t in tensors.items() if name.startswith("weights/")}
+        self.method.load_state_dict(weights)
+        if self.shown is not self.method:
+            self.shown.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in shown.items()})
+        for name, parameter in self.method.named_parameters():
+            keys = [key.split("/")[1] for key in tensors if key.startswith("optimizer/") and key.split("/", 2)[2] == name]
+            state = {key: tensors[f"optimizer/{key}/{name}"].to(self.device) for key in keys}
+            if state:
+                self.optimizer.state[parameter] = state
+        self.noise.set_state(tensors["random/noise"])
+        self.step_number, self.seconds, self.micro = numbers["step"], numbers["seconds"], numbers["micro"]
+        self.order.epoch, self.order.index = numbers["order"]["epoch"], numbers["order"]["index"]
+        self.order._shuffle()
+
+
+def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> Events:
+    """Train until the plan is fulfilled; yields events (or None between two steps), takes a verb, returns the `Outcome`.
+
+    `list(train(...))` trains in place. A verb may be sent at any yield: it is heeded at the end of the step in hand.
+
+    `resume` is the folder of a run to go on with exactly; of `plan` only `steps`, `minutes` and `device` then count.
+
+    Raises:
+        TrainingFailed: no memory, or numbers that are not finite any more (the last good checkpoint is kept).
+        BadData, BadRun, BadSetting, UnknownMethod, NoDevice: each one sentence.
+    """
+    old = Run.open(resume) if resume else None
+    if old is not None:
+        plan = _plan_of(old, plan)
+    plan = plan.bounded()
+    method_named(plan.method)
+    devices.choose(plan.device)
+    make_config(method_named(plan.method).Config, plan.config)
+    data = yield from _open(plan, job, "" if resume is None else str(resume))
+    _check(plan, data, old)
+    trainer = Trainer(plan, data)
+    writer = _new_run(plan, root, data, trainer) if old is None else RunWriter.resume(old.path)
+    try:
+        return (yield from _run(trainer, writer, data, job, old))
+    except GeneratorExit:
+        writer.set_status("interrupted", "It was left in the middle; go on from its newest checkpoint.", step=trainer.step_number)
+        raise
+    except BaseException as error:
+        writer.set_status("failed", _sentence(error), step=trainer.step_number)
+        raise
+    finally:
+        writer.close()
+
+
+def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run | None) -> Events:
+    run = str(writer.path)
+    book = _Book(trainer, writer, data, job)
+    verb: Verb | None = None
+    if old is not None:
+        verb = yield from book.restore(old)
+    writer.set_status("training", step=trainer.step_number, total_steps=trainer.plan.steps, minutes=trainer.plan.minutes)
+    if old is None:
+        verb = yield from book.save(keep=True)
+    while verb is None and not trainer.done:
+        book.tick()
+        book.add(trainer.step())
+        log_spaced = _log_spaced(trainer.step_number)
+        if book.crossing_due() or log_spaced:
+            verb = yield from book.cross()
+        if verb is None and not trainer.done and (log_spaced or book.newest_due()):
+            verb = yield from book.save(keep=log_spaced)
+        book.tock()
+        verb = (yield None) or verb
+    if verb == "discard":
+        writer.discard()
+        return Outcome("discarded", "The run was discarded.", run, trainer.step_number, book.rate)
+    verb = (yield from book.cross()) or verb
+    verb = (yield from book.save(keep=verb != "pause")) or verb
+    status, message = _ending(verb, trainer.step_number)
+    writer.set_status(status, "" if status == "done" else message, step=trainer.step_number)
+    return Outcome(status, message, run, trainer.step_number, book.rate)
+
+
+class _Book:
+    """Keeps the record of one training: numbers that cross from the device, checkpoints, speed; waits while the disk is full."""
+
+    def __init__(self, trainer: Trainer, writer: RunWriter, data: DataSet, job: str) -> None:
+        self.trainer, self.writer, self.job = trainer, writer, job
+        self.run = str(writer.path)
+        valid = data.splits["valid"]
+        self.valid_images = torch.from_numpy(np.ascontiguousarray(valid.images[:VALID_IMAGES])).to(trainer.device)
+        labels = None if valid.labels is None else np.asarray(valid.labels[:VALID_IMAGES])
+        self.valid_labels = None if labels is None else torch.from_numpy(labels).to(trainer.device)
+        self.pending: list[dict[str, Tensor]] = []
+        self.best: float | None = None
+        self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
+        self.crossed_at = self.saved_at = time.perf_counter()
+        self.save_cost = 0.0
+        self.headline = ""
+        self._started = 0.0
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        self._started = time.perf_counter()
+
+    def tock(self) -> None:
+        self.trainer.seconds += time.perf_counter() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Images per second since this session of the run began; checkpoints and validation included."""
+        seconds = self.trainer.seconds - self.first_seconds
+        return (self.trainer.step_number - self.first_step) * self.trainer.batch / seconds if seconds > 0 else 0.0
+
+    def seconds_left(self) -> float | None:
+        trainer = self.trainer
+        if trainer.progress <= 0 or trainer.seconds <= 0:
+            return None
+        by_time = math.inf if not trainer.plan.minutes else 60 * trainer.plan.minutes - trainer.seconds
+        if trainer.plan.steps and self.rate:
+            by_time = min(by_time, (trainer.plan.steps - trainer.step_number) * trainer.batch / self.rate)
+        return by_time if math.isfinite(by_time) else None
+
+    def crossing_due(self) -> bool:
+        return time.perf_counter() - self.crossed_at > CROSSING_SECONDS
+
+    def newest_due(self) -> bool:
+        return time.perf_counter() - self.saved_at > max(NEWEST_SECONDS, 50 * self.save_cost)
+
+    # -- numbers -------------------------------------------------------------------------------------------------------
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        self.pending.append(terms)
+
+    def cross(self) -> Generator[Event | None, Verb | None, Verb | None]:
+        """Bring the waiting numbers over, look whether they are finite, write them, tell them."""
+        self.crossed_at = time.perf_counter()
+        if not self.pending:
+            return None
+        last = self.trainer.step_number
+        steps = np.arange(last - len(self.pending) + 1, last + 1)
+        values = {name: torch.stack([t[name].detach().float() for t in self.pending]).cpu().numpy() for name in self.pending[0]}
+        self.pending = []
+        self._require_finite(steps, values)
+        verb = yield from self._write(steps, values)
+        trainer = self.trainer
+        yield Progress(self.job, self.run, last, trainer.plan.steps, "step", self.rate, self.seconds_left())
+        return verb
+
+    def _write(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> Generator[Event | None, Verb | None, Verb | None]:
+        numbers = {name: [_short(v) for v in series.tolist()] for name, series in values.items()}
+        row = {"t": round(self.trainer.seconds, 3), "steps": steps.tolist(), "values": numbers}
+        verb = yield from self._with_room(lambda: self.writer.append_metrics(row))
+        return (yield Metrics(self.run, {name: (steps.astype(np.int64), series) for name, series in values.items()})) or verb
+
+    def _require_finite(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        bad = [(int(steps[np.argmin(np.isfinite(series))]), name) for name, series in values.items() if not np.isfinite(series).all()]
+        if not bad:
+            return
+        step, name = min(bad)
+        tensor = next((n for n, p in self.trainer.method.named_parameters() if not torch.isfinite(p).all()), None)
+        where = f"; the first weights that are not finite are {tensor}" if tensor else ""
+        raise TrainingFailed(
+            f"“{name}” stopped being a finite number at step {step}{where}. The last good checkpoint is kept; "
+            f"lower learning_rate (now {self.trainer.config.learning_rate:g}) or clip, then continue from it."
+        )
+
+    @torch.no_grad()
+    def validate(self) -> Generator[Event | None, Verb | None, tuple[dict[str, float], Verb | None]]:
+        """The loss terms of the shown weights on held-out images, in full precision, always with the same noise."""
+        trainer, verb = self.trainer, None
+        moment = Moment(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
+        totals: dict[str, float] = {}
+        trainer.shown.eval()
+        for start in range(0, len(self.valid_images), VALID_SLICE):
+            piece = self.valid_images[start : start + VALID_SLICE]
+            y = None if self.valid_labels is None else self.valid_labels[start : start + VALID_SLICE]
+            terms = trainer.shown.loss(piece.float() / 255, y, moment)
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / len(self.valid_images)
+            verb = (yield None) or verb
+        trainer.shown.train()
+        return totals, verb
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def save(self, keep: bool) -> Generator[Event | None, Verb | None, Verb | None]:
+        """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come."""
+        started = time.perf_counter()
+        trainer = self.trainer
+        terms, verb = yield from self.validate()
+        steps = np.array([trainer.step_number])
+        values = {f"valid {name}": np.array([value], dtype=np.float32) for name, value in terms.items()}
+        self._require_finite(steps, values)
+        verb = (yield from self._write(steps, values)) or verb
+        name, _, bigger = trainer.method.headline
+        score = terms[name] if bigger else -terms[name]
+        best = self.best is None or score > self.best
+        self.headline = trainer.method.headline_words(terms)
+        files = {"model.safetensors": trainer.shown_arrays(), "resume.safetensors": trainer.resume_arrays()}
+        state = {**trainer.numbers(), "best": score if best else self.best, "valid": terms}
+
+        def write() -> None:
+            self.writer.save_checkpoint(trainer.step_number, files, state, resumable=True, keep=keep, best=best)
+            self.writer.set_status("training", step=trainer.step_number, headline=self.headline)
+
+        try:
+            verb = (yield from self._with_room(write)) or verb
+        except NonFinite as error:
+            raise TrainingFailed(f"{error} The last good checkpoint is kept; lower learning_rate, then continue from it.") from None
+        self.best = max(score, self.best) if self.best is not None else score
+        self.saved_at = time.perf_counter()
+        self.save_cost = self.saved_at - started
+        return (yield CheckpointSaved(self.run, trainer.step_number, True, keep or best)) or verb
+
+    def restore(self, old: Run) -> Generator[Event | None, Verb | None, Verb | None]:
+        step = old.newest_resumable()
+        if step is None:
+            raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
+        _, shown, _ = old.load(step)
+        _, resume, state = old.load(step, "resume.safetensors")
+        self.trainer.restore(shown, resume, state)
+        self.first_step, self.first_seconds = self.trainer.step_number, self.trainer.seconds
+        self.best = state["best"]
+        verb = yield from self._with_room(lambda: self.writer.append_metrics({"t": self.trainer.seconds, "resumed": step}))
+        return (yield Notice("info", f"{old.path.name} goes on from step {step}.")) or verb
+
+    def _with_room(self, write: Any) -> Generator[Event | None, Verb | None, Verb | None]:
+        """Write; while the disk is full, say so and try again. A verb ends the waiting without having written."""
+        while True:
+            try:
+                write()
+                return None
+            except NoSpace as error:
+                message = f"Paused: the disk is full ({error}). Free some room and training goes on by itself."
+            if verb := (yield Stalled(self.job, self.run, message, RETRY_SECONDS)):
+                return verb
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _open(plan: Plan, job: str, run: str) -> Generator[Event | None, Verb | None, DataSet]:
+    for item in inspect(plan.data, job):
+        if isinstance(item, DataSet):
+            return item
+        yield replace(item, run=run)
+    raise AssertionError("inspect ends with a data set")
+
+
+def _check(plan: Plan, data: DataSet, old: Run | None) -> None:
+    if data.kind != "images":
+        raise TrainingFailed(f"{plan.method} learns from images and {data.name} is text; choose a data set of images.")
+    if old is not None and old.manifest is not None and old.manifest.data_hash != data.hash:
+        raise TrainingFailed(
+            f"{plan.data} is not the data this run was trained on (its content changed); put the old files back or start a new run."
+        )
+
+
+def _plan_of(old: Run, wish: Plan) -> Plan:
+    """The plan a run was started with, with the new end and device."""
+    step = old.newest_resumable()
+    if step is None:
+        raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
+    stored = old.load(step, "state.json")[2]["plan"]
+    plan = Plan(**stored)
+    steps, minutes = (wish.steps, wish.minutes) if wish.steps or wish.minutes else (plan.steps, plan.minutes)
+    device = plan.device if wish.device == "auto" else wish.device
+    return replace(plan, steps=steps, minutes=minutes, device=device)
+
+
+def _new_run(plan: Plan, root: Path, data: DataSet, trainer: Trainer) -> RunWriter:
+    kind = type(trainer.method)
+    writer = RunWriter.create(
+        root,
+        plan.name,
+        method=plan.method,
+        title=kind.title,
+        config=asdict(trainer.config),
+        changed=changed(trainer.config),
+        data=plan.data,
+        data_name=data.name,
+        data_hash=data.hash,
+        shape=data.shape,
+        classes=data.classes,
+        seed=plan.seed,
+        total_steps=plan.steps,
+        minutes=plan.minutes,
+        device=devices.describe(trainer.device),
+        precision=trainer.precision,
+        capabilities=capabilities(kind),
+        versions=versions(),
+    )
+    valid = data.splits["valid"]
+    labels = {} if valid.labels is None else {"labels": np.asarray(valid.labels[:PROBE_IMAGES])}
+    noise = torch.randn(64, 256, generator=torch.Generator().manual_seed(plan.seed)).numpy()
+    writer.save_probe({"images": np.asarray(valid.images[:PROBE_IMAGES]), "noise": noise, **labels})
+    return writer
+
+
+def versions() -> dict[str, str]:
+    """The libraries whose numbers a run depends on."""
+    import platform
+
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+
+
+def _log_spaced(step: int) -> bool:
+    """Powers of two: 1, 2, 4, 8, …"""
+    return step & (step - 1) == 0
+
+
+def _ending(verb: Verb | None, step: int) -> tuple[str, str]:
+    if verb == "pause":
+        return "paused", f"Paused at step {step:,}; Resume goes on exactly here."
+    if verb == "stop":
+        return "stopped", f"Stopped at step {step:,}; what it learned is kept."
+    return "done", f"Trained {step:,} steps."
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _short(value: float) -> float:
+    """Seven digits say all that float32 holds."""
+    return float(f"{value:.7g}")
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return value.detach().cpu().numpy().copy()
