@@ -198,8 +198,10 @@ def install(venv: Path, lock: Path) -> None:
     ) as pip:
         for line in pip.stdout or ():
             said.append(line)
-            if line.lstrip().startswith(("Collecting", "Downloading", "Installing")):
-                print("  " + line.split(" (from")[0].strip()[:110], flush=True)
+            if line.startswith("Collecting"):
+                print("  " + line.split()[1], flush=True)
+            elif line.startswith("Installing"):
+                print("  unpacking …", flush=True)
     if pip.returncode:
         raise CannotSetUp(why_pip_failed("".join(said)))
 
