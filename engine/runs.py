@@ -1,0 +1,961 @@
+"""The run folder: one training on disk, written by one process, read by any.
+
+    manifest.json                               what the run is and how far it came; its files with size and SHA-256
+    metrics.jsonl                               one line per row, appended; each line carries its own checksum
+    checkpoints/step-00002048/*.safetensors     weights; `state.json` beside them repeats what the manifest knows
+    probe.npz                                   the images and noise every checkpoint is looked at with
+    writer.lock                                 who is writing
+
+The manifest is the truth: a file it does not list is not there. It is replaced only when all it lists is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine import store
+from engine.lock import Holder, InUse, Lock, holder
+from engine.messages import CheckpointInfo, RunInfo
+from engine.store import NonFinite, NoSpace
+
+__all__ = ["BadRun", "InUse", "Manifest", "NoSpace", "NonFinite", "Run", "RunWriter", "default_root", "delete_run", "list_runs"]
+
+FORMAT = 1
+MANIFEST, METRICS, PROBE, LOCK, CHECKPOINTS, STATE = "manifest.json", "metrics.jsonl", "probe.npz", "writer.lock", "checkpoints", "state.json"
+RESUME_FILE = "resume.safetensors"
+KEPT_RESUMABLE = 2
+SLACK_BYTES = 64 << 10  # what a save needs beside its files: manifest, folder entries, rounding up to blocks
+_GONE = ".removed-"
+_LONGEST_NAME = 120
+
+
+class BadRun(Exception):
+    """One sentence: which file, what is wrong, what to do next."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The manifest
+# ---------------------------------------------------------------------------------------------------------------------
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
+Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+
+
+class FileFact(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    sha256: str
+    bytes: Count
+    step: Count | None = None
+
+
+class CheckpointEntry(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    step: Count
+    folder: FileName
+    resumable: bool
+    keep: bool
+    best: bool = False
+    files: dict[FileName, FileFact]
+
+
+class Facts(BaseModel):
+    """What a run is; it never changes, and every checkpoint repeats it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: int = FORMAT
+    name: str
+    method: str
+    title: str
+    config: dict[str, Any]
+    changed: dict[str, Any]
+    data: str
+    data_name: str
+    data_hash: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    seed: int
+    versions: dict[str, str] = {}
+    created: float
+    device: str = ""
+    precision: str = ""
+    capabilities: tuple[str, ...] = ()
+    total_steps: int | None = None
+    minutes: float | None = None
+
+
+class Manifest(Facts):
+    """All of manifest.json. Fields of later versions are ignored."""
+
+    status: str
+    message: str = ""
+    step: Count = 0
+    headline: str = ""
+    files: dict[FileName, FileFact] = {}
+    checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
+
+
+def _parse_manifest(data: bytearray) -> Manifest:
+    """Raises: store.Damaged."""
+    content = store.unseal(data)
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise _Newer(f"was written by a newer Priorama (format {version}, this one reads {FORMAT})")
+    try:
+        return Manifest.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise store.Damaged(f"does not describe a run ({where}: {first['msg']})") from None
+
+
+class _Newer(store.Damaged):
+    pass
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Finding runs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def default_root() -> Path:
+    """Where runs live: `$PRIORAMA_RUNS`, or the user's data folder."""
+    import platformdirs
+
+    named = os.environ.get("PRIORAMA_RUNS")
+    return Path(named).absolute() if named else platformdirs.user_data_path("priorama", appauthor=False) / "runs"
+
+
+def list_runs(root: Path) -> list[Run]:
+    """Every run folder in `root`, by name. Never raises: what is wrong with one is in its `fault`."""
+    found = []
+    for entry in store.entries(Path(root)):
+        with contextlib.suppress(OSError, BadRun):
+            if not entry.name.startswith(".") and entry.is_dir():
+                found.append(Run.open(Path(entry.path)))
+    return found
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds anything of a run. A folder with nothing but a lock never became one."""
+    return any(os.path.lexists(os.path.join(path, name)) for name in (MANIFEST, CHECKPOINTS, METRICS, PROBE))
+
+
+def delete_run(path: Path) -> None:
+    """Remove a run's folder.
+
+    Raises:
+        BadRun: it is no run folder.
+        InUse: a process writes it now.
+    """
+    path = Path(path).absolute()
+    if not path.is_dir() or not is_run(path):
+        raise BadRun(f"“{path}” is no run folder, so nothing was removed.")
+    Lock(path / LOCK).release()
+    _remove_run(path)
+
+
+def _remove_run(path: Path) -> None:
+    """First out of sight in one step, then file by file: a crash in between leaves no half run in the list."""
+    hidden = path.with_name(f"{_GONE}{uuid.uuid4().hex}")
+    store.layer.replace(path, hidden)
+    store.layer.sync_folder(path.parent)
+    store.remove_tree(hidden)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """A read-only look at a run folder, as it was when opened; `Run.open` again is cheap.
+
+    `manifest` is None when the folder cannot be used. `fault` is a sentence when anything is wrong with it; a run with a fault
+    and a manifest is still usable. `notes` collects sentences about what was worked around while reading.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest | None, fault: str, writer: Holder | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.fault = fault
+        self.writer = writer
+        self.notes: list[str] = []
+        self._checkpoints: list[CheckpointInfo] | None = None
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Raises: BadRun: it is no run folder at all."""
+        path = Path(os.path.abspath(path))
+        if not path.is_dir():
+            raise BadRun(f"There is no folder “{path}”: choose a run's folder.")
+        if not is_run(path):
+            raise BadRun(f"“{path}” is no run folder (it has no {MANIFEST}): choose a run's folder.")
+        manifest, fault = _read_manifest(path)
+        if manifest is not None and not fault:
+            fault = _fault_of_files(path, manifest)
+        return cls(path, manifest, fault, holder(path / LOCK))
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def elsewhere(self) -> bool:
+        """Another living process is writing it."""
+        return self.writer is not None and not self.writer.is_me
+
+    @property
+    def status(self) -> str:
+        if self.manifest is None:
+            return "damaged"
+        if self.manifest.status in ("training", "queued") and self.writer is None:
+            return "interrupted"
+        return self.manifest.status
+
+    def info(self) -> RunInfo:
+        """The run's line in the run list."""
+        m = self.manifest
+        if m is None:
+            return RunInfo(
+                run=str(self.path), name=self.name, method="", title="", data="", data_name="", status="damaged", step=0, total_steps=None,
+                checkpoints=(), config={}, changed={}, headline="", fault=self.fault, elsewhere=self.elsewhere,
+            )  # fmt: skip
+        checkpoints = tuple(self.checkpoints())
+        return RunInfo(
+            run=str(self.path),
+            name=self.name,
+            method=m.method,
+            title=m.title,
+            data=m.data,
+            data_name=m.data_name,
+            status=self.status,
+            step=max([m.step, *(checkpoint.step for checkpoint in checkpoints)]),
+            total_steps=m.total_steps,
+            checkpoints=checkpoints,
+            config=dict(m.config),
+            changed=dict(m.changed),
+            headline=m.headline,
+            message=m.message,
+            fault=self.fault,
+            seed=m.seed,
+            shape=m.shape,
+            created=m.created,
+            elsewhere=self.elsewhere,
+            capabilities=m.capabilities,
+            device=m.device,
+            precision=m.precision,
+        )
+
+    def checkpoints(self) -> list[CheckpointInfo]:
+        """By step. Looks only whether the files are there with the right size; `load` checks their SHA-256."""
+        if self._checkpoints is None:
+            self._checkpoints = [self._look_at(entry) for entry in self.manifest.checkpoints] if self.manifest else []
+        return list(self._checkpoints)
+
+    def _look_at(self, entry: CheckpointEntry) -> CheckpointInfo:
+        folder = os.path.join(self.path, CHECKPOINTS, entry.folder)
+        for name, fact in entry.files.items():
+            fault = store.fault_of(os.path.join(folder, name), fact.bytes)
+            if fault:
+                sentence = f"The checkpoint at step {entry.step:,} cannot be used: its {name} {fault}."
+                return CheckpointInfo(entry.step, entry.resumable, entry.best, sentence)
+        return CheckpointInfo(entry.step, entry.resumable, entry.best)
+
+    def load(self, step: int | None = None, file: str = "model.safetensors") -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+        """Step, arrays and state of one checkpoint; `step=None` is the newest intact one, and `notes` says what was skipped.
+
+        Raises:
+            BadRun: there is no such checkpoint, or it is damaged.
+        """
+        run = self
+        for _ in range(3):
+            try:
+                return run._load(step, file, self.notes)
+            except BadRun:
+                # A writer may have replaced this checkpoint meanwhile; then the manifest on disk is a newer one.
+                newer = Run.open(self.path)
+                if newer.manifest is None or newer.manifest == run.manifest:
+                    raise
+                run = newer
+        return run._load(step, file, self.notes)
+
+    def _load(self, step: int | None, file: str, notes: list[str]) -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+        entries = self._entries()
+        if step is not None:
+            entries = [entry for entry in entries if entry.step == step]
+            if not entries:
+                raise BadRun(f"Run “{self.name}” has no checkpoint at step {step:,}: choose one of those marked on the time line.")
+        wanted = [entry for entry in entries if file in entry.files]
+        if not wanted:
+            raise BadRun(f"Run “{self.name}” has no checkpoint with {file} yet: wait for the next one, or choose another run.")
+        skipped = []
+        for entry in reversed(wanted):
+            try:
+                arrays, state = self._read_checkpoint(entry, file)
+            except BadRun as error:
+                if step is not None:
+                    raise
+                skipped.append(str(error))
+                continue
+            notes.extend(skipped)
+            return entry.step, arrays, state
+        raise BadRun(f"{skipped[0]} No earlier one is intact: start the run again.")
+
+    def _read_checkpoint(self, entry: CheckpointEntry, file: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        folder = self.path / CHECKPOINTS / entry.folder
+        name = file
+        try:
+            arrays = store.tensors_from_bytes(store.read_file(folder / file, _fact(entry.files[file])))
+            name = STATE
+            if STATE not in entry.files:
+                raise store.Damaged("is missing")
+            content = store.unseal(store.read_file(folder / STATE, _fact(entry.files[STATE]), store.MAX_JSON_BYTES))
+        except store.Damaged as fault:
+            raise BadRun(f"The checkpoint of “{self.name}” at step {entry.step:,} cannot be used: its {name} {fault}.") from None
+        state = content.get("state")
+        return arrays, state if isinstance(state, dict) else {}
+
+    def newest_resumable(self) -> int | None:
+        """The newest checkpoint a training can go on from, all its files verified; `notes` says which were skipped."""
+        for entry in reversed(self._entries()):
+            if not entry.resumable:
+                continue
+            fault = self._verify_checkpoint(entry)
+            if not fault:
+                return entry.step
+            self.notes.append(fault)
+        return None
+
+    def verify(self) -> list[str]:
+        """Read every file and compare its SHA-256: one sentence for each fault, none when all is well."""
+        faults = [self.fault] if self.fault else []
+        for entry in self._entries():
+            fault = self._verify_checkpoint(entry)
+            if fault:
+                faults.append(fault)
+        if self.manifest is not None and not self.fault:
+            if PROBE in self.manifest.files:
+                try:
+                    self.probe()
+                except BadRun as error:
+                    faults.append(str(error))
+            bad = count_bad_lines(self.path / METRICS)
+            if bad:
+                faults.append(f"{METRICS} of “{self.name}” has {bad} damaged lines; they are left out of the curves.")
+        return faults
+
+    def _verify_checkpoint(self, entry: CheckpointEntry) -> str:
+        for name, fact in entry.files.items():
+            try:
+                store.read_file(self.path / CHECKPOINTS / entry.folder / name, _fact(fact))
+            except store.Damaged as fault:
+                return f"The checkpoint of “{self.name}” at step {entry.step:,} cannot be used: its {name} {fault}."
+        return ""
+
+    def _entries(self) -> list[CheckpointEntry]:
+        if self.manifest is None:
+            raise BadRun(self.fault)
+        return list(self.manifest.checkpoints)
+
+    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Whole rows after a byte offset, and the offset to go on from.
+
+        An unfinished last line is left for the next call; damaged lines are skipped, and `notes` says how many.
+        When the file has become shorter than `offset` (training went back to a checkpoint), all of it is read again: the
+        rows then replace what was known, which shows in a returned offset of at most `offset`.
+        """
+        rows, bad, end = read_metrics(self.path / METRICS, offset)
+        if bad:
+            self.notes.append(f"{bad} damaged lines of {METRICS} were skipped.")
+        return rows, end
+
+    def probe(self) -> dict[str, np.ndarray]:
+        """The fixed images and noise; empty when none were saved.
+
+        Raises:
+            BadRun: damaged.
+        """
+        if self.manifest is None:
+            raise BadRun(self.fault)
+        if PROBE not in self.manifest.files:
+            return {}
+        try:
+            return store.arrays_from_npz(store.read_file(self.path / PROBE, _fact(self.manifest.files[PROBE])))
+        except store.Damaged as fault:
+            raise BadRun(f"{PROBE} of “{self.name}” {fault}: the fixed images cannot be shown, all else can.") from None
+
+
+def _fact(fact: FileFact) -> store.Fact:
+    return store.Fact(fact.sha256, fact.bytes)
+
+
+_manifests: dict[str, tuple[tuple[int, ...], Manifest | None, str]] = {}
+_manifests_lock = threading.Lock()
+
+
+def _read_manifest(path: Path) -> tuple[Manifest | None, str]:
+    """The manifest and what is wrong with it; read again only when the file is another one."""
+    file = path / MANIFEST
+    try:
+        found = os.stat(file)
+        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
+    except OSError:
+        signature = ()
+    with _manifests_lock:
+        known = _manifests.get(str(path))
+    if known and signature and known[0] == signature:
+        return known[1], known[2]
+    try:
+        manifest, fault = _parse_manifest(store.read_file(file, limit=store.MAX_JSON_BYTES)), ""
+    except _Newer as reason:
+        return None, f"{MANIFEST} of “{path.name}” {reason}: update Priorama to open it."
+    except store.Damaged as reason:
+        return _rebuild(path, str(reason))
+    with _manifests_lock:
+        _manifests[str(path)] = (signature, manifest, fault)
+    return manifest, fault
+
+
+def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
+    """A manifest from what the checkpoints repeat of it."""
+    facts, entries = None, []
+    for folder in store.entries(path / CHECKPOINTS):
+        try:
+            content = store.unseal(store.read_file(Path(folder.path) / STATE, limit=store.MAX_JSON_BYTES))
+            entry = CheckpointEntry.model_validate({**content["checkpoint"], "folder": folder.name})
+            facts = Facts.model_validate(content["run"])
+        except (store.Damaged, pydantic.ValidationError, KeyError, TypeError):
+            continue
+        state = store.fact_of(store.read_file(Path(folder.path) / STATE))
+        entries.append(entry.model_copy(update={"files": {**entry.files, STATE: FileFact(sha256=state.sha256, bytes=state.bytes, step=entry.step)}}))
+    if facts is None:
+        return None, f"{MANIFEST} of “{path.name}” {reason}, and no checkpoint is left to rebuild it from: delete this run or restore the file."
+    newest = {entry.step: entry for entry in sorted(entries, key=lambda entry: entry.folder)}
+    checkpoints = tuple(newest[step] for step in sorted(newest))
+    manifest = Manifest(**vars(facts), status="training", step=checkpoints[-1].step, checkpoints=_one_best(checkpoints))
+    return manifest, f"{MANIFEST} of “{path.name}” {reason}; it was rebuilt from the checkpoints, without status, best number and fixed images."
+
+
+def _one_best(checkpoints: tuple[CheckpointEntry, ...]) -> tuple[CheckpointEntry, ...]:
+    best = max((entry.step for entry in checkpoints if entry.best), default=-1)
+    return tuple(entry.model_copy(update={"best": entry.step == best}) for entry in checkpoints)
+
+
+def _fault_of_files(path: Path, manifest: Manifest) -> str:
+    """A glance at the files beside the checkpoints."""
+    for name, fact in manifest.files.items():
+        fault = store.fault_of(os.path.join(path, name), fact.bytes, at_least=name == METRICS)
+        if fault:
+            lost = "its curves are incomplete" if name == METRICS else "the fixed images cannot be shown"
+            return f"{name} of “{path.name}” {fault}: {lost}, its checkpoints can be used."
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# metrics.jsonl
+# ---------------------------------------------------------------------------------------------------------------------
+
+_CRC = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
+
+
+def metrics_line(row: dict[str, Any]) -> bytes:
+    """One row as a line that carries the CRC-32 of its text. NaN and infinity become null."""
+    import json
+
+    try:
+        body = json.dumps(row, default=store.plain, allow_nan=False)
+    except ValueError:
+        body = json.dumps(_without_nan(row), default=store.plain, allow_nan=False)
+    text = body.encode()[:-1]
+    return b'%s, "crc": "%08x"}\n' % (text, zlib.crc32(text))
+
+
+def parse_metrics_line(line: bytes) -> dict[str, Any] | None:
+    """None when the line is damaged. A null among the values is NaN."""
+    found = _CRC.search(line)
+    if not found or zlib.crc32(line[: found.start()]) != int(found[1], 16):
+        return None
+    try:
+        row = store.read_json(line)
+    except store.Damaged:
+        return None
+    row.pop("crc")
+    values = row.get("values")
+    if isinstance(values, dict):
+        for name, numbers in values.items():
+            if isinstance(numbers, list):
+                values[name] = [math.nan if number is None else number for number in numbers]
+    return row
+
+
+def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int, int]:
+    """Rows after `offset`, how many lines were damaged, and where the last whole line ends."""
+    try:
+        if store.fault_of(path, None):
+            return [], 0, offset
+        with open(path, "rb") as file:
+            if offset > os.fstat(file.fileno()).st_size:
+                offset = 0
+            file.seek(offset)
+            data = file.read(store.MAX_FILE_BYTES)
+    except OSError:
+        return [], 0, offset
+    whole = data.rfind(b"\n") + 1
+    rows = [parse_metrics_line(line) for line in data[:whole].split(b"\n")[:-1]]
+    return [row for row in rows if row is not None], rows.count(None), offset + whole
+
+
+def count_bad_lines(path: Path) -> int:
+    return read_metrics(path)[1]
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _MetricsFile:
+    """Appends whole lines; knows the SHA-256 of what it has flushed."""
+
+    FLUSH_SECONDS = 1.0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle = store.layer.open_append(path)
+        self._read_back()
+        self._flushed = time.monotonic()
+
+    def _read_back(self) -> None:
+        """Drop a torn last line, and hash the rest."""
+        data = self.path.read_bytes()
+        self._size = data.rfind(b"\n") + 1
+        self._torn = self._size != len(data)
+        self._heal()
+        self._hash = store.hashlib.sha256(data[: self._size])
+        self._unflushed = True
+
+    def _heal(self) -> None:
+        if self._torn:
+            store.layer.truncate(self._handle, self._size)
+            self._torn = False
+
+    def append(self, line: bytes) -> None:
+        """Raises: NoSpace: nothing of the line stays."""
+        self._heal()
+        with store.no_space(self.path.parent, len(line)):
+            self._torn = True
+            try:
+                store.write_all(self._handle, line)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._heal()
+                raise
+        self._torn = False
+        self._size += len(line)
+        self._hash.update(line)
+        self._unflushed = True
+        if time.monotonic() - self._flushed >= self.FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> FileFact:
+        if self._unflushed:
+            with store.no_space(self.path.parent, self._size):
+                store.layer.sync(self._handle)
+            self._unflushed = False
+            self._flushed = time.monotonic()
+        return FileFact(sha256=self._hash.hexdigest(), bytes=self._size)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            with contextlib.suppress(OSError):
+                self.flush()
+            store.layer.close(self._handle)
+            self._handle = -1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class RunWriter:
+    """The one writer of a run. Everything it was told is on the disk when its methods return."""
+
+    def __init__(self, path: Path, manifest: Manifest | None) -> None:
+        """Take the lock and put the folder in order; use `create` or `resume`."""
+        self.path = path
+        self._lock = Lock(path / LOCK)
+        try:
+            if manifest is None:
+                run = Run.open(path)
+                if run.manifest is None:
+                    raise BadRun(run.fault)
+                manifest = run.manifest
+                self.notes = [run.fault] if run.fault else []
+            else:
+                self.notes = []
+            self._manifest: Manifest = manifest
+            self._clear_the_way()
+            self._metrics = _MetricsFile(path / METRICS)
+            try:
+                self._write_manifest(manifest)
+                self._tidy()
+            except BaseException:
+                self._metrics.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        name: str | None = None,
+        *,
+        method: str,
+        title: str,
+        config: dict[str, Any],
+        changed: dict[str, Any],
+        data: str,
+        data_name: str,
+        data_hash: str,
+        shape: tuple[int, ...],
+        classes: tuple[str, ...],
+        seed: int,
+        total_steps: int | None,
+        minutes: float | None,
+        device: str,
+        precision: str,
+        capabilities: tuple[str, ...],
+        versions: dict[str, str],
+        headline: str | None = None,
+        status: str = "training",
+    ) -> RunWriter:
+        """A new run folder; without a name it becomes `<method>-<data>-<n>`.
+
+        Raises:
+            BadRun: the name cannot be a folder's, or is taken.
+            NoSpace
+        """
+        root = Path(os.path.abspath(root))
+        root.mkdir(parents=True, exist_ok=True)
+        for entry in store.entries(root):
+            if entry.name.startswith(_GONE):
+                store.remove_tree(Path(entry.path))
+        path = _new_folder(root, name, f"{safe_name(method)}-{safe_name(data_name)}")
+        manifest = Manifest(
+            name=path.name, method=method, title=title, config=_as_json(config), changed=_as_json(changed), data=str(data), data_name=data_name,
+            data_hash=data_hash, shape=tuple(int(size) for size in shape), classes=tuple(classes), seed=seed, versions=dict(versions),
+            created=time.time(), device=device, precision=precision, capabilities=tuple(capabilities), total_steps=total_steps,
+            minutes=minutes, status=status, headline=headline or "",
+        )  # fmt: skip
+        try:
+            with store.no_space(root, SLACK_BYTES):
+                store.layer.make_folder(path / CHECKPOINTS)
+            writer = cls(path, manifest)
+            store.layer.sync_folder(root)
+        except BaseException:
+            store.remove_tree(path)
+            raise
+        return writer
+
+    @classmethod
+    def resume(cls, path: Path | str) -> RunWriter:
+        """Go on writing a run. `notes` says what had to be repaired.
+
+        Raises:
+            BadRun: it cannot be used.
+            InUse: another process writes it.
+        """
+        path = Path(os.path.abspath(path))
+        Run.open(path)
+        return cls(path, None)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Raises: NoSpace: earlier rows are intact, and the same row can be given again."""
+        self._metrics.append(metrics_line(row))
+
+    def save_probe(self, arrays: dict[str, np.ndarray]) -> None:
+        """Raises: NoSpace."""
+        data = store.arrays_to_npz(arrays)
+        store.require_room(self.path, len(data) + SLACK_BYTES)
+        fact = store.write_file(self.path / PROBE, data)
+        self._write_manifest(self._changed(files={**self._manifest.files, PROBE: FileFact(**vars(fact))}))
+
+    def save_checkpoint(
+        self,
+        step: int,
+        files: dict[str, dict[str, np.ndarray]],
+        state: dict[str, Any],
+        *,
+        resumable: bool,
+        keep: bool,
+        best: bool = False,
+    ) -> None:
+        """Save one checkpoint; afterwards those no longer needed are removed.
+
+        `files`: arrays by name for each file name. Kept are those with `keep`, the best, the newest, and the newest two resumable ones.
+
+        Raises:
+            NonFinite: names the tensor; nothing was written.
+            NoSpace: earlier checkpoints are intact, nothing of this one stays.
+        """
+        for arrays in files.values():
+            store.check_finite(arrays)
+        encoded = {name: store.tensors_to_bytes(arrays) for name, arrays in files.items()}
+        needed = sum(map(len, encoded.values())) + SLACK_BYTES
+        store.require_room(self.path, needed)
+        folder = self._free_folder(step)
+        entry = CheckpointEntry(step=step, folder=folder.name, resumable=resumable, keep=keep, best=best, files={})
+        try:
+            with store.no_space(self.path, needed):
+                store.layer.make_folder(folder)
+            for name, data in encoded.items():
+                fact = store.write_file(folder / name, data, needed=needed, sync_folder=False)
+                entry = _with_file(entry, name, fact)
+                needed -= len(data)
+            text = store.seal(self._state_json(entry, state))
+            fact = store.write_file(folder / STATE, text, needed=needed)
+            store.layer.sync_folder(folder.parent)
+            self._write_manifest(self._with_checkpoint(_with_file(entry, STATE, fact)))
+        except BaseException:
+            self._undo(folder)
+            raise
+        self._remove_unlisted_checkpoints()
+
+    def set_status(
+        self,
+        status: str,
+        message: str = "",
+        *,
+        step: int | None = None,
+        headline: str | None = None,
+        total_steps: int | None = None,
+        minutes: float | None = None,
+    ) -> None:
+        """What is None stays as it was. Raises: NoSpace."""
+        given = {"step": step, "headline": headline, "total_steps": total_steps, "minutes": minutes}
+        self._write_manifest(self._changed(status=status, message=message, **{name: value for name, value in given.items() if value is not None}))
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`: checkpoints and points of the curves. For a training that goes on from there.
+
+        Raises:
+            NoSpace
+        """
+        checkpoints = tuple(entry for entry in self._manifest.checkpoints if entry.step <= step)
+        rows = read_metrics(self.path / METRICS)[0]
+        kept = [row for row in (_until(row, step) for row in rows) if row is not None]
+        if kept != rows:
+            self._replace_metrics(b"".join(metrics_line(row) for row in kept), checkpoints, step)
+        else:
+            self._write_manifest(self._changed(checkpoints=checkpoints, step=min(step, self._manifest.step)))
+        self._remove_unlisted_checkpoints()
+
+    def close(self) -> None:
+        """Flush the metrics and free the lock."""
+        self._metrics.close()
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Close and remove the folder."""
+        self.close()
+        _remove_run(self.path)
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # How the manifest changes
+
+    def _changed(self, **update: Any) -> Manifest:
+        return self._manifest.model_copy(update=update)
+
+    def _with_checkpoint(self, new: CheckpointEntry) -> Manifest:
+        others = [entry for entry in self._manifest.checkpoints if entry.step != new.step]
+        if new.best:
+            others = [entry.model_copy(update={"best": False}) for entry in others]
+        entries = sorted([*others, new], key=lambda entry: entry.step)
+        return self._changed(checkpoints=tuple(_kept(entries)), step=max(self._manifest.step, new.step))
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        files = {**manifest.files, METRICS: self._metrics.flush()}
+        manifest = manifest.model_copy(update={"files": files})
+        data = store.seal(manifest.model_dump())
+        store.write_file(self.path / MANIFEST, data)
+        self._manifest = manifest
+
+    def _state_json(self, entry: CheckpointEntry, state: dict[str, Any]) -> dict[str, Any]:
+        facts = {name: getattr(self._manifest, name) for name in Facts.model_fields}
+        return {"checkpoint": entry.model_dump(), "run": facts, "state": state}
+
+    # Keeping the folder in order
+
+    def _free_folder(self, step: int) -> Path:
+        """A step saved again gets a folder of its own, so that the first one stays whole until the manifest names the second."""
+        folder = self.path / CHECKPOINTS / f"step-{step:08d}"
+        count = 1
+        while os.path.lexists(folder):
+            count += 1
+            folder = folder.with_name(f"step-{step:08d}-{count}")
+        return folder
+
+    def _undo(self, folder: Path) -> None:
+        """After a failed save: remove its folder, unless the manifest that names it has already reached the disk."""
+        on_disk = None
+        with contextlib.suppress(store.Damaged):
+            on_disk = _parse_manifest(store.read_file(self.path / MANIFEST, limit=store.MAX_JSON_BYTES))
+        if on_disk is not None and folder.name not in _folders(on_disk):
+            store.remove_tree(folder)
+        elif on_disk is not None:
+            self._manifest = on_disk
+
+    def _remove_unlisted_checkpoints(self) -> None:
+        """Only after the manifest that no longer names them is on the disk. What resists is tried again next time."""
+        listed = _folders(self._manifest)
+        for entry in store.entries(self.path / CHECKPOINTS):
+            if entry.name not in listed:
+                if entry.is_dir(follow_symlinks=False):
+                    store.remove_tree(Path(entry.path))
+                else:
+                    with contextlib.suppress(OSError):
+                        store.layer.remove(Path(entry.path))
+
+    def _tidy(self) -> None:
+        """Whoever holds the lock is the only writer, so every partial file here was left by a dead one."""
+        self._remove_unlisted_checkpoints()
+        for folder in (self.path, *(self.path / CHECKPOINTS / name for name in _folders(self._manifest))):
+            for entry in store.entries(folder):
+                if store.PARTIAL in entry.name:
+                    with contextlib.suppress(OSError):
+                        store.layer.remove(Path(entry.path))
+
+    def _clear_the_way(self) -> None:
+        """Move aside what is no file where a file must be written, and make the checkpoints' folder if it is gone."""
+        for name in (MANIFEST, METRICS, PROBE):
+            path = self.path / name
+            if os.path.lexists(path) and not path.is_file():
+                store.layer.replace(path, path.with_name(f"{name}.damaged-{uuid.uuid4().hex[:8]}"))
+        if not (self.path / CHECKPOINTS).is_dir():
+            store.layer.make_folder(self.path / CHECKPOINTS)
+
+    def _replace_metrics(self, data: bytes, checkpoints: tuple[CheckpointEntry, ...], step: int) -> None:
+        self._metrics.close()
+        try:
+            store.write_file(self.path / METRICS, data)
+        finally:
+            self._metrics = _MetricsFile(self.path / METRICS)
+        self._write_manifest(self._changed(checkpoints=checkpoints, step=min(step, self._manifest.step)))
+
+
+def _with_file(entry: CheckpointEntry, name: str, fact: store.Fact) -> CheckpointEntry:
+    return entry.model_copy(update={"files": {**entry.files, name: FileFact(sha256=fact.sha256, bytes=fact.bytes, step=entry.step)}})
+
+
+def _folders(manifest: Manifest) -> set[str]:
+    return {entry.folder for entry in manifest.checkpoints}
+
+
+def _kept(entries: list[CheckpointEntry]) -> Iterator[CheckpointEntry]:
+    """Of entries in order of steps, those that stay."""
+    resumable = [entry.step for entry in entries if entry.resumable][-KEPT_RESUMABLE:]
+    for entry in entries:
+        if entry.keep or entry.best or entry.step in resumable or entry is entries[-1]:
+            yield entry
+
+
+def _until(row: dict[str, Any], step: int) -> dict[str, Any] | None:
+    """A row without its points after `step`; None when nothing is left."""
+    steps = row.get("steps")
+    if not isinstance(steps, list) or all(s <= step for s in steps):
+        return row
+    kept = [place for place, s in enumerate(steps) if s <= step]
+    if not kept:
+        return None
+    values = {name: [numbers[place] for place in kept] for name, numbers in row.get("values", {}).items()}
+    return {**row, "steps": [steps[place] for place in kept], "values": values}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Names
+# ---------------------------------------------------------------------------------------------------------------------
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+
+def check_name(name: str) -> None:
+    """Raises: BadRun: the name cannot be a folder's on every system."""
+    if not name.strip():
+        raise BadRun("A run needs a name: type one, or leave it out to get one.")
+    if len(name.encode(errors="replace")) > _LONGEST_NAME:
+        raise BadRun(f"The name “{name[:40]}…” is too long: use at most {_LONGEST_NAME} characters.")
+    if name.startswith((".", " ", "-")) or name.endswith((".", " ")):
+        raise BadRun(f"“{name}” cannot be a run's name: it must not begin with a dot, blank or dash, nor end with a dot or blank.")
+    bad = sorted({character for character in name if character in '/\\:*?"<>|' or not character.isprintable()})
+    if bad:
+        raise BadRun(f"“{name}” cannot be a run's name: leave out {' '.join(repr(character)[1:-1] for character in bad)}.")
+    if name.split(".")[0].lower() in _RESERVED:
+        raise BadRun(f"“{name}” cannot be a run's name: Windows keeps it for itself.")
+
+
+def safe_name(text: str) -> str:
+    """Any text as a piece of a run's name."""
+    return re.sub(r"[^\w.-]+", "-", text.replace("_", "-")).strip("-.")[:40] or "data"
+
+
+def _new_folder(root: Path, name: str | None, stem: str) -> Path:
+    if name is not None:
+        check_name(name)
+        if not _make_run_folder(root / name):
+            raise BadRun(f"There is already a run “{name}”: choose another name, or go on with that run.")
+        return root / name
+    count = 1
+    while not _make_run_folder(root / f"{stem}-{count}"):
+        count += 1
+    return root / f"{stem}-{count}"
+
+
+def _make_run_folder(path: Path) -> bool:
+    try:
+        with store.no_space(path.parent, SLACK_BYTES):
+            store.layer.make_folder(path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: store.plain(value) if isinstance(value, np.generic | np.ndarray) else value for name, value in values.items()}

@@ -1,0 +1,402 @@
+"""Files that survive a crash, a full disk and a flipped bit: how bytes get onto the disk, and how they are checked on the way back.
+
+Every file is written beside its target, flushed, hashed, put in place with `os.replace`, and the folder flushed.
+Nothing here knows what a run is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import stat
+import time
+import uuid
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+PARTIAL = ".partial-"
+MAX_FILE_BYTES = 16 << 30
+MAX_JSON_BYTES = 16 << 20
+MAX_HEADER_BYTES = 8 << 20
+MAX_TENSORS = 20_000
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class NoSpace(OSError):
+    """The disk is full; nothing that was there before is touched."""
+
+    def __init__(self, needed: int, free: int, where: str = "") -> None:
+        place = f" in “{where}”" if where else ""
+        if free > needed:
+            text = f"The system allows no more data{place} ({_megabytes(needed)} needed): make room or raise the quota, then go on."
+        else:
+            text = f"The disk is full{place}: {_megabytes(needed)} needed, {_megabytes(free)} free. Make room, then go on."
+        super().__init__(errno.ENOSPC, text)
+        self.needed = needed
+        self.free = free
+        self.where = where
+
+    def __str__(self) -> str:
+        return self.strerror or ""
+
+    def __reduce__(self) -> tuple[type, tuple[int, int, str]]:
+        return type(self), (self.needed, self.free, self.where)
+
+
+class NonFinite(ValueError):
+    """A tensor to be saved holds NaN or infinity; nothing was written. `name` is the tensor's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"“{name}” holds NaN or infinite numbers, so this checkpoint was not saved.")
+        self.name = name
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.name,)
+
+
+class Damaged(ValueError):
+    """What is wrong with a file, as the end of a sentence: “is empty”, “is missing”."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a file must be to be believed."""
+
+    sha256: str
+    bytes: int
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Layer:
+    """Every call that changes the disk goes through here, so that tests can record, delay or fail it."""
+
+    def make_folder(self, path: Path) -> None:
+        os.mkdir(path)
+
+    def create(self, path: Path) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+    def open_append(self, path: Path) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+
+    def write(self, handle: int, data: memoryview) -> int:
+        return os.write(handle, data)
+
+    def truncate(self, handle: int, length: int) -> None:
+        os.ftruncate(handle, length)
+
+    def sync(self, handle: int) -> None:
+        os.fsync(handle)
+
+    def close(self, handle: int) -> None:
+        os.close(handle)
+
+    def replace(self, source: Path, target: Path) -> None:
+        # Windows refuses while a virus scanner or another reader holds the file for a moment.
+        for last in (False,) * 5 + (True,):
+            try:
+                os.replace(source, target)
+                return
+            except PermissionError:
+                if last:
+                    raise
+                time.sleep(0.05)
+
+    def remove(self, path: Path) -> None:
+        os.unlink(path)
+
+    def remove_folder(self, path: Path) -> None:
+        os.rmdir(path)
+
+    def sync_folder(self, path: Path) -> None:
+        """Where the system can flush a folder (POSIX); elsewhere nothing."""
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except PermissionError:
+            return
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EBADF, errno.EACCES, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(handle)
+
+
+layer = Layer()
+
+
+def write_file(path: Path, data: bytes, *, needed: int | None = None, sync_folder: bool = True) -> Fact:
+    """Put `data` at `path`: after a crash at any moment there is the old file or the new one, never a mixture.
+
+    `needed` is what the whole save still has to write, for the message when there is no room.
+    With `sync_folder=False` the caller flushes the folder once for several files.
+
+    Raises:
+        NoSpace: no room. The partial file is removed and what was at `path` is as before.
+        OSError: the disk refuses for another reason.
+    """
+    partial = path.with_name(f"{path.name}{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        with no_space(path.parent, len(data) if needed is None else needed):
+            handle = layer.create(partial)
+            try:
+                write_all(handle, data)
+                layer.sync(handle)
+            finally:
+                layer.close(handle)
+            fact = fact_of(data)
+            layer.replace(partial, path)
+            if sync_folder:
+                layer.sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            layer.remove(partial)
+        raise
+    return fact
+
+
+def write_all(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        # Linux writes at most 2 GiB at once; smaller pieces also keep other threads served.
+        rest = rest[layer.write(handle, rest[: 64 << 20]) :]
+
+
+@contextlib.contextmanager
+def no_space(folder: Path, needed: int):
+    """Turn the system's ways to say “full” into `NoSpace`."""
+    try:
+        yield
+    except NoSpace:
+        raise
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise NoSpace(needed, free_bytes(folder), str(folder)) from error
+        raise
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Raises: NoSpace: before anything is written."""
+    free = free_bytes(folder)
+    if free < needed:
+        raise NoSpace(needed, free, str(folder))
+
+
+def free_bytes(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all it holds, as far as the system lets us; links are removed, not followed."""
+    for entry in entries(folder):
+        with contextlib.suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(Path(entry.path))
+            else:
+                layer.remove(Path(entry.path))
+    with contextlib.suppress(OSError):
+        layer.remove_folder(folder)
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, by name; nothing when it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def fact_of(data: bytes) -> Fact:
+    return Fact(hashlib.sha256(data).hexdigest(), len(data))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def fault_of(path: Path | str, size: int | None, at_least: bool = False) -> str:
+    """What a glance at a file's entry shows to be wrong with it, "" when nothing is. Does not read it."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a file"
+    if size is None or found.st_size == size or (at_least and found.st_size > size):
+        return ""
+    if found.st_size == 0:
+        return "is empty"
+    return f"has {found.st_size:,} bytes instead of {size:,}"
+
+
+def read_file(path: Path, fact: Fact | None = None, limit: int = MAX_FILE_BYTES) -> bytearray:
+    """The bytes of a file, only if they are what `fact` says. Never reads more than `limit`.
+
+    Raises:
+        Damaged: missing, no file, cut short, changed, too large.
+    """
+    fault = fault_of(path, fact.bytes if fact else None)
+    if fault:
+        raise Damaged(fault)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise Damaged(f"is larger than {_megabytes(limit)}")
+            data = bytearray(size)
+            view, done = memoryview(data), 0
+            while done < size and (count := file.readinto(view[done:])):
+                done += count
+            view.release()
+            del data[done:]
+    except OSError as error:
+        raise Damaged(f"cannot be read ({error.strerror})") from None
+    except MemoryError:
+        raise Damaged("does not fit into memory") from None
+    if fact and hashlib.sha256(data).hexdigest() != fact.sha256:
+        raise Damaged("was changed since it was saved (its SHA-256 differs)")
+    return data
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# JSON that carries its own checksum
+# ---------------------------------------------------------------------------------------------------------------------
+
+_BLANK = b"0" * 64
+_TAIL = b'"\n}\n'
+
+
+def seal(content: dict[str, Any]) -> bytes:
+    """Readable JSON whose last key, `check`, is the SHA-256 of the text with the check set to zeros."""
+    content = {key: value for key, value in content.items() if key != "check"}
+    text = json.dumps({**content, "check": _BLANK.decode()}, indent=1, default=plain).encode() + b"\n"
+    check = hashlib.sha256(text).hexdigest().encode()
+    return text[: -len(_BLANK + _TAIL)] + check + _TAIL
+
+
+def unseal(data: bytes | bytearray) -> dict[str, Any]:
+    """Raises: Damaged: a single changed bit anywhere is noticed."""
+    if not data:
+        raise Damaged("is empty")
+    start = len(data) - len(_BLANK + _TAIL)
+    check = bytes(data[start : start + len(_BLANK)])
+    blank = bytes(data[: max(start, 0)]) + _BLANK + bytes(data[start + len(_BLANK) :])
+    if start < 0 or hashlib.sha256(blank).hexdigest().encode() != check:
+        raise Damaged("was cut short or changed (its checksum differs)")
+    return read_json(data)
+
+
+def read_json(data: bytes | bytearray) -> dict[str, Any]:
+    """Raises: Damaged."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Damaged("is no JSON") from None
+    if not isinstance(content, dict):
+        raise Damaged("is no JSON object")
+    return content
+
+
+def plain(value: Any) -> Any:
+    """Numpy numbers and arrays as JSON knows them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arrays
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def check_finite(arrays: dict[str, np.ndarray]) -> None:
+    """Raises: NonFinite: names the first tensor that holds NaN or infinity."""
+    for name, array in arrays.items():
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            raise NonFinite(name)
+
+
+def tensors_to_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    return safetensors.numpy.save({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
+
+
+def tensors_from_bytes(data: bytearray) -> dict[str, np.ndarray]:
+    """Tensors by name, writable. The header is bounded before it is parsed.
+
+    Raises:
+        Damaged: no safetensors, or one that no training of ours would write.
+    """
+    header = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or header > len(data) - 8:
+        raise Damaged("is no safetensors file")
+    if header > MAX_HEADER_BYTES or data.count(b'"data_offsets"', 8, 8 + header) > MAX_TENSORS:
+        raise Damaged("lists more tensors than any model here has")
+    try:
+        arrays = safetensors.numpy.load(bytes(data))
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise Damaged(f"is no safetensors file ({error})") from None
+    return {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
+
+
+def arrays_to_npz(arrays: dict[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    return file.getvalue()
+
+
+def arrays_from_npz(data: bytearray) -> dict[str, np.ndarray]:
+    """Arrays by name. No pickles, and no array larger than the bytes that are really there.
+
+    Raises:
+        Damaged
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return {info.filename.removesuffix(".npy"): _read_npy(archive, info, len(data)) for info in archive.infolist()}
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError) as error:
+        raise Damaged(f"is no archive of arrays ({error})") from None
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, total: int) -> np.ndarray:
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > total:
+        raise ValueError("sizes that do not add up")
+    file = io.BytesIO(archive.read(info))
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file, max_header_size=10_000)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize > info.file_size:
+        raise ValueError("sizes that do not add up")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
