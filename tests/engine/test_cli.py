@@ -1,0 +1,146 @@
+"""The headless verbs as a script sees them: last line JSON, exit codes, one sentence on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine.cli import main
+from engine.data import open_data
+from engine.explore import Model
+from engine.runs import Run
+
+TRAIN = ["train", "vae", "--data", "digits", "--steps", "6", "--set", "network=mlp", "--set", "width=8", "--set", "latent=4"]
+
+
+@pytest.fixture
+def say(capsys):
+    """Run a verb: (exit code, last line as JSON or None, stderr)."""
+
+    def run(*arguments):
+        code = main([*arguments, "--json"])
+        out = capsys.readouterr()
+        lines = out.out.strip().splitlines()
+        return code, json.loads(lines[-1]) if lines and code == 0 else None, out.err
+
+    return run
+
+
+def test_list_names_methods_data_and_detectors(say):
+    code, told, _ = say("list")
+    assert code == 0
+    vae = next(method for method in told["methods"] if method["name"] == "vae")
+    assert vae["density"] == "bound" and vae["sampling"] == "direct" and vae["conditional"] is False
+    assert {"encode", "decode", "log_prob", "sample"} <= set(vae["capabilities"])
+    assert {d["name"] for d in told["data"]} >= {"digits", "shapes", "photo-patches", "pydoc-text"}
+    assert "detectors" in told
+
+
+def test_train_eval_and_sample_one_after_the_other(say, tmp_path):
+    runs = ["--runs", str(tmp_path)]
+    code, trained, _ = say(*TRAIN, *runs, "--name", "first")
+    assert code == 0
+    assert trained["step"] == 6 and trained["images_per_second"] > 0 and math.isfinite(trained["metrics"]["loss"])
+    code, scored, _ = say("eval", "first", *runs, "--limit", "20", "--k", "16")
+    assert code == 0
+    assert scored["density"] == "bound" and scored["k"] == 16 and scored["step"] == 6
+    assert scored["bits_per_dim"] == pytest.approx(scored["nats"] / (64 * math.log(2)))
+    assert scored["nats"] <= scored["elbo_nats"]
+    assert say("eval", "first", *runs, "--limit", "20", "--k", "16")[1] == scored
+    out = tmp_path / "samples.png"
+    code, told, _ = say("sample", str(tmp_path / "first"), "--n", "9", "--out", str(out), "--seed", "3")
+    assert code == 0 and told["n"] == 9
+    with Image.open(out) as image:
+        assert image.size == (28, 28)
+        assert json.loads(image.text["priorama"])["seed"] == 3
+    code, more, _ = say(*TRAIN[:5], "9", *TRAIN[6:], *runs, "--name", "first", "--resume")
+    assert code == 0 and more["step"] == 9
+
+
+def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
+    """The oracle: one image and one sample at a time, torch.distributions, float64."""
+    say(*TRAIN, "--runs", str(tmp_path), "--name", "run", "--set", "likelihood=gaussian", "--set", "sigma=fixed", "--set", "sigma_value=0.3")
+    _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--limit", "4", "--k", "8")
+    method = Model(Run.open(tmp_path / "run"), 6).method
+    images = torch.from_numpy(np.array(open_data("digits").splits["test"].images[:4])).float() / 255
+    from engine.likelihoods import image_generators
+
+    total = 0.0
+    for x, generator in zip(images, image_generators(images, 0), strict=True):
+        q = method.posterior(x[None])
+        noise = torch.randn(8, 4, generator=generator)
+        weights = []
+        for eps in noise:
+            z = q.mean + q.sigma * eps
+            mean = method._mean_and_width(method._maps(z))[0]
+            log_p = torch.distributions.Normal(mean.double(), 0.3).log_prob(x[None].double()).sum()
+            log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(z.double()).sum()
+            log_q = torch.distributions.Normal(q.mean.double(), q.sigma.double()).log_prob(z.double()).sum()
+            weights.append(log_p + log_prior - log_q)
+        total -= float(torch.logsumexp(torch.stack(weights), 0) - math.log(8))
+    assert scored["nats"] == pytest.approx(total / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["trian"], 2, "invalid choice"),
+        (["train", "vae"], 2, "--data"),
+        (["train", "gan2", "--data", "digits"], 2, "There is no method “gan2”"),
+        (["train", "vae", "--data", "digits", "--set", "latent=0"], 2, "from 1 to 512"),
+        (["train", "vae", "--data", "digits", "--set", "latent"], 2, "key=value"),
+        (["train", "vae", "--data", "digits", "--steps", "0"], 2, "above zero"),
+        (["train", "vae", "--data", "digits", "--device", "tpu"], 2, "auto, cpu, cuda or mps"),
+        (["train", "vae", "--data", "digits", "--resume"], 2, "--name"),
+        (["train", "vae", "--data", "/no/such/place"], 1, "/no/such/place"),
+        (["train", "vae", "--data", "pydoc-text"], 1, "text"),
+        (["eval", "nothing"], 1, "There is no run “nothing”"),
+        (["probe", "x", "--data", "digits"], 1, "not in this version yet"),
+        (["embed", "x"], 1, "not in this version yet"),
+        (["score", "x", "y.png"], 1, "not in this version yet"),
+        (["ood", "x", "--in", "a", "--out", "b"], 1, "not in this version yet"),
+    ],
+)
+def test_every_error_is_one_sentence_and_the_right_exit_code(capsys, arguments, code, says):
+    assert main(arguments) == code
+    out = capsys.readouterr()
+    assert says in out.err
+    assert len(out.err.strip().splitlines()) == 1
+    assert "Traceback" not in out.err
+
+
+def test_cuda_that_is_missing_is_said(capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA GPU")
+    assert main(["train", "vae", "--data", "digits", "--device", "cuda"]) == 2
+    assert "no CUDA GPU" in capsys.readouterr().err
+
+
+def test_an_autoencoder_has_nothing_to_score_or_sample(capsys, tmp_path):
+    assert main(["train", "autoencoder", *TRAIN[2:], "--runs", str(tmp_path), "--name", "ae", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["eval", "ae", "--runs", str(tmp_path)]) == 1
+    assert "no density" in capsys.readouterr().err
+    assert main(["sample", "ae", "--runs", str(tmp_path), "--out", str(tmp_path / "a.png")]) == 1
+    assert "no distribution to draw from" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_named(capsys, tmp_path):
+    main([*TRAIN, "--runs", str(tmp_path), "--name", "run", "--json"])
+    capsys.readouterr()
+    assert main(["sample", "run", "--runs", str(tmp_path), "--out", str(tmp_path / "no" / "a.png")]) == 1
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_the_engine_runs_without_qt_as_a_module(tmp_path):
+    program = "import sys; sys.modules['PySide6'] = None; import runpy; sys.argv = ['engine', 'list', '--json']; runpy.run_module('engine', run_name='__main__')"
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert json.loads(child.stdout.strip().splitlines()[-1])["methods"]

@@ -1,0 +1,55 @@
+"""Settings: what a range, a type and a misspelt name lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import BadSetting, Training, changed, fields_of, make_config, setting
+
+
+@dataclass(frozen=True)
+class Example(Training):
+    depth: int = setting(2, "How deep.", low=1, high=8, unit="layers")
+    ratio: float = setting(0.5, "How much.", low=0.0, high=1.0)
+    kind: str = setting("plain", "Which.", choices=("plain", "gated"))
+    shared: bool = setting(False, "Whether.")
+
+
+def test_own_settings_come_before_the_training_ones():
+    names = [info.name for info in fields_of(Example)]
+    assert names[:4] == ["depth", "ratio", "kind", "shared"]
+    assert names[4:] == [info.name for info in fields_of(Training)]
+
+
+def test_strings_from_the_command_line_become_values_of_the_right_type():
+    config = make_config(Example, {"depth": "3", "ratio": "0.25", "kind": "gated", "shared": "yes"})
+    assert (config.depth, config.ratio, config.kind, config.shared) == (3, 0.25, "gated", True)
+    assert changed(config) == {"depth": 3, "ratio": 0.25, "kind": "gated", "shared": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("depth", "9", "from 1 to 8 layers"),
+        ("depth", "2.5", "whole number"),
+        ("ratio", "nan", "from 0 to 1"),
+        ("kind", "odd", "plain, gated"),
+        ("shared", "maybe", "true or false"),
+        ("dept", "1", "There is no setting “dept”"),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_sentence(name, value, says):
+    with pytest.raises(BadSetting) as error:
+        make_config(Example, {name: value})
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@given(st.integers(1, 8), st.floats(0, 1))
+def test_every_value_in_range_is_taken_as_it_is(depth, ratio):
+    config = make_config(Example, {"depth": depth, "ratio": repr(ratio)})
+    assert (config.depth, config.ratio) == (depth, ratio)
