@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QKeySequence
 
+MENUS = ("File", "Edit", "Run", "View", "Go", "Help")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -16,6 +18,13 @@ class Entry:
     name: str  # "run.new"
     menu: str  # "Run"
     action: QAction
+    hint: str = ""  # a key that is handled by the focused widget and not by the action, for example "Space"
+
+    @property
+    def keys(self) -> str:
+        """Its shortcuts as the desktop writes them."""
+        shown = [sequence.toString(QKeySequence.SequenceFormat.NativeText) for sequence in self.action.shortcuts()]
+        return ", ".join(shown) or self.hint
 
 
 class Actions(QObject):
@@ -34,11 +43,15 @@ class Actions(QObject):
         run: Callable[[], object],
         *,
         menu: str,
-        shortcut: QKeySequence | QKeySequence.StandardKey | str | None = None,
+        shortcut: QKeySequence | QKeySequence.StandardKey | str | list[str] | None = None,
         help: str = "",
         checkable: bool = False,
+        hint: str = "",
     ) -> QAction:
-        """Register an action; `menu` is "File", "Edit", "Run", "View", "Go" or "Help"."""
+        """Register an action; `menu` is "File", "Edit", "Run", "View", "Go" or "Help".
+
+        A shortcut that another action holds already is left out: the first one keeps it.
+        """
         if name in self.entries:
             raise ValueError(f"the action {name} is there already")
         action = QAction(text, self)
@@ -46,12 +59,26 @@ class Actions(QObject):
         action.setCheckable(checkable)
         action.setStatusTip(help or text)
         action.setToolTip(help or text)
-        if shortcut is not None:
-            action.setShortcut(QKeySequence(shortcut))
+        action.setShortcuts(self._free(shortcut))
         action.triggered.connect(lambda _checked=False: run())
-        self.entries[name] = Entry(name, menu, action)
+        self.entries[name] = Entry(name, menu, action, hint)
         self.changed.emit()
         return action
 
+    def _free(self, shortcut: QKeySequence | QKeySequence.StandardKey | str | list[str] | None) -> list[QKeySequence]:
+        if shortcut is None:
+            return []
+        if isinstance(shortcut, QKeySequence.StandardKey):
+            asked = QKeySequence.keyBindings(shortcut)
+        elif isinstance(shortcut, list):
+            asked = [QKeySequence(keys) for keys in shortcut]
+        else:
+            asked = [QKeySequence(shortcut)]
+        taken = {sequence.toString() for entry in self.entries.values() for sequence in entry.action.shortcuts()}
+        return [sequence for sequence in asked if sequence.toString() and sequence.toString() not in taken]
+
     def __getitem__(self, name: str) -> QAction:
         return self.entries[name].action
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries

@@ -27,6 +27,8 @@ class Settings:
 
 
 def default_path() -> Path:
+    if os.environ.get("PRIORAMA_CONFIG"):
+        return Path(os.environ["PRIORAMA_CONFIG"]) / "settings.json"
     from platformdirs import user_config_path
 
     return user_config_path("priorama") / "settings.json"

@@ -1,0 +1,141 @@
+"""Starts the program: the window first and the engine after it; headless verbs go to `engine.cli`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood", "bench", "test")
+USAGE = "priorama [VERB …] | tour --out DIR | [--runs DIR] [--reset]"
+
+
+class Usage(Exception):
+    """One sentence for stderr; exit 2."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code: 0 good, 1 failed, 2 wrong usage."""
+    arguments = sys.argv[1:] if argv is None else argv
+    # Before anything imports torch: waiting threads must leave the cores to the window.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        if arguments and arguments[0] in VERBS:
+            from engine.cli import main as run_verb
+
+            return run_verb(arguments)
+        if arguments and arguments[0] == "tour":
+            return tour(arguments[1:])
+        if arguments and arguments[0] in ("-h", "--help"):
+            print(f"usage: {USAGE}\nverbs: {' '.join((*VERBS, 'tour'))}\nWithout a verb the window opens.")
+            return 0
+        runs, reset = options(arguments)
+    except Usage as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not has_display():
+        print("There is no display here, so the pictures of the tour are made instead, in ./tour.")
+        return tour(["--out", "tour"])
+    return open_window(runs, reset)
+
+
+def options(arguments: list[str]) -> tuple[Path | None, bool]:
+    """--runs DIR and --reset."""
+    runs: Path | None = None
+    reset = False
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--reset":
+            reset = True
+        elif word == "--runs":
+            if not rest:
+                raise Usage("--runs needs a folder: --runs DIR.")
+            runs = Path(rest.pop(0)).expanduser()
+        elif word.startswith("--runs="):
+            runs = Path(word.removeprefix("--runs=")).expanduser()
+        elif word.startswith("-"):
+            raise Usage(f"There is no option “{word}”; there are --runs DIR and --reset.")
+        else:
+            raise Usage(f"There is no verb “{word}”; there are: {', '.join((*VERBS, 'tour'))}, and none opens the window.")
+    return runs, reset
+
+
+def has_display() -> bool:
+    if not sys.platform.startswith("linux"):
+        return True
+    if os.environ.get("QT_QPA_PLATFORM", "").split(":")[0] in ("offscreen", "minimal", "vnc"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def tour(arguments: list[str]) -> int:
+    from app.tour import main as run_tour
+
+    return run_tour(arguments)
+
+
+def open_window(runs: Path | None, reset: bool) -> int:
+    sys.setswitchinterval(0.0005)  # the window must get Python's lock back soon from a training thread
+    from PySide6.QtCore import QTimer
+    from PySide6.QtWidgets import QApplication
+
+    from app import settings as stored
+    from app import theme
+    from app.report import Hooks, Log
+    from app.window import Window
+    from engine.runs import default_root
+    from engine.worker import Engine
+
+    app = QApplication(["priorama"])
+    prepare(app)
+    path = stored.default_path()
+    note = ""
+    if reset:
+        stored.set_aside(path)
+    settings, note = stored.load(path)
+    log = Log(path.with_name("priorama.log"))
+    window = Window(Engine(runs or default_root()), settings, path, log, note)
+    window.state.set_theme(theme.system_theme() if settings.theme == "system" else settings.theme)
+    hooks = Hooks(log, window.show_fault)
+    hooks.install()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: window.close())
+    beat = QTimer()  # gives Python a chance to run the signal handlers above
+    beat.timeout.connect(lambda: None)
+    beat.start(200)
+    window.show()
+    code = app.exec()
+    beat.stop()
+    window.finish()
+    hooks.remove()
+    log.close()
+    if not window.ended_in_time:
+        # A lane is still inside torch, and Python would abort while it ends; everything is on disk.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def prepare(app: object) -> None:
+    """Name, font and style of the application."""
+    from PySide6.QtGui import QIcon
+    from PySide6.QtWidgets import QApplication
+
+    from app import theme
+
+    assert isinstance(app, QApplication)
+    app.setApplicationName("priorama")
+    app.setApplicationDisplayName("Priorama")
+    app.setDesktopFileName("priorama")
+    app.setStyle("Fusion")
+    app.setFont(theme.font(13))
+    icon = Path(__file__).resolve().parent.parent / "assets" / "icons" / "priorama.svg"
+    if icon.exists():
+        app.setWindowIcon(QIcon(str(icon)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

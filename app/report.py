@@ -1,0 +1,130 @@
+"""What went wrong or was said, kept for the log pane: a bounded history, a file beside the settings, and the hooks that feed it."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from PySide6.QtCore import QMessageLogContext, QObject, QtMsgType, Signal, qInstallMessageHandler
+
+MOST = 2000
+MOST_BYTES = 2_000_000
+LEVELS = ("info", "good", "warning", "bad")
+
+
+@dataclass(frozen=True)
+class Record:
+    when: float  # seconds since the epoch
+    level: str
+    text: str
+    details: str = ""
+
+    def line(self) -> str:
+        return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.when))} {self.level:<7} {self.text}"
+
+
+class Log(QObject):
+    """The history of one start. `added` may be emitted from any thread; slots of widgets run in the window's own."""
+
+    added = Signal(object)
+
+    def __init__(self, path: Path | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.records: deque[Record] = deque(maxlen=MOST)
+        self.path = path
+        self._lock = threading.Lock()
+        self._file: IO[str] | None = None
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists() and path.stat().st_size > MOST_BYTES:
+                    os.replace(path, path.with_suffix(".old.log"))
+                self._file = open(path, "a", encoding="utf-8", errors="replace")  # noqa: SIM115
+            except OSError:
+                self.path = None
+
+    def add(self, level: str, text: str, details: str = "") -> Record:
+        record = Record(time.time(), level if level in LEVELS else "info", text, details)
+        with self._lock:
+            self.records.append(record)
+            if self._file is not None:
+                try:
+                    self._file.write(record.line() + "\n" + (details.rstrip() + "\n" if details else ""))
+                    self._file.flush()
+                except (OSError, ValueError):
+                    self._file = None
+        self.added.emit(record)
+        return record
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+class Hooks:
+    """Sends uncaught exceptions and Qt's own messages to the log while it is installed; a crash leaves its stack in `crash.log`."""
+
+    def __init__(self, log: Log, shown: Callable[[str, str], None]) -> None:
+        self.log = log
+        self.shown = shown  # (sentence, traceback), called in the window's thread only
+        self._main = threading.get_ident()
+        self._before = (sys.excepthook, threading.excepthook)
+        self._crash: IO[str] | None = None
+        self._busy = False
+
+    def install(self) -> None:
+        sys.excepthook = self._exception
+        threading.excepthook = self._thread_exception
+        qInstallMessageHandler(self._qt_message)
+        if self.log.path is not None:
+            try:
+                self._crash = open(self.log.path.with_name("crash.log"), "w", encoding="utf-8")  # noqa: SIM115
+                faulthandler.enable(self._crash)
+            except OSError:
+                self._crash = None
+
+    def remove(self) -> None:
+        sys.excepthook, threading.excepthook = self._before
+        qInstallMessageHandler(None)
+        if self._crash is not None:
+            faulthandler.disable()
+            self._crash.close()
+            self._crash = None
+
+    def _exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            self._before[0](kind, error, trace)
+            return
+        details = "".join(traceback.format_exception(kind, error, trace))
+        text = f"Something went wrong in the window ({kind.__name__}: {error}). Your runs are safe; go on, and see the details."
+        self.log.add("bad", text, details)
+        if self._busy or threading.get_ident() != self._main:
+            return
+        self._busy = True
+        try:
+            self.shown(text, details)
+        finally:
+            self._busy = False
+
+    def _thread_exception(self, args: threading.ExceptHookArgs) -> None:
+        if args.exc_type is SystemExit or args.exc_value is None:
+            return
+        details = "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
+        name = args.thread.name if args.thread else "a thread"
+        self.log.add("bad", f"Something went wrong in {name} ({args.exc_type.__name__}: {args.exc_value}).", details)
+
+    def _qt_message(self, kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
+        level = {QtMsgType.QtDebugMsg: "info", QtMsgType.QtInfoMsg: "info", QtMsgType.QtWarningMsg: "warning"}.get(kind, "bad")
+        self.log.add(level, f"Qt: {text}")

@@ -1,0 +1,1 @@
+"""Small reusable widgets. They know the shared state at most; no method, no engine."""

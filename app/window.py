@@ -1,0 +1,629 @@
+"""The main window: top line, runs and data at the left, panes in the centre, inspector at the right, the time cursor below.
+
+It wires the shared state, the bridge and the widgets together; it knows no pane and no method by name. Importing it loads
+neither numpy nor pyqtgraph: panes are imported and built after the first paint, and the engine starts after that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDesktopServices,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QPaintEvent,
+    QResizeEvent,
+    QUndoStack,
+)
+from PySide6.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QPushButton,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import settings as stored
+from app import theme, words
+from app.actions import MENUS, Actions
+from app.bridge import Bridge, EngineLike
+from app.docks import Docks
+from app.report import Log
+from app.settings import Settings
+from app.state import State
+from app.widgets.data_list import DataList
+from app.widgets.inspector import Inspector, heading
+from app.widgets.job_verbs import JobVerbs
+from app.widgets.message_bar import MessageBar
+from app.widgets.run_list import RunList
+from app.widgets.timeline import Timeline
+from app.widgets.top_bar import TopBar
+from engine import messages as m
+
+DESCRIBE_MS = 150  # the inspector asks at most this often
+PLAY_MS = 500  # one checkpoint
+
+
+class Window(QMainWindow):
+    """`settings_path` None forgets everything at the end. Call `show()`; the rest follows by itself."""
+
+    panes_built = Signal()
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        settings: Settings | None = None,
+        settings_path: Path | None = None,
+        log: Log | None = None,
+        note: str = "",
+    ) -> None:
+        super().__init__()
+        self.setObjectName("window")
+        self.setWindowTitle("Priorama")
+        self.setAcceptDrops(True)
+        self.resize(1280, 800)
+        self.setMinimumSize(960, 560)
+        self.settings = settings or Settings()
+        self.settings_path = settings_path
+        self.log = log or Log(parent=self)
+        self.state = State(self)
+        self.bridge = Bridge(engine, self)
+        self.registry = Actions(self)
+        self.undo = QUndoStack(self)
+        self.undo.setUndoLimit(500)
+        self.ended_in_time = True
+        self._note = note
+        self._painted = False
+        self._built = False
+        self._closed = False
+        self._first_list = True
+        self._followed: str | None = None
+        self._awaited: dict[str, str] = {}  # job -> run folder once known, for runs that were started here
+        self._told_runs: set[str] = set()
+
+        self._build()
+        self._wire()
+        self._add_actions()
+        self._apply_theme()
+        if self.settings.geometry:
+            self.restoreGeometry(QByteArray.fromBase64(self.settings.geometry.encode()))
+
+    # Parts ----------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.top = TopBar()
+        self.left = QFrame()
+        self.left.setObjectName("left")
+        self.left.setFixedWidth(theme.LEFT_WIDTH)
+        self.run_list = RunList()
+        self.data_list = DataList()
+        self.new_button = QPushButton("New run")
+        self.new_button.setProperty("kind", "primary")
+        self.new_button.setAccessibleName("New run")
+        self.open_button = QPushButton("Open…")
+        self.open_button.setAccessibleName("Open a run, a data set or an image")
+        buttons = QHBoxLayout()
+        buttons.setContentsMargins(12, 10, 12, 14)
+        buttons.setSpacing(6)
+        buttons.addWidget(self.new_button)
+        buttons.addWidget(self.open_button)
+        buttons.addStretch()
+        left = QVBoxLayout(self.left)
+        left.setContentsMargins(0, 18, 1, 0)
+        left.setSpacing(0)
+        runs_heading, data_heading = heading("Runs"), heading("Data")
+        runs_heading.setContentsMargins(16, 0, 0, 8)
+        data_heading.setContentsMargins(16, 0, 0, 8)
+        left.addWidget(runs_heading)
+        left.addWidget(self.run_list, 3)
+        left.addLayout(buttons)
+        left.addWidget(data_heading)
+        left.addWidget(self.data_list, 2)
+
+        self.docks = Docks()
+        self.page = QWidget()
+        self.page.setObjectName("page")
+        self.message_bar = MessageBar()
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self.pages = QStackedLayout()
+        self.pages.addWidget(self.docks)
+        column.addWidget(self.message_bar)
+        column.addLayout(self.pages, 1)
+
+        self.right = QFrame()
+        self.right.setObjectName("right")
+        self.right.setFixedWidth(theme.RIGHT_WIDTH)
+        self.inspector = Inspector()
+        right = QVBoxLayout(self.right)
+        right.setContentsMargins(1, 0, 0, 0)
+        right.addWidget(self.inspector)
+
+        self.bottom = QFrame()
+        self.bottom.setObjectName("bottom")
+        self.bottom.setFixedHeight(theme.BOTTOM_HEIGHT)
+        self.play = QPushButton("▶")
+        self.play.setFixedWidth(38)
+        self.play.setStyleSheet("padding: 0")
+        self.step_label = theme.role(QLabel(), "muted")
+        self.step_label.setTextFormat(Qt.TextFormat.RichText)
+        self.step_label.setMinimumWidth(136)
+        self.timeline = Timeline()
+        self.verbs = JobVerbs()
+        self.verbs.setMinimumWidth(theme.RIGHT_WIDTH)
+        bottom = QHBoxLayout(self.bottom)
+        bottom.setContentsMargins(16, 1, 0, 0)
+        bottom.setSpacing(6)
+        bottom.addWidget(self.play)
+        bottom.addWidget(self.step_label)
+        bottom.addWidget(self.timeline, 1)
+        bottom.addSpacing(16)
+        bottom.addWidget(self.verbs)
+
+        middle = QHBoxLayout()
+        middle.setSpacing(0)
+        middle.addWidget(self.left)
+        middle.addWidget(centre, 1)
+        middle.addWidget(self.right)
+        body = QWidget()
+        whole = QVBoxLayout(body)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(self.top)
+        whole.addLayout(middle, 1)
+        whole.addWidget(self.bottom)
+        self.setCentralWidget(body)
+        self.left.setVisible(self.settings.left)
+        self.right.setVisible(self.settings.right)
+
+        self._describing = QTimer(self)
+        self._describing.setSingleShot(True)
+        self._describing.setInterval(DESCRIBE_MS)
+        self._describing.timeout.connect(self._describe)
+        self._playing = QTimer(self)
+        self._playing.setInterval(PLAY_MS)
+        self._playing.timeout.connect(self._play_on)
+
+    def _wire(self) -> None:
+        bridge, state = self.bridge, self.state
+        bridge.ready.connect(self._ready)
+        bridge.runs_listed.connect(self._runs_listed)
+        bridge.data_listed.connect(lambda event: state.set_data(event.data))
+        bridge.job_changed.connect(self._job_changed)
+        bridge.progress.connect(state.set_progress)
+        bridge.metrics.connect(self._metrics)
+        bridge.checkpoint_saved.connect(lambda event: state.checkpoint_saved(event.run, event.step, event.resumable))
+        bridge.stalled.connect(lambda event: self.say("warning", event.message))
+        bridge.ended.connect(self._ended)
+        bridge.notice.connect(lambda event: self.say(event.level, event.text, event.details))
+        bridge.query_failed.connect(lambda event: self.say("warning", event.message, event.details))
+
+        state.runs_changed.connect(self._show_runs)
+        state.jobs_changed.connect(self._show_runs)
+        state.run_changed.connect(self._run_changed)
+        state.step_changed.connect(self._step_changed)
+        state.cursor_changed.connect(self._show_time)
+        state.progress_changed.connect(self._show_progress)
+        state.methods_changed.connect(self._show_method)
+        state.data_changed.connect(self._show_data)
+        state.selected_data_changed.connect(self._show_data)
+        state.theme_changed.connect(self._apply_theme)
+
+        self.run_list.chosen.connect(self.choose_run)
+        self.run_list.delete_chosen.connect(lambda run: self.do("delete", run))
+        self.run_list.continue_chosen.connect(self.ask_continue)
+        self.run_list.verb_chosen.connect(lambda run, verb: self.do(verb, run))
+        self.run_list.open_folder_chosen.connect(lambda run: QDesktopServices.openUrl(QUrl.fromLocalFile(run)))
+        self.run_list.copy_path_chosen.connect(self.copy_text)
+        self.data_list.chosen.connect(self.choose_data)
+        self.data_list.forget_chosen.connect(lambda data: bridge.send(m.ForgetData(data)))
+        self.data_list.copy_path_chosen.connect(self.copy_text)
+        self.timeline.moved.connect(state.set_cursor)
+        self.timeline.live_chosen.connect(lambda: state.set_cursor(None))
+        self.verbs.chosen.connect(lambda verb: self.do(verb, state.run))
+        self.verbs.continue_to.connect(self.continue_run)
+        self.top.run_menu.aboutToShow.connect(self._fill_run_menu)
+        self.docks.front_changed.connect(self._front_changed)
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_theme_changed)
+
+    def _add_actions(self) -> None:
+        add = self.registry.add
+        keys = QKeySequence.StandardKey
+        add("app.quit", "Quit", self.close, menu="File", shortcut=keys.Quit if keys.Quit and QKeySequence.keyBindings(keys.Quit) else "Ctrl+Q", help="Close the window; a training is kept and can be continued")
+        add("view.theme", "Light or dark", self.toggle_theme, menu="View", shortcut="Ctrl+Shift+T", help="Switch between light and dark; stays until the system's choice is taken up again")
+        add("go.play", "Play through the checkpoints", self.toggle_play, menu="Go", hint="Space", help="Walk through the checkpoints, one after the other")
+        for name in MENUS:
+            menu = self.top.menus.addMenu(name)
+            for entry in self.registry.entries.values():
+                if entry.menu == name:
+                    menu.addAction(entry.action)
+        self.addActions([entry.action for entry in self.registry.entries.values()])
+        self._bind(self.top.theme_button, "view.theme")
+        self._bind(self.play, "go.play")
+
+    def _bind(self, button: QPushButton, name: str) -> None:
+        """Let a button do an action and say so."""
+        entry = self.registry.entries[name]
+        button.clicked.connect(entry.action.trigger)
+        button.setToolTip(f"{entry.action.statusTip()} ({entry.keys})" if entry.keys else entry.action.statusTip())
+        button.setAccessibleName(entry.action.text())
+
+    # Life -----------------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self._after_first_paint)
+
+    def _after_first_paint(self) -> None:
+        if self._closed:
+            return
+        self.bridge.start()
+        self.build_panes()
+
+    def build_panes(self) -> None:
+        """Import and build every pane; put the layout back as it was."""
+        if self._built:
+            return
+        self._built = True
+        from app.panes import Context, find_panes
+
+        context = Context(self.state, self.bridge, self.registry, self.undo)
+        self.docks.build(find_panes(), context)
+        self.docks.set_colors(theme.colors(self.state.theme))
+        for name, dock in self.docks.docks.items():
+            self._add_pane_action(name, dock.pane.title, dock.pane.about)
+        if self.settings.layout and not self.docks.restore_layout(self.settings.layout):
+            self.say("info", "The layout of the panes is of another version, so they stand as new.")
+        if self.settings.pane:
+            self.docks.show_pane(self.settings.pane)
+        self._show_reasons()
+        self.panes_built.emit()
+
+    def _add_pane_action(self, name: str, title: str, about: str) -> None:
+        number = len([entry for entry in self.registry.entries if entry.startswith("pane.")]) + 1
+        self.registry.add(
+            f"pane.{name}", title, lambda: self.docks.show_pane(name), menu="Go", shortcut=f"Ctrl+{number}" if number < 10 else None, help=about or f"Show {title}"
+        )
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.finish()
+        super().closeEvent(event)
+
+    def finish(self) -> None:
+        """Keep the settings and end the engine; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._playing.stop()
+        self._describing.stop()
+        QGuiApplication.styleHints().colorSchemeChanged.disconnect(self._system_theme_changed)
+        self._keep_settings()
+        self.ended_in_time = self.bridge.close()
+
+    def _keep_settings(self) -> None:
+        kept = self.settings
+        kept.geometry = bytes(self.saveGeometry().toBase64().data()).decode()
+        if self.docks.docks:
+            kept.layout = self.docks.layout_state()
+            kept.pane = type(self.docks.front.pane).__name__ if self.docks.front else ""
+        kept.last_run = self.state.run or kept.last_run
+        kept.left, kept.right = not self.left.isHidden(), not self.right.isHidden()
+        if self.settings_path is not None:
+            sentence = stored.save(kept, self.settings_path)
+            if sentence:
+                self.log.add("warning", sentence)
+
+    # Theme ----------------------------------------------------------------------------------------------------------
+
+    def _system_theme_changed(self) -> None:
+        if self.settings.theme == "system":
+            self.state.set_theme(theme.system_theme())
+
+    def set_theme(self, name: str) -> None:
+        """ "dark", "light" or "system"."""
+        self.settings.theme = name
+        self.state.set_theme(theme.system_theme() if name == "system" else name)
+
+    def toggle_theme(self) -> None:
+        self.set_theme("light" if self.state.theme == "dark" else "dark")
+
+    def _apply_theme(self) -> None:
+        app = QApplication.instance()
+        assert isinstance(app, QApplication)
+        theme.apply_theme(app, self.state.theme)
+        colors = theme.colors(self.state.theme)
+        for part in (self.run_list, self.data_list, self.inspector, self.timeline, self.message_bar, self.docks):
+            part.set_colors(colors)
+
+    # Saying ---------------------------------------------------------------------------------------------------------
+
+    def say(self, level: str, text: str, details: str = "") -> None:
+        """One sentence in the message bar and in the log; details are one click away."""
+        self.log.add(level, text, details)
+        self.message_bar.say(level, text)
+
+    def show_fault(self, text: str, details: str) -> None:
+        """An exception that nobody caught; it is in the log already."""
+        self.message_bar.say("bad", text)
+
+    def copy_text(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.message_bar.say("info", f"Copied {text}")
+
+    # Engine's events ------------------------------------------------------------------------------------------------
+
+    def _ready(self, event: m.Ready) -> None:
+        self.state.set_engine(event)
+        cores = f"{event.cores} core{'s' if event.cores != 1 else ''}"
+        self.top.device.setText(f"{event.device} · {cores} · {event.precision}")
+        versions = ", ".join(f"{name} {version}" for name, version in event.versions.items())
+        self.top.device.setToolTip(f"New runs train here, in {event.precision}. {versions}. Ready after {event.seconds:.1f} s.")
+        self.top.device.setAccessibleName(f"Device: {self.top.device.text()}")
+
+    def _runs_listed(self, event: m.RunsListed) -> None:
+        self.state.set_runs(event.runs, event.root)
+        if self._first_list:
+            self._first_list = False
+            if self.state.run is None and self.settings.last_run in self.state.runs:
+                self.state.set_run(self.settings.last_run)
+            elif self.state.run is None and event.runs:
+                self.state.set_run(event.runs[0].run)
+        self._choose_awaited()
+
+    def _job_changed(self, event: m.JobChanged) -> None:
+        if event.job in self._awaited and event.run:
+            self._awaited[event.job] = event.run
+        self.state.set_job(event)
+        self._choose_awaited()
+
+    def _choose_awaited(self) -> None:
+        """Look at the run that was started here, as soon as it is listed."""
+        for job, run in list(self._awaited.items()):
+            if run and run in self.state.runs:
+                del self._awaited[job]
+                self.state.set_run(run)
+
+    def _metrics(self, event: m.Metrics) -> None:
+        if event.run != self.state.run or "loss" not in event.points:
+            return
+        if event.history:
+            self.timeline.curve.clear()
+        steps, values = event.points["loss"]
+        self.timeline.curve.add(steps, values)
+        self.timeline.update()
+
+    def _ended(self, event: m.Ended) -> None:
+        self._awaited.pop(event.job, None)
+        self.state.end_job(event.job)
+        if event.outcome == "failed":
+            self.say("bad", event.message, event.details)
+        elif event.message:
+            self.say("good" if event.outcome == "ok" else "info", event.message, event.details)
+
+    # Showing --------------------------------------------------------------------------------------------------------
+
+    def _jobs_by_run(self) -> dict[str, m.JobChanged]:
+        return {job.run: job for job in self.state.jobs.values() if job.run and job.kind == "train"}
+
+    def _show_runs(self) -> None:
+        self.run_list.show_runs(self.state.runs, self._jobs_by_run(), self.state.run)
+        self._show_time()
+        self._show_verbs()
+
+    def _show_data(self) -> None:
+        self.data_list.show_data(self.state.data, self.state.selected_data)
+
+    def _run_changed(self) -> None:
+        run = self.state.run
+        if self._followed is not None:
+            self.bridge.send(m.UnfollowRun(self._followed))
+        self._followed = run
+        self._playing.stop()
+        self._show_playing()
+        self.timeline.curve.clear()
+        self.timeline.update()
+        if run is not None:
+            self.bridge.send(m.FollowRun(run))
+        self.inspector.show_described(None)
+        self._show_runs()
+        self._show_method()
+
+    def _step_changed(self) -> None:
+        self._show_time()
+        if self.state.run is None or self.state.step is None:
+            self.inspector.show_described(None)
+            self._show_waiting()
+        elif not self._describing.isActive():
+            self._describing.start()
+
+    def _describe(self) -> None:
+        info = self.state.run_info
+        if info is None or self.state.step is None:
+            return
+        run = info.run
+
+        def answered(described: m.Described) -> None:
+            if self.state.run == run:
+                self.inspector.show_described(described)
+
+        def failed(why: m.QueryFailed) -> None:
+            if self.state.run == run:
+                self.inspector.show_described(None)
+                self.inspector.show_waiting(why.message)
+
+        self.bridge.ask("inspector", m.Describe(run=run, step=self.state.step), answered, failed)
+
+    def _show_method(self) -> None:
+        self.inspector.show_method(self.state.method_info, self.state.run_info)
+        self._show_waiting()
+        self._show_reasons()
+
+    def _show_waiting(self) -> None:
+        info = self.state.run_info
+        if info is None:
+            self.inspector.show_waiting("No run is chosen.")
+        elif info.fault:
+            self.inspector.show_waiting(info.fault)
+        elif self.state.step is None:
+            self.inspector.show_waiting("The first checkpoint comes with the first step.")
+        elif not self.inspector.rows:
+            self.inspector.show_waiting("Looking at this checkpoint…")
+
+    def _show_reasons(self) -> None:
+        self.docks.set_reasons({name: self._reason(dock.pane) for name, dock in self.docks.docks.items()})
+
+    def _reason(self, pane: object) -> str:
+        """Why a pane cannot be used with the chosen run; empty when it can."""
+        needs: tuple[str, ...] = getattr(pane, "needs", ())
+        info = self.state.run_info
+        if info is None:
+            if getattr(pane, "wants_run", False):
+                return "Choose a run at the left, or start one with “New run”. This pane shows what it has learned."
+            return ""
+        if info.fault and needs:
+            return info.fault
+        method = self.state.method_info
+        able = method.capabilities if method else info.capabilities
+        missing = [need for need in needs if need not in able]
+        if not missing or not (method or info.capabilities):
+            return ""
+        title = method.title if method else info.title or info.method
+        return f"{title} cannot {' and cannot '.join(CANNOT.get(need, need) for need in missing)}, which this pane needs. Choose a run of another method."
+
+    def _show_time(self) -> None:
+        state = self.state
+        info = state.run_info
+        if info is None:
+            self.top.show_run("", "")
+            self.step_label.setText("no run")
+            self.timeline.show_checkpoints([], 0, 0, None, True)
+            self.play.setEnabled(False)
+            return
+        job = state.job_of(state.run)
+        progress = state.progress.get(job.job) if job else None
+        now = max(info.step, progress.done if progress and progress.unit == "step" else 0)
+        total = info.total_steps
+        self.top.show_run(f"{info.title or info.method} · {info.data_name}", f"step {words.count(now)}" + (f" of {words.count(total)}" if total else ""))
+        steps = [c.step for c in state.checkpoints]
+        self.timeline.show_checkpoints(steps, now, total, state.step, state.cursor is None)
+        self.play.setEnabled(len(steps) > 1)
+        color = theme.colors(state.theme).text
+        shown = "–" if state.step is None else words.count(state.step)
+        self.step_label.setText(f'step <span style="color:{color}; font-weight:600">{shown}</span> of {words.count(now)}')
+
+    def _show_progress(self, job: str) -> None:
+        mine = self.state.job_of(self.state.run)
+        if mine is not None and mine.job == job:
+            self.verbs.show_progress(self.state.progress.get(job))
+            self._show_time()
+
+    def _show_verbs(self) -> None:
+        job = self.state.job_of(self.state.run)
+        self.verbs.show_run(self.state.run_info, job, self.state.progress.get(job.job) if job else None)
+
+    def _fill_run_menu(self) -> None:
+        menu: QMenu = self.top.run_menu
+        menu.clear()
+        for run, info in self.state.runs.items():
+            action = menu.addAction(f"{info.title or info.method} · {info.data_name}   {info.name}")
+            action.setCheckable(True)
+            action.setChecked(run == self.state.run)
+            action.triggered.connect(lambda _checked=False, run=run: self.choose_run(run))
+        if not self.state.runs:
+            menu.addAction("No runs yet").setEnabled(False)
+
+    def _front_changed(self) -> None:
+        pass
+
+    # Doing ----------------------------------------------------------------------------------------------------------
+
+    def choose_run(self, run: str) -> None:
+        self.state.set_run(run)
+
+    def choose_data(self, data: str) -> None:
+        self.state.select_data(data)
+
+    def do(self, verb: str, run: str | None) -> None:
+        """One of the verbs of `JobVerbs` and `RunList` on a run."""
+        if run is None:
+            return
+        job = self.state.job_of(run)
+        if run == self.state.run:
+            self.verbs.acknowledge(verb)
+        if verb == "delete":
+            self.bridge.send(m.DeleteRun(run))
+        elif job is None:
+            return
+        elif verb in ("first", "earlier", "later"):
+            place = {"first": 0, "earlier": max(0, job.place - 1), "later": job.place + 1}[verb]
+            self.bridge.send(m.MoveJob(job.job, place))
+        else:
+            command = {"pause": m.PauseJob, "resume": m.ResumeJob, "stop": m.StopJob, "discard": m.DiscardJob}[verb]
+            self.bridge.send(command(job.job))
+
+    def ask_continue(self, run: str) -> None:
+        """Choose the run and ask how much further."""
+        self.state.set_run(run)
+        info = self.state.runs.get(run)
+        if info is not None and info.total_steps and info.step < info.total_steps:
+            self.verbs.more.setValue(info.total_steps - info.step)
+        self.verbs.ask_continue()
+
+    def continue_run(self, steps: int) -> None:
+        if self.state.run is not None:
+            self.bridge.send(m.ContinueRun(self.bridge.new_job("train"), self.state.run, steps=steps))
+
+    def toggle_play(self) -> None:
+        """Walk through the checkpoints, from the first one when the newest is shown."""
+        if self._playing.isActive():
+            self._playing.stop()
+        elif len(self.state.checkpoints) > 1:
+            if self.state.step == self.state.checkpoints[-1].step:
+                self.state.set_cursor(self.state.checkpoints[0].step)
+            self._playing.start()
+        self._show_playing()
+
+    def _play_on(self) -> None:
+        steps = [c.step for c in self.state.checkpoints]
+        later = [s for s in steps if self.state.step is not None and s > self.state.step]
+        if len(later) <= 1:
+            self.state.set_cursor(None)
+            self._playing.stop()
+            self._show_playing()
+        else:
+            self.state.set_cursor(later[0])
+
+    def _show_playing(self) -> None:
+        self.play.setText("❚❚" if self._playing.isActive() else "▶")
+        self.play.setAccessibleName("Stop playing" if self._playing.isActive() else "Play through the checkpoints")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Space:
+            self.toggle_play()
+        else:
+            super().keyPressEvent(event)
+
+
+CANNOT = {
+    "encode": "encode images",
+    "decode": "decode latents",
+    "log_prob": "say how likely an image is",
+    "sample": "draw samples",
+    "classify": "classify",
+    "views": "show its views",
+}
