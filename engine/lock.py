@@ -26,7 +26,7 @@ except ImportError:
 _FAR = 1 << 30  # Windows locks bytes, and locked bytes cannot be read: lock one where nothing is written
 
 
-class InUse(Exception):
+class Held(Exception):
     """One sentence: who is writing."""
 
 
@@ -64,7 +64,7 @@ class Lock:
     """Held from `Lock(path)` to `release()`, or until the process dies."""
 
     def __init__(self, path: Path) -> None:
-        """Raises: InUse, store.NoSpace, OSError."""
+        """Raises: Held, store.NoSpace, OSError."""
         self.path = path
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
@@ -76,7 +76,7 @@ class Lock:
     def _take(self) -> None:
         other = holder(self.path)
         if not _lock_handle(self._handle) or (fcntl is None and other and not other.is_me):
-            raise InUse(_sentence(other))
+            raise Held(_sentence(other))
         with store.no_space(self.path.parent, 4096):
             os.ftruncate(self._handle, 0)
             os.write(self._handle, json.dumps(vars(me())).encode())
@@ -111,7 +111,7 @@ def _boot() -> str:
         return ""
 
 
-def _parse(data: bytearray) -> Holder | None:
+def _parse(data: bytes) -> Holder | None:
     try:
         content = store.read_json(data)
         return Holder(int(content["pid"]), str(content["host"]), str(content["start"]))

@@ -12,31 +12,39 @@ The manifest is the truth: a file it does not list is not there. It is replaced 
 from __future__ import annotations
 
 import contextlib
-import math
+import hashlib
 import os
 import re
-import threading
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field
 
 from engine import store
-from engine.lock import Holder, InUse, Lock, holder
+from engine.lock import Held, Holder, Lock, holder
+from engine.manifest import (
+    CHECKPOINTS,
+    MANIFEST,
+    RESUME_FILE,
+    STATE,
+    CheckpointEntry,
+    Facts,
+    FileFact,
+    Manifest,
+    parse_manifest,
+    read_manifest,
+)
 from engine.messages import CheckpointInfo, RunInfo
+from engine.metrics_file import METRICS, MetricsFile, metrics_line, read_metrics
 from engine.store import NonFinite, NoSpace
 
 __all__ = ["BadRun", "InUse", "Manifest", "NoSpace", "NonFinite", "Run", "RunWriter", "default_root", "delete_run", "list_runs"]
 
-FORMAT = 1
-MANIFEST, METRICS, PROBE, LOCK, CHECKPOINTS, STATE = "manifest.json", "metrics.jsonl", "probe.npz", "writer.lock", "checkpoints", "state.json"
-RESUME_FILE = "resume.safetensors"
+PROBE = "probe.npz"
+LOCK = "writer.lock"
 KEPT_RESUMABLE = 2
 SLACK_BYTES = 64 << 10  # what a save needs beside its files: manifest, folder entries, rounding up to blocks
 _GONE = ".removed-"
@@ -47,86 +55,8 @@ class BadRun(Exception):
     """One sentence: which file, what is wrong, what to do next."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The manifest
-# ---------------------------------------------------------------------------------------------------------------------
-
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
-Count = Annotated[int, Field(ge=0, lt=1 << 62)]
-
-
-class FileFact(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    sha256: str
-    bytes: Count
-    step: Count | None = None
-
-
-class CheckpointEntry(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    step: Count
-    folder: FileName
-    resumable: bool
-    keep: bool
-    best: bool = False
-    files: dict[FileName, FileFact]
-
-
-class Facts(BaseModel):
-    """What a run is; it never changes, and every checkpoint repeats it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    format: int = FORMAT
-    name: str
-    method: str
-    title: str
-    config: dict[str, Any]
-    changed: dict[str, Any]
-    data: str
-    data_name: str
-    data_hash: str
-    shape: tuple[int, ...]
-    classes: tuple[str, ...] = ()
-    seed: int
-    versions: dict[str, str] = {}
-    created: float
-    device: str = ""
-    precision: str = ""
-    capabilities: tuple[str, ...] = ()
-    total_steps: int | None = None
-    minutes: float | None = None
-
-
-class Manifest(Facts):
-    """All of manifest.json. Fields of later versions are ignored."""
-
-    status: str
-    message: str = ""
-    step: Count = 0
-    headline: str = ""
-    files: dict[FileName, FileFact] = {}
-    checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
-
-
-def _parse_manifest(data: bytearray) -> Manifest:
-    """Raises: store.Damaged."""
-    content = store.unseal(data)
-    version = content.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise _Newer(f"was written by a newer Priorama (format {version}, this one reads {FORMAT})")
-    try:
-        return Manifest.model_validate(content)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise store.Damaged(f"does not describe a run ({where}: {first['msg']})") from None
-
-
-class _Newer(store.Damaged):
-    pass
+class InUse(BadRun):
+    """Another process writes this run now."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -167,8 +97,19 @@ def delete_run(path: Path) -> None:
     path = Path(path).absolute()
     if not path.is_dir() or not is_run(path):
         raise BadRun(f"“{path}” is no run folder, so nothing was removed.")
-    Lock(path / LOCK).release()
+    _take_lock(path).release()
     _remove_run(path)
+
+
+def _take_lock(path: Path) -> Lock:
+    try:
+        return Lock(path / LOCK)
+    except Held as error:
+        raise InUse(str(error)) from None
+    except NoSpace:
+        raise
+    except OSError as error:
+        raise BadRun(f"“{path}” cannot be written ({error.strerror}): change the folder's permissions or copy the run elsewhere.") from None
 
 
 def _remove_run(path: Path) -> None:
@@ -207,7 +148,7 @@ class Run:
             raise BadRun(f"There is no folder “{path}”: choose a run's folder.")
         if not is_run(path):
             raise BadRun(f"“{path}” is no run folder (it has no {MANIFEST}): choose a run's folder.")
-        manifest, fault = _read_manifest(path)
+        manifest, fault = read_manifest(path)
         if manifest is not None and not fault:
             fault = _fault_of_files(path, manifest)
         return cls(path, manifest, fault, holder(path / LOCK))
@@ -281,6 +222,8 @@ class Run:
     def load(self, step: int | None = None, file: str = "model.safetensors") -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
         """Step, arrays and state of one checkpoint; `step=None` is the newest intact one, and `notes` says what was skipped.
 
+        For `state.json` the arrays are empty.
+
         Raises:
             BadRun: there is no such checkpoint, or it is damaged.
         """
@@ -320,13 +263,13 @@ class Run:
 
     def _read_checkpoint(self, entry: CheckpointEntry, file: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         folder = self.path / CHECKPOINTS / entry.folder
-        name = file
+        name = STATE
         try:
-            arrays = store.tensors_from_bytes(store.read_file(folder / file, _fact(entry.files[file])))
-            name = STATE
             if STATE not in entry.files:
                 raise store.Damaged("is missing")
             content = store.unseal(store.read_file(folder / STATE, _fact(entry.files[STATE]), store.MAX_JSON_BYTES))
+            name = file
+            arrays = {} if file == STATE else store.tensors_from_bytes(store.read_file(folder / file, _fact(entry.files[file])))
         except store.Damaged as fault:
             raise BadRun(f"The checkpoint of “{self.name}” at step {entry.step:,} cannot be used: its {name} {fault}.") from None
         state = content.get("state")
@@ -356,9 +299,9 @@ class Run:
                     self.probe()
                 except BadRun as error:
                     faults.append(str(error))
-            bad = count_bad_lines(self.path / METRICS)
-            if bad:
-                faults.append(f"{METRICS} of “{self.name}” has {bad} damaged lines; they are left out of the curves.")
+            fault = self._verify_metrics(self.manifest.files.get(METRICS))
+            if fault:
+                faults.append(fault)
         return faults
 
     def _verify_checkpoint(self, entry: CheckpointEntry) -> str:
@@ -369,6 +312,15 @@ class Run:
                 return f"The checkpoint of “{self.name}” at step {entry.step:,} cannot be used: its {name} {fault}."
         return ""
 
+    def _verify_metrics(self, fact: FileFact | None) -> str:
+        """The part that was there when the manifest was written must be unchanged, and every whole line after it."""
+        bad = read_metrics(self.path / METRICS)[1]
+        if bad:
+            return f"{METRICS} of “{self.name}” has {bad} damaged lines; they are left out of the curves."
+        with open(self.path / METRICS, "rb") as file:
+            changed = fact and hashlib.sha256(file.read(fact.bytes)).hexdigest() != fact.sha256
+        return f"{METRICS} of “{self.name}” was changed since it was written; its curves may lack points." if changed else ""
+
     def _entries(self) -> list[CheckpointEntry]:
         if self.manifest is None:
             raise BadRun(self.fault)
@@ -378,8 +330,7 @@ class Run:
         """Whole rows after a byte offset, and the offset to go on from.
 
         An unfinished last line is left for the next call; damaged lines are skipped, and `notes` says how many.
-        When the file has become shorter than `offset` (training went back to a checkpoint), all of it is read again: the
-        rows then replace what was known, which shows in a returned offset of at most `offset`.
+        A file that has become shorter than `offset` is read from its start.
         """
         rows, bad, end = read_metrics(self.path / METRICS, offset)
         if bad:
@@ -406,58 +357,6 @@ def _fact(fact: FileFact) -> store.Fact:
     return store.Fact(fact.sha256, fact.bytes)
 
 
-_manifests: dict[str, tuple[tuple[int, ...], Manifest | None, str]] = {}
-_manifests_lock = threading.Lock()
-
-
-def _read_manifest(path: Path) -> tuple[Manifest | None, str]:
-    """The manifest and what is wrong with it; read again only when the file is another one."""
-    file = path / MANIFEST
-    try:
-        found = os.stat(file)
-        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
-    except OSError:
-        signature = ()
-    with _manifests_lock:
-        known = _manifests.get(str(path))
-    if known and signature and known[0] == signature:
-        return known[1], known[2]
-    try:
-        manifest, fault = _parse_manifest(store.read_file(file, limit=store.MAX_JSON_BYTES)), ""
-    except _Newer as reason:
-        return None, f"{MANIFEST} of “{path.name}” {reason}: update Priorama to open it."
-    except store.Damaged as reason:
-        return _rebuild(path, str(reason))
-    with _manifests_lock:
-        _manifests[str(path)] = (signature, manifest, fault)
-    return manifest, fault
-
-
-def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
-    """A manifest from what the checkpoints repeat of it."""
-    facts, entries = None, []
-    for folder in store.entries(path / CHECKPOINTS):
-        try:
-            content = store.unseal(store.read_file(Path(folder.path) / STATE, limit=store.MAX_JSON_BYTES))
-            entry = CheckpointEntry.model_validate({**content["checkpoint"], "folder": folder.name})
-            facts = Facts.model_validate(content["run"])
-        except (store.Damaged, pydantic.ValidationError, KeyError, TypeError):
-            continue
-        state = store.fact_of(store.read_file(Path(folder.path) / STATE))
-        entries.append(entry.model_copy(update={"files": {**entry.files, STATE: FileFact(sha256=state.sha256, bytes=state.bytes, step=entry.step)}}))
-    if facts is None:
-        return None, f"{MANIFEST} of “{path.name}” {reason}, and no checkpoint is left to rebuild it from: delete this run or restore the file."
-    newest = {entry.step: entry for entry in sorted(entries, key=lambda entry: entry.folder)}
-    checkpoints = tuple(newest[step] for step in sorted(newest))
-    manifest = Manifest(**vars(facts), status="training", step=checkpoints[-1].step, checkpoints=_one_best(checkpoints))
-    return manifest, f"{MANIFEST} of “{path.name}” {reason}; it was rebuilt from the checkpoints, without status, best number and fixed images."
-
-
-def _one_best(checkpoints: tuple[CheckpointEntry, ...]) -> tuple[CheckpointEntry, ...]:
-    best = max((entry.step for entry in checkpoints if entry.best), default=-1)
-    return tuple(entry.model_copy(update={"best": entry.step == best}) for entry in checkpoints)
-
-
 def _fault_of_files(path: Path, manifest: Manifest) -> str:
     """A glance at the files beside the checkpoints."""
     for name, fact in manifest.files.items():
@@ -466,133 +365,6 @@ def _fault_of_files(path: Path, manifest: Manifest) -> str:
             lost = "its curves are incomplete" if name == METRICS else "the fixed images cannot be shown"
             return f"{name} of “{path.name}” {fault}: {lost}, its checkpoints can be used."
     return ""
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# metrics.jsonl
-# ---------------------------------------------------------------------------------------------------------------------
-
-_CRC = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
-
-
-def metrics_line(row: dict[str, Any]) -> bytes:
-    """One row as a line that carries the CRC-32 of its text. NaN and infinity become null."""
-    import json
-
-    try:
-        body = json.dumps(row, default=store.plain, allow_nan=False)
-    except ValueError:
-        body = json.dumps(_without_nan(row), default=store.plain, allow_nan=False)
-    text = body.encode()[:-1]
-    return b'%s, "crc": "%08x"}\n' % (text, zlib.crc32(text))
-
-
-def parse_metrics_line(line: bytes) -> dict[str, Any] | None:
-    """None when the line is damaged. A null among the values is NaN."""
-    found = _CRC.search(line)
-    if not found or zlib.crc32(line[: found.start()]) != int(found[1], 16):
-        return None
-    try:
-        row = store.read_json(line)
-    except store.Damaged:
-        return None
-    row.pop("crc")
-    values = row.get("values")
-    if isinstance(values, dict):
-        for name, numbers in values.items():
-            if isinstance(numbers, list):
-                values[name] = [math.nan if number is None else number for number in numbers]
-    return row
-
-
-def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int, int]:
-    """Rows after `offset`, how many lines were damaged, and where the last whole line ends."""
-    try:
-        if store.fault_of(path, None):
-            return [], 0, offset
-        with open(path, "rb") as file:
-            if offset > os.fstat(file.fileno()).st_size:
-                offset = 0
-            file.seek(offset)
-            data = file.read(store.MAX_FILE_BYTES)
-    except OSError:
-        return [], 0, offset
-    whole = data.rfind(b"\n") + 1
-    rows = [parse_metrics_line(line) for line in data[:whole].split(b"\n")[:-1]]
-    return [row for row in rows if row is not None], rows.count(None), offset + whole
-
-
-def count_bad_lines(path: Path) -> int:
-    return read_metrics(path)[1]
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class _MetricsFile:
-    """Appends whole lines; knows the SHA-256 of what it has flushed."""
-
-    FLUSH_SECONDS = 1.0
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._handle = store.layer.open_append(path)
-        self._read_back()
-        self._flushed = time.monotonic()
-
-    def _read_back(self) -> None:
-        """Drop a torn last line, and hash the rest."""
-        data = self.path.read_bytes()
-        self._size = data.rfind(b"\n") + 1
-        self._torn = self._size != len(data)
-        self._heal()
-        self._hash = store.hashlib.sha256(data[: self._size])
-        self._unflushed = True
-
-    def _heal(self) -> None:
-        if self._torn:
-            store.layer.truncate(self._handle, self._size)
-            self._torn = False
-
-    def append(self, line: bytes) -> None:
-        """Raises: NoSpace: nothing of the line stays."""
-        self._heal()
-        with store.no_space(self.path.parent, len(line)):
-            self._torn = True
-            try:
-                store.write_all(self._handle, line)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self._heal()
-                raise
-        self._torn = False
-        self._size += len(line)
-        self._hash.update(line)
-        self._unflushed = True
-        if time.monotonic() - self._flushed >= self.FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self) -> FileFact:
-        if self._unflushed:
-            with store.no_space(self.path.parent, self._size):
-                store.layer.sync(self._handle)
-            self._unflushed = False
-            self._flushed = time.monotonic()
-        return FileFact(sha256=self._hash.hexdigest(), bytes=self._size)
-
-    def close(self) -> None:
-        if self._handle >= 0:
-            with contextlib.suppress(OSError):
-                self.flush()
-            store.layer.close(self._handle)
-            self._handle = -1
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -606,7 +378,7 @@ class RunWriter:
     def __init__(self, path: Path, manifest: Manifest | None) -> None:
         """Take the lock and put the folder in order; use `create` or `resume`."""
         self.path = path
-        self._lock = Lock(path / LOCK)
+        self._lock = _take_lock(path)
         try:
             if manifest is None:
                 run = Run.open(path)
@@ -618,7 +390,7 @@ class RunWriter:
                 self.notes = []
             self._manifest: Manifest = manifest
             self._clear_the_way()
-            self._metrics = _MetricsFile(path / METRICS)
+            self._metrics = MetricsFile(path / METRICS)
             try:
                 self._write_manifest(manifest)
                 self._tidy()
@@ -657,26 +429,42 @@ class RunWriter:
         """A new run folder; without a name it becomes `<method>-<data>-<n>`.
 
         Raises:
-            BadRun: the name cannot be a folder's, or is taken.
+            BadRun: the name cannot be a folder's or is taken, or `root` cannot be written.
             NoSpace
         """
         root = Path(os.path.abspath(root))
-        root.mkdir(parents=True, exist_ok=True)
+        _make_root(root)
         for entry in store.entries(root):
             if entry.name.startswith(_GONE):
                 store.remove_tree(Path(entry.path))
         path = _new_folder(root, name, f"{safe_name(method)}-{safe_name(data_name)}")
         manifest = Manifest(
-            name=path.name, method=method, title=title, config=_as_json(config), changed=_as_json(changed), data=str(data), data_name=data_name,
-            data_hash=data_hash, shape=tuple(int(size) for size in shape), classes=tuple(classes), seed=seed, versions=dict(versions),
-            created=time.time(), device=device, precision=precision, capabilities=tuple(capabilities), total_steps=total_steps,
-            minutes=minutes, status=status, headline=headline or "",
-        )  # fmt: skip
+            name=path.name,
+            method=method,
+            title=title,
+            config=_as_json(config),
+            changed=_as_json(changed),
+            data=str(data),
+            data_name=data_name,
+            data_hash=data_hash,
+            shape=tuple(int(size) for size in shape),
+            classes=tuple(classes),
+            seed=seed,
+            versions=dict(versions),
+            created=time.time(),
+            device=device,
+            precision=precision,
+            capabilities=tuple(capabilities),
+            total_steps=total_steps,
+            minutes=minutes,
+            status=status,
+            headline=headline or "",
+        )
         try:
             with store.no_space(root, SLACK_BYTES):
                 store.layer.make_folder(path / CHECKPOINTS)
+                store.layer.sync_folder(root)
             writer = cls(path, manifest)
-            store.layer.sync_folder(root)
         except BaseException:
             store.remove_tree(path)
             raise
@@ -722,10 +510,12 @@ class RunWriter:
         resumable: bool,
         keep: bool,
         best: bool = False,
+        headline: str | None = None,
     ) -> None:
         """Save one checkpoint; afterwards those no longer needed are removed.
 
-        `files`: arrays by name for each file name. Kept are those with `keep`, the best, the newest, and the newest two resumable ones.
+        `files`: arrays by name for each file name. Kept are those with `keep`, the best, the newest, and the newest two resumable
+        ones; the resume file stays only with the newest two and the best. `headline` is stored in the same stroke.
 
         Raises:
             NonFinite: names the tensor; nothing was written.
@@ -748,11 +538,12 @@ class RunWriter:
             text = store.seal(self._state_json(entry, state))
             fact = store.write_file(folder / STATE, text, needed=needed)
             store.layer.sync_folder(folder.parent)
-            self._write_manifest(self._with_checkpoint(_with_file(entry, STATE, fact)))
+            manifest = self._with_checkpoint(_with_file(entry, STATE, fact))
+            self._write_manifest(manifest if headline is None else manifest.model_copy(update={"headline": headline}))
         except BaseException:
             self._undo(folder)
             raise
-        self._remove_unlisted_checkpoints()
+        self._remove_unlisted()
 
     def set_status(
         self,
@@ -766,22 +557,9 @@ class RunWriter:
     ) -> None:
         """What is None stays as it was. Raises: NoSpace."""
         given = {"step": step, "headline": headline, "total_steps": total_steps, "minutes": minutes}
-        self._write_manifest(self._changed(status=status, message=message, **{name: value for name, value in given.items() if value is not None}))
-
-    def rewind(self, step: int) -> None:
-        """Forget what came after `step`: checkpoints and points of the curves. For a training that goes on from there.
-
-        Raises:
-            NoSpace
-        """
-        checkpoints = tuple(entry for entry in self._manifest.checkpoints if entry.step <= step)
-        rows = read_metrics(self.path / METRICS)[0]
-        kept = [row for row in (_until(row, step) for row in rows) if row is not None]
-        if kept != rows:
-            self._replace_metrics(b"".join(metrics_line(row) for row in kept), checkpoints, step)
-        else:
-            self._write_manifest(self._changed(checkpoints=checkpoints, step=min(step, self._manifest.step)))
-        self._remove_unlisted_checkpoints()
+        self._write_manifest(
+            self._changed(status=status, message=message, **{name: value for name, value in given.items() if value is not None})
+        )
 
     def close(self) -> None:
         """Flush the metrics and free the lock."""
@@ -837,31 +615,29 @@ class RunWriter:
         """After a failed save: remove its folder, unless the manifest that names it has already reached the disk."""
         on_disk = None
         with contextlib.suppress(store.Damaged):
-            on_disk = _parse_manifest(store.read_file(self.path / MANIFEST, limit=store.MAX_JSON_BYTES))
+            on_disk = parse_manifest(store.read_file(self.path / MANIFEST, limit=store.MAX_JSON_BYTES))
         if on_disk is not None and folder.name not in _folders(on_disk):
             store.remove_tree(folder)
         elif on_disk is not None:
             self._manifest = on_disk
 
-    def _remove_unlisted_checkpoints(self) -> None:
+    def _remove_unlisted(self) -> None:
         """Only after the manifest that no longer names them is on the disk. What resists is tried again next time."""
-        listed = _folders(self._manifest)
-        for entry in store.entries(self.path / CHECKPOINTS):
-            if entry.name not in listed:
-                if entry.is_dir(follow_symlinks=False):
-                    store.remove_tree(Path(entry.path))
-                else:
-                    with contextlib.suppress(OSError):
-                        store.layer.remove(Path(entry.path))
+        listed = {entry.folder: entry.files for entry in self._manifest.checkpoints}
+        for folder in store.entries(self.path / CHECKPOINTS):
+            if folder.name not in listed:
+                _remove(folder)
+                continue
+            for file in store.entries(Path(folder.path)):
+                if file.name not in listed[folder.name]:
+                    _remove(file)
 
     def _tidy(self) -> None:
         """Whoever holds the lock is the only writer, so every partial file here was left by a dead one."""
-        self._remove_unlisted_checkpoints()
-        for folder in (self.path, *(self.path / CHECKPOINTS / name for name in _folders(self._manifest))):
-            for entry in store.entries(folder):
-                if store.PARTIAL in entry.name:
-                    with contextlib.suppress(OSError):
-                        store.layer.remove(Path(entry.path))
+        self._remove_unlisted()
+        for entry in store.entries(self.path):
+            if store.PARTIAL in entry.name:
+                _remove(entry)
 
     def _clear_the_way(self) -> None:
         """Move aside what is no file where a file must be written, and make the checkpoints' folder if it is gone."""
@@ -871,14 +647,6 @@ class RunWriter:
                 store.layer.replace(path, path.with_name(f"{name}.damaged-{uuid.uuid4().hex[:8]}"))
         if not (self.path / CHECKPOINTS).is_dir():
             store.layer.make_folder(self.path / CHECKPOINTS)
-
-    def _replace_metrics(self, data: bytes, checkpoints: tuple[CheckpointEntry, ...], step: int) -> None:
-        self._metrics.close()
-        try:
-            store.write_file(self.path / METRICS, data)
-        finally:
-            self._metrics = _MetricsFile(self.path / METRICS)
-        self._write_manifest(self._changed(checkpoints=checkpoints, step=min(step, self._manifest.step)))
 
 
 def _with_file(entry: CheckpointEntry, name: str, fact: store.Fact) -> CheckpointEntry:
@@ -890,23 +658,22 @@ def _folders(manifest: Manifest) -> set[str]:
 
 
 def _kept(entries: list[CheckpointEntry]) -> Iterator[CheckpointEntry]:
-    """Of entries in order of steps, those that stay."""
+    """Of entries in order of steps, those that stay; what only a resumed training needs stays with the newest and the best."""
     resumable = [entry.step for entry in entries if entry.resumable][-KEPT_RESUMABLE:]
     for entry in entries:
-        if entry.keep or entry.best or entry.step in resumable or entry is entries[-1]:
+        if entry.best or entry.step in resumable:
             yield entry
+        elif entry.keep or entry is entries[-1]:
+            files = {name: fact for name, fact in entry.files.items() if name != RESUME_FILE}
+            yield entry.model_copy(update={"resumable": False, "files": files})
 
 
-def _until(row: dict[str, Any], step: int) -> dict[str, Any] | None:
-    """A row without its points after `step`; None when nothing is left."""
-    steps = row.get("steps")
-    if not isinstance(steps, list) or all(s <= step for s in steps):
-        return row
-    kept = [place for place, s in enumerate(steps) if s <= step]
-    if not kept:
-        return None
-    values = {name: [numbers[place] for place in kept] for name, numbers in row.get("values", {}).items()}
-    return {**row, "steps": [steps[place] for place in kept], "values": values}
+def _remove(entry: os.DirEntry[str]) -> None:
+    with contextlib.suppress(OSError):
+        if entry.is_dir(follow_symlinks=False):
+            store.remove_tree(Path(entry.path))
+        else:
+            store.layer.remove(Path(entry.path))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -948,12 +715,26 @@ def _new_folder(root: Path, name: str | None, stem: str) -> Path:
     return root / f"{stem}-{count}"
 
 
+def _make_root(root: Path) -> None:
+    try:
+        with store.no_space(root.parent, SLACK_BYTES):
+            root.mkdir(parents=True, exist_ok=True)
+    except NoSpace:
+        raise
+    except OSError as error:
+        raise BadRun(f"Runs cannot be kept in “{root}” ({error.strerror}): choose another folder with --runs or PRIORAMA_RUNS.") from None
+
+
 def _make_run_folder(path: Path) -> bool:
     try:
         with store.no_space(path.parent, SLACK_BYTES):
             store.layer.make_folder(path)
     except FileExistsError:
         return False
+    except NoSpace:
+        raise
+    except OSError as error:
+        raise BadRun(f"The folder “{path}” cannot be made ({error.strerror}): choose another name or another folder for runs.") from None
     return True
 
 

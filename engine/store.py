@@ -27,7 +27,7 @@ import safetensors
 import safetensors.numpy
 
 PARTIAL = ".partial-"
-MAX_FILE_BYTES = 16 << 30
+MAX_FILE_BYTES = 4 << 30
 MAX_JSON_BYTES = 16 << 20
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
@@ -253,7 +253,7 @@ def fault_of(path: Path | str, size: int | None, at_least: bool = False) -> str:
     return f"has {found.st_size:,} bytes instead of {size:,}"
 
 
-def read_file(path: Path, fact: Fact | None = None, limit: int = MAX_FILE_BYTES) -> bytearray:
+def read_file(path: Path, fact: Fact | None = None, limit: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of a file, only if they are what `fact` says. Never reads more than `limit`.
 
     Raises:
@@ -263,16 +263,11 @@ def read_file(path: Path, fact: Fact | None = None, limit: int = MAX_FILE_BYTES)
     if fault:
         raise Damaged(fault)
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > limit:
                 raise Damaged(f"is larger than {_megabytes(limit)}")
-            data = bytearray(size)
-            view, done = memoryview(data), 0
-            while done < size and (count := file.readinto(view[done:])):
-                done += count
-            view.release()
-            del data[done:]
+            data = file.read(size)
     except OSError as error:
         raise Damaged(f"cannot be read ({error.strerror})") from None
     except MemoryError:
@@ -298,19 +293,19 @@ def seal(content: dict[str, Any]) -> bytes:
     return text[: -len(_BLANK + _TAIL)] + check + _TAIL
 
 
-def unseal(data: bytes | bytearray) -> dict[str, Any]:
+def unseal(data: bytes) -> dict[str, Any]:
     """Raises: Damaged: a single changed bit anywhere is noticed."""
     if not data:
         raise Damaged("is empty")
     start = len(data) - len(_BLANK + _TAIL)
-    check = bytes(data[start : start + len(_BLANK)])
-    blank = bytes(data[: max(start, 0)]) + _BLANK + bytes(data[start + len(_BLANK) :])
+    check = data[start : start + len(_BLANK)]
+    blank = data[: max(start, 0)] + _BLANK + data[start + len(_BLANK) :]
     if start < 0 or hashlib.sha256(blank).hexdigest().encode() != check:
         raise Damaged("was cut short or changed (its checksum differs)")
     return read_json(data)
 
 
-def read_json(data: bytes | bytearray) -> dict[str, Any]:
+def read_json(data: bytes) -> dict[str, Any]:
     """Raises: Damaged."""
     try:
         content = json.loads(data)
@@ -348,7 +343,7 @@ def tensors_to_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     return safetensors.numpy.save({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
 
 
-def tensors_from_bytes(data: bytearray) -> dict[str, np.ndarray]:
+def tensors_from_bytes(data: bytes) -> dict[str, np.ndarray]:
     """Tensors by name, writable. The header is bounded before it is parsed.
 
     Raises:
@@ -360,7 +355,7 @@ def tensors_from_bytes(data: bytearray) -> dict[str, np.ndarray]:
     if header > MAX_HEADER_BYTES or data.count(b'"data_offsets"', 8, 8 + header) > MAX_TENSORS:
         raise Damaged("lists more tensors than any model here has")
     try:
-        arrays = safetensors.numpy.load(bytes(data))
+        arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, MemoryError) as error:
         raise Damaged(f"is no safetensors file ({error})") from None
     return {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
@@ -372,7 +367,7 @@ def arrays_to_npz(arrays: dict[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-def arrays_from_npz(data: bytearray) -> dict[str, np.ndarray]:
+def arrays_from_npz(data: bytes) -> dict[str, np.ndarray]:
     """Arrays by name. No pickles, and no array larger than the bytes that are really there.
 
     Raises:
