@@ -75,6 +75,11 @@ class Bridge(QObject):
         self._waiting.clear()
         return self.engine.close()
 
+    @property
+    def idle(self) -> bool:
+        """Whether every question has had its answer."""
+        return not self._waiting
+
     def new_job(self, kind: str) -> str:
         return f"{kind}-{next(self._jobs)}"
 
