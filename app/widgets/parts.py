@@ -1,0 +1,181 @@
+"""Small parts of which panes are made: headings, cards, empty states, and the style they share beyond `app/theme.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from app.theme import DARK, Colors, colors, font
+from app.words import MINUS, number
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """0.72 -> "+0.72", with a real minus."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def short(value: float) -> str:
+    """Five significant digits, for readouts whose size is not known beforehand."""
+    if value != value:
+        return "not a number"
+    if value in (float("inf"), float("-inf")):
+        return "infinite"
+    size = abs(value)
+    if size and (size < 1e-3 or size >= 1e7):
+        return f"{value:.3e}".replace("-", MINUS)
+    return number(value, 1 if size >= 1000 else 2 if size >= 100 else 3 if size >= 1 else 4)
+
+
+def heading(text: str) -> QLabel:
+    """A section's name: small spaced capitals, as over every card."""
+    label = QLabel(text.upper())
+    label.setProperty("role", "heading")
+    label.setAccessibleName(text)
+    return label
+
+
+def set_heading(label: QLabel, text: str, tail: str = "") -> None:
+    """`tail` keeps its letters: units must not become capitals."""
+    label.setText(text.upper() + tail)
+    label.setAccessibleName(text + tail)
+
+
+def muted(text: str = "", wrap: bool = True) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", "muted")
+    label.setWordWrap(wrap)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def plain(text: str = "", wrap: bool = False) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(wrap)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def button(text: str, on_click: Callable[[], object], help: str = "", *, primary: bool = False) -> QPushButton:
+    made = QPushButton(text)
+    made.setAccessibleName(text.rstrip("…"))
+    if help:
+        made.setToolTip(help)
+    if primary:
+        made.setProperty("kind", "primary")
+    made.clicked.connect(lambda _checked=False: on_click())
+    return made
+
+
+class Card(QFrame):
+    """A framed area; put the contents into `inside`."""
+
+    def __init__(self, margin: int = 12, spacing: int = 8) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.inside = QVBoxLayout(self)
+        self.inside.setContentsMargins(margin, margin, margin, margin)
+        self.inside.setSpacing(spacing)
+
+
+class TextLines(QWidget):
+    """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew."""
+
+    def __init__(self, lines: int, name: str, *, centred: bool = False) -> None:
+        super().__init__()
+        self.centred = centred  # in its height
+        self.text, self.level = "", ""
+        self.setFont(font())
+        self.setAccessibleName(name)
+        self.setFixedHeight(lines * QFontMetrics(self.font()).lineSpacing() + 4)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.set_colors(DARK)
+
+    def set_colors(self, c: Colors) -> None:
+        self._inks = {"": QColor(c.muted), "good": QColor(c.good), "warning": QColor(c.warning), "bad": QColor(c.bad)}
+        self.update()
+
+    def set_text(self, text: str, level: str = "") -> None:
+        if (text, level) != (self.text, self.level):
+            self.text, self.level = text, level
+            self.setAccessibleDescription(text)
+            self.setToolTip(text)
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self._inks[self.level])
+        one = self.height() < 2 * painter.fontMetrics().lineSpacing()
+        text = painter.fontMetrics().elidedText(self.text, Qt.TextElideMode.ElideRight, self.width()) if one else self.text
+        align = Qt.AlignmentFlag.AlignVCenter if one or self.centred else Qt.AlignmentFlag.AlignTop
+        painter.drawText(self.rect(), align | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap, text)
+
+
+class EmptyState(QWidget):
+    """What a pane without contents shows: what it is for, and the next step as a button."""
+
+    def __init__(self, title: str, text: str, actions: tuple[tuple[str, Callable[[], object]], ...] = ()) -> None:
+        super().__init__()
+        self.title = plain(title, wrap=True)
+        self.title.setProperty("role", "title")
+        self.text = muted(text)
+        self.text.setMinimumWidth(320)
+        self.text.setMaximumWidth(460)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(32, 32, 32, 32)
+        column.setSpacing(12)
+        column.addStretch(2)
+        self.title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self.title, 0, Qt.AlignmentFlag.AlignHCenter)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self.text, 0, Qt.AlignmentFlag.AlignHCenter)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        self.buttons = []
+        for place, (name, run) in enumerate(actions):
+            made = button(name, run, primary=place == 0)
+            self.buttons.append(made)
+            row.addWidget(made)
+        row.addStretch(1)
+        column.addLayout(row)
+        column.addStretch(3)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def say(self, title: str, text: str) -> None:
+        self.title.setText(title)
+        self.text.setText(text)
+
+
+def style_sheet(c: Colors) -> str:
+    """What panes need beyond the window's own style: headings that switch, titles of empty states."""
+    return f"""
+    QLabel[role="title"] {{ font-size: 16px; }}
+    QPushButton[kind="tab"], QPushButton[kind="path"] {{
+        background: transparent; border: none; border-bottom: 1px solid transparent; border-radius: 0;
+        padding: 0; color: {c.muted}; text-align: left; min-height: 20px; max-height: 20px; }}
+    QPushButton[kind="tab"] {{ font-size: {font(11).pixelSize()}px; letter-spacing: 0.6px; }}
+    QPushButton[kind="tab"]:checked, QPushButton[kind="path"]:checked {{ color: {c.text}; border-bottom: 1px solid {c.accent}; }}
+    LatentSlider {{ min-height: 25px; max-height: 25px; }}
+    QPushButton[kind="tab"]:focus, QPushButton[kind="path"]:focus {{ color: {c.accent}; }}
+    """
+
+
+def restyle(pane: QWidget, theme: str) -> Colors:
+    """Give a pane the style of a theme; returns the theme's colours."""
+    c = colors(theme)
+    pane.setStyleSheet(style_sheet(c))
+    return c
+
+
+def clear(layout: Any) -> None:
+    """Empty a layout and delete its widgets."""
+    while layout.count():
+        item = layout.takeAt(0)
+        if item.widget() is not None:
+            item.widget().hide()
+            item.widget().deleteLater()
+        elif item.layout() is not None:
+            clear(item.layout())

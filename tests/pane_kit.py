@@ -1,0 +1,247 @@
+"""For tests of panes: an engine of paper that answers with pictures of real digits, and a window's worth of context around one pane.
+
+Its decoder is a principal component analysis, so pictures change with z as they do with a trained network.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QUndoStack
+
+from app.actions import Actions
+from app.bridge import Bridge
+from app.panes import Context, Pane
+from app.state import State
+from engine import messages as m
+
+LATENT = 12
+KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
+RUN = "/runs/vae-digits"
+OTHER = "/runs/vae-digits-2"
+
+
+@cache
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [1797, 1, 8, 8] and labels."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return (data.images * 15.9375).astype(np.uint8)[:, None], data.target.astype(np.int64)
+
+
+@cache
+def components() -> tuple[np.ndarray, np.ndarray]:
+    """Mean [64] and LATENT scaled directions [LATENT, 64] of the digits, in the order of KL."""
+    flat = digits()[0].reshape(-1, 64).astype(np.float64)
+    mean = flat.mean(0)
+    _, sizes, directions = np.linalg.svd(flat - mean, full_matrices=False)
+    scaled = directions[:LATENT] * (sizes[:LATENT, None] / np.sqrt(len(flat)))
+    by_dimension = np.empty_like(scaled)
+    by_dimension[np.argsort(-KL, kind="stable")] = scaled
+    by_dimension[KL < 0.01] = 0
+    return mean, by_dimension
+
+
+def decoded(z: np.ndarray) -> np.ndarray:
+    """[N, D] -> uint8 [N, 1, 8, 8]"""
+    mean, directions = components()
+    return np.clip(mean + np.asarray(z, np.float64) @ directions, 0, 255).astype(np.uint8).reshape(-1, 1, 8, 8)
+
+
+def encoded(image: np.ndarray) -> np.ndarray:
+    """uint8 with 64 pixels -> [D]"""
+    mean, directions = components()
+    lengths = np.maximum((directions**2).sum(1), 1e-9)
+    return ((image.reshape(64) - mean) @ directions.T / lengths).astype(np.float32)
+
+
+def log_prior(z: np.ndarray) -> np.ndarray:
+    z = np.atleast_2d(np.asarray(z, np.float64))
+    return (-0.5 * (z**2).sum(1) - 0.5 * z.shape[1] * np.log(2 * np.pi)).astype(np.float32)
+
+
+VAE = m.MethodInfo(
+    "vae", "VAE", "Explicit density · bound", "bound", "direct", False, ("encode", "decode", "log_prob", "sample"), "Kingma 2014",
+    "Encodes and decodes.", "ELBO", (),
+)  # fmt: skip
+PLAIN = replace(VAE, name="rotation", title="Rotation", capabilities=("encode",), density="none")
+
+
+def run_info(run: str = RUN, method: str = "vae", **changes: Any) -> m.RunInfo:
+    steps = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    info = m.RunInfo(
+        run=run, name=run.rsplit("/", 1)[-1], method=method, title="VAE" if method == "vae" else "Rotation", data="digits", data_name="digits",
+        status="training", step=1100, total_steps=4000, checkpoints=tuple(m.CheckpointInfo(step, False) for step in steps),
+        config={"latent": LATENT, "beta": 1.0}, changed={"latent": LATENT}, headline="17.3 nat", seed=3, shape=(1, 8, 8),
+        capabilities=("encode", "decode"), device="CPU", precision="fp32",
+    )  # fmt: skip
+    return replace(info, **changes)
+
+
+class FakeEngine:
+    """Keeps what was sent; answers queries on `drain` when `answering`, or one by one through `reply`."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.open: deque[Any] = deque()
+        self.events: deque[Any] = deque()
+        self.answering = True
+        self.prior_note = ""
+
+    def start(self) -> None: ...
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+        if isinstance(message, m.Query):
+            self.open.append(message)
+
+    def drain(self, limit: int = 200) -> list[Any]:
+        if self.answering:
+            while self.open:
+                self.reply(self.open.popleft())
+        out = list(self.events)
+        self.events.clear()
+        return out
+
+    def close(self, timeout: float = 2.5) -> bool:
+        return True
+
+    def of(self, kind: type) -> list[Any]:
+        return [message for message in self.sent if isinstance(message, kind)]
+
+    def reply(self, query: Any) -> None:
+        answer = ANSWERS[type(query)](self, query)
+        self.events.append(answer)
+
+    def fail(self, query: Any, message: str) -> None:
+        self.events.append(m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=message))
+
+
+def _step(query: Any) -> int:
+    return 1024 if query.step is None else query.step
+
+
+def _describe(engine: FakeEngine, q: m.Describe) -> m.Described:
+    return m.Described(
+        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT, kl=KL,
+        scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
+    )  # fmt: skip
+
+
+def _decode(engine: FakeEngine, q: m.Decode) -> m.Decoded:
+    return m.Decoded(
+        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), images=decoded(q.z), log_prior=log_prior(q.z), milliseconds=2.1
+    )
+
+
+def _encode(engine: FakeEngine, q: m.Encode) -> m.Encoded:
+    image = digits()[0][17, 0] if q.image is None else q.image
+    mean = encoded(image)
+    return m.Encoded(
+        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), label=q.label, mean=mean, sigma=np.full(LATENT, 0.2, np.float32),
+        seen=image[None], original=np.repeat(image[..., None], 3, axis=2), reconstruction=decoded(mean[None])[0],
+        notes=("resized from 128×128", "grey") if q.path else (), nats=98.2,
+    )  # fmt: skip
+
+
+def _interpolate(engine: FakeEngine, q: m.Interpolate) -> m.Interpolated:
+    t = np.linspace(0, 1, q.count)[:, None]
+    line = ((1 - t) * q.a + t * q.b).astype(np.float32)
+    lengths = (1 - t) * np.linalg.norm(q.a) + t * np.linalg.norm(q.b)
+    sphere = (line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9) * lengths).astype(np.float32)
+    return m.Interpolated(
+        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), lerp=decoded(line), slerp=decoded(sphere), lerp_z=line, slerp_z=sphere,
+        lerp_log_prior=log_prior(line), slerp_log_prior=log_prior(sphere),
+    )  # fmt: skip
+
+
+def _grid(engine: FakeEngine, q: m.DecodeGrid) -> m.GridDecoded:
+    walk = np.linspace(-q.span, q.span, q.count)
+    z = np.repeat(np.asarray(q.z)[None], q.count * q.count, axis=0)
+    z[:, q.y] = np.repeat(walk[::-1], q.count)
+    z[:, q.x] = np.tile(walk, q.count)
+    return m.GridDecoded(stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), images=decoded(z), count=q.count)
+
+
+def _prior(engine: FakeEngine, q: m.SamplePrior) -> m.PriorSampled:
+    z = np.random.default_rng(q.seed).standard_normal((q.count, LATENT)).astype(np.float32)
+    return m.PriorSampled(stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), z=z, images=decoded(z), note=engine.prior_note)
+
+
+def _reconstruct(engine: FakeEngine, q: m.Reconstruct) -> m.Reconstructed:
+    originals = digits()[0][: q.count]
+    z = np.stack([encoded(image) for image in originals])
+    return m.Reconstructed(stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), originals=originals, reconstructions=decoded(z))
+
+
+def _page(engine: FakeEngine, q: m.BrowseData) -> m.DataPage:
+    images, labels = digits()
+    indices = np.arange(len(images)) if q.label is None else np.flatnonzero(labels == q.label)
+    part = indices[q.offset : q.offset + q.count]
+    return m.DataPage(
+        stamp=q.stamp, channel=q.channel, data=q.data, split=q.split, offset=q.offset, total=len(indices), images=images[part],
+        labels=tuple(str(labels[i]) for i in part), names=tuple(f"digit {i}" for i in part), indices=tuple(int(i) for i in part),
+        notes=("shown as the network sees them: 8×8, grey",) if q.seen_by else (),
+    )  # fmt: skip
+
+
+ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
+    m.Describe: _describe, m.Decode: _decode, m.Encode: _encode, m.Interpolate: _interpolate, m.DecodeGrid: _grid,
+    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page,
+}  # fmt: skip
+
+
+def report(job: str = "", **changes: Any) -> m.DataReport:
+    labels = digits()[1]
+    counts = tuple(int(n) for n in np.bincount(labels))
+    train = tuple(int(round(n * 0.81)) for n in counts)
+    made = m.DataReport(
+        job=job, data="digits", name="digits", kind="images", shape=(1, 8, 8), counts={"train": sum(train), "valid": 162, "test": 180},
+        classes=tuple(str(n) for n in range(10)), class_counts={"train": train, "valid": (16,) * 10, "test": (18,) * 10},
+        sizes={"8×8 grey": 1797}, bad=(), bad_total=0, duplicates=0, duplicate_examples=(), across_splits=0,
+        notes=("17 grey levels, spread to 0–255.", "10 % of the images are kept for testing, 10 % of the rest for validation; the same ones each time."),
+        hash="5f3a" * 16, seconds=0.2,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+class Kit(QObject):
+    """A context with its engine; `put` puts a pane on screen, `pump` delivers what the engine has to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = FakeEngine()
+        self.state = State(self)
+        self.bridge = Bridge(self.engine, self)
+        self.actions = Actions(self)
+        self.undo = QUndoStack(self)
+        self.context = Context(self.state, self.bridge, self.actions, self.undo)
+        self.triggered: list[str] = []
+        for name in ("run.new", "file.open_data"):
+            self.actions.add(name, name, lambda name=name: self.triggered.append(name), menu="Run")
+        self.state.methods = {"vae": VAE, "rotation": PLAIN}
+
+    def look_at(self, info: m.RunInfo | None = None, *others: m.RunInfo) -> None:
+        info = info or run_info()
+        self.state.set_runs((info, *others), "/runs")
+        self.state.set_run(info.run)
+
+    def pump(self) -> None:
+        """Deliver answers until none is asked for any more."""
+        for _ in range(50):
+            self.bridge.drain()
+            if not (self.engine.answering and self.engine.open) and not self.engine.events:
+                return
+        raise AssertionError("the pane never stops asking")
+
+    def close(self, pane: Pane) -> None:
+        pane.deactivate()
+        pane.close()
+        pane.deleteLater()
