@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QRectF, Qt, QTimer
-from PySide6.QtGui import QAction, QActionGroup, QImage, QPainter, QUndoCommand
+from PySide6.QtGui import QAction, QActionGroup, QImage, QIntValidator, QPainter, QUndoCommand
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
+    QLineEdit,
     QMenu,
     QPushButton,
     QScrollArea,
-    QSpinBox,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -349,12 +349,11 @@ class LatentPane(Pane):
         row = QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(muted("Seed", wrap=False))
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 999_999)
-        self.seed.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+        self.seed = QLineEdit("0")
+        self.seed.setValidator(QIntValidator(0, 999_999, self))
         self.seed.setFixedWidth(72)
         self.seed.setAccessibleName("Seed of the prior samples")
-        self.seed.valueChanged.connect(self._ask_prior)
+        self.seed.textChanged.connect(self._ask_prior)
         row.addWidget(self.seed)
         row.addWidget(button("Next seed", self._next_seed, "Draw other samples."))
         self.prior_note = TextLines(2, "About the samples", centred=True)
@@ -880,14 +879,17 @@ class LatentPane(Pane):
         after = replace(self.place, z=np.asarray(answer.z[0], np.float32), name=f"prior sample, seed {query.seed}")
         self._move(after, "prior sample")
 
+    def seed_value(self) -> int:
+        return int(self.seed.text() or 0)
+
     def _next_seed(self) -> None:
-        self.seed.setValue(self.seed.value() + 1)
+        self.seed.setText(str(self.seed_value() + 1))
 
     def _ask_prior(self, *_: object) -> None:
         state = self.context.state
         if not self.shown or not self.able():
             return
-        asked = SamplePrior(run=state.run, step=state.step, count=PRIOR_COUNT, seed=self.seed.value())  # type: ignore[arg-type]
+        asked = SamplePrior(run=state.run, step=state.step, count=PRIOR_COUNT, seed=self.seed_value())  # type: ignore[arg-type]
         self.context.bridge.ask("latent.prior", asked, partial(self._on_prior, asked), self._on_failure)
 
     def _on_prior(self, query: SamplePrior, answer: PriorSampled) -> None:
@@ -903,7 +905,7 @@ class LatentPane(Pane):
         if self.prior is None or self.place is None:
             return
         self._new_session()
-        name = f"prior sample {index + 1}, seed {self.seed.value()}"
+        name = f"prior sample {index + 1}, seed {self.seed_value()}"
         self._move(replace(self.place, z=np.asarray(self.prior.z[index], np.float32), name=name), "prior sample")
 
     def _name_axes(self) -> None:
@@ -1003,7 +1005,7 @@ class LatentPane(Pane):
         if what == "interpolation" and place is not None and place.a is not None and place.b is not None:
             about |= {"a": place.a.tolist(), "b": place.b.tolist(), "a_name": place.a_name, "b_name": place.b_name}
         if what == "samples":
-            about["prior_seed"] = str(self.seed.value())
+            about["prior_seed"] = str(self.seed_value())
         if what == "grid" and self._grid_at is not None:
             about |= {"grid_dimensions": list(self._grid_at[1:]), "grid_span": SPAN}
         self._write(path, png_bytes(image, about))
