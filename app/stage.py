@@ -1,0 +1,135 @@
+"""The real window without a screen: opened, waited for, photographed. The tour and the benchmarks stand on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch
+
+from PySide6.QtCore import QEventLoop, Qt, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app.bridge import EngineLike
+from app.report import Hooks, Log
+from app.settings import Settings
+from app.window import Window
+
+POLL_MS = 5
+QUIET_SECONDS = 0.3  # so long nothing must have been asked or answered before a picture is taken
+
+
+class TooLate(Exception):
+    """One sentence: what did not happen in time."""
+
+
+class Stage:
+    """`with Stage(engine) as stage:` gives an open, painted window with all its panes, and closes it at the end.
+
+    Nothing of the user's own settings is read or written.
+    """
+
+    def __init__(self, engine: EngineLike, *, theme: str = "dark", size: tuple[int, int] = (1280, 800)) -> None:
+        self.application = application()
+        self.log = Log()
+        self.window = Window(engine, Settings(theme=theme), None, self.log)
+        self.window.state.set_theme(theme)
+        self.window.resize(*size)
+        self.hooks = Hooks(self.log, lambda _text, _details: None)
+        self._switch = sys.getswitchinterval()
+
+    def __enter__(self) -> Stage:
+        sys.setswitchinterval(0.0005)  # as the program itself does
+        self.hooks.install()
+        self.window.show()
+        self.wait(lambda: bool(self.window.docks.docks), "the panes were built", 60)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.window.close()
+        self.window.deleteLater()
+        self.run_for(0.05)
+        self.hooks.remove()
+        self.log.close()
+        sys.setswitchinterval(self._switch)
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that Qt or an exception complained about so far."""
+        return [f"{record.text}\n{record.details}".strip() for record in self.log.records if record.level in ("warning", "bad")]
+
+    def pane(self, name: str) -> Any:
+        """A pane by its class name."""
+        return self.window.docks.docks[name].pane
+
+    def show_pane(self, name: str) -> None:
+        self.window.docks.show_pane(name)
+
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Let the window live until a condition holds.
+
+        Raises:
+            TooLate: it did not within `seconds`.
+        """
+        if condition():
+            return
+        loop = QEventLoop()
+        until = time.perf_counter() + seconds
+        timer = QTimer()
+        timer.setTimerType(Qt.TimerType.PreciseTimer)
+        timer.timeout.connect(lambda: loop.quit() if condition() or time.perf_counter() > until else None)
+        timer.start(POLL_MS)
+        loop.exec()
+        timer.stop()
+        if not condition():
+            raise TooLate(f"Within {seconds:g} s it did not happen that {what}.")
+
+    def run_for(self, seconds: float) -> None:
+        """Let the window live for a while."""
+        loop = QEventLoop()
+        timer = QTimer()
+        timer.setTimerType(Qt.TimerType.PreciseTimer)
+        timer.setSingleShot(True)
+        timer.timeout.connect(loop.quit)
+        timer.start(round(1000 * seconds))
+        loop.exec()
+
+    def settle(self, seconds: float = 60) -> None:
+        """Wait until every question has its answer and nothing new was asked for a moment."""
+        bridge = self.window.bridge
+        quiet_since = time.perf_counter()
+
+        def quiet() -> bool:
+            nonlocal quiet_since
+            if not bridge.idle:
+                quiet_since = time.perf_counter()
+            return time.perf_counter() - quiet_since > QUIET_SECONDS
+
+        self.wait(quiet, "the window came to rest", seconds)
+
+    def photograph(self, path: Path, widget: QWidget | None = None) -> tuple[int, int]:
+        """Save what the window (or one widget) shows as PNG; returns how many distinct colours it has, and its bytes."""
+        image = (widget or self.window).grab().toImage()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not image.save(str(path)):
+            raise OSError(f"{path} could not be written.")
+        step = max(1, image.width() // 320)
+        colours = {image.pixel(x, y) for x in range(0, image.width(), step) for y in range(0, image.height(), step)}
+        return len(colours), path.stat().st_size
+
+
+def application() -> QApplication:
+    """The one application of this process, with our name, style and font; without a screen unless one was asked for."""
+    from app.__main__ import prepare
+
+    made = QApplication.instance()
+    if not isinstance(made, QApplication):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        made = QApplication(["priorama"])
+        prepare(made)
+    return made

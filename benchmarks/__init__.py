@@ -1,0 +1,154 @@
+"""One file here is one row (or two) of the README's speed table: ours and a peer, measured side by side in one run.
+
+`priorama bench [NAME…]` runs each file in a process of its own; `python -m benchmarks.NAME` runs one alone. They are
+found by folder: there is no list to edit. A file has `measure() -> list[Row]`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).resolve().parent / "results"
+LIMIT_SECONDS = 600
+
+
+class BadBenchmark(Exception):
+    """One sentence: which benchmark, and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `ratio` is how many times better than the peer we are, or our value over a fixed limit's."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str  # what it is compared with
+    peer_value: float | None
+    ratio: float | None
+    target: str  # in words: "≥ 0.97"
+    holds: bool
+
+
+def names() -> list[str]:
+    """Every benchmark there is."""
+    return sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+
+
+def run(wanted: Iterable[str] = (), save: bool = False, tell: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
+    """Measure the named rows (all without a name), one after the other; `tell` hears each line of the table.
+
+    Raises:
+        BadBenchmark: there is none of that name, or it failed.
+    """
+    chosen = list(wanted) or names()
+    for name in chosen:
+        if name not in names():
+            raise BadBenchmark(f"There is no benchmark “{name}”; there are: {', '.join(names())}.")
+    rows = []
+    for name in chosen:
+        for row in _run_one(name):
+            rows.append(row)
+            if tell is not None:
+                tell(line(Row(**row)))
+    if save:
+        path = _save(rows)
+        if tell is not None:
+            tell(f"Kept in {path}.")
+    return rows
+
+
+def line(row: Row) -> str:
+    """A row as one line of text."""
+    figure = f"{_short(row.value)} {row.unit}".strip()
+    beside = row.peer if row.peer_value is None else f"{row.peer}: {_short(row.peer_value)}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}×"
+    return f"{row.name:<58}{figure:>20}  {ratio:>8}  target {row.target:<18}{'holds' if row.holds else 'MISSED':<8}{beside}"
+
+
+def main(measure: Callable[[], list[Row]]) -> None:
+    """What a benchmark does when it is run alone: a table, or with --json its rows."""
+    rows = measure()
+    if "--json" in sys.argv:
+        print(json.dumps([asdict(row) for row in rows], ensure_ascii=False), flush=True)
+    else:
+        for row in rows:
+            print(line(row), flush=True)
+
+
+def interleave(ours: Callable[[], float], peer: Callable[[], float], rounds: int) -> tuple[float, float, float]:
+    """Medians of ours, of the peer's, and of ours over the peer's within a round; who begins alternates."""
+    a: list[float] = []
+    b: list[float] = []
+    for number in range(rounds):
+        for values, measured in ((a, ours), (b, peer))[:: 1 if number % 2 == 0 else -1]:
+            values.append(measured())
+    return statistics.median(a), statistics.median(b), statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def quantile(values: list[float], q: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def hardware() -> str:
+    """The processor and how many of its cores we may use."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((text.split(":", 1)[1].strip() for text in lines if text.startswith("model name")), model)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores"
+
+
+def _run_one(name: str) -> list[dict[str, Any]]:
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
+    try:
+        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BadBenchmark(f"The benchmark {name} did not end within {LIMIT_SECONDS} s.") from None
+    if answer.returncode:
+        last = answer.stderr.strip().splitlines() or ["it said nothing"]
+        raise BadBenchmark(f"The benchmark {name} failed: {last[-1]}")
+    return json.loads(answer.stdout.strip().splitlines()[-1])
+
+
+def _save(rows: list[dict[str, Any]]) -> Path:
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{time.strftime('%Y-%m-%d')}.json"
+    about = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "hardware": hardware(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+    try:
+        known = {row["name"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+    except (OSError, ValueError, KeyError):
+        known = {}
+    known |= {row["name"]: row for row in rows}
+    path.write_text(json.dumps({**about, "rows": list(known.values())}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,70 @@
+"""From the move of a latent slider to the painted picture, with the window idle and while a training runs."""
+
+from __future__ import annotations
+
+import time
+
+from PySide6.QtCore import QEvent, QObject
+
+from app.stage import Stage
+from benchmarks import Row, main, quantile
+from benchmarks._lane import training_window
+
+MOVES = 150
+
+
+class PaintWatch(QObject):
+    """Notes when a widget was painted last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.painted = 0.0
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint:
+            self.painted = time.perf_counter()
+        return False
+
+
+def latencies(stage: Stage) -> list[float]:
+    """Milliseconds of `MOVES` single moves."""
+    pane = stage.pane("LatentPane")
+    watch = PaintWatch()
+    pane.picture.installEventFilter(watch)
+    found = []
+    for move in range(MOVES):
+        shown = pane.decoded
+        started = time.perf_counter()
+        pane.sliders[move % 4].setValue((37 * move) % 400 - 200)
+        arrived = 0.0
+
+        def painted(shown: object = shown) -> bool:
+            nonlocal arrived
+            if pane.decoded is not shown and not arrived:
+                arrived = time.perf_counter()
+            return bool(arrived) and watch.painted >= arrived - 0.002
+
+        stage.wait(painted, "the picture followed the slider", 5)
+        found.append(1000 * (watch.painted - started))
+        stage.run_for(0.004 + 0.001 * (move % 13))
+    pane.picture.removeEventFilter(watch)
+    return found
+
+
+def measure() -> list[Row]:
+    with training_window() as training:
+        stage = training.stage
+        stage.show_pane("LatentPane")
+        stage.settle()
+        busy = quantile(latencies(stage), 0.95)
+        with training.held():
+            stage.settle()
+            idle = quantile(latencies(stage), 0.95)
+    return [
+        Row("slider to picture, p95, idle", idle, "ms", "one frame", 16.7, idle / 16.7, "≤ 16 ms", idle <= 16),
+        Row("slider to picture, p95, while training", busy, "ms", "one frame", 16.7, busy / 16.7, "≤ 25 ms", busy <= 25),
+    ]
+
+
+if __name__ == "__main__":
+    main(measure)
