@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from engine.data import open_data
 from engine.explore import CannotAnswer, Model
-from engine.likelihoods import iwae
+from engine.likelihoods import bits_per_dim, image_generators, iwae
 from engine.messages import Progress
 from engine.runs import BadRun, Run
 
@@ -49,14 +48,13 @@ def evaluate(
     images = split.images[: limit or len(split.images)]
     if model.method.density == "none" and not hasattr(model.method, "classify"):
         raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score on the test split.")
-    generator = model.generator(seed)
     total: dict[str, float] = {}
     batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
     for start in range(0, len(images), batch):
         x = torch.from_numpy(images[start : start + batch].copy()).float() / 255
         y = None if split.labels is None else torch.from_numpy(split.labels[start : start + batch].copy())
         with torch.inference_mode():
-            for name, value in _scores(model, x, y, k, generator).items():
+            for name, value in _scores(model, x, y, k, seed).items():
                 total[name] = total.get(name, 0.0) + value
         yield Progress(job, str(path), min(start + batch, len(images)), len(images), "image", 0.0, None)
     values: dict[str, Any] = {name: value / len(images) for name, value in total.items()}
@@ -68,30 +66,28 @@ def evaluate(
     return Evaluation(model.step, len(images), values)
 
 
-def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, generator: torch.Generator) -> dict[str, float]:
+def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, float]:
     method: Any = model.method
     sums = {}
     if hasattr(method, "log_weights"):
-        target = method.evaluation_target(x, generator)
+        own = image_generators(x, seed)  # an image's noise depends on its content, not on its batch mates
+        target = method.evaluate_target(x, own)
         posterior = method.posterior(target)
-        *_, last = iwae(lambda n: method.log_weights(target, posterior, n, generator), k, max(1, DECODES // len(x)))
-        sums["nats"] = -float(last.log_prob.sum())
+        *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
+        sums["nats"] = -float(last.log_p.sum())
         sums["elbo_nats"] = -float(last.elbo.sum())
     elif method.density != "none":
-        sums["nats"] = -float(method.log_prob(x, y, generator).double().sum())
+        sums["nats"] = -float(method.log_prob(x, y, model.generator(seed)).double().sum())
     if hasattr(method, "classify") and y is not None:
         sums["accuracy"] = float((method.classify(x).argmax(1) == y).sum())
     return sums
 
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
-    """Bits per dimension of the 8-bit image; a density of x in [0, 1] is moved to the 256-level scale first."""
-    offset = 8.0 if getattr(model.method, "continuous", False) else 0.0
-    unit = model.spec.dims * math.log(2)
-    bits = {"bits_per_dim": values["nats"] / unit + offset}
-    if "elbo_nats" in values:
-        bits["elbo_bits_per_dim"] = values["elbo_nats"] / unit + offset
-    return bits
+    """Bits per dimension, in the method's own way where it has one (a continuous density is moved to the 8-bit scale)."""
+    to_bits = getattr(model.method, "bits_per_dim", lambda nats: bits_per_dim(nats, model.spec.dims))
+    names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
+    return {bits: to_bits(values[nats]) for nats, bits in names.items() if nats in values}
 
 
 def _step(run: Run, step: int | None) -> int:

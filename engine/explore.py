@@ -165,7 +165,8 @@ class Explorer:
         reconstruction = _bytes(model.can("decode")(latents.mean))[0]
         nats = None
         if hasattr(model.method, "elbo"):
-            nats = -float(model.method.elbo(x, generator=model.generator(), samples=16)[0])
+            target = model.can("evaluate_target")(x, model.generator())
+            nats = -float(model.can("elbo")(target, model.generator(1), 16)[0])
         return m.Encoded(
             **_head(query, model),
             label=label,

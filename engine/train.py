@@ -6,6 +6,7 @@ when something goes wrong. What is not: any loss (methods), any file format (run
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Generator
@@ -292,10 +293,10 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
     try:
         return (yield from _run(trainer, writer, data, job, old))
     except GeneratorExit:
-        writer.set_status("interrupted", "It was left in the middle; go on from its newest checkpoint.", step=trainer.step_number)
+        _last_words(writer, "interrupted", "It was left in the middle; go on from its newest checkpoint.")
         raise
     except BaseException as error:
-        writer.set_status("failed", _sentence(error), step=trainer.step_number)
+        _last_words(writer, "failed", str(error) or type(error).__name__)
         raise
     finally:
         writer.close()
@@ -320,11 +321,12 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
             verb = yield from book.save(keep=log_spaced)
         book.tock()
         verb = (yield None) or verb
+    if verb != "discard":
+        verb = (yield from book.cross()) or verb
+        verb = (yield from book.save(keep=verb != "pause")) or verb
     if verb == "discard":
         writer.discard()
         return Outcome("discarded", "The run was discarded.", run, trainer.step_number, book.rate)
-    verb = (yield from book.cross()) or verb
-    verb = (yield from book.save(keep=verb != "pause")) or verb
     status, message = _ending(verb, trainer.step_number)
     writer.set_status(status, "" if status == "done" else message, step=trainer.step_number)
     return Outcome(status, message, run, trainer.step_number, book.rate)
@@ -364,8 +366,6 @@ class _Book:
 
     def seconds_left(self) -> float | None:
         trainer = self.trainer
-        if trainer.progress <= 0 or trainer.seconds <= 0:
-            return None
         by_time = math.inf if not trainer.plan.minutes else 60 * trainer.plan.minutes - trainer.seconds
         if trainer.plan.steps and self.rate:
             by_time = min(by_time, (trainer.plan.steps - trainer.step_number) * trainer.batch / self.rate)
@@ -472,7 +472,8 @@ class _Book:
         self.trainer.restore(shown, resume, state)
         self.first_step, self.first_seconds = self.trainer.step_number, self.trainer.seconds
         self.best = state["best"]
-        verb = yield from self._with_room(lambda: self.writer.append_metrics({"t": self.trainer.seconds, "resumed": step}))
+        row = {"t": round(self.trainer.seconds, 3), "resumed": step}  # points past it are void
+        verb = yield from self._with_room(lambda: self.writer.append_metrics(row))
         return (yield Notice("info", f"{old.path.name} goes on from step {step}.")) or verb
 
     def _with_room(self, write: Any) -> Generator[Event | None, Verb | None, Verb | None]:
@@ -568,8 +569,10 @@ def _ending(verb: Verb | None, step: int) -> tuple[str, str]:
     return "done", f"Trained {step:,} steps."
 
 
-def _sentence(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _last_words(writer: RunWriter, status: str, message: str) -> None:
+    """Note in the manifest how it ended, if the disk lets us; the reason itself is on its way to the person."""
+    with contextlib.suppress(OSError):
+        writer.set_status(status, message)
 
 
 def _short(value: float) -> float:

@@ -6,6 +6,7 @@ This module imports quickly: torch comes with the lanes, after the window has be
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import inspect
 import json
@@ -39,6 +40,7 @@ class Engine:
         self._events: deque[m.Event] = deque()
         self.started = time.perf_counter()
         self.torch_is_here = threading.Event()
+        self.threads = 1  # of the training lane; what torch finds right for this machine, once it is here
         self._metrics_lock = threading.Lock()
         self._last_steps: dict[str, dict[str, int]] = {}
         self.training = _TrainingLane(self)
@@ -189,6 +191,7 @@ class _TrainingLane(_Lane):
     def run(self) -> None:
         self.engine.torch_is_here.wait()
         if not self.closing:
+            self._take_threads()
             self._restore_queue()
         while not self.closing:
             for message in self.messages():
@@ -202,6 +205,12 @@ class _TrainingLane(_Lane):
             else:
                 self._advance(self.current)
         self._leave()
+
+    def _take_threads(self) -> None:
+        import torch
+
+        torch.set_num_threads(self.engine.threads)
+        torch.get_num_threads()
 
     def _obey(self, message: m.Command) -> None:
         from engine.train import Plan
@@ -459,7 +468,11 @@ class _ExploringLane(_Lane):
         from engine.methods import all_methods
         from engine.train import versions
 
-        torch.set_num_threads(1)  # holds for this thread: a small decode must not wait for the training's threads
+        # The number of threads holds per calling thread, but a thread that has not asked yet takes the newest one set anywhere:
+        # so this lane asks at once, and the training lane sets its own afterwards.
+        self.engine.threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # a small decode must not wait for the training's threads
+        torch.get_num_threads()
         self.explorer = Explorer()
         best = device.choose("auto")
         self.publish(
@@ -489,7 +502,7 @@ class _ExploringLane(_Lane):
                         self.opened.append(run.path)
                     self.look_now()
                 case m.DeleteRun(run=path):
-                    self._delete(Path(path))
+                    self._remove_run(Path(path))
                 case m.FollowRun(run=path):
                     self.followed[path] = self.followed.get(path, 0) + 1
                     self.engine.send_history(path)
@@ -539,7 +552,7 @@ class _ExploringLane(_Lane):
             self.listed = listed
             self.publish(m.RunsListed(listed, str(self.engine.root)))
 
-    def _delete(self, path: Path) -> None:
+    def _remove_run(self, path: Path) -> None:
         from engine.runs import delete_run
 
         delete_run(path)
@@ -561,7 +574,7 @@ class _ExploringLane(_Lane):
                     self.engine.send_history(run)
                     continue
                 rows, offset = Run.open(Path(run)).metrics(self.offsets[run])
-                if any("resumed" in row for row in rows):
+                if any("resumed" in row for row in rows):  # points past the checkpoint it went on from are void
                     self.engine.send_history(run)
                 elif rows:
                     self.offsets[run] = offset
@@ -631,8 +644,10 @@ class _ExploringLane(_Lane):
 
 
 def history_points(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rows of metrics.jsonl as curves: name -> (steps [n], values [n]). What a killed training had written past the checkpoint
-    that it later went on from is left out."""
+    """Rows of metrics.jsonl as curves: name -> (steps int64 [n], values float32 [n]).
+
+    What a killed training had written past the checkpoint that it later went on from is left out.
+    """
     import numpy as np
 
     steps: dict[str, list[int]] = {}
@@ -640,7 +655,7 @@ def history_points(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for row in rows:
         if "resumed" in row:
             for name in steps:
-                keep = int(np.searchsorted(np.asarray(steps[name]), row["resumed"], side="right"))
+                keep = bisect.bisect_right(steps[name], row["resumed"])
                 del steps[name][keep:], values[name][keep:]
             continue
         for name, series in row["values"].items():

@@ -41,7 +41,7 @@ class Watched:
                 if wanted(event):
                     return event
             seen = len(self.events)
-            assert time.monotonic() < deadline, f"{what} did not come; the last were {self.events[-5:]}"
+            assert time.monotonic() < deadline, f"{what} did not come; the last were {str(self.events[-3:])[-600:]}"
             threading.Event().wait(0.005)
 
     def of(self, kind):
@@ -165,7 +165,7 @@ def test_what_waited_when_the_window_was_closed_comes_back_paused(watched, tmp_p
     first.until(lambda e: isinstance(e, m.JobChanged) and e.job == "b")
     assert first.engine.close(timeout=20)
     first.drain()
-    assert sorted(e.job for e in first.of(m.Ended)) == ["b"]  # a was paused: its end is still to come
+    assert sorted(e.job for e in first.of(m.Ended)) == ["a", "b"]
     assert Run.open(tmp_path / "a").manifest.status == "paused"
     second = watched()
     job = second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused").job
@@ -282,6 +282,17 @@ def test_every_message_of_a_training_can_be_sent_to_another_process(watched):
     w.ended()
     for event in w.events:
         assert type(pickle.loads(pickle.dumps(event))) is type(event)
+
+
+def test_rows_of_the_file_become_one_array_per_curve():
+    rows = [
+        {"t": 0.1, "steps": [1, 2], "values": {"loss": [9.0, 8.0]}},
+        {"t": 0.1, "steps": [2], "values": {"valid loss": [8.5]}},
+        {"t": 0.2, "steps": [3], "values": {"loss": [7.0]}},
+    ]
+    points = history_points(rows)
+    assert [array.tolist() for array in points["loss"]] == [[1, 2, 3], [9.0, 8.0, 7.0]]
+    assert [array.tolist() for array in points["valid loss"]] == [[2], [8.5]]
 
 
 def test_what_lay_past_the_checkpoint_that_a_killed_training_went_on_from_is_left_out():
