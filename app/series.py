@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-BLOCK = 64  # points smoothed by one matrix row; bounded so that factor ** -BLOCK stays far inside float64
+LONGEST_BLOCK = 64  # points smoothed by one matrix row
 
 
 class Series:
@@ -98,17 +98,21 @@ def ema(values: np.ndarray, factor: float, carry: tuple[float, float] = (0.0, 0.
 def _decaying_sum(x: np.ndarray, factor: float, start: float) -> np.ndarray:
     """y_i = x_i + factor * y_(i-1), y_(-1) = start: blocks side by side, then the same sum over the blocks' ends."""
     count = len(x)
-    if factor == 0.0 or count == 0:
-        return x.astype(np.float64, copy=True)
-    if count <= BLOCK:
+    if count == 0:
+        return np.zeros(0)
+    if factor < 1e-20:  # what lies two points back is below the last bit
+        before = np.concatenate([[start], x[:-1]])
+        return x + factor * before
+    block = max(2, min(LONGEST_BLOCK, int(140 / -np.log(factor))))  # so that factor ** -block stays far inside float64
+    if count <= block:
         powers = factor ** np.arange(1, count + 1, dtype=np.float64)
         return powers * (np.cumsum(x / powers) + start)
-    blocks = -(-count // BLOCK)
-    padded = np.zeros(blocks * BLOCK)
+    blocks = -(-count // block)
+    padded = np.zeros(blocks * block)
     padded[:count] = x
-    powers = factor ** np.arange(1, BLOCK + 1, dtype=np.float64)
-    local = np.cumsum(padded.reshape(blocks, BLOCK) / powers, axis=1) * powers
-    ends = _decaying_sum(local[:, -1], factor**BLOCK, start)
+    powers = factor ** np.arange(1, block + 1, dtype=np.float64)
+    local = np.cumsum(padded.reshape(blocks, block) / powers, axis=1) * powers
+    ends = _decaying_sum(local[:, -1], factor**block, start)
     before = np.concatenate([[start], ends[:-1]])
     return (local + before[:, None] * powers).ravel()[:count]
 

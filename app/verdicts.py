@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.series import ema
+from app.words import count
 
 LEAST_POINTS = 40
 SMOOTH = 0.9
@@ -42,7 +43,7 @@ def not_finite(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
     bad = np.flatnonzero(~np.isfinite(values))
     if not len(bad):
         return None
-    step = _number(steps[bad[0]])
+    step = count(int(steps[bad[0]]))
     return Verdict(
         "bad",
         f"The loss is not a number at step {step}. Try a smaller learning rate, or precision fp32.",
@@ -64,7 +65,7 @@ def diverged(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
         return None
     return Verdict(
         "bad",
-        f"The loss has been diverging since step {_number(steps[best])}. Try a smaller learning rate.",
+        f"The loss has been diverging since step {count(int(steps[best]))}. Try a smaller learning rate.",
         "The smoothed loss (0.9) has risen from its lowest point by more than half of what it had fallen, and by four times its spread.",
     )
 
@@ -86,8 +87,8 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
         return None
     return Verdict(
         "warning",
-        f"The validation loss has been rising since step {_number(steps[best])}: the network begins to memorize. That step is the one to use.",
-        "The last three validation losses lie above the lowest one by more than 0.1 % and more than half the usual change, and do not fall.",
+        f"The validation loss has been rising since step {count(int(steps[best]))}: the network begins to memorize. Use that step.",
+        "The last three validation losses lie above the lowest one by 0.1 % and by half the usual change, and do not fall.",
     )
 
 
@@ -102,22 +103,18 @@ def flat(steps: np.ndarray, values: np.ndarray, running: bool = True) -> Verdict
         return None
     found = None
     for share in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
-        count = int(len(values) * share) // 2 * 2
-        if count < 20:
+        length = int(len(values) * share) // 2 * 2
+        if length < 20:
             continue
-        before, after = values[-count : -count // 2], values[-count // 2 :]
-        error = float(np.sqrt((before.var() + after.var()) / (count / 2)))
+        before, after = values[-length : -length // 2], values[-length // 2 :]
+        error = float(np.sqrt((before.var() + after.var()) / (length / 2)))
         if before.mean() - after.mean() > max(2 * error, 1e-3 * abs(after.mean())):
             break
-        found = count
+        found = length
     if found is None:
         return None
-    length = int(steps[-1] - steps[-found])
+    stretch = int(steps[-1] - steps[-found])
     hint = " More steps will change little; a smaller learning rate or another setting may." if running else ""
     return Verdict(
-        "warning" if running else "good", f"The loss {'has been' if running else 'was'} flat for {_number(length)} steps.{hint}", FLAT_RULE
+        "warning" if running else "good", f"The loss {'has been' if running else 'was'} flat for {count(stretch)} steps.{hint}", FLAT_RULE
     )
-
-
-def _number(value: float) -> str:
-    return f"{int(value):,}".replace(",", " ")

@@ -81,6 +81,22 @@ class Card(QFrame):
         self.inside.setSpacing(spacing)
 
 
+class Elided(QLabel):
+    """One line that ends in an ellipsis where it does not fit."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setMinimumWidth(24)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        painter.drawText(self.rect(), self.alignment() | Qt.AlignmentFlag.AlignVCenter, text)
+
+
 class TextLines(QWidget):
     """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew."""
 
@@ -122,8 +138,7 @@ class EmptyState(QWidget):
         self.title = plain(title, wrap=True)
         self.title.setProperty("role", "title")
         self.text = muted(text)
-        self.text.setMinimumWidth(320)
-        self.text.setMaximumWidth(460)
+        self.text.setFixedWidth(420)
         column = QVBoxLayout(self)
         column.setContentsMargins(32, 32, 32, 32)
         column.setSpacing(12)
@@ -131,7 +146,11 @@ class EmptyState(QWidget):
         self.title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         column.addWidget(self.title, 0, Qt.AlignmentFlag.AlignHCenter)
         self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        column.addWidget(self.text, 0, Qt.AlignmentFlag.AlignHCenter)
+        middle = QHBoxLayout()
+        middle.addStretch(1)
+        middle.addWidget(self.text)
+        middle.addStretch(1)
+        column.addLayout(middle)
         row = QHBoxLayout()
         row.addStretch(1)
         self.buttons = []
