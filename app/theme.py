@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
@@ -37,6 +38,8 @@ CATEGORIES = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", 
 
 FAMILIES = ("Inter", "SF Pro Text", ".AppleSystemUIFont", "Segoe UI Variable Text", "Segoe UI", "Noto Sans", "DejaVu Sans")
 MONOSPACE = ("SF Mono", "Cascadia Mono", "Noto Sans Mono", "DejaVu Sans Mono")
+
+ICONS = Path(__file__).resolve().parent.parent / "assets" / "icons"
 
 TOP_HEIGHT = 44
 LEFT_WIDTH = 232
@@ -137,6 +140,11 @@ def apply_theme(app: QApplication, theme: str) -> None:
     app.setStyleSheet(style_sheet(colors(theme)))
 
 
+def icon(name: str, c: Colors) -> str:
+    """The file of a small icon in the colours of a palette, as a style sheet names it."""
+    return (ICONS / f"{name}-{'light' if c is LIGHT else 'dark'}.svg").as_posix()
+
+
 def style_sheet(c: Colors) -> str:
     small = font(11).pixelSize()
     body = font(13).pixelSize()
@@ -156,6 +164,7 @@ QLabel[role="title"] {{ color: {c.text}; font-weight: 600; }}
 QLabel[role="muted"] {{ color: {c.muted}; }}
 QLabel[role="small"] {{ color: {c.muted}; font-size: {small}px; }}
 QLabel[role="error"] {{ color: {c.bad}; font-size: {small}px; }}
+QLabel[role="mark"] {{ color: {c.accent}; font-weight: 700; }}
 QLabel[role="good"] {{ color: {c.good}; }}
 QLabel[role="warning"] {{ color: {c.warning}; }}
 QLabel[role="bad"] {{ color: {c.bad}; }}
@@ -176,7 +185,7 @@ QPushButton[kind="primary"]:hover, QPushButton[kind="primary"]:focus {{ border-c
 QPushButton[kind="primary"]:disabled {{ background: {c.raised}; color: {c.muted}; border-color: {c.line}; }}
 QPushButton[kind="quiet"] {{ color: {c.muted}; }}
 QPushButton[kind="link"] {{
-    background: transparent; border: 1px solid transparent; color: {c.accent}; padding: 0 4px; min-height: 20px; max-height: 20px; }}
+    background: transparent; border: 1px solid transparent; color: {c.accent}; padding: 0; min-height: 20px; max-height: 20px; }}
 QPushButton[kind="link"]:focus {{ border-color: {c.accent}; border-radius: 4px; }}
 QPushButton[kind="link"]:disabled {{ color: {c.muted}; }}
 QPushButton[kind="danger"] {{ color: {c.bad}; border-color: {c.bad}; }}
@@ -192,13 +201,15 @@ QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {{
 QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus {{ border-color: {c.accent}; }}
 QLineEdit[invalid="true"] {{ border-color: {c.bad}; }}
 QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled {{ color: {c.muted}; }}
-QComboBox::drop-down {{ border: none; width: 18px; }}
+QComboBox::drop-down {{ border: none; width: 22px; }}
+QComboBox::down-arrow {{ image: url({icon("down", c)}); width: 10px; height: 10px; }}
+QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {{ width: 0; border: none; }}
 QComboBox QAbstractItemView {{
     background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; selection-background-color: {c.accent}; selection-color: {c.on_accent};
     outline: none; padding: 2px; }}
 QCheckBox {{ spacing: 8px; background: transparent; }}
 QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; border-radius: 4px; background: {c.raised}; }}
-QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; }}
+QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({icon("check", c)}); }}
 QCheckBox::indicator:focus {{ border-color: {c.accent}; }}
 QCheckBox:focus {{ color: {c.accent}; }}
 QRadioButton {{ background: transparent; }}

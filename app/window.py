@@ -6,14 +6,21 @@ neither numpy nor pyqtgraph: panes are imported and built after the first paint,
 
 from __future__ import annotations
 
+import itertools
 import os
-import sys
+import tempfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
+    QAction,
     QCloseEvent,
     QDesktopServices,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
     QGuiApplication,
     QKeyEvent,
     QKeySequence,
@@ -23,6 +30,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QApplication,
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -39,14 +47,20 @@ from app import theme, words
 from app.actions import MENUS, Actions
 from app.bridge import Bridge, EngineLike
 from app.docks import Docks
+from app.panes import Context, Pane, find_panes
+from app.palette import Item, Palette
 from app.report import Log
 from app.settings import Settings
 from app.state import State
 from app.widgets.data_list import DataList
+from app.widgets.drop_sign import DropSign
 from app.widgets.inspector import Inspector, heading
-from app.widgets.job_verbs import JobVerbs
+from app.widgets.job_verbs import CONSEQUENCES, JobVerbs
+from app.widgets.log_pane import LogPane
 from app.widgets.message_bar import MessageBar
+from app.widgets.new_run import NewRunPage
 from app.widgets.run_list import RunList
+from app.widgets.shortcuts import ShortcutsPage
 from app.widgets.timeline import Timeline
 from app.widgets.top_bar import TopBar
 from engine import messages as m
@@ -90,12 +104,16 @@ class Window(QMainWindow):
         self._first_list = True
         self._followed: str | None = None
         self._awaited: dict[str, str] = {}  # job -> run folder once known, for runs that were started here
-        self._told_runs: set[str] = set()
+        self._to_open = ""  # a run folder that is looked at as soon as it is listed
+        self._data_jobs: dict[str, str] = {}
+        self._pasted = itertools.count(1)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
         self._build()
         self._wire()
         self._add_actions()
         self._apply_theme()
+        self._show_time()
         if self.settings.geometry:
             self.restoreGeometry(QByteArray.fromBase64(self.settings.geometry.encode()))
 
@@ -126,23 +144,28 @@ class Window(QMainWindow):
         runs_heading.setContentsMargins(16, 0, 0, 8)
         data_heading.setContentsMargins(16, 0, 0, 8)
         left.addWidget(runs_heading)
-        left.addWidget(self.run_list, 3)
+        left.addWidget(self.run_list)
         left.addLayout(buttons)
         left.addWidget(data_heading)
-        left.addWidget(self.data_list, 2)
+        left.addWidget(self.data_list)
+        left.addStretch(1)
 
         self.docks = Docks()
-        self.page = QWidget()
-        self.page.setObjectName("page")
+        self.new_run_page = NewRunPage(self.undo)
+        self.shortcuts_page = ShortcutsPage(self.registry)
+        self.log_pane = LogPane(self.log)
+        self.log_pane.hide()
         self.message_bar = MessageBar()
         centre = QWidget()
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         self.pages = QStackedLayout()
-        self.pages.addWidget(self.docks)
+        for page in (self.docks, self.new_run_page, self.shortcuts_page):
+            self.pages.addWidget(page)
         column.addWidget(self.message_bar)
         column.addLayout(self.pages, 1)
+        column.addWidget(self.log_pane)
 
         self.right = QFrame()
         self.right.setObjectName("right")
@@ -186,8 +209,12 @@ class Window(QMainWindow):
         whole.addLayout(middle, 1)
         whole.addWidget(self.bottom)
         self.setCentralWidget(body)
+        body.setFocus()  # no button is chosen at the start, and Space plays
         self.left.setVisible(self.settings.left)
         self.right.setVisible(self.settings.right)
+
+        self.finder = Palette(self)
+        self.drop_sign = DropSign(self)
 
         self._describing = QTimer(self)
         self._describing.setSingleShot(True)
@@ -217,8 +244,8 @@ class Window(QMainWindow):
         state.step_changed.connect(self._step_changed)
         state.cursor_changed.connect(self._show_time)
         state.progress_changed.connect(self._show_progress)
-        state.methods_changed.connect(self._show_method)
-        state.data_changed.connect(self._show_data)
+        state.methods_changed.connect(self._methods_changed)
+        state.data_changed.connect(self._data_changed)
         state.selected_data_changed.connect(self._show_data)
         state.theme_changed.connect(self._apply_theme)
 
@@ -236,23 +263,101 @@ class Window(QMainWindow):
         self.verbs.chosen.connect(lambda verb: self.do(verb, state.run))
         self.verbs.continue_to.connect(self.continue_run)
         self.top.run_menu.aboutToShow.connect(self._fill_run_menu)
-        self.docks.front_changed.connect(self._front_changed)
+        self.data_list.train_chosen.connect(lambda data: self.new_run(data=data))
+        self.new_run_page.started.connect(self.start_run)
+        self.new_run_page.cancelled.connect(self.show_panes)
+        self.new_run_page.open_data.connect(self.open_data)
+        self.new_run_page.method_changed.connect(lambda _name: self._show_method())
+        self.shortcuts_page.closed.connect(self.show_panes)
+        self.pages.currentChanged.connect(lambda _page: self._show_method())
+        self.log_pane.closed.connect(self.log_pane.hide)
+        self.log_pane.copied.connect(lambda text: QGuiApplication.clipboard().setText(text))
+        self.log_pane.folder_wanted.connect(self.open_log_folder)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_theme_changed)
 
     def _add_actions(self) -> None:
-        add = self.registry.add
-        keys = QKeySequence.StandardKey
-        add("app.quit", "Quit", self.close, menu="File", shortcut=keys.Quit if keys.Quit and QKeySequence.keyBindings(keys.Quit) else "Ctrl+Q", help="Close the window; a training is kept and can be continued")
-        add("view.theme", "Light or dark", self.toggle_theme, menu="View", shortcut="Ctrl+Shift+T", help="Switch between light and dark; stays until the system's choice is taken up again")
+        add, keys = self.registry.add, QKeySequence.StandardKey
+        add("run.new", "New run…", self.new_run, menu="File", shortcut=keys.New, help="Describe a new training and start it")
+        add("file.open_run", "Open run…", self.open_run, menu="File", shortcut=keys.Open, help="Look at a run folder that lies somewhere else")
+        add("data.open", "Open data folder…", self.open_data, menu="File", shortcut="Ctrl+Shift+O", help="Inspect a folder of images as a data set")
+        add("data.open_file", "Open data file…", self.open_data_file, menu="File", help="Inspect an IDX, npz, npy or text file as a data set")
+        add("file.open_image", "Open image…", self.open_image, menu="File", shortcut="Ctrl+I", help="Give an image to the pane in front")
+        add("app.quit", "Quit", self.close, menu="File", shortcut=["Ctrl+Q"], help="Close the window; a training is kept and can be continued")
+
+        undo = add("edit.undo", "Undo", self.undo.undo, menu="Edit", shortcut=keys.Undo, help="Take back the last change of a slider or a setting")
+        redo = add("edit.redo", "Redo", self.undo.redo, menu="Edit", shortcut=["Ctrl+Shift+Z", "Ctrl+Y"], help="Do again what was taken back")
+        for action, stack in ((undo, self.undo.canUndo), (redo, self.undo.canRedo)):
+            action.setEnabled(stack())
+        self.undo.canUndoChanged.connect(undo.setEnabled)
+        self.undo.canRedoChanged.connect(redo.setEnabled)
+        self.undo.undoTextChanged.connect(lambda text: undo.setText(f"Undo {text}".strip()))
+        self.undo.redoTextChanged.connect(lambda text: redo.setText(f"Redo {text}".strip()))
+        add("edit.paste", "Paste image", self.paste, menu="Edit", shortcut=keys.Paste, help="Give the image or the files on the clipboard to the window")
+
+        add("run.pause", "Pause or resume", self.pause_or_resume, menu="Run", shortcut="Ctrl+P", help=CONSEQUENCES["pause"])
+        add("run.stop", "Stop and keep", lambda: self.do("stop", self.state.run), menu="Run", shortcut="Ctrl+.", help=CONSEQUENCES["stop"])
+        add("run.discard", "Discard…", lambda: self.verbs.press("discard"), menu="Run", help=CONSEQUENCES["discard"])
+        add("run.continue", "Continue…", self.verbs.ask_continue, menu="Run", shortcut="Ctrl+E", help=CONSEQUENCES["continue"])
+        add("run.earlier", "Earlier in the queue", lambda: self.do("earlier", self.state.run), menu="Run", help="Moves a waiting run one place forward")
+        add("run.later", "Later in the queue", lambda: self.do("later", self.state.run), menu="Run", help="Moves a waiting run one place back")
+        add("run.folder", "Open the run’s folder", self.open_run_folder, menu="Run", help="Show the files of the chosen run")
+        add("run.copy_path", "Copy the run’s path", lambda: self.state.run and self.copy_text(self.state.run), menu="Run", help="For the headless verbs, for example eval")
+        add("run.delete", "Delete…", lambda: self.verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])
+
+        add("view.find", "Search runs, panes, actions…", self.find, menu="View", shortcut=["Ctrl+K", "Ctrl+Shift+P"], help="Find anything by a few letters")
+        add("view.theme", "Light or dark", self.toggle_theme, menu="View", shortcut="Ctrl+Shift+T", help="Switch between light and dark")
+        add("view.theme_system", "Theme of the system", lambda: self.set_theme("system"), menu="View", help="Follow the system’s choice of light or dark again")
+        add("view.left", "Runs and data", lambda: self.left.setVisible(self.left.isHidden()), menu="View", shortcut="Ctrl+B", help="Show or hide the left side")
+        add("view.right", "Inspector", lambda: self.right.setVisible(self.right.isHidden()), menu="View", shortcut="Ctrl+Shift+B", help="Show or hide the right side")
+        add("view.beside", "Put this pane beside the others", self.docks.beside, menu="View", shortcut="Ctrl+\\", help="Tile the pane in front to the right")
+        add("view.tear", "Tear off this pane", self.tear_off, menu="View", help="Put the pane in front into a window of its own, or back")
+        add("view.together", "All panes as tabs", self.docks.together, menu="View", help="Put the layout of the panes back as it was at first")
+        add("view.fullscreen", "Full screen", self.toggle_fullscreen, menu="View", shortcut=keys.FullScreen, help="Fill the screen, or stop doing so")
+
         add("go.play", "Play through the checkpoints", self.toggle_play, menu="Go", hint="Space", help="Walk through the checkpoints, one after the other")
-        for name in MENUS:
-            menu = self.top.menus.addMenu(name)
-            for entry in self.registry.entries.values():
-                if entry.menu == name:
-                    menu.addAction(entry.action)
-        self.addActions([entry.action for entry in self.registry.entries.values()])
+        add("go.earlier", "Earlier checkpoint", lambda: self.timeline.walk(-1), menu="Go", shortcut="Alt+Left", help="Move the time cursor back by one checkpoint")
+        add("go.later", "Later checkpoint", lambda: self.timeline.walk(1), menu="Go", shortcut="Alt+Right", help="Move the time cursor on by one checkpoint")
+        add("go.live", "Newest checkpoint", lambda: self.state.set_cursor(None), menu="Go", shortcut="Alt+End", help="Follow the training live")
+        add("go.next_pane", "Next pane", lambda: self.docks.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
+        add("go.previous_pane", "Previous pane", lambda: self.docks.walk(-1), menu="Go", shortcut="Ctrl+Shift+Tab", help="Bring the previous pane to the front")
+
+        add("help.shortcuts", "Shortcuts", self.show_shortcuts, menu="Help", shortcut=["F1", "Ctrl+?"], help="Every action with its keys")
+        add("help.log", "Log", self.toggle_log, menu="Help", shortcut="Ctrl+Shift+L", help="What was said and what went wrong since the start")
+        add("help.about", "About Priorama", self.about, menu="Help", help="Versions, device and where the runs lie")
+        for name, role in (("app.quit", "QuitRole"), ("help.about", "AboutRole")):
+            self.registry[name].setMenuRole(getattr(QAction.MenuRole, role))
+
+        self.menus = {name: self.top.menus.addMenu(name) for name in MENUS}
+        self._fill_menus()
+        self.registry.changed.connect(self._fill_menus)
         self._bind(self.top.theme_button, "view.theme")
         self._bind(self.play, "go.play")
+        self._bind(self.new_button, "run.new")
+        self._bind(self.top.device, "help.about")
+        self.top.search.pressed.connect(self.find)
+        open_menu = QMenu(self)
+        for name in ("file.open_run", "data.open", "data.open_file", "file.open_image"):
+            open_menu.addAction(self.registry[name])
+        self.recent_menu = open_menu.addMenu("Recent")
+        self.recent_menu.aboutToShow.connect(self._fill_recent)
+        self.open_button.setMenu(open_menu)
+
+    def _fill_menus(self) -> None:
+        """Put actions that were added since into their menus."""
+        for entry in self.registry.entries.values():
+            menu = self.menus[entry.menu]
+            if entry.action not in menu.actions():
+                menu.addAction(entry.action)
+                self.addAction(entry.action)
+
+    def _fill_recent(self) -> None:
+        self.recent_menu.clear()
+        for path in self.settings.recent:
+            action = self.recent_menu.addAction(path)
+            action.setEnabled(os.path.exists(path))
+            action.triggered.connect(lambda _checked=False, path=path: self.take([path]))
+        if not self.settings.recent:
+            self.recent_menu.addAction("Nothing was opened yet").setEnabled(False)
 
     def _bind(self, button: QPushButton, name: str) -> None:
         """Let a button do an action and say so."""
@@ -280,8 +385,6 @@ class Window(QMainWindow):
         if self._built:
             return
         self._built = True
-        from app.panes import Context, find_panes
-
         context = Context(self.state, self.bridge, self.registry, self.undo)
         self.docks.build(find_panes(), context)
         self.docks.set_colors(theme.colors(self.state.theme))
@@ -313,6 +416,8 @@ class Window(QMainWindow):
         self._describing.stop()
         QGuiApplication.styleHints().colorSchemeChanged.disconnect(self._system_theme_changed)
         self._keep_settings()
+        if self._folder is not None:
+            self._folder.cleanup()
         self.ended_in_time = self.bridge.close()
 
     def _keep_settings(self) -> None:
@@ -347,7 +452,7 @@ class Window(QMainWindow):
         assert isinstance(app, QApplication)
         theme.apply_theme(app, self.state.theme)
         colors = theme.colors(self.state.theme)
-        for part in (self.run_list, self.data_list, self.inspector, self.timeline, self.message_bar, self.docks):
+        for part in (self.run_list, self.data_list, self.inspector, self.timeline, self.message_bar, self.docks, self.log_pane):
             part.set_colors(colors)
 
     # Saying ---------------------------------------------------------------------------------------------------------
@@ -355,11 +460,14 @@ class Window(QMainWindow):
     def say(self, level: str, text: str, details: str = "") -> None:
         """One sentence in the message bar and in the log; details are one click away."""
         self.log.add(level, text, details)
-        self.message_bar.say(level, text)
+        if details:
+            self.message_bar.say(level, text, "Details", self.log_pane.show_newest)
+        else:
+            self.message_bar.say(level, text)
 
     def show_fault(self, text: str, details: str) -> None:
         """An exception that nobody caught; it is in the log already."""
-        self.message_bar.say("bad", text)
+        self.message_bar.say("bad", text, "Details", self.log_pane.show_newest)
 
     def copy_text(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
@@ -392,7 +500,10 @@ class Window(QMainWindow):
         self._choose_awaited()
 
     def _choose_awaited(self) -> None:
-        """Look at the run that was started here, as soon as it is listed."""
+        """Look at the run that was started or opened here, as soon as it is listed."""
+        if self._to_open in self.state.runs:
+            self.state.set_run(self._to_open)
+            self._to_open = ""
         for job, run in list(self._awaited.items()):
             if run and run in self.state.runs:
                 del self._awaited[job]
@@ -424,6 +535,14 @@ class Window(QMainWindow):
         self.run_list.show_runs(self.state.runs, self._jobs_by_run(), self.state.run)
         self._show_time()
         self._show_verbs()
+
+    def _methods_changed(self) -> None:
+        self.new_run_page.set_engine(self.state.methods, self.state.engine)
+        self._show_method()
+
+    def _data_changed(self) -> None:
+        self.new_run_page.set_data(self.state.data)
+        self._show_data()
 
     def _show_data(self) -> None:
         self.data_list.show_data(self.state.data, self.state.selected_data)
@@ -469,7 +588,14 @@ class Window(QMainWindow):
         self.bridge.ask("inspector", m.Describe(run=run, step=self.state.step), answered, failed)
 
     def _show_method(self) -> None:
+        if self.pages.currentWidget() is self.new_run_page:
+            self.inspector.show_method(self.new_run_page.method_info, None)
+            self.inspector.show_described(None)
+            self.inspector.show_waiting("The numbers come with the first checkpoint.")
+            return
         self.inspector.show_method(self.state.method_info, self.state.run_info)
+        if self.state.run is not None and self.state.step is not None and not self.inspector.rows:
+            self._describing.start()
         self._show_waiting()
         self._show_reasons()
 
@@ -547,9 +673,6 @@ class Window(QMainWindow):
         if not self.state.runs:
             menu.addAction("No runs yet").setEnabled(False)
 
-    def _front_changed(self) -> None:
-        pass
-
     # Doing ----------------------------------------------------------------------------------------------------------
 
     def choose_run(self, run: str) -> None:
@@ -588,6 +711,204 @@ class Window(QMainWindow):
         if self.state.run is not None:
             self.bridge.send(m.ContinueRun(self.bridge.new_job("train"), self.state.run, steps=steps))
 
+    def pause_or_resume(self) -> None:
+        job = self.state.job_of(self.state.run)
+        if job is not None:
+            self.do("resume" if job.state == "paused" else "pause", self.state.run)
+
+    def new_run(self, method: str | None = None, data: str | None = None) -> None:
+        """Show the form, for a method and a data set when they are given; else for the data set that is chosen at the left."""
+        data = data or self.state.selected_data
+        if method:
+            self.new_run_page.choose_method(method)
+        if data:
+            self.new_run_page.choose_data(data)
+        self.pages.setCurrentWidget(self.new_run_page)
+        self.new_run_page.method.setFocus()
+
+    def start_run(self, request: m.StartRun) -> None:
+        job = self.bridge.new_job("train")
+        self._awaited[job] = ""
+        self.bridge.send(replace(request, job=job))
+        self.show_panes()
+        self.message_bar.say("info", "The run is queued; it appears at the left with its first step.")
+
+    def show_panes(self) -> None:
+        """Back from the form or the shortcuts to the panes."""
+        self.pages.setCurrentWidget(self.docks)
+
+    def show_shortcuts(self) -> None:
+        self.shortcuts_page.fill()
+        self.pages.setCurrentWidget(self.shortcuts_page)
+        self.shortcuts_page.setFocus()
+
+    def toggle_log(self) -> None:
+        if self.log_pane.isVisible():
+            self.log_pane.hide()
+        else:
+            self.log_pane.show_newest()
+
+    def open_log_folder(self) -> None:
+        if self.log.path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.log.path.parent)))
+
+    def about(self) -> None:
+        ready = self.state.engine
+        versions = ", ".join(f"{name} {version}" for name, version in ready.versions.items()) if ready else "the engine is still starting"
+        device = f"New runs train on {ready.device} in {ready.precision}. " if ready else ""
+        self.say("info", f"Priorama: priors, likelihoods, latents. {device}{versions}. Runs lie in {self.state.root or '…'}.")
+
+    def tear_off(self) -> None:
+        if self.docks.front is not None:
+            self.docks.front.toggle_floating()
+
+    def toggle_fullscreen(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    def open_run_folder(self) -> None:
+        if self.state.run is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(self.state.run))
+
+    # Finding --------------------------------------------------------------------------------------------------------
+
+    def find(self) -> None:
+        self.finder.open(self.findable())
+
+    def findable(self) -> list[Item]:
+        """Everything the palette reaches: actions (panes are among them), runs, data."""
+        items = []
+        for entry in self.registry.entries.values():
+            kind = "pane" if entry.name.startswith("pane.") else "action"
+            action = entry.action
+            items.append(Item(action.text().replace("&&", "&"), kind, action.trigger, f"{kind} · {entry.keys}" if entry.keys else kind, action.isEnabled()))
+        for run, info in self.state.runs.items():
+            items.append(Item(f"{info.title or info.method} · {info.data_name}", "run", partial(self.choose_run, run), f"run · {info.name}"))
+        for data, one in self.state.data.items():
+            items.append(Item(one.name, "data", partial(self.choose_data, data), f"data · {one.summary}"))
+        return items
+
+    # Opening, dropping, pasting -------------------------------------------------------------------------------------
+
+    def open_run(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a run folder", self.state.root)
+        if path:
+            self.take([path], wanted="run")
+
+    def open_data(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a folder as a data set")
+        if path:
+            self.take([path], wanted="data")
+
+    def open_data_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a file as a data set", "", "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)")
+        if path:
+            self.take([path], wanted="data")
+
+    def open_image(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", "Images (" + " ".join(f"*{e}" for e in sorted(IMAGES)) + ");;All files (*)")
+        if paths:
+            self.take(paths, wanted="image")
+
+    def take(self, paths: list[str], wanted: str = "") -> None:
+        """Open whatever was dropped, pasted or chosen: images go to the pane in front, run folders and data sets open."""
+        images = []
+        for path in paths[:MOST_DROPPED]:
+            kind = wanted or kind_of(path)
+            if kind == "image":
+                images.append(path)
+            elif kind == "run":
+                self.settings.remember(path)
+                self.bridge.send(m.OpenRun(path))
+                self._to_open = os.path.abspath(path)
+            elif kind == "data":
+                self.settings.remember(path)
+                self.open_data_set(path)
+            else:
+                self.say("warning", f"{path} is not there any more.")
+        if images:
+            self._give_images(images)
+
+    def open_data_set(self, path: str) -> None:
+        """Inspect a data set; the report appears in the Data pane."""
+        job = self.bridge.new_job("data")
+        self._data_jobs[job] = path
+        self.bridge.send(m.OpenData(job, path))
+        self.show_panes()
+        self.state.select_data(path)
+        for name, dock in self.docks.docks.items():
+            if dock.pane.title == "Data":
+                self.docks.show_pane(name)
+
+    def _give_images(self, paths: list[str]) -> None:
+        self.show_panes()
+        for dock in self.docks.in_order():
+            if not dock.why and (dock is self.docks.front or type(dock.pane).accept_image is not Pane.accept_image):
+                taken = [path for path in paths if dock.pane.accept_image(path)]
+                if taken:
+                    self.docks.show_pane(type(dock.pane).__name__)
+                    return
+        front = self.docks.front
+        why = front.why if front is not None and front.why else "Choose a run that can look at images first, then drop it on its Latent pane."
+        self.say("warning", f"No pane can take {os.path.basename(paths[0])} now. {why}")
+
+    def paste(self) -> None:
+        """The clipboard's files or image; an image is written to a temporary file first."""
+        clipboard = QGuiApplication.clipboard().mimeData()
+        if clipboard is not None and clipboard.hasUrls():
+            self.take([url.toLocalFile() for url in clipboard.urls() if url.isLocalFile()])
+        elif clipboard is not None and clipboard.hasImage():
+            image = QGuiApplication.clipboard().image()
+            path = os.path.join(self._scratch(), f"pasted-{next(self._pasted)}.png")
+            if image.isNull() or not image.save(path):
+                self.say("warning", "The image on the clipboard cannot be read.")
+            else:
+                self._give_images([path])
+        else:
+            self.say("info", "There is no image on the clipboard. Copy one, or drop a file on the window.")
+
+    def _scratch(self) -> str:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="priorama-")
+        return self._folder.name
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if not paths:
+            return
+        event.acceptProposedAction()
+        self.drop_sign.show_for(self._drop_says(paths))
+
+    def _drop_says(self, paths: list[str]) -> str:
+        """What will happen when these are let go."""
+        kinds = [kind_of(path) for path in paths[:MOST_DROPPED]]
+        name = os.path.basename(paths[0].rstrip("/")) or paths[0]
+        if "image" in kinds:
+            takers = [dock for dock in self.docks.in_order() if not dock.why and type(dock.pane).accept_image is not Pane.accept_image]
+            if not takers:
+                return f"No pane can take {name} now: choose a run that can look at images first."
+            what = name if len(paths) == 1 else f"{len(paths)} images"
+            return f"{what} → {takers[0].pane.title}"
+        return {"run": f"Open the run {name}", "data": f"Inspect {name} as a data set"}.get(kinds[0], f"{name} cannot be opened")
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.drop_sign.hide()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.drop_sign.hide()
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        event.acceptProposedAction()
+        QTimer.singleShot(0, self, lambda: self.take(paths))  # the other program waits until this returns
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self.finder.isVisible():
+            self.finder.place()
+
+    # Playing --------------------------------------------------------------------------------------------------------
+
     def toggle_play(self) -> None:
         """Walk through the checkpoints, from the first one when the newest is shown."""
         if self._playing.isActive():
@@ -615,6 +936,8 @@ class Window(QMainWindow):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Space:
             self.toggle_play()
+        elif event.key() == Qt.Key.Key_Escape and self.pages.currentWidget() is not self.docks:
+            self.show_panes()
         else:
             super().keyPressEvent(event)
 
@@ -627,3 +950,15 @@ CANNOT = {
     "classify": "classify",
     "views": "show its views",
 }
+
+IMAGES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".ico"))
+MOST_DROPPED = 64
+
+
+def kind_of(path: str) -> str:
+    """ "run", "data", "image" or "" for what is not there. Looks at names only; the engine reads."""
+    if os.path.isdir(path):
+        return "run" if os.path.isfile(os.path.join(path, "manifest.json")) else "data"
+    if not os.path.exists(path):
+        return ""
+    return "image" if os.path.splitext(path)[1].lower() in IMAGES else "data"

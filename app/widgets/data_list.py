@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QM
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme
+from app.widgets.run_list import Contents
 from engine.messages import DataInfo
 
 HEIGHT = 36
@@ -109,8 +110,7 @@ class DataList(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.colors = theme.DARK
-        body = QWidget()
-        body.setObjectName("contents")
+        body = Contents(self)
         self.setWidget(body)
         self.column = QVBoxLayout(body)
         self.column.setContentsMargins(12, 0, 12, 8)
@@ -120,6 +120,7 @@ class DataList(QScrollArea):
         self.empty.setContentsMargins(4, 0, 4, 0)
         self.column.addWidget(self.empty)
         self.column.addStretch()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.lines: dict[str, DataLine] = {}
 
     def show_data(self, data: dict[str, DataInfo], selected: str | None) -> None:
@@ -137,6 +138,12 @@ class DataList(QScrollArea):
                 line.show_data(info)
             line.set_selected(name == selected)
         self.empty.setVisible(not data)
+
+    def sizeHint(self) -> QSize:
+        return QSize(theme.LEFT_WIDTH - 1, self.widget().sizeHint().height() + 2)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))
 
     def walk(self, line: DataLine, by: int) -> None:
         order = sorted(self.lines.values(), key=self.column.indexOf)

@@ -52,14 +52,10 @@ class DiagnosisRow(QWidget):
         self.dot = Dot()
         self.text = QLabel()
         self.text.setWordWrap(True)
-        holder = QVBoxLayout()
-        holder.setContentsMargins(0, 5, 0, 0)
-        holder.addWidget(self.dot)
-        holder.addStretch()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
-        row.addLayout(holder)
+        row.addWidget(self.dot, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.text, 1)
 
     def show_diagnosis(self, diagnosis: Diagnosis, colors: theme.Colors) -> None:
@@ -151,7 +147,7 @@ class Inspector(QScrollArea):
             )
         else:
             self.subject.setText("WHAT YOU ARE LOOKING AT")
-            self.summary.setText(method.summary)
+            self.summary.setText(f'<p style="line-height:125%">{method.summary}</p>')
             self.formula.setText(method.formula)
             self.source.setText(method.source)
         self.formula_card.setVisible(method is not None and bool(method.formula))

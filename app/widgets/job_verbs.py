@@ -148,6 +148,11 @@ class JobVerbs(QWidget):
         for widget in (self.more, self.go, self.back):
             widget.setVisible(self._opened)
 
+    def press(self, verb: str) -> None:
+        """As if its button was pressed, where it applies now."""
+        if verb in self.verbs:
+            self._press(self.verbs.index(verb))
+
     def _press(self, i: int) -> None:
         verb = self.verbs[i]
         if verb in ("discard", "delete") and self._asked != verb:

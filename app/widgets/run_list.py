@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme, words
@@ -80,7 +80,8 @@ class RunCard(QWidget):
         self._hovered = False
         self._asking = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.resize(theme.LEFT_WIDTH - 24, HEIGHT)
         column = QVBoxLayout(self)
         column.setContentsMargins(11, HEIGHT - 6, 9, 9)
         column.setSpacing(4)
@@ -129,8 +130,7 @@ class RunCard(QWidget):
             button.setAccessibleName(f"{button.text()} {self.title}")
         shown = self._asking or bool(self.standing.reason)
         self.extra.setVisible(shown)
-        self.setMinimumHeight(HEIGHT)
-        self.setMaximumHeight(16777215 if shown else HEIGHT)
+        self._fit()
         headline = f", {self.info.headline}" if self.info.headline else ""
         self.setAccessibleName(f"Run {self.title}, {self.standing.word}{headline}")
         tip = [f"{self.info.name}", words.settings(self.info.changed) or "all settings at their defaults", f"seed {self.info.seed}"]
@@ -140,9 +140,17 @@ class RunCard(QWidget):
         self.updateGeometry()
         self.update()
 
-    def sizeHint(self) -> QSize:
-        hint = super().sizeHint()
-        return QSize(theme.LEFT_WIDTH - 24, max(HEIGHT, hint.height()) if not self.extra.isHidden() else HEIGHT)
+    def _fit(self) -> None:
+        """As high as the sentence below needs at this width."""
+        layout = self.layout()
+        assert layout is not None
+        layout.activate()
+        height = HEIGHT if self.extra.isHidden() else max(HEIGHT, layout.totalHeightForWidth(self.width()))
+        if height != self.minimumHeight():
+            self.setFixedHeight(height)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._fit()
 
     def ask_delete(self) -> None:
         self._asking = True
@@ -242,6 +250,21 @@ class RunCard(QWidget):
         )
 
 
+class Contents(QWidget):
+    """The inside of a list; tells the list when it needs another height."""
+
+    def __init__(self, owner: QScrollArea) -> None:
+        super().__init__()
+        self.setObjectName("contents")
+        self.owner = owner
+
+    def event(self, event: QEvent) -> bool:
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.owner.updateGeometry()
+        return done
+
+
 class RunList(QScrollArea):
     """All runs. Emits what the person wants; does nothing itself."""
 
@@ -260,8 +283,7 @@ class RunList(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.colors = theme.DARK
-        body = QWidget()
-        body.setObjectName("contents")
+        body = Contents(self)
         self.setWidget(body)
         self.column = QVBoxLayout(body)
         self.column.setContentsMargins(12, 0, 12, 0)
@@ -271,6 +293,7 @@ class RunList(QScrollArea):
         self.empty.setContentsMargins(4, 0, 4, 0)
         self.column.addWidget(self.empty)
         self.column.addStretch()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.cards: dict[str, RunCard] = {}
 
     def show_runs(self, runs: dict[str, RunInfo], jobs: dict[str, JobChanged], selected: str | None) -> None:
@@ -294,9 +317,12 @@ class RunList(QScrollArea):
             card.set_selected(run == selected)
         self.empty.setVisible(not runs)
 
-    def height_wanted(self) -> int:
+    def sizeHint(self) -> QSize:
         """Enough for all cards without scrolling."""
-        return self.widget().sizeHint().height() if self.widget() else 0
+        return QSize(theme.LEFT_WIDTH - 1, self.widget().sizeHint().height() + 2)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))
 
     def walk(self, card: RunCard, by: int) -> None:
         order = sorted(self.cards.values(), key=self.column.indexOf)

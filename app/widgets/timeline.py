@@ -242,7 +242,8 @@ class Timeline(QWidget):
         ordered = sorted(v for _, low, high in columns for v in (low, high))
         bottom = ordered[0]
         # One wild first value must not press the rest flat.
-        top = ordered[min(len(ordered) - 1, int(0.98 * len(ordered)))] if len(ordered) > 20 else ordered[-1]
+        usual = ordered[int(0.95 * (len(ordered) - 1))]
+        top = min(ordered[-1], bottom + 4 * (usual - bottom)) if usual > bottom else ordered[-1]
         span = (top - bottom) or 1.0
         height = axis - 10 - self.TOP
         line = QPolygonF()

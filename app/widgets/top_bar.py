@@ -72,7 +72,7 @@ class TopBar(QFrame):
         row.setContentsMargins(16, 0, 16, 1)
         row.setSpacing(14)
         row.addWidget(self.name)
-        row.addWidget(self.menus)
+        row.addWidget(self.menus, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.runs)
         row.addWidget(self.step)
         row.addStretch(1)
