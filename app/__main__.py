@@ -85,7 +85,6 @@ def open_window(runs: Path | None, reset: bool) -> int:
     from app import theme
     from app.report import Hooks, Log
     from app.window import Window
-    from engine.runs import default_root
     from engine.worker import Engine
 
     app = QApplication(["priorama"])
@@ -96,7 +95,7 @@ def open_window(runs: Path | None, reset: bool) -> int:
         stored.set_aside(path)
     settings, note = stored.load(path)
     log = Log(path.with_name("priorama.log"))
-    window = Window(Engine(runs or default_root()), settings, path, log, note)
+    window = Window(Engine(runs), settings, path, log, note)
     window.state.set_theme(theme.system_theme() if settings.theme == "system" else settings.theme)
     hooks = Hooks(log, window.show_fault)
     hooks.install()

@@ -33,10 +33,11 @@ class Engine:
     """Commands and queries in (`send`), events out (`drain`). Start and close it once.
 
     Every job that was started gets exactly one `Ended`; a paused job has not ended.
+    Without a `root` runs live in the user's data folder (`engine.runs.default_root`).
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str | None = None) -> None:
+        self._root = None if root is None else Path(root).absolute()
         self._events: deque[m.Event] = deque()
         self.started = time.perf_counter()
         self.torch_is_here = threading.Event()
@@ -45,6 +46,14 @@ class Engine:
         self._last_steps: dict[str, dict[str, int]] = {}
         self.training = _TrainingLane(self)
         self.exploring = _ExploringLane(self)
+
+    @property
+    def root(self) -> Path:
+        if self._root is None:
+            from engine.runs import default_root
+
+            self._root = default_root()
+        return self._root
 
     def start(self) -> None:
         self.started = time.perf_counter()
