@@ -1,0 +1,67 @@
+"""Opening foreign ZIP archives (.npz, .pt) without paying for a forged one: counts and sizes are checked before anything is unpacked."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from engine.data.dataset import BadData
+from engine.data.limits import MAX_SET_BYTES, MAX_ZIP_DIRECTORY_BYTES, MAX_ZIP_ENTRIES, MAX_ZIP_RATIO, MIB
+
+_END = b"PK\x05\x06"
+_SMALL = MIB  # bytes; what unpacks to less is harmless at any ratio
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """The archive, to be used in a `with`.
+
+    Raises:
+        BadData: not an archive, too many entries, names that leave the archive, or contents that unpack to far more than they are.
+    """
+    _check_directory(path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
+        raise BadData(f"{path.name} is damaged (its table of contents cannot be read); save or download it again.") from None
+    try:
+        for entry in archive.infolist():
+            _check_entry(path, entry)
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_SET_BYTES:
+            raise BadData(f"{path.name} unpacks to more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
+    except BadData:
+        archive.close()
+        raise
+    return archive
+
+
+def _check_directory(path: Path) -> None:
+    """The number of entries and the length of the table of contents, from the last bytes of the file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 65_557))  # the end record and the longest comment
+        tail = file.read()
+    place = tail.rfind(_END)
+    if place < 0 or len(tail) < place + 22:
+        raise BadData(f"{path.name} is cut off or no archive; save or download it again.")
+    _, _, _, entries, length, _ = struct.unpack("<HHHHII", tail[place + 4 : place + 20])
+    wide = tail.rfind(b"PK\x06\x06", 0, place)
+    if wide >= 0 and len(tail) >= wide + 56 and 0xFFFF in (entries, length & 0xFFFF):
+        entries, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
+    if entries > MAX_ZIP_ENTRIES or length > MAX_ZIP_DIRECTORY_BYTES:
+        raise BadData(
+            f"{path.name} was not opened: it lists {entries:,} entries and the limit is {MAX_ZIP_ENTRIES:,}; save fewer arrays in one file."
+        )
+
+
+def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
+    name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts or ":" in entry.filename:
+        raise BadData(f"{path.name} was not opened: it has an entry that points outside the archive; get it from a place you trust.")
+    if entry.flag_bits & 1:
+        raise BadData(f"{path.name} is locked with a password; save it without one.")
+    if entry.file_size > _SMALL and entry.file_size > MAX_ZIP_RATIO * max(1, entry.compress_size):
+        raise BadData(
+            f"{path.name} was not opened: “{name.name[:40]}” unpacks to {entry.file_size / max(1, entry.compress_size):,.0f} times its size "
+            f"and the limit is {MAX_ZIP_RATIO} times; save it uncompressed."
+        )

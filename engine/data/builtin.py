@@ -1,0 +1,121 @@
+"""The four data sets that come with the program's own dependencies: no download, no foreign file."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from engine.data import shapes
+from engine.data.dataset import BadData, Numbered, Part, Source, Step
+from engine.data.limits import MAX_SHAPES, MIN_IMAGES
+from engine.messages import DataInfo
+
+DEFAULT_SHAPES = 10_000
+PHOTOGRAPHS = ("china", "flower")
+PATCH = 32  # pixels
+TILE = 64  # pixels; patches of one tile stay in one split
+STRIDE = 4  # pixels between neighbouring patches
+TILE_SEED = 7
+
+
+def built_in() -> tuple[DataInfo, ...]:
+    """What can be trained on without any file."""
+    return (
+        DataInfo("digits", "digits", "images", "1,797 · 8×8 grey · built in", True),
+        DataInfo("shapes", "shapes", "images", f"{DEFAULT_SHAPES:,} · 32×32 colour · built in", True),
+        DataInfo("photo-patches", "photo-patches", "images", "9,720 · 32×32 colour · built in", True),
+        DataInfo("pydoc-text", "pydoc-text", "text", "Python’s own help texts · built in", True),
+    )
+
+
+def is_built_in(data: str) -> bool:
+    return data.split(":")[0] in {info.data for info in built_in()}
+
+
+def read(data: str) -> Generator[Step, None, Source]:
+    """The source named “digits”, “shapes”, “shapes:50000”, “photo-patches” or “pydoc-text”.
+
+    Raises:
+        BadData: a number of images that cannot be had.
+    """
+    name, _, number = data.partition(":")
+    if name == "shapes":
+        return (yield from shapes.read(_number_of_shapes(number)))
+    if number:
+        raise BadData(f"“{data}” is no data set: only “shapes” takes a number of images; say “{name}”.")
+    return (yield from {"digits": _digits, "photo-patches": _photo_patches, "pydoc-text": _pydoc_text}[name]())
+
+
+def _number_of_shapes(number: str) -> int:
+    if not number:
+        return DEFAULT_SHAPES
+    if not number.isascii() or not number.isdigit() or not MIN_IMAGES <= int(number) <= MAX_SHAPES:
+        raise BadData(
+            f"“shapes:{number}” is no data set; give a number of images from {MIN_IMAGES} to {MAX_SHAPES:,}, as in “shapes:50000”."
+        )
+    return int(number)
+
+
+def _digits() -> Generator[Step, None, Source]:
+    """Alpaydin and Kaynak's handwritten digits as in scikit-learn: 8×8, values 0..16."""
+    yield Step(0, 1797, "image")
+    with gzip.open(_from_sklearn("digits.csv.gz"), "rt") as file:
+        table = np.loadtxt(file, delimiter=",", dtype=np.int64)  # [1797, 65], the label last
+    images = ((table[:, :64] * 255 + 8) // 16).astype(np.uint8).reshape(-1, 1, 8, 8)
+    part = Part(images, table[:, 64].copy(), Numbered("digit", np.arange(len(table))))
+    return Source("digits", {"all": part}, tuple("0123456789"), notes=["Values 0..16 were scaled to 0..255."])
+
+
+def _photo_patches() -> Generator[Step, None, Source]:
+    """Patches of scikit-learn's two photographs. A patch lies within one tile, and a tile within one split."""
+    from engine.data.decoder import read_image
+
+    found: dict[str, list[tuple[np.ndarray, np.ndarray, list[str]]]] = {"train": [], "valid": [], "test": []}
+    tiles = 0
+    for label, name in enumerate(PHOTOGRAPHS):
+        pixels = read_image(_from_sklearn(f"{name}.jpg")).pixels
+        yield Step(label + 1, len(PHOTOGRAPHS), "photograph")
+        corners = [(y, x) for y in range(0, pixels.shape[0] - TILE + 1, TILE) for x in range(0, pixels.shape[1] - TILE + 1, TILE)]
+        order = np.random.default_rng([TILE_SEED, label]).permutation(len(corners))
+        tiles += len(corners)
+        tenth = max(1, len(corners) // 10)
+        for place, tile in enumerate(order):
+            split = "test" if place < tenth else "valid" if place < 2 * tenth else "train"
+            y, x = corners[tile]
+            windows = np.lib.stride_tricks.sliding_window_view(pixels[y : y + TILE, x : x + TILE], (PATCH, PATCH), axis=(0, 1))
+            patches = windows[::STRIDE, ::STRIDE]  # [rows, columns, 3, 32, 32]
+            steps = range(0, TILE - PATCH + 1, STRIDE)
+            names = [f"{name} at {x + dx}, {y + dy}" for dy in steps for dx in steps]
+            found[split].append((patches.reshape(-1, 3, PATCH, PATCH), np.full(len(names), label, np.int64), names))
+    parts = {
+        split: Part(
+            np.concatenate([p for p, _, _ in some]), np.concatenate([t for _, t, _ in some]), [n for _, _, names in some for n in names]
+        )
+        for split, some in found.items()
+    }
+    note = f"Both photographs were cut into {tiles} tiles of {TILE}×{TILE} pixels; a tile lies in one split, so none overlap across splits."
+    return Source("photo-patches", parts, PHOTOGRAPHS, notes=[note])
+
+
+def _pydoc_text() -> Generator[Step, None, Source]:
+    from pydoc_data.topics import topics
+
+    yield Step(0, len(topics), "topic")
+    text = "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
+    note = "The help texts of the Python that is running; another version of Python has other texts."
+    return Source("pydoc-text", text=text.encode("utf-8"), notes=[note])
+
+
+def _from_sklearn(file: str) -> Path:
+    """A data file of scikit-learn, found without importing it (which takes a second)."""
+    spec = importlib.util.find_spec("sklearn")
+    folders = [] if spec is None else list(spec.submodule_search_locations or ())
+    for folder in folders:
+        for path in (Path(folder) / "datasets" / "data" / file, Path(folder) / "datasets" / "images" / file):
+            if path.is_file():
+                return path
+    raise BadData(f"scikit-learn’s file {file} is missing; set the program up again with “python3 run.py”.")

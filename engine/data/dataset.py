@@ -1,0 +1,150 @@
+"""What a data set is once it is read, and what the readers hand over before it is split and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from engine.messages import BadFile, DataReport
+
+
+class BadData(Exception):
+    """One sentence for the user: the cause and the next step."""
+
+
+class Numbered(Sequence[str]):
+    """Names made when asked for: “train image 17”."""
+
+    def __init__(self, prefix: str, numbers: np.ndarray) -> None:
+        self.prefix = prefix
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Numbered: ...
+    def __getitem__(self, place: int | slice) -> str | Numbered:
+        if isinstance(place, slice):
+            return Numbered(self.prefix, self.numbers[place])
+        return f"{self.prefix} {int(self.numbers[place])}"
+
+
+class Chosen(Sequence[str]):
+    """Some of a longer sequence of names, in the order of `index`."""
+
+    def __init__(self, names: Sequence[str], index: np.ndarray) -> None:
+        self.names = names
+        self.index = index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Chosen: ...
+    def __getitem__(self, place: int | slice) -> str | Chosen:
+        if isinstance(place, slice):
+            return Chosen(self.names, self.index[place])
+        return self.names[int(self.index[place])]
+
+
+@dataclass
+class Split:
+    """Images of one split with their labels and names."""
+
+    images: np.ndarray  # uint8 [N, C, H, W], may be a memmap
+    labels: np.ndarray | None  # int64 [N]
+    names: Sequence[str]
+    index: np.ndarray  # int64 [N]: the place in the part of the source it was taken from
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass
+class DataSet:
+    """A data set that is ready to train on.
+
+    Attributes:
+        factors: the true factors behind generated images, one array [N] each in the order they were generated;
+            `factors[name][split.index]` belongs to a split.
+        spans: for a text, (start, end) in bytes of each split.
+    """
+
+    data: str  # what the user named
+    name: str  # "fashion-mnist"
+    kind: str  # "images" | "text"
+    shape: tuple[int, ...]  # (C, H, W), empty for text
+    classes: tuple[str, ...]
+    splits: dict[str, Split]  # "train", "valid", "test"; empty for text
+    hash: str  # SHA-256 of the content
+    report: DataReport
+    factors: dict[str, np.ndarray] | None = None
+    text: bytes | None = None
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a reader is."""
+
+    done: int
+    total: int | None
+    unit: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller wants the images to become; None leaves it to the data."""
+
+    size: int | None = None  # pixels, both sides
+    colour: str | None = None  # "grey" | "colour"
+
+
+@dataclass
+class Part:
+    """Images as a source holds them: `train`, `valid`, `test`, or `all` when the source has no splits."""
+
+    images: np.ndarray  # uint8 [N, C, H, W]
+    labels: np.ndarray | None  # int64 [N]
+    names: Sequence[str]
+
+
+@dataclass
+class Source:
+    """What a reader found, before splitting, counting and hashing."""
+
+    name: str
+    parts: dict[str, Part] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)  # "28×28 grey" -> files; empty: as the arrays are
+    bad: list[BadFile] = field(default_factory=list)
+    bad_total: int = 0
+    notes: list[str] = field(default_factory=list)
+    factors: dict[str, np.ndarray] | None = None
+    text: bytes | None = None
+    encoding: str = "utf-8"
+
+    def refuse(self, path: str, reason: str) -> None:
+        """Count a file that could not be used; the list is capped, the total is exact."""
+        from engine.data.limits import BAD_LISTED
+        from engine.messages import BadFile
+
+        self.bad_total += 1
+        if len(self.bad) < BAD_LISTED:
+            self.bad.append(BadFile(path, reason))
+
+
+def size_in_words(shape: tuple[int, ...]) -> str:
+    """(C, H, W) as “28×28 grey”: width first, as people say it."""
+    channels, height, width = shape
+    return f"{width}×{height} {'grey' if channels == 1 else 'colour'}"

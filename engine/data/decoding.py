@@ -1,0 +1,311 @@
+"""From the bytes of an image file to pixels. Runs in the decoding process only (see decode_worker.py), never in the program itself.
+
+Formats come from an allow-list. Sizes are checked before anything is decoded. What was changed on the way is said in notes.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
+from engine.data.values import Range, scaling_for
+
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "ICO", "JPEG2000", "SGI")
+BACKGROUND = 255  # white, under what is transparent
+
+_OTHERS = (  # (place, bytes, name) of formats that are known and not read
+    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)"),
+    (4, b"ftyphei", "a HEIF photograph"),
+    (4, b"ftypmif1", "a HEIF photograph"),
+    (0, b"DDS ", "a DirectDraw surface (DDS)"),
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"%!PS", "a PostScript drawing"),
+    (0, b"<svg", "an SVG drawing"),
+    (4, b"\x11\xaf", "an FLI animation"),
+    (4, b"\x12\xaf", "an FLC animation"),
+    (0, b"\x00\x00\x02\x00", "a cursor"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+)
+_SIGNATURES = (
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"RIFF", "WebP"),
+)
+
+
+class Bad(Exception):
+    """Why a file gives no picture: a clause with cause and next step, without the file's name."""
+
+
+@dataclass
+class Look:
+    """What the header says."""
+
+    width: int
+    height: int  # both after turning upright
+    channels: int
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file within the limit."""
+    file = Path(path)
+    if file.is_dir():
+        raise Bad("it is a folder; open it as a data set instead")
+    if not file.exists():
+        raise Bad("there is no such file; check the path")
+    if not file.is_file():
+        raise Bad("it is no ordinary file; choose an image file")
+    try:
+        size = file.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise Bad(f"it has {size / MIB:,.0f} MB and the limit is {MAX_FILE_BYTES // MIB} MB; save it smaller")
+        return file.read_bytes()
+    except OSError as error:
+        raise Bad(f"it cannot be opened ({error.strerror}); check its permissions") from None
+
+
+def look(data: bytes) -> Look:
+    """Size and channels from the header, without decoding."""
+    with _opened(data) as image:
+        width, height = image.size
+        if _orientation(image) in (5, 6, 7, 8):
+            width, height = height, width
+        return Look(width, height, 1 if _is_grey(image) else 3)
+
+
+def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
+    """Pixels uint8 [H, W, 1 or 3] of the first frame, upright, at most 1024 pixels a side; and what was done, in words.
+
+    Raises:
+        Bad: the file is damaged, too large or of a kind that is not read.
+    """
+    notes: list[str] = []
+    with _opened(data) as image:
+        _check_what_pillow_lets_pass(image, data, notes)
+        frames = _frames(image)
+        if frames > 1:
+            notes.append(f"The first of {frames} frames is shown.")
+        deep = image.mode not in ("I;16", "I;16B", "I;16L", "I", "F") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+        if deep or (image.format == "TIFF" and _bits(image) == 16 and image.mode.startswith("RGB")):
+            notes.append("Values of 16 bits were scaled to 0..255.")
+        try:
+            image.load()
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise Bad(f"its data are damaged ({_short(error)}); save or download it again") from None
+        turned = _upright(image)
+        if turned is not image:
+            notes.append("It was turned upright as its orientation tag says.")
+        pixels, how = _pixels(turned, image)
+    notes += how
+    return pixels, notes
+
+
+def _opened(data: bytes) -> Image.Image:
+    if not data:
+        raise Bad("it is empty; save or download it again")
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses at twice this
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise Bad(f"it declares more than {MAX_PIXELS // 1_000_000} million pixels, the limit; scale it down first") from None
+    except UnidentifiedImageError:
+        raise Bad(_what_it_may_be(data)) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Bad(f"its header is damaged or of an unknown variant ({_short(error)}); save it again as PNG") from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Bad(f"it has {width:,}×{height:,} pixels and the limit is {MAX_PIXELS // 1_000_000} million; scale it down first")
+    if width < 1 or height < 1:
+        raise Bad("it declares no pixels; save or download it again")
+    return image
+
+
+def _what_it_may_be(data: bytes) -> str:
+    for place, mark, name in _OTHERS:
+        if data[place : place + len(mark)] == mark:
+            return f"it is {name}, which Priorama does not read; save it as PNG"
+    for mark, name in _SIGNATURES:
+        if data.startswith(mark):
+            return f"it begins like a {name} file but its content is damaged or of an unknown variant; save it again as PNG"
+    head = data[:512]
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        return "it holds text, not an image; choose an image file"
+    return f"it is no image of a kind that Priorama reads ({', '.join(FORMATS[:8])} and others) or is damaged; save it as PNG"
+
+
+def _check_what_pillow_lets_pass(image: Image.Image, data: bytes, notes: list[str]) -> None:
+    """Damage that Pillow hides: it pads broken run-length bitmaps and skips junk in JPEG files without a word."""
+    if image.format == "BMP" and image.info.get("compression") in (1, 2):
+        raise Bad("it is a run-length compressed BMP, in which damage cannot be told from content; save it as PNG")
+    if image.format in ("JPEG", "MPO") and _has_junk(data):
+        notes.append("Warning: the file has junk between its segments, so parts of the picture may be wrong.")
+
+
+def _has_junk(data: bytes) -> bool:
+    """Whether a JPEG has bytes that belong to no segment before its pixels (ITU-T T.81, B.1.1)."""
+    place = 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            return True
+        marker = data[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+        elif marker == 0xDA:  # start of scan
+            return False
+        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD9:
+            return True
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return True
+
+
+def _frames(image: Image.Image) -> int:
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception:
+        frames = 1  # the other frames are damaged; they are not shown anyway
+    if frames > MAX_FRAMES:
+        raise Bad(f"it has {frames:,} frames and the limit is {MAX_FRAMES:,}; save one of them as PNG")
+    try:
+        image.seek(0)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Bad(f"its first frame is damaged ({_short(error)}); save or download it again") from None
+    return frames
+
+
+def _orientation(image: Image.Image) -> int:
+    """1..8, 1 when there is none or its metadata are broken."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(image.getexif().get(0x0112, 1))
+    except MemoryError:
+        raise
+    except Exception:
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if not 2 <= _orientation(image) <= 8:
+        return image
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image) or image
+    except MemoryError:
+        raise
+    except Exception:
+        return image  # broken metadata do not stop a picture
+
+
+def _bits(image: Image.Image) -> int | None:
+    """Bits per channel as a TIFF states them."""
+    tags: Any = getattr(image, "tag_v2", None)
+    bits = None if tags is None else tags.get(258)
+    return int(bits[0]) if isinstance(bits, tuple) and bits else int(bits) if isinstance(bits, int) else None
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
+
+
+def _pixels(image: Image.Image, original: Image.Image) -> tuple[np.ndarray, list[str]]:
+    """Any mode to 8-bit grey or colour on white."""
+    notes: list[str] = []
+    clear = original.info.get("transparency")
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;16"):
+        return _scaled(image, original, clear)
+    if mode == "1":
+        notes.append("Black and white was turned into 8-bit grey.")
+        image = image.convert("LA" if clear is not None else "L")
+    elif mode in ("P", "PA"):
+        notes.append("Its palette was turned into colours.")
+        image = image.convert("RGBA" if clear is not None or mode == "PA" else "RGB")
+    elif mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        notes.append(f"{'CIE Lab' if mode == 'LAB' else mode} was turned into RGB.")
+        image = image.convert("RGB")
+    elif mode in ("La", "RGBa"):
+        image = image.convert("LA" if mode == "La" else "RGBA")
+    elif mode in ("L", "RGB") and clear is not None:
+        image = image.convert("LA" if mode == "L" else "RGBA")
+    elif mode not in ("L", "LA", "RGB", "RGBA"):
+        notes.append(f"Pixels of kind {mode} were turned into RGB.")
+        image = image.convert("RGB")
+    image, reduced = _reduced(image)
+    notes += reduced
+    pixels = np.asarray(image)
+    if image.mode in ("LA", "RGBA"):
+        pixels, how = _on_white(pixels)
+        notes += how
+    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)), notes
+
+
+def _reduced(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """At most `LONGEST_SIDE` pixels a side, proportions kept."""
+    width, height = image.size
+    longest = max(width, height)
+    if longest <= LONGEST_SIDE:
+        return image, []
+    size = tuple(max(1, round(side * LONGEST_SIDE / longest)) for side in (width, height))
+    small = image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)  # Pillow weighs colours by their alpha here
+    return small, [f"It has {width}×{height} pixels and was scaled down to {size[0]}×{size[1]}."]
+
+
+def _on_white(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    alpha = pixels[:, :, -1:].astype(np.uint32)
+    colors = pixels[:, :, :-1]
+    if (alpha == 255).all():
+        return colors, []
+    mixed = (colors * alpha + BACKGROUND * (255 - alpha) + 127) // 255
+    return mixed.astype(np.uint8), ["Transparent parts are shown on white."]
+
+
+def _scaled(image: Image.Image, original: Image.Image, clear: Any) -> tuple[np.ndarray, list[str]]:
+    """Grey values of more than 8 bits."""
+    values = np.asarray(image)
+    if values.dtype.byteorder == ">":
+        values = values.astype(values.dtype.newbyteorder("="))
+    bits = _bits(original)
+    if original.format == "PPM" and image.mode == "I":
+        bits = 16  # Pillow has spread its values over 16 bits
+    seen = Range.of(values)
+    scaling = scaling_for(values.dtype, seen, bits if values.dtype.kind in "iu" else None)
+    notes = list(scaling.notes)
+    pixels = scaling.to_bytes(values)
+    if isinstance(clear, int):
+        pixels = np.where(values == clear, np.uint8(BACKGROUND), pixels)
+        notes.append("Transparent parts are shown on white.")
+    small, reduced = _reduced(Image.fromarray(pixels))
+    return np.asarray(small)[:, :, None], notes + reduced
+
+
+def _short(error: Exception) -> str:
+    """A library's own words, made fit for the middle of a sentence."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    words = "".join(c for c in words if c.isprintable())
+    for mark in ("<_io.BytesIO", "0x"):
+        words = words.split(mark)[0]
+    return words[:90].strip(" .;:(") or type(error).__name__

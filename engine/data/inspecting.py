@@ -1,0 +1,238 @@
+"""From what the user named to a data set with its report: read, adapt, split, hash, count, look for duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from engine.data import builtin
+from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, Wish, size_in_words
+from engine.data.limits import DUPLICATES_LISTED
+from engine.data.pictures import adapt, network_shape, picture_from_array
+from engine.data.readers import reader_for
+from engine.data.splits import split, text_spans
+from engine.data.storage import room_for
+from engine.messages import DataInfo, DataReport, Progress
+
+REPORT_SECONDS = 0.015  # between two events of progress
+CHUNK_BYTES = 2 << 20  # of pixels looked at between two steps
+SAMPLE_BYTES = 2_000  # of a text, shown in the report
+
+
+def inspect(data: str, job: str = "", *, size: int | None = None, colour: str | None = None) -> Iterator[Progress | DataSet]:
+    """A job: reads a built-in set, a file or a folder; yields progress and, last, the data set.
+
+    Args:
+        data: “digits”, “shapes:50000”, a file or a folder.
+        size: pixels of both sides that images become; None takes theirs, up to 64.
+        colour: “grey” or “colour”; None takes theirs.
+
+    Raises:
+        BadData: one sentence.
+    """
+    steps = _data_set(data, Wish(size, colour))
+    started = reported = time.perf_counter()
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            yield end.value
+            return
+        except OSError as error:
+            raise BadData(f"“{data}” could not be read ({error.strerror or error}); check the path and its permissions.") from error
+        except MemoryError:
+            raise BadData(f"“{data}” does not fit into this computer’s memory; use a part of it.") from None
+        now = time.perf_counter()
+        if now - reported >= REPORT_SECONDS:
+            reported = now
+            rate = step.done / (now - started)
+            left = (step.total - step.done) / rate if step.total and rate else None
+            yield Progress(job, "", step.done, step.total, step.unit, rate, left, step.note)
+
+
+def open_data(data: str, *, size: int | None = None, colour: str | None = None) -> DataSet:
+    """The data set at once, without progress. Raises BadData: one sentence."""
+    for item in inspect(data, size=size, colour=colour):
+        if isinstance(item, DataSet):
+            return item
+    raise AssertionError("inspect ends with a data set")
+
+
+def describe_data(data: str) -> DataInfo:
+    """What the list of data sets says; cheap, and it never raises."""
+    if builtin.is_built_in(data):
+        info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
+        number = data.partition(":")[2]
+        return info if not number else DataInfo(data, data, info.kind, f"{number} · 32×32 colour · built in", True)
+    path = Path(data).expanduser()
+    name = path.name or data
+    try:
+        reader = reader_for(path)
+        kind = "text" if reader.__name__.endswith(".text") else "images"
+        return DataInfo(data, name, kind, reader.summary(path))
+    except (BadData, OSError) as error:
+        return DataInfo(data, name, "images", f"cannot be read: {error}")
+
+
+def _data_set(data: str, wish: Wish) -> Generator[Step, None, DataSet]:
+    started = time.perf_counter()
+    source = yield from _source(data, wish)
+    if source.text is not None:
+        return _text_set(data, source, started)
+    shape = yield from _fit(source, wish)
+    splits, notes = split(source)
+    yield Step(0, None, "image")
+    digest = yield from _hash(splits, shape)
+    twins = yield from _duplicates(splits)
+    report = DataReport(
+        job="",
+        data=data,
+        name=source.name,
+        kind="images",
+        shape=shape,
+        counts={name: len(some) for name, some in splits.items()},
+        classes=source.classes,
+        class_counts={name: _class_counts(some, len(source.classes)) for name, some in splits.items() if source.classes},
+        sizes=source.sizes,
+        bad=tuple(source.bad),
+        bad_total=source.bad_total,
+        duplicates=twins.count,
+        duplicate_examples=tuple(twins.examples),
+        across_splits=twins.across,
+        notes=(*source.notes, *notes),
+        hash=digest,
+        seconds=time.perf_counter() - started,
+    )
+    return DataSet(data, source.name, "images", shape, source.classes, splits, digest, report, source.factors)
+
+
+def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
+    if builtin.is_built_in(data):
+        return (yield from builtin.read(data))
+    if not data.strip() or "\0" in data:
+        raise BadData("No data set was named; give a built-in one such as “digits”, or the path of a file or folder.")
+    path = Path(data).expanduser()
+    if not path.exists():
+        names = ", ".join(info.data for info in builtin.built_in())
+        raise BadData(f"There is no file or folder “{data}”; check the path, or use a built-in data set ({names}).")
+    return (yield from reader_for(path).read(path, wish))
+
+
+def _text_set(data: str, source: Source, started: float) -> DataSet:
+    text = source.text or b""
+    spans = text_spans(len(text))
+    digest = hashlib.sha256(text).hexdigest()
+    note = "The last tenth of the text is the test, the twentieth before it validates; both are never trained on."
+    report = DataReport(
+        job="",
+        data=data,
+        name=source.name,
+        kind="text",
+        shape=(),
+        counts={name: end - start for name, (start, end) in spans.items()},
+        classes=(),
+        class_counts={},
+        sizes={},
+        bad=(),
+        bad_total=0,
+        duplicates=0,
+        duplicate_examples=(),
+        across_splits=0,
+        notes=(*source.notes, note),
+        hash=digest,
+        text_sample=text[:SAMPLE_BYTES].decode("utf-8", "replace"),
+        seconds=time.perf_counter() - started,
+    )
+    return DataSet(data, source.name, "text", (), (), {}, digest, report, text=text, spans=spans)
+
+
+def _fit(source: Source, wish: Wish) -> Generator[Step, None, tuple[int, int, int]]:
+    """Bring all parts to one shape that networks take; what was done goes into the notes."""
+    if not source.sizes:
+        for part in source.parts.values():
+            words = size_in_words(part.images.shape[1:])
+            source.sizes[words] = source.sizes.get(words, 0) + len(part.images)
+    first = next((part.images for part in source.parts.values() if len(part.images)), None)
+    if first is None:
+        return 1, 0, 0
+    shape = network_shape(first.shape[1:], wish.size, wish.colour)
+    for part in source.parts.values():
+        if part.images.shape[1:] != shape and len(part.images):
+            part.images, notes = yield from _adapted(part, shape)
+            source.notes += [f"All images: {note}" for note in notes if f"All images: {note}" not in source.notes]
+    return shape
+
+
+def _adapted(part: Part, shape: tuple[int, int, int]) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
+    count = len(part.images)
+    images = room_for((count, *shape))
+    notes: tuple[str, ...] = ()
+    for i, pixels in enumerate(part.images):
+        images[i], notes = adapt(picture_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0))), shape)
+        if i % 16 == 0:
+            yield Step(i, count, "image", "Scaling")
+    return images, notes
+
+
+def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
+    size = max(1, CHUNK_BYTES // max(1, int(np.prod(images.shape[1:]))))
+    for start in range(0, len(images), size):
+        yield np.ascontiguousarray(images[start : start + size])
+
+
+def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, None, str]:
+    """SHA-256 over shape, split sizes, pixels and labels."""
+    digest = hashlib.sha256(repr(shape).encode())
+    total = sum(len(some) for some in splits.values())
+    done = 0
+    for name, some in splits.items():
+        digest.update(f"{name} {len(some)}".encode())
+        for chunk in _chunks(some.images):
+            digest.update(chunk)
+            done += len(chunk)
+            yield Step(done, total, "image", "Hashing")
+        if some.labels is not None:
+            digest.update(np.ascontiguousarray(some.labels, dtype="<i8"))
+    return digest.hexdigest()
+
+
+class _Twins:
+    """Images that are byte for byte equal to an earlier one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.across = 0
+        self.examples: list[tuple[str, str]] = []
+
+
+def _duplicates(splits: dict[str, Split]) -> Generator[Step, None, _Twins]:
+    """Counts equal images, also between the test split and what is trained or validated on."""
+    twins = _Twins()
+    seen: dict[bytes, tuple[str, int]] = {}
+    total = sum(len(some) for some in splits.values())
+    done = 0
+    for name in ("train", "valid", "test"):
+        some = splits[name]
+        place = 0
+        for chunk in _chunks(some.images):
+            for row in chunk.reshape(len(chunk), -1):
+                key = hashlib.blake2b(row, digest_size=16).digest()
+                first = seen.setdefault(key, (name, place))
+                if first != (name, place):
+                    twins.count += 1
+                    twins.across += name == "test" and first[0] != "test"
+                    if len(twins.examples) < DUPLICATES_LISTED:
+                        twins.examples.append((splits[first[0]].names[first[1]], some.names[place]))
+                place += 1
+            done += len(chunk)
+            yield Step(done, total, "image", "Looking for duplicates")
+    return twins
+
+
+def _class_counts(some: Split, classes: int) -> tuple[int, ...]:
+    labels = np.zeros(0, np.int64) if some.labels is None else some.labels
+    return tuple(int(n) for n in np.bincount(labels, minlength=classes))

@@ -1,0 +1,32 @@
+"""ONE FILE = ONE KIND OF SOURCE. The first in `ORDER` that recognizes a path reads it.
+
+A reader has
+    recognizes(path: Path) -> bool                                  cheap, never raises
+    summary(path: Path) -> str                                      cheap: what the data list says
+    read(path: Path, wish: Wish) -> Generator[Step, None, Source]   raises BadData or OSError
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from engine.data.dataset import BadData
+from engine.data.readers import arrays, cifar, folders, idx, tensors, text
+
+ORDER: tuple[ModuleType, ...] = (idx, cifar, arrays, tensors, text, folders)
+
+
+def reader_for(path: Path) -> ModuleType:
+    """The reader of an existing path.
+
+    Raises:
+        BadData: nothing here reads it.
+    """
+    for reader in ORDER:
+        if reader.recognizes(path):
+            return reader
+    raise BadData(
+        f"“{path.name}” is no data set that Priorama reads; choose a folder of images, an IDX or CIFAR folder, "
+        "or an .npz, .npy, .pt or text file."
+    )

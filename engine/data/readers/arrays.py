@@ -1,0 +1,129 @@
+""".npy and .npz files of images, without pickles. The header is compared with the file's size before any memory is taken."""
+
+from __future__ import annotations
+
+import ast
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from engine.data.archives import open_zip
+from engine.data.dataset import BadData, Source, Step, Wish
+from engine.data.limits import MAX_HEADER_BYTES
+from engine.data.tables import Table, read_tables
+
+_MAGIC = b"\x93NUMPY"
+_FORTRAN_BYTES = 256 << 20  # column order cannot be read in rows; up to this size it is read at once
+
+
+def recognizes(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz") and path.is_file()
+
+
+def summary(path: Path) -> str:
+    if path.suffix.lower() == ".npz":
+        return "NumPy arrays"
+    with path.open("rb") as file:
+        return f"{' × '.join(str(n) for n in _header(file, path.name)[0])} · NumPy array"
+
+
+def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+    """The images, and labels where there are some. Raises BadData for pickles, forged shapes and archives that blow up."""
+    if path.suffix.lower() == ".npy":
+        return (yield from read_tables(path.name, path.stem, [_plain_table(path)]))
+    try:
+        with open_zip(path) as archive:
+            tables = [
+                _zipped_table(archive, entry, path.name)
+                for entry in archive.infolist()
+                if entry.filename.endswith(".npy") and entry.file_size
+            ]
+            return (yield from read_tables(path.name, path.stem, tables))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        raise BadData(f"{path.name} is damaged (it cannot be unpacked); save or download it again.") from None
+
+
+def _plain_table(path: Path) -> Table:
+    with path.open("rb") as file:
+        shape, dtype, fortran = _header(file, path.name)
+        start = file.tell()
+    _check_size(path.name, shape, dtype, path.stat().st_size - start)
+
+    def rows(piece: int) -> Iterator[np.ndarray]:
+        values = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+        for first in range(0, shape[0], piece):
+            yield np.asarray(values[first : first + piece])
+
+    return Table(path.stem, shape, dtype, rows)
+
+
+def _zipped_table(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_name: str) -> Table:
+    with archive.open(entry) as file:
+        shape, dtype, fortran = _header(file, f"{entry.filename} in {file_name}")
+        start = file.tell()
+    _check_size(f"{entry.filename} in {file_name}", shape, dtype, entry.file_size - start)
+
+    def rows(piece: int) -> Iterator[np.ndarray]:
+        with archive.open(entry) as file:
+            _exactly(file, start, file_name)
+            if fortran and len(shape) > 1:
+                if entry.file_size > _FORTRAN_BYTES:
+                    raise BadData(f"{entry.filename} in {file_name} is stored column by column; save it with np.ascontiguousarray.")
+                values = np.frombuffer(_exactly(file, entry.file_size - start, file_name), dtype).reshape(shape, order="F")
+                for first in range(0, shape[0], piece):
+                    yield values[first : first + piece]
+                return
+            size = math.prod(shape[1:]) * dtype.itemsize
+            for first in range(0, shape[0], piece):
+                count = min(piece, shape[0] - first)
+                yield np.frombuffer(_exactly(file, count * size, file_name), dtype).reshape(count, *shape[1:])
+
+    return Table(entry.filename.removesuffix(".npy"), shape, dtype, rows)
+
+
+def _exactly(file: IO[bytes], count: int, name: str) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise BadData(f"{name} ends too early; save or download it again.")
+    return data
+
+
+def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """(shape, kind of numbers, stored column by column), from the format of NEP 1; `file` then stands at the numbers."""
+    head = file.read(8)
+    if head[:6] != _MAGIC or len(head) < 8 or head[6] not in (1, 2, 3):
+        raise BadData(f"{name} is no NumPy array (its first bytes are wrong); save it with np.save.")
+    wide = head[6] > 1
+    raw = file.read(4 if wide else 2)
+    length = struct.unpack("<I" if wide else "<H", raw)[0] if len(raw) == (4 if wide else 2) else MAX_HEADER_BYTES + 1
+    if length > MAX_HEADER_BYTES:
+        raise BadData(f"{name} has a header of {length:,} bytes, far more than images need; save it with np.save.")
+    wrong = BadData(f"{name} has a damaged header; save it again with np.save.")
+    try:
+        about = ast.literal_eval(file.read(length).decode("latin1").strip())
+        shape, code, fortran = about["shape"], about["descr"], about["fortran_order"]
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        raise wrong from None
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape) or len(shape) > 8:
+        raise wrong
+    if not isinstance(code, str) or "O" in code:
+        raise BadData(f"{name} holds Python objects, which could run code, instead of numbers; save the images as a plain uint8 array.")
+    try:
+        dtype = np.dtype(code)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if dtype.hasobject or dtype.itemsize == 0 or dtype.itemsize > 256:
+        raise wrong
+    return shape, dtype, bool(fortran)
+
+
+def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype, available: int) -> None:
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > available:
+        raise BadData(f"{name} announces {needed:,} bytes of numbers but has {available:,}; save or download it again.")

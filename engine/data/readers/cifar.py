@@ -1,0 +1,136 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): the Python batches, read without running what is pickled in them, and the binary ones."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
+from engine.data.limits import MAX_PICKLE_BYTES
+from engine.data.pickles import Machine, Refused, array_of
+
+PIXELS = 3 * 32 * 32
+_NAMES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_BATCHES_10 = tuple(f"data_batch_{n}" for n in range(1, 6))
+_FULL = {"train": 50_000, "test": 10_000}
+_BY_FOLDER = {"cifar-10-batches-py": "cifar-10", "cifar-10-batches-bin": "cifar-10"}
+_BY_FOLDER_100 = {"cifar-100-python": "cifar-100", "cifar-100-binary": "cifar-100"}
+
+
+def recognizes(path: Path) -> bool:
+    return bool(_batches(path))
+
+
+def summary(path: Path) -> str:
+    return f"32×32 colour · CIFAR, {len(_batches(path))} batch files"
+
+
+def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+    """Every batch that is there; what is missing is said in a note. Raises BadData for a damaged or hostile batch."""
+    folder = path.parent if path.is_file() else path
+    batches = _batches(path)
+    fine = any(file.stem in ("train", "test") for _, file in batches)
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"train": [], "test": []}
+    for done, (split, file) in enumerate(batches):
+        yield Step(done, len(batches), "batch", f"Reading {file.name}")
+        read_batch = _binary_batch if file.suffix == ".bin" else _python_batch
+        found[split].append(read_batch(file, fine))
+        yield Step(done + 1, len(batches), "batch", f"Reading {file.name}")
+    parts: dict[str, Part] = {}
+    notes: list[str] = []
+    for split, some in found.items():
+        if not some:
+            notes.append(f"There is no {'test' if split == 'test' else 'training'} batch in the folder.")
+            continue
+        images = np.concatenate([pixels for pixels, _ in some]).reshape(-1, 3, 32, 32)
+        yield Step(len(batches), len(batches), "batch")
+        labels = np.concatenate([labels for _, labels in some])
+        parts[split] = Part(images, labels, Numbered(f"{split} image", np.arange(len(images))))
+        if len(images) < _FULL[split]:
+            kind = "training" if split == "train" else "test"
+            notes.append(f"{len(images):,} of {_FULL[split]:,} {kind} images are here; add the missing batch files for the rest.")
+    named = {**_BY_FOLDER, **_BY_FOLDER_100}.get(folder.resolve().name.lower(), folder.resolve().name)
+    return Source(named, parts, _classes(folder, fine, parts), notes=notes)
+
+
+def _batches(path: Path) -> list[tuple[str, Path]]:
+    """(split, file) of every batch of a folder, or of the folder around a batch that is named itself."""
+    if path.is_file():
+        return _batches(path.parent) if any(file.name == path.name for _, file in _batches(path.parent)) else []
+    for ending in ("", ".bin"):
+        names = [("train", f"{name}{ending}") for name in _BATCHES_10] + [("test", f"test_batch{ending}")]
+        if found := [(split, path / name) for split, name in names if (path / name).is_file()]:
+            return found
+        found = [(name, path / f"{name}{ending}") for name in ("train", "test") if (path / f"{name}{ending}").is_file()]
+        if found and any((path / name).is_file() for name in ("meta", "fine_label_names.txt")):
+            return found
+    return []
+
+
+def _python_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(uint8 [N, 3072], int64 [N])"""
+    table = _unpickle(path)
+    pixels = array_of(table.get("data"))
+    labels = table.get("fine_labels" if fine else "labels")
+    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS or not isinstance(labels, list):
+        raise BadData(f"{path.name} is no CIFAR batch (it has no table of 32×32 colour images); download it again.")
+    return _checked(path, pixels, labels)
+
+
+def _checked(path: Path, pixels: np.ndarray, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    if len(labels) != len(pixels):
+        raise BadData(f"{path.name} has {len(labels):,} labels for {len(pixels):,} images; download it again.")
+    try:
+        numbers = np.array(labels, np.int64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.array([-1])
+    if numbers.ndim != 1 or not len(numbers) or numbers.min() < 0 or numbers.max() > 99:
+        raise BadData(f"{path.name} has labels that are no class numbers; download it again.")
+    return pixels, numbers
+
+
+def _binary_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Records of one label byte (CIFAR-100: coarse and fine) and 3,072 pixels."""
+    head = 2 if fine else 1
+    if path.stat().st_size > MAX_PICKLE_BYTES:
+        raise BadData(f"{path.name} is far larger than a CIFAR batch; download it again.")
+    data = np.fromfile(path, np.uint8)
+    if not len(data) or len(data) % (PIXELS + head):
+        raise BadData(
+            f"{path.name} is cut off or no CIFAR batch (its {len(data):,} bytes are no whole number of images); download it again."
+        )
+    records = data.reshape(-1, PIXELS + head)
+    return _checked(path, records[:, head:], records[:, head - 1])
+
+
+def _unpickle(path: Path) -> dict[str, Any]:
+    """The pickled dict with its keys as text."""
+    if path.stat().st_size > MAX_PICKLE_BYTES:
+        raise BadData(f"{path.name} is far larger than a CIFAR batch; download it again.")
+    try:
+        table = Machine(path.read_bytes()).load()
+    except Refused as refused:
+        raise BadData(f"{path.name} was not opened: it {refused}; download it again from a place you trust.") from None
+    if not isinstance(table, dict):
+        raise BadData(f"{path.name} is no CIFAR batch; download it again.")
+    return {key.decode("latin1") if isinstance(key, bytes) else str(key): value for key, value in table.items()}
+
+
+def _classes(folder: Path, fine: bool, parts: dict[str, Part]) -> tuple[str, ...]:
+    """The names in the meta file; where there is none, the published ten or plain numbers."""
+    names: list[str] = []
+    for file in ("batches.meta.txt", "fine_label_names.txt"):
+        if (folder / file).is_file():
+            names = (folder / file).read_text(encoding="latin1")[:10_000].split()
+    for file in ("batches.meta", "meta"):
+        if not names and (folder / file).is_file():
+            found = _unpickle(folder / file).get("fine_label_names" if fine else "label_names")
+            if isinstance(found, list):
+                names = [name.decode("latin1") if isinstance(name, bytes) else str(name) for name in found]
+    highest = max((int(part.labels.max()) for part in parts.values() if part.labels is not None), default=0)
+    if highest < len(names) <= 100:
+        return tuple(names)
+    return _NAMES_10 if highest < 10 and not fine else tuple(str(n) for n in range(highest + 1))

@@ -1,0 +1,72 @@
+"""Which images are trained on. The same content always gives the same split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.data.dataset import BadData, Chosen, Part, Source, Split
+from engine.data.limits import MIN_IMAGES
+
+SPLIT_SEED = 20_260_101
+TEST_SHARE = 0.1
+VALID_SHARE = 0.1
+MOST_VALID = 2_000
+
+
+def draw(count: int, take: int, labels: np.ndarray | None) -> np.ndarray:
+    """`take` of `count` places, sorted: drawn with a fixed seed, each class by its share (within one image)."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    places = ((np.arange(take) + 0.5) * count / take).astype(np.int64)
+    return np.sort(order[places])
+
+
+def split(source: Source) -> tuple[dict[str, Split], list[str]]:
+    """Train, valid and test from the parts of a source, with notes that say how.
+
+    The source's own test and valid parts are kept; a missing one is drawn from the rest: a tenth, at least one image,
+    for valid at most 2,000.
+
+    Raises:
+        BadData: there are too few images.
+    """
+    total = sum(len(part.images) for part in source.parts.values())
+    if total < MIN_IMAGES:
+        have = {0: "no image", 1: "only one image"}.get(total, f"only {total} images")
+        raise BadData(f"“{source.name}” has {have} that can be used, and a data set needs at least {MIN_IMAGES}; add more images.")
+    notes = []
+    parts = dict(source.parts)
+    rest_name = next(name for name in ("train", "all", "test", "valid") if name in parts)
+    rest = parts.pop(rest_name)
+    left = np.arange(len(rest.images))
+    splits = {name: _take(part, np.arange(len(part.images))) for name, part in parts.items() if len(part.images)}
+    for name, share, most in (("test", TEST_SHARE, total), ("valid", VALID_SHARE, MOST_VALID)):
+        if name in splits:
+            continue
+        if len(left) < 2:
+            raise BadData(f"“{source.name}” has too few training images to keep some for validation; add more images.")
+        take = min(max(1, round(len(left) * share)), most)
+        labels = None if rest.labels is None else rest.labels[left]
+        drawn = draw(len(left), take, labels)
+        splits[name] = _take(rest, left[drawn])
+        left = np.delete(left, drawn)
+        what = "test" if name == "test" else "validation"
+        by_class = "" if rest.labels is None else ", each class by its share"
+        notes.append(f"{take:,} images were drawn for {what} with a fixed seed{by_class}; they are never trained on.")
+    splits["train"] = _take(rest, left)
+    return {name: splits[name] for name in ("train", "valid", "test")}, notes
+
+
+def _take(part: Part, index: np.ndarray) -> Split:
+    whole = len(index) == len(part.images)
+    images = part.images if whole else part.images[index]
+    labels = None if part.labels is None else part.labels[index]
+    return Split(images, labels, part.names if whole else Chosen(part.names, index), index)
+
+
+def text_spans(count: int) -> dict[str, tuple[int, int]]:
+    """(start, end) of each split of a text of `count` bytes: the last tenth is the test, the twentieth of the rest before it validates."""
+    test = count - max(1, round(count * TEST_SHARE))
+    valid = test - max(1, round(test * 0.05))
+    return {"train": (0, valid), "valid": (valid, test), "test": (test, count)}
