@@ -19,9 +19,11 @@ class Config(Training):
     network: str = setting("conv", "Convolutions, or plain fully connected layers.", choices=("conv", "mlp"))
     latent: int = setting(32, "Numbers that describe an image: the dimensions of z.", low=1, high=512, unit="dimensions", log=True)
     width: int = setting(
-        32, "Channels of the finest layer; the coarser ones and the plain layers grow with it.", low=4, high=256, unit="channels", log=True
+        48, "Channels on the grid of patches; plain layers are 8 times as wide.", low=4, high=512, unit="channels", log=True
     )
-    blocks: int = setting(1, "Residual blocks (or further plain layers) in the encoder and in the decoder.", low=0, high=8)
+    encoder_blocks: int = setting(2, "Residual blocks (or further plain layers) of the encoder.", low=0, high=16, unit="blocks")
+    decoder_blocks: int = setting(1, "Residual blocks (or further plain layers) of the decoder.", low=0, high=16, unit="blocks")
+    learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
 
 
 class Autoencoder(Method):
@@ -39,8 +41,8 @@ class Autoencoder(Method):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.encoder = nets.encoder(config.network, data.shape, config.latent, config.width, config.blocks)
-        self.decoder = nets.decoder(config.network, data.shape, data.shape[0], config.latent, config.width, config.blocks)
+        self.encoder = nets.encoder(config.network, data.shape, config.latent, config.width, config.encoder_blocks)
+        self.decoder = nets.decoder(config.network, data.shape, data.shape[0], config.latent, config.width, config.decoder_blocks)
         self.offset = nets.Offset(data.shape)
 
     @torch.no_grad()

@@ -31,12 +31,14 @@ class Config(Training):
     network: str = setting("conv", "Convolutions, or plain fully connected layers.", choices=("conv", "mlp"))
     latent: int = setting(32, "Numbers that describe an image: the dimensions of z.", low=1, high=512, unit="dimensions", log=True)
     width: int = setting(
-        32, "Channels of the finest layer; the coarser ones and the plain layers grow with it.", low=4, high=256, unit="channels", log=True
+        48, "Channels on the grid of patches; plain layers are 8 times as wide.", low=4, high=512, unit="channels", log=True
     )
-    blocks: int = setting(1, "Residual blocks (or further plain layers) in the encoder and in the decoder.", low=0, high=8)
+    encoder_blocks: int = setting(2, "Residual blocks (or further plain layers) of the encoder.", low=0, high=16, unit="blocks")
+    decoder_blocks: int = setting(1, "Residual blocks (or further plain layers) of the decoder.", low=0, high=16, unit="blocks")
+    learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     likelihood: str = setting(
         "discretized_logistic",
-        "What p(x|z) is: 256 grey values (discretized logistic), black or white drawn anew at every use (Bernoulli), or a density (Gaussian).",
+        "What p(x|z) is: 256 grey values (discretized logistic), black or white drawn anew at each use (Bernoulli), or a Gaussian density.",
         choices=("discretized_logistic", "bernoulli", "gaussian"),
         group="Objective",
     )
@@ -92,8 +94,8 @@ class VAE(Method):
         super().__init__(config, data)
         channels = data.shape[0]
         maps = 2 * channels if self._learns_sigma_maps else channels
-        self.encoder = nets.encoder(config.network, data.shape, 2 * config.latent, config.width, config.blocks)
-        self.decoder = nets.decoder(config.network, data.shape, maps, config.latent, config.width, config.blocks)
+        self.encoder = nets.encoder(config.network, data.shape, 2 * config.latent, config.width, config.encoder_blocks)
+        self.decoder = nets.decoder(config.network, data.shape, maps, config.latent, config.width, config.decoder_blocks)
         self.offset = nets.Offset((maps, *data.shape[1:]))
         self.log_sigma = nn.Parameter(torch.empty(())) if config.likelihood != "bernoulli" and config.sigma == "global" else None
         self.kl_weight: Tensor
@@ -122,9 +124,9 @@ class VAE(Method):
         # a logistic of scale s deviates by s π / √3; its grid is twice as long
         unit = 2 * math.sqrt(3) / math.pi if logistic else 1.0
         if self._learns_sigma_maps:
-            self.offset.value[channels:] = (unit * deviation.clamp(min=0.02)).log()
+            self.offset.value[channels:] = (unit * deviation.clamp(min=0.1)).log()
         if self.log_sigma is not None:
-            self.log_sigma.copy_((unit * overall.clamp(min=0.02)).log())
+            self.log_sigma.copy_((unit * overall.clamp(min=0.1)).log())
 
     # -----------------------------------------------------------------------------------------------------------------
     # The model

@@ -1,20 +1,20 @@
 """Encoders and decoders for images of any size from 8×8 to 64×64: convolutions or plain layers, the same for every method.
 
 An encoder maps images [B, C, H, W] to features [B, F]; a decoder maps codes [B, D] to maps [B, K, H, W].
-There is no batch norm, so no image ever depends on the others in its batch.
+The convolutions work on a grid of at most 8×8 patches, as in a vision transformer's stem: small maps with many channels
+are what processors multiply fastest. There is no batch norm, so no image ever depends on the others in its batch.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 SMALLEST, LARGEST = 8, 64  # pixels per side
-COARSEST = 8  # halve the image until neither side is longer than this
+MOST_PATCHES = 8  # per side
 
 
 def encoder(network: str, shape: tuple[int, ...], features: int, width: int, blocks: int) -> nn.Module:
@@ -37,12 +37,10 @@ def decoder(network: str, shape: tuple[int, ...], channels: int, latent: int, wi
     return (ConvDecoder if network == "conv" else MlpDecoder)(shape, channels, latent, width, blocks)
 
 
-def pyramid(height: int, width: int) -> list[tuple[int, int]]:
-    """The sizes an image passes through: halved (rounded up) at least once, and until no side is longer than 8."""
-    sizes = [(height, width)]
-    while len(sizes) == 1 or max(sizes[-1]) > COARSEST:
-        sizes.append((math.ceil(sizes[-1][0] / 2), math.ceil(sizes[-1][1] / 2)))
-    return sizes
+def grid(height: int, width: int) -> tuple[int, tuple[int, int]]:
+    """The patch's side p in pixels and the patches' rows and columns: at most 8 of each; the last ones may hang over the edge."""
+    patch = math.ceil(max(height, width) / MOST_PATCHES)
+    return patch, (math.ceil(height / patch), math.ceil(width / patch))
 
 
 class Residual(nn.Module):
@@ -54,56 +52,41 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> the same
-        return x + self.second(F.relu(self.first(F.relu(x))))
+        return self.second(F.relu_(self.first(F.relu(x)))).add_(x)  # in place where autograd does not need the old value
 
 
 class ConvEncoder(nn.Module):
-    """Strided convolutions down the pyramid, residual blocks at its end, one linear layer."""
+    """Patches, a 3×3 convolution and residual blocks on their grid, one linear layer."""
 
     def __init__(self, shape: tuple[int, ...], features: int, width: int, blocks: int) -> None:
         super().__init__()
-        sizes = pyramid(*shape[1:])
-        wide = [shape[0], *(min(width * 2**level, 4 * width) for level in range(len(sizes) - 1))]
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(wide))
-        self.blocks = nn.Sequential(*(Residual(wide[-1]) for _ in range(blocks)))
-        self.out = nn.Linear(wide[-1] * math.prod(sizes[-1]), features)
+        self.patch, (rows, columns) = grid(*shape[1:])
+        self.stem = nn.Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
+        self.out = nn.Linear(rows * columns * width, features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = x - 0.5
-        for index, down in enumerate(self.down):
-            h = down(h if index == 0 else F.relu(h))
-        h = F.relu(self.blocks(h))  # [B, wide, h, w]
-        return self.out(h.flatten(1))
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, F]
+        right, below = -x.shape[3] % self.patch, -x.shape[2] % self.patch
+        h = F.pixel_unshuffle(F.pad(x - 0.5, (0, right, 0, below)), self.patch)  # [B, C p², h, w]
+        h = self.blocks(self.stem(h.contiguous(memory_format=torch.channels_last)))  # [B, width, h, w]
+        return self.out(F.relu_(h).permute(0, 2, 3, 1).flatten(1))
 
 
 class ConvDecoder(nn.Module):
-    """One linear layer, residual blocks at the coarsest size, then up the pyramid by sub-pixel convolutions (Shi et al. 2016)."""
+    """The way back: one linear layer, residual blocks on the grid, a 3×3 convolution that writes whole patches."""
 
     def __init__(self, shape: tuple[int, ...], channels: int, latent: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.sizes = pyramid(*shape[1:])[::-1]  # coarse to fine
-        wide = [min(width * 2**level, 4 * width) for level in range(len(self.sizes) - 1)][::-1]
-        self.project = nn.Linear(latent, wide[0] * math.prod(self.sizes[0]))
-        self.blocks = nn.Sequential(*(Residual(wide[0]) for _ in range(blocks)))
-        self.up = nn.ModuleList(SubPixel(a, b) for a, b in zip(wide, [*wide[1:], channels], strict=True))
+        self.size = tuple(shape[1:])
+        self.patch, self.grid = grid(*self.size)
+        self.project = nn.Linear(latent, self.grid[0] * self.grid[1] * width)
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
+        self.out = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        h = self.project(z).unflatten(1, (-1, *self.sizes[0]))
-        h = self.blocks(h)
-        for up, (height, width) in zip(self.up, self.sizes[1:], strict=True):
-            h = up(F.relu(h))[:, :, :height, :width]
-        return h  # [B, K, H, W]
-
-
-class SubPixel(nn.Module):
-    """Twice as fine: a 3×3 convolution to four times the channels, laid out as 2×2 pixels."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, 4 * channels_out, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, C', 2 H, 2 W]
-        return F.pixel_shuffle(self.conv(x), 2)
+    def forward(self, z: Tensor) -> Tensor:  # [B, D] -> [B, K, H, W]
+        h = self.project(z).unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)  # [B, width, h, w], channels last in memory
+        h = self.out(F.relu_(self.blocks(h)))  # [B, K p², h, w]
+        return F.pixel_shuffle(h, self.patch)[:, :, : self.size[0], : self.size[1]]
 
 
 class Offset(nn.Module):
@@ -121,12 +104,12 @@ class Offset(nn.Module):
 
 
 class MlpEncoder(nn.Module):
-    """Fully connected layers; each layer is 16 times `width` wide, and the first block stands for the first layer."""
+    """Fully connected layers, each 8 times `width` wide."""
 
     def __init__(self, shape: tuple[int, ...], features: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_layers(math.prod(shape), 16 * width, blocks))
-        self.out = nn.Linear(16 * width, features)
+        self.layers = nn.Sequential(*_layers(math.prod(shape), 8 * width, blocks))
+        self.out = nn.Linear(8 * width, features)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.layers((x - 0.5).flatten(1)))
@@ -136,8 +119,8 @@ class MlpDecoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], channels: int, latent: int, width: int, blocks: int) -> None:
         super().__init__()
         self.size = (channels, *shape[1:])
-        self.layers = nn.Sequential(*_layers(latent, 16 * width, blocks))
-        self.out = nn.Linear(16 * width, math.prod(self.size))
+        self.layers = nn.Sequential(*_layers(latent, 8 * width, blocks))
+        self.out = nn.Linear(8 * width, math.prod(self.size))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.out(self.layers(z)).unflatten(1, self.size)

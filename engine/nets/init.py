@@ -25,8 +25,6 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
             child.reset(generator)  # type: ignore[operator]
         elif isinstance(child, (nn.Linear, nn.modules.conv._ConvNd)):
             fan_in = nn.init._calculate_fan_in_and_fan_out(child.weight)[0]
-            if isinstance(child, nn.modules.conv._ConvTransposeNd):
-                fan_in = child.weight[0].numel() * child.in_channels // child.weight.shape[1]
             bound = 1 / math.sqrt(fan_in)
             child.weight.uniform_(-bound, bound, generator=generator)
             if child.bias is not None:

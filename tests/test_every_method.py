@@ -1,0 +1,258 @@
+"""What every method must hold. The methods are found by folder: a new file is tested without a line here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.config import BadSetting, changed, fields_of, make_config
+from engine.method import CAPABILITIES, DataSpec, Method, Moment, build, capabilities, info, skeleton
+from engine.methods import UnknownMethod, all_methods, method_named
+
+SHAPE = (1, 12, 10)
+CLASSES = ("a", "b", "c")
+METHODS = all_methods()
+SMALL = {"width": 4, "latent": 3, "encoder_blocks": 1}  # where a method has such a setting
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def config_of(name: str, **values: Any) -> Any:
+    known = {f.name for f in fields_of(METHODS[name].Config)}
+    return make_config(METHODS[name].Config, {key: value for key, value in (SMALL | values).items() if key in known})
+
+
+def make(name: str, shape: tuple[int, ...] = SHAPE, **values: Any) -> Any:
+    method = build(METHODS[name], config_of(name, **values), DataSpec(shape, CLASSES), seed=0)
+    method.prepare(images(16, shape))
+    return method
+
+
+def images(count: int, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (count, *shape), generator=seeded(seed)).float() / 255
+
+
+def labels(count: int) -> Tensor:
+    return torch.arange(count) % len(CLASSES)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def needs(name: str, capability: str) -> None:
+    if capability not in capabilities(METHODS[name]):
+        pytest.skip(f"{name} cannot {capability}")
+
+
+def test_that_methods_are_found_by_folder_and_an_unknown_name_is_answered_with_the_known_ones():
+    assert {"vae", "autoencoder"} <= set(METHODS)
+    with pytest.raises(UnknownMethod, match=r"autoencoder, .*vae"):
+        method_named("vea")
+
+
+@every_method
+def test_that_it_says_what_it_is_and_where_it_comes_from(name: str):
+    told = info(METHODS[name])
+    assert told.name == name
+    assert told.title and told.family
+    assert len(told.source) > 20 and any(character.isdigit() for character in told.source), "the paper, with its year"
+    assert len(told.summary) > 60 and told.summary.endswith(".")
+    assert told.density in ("exact", "bound", "none")
+    assert told.sampling in ("direct", "iterative", "none")
+    assert ("log_prob" in told.capabilities) == (told.density != "none")
+    assert ("sample" in told.capabilities) == (told.sampling != "none")
+    assert set(told.capabilities) <= set(CAPABILITIES)
+    assert METHODS[name].__doc__ or __import__(METHODS[name].__module__, fromlist=["_"]).__doc__
+
+
+@every_method
+def test_that_every_setting_has_a_sentence_a_range_and_a_default_inside_it(name: str):
+    fields = fields_of(METHODS[name].Config)
+    assert {"batch_size", "learning_rate", "ema"} <= {f.name for f in fields}
+    for f in fields:
+        assert len(f.help) > 15 and f.help.endswith("."), f.name
+        if f.kind == "choice":
+            assert f.default in f.choices
+        elif f.kind in ("int", "float"):
+            assert f.low is not None and f.high is not None and f.low <= f.default <= f.high, f.name  # type: ignore[operator]
+            with pytest.raises(BadSetting, match=f.name):
+                make_config(METHODS[name].Config, {f.name: f.high * 2 + 1})
+        if f.log:
+            assert f.low is not None and f.low > 0, f.name
+    assert changed(METHODS[name].Config()) == {}
+
+
+@every_method
+def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
+    x, y = images(4), labels(4)
+    for f in fields_of(METHODS[name].Config):
+        for choice in f.choices if f.kind == "choice" else ():
+            terms = make(name, **{f.name: choice}).loss(x, y, Moment(1, 0.5, seeded()))
+            assert all(value.isfinite() for value in terms.values()), (f.name, choice)
+
+
+@every_method
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 13, 21)])
+def test_that_the_loss_is_finite_named_and_averaged(name: str, shape: tuple[int, ...]):
+    terms = make(name, shape).loss(images(4, shape), labels(4), Moment(0, 0.0, seeded()))
+    assert "loss" in terms
+    assert METHODS[name].headline[0] in terms
+    for value in terms.values():
+        assert value.shape == () and value.isfinite()
+    assert terms["loss"].requires_grad
+
+
+@every_method
+def test_that_a_gradient_step_down_lowers_the_loss(name: str):
+    method, x, y = make(name), images(16), labels(16)
+    optimizer = torch.optim.SGD(method.parameters(), 1e-5)
+    losses = []
+    for _ in range(3):
+        terms = method.loss(x, y, Moment(0, 1.0, seeded()))
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+        losses.append(terms["loss"].item())
+    assert losses[-1] < losses[0]
+
+
+@every_method
+def test_that_no_global_random_state_is_touched_and_the_generator_decides_everything(name: str):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    results = []
+    for _ in range(2):
+        method, x, y = make(name), images(6), labels(6)
+        numbers = list(method.loss(x, y, Moment(1, 0.5, seeded(3))).values())
+        method.after_step(Moment(1, 0.5, seeded(3)))
+        if "sample" in capabilities(METHODS[name]):
+            numbers.append(list(method.sample(2, generator=seeded(3)))[-1])
+        if "log_prob" in capabilities(METHODS[name]):
+            numbers.append(method.log_prob(x, y, generator=seeded(3)))
+        if "views" in capabilities(METHODS[name]):
+            method.views(x, seeded(3))
+        method.describe(x, seeded(3))
+        results.append([*numbers, *method.state_dict().values()])
+        torch.rand(7)  # elsewhere in the program
+        torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@every_method
+def test_that_weights_load_into_a_skeleton_and_give_the_same_answers(name: str):
+    method, x = make(name), images(3)
+    copy = skeleton(METHODS[name], method.config, method.data)
+    copy.load_state_dict({key: value.clone() for key, value in method.state_dict().items()}, assign=True)
+    first = method.loss(x, labels(3), Moment(1, 0.5, seeded()))["loss"]
+    assert torch.equal(copy.loss(x, labels(3), Moment(1, 0.5, seeded()))["loss"], first)
+
+
+@every_method
+def test_that_losses_are_in_full_precision_under_autocast(name: str):
+    method = make(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = method.loss(images(4), labels(4), Moment(0, 0.0, seeded()))
+    assert {value.dtype for value in terms.values()} == {torch.float32}
+    terms["loss"].backward()
+
+
+@every_method
+def test_that_features_are_one_row_per_image_whatever_the_batch(name: str):
+    needs(name, "encode")
+    method, x = make(name).double().eval(), images(5).double()
+    with torch.no_grad():
+        features = method.encode(x)
+        assert features.ndim == 2 and len(features) == 5
+        assert torch.allclose(method.encode(x[3:4])[0], features[3], atol=1e-10)
+        assert torch.allclose(method.encode(x.flip(0)).flip(0), features, atol=1e-10)
+
+
+@every_method
+def test_that_codes_become_images_between_black_and_white(name: str):
+    needs(name, "decode")
+    method = make(name)
+    with torch.no_grad():
+        z = method.encode(images(3))
+        for codes in (z, 50 * z, torch.zeros_like(z)):
+            decoded = method.decode(codes)
+            assert decoded.shape == (3, *SHAPE)
+            assert decoded.min() >= 0 and decoded.max() <= 1
+
+
+@every_method
+def test_that_log_p_is_per_image_and_independent_of_batch_mates(name: str):
+    needs(name, "log_prob")
+    method, x, y = make(name).double().eval(), images(5).double(), labels(5)
+    together = method.log_prob(x, y, generator=seeded(2))
+    assert together.shape == (5,) and together.dtype == torch.float64 and together.isfinite().all()
+    for place in range(5):
+        alone = method.log_prob(x[place : place + 1], y[place : place + 1], generator=seeded(2))
+        assert alone.item() == pytest.approx(together[place].item(), abs=1e-8)
+    assert torch.equal(method.log_prob(x, y, generator=seeded(2)), together)
+
+
+@every_method
+def test_that_strange_images_have_finite_scores(name: str):
+    needs(name, "log_prob")
+    strange = torch.stack([torch.zeros(SHAPE), torch.ones(SHAPE), (images(1)[0] > 0.5).float()])
+    assert make(name).eval().log_prob(strange, labels(3)).isfinite().all()
+
+
+@every_method
+def test_that_samples_are_images_and_the_last_partial_result_is_final(name: str):
+    needs(name, "sample")
+    method = make(name).eval()
+    y = labels(3) if METHODS[name].conditional else None
+    with torch.no_grad():
+        results = list(method.sample(3, y, temperature=0.7, generator=seeded()))
+    assert results and results[-1].shape == (3, *SHAPE)
+    assert results[-1].min() >= 0 and results[-1].max() <= 1
+
+
+@every_method
+def test_that_classes_get_one_logit_each(name: str):
+    needs(name, "classify")
+    assert make(name).eval().classify(images(4)).shape == (4, len(CLASSES))
+
+
+@every_method
+def test_that_a_latent_space_comes_with_its_measure(name: str):
+    method = make(name)
+    if not hasattr(method, "posterior"):
+        pytest.skip(f"{name} has no latent posterior")
+    x = images(9)
+    latents = method.posterior(x)
+    assert latents.mean.shape == latents.sigma.shape and (latents.sigma >= 0).all()
+    assert torch.equal(latents.mean, method.encode(x))
+    described = method.describe(x, seeded())
+    dims = latents.mean.shape[1]
+    for measure in (described.scale, described.centre):
+        assert measure is not None and measure.shape == (dims,) and measure.isfinite().all()
+    assert described.kl is None or (described.kl.shape == (dims,) and (described.kl > -1e-6).all())
+
+
+@every_method
+def test_that_its_description_is_words_and_finite_numbers(name: str):
+    described = make(name).describe(images(9), seeded())
+    for number in described.numbers:
+        assert number.name and math.isfinite(number.value)
+    for word in described.diagnosis:
+        assert word.level in ("good", "warning", "bad") and word.text.endswith(".")
+
+
+@every_method
+def test_that_evaluation_does_not_depend_on_training_mode(name: str):
+    method: Method = make(name)
+    caps, x = capabilities(METHODS[name]), images(4)
+    for capability in ("encode", "classify"):
+        if capability in caps:
+            ask = getattr(method, capability)
+            method.eval()
+            quiet = ask(x)
+            assert torch.equal(ask(x), quiet)
