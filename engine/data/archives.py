@@ -61,7 +61,5 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     if entry.flag_bits & 1:
         raise BadData(f"{path.name} is locked with a password; save it without one.")
     if entry.file_size > _SMALL and entry.file_size > MAX_ZIP_RATIO * max(1, entry.compress_size):
-        raise BadData(
-            f"{path.name} was not opened: “{name.name[:40]}” unpacks to {entry.file_size / max(1, entry.compress_size):,.0f} times its size "
-            f"and the limit is {MAX_ZIP_RATIO} times; save it uncompressed."
-        )
+        growth = f"unpacks to {entry.file_size / max(1, entry.compress_size):,.0f} times its size and the limit is {MAX_ZIP_RATIO} times"
+        raise BadData(f"{path.name} was not opened: “{name.name[:40]}” {growth}; save it uncompressed.")

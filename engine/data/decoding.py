@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
-from engine.data.values import Range, scaling_for
+from engine.data.values import Range, Scaling, scaling_for
 
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "ICO", "JPEG2000", "SGI")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "ICO", "JPEG2000", "SGI")  # JPEG includes MPO
 BACKGROUND = 255  # white, under what is transparent
+DARK = 0.25  # of the range of its bits; what uses less is stretched
 
 _OTHERS = (  # (place, bytes, name) of formats that are known and not read
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)"),
@@ -291,8 +292,9 @@ def _scaled(image: Image.Image, original: Image.Image, clear: Any) -> tuple[np.n
     bits = _bits(original)
     if original.format == "PPM" and image.mode == "I":
         bits = 16  # Pillow has spread its values over 16 bits
-    seen = Range.of(values)
-    scaling = scaling_for(values.dtype, seen, bits if values.dtype.kind in "iu" else None)
+    scaling = scaling_for(values.dtype, Range.of(values), bits if values.dtype.kind in "iu" else None)
+    if values.dtype.kind in "iu":
+        scaling = _brightened(values, scaling)
     notes = list(scaling.notes)
     pixels = scaling.to_bytes(values)
     if isinstance(clear, int):
@@ -300,6 +302,16 @@ def _scaled(image: Image.Image, original: Image.Image, clear: Any) -> tuple[np.n
         notes.append("Transparent parts are shown on white.")
     small, reduced = _reduced(Image.fromarray(pixels))
     return np.asarray(small)[:, :, None], notes + reduced
+
+
+def _brightened(values: np.ndarray, scaling: Scaling) -> Scaling:
+    """Cameras and microscopes fill a small part of their 16 bits: such a picture is stretched, or it would be all black."""
+    low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
+    if low >= high or high - scaling.black > DARK * (scaling.white - scaling.black):
+        return scaling
+    return Scaling(
+        low, high, (f"Values from {low:,.0f} to {high:,.0f} were stretched to 0..255, since the picture would be black otherwise.",)
+    )
 
 
 def _short(error: Exception) -> str:

@@ -25,11 +25,11 @@ _SPLITS = {
     "val": "valid",
     "validation": "valid",
 }
-_NO_IMAGES = set(
-    [".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db", ".ini", ".log"]
+_NO_IMAGES = frozenset(
+    (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db", ".ini", ".log")
 )
-_PICTURES = set(
-    [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2", ".sgi"]
+_PICTURES = frozenset(
+    (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2")
 )
 _SIZES_LISTED = 30
 
@@ -205,6 +205,8 @@ def _kind_of(note: str) -> str:
         return "The first of several frames is used."
     if note.startswith("It has "):
         return "Larger than 1024 pixels, scaled down in two steps."
+    if note.startswith("Values from "):
+        return "Values of more than 8 bits were stretched to 0..255."
     return note
 
 
