@@ -99,6 +99,8 @@ def nothing_left_behind(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         _record_starts(monkeypatch, started)
         widgets = {id(widget) for widget in _top_level_widgets()}
     yield
+    if "engine.data.decoder" in sys.modules:
+        sys.modules["engine.data.decoder"].close()  # its process waits for the next picture on purpose
     if "PySide6.QtCore" in sys.modules:
         _delete_what_is_doomed()
 
