@@ -66,7 +66,8 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """Raises: Held, store.NoSpace, OSError."""
         self.path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        with store.no_space(path.parent, 4096):
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
             self._take()
         except BaseException:

@@ -63,9 +63,15 @@ def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
             data = file.read(store.MAX_FILE_BYTES)
     except OSError:
         return [], 0, offset
+    rows, bad, whole = parse_metrics(data)
+    return rows, bad, offset + whole
+
+
+def parse_metrics(data: bytes) -> tuple[list[dict[str, Any]], int, int]:
+    """Rows, how many lines were damaged, and where the last whole line ends."""
     whole = data.rfind(b"\n") + 1
     rows = [parse_metrics_line(line) for line in data[:whole].split(b"\n")[:-1]]
-    return [row for row in rows if row is not None], rows.count(None), offset + whole
+    return [row for row in rows if row is not None], rows.count(None), whole
 
 
 def _without_nan(value: Any) -> Any:

@@ -12,7 +12,6 @@ The manifest is the truth: a file it does not list is not there. It is replaced 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import time
@@ -38,7 +37,7 @@ from engine.manifest import (
     read_manifest,
 )
 from engine.messages import CheckpointInfo, RunInfo
-from engine.metrics_file import METRICS, MetricsFile, metrics_line, read_metrics
+from engine.metrics_file import METRICS, MetricsFile, metrics_line, parse_metrics, read_metrics
 from engine.store import NonFinite, NoSpace
 
 __all__ = ["BadRun", "InUse", "Manifest", "NoSpace", "NonFinite", "Run", "RunWriter", "default_root", "delete_run", "list_runs"]
@@ -289,11 +288,10 @@ class Run:
     def verify(self) -> list[str]:
         """Read every file and compare its SHA-256: one sentence for each fault, none when all is well."""
         faults = [self.fault] if self.fault else []
-        for entry in self._entries():
-            fault = self._verify_checkpoint(entry)
-            if fault:
-                faults.append(fault)
-        if self.manifest is not None and not self.fault:
+        if self.manifest is None:
+            return faults
+        faults += [fault for entry in self.manifest.checkpoints if (fault := self._verify_checkpoint(entry))]
+        if not self.fault:
             if PROBE in self.manifest.files:
                 try:
                     self.probe()
@@ -314,12 +312,16 @@ class Run:
 
     def _verify_metrics(self, fact: FileFact | None) -> str:
         """The part that was there when the manifest was written must be unchanged, and every whole line after it."""
-        bad = read_metrics(self.path / METRICS)[1]
+        try:
+            data = store.read_file(self.path / METRICS)
+        except store.Damaged as fault:
+            return f"{METRICS} of “{self.name}” {fault}: there are no curves, its checkpoints can be used."
+        bad = parse_metrics(data)[1]
         if bad:
             return f"{METRICS} of “{self.name}” has {bad} damaged lines; they are left out of the curves."
-        with open(self.path / METRICS, "rb") as file:
-            changed = fact and hashlib.sha256(file.read(fact.bytes)).hexdigest() != fact.sha256
-        return f"{METRICS} of “{self.name}” was changed since it was written; its curves may lack points." if changed else ""
+        if fact and store.fact_of(data[: fact.bytes]) != _fact(fact):
+            return f"{METRICS} of “{self.name}” was changed since it was written; its curves may lack points."
+        return ""
 
     def _entries(self) -> list[CheckpointEntry]:
         if self.manifest is None:
@@ -378,27 +380,21 @@ class RunWriter:
     def __init__(self, path: Path, manifest: Manifest | None) -> None:
         """Take the lock and put the folder in order; use `create` or `resume`."""
         self.path = path
+        self.notes: list[str] = []
         self._lock = _take_lock(path)
         try:
-            if manifest is None:
-                run = Run.open(path)
-                if run.manifest is None:
-                    raise BadRun(run.fault)
-                manifest = run.manifest
-                self.notes = [run.fault] if run.fault else []
-            else:
-                self.notes = []
-            self._manifest: Manifest = manifest
-            self._clear_the_way()
-            self._metrics = MetricsFile(path / METRICS)
-            try:
-                self._write_manifest(manifest)
-                self._tidy()
-            except BaseException:
-                self._metrics.close()
-                raise
+            with store.no_space(path, SLACK_BYTES):
+                self._manifest = manifest or self._manifest_to_go_on_with()
+                self._clear_the_way()
+                self._metrics = MetricsFile(path / METRICS)
         except BaseException:
             self._lock.release()
+            raise
+        try:
+            self._write_manifest(self._manifest)
+            self._tidy()
+        except BaseException:
+            self.close()
             raise
 
     @classmethod
@@ -579,6 +575,14 @@ class RunWriter:
 
     # How the manifest changes
 
+    def _manifest_to_go_on_with(self) -> Manifest:
+        run = Run.open(self.path)
+        if run.manifest is None:
+            raise BadRun(run.fault)
+        if run.fault:
+            self.notes.append(run.fault)
+        return run.manifest
+
     def _changed(self, **update: Any) -> Manifest:
         return self._manifest.model_copy(update=update)
 
@@ -688,7 +692,7 @@ def check_name(name: str) -> None:
     if not name.strip():
         raise BadRun("A run needs a name: type one, or leave it out to get one.")
     if len(name.encode(errors="replace")) > _LONGEST_NAME:
-        raise BadRun(f"The name “{name[:40]}…” is too long: use at most {_LONGEST_NAME} characters.")
+        raise BadRun(f"The name “{name[:40]}…” is too long: use at most {_LONGEST_NAME} plain letters.")
     if name.startswith((".", " ", "-")) or name.endswith((".", " ")):
         raise BadRun(f"“{name}” cannot be a run's name: it must not begin with a dot, blank or dash, nor end with a dot or blank.")
     bad = sorted({character for character in name if character in '/\\:*?"<>|' or not character.isprintable()})
@@ -700,7 +704,7 @@ def check_name(name: str) -> None:
 
 def safe_name(text: str) -> str:
     """Any text as a piece of a run's name."""
-    return re.sub(r"[^\w.-]+", "-", text.replace("_", "-")).strip("-.")[:40] or "data"
+    return re.sub(r"[^\w.-]+", "-", text.replace("_", "-")).encode()[:40].decode(errors="ignore").strip("-.") or "data"
 
 
 def _new_folder(root: Path, name: str | None, stem: str) -> Path:
