@@ -329,7 +329,7 @@ def _latent(model: Model, z: np.ndarray) -> Tensor:
 
 def _float(images: np.ndarray) -> Tensor:
     """uint8 [N, C, H, W] -> float in [0, 1], as in training."""
-    return torch.from_numpy(np.ascontiguousarray(images)).float() / 255
+    return torch.from_numpy(np.array(images)).float() / 255
 
 
 def _bytes(images: Tensor) -> np.ndarray:
