@@ -143,7 +143,7 @@ class VAE(Method):
         """μ and log σ of a Gaussian in [0, 1], or of a logistic on [-1, 1]; the floor is soft, so its gradient never ends."""
         logistic = self.config.likelihood == "discretized_logistic"
         if self._learns_sigma_maps:
-            mean, raw = maps.chunk(2, dim=1)
+            mean, raw = maps.chunk(2, dim=-3)
         elif self.log_sigma is not None:
             mean, raw = maps, self.log_sigma.to(maps.dtype)
         else:
@@ -152,14 +152,14 @@ class VAE(Method):
         return mean, floor + nn.functional.softplus(raw - floor)
 
     def _log_likelihood(self, x: Tensor, maps: Tensor) -> Tensor:
-        """log p(x|z) in nats [B] of images [B, C, H, W]."""
+        """log p(x|z) in nats [...] of images [..., C, H, W] given maps [..., K, H, W]."""
         if self.config.likelihood == "bernoulli":
             per_pixel = likelihoods.bernoulli(x, maps)
         elif self.config.likelihood == "gaussian":
             per_pixel = likelihoods.gaussian(x, *self._mean_and_width(maps))
         else:
             per_pixel = likelihoods.discretized_logistic(x, *self._mean_and_width(maps))
-        return per_pixel.flatten(1).sum(1)
+        return per_pixel.flatten(-3).sum(-1)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Training
@@ -250,12 +250,11 @@ class VAE(Method):
     def _log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of images [B, C, H, W] at k codes each [B, k, D] -> [B, k]."""
         batch, k, _ = z.shape
-        maps = self._maps(z.flatten(0, 1))  # [B k, K, H, W]
-        if self.config.likelihood == "bernoulli":
-            logits = maps.reshape(batch, k, -1)
-            linear = torch.bmm(logits, x.reshape(batch, -1, 1))[:, :, 0]
-            return linear - nn.functional.softplus(logits).sum(-1)
-        return self._log_likelihood(x.repeat_interleave(k, 0), maps).reshape(batch, k)
+        maps = self._maps(z.flatten(0, 1)).unflatten(0, (batch, k))  # [B, k, K, H, W]
+        if self.config.likelihood == "bernoulli":  # the same as below, with a matrix product instead of a product per pixel
+            logits = maps.flatten(2)
+            return torch.bmm(logits, x.reshape(batch, -1, 1))[:, :, 0] - nn.functional.softplus(logits).sum(-1)
+        return self._log_likelihood(x[:, None], maps)
 
     @torch.no_grad()
     def elbo(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
