@@ -44,7 +44,7 @@ class CheckpointEntry(BaseModel):
 
 
 class Facts(BaseModel):
-    """What a run is; it never changes, and every checkpoint repeats it."""
+    """What a run is. Every checkpoint repeats it, so that a lost manifest can be rebuilt."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -533,7 +533,8 @@ class RunWriter:
                 needed -= len(data)
             text = store.seal(self._state_json(entry, state))
             fact = store.write_file(folder / STATE, text, needed=needed)
-            store.layer.sync_folder(folder.parent)
+            with store.no_space(self.path, needed):
+                store.layer.sync_folder(folder.parent)
             manifest = self._with_checkpoint(_with_file(entry, STATE, fact))
             self._write_manifest(manifest if headline is None else manifest.model_copy(update={"headline": headline}))
         except BaseException:
