@@ -40,8 +40,10 @@ class Stage:
         self.window = Window(engine, Settings(theme=theme), None, self.log)
         self.window.state.set_theme(theme)
         self.window.resize(*size)
-        self.hooks = Hooks(self.log, lambda _text, _details: None)
+        self.hooks = Hooks(self.log)
         self._switch = sys.getswitchinterval()
+        self._closed = False
+        self._ended_in_time = True
 
     def __enter__(self) -> Stage:
         sys.setswitchinterval(0.0005)  # as the program itself does
@@ -51,17 +53,26 @@ class Stage:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.window.close()
-        self.window.deleteLater()
-        self.run_for(0.05)
-        self.hooks.remove()
-        self.log.close()
-        sys.setswitchinterval(self._switch)
+        self.close()
+
+    def close(self) -> bool:
+        """Close the window; safe to call twice. Returns whether the engine's threads ended in time."""
+        if not self._closed:
+            self._closed = True
+            self.window.close()
+            self._ended_in_time = self.window.ended_in_time
+            self.window.deleteLater()
+            self.run_for(0.05)
+            self.hooks.remove()
+            self.log.close()
+            sys.setswitchinterval(self._switch)
+        return self._ended_in_time
 
     @property
     def faults(self) -> list[str]:
-        """Everything that Qt or an exception complained about so far."""
-        return [f"{record.text}\n{record.details}".strip() for record in self.log.records if record.level in ("warning", "bad")]
+        """Everything that Qt, an exception or the engine complained about so far."""
+        complaints = [r for r in self.log.records if r.level == "bad" or (r.level == "warning" and r.text.startswith("Qt:"))]
+        return [f"{record.text}\n{record.details}".strip() for record in complaints]
 
     def pane(self, name: str) -> Any:
         """A pane by its class name."""
@@ -74,20 +85,26 @@ class Stage:
         """Let the window live until a condition holds.
 
         Raises:
-            TooLate: it did not within `seconds`.
+            TooLate: it did not within `seconds`, or something broke meanwhile.
         """
         if condition():
             return
         loop = QEventLoop()
         until = time.perf_counter() + seconds
+        known = len(self.faults)
+
+        def over() -> bool:
+            return condition() or time.perf_counter() > until or len(self.faults) > known
+
         timer = QTimer()
         timer.setTimerType(Qt.TimerType.PreciseTimer)
-        timer.timeout.connect(lambda: loop.quit() if condition() or time.perf_counter() > until else None)
+        timer.timeout.connect(lambda: loop.quit() if over() else None)
         timer.start(POLL_MS)
         loop.exec()
         timer.stop()
         if not condition():
-            raise TooLate(f"Within {seconds:g} s it did not happen that {what}.")
+            broken = self.faults[known:]
+            raise TooLate(f"It did not happen that {what}: " + (broken[0].splitlines()[0] if broken else f"{seconds:g} s were over."))
 
     def run_for(self, seconds: float) -> None:
         """Let the window live for a while."""

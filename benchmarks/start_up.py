@@ -49,6 +49,7 @@ def ready(_event):
     QTimer.singleShot(0, window.close)
 
 window.bridge.ready.connect(ready)
+QTimer.singleShot(60_000, application.quit)
 window.show()
 application.exec()
 print(json.dumps(times), flush=True)
