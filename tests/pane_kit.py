@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QCoreApplication, QObject, Qt
 from PySide6.QtGui import QUndoStack
 
 from app.actions import Actions
@@ -224,6 +224,7 @@ class Kit(QObject):
         self.undo = QUndoStack(self)
         self.context = Context(self.state, self.bridge, self.actions, self.undo)
         self.triggered: list[str] = []
+        self.opened: list[Pane] = []
         for name in ("run.new", "file.open_data"):
             self.actions.add(name, name, lambda name=name: self.triggered.append(name), menu="Run")
         self.state.methods = {"vae": VAE, "rotation": PLAIN}
@@ -237,11 +238,28 @@ class Kit(QObject):
         """Deliver answers until none is asked for any more."""
         for _ in range(50):
             self.bridge.drain()
+            QCoreApplication.sendPostedEvents()  # new widgets appear
             if not (self.engine.answering and self.engine.open) and not self.engine.events:
                 return
         raise AssertionError("the pane never stops asking")
 
+    def open(self, kind: type[Pane], width: int = 832, height: int = 690) -> Pane:
+        """A pane on no screen, visible and active."""
+        pane = kind(self.context)
+        pane.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+        pane.resize(width, height)
+        pane.show()
+        pane.activate()
+        self.opened.append(pane)
+        return pane
+
+    def end(self) -> None:
+        for pane in list(self.opened):
+            self.close(pane)
+        self.deleteLater()
+
     def close(self, pane: Pane) -> None:
+        self.opened.remove(pane)
         pane.deactivate()
         pane.close()
         pane.deleteLater()

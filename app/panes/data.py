@@ -399,14 +399,20 @@ class DataPane(Pane):
         self.stack.setCurrentIndex(1)
         self.context.bridge.send(OpenData(self.job, data))
 
+    def _jobs_for_this(self) -> list[str]:
+        """The job asked for here, and any that the window has begun for the same set."""
+        jobs = [job.job for job in self.context.state.jobs.values() if job.kind == "data" and job.label == Path(self.asked).name]
+        return list(dict.fromkeys(([self.job] if self.job else []) + jobs)) if self.asked else []
+
     def cancel_inspection(self) -> None:
-        if self.job:
-            self.context.bridge.send(StopJob(self.job))
+        if self.asked:
+            for job in self._jobs_for_this():
+                self.context.bridge.send(StopJob(job))
             self.cancel.setEnabled(False)
             self.working_note.set_text("Stopping.")
 
     def _on_progress(self, event: Progress) -> None:
-        if event.job != self.job or not self.job:
+        if event.job not in self._jobs_for_this():
             return
         if event.total:
             self.bar.setRange(0, event.total)
@@ -417,6 +423,8 @@ class DataPane(Pane):
 
     def _on_report(self, event: DataReport) -> None:
         self.reports[event.data] = event
+        if event.data == self.asked and event.job != self.job:  # somebody else has looked meanwhile
+            self.context.bridge.send(StopJob(self.job))
         if self.shown and event.data == self.data:
             self._show_report(event)
 
@@ -589,6 +597,8 @@ class DataPane(Pane):
     def _on_page(self, query: BrowseData, page: DataPage) -> None:
         if self.report is None or page.data != self.report.data or query.split != (self.split.currentData() or "train"):
             return
+        if query.count < self.page_size() and page.offset + query.count < page.total and self.report.kind != "text":
+            self._ask_page()  # the pane has grown since
         self.page = page
         last = min(page.offset + (len(page.images) if not page.text else query.count), page.total)
         self.where.setText(f"{count(min(page.offset + 1, page.total))}–{count(last)} of {count(page.total)}" if page.total else "none")

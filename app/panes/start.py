@@ -24,7 +24,7 @@ NEXT = (
     ("Latent", "drag the sliders of z, drop two of your own images, walk from one to the other."),
     ("Data", "see what is in a set, its classes and its bad files, and what the network will really see."),
 )
-EXISTS = "This version has two methods, the VAE and the autoencoder; the map of all methods takes this page's place later."
+EXISTS = "Methods in this version: {}. A map of the whole field takes the place of this page later."
 QUICK = {"network": "conv", "latent": 16}
 QUICK_STEPS = 4000
 RECENT = 6
@@ -47,10 +47,12 @@ class StartPane(Pane):
         state, bridge = context.state, context.bridge
         state.runs_changed.connect(self._runs_changed)
         state.jobs_changed.connect(self._runs_changed)
+        state.methods_changed.connect(self._methods_changed)
         state.theme_changed.connect(self._restyle)
         bridge.job_changed.connect(self._job_changed)
         bridge.ended.connect(self._ended)
         self._restyle()
+        self._methods_changed()
         self._runs_changed()
 
     def _build(self) -> None:
@@ -119,7 +121,8 @@ class StartPane(Pane):
         steps.setColumnStretch(1, 1)
         column.addLayout(steps)
         column.addSpacing(4)
-        column.addWidget(muted(EXISTS))
+        self.exists = muted("")
+        column.addWidget(self.exists)
         column.addStretch(1)
 
     def activate(self) -> None:
@@ -179,6 +182,10 @@ class StartPane(Pane):
                 self.recent.addWidget(card, place // 3, place % 3)
         for card, info in zip(self.cards, runs, strict=True):
             card.show_info(info)
+
+    def _methods_changed(self) -> None:
+        titles = sorted(info.title for info in self.context.state.methods.values())
+        self.exists.setText(EXISTS.format(", ".join(titles)) if titles else "")
 
     def _open_run(self, run: str, _checked: bool = False) -> None:
         self.context.state.set_run(run)

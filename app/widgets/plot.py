@@ -138,6 +138,7 @@ class CurvePlot(QWidget):
         self.plot = self.view.getPlotItem()
         self.plot.hideButtons()
         self.plot.setMenuEnabled(False)
+        self.plot.ctrlMenu.setParent(self.view, self.plot.ctrlMenu.windowFlags())  # it would outlive the plot
         self.plot.setContentsMargins(0, 8, 12, 0)
         self.box.disableAutoRange()
         for side in ("left", "bottom"):

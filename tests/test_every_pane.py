@@ -1,0 +1,121 @@
+"""What every pane must do, whichever it is: they are found by folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pane_kit import RUN, Kit, report, run_info
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QLabel, QWidget
+
+from app import theme
+from app.panes import Pane, find_panes
+
+PANES = find_panes()
+
+
+@pytest.fixture(params=PANES, ids=lambda pane: pane.__name__)
+def kind(request) -> type[Pane]:
+    return request.param
+
+
+@pytest.fixture
+def kit(qapp) -> Iterator[Kit]:
+    made = Kit()
+    yield made
+    made.end()
+
+
+def said(pane: QWidget) -> str:
+    texts = [label.text() for label in pane.findChildren(QLabel) if label.isVisible()]
+    return "\n".join(texts + [button.text() for button in pane.findChildren(QAbstractButton) if button.isVisible()])
+
+
+def colors_of(pane: QWidget) -> set[str]:
+    image = pane.grab().toImage()
+    return {image.pixelColor(x, y).name() for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)}
+
+
+def test_that_the_panes_have_their_own_title_and_place() -> None:
+    assert len(PANES) >= 4
+    assert len({pane.title for pane in PANES}) == len({pane.order for pane in PANES}) == len(PANES)
+    assert all(pane.about for pane in PANES)
+
+
+def test_that_it_opens_without_a_run_and_says_what_to_do(kit: Kit, kind: type[Pane]) -> None:
+    pane = kit.open(kind)
+    kit.pump()
+    assert not pane.grab().isNull()
+    words = said(pane).lower()
+    assert any(verb in words for verb in ("choose", "train", "open"))
+    assert any(button.isVisible() and button.isEnabled() for button in pane.findChildren(QAbstractButton))
+
+
+def test_that_it_bears_a_run_that_can_do_nothing(kit: Kit, kind: type[Pane]) -> None:
+    kit.look_at(run_info(method="rotation", capabilities=()))
+    pane = kit.open(kind)
+    kit.pump()
+    if kind.needs:
+        assert not [query for query in kit.engine.sent if type(query).__name__ in ("Describe", "Decode", "Encode", "SamplePrior")]
+        assert "Choose a run" in said(pane)
+    assert not pane.grab().isNull()
+
+
+def test_that_it_follows_both_themes_while_open(kit: Kit, kind: type[Pane], qapp) -> None:
+    theme.apply_theme(qapp, "dark")
+    kit.look_at()
+    pane = kit.open(kind)
+    if kit.engine.sent and kind.title == "Data":
+        kit.bridge.data_report.emit(report(pane.job))  # type: ignore[attr-defined]
+    kit.pump()
+    dark = colors_of(pane)
+    theme.apply_theme(qapp, "light")
+    kit.state.set_theme("light")
+    kit.pump()
+    light = colors_of(pane)
+    assert theme.DARK.background in dark and theme.LIGHT.background not in dark
+    assert theme.LIGHT.background in light and theme.DARK.background not in light
+    qapp.setStyleSheet("")
+
+
+@pytest.mark.parametrize("with_run", [False, True])
+def test_that_every_widget_that_takes_the_keyboard_has_a_name(kit: Kit, kind: type[Pane], with_run: bool) -> None:
+    if with_run:
+        kit.look_at()
+    pane = kit.open(kind)
+    if with_run and kind.title == "Data":
+        kit.bridge.data_report.emit(report(pane.job, bad_total=0))  # type: ignore[attr-defined]
+    kit.pump()
+    nameless = []
+    for widget in pane.findChildren(QWidget):
+        if widget.window() is not pane:
+            continue  # the list that a combo box opens
+        takes = widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        inner = isinstance(widget.parentWidget(), QAbstractScrollArea) or widget.objectName().startswith("qt_")
+        if takes and not inner and not widget.accessibleName() and not getattr(widget, "text", lambda: "")():
+            nameless.append(widget)
+    assert nameless == []
+
+
+def test_that_closing_leaves_no_timer_and_no_awaited_answer(kit: Kit, kind: type[Pane]) -> None:
+    kit.engine.answering = False
+    kit.look_at()
+    pane = kit.open(kind)
+    timers = pane.findChildren(QTimer)
+    pane.deactivate()
+    pane.close()
+    assert not [timer for timer in timers if timer.isActive()]
+    assert not kit.bridge._waiting
+
+
+def test_that_it_outlives_a_run_that_goes_away(kit: Kit, kind: type[Pane]) -> None:
+    kit.look_at()
+    pane = kit.open(kind)
+    kit.pump()
+    kit.state.set_runs((), "/runs")
+    kit.pump()
+    assert kit.state.run is None
+    assert not pane.grab().isNull()
+    kit.look_at(run_info(RUN))
+    kit.pump()
