@@ -81,7 +81,7 @@ def look(data: bytes) -> Look:
     """Size and channels from the header, without decoding."""
     with _opened(data) as image:
         width, height = image.size
-        if _orientation(image) in (5, 6, 7, 8):
+        if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8):  # Pillow turns a TIFF by itself
             width, height = height, width
         return Look(width, height, 1 if _is_grey(image) else 3)
 
@@ -101,6 +101,7 @@ def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
         deep = image.mode not in ("I;16", "I;16B", "I;16L", "I", "F") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         if deep or (image.format == "TIFF" and _bits(image) == 16 and image.mode.startswith("RGB")):
             notes.append("Values of 16 bits were scaled to 0..255.")
+        turned_by = _orientation(image)
         try:
             image.load()
         except MemoryError:
@@ -108,7 +109,7 @@ def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
         except Exception as error:
             raise Bad(f"its data are damaged ({_short(error)}); save or download it again") from None
         turned = _upright(image)
-        if turned is not image:
+        if 2 <= turned_by <= 8:
             notes.append("It was turned upright as its orientation tag says.")
         pixels, how = _pixels(turned, image)
     notes += how
