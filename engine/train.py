@@ -347,7 +347,6 @@ class _Book:
         self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
         self.crossed_at = self.saved_at = time.perf_counter()
         self.save_cost = 0.0
-        self.headline = ""
         self._started = 0.0
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -446,16 +445,12 @@ class _Book:
         name, _, bigger = trainer.method.headline
         score = terms[name] if bigger else -terms[name]
         best = self.best is None or score > self.best
-        self.headline = trainer.method.headline_words(terms)
         files = {"model.safetensors": trainer.shown_arrays(), "resume.safetensors": trainer.resume_arrays()}
         state = {**trainer.numbers(), "best": score if best else self.best, "valid": terms}
 
-        def write() -> None:
-            self.writer.save_checkpoint(trainer.step_number, files, state, resumable=True, keep=keep, best=best)
-            self.writer.set_status("training", step=trainer.step_number, headline=self.headline)
-
+        options = {"resumable": True, "keep": keep, "best": best, "headline": trainer.method.headline_words(terms)}
         try:
-            verb = (yield from self._with_room(write)) or verb
+            verb = (yield from self._with_room(lambda: self.writer.save_checkpoint(trainer.step_number, files, state, **options))) or verb
         except NonFinite as error:
             raise TrainingFailed(f"{error} The last good checkpoint is kept; lower learning_rate, then continue from it.") from None
         self.best = max(score, self.best) if self.best is not None else score
