@@ -58,6 +58,15 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
 
 
+def fits(bytes_: int, device: str) -> bool:
+    """Whether a data set may live on the device: in at most half of what is free there. On the CPU it is where it is."""
+    if device.startswith("cuda"):
+        return bytes_ < torch.cuda.mem_get_info(device)[0] // 2
+    if device == "mps":
+        return bytes_ < (torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()) // 2
+    return True
+
+
 def release(device: str) -> None:
     """Give cached memory back to the device."""
     if device.startswith("cuda"):

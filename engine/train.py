@@ -30,6 +30,7 @@ from engine.runs import NonFinite, NoSpace, Run, RunWriter
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
 DEFAULT_STEPS = 4000
+PREPARE_IMAGES = 4096
 PROBE_IMAGES = 256
 VALID_IMAGES = 512
 VALID_SLICE = 128
@@ -114,7 +115,8 @@ class Trainer:
         self.spec = DataSpec(shape=data.shape, classes=data.classes)
         split = data.splits["train"]
         self.count = len(split.images)
-        self.images = torch.from_numpy(np.ascontiguousarray(split.images)).to(self.device)  # uint8 [N, C, H, W]
+        images = torch.from_numpy(np.ascontiguousarray(split.images))  # uint8 [N, C, H, W]; a mapped file stays one
+        self.images = images.to(self.device) if devices.fits(images.nbytes, self.device) else images
         self.labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)).to(self.device)
         self.batch = min(self.config.batch_size, self.count)
         self.micro = self.batch
@@ -123,9 +125,8 @@ class Trainer:
         self.order = Order(self.count, self.batch, plan.seed)
         self.noise = torch.Generator(self.device).manual_seed(plan.seed * 7919 + 1)
         self.method = build(kind, self.config, self.spec, plan.seed, self.device)
-        head = self.images[: min(self.count, 4096)]
         with torch.no_grad():
-            self.method.prepare(head.float() / 255)
+            self.method.prepare(self.images[:PREPARE_IMAGES].to(self.device).float() / 255)
         self.shown = self.method
         if self.config.ema:
             self.shown = build(kind, self.config, self.spec, plan.seed, self.device)
@@ -165,7 +166,7 @@ class Trainer:
     def step(self) -> dict[str, Tensor]:
         """One optimizer step; its terms stay on the device. Too little memory leads to smaller pieces of the same batch."""
         chosen = self.order.next()
-        images = self.images[chosen.to(self.device)]
+        images = self.images[chosen.to(self.images.device)].to(self.device)
         labels = None if self.labels is None else self.labels[chosen.to(self.device)]
         before = self.noise.get_state()
         for _ in range(HALVINGS + 1):
