@@ -101,7 +101,7 @@ def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
         deep = image.mode not in ("I;16", "I;16B", "I;16L", "I", "F") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         if deep or (image.format == "TIFF" and _bits(image) == 16 and image.mode.startswith("RGB")):
             notes.append("Values of 16 bits were scaled to 0..255.")
-        turned_by = _orientation(image)
+        turned_by_pillow = image.format == "TIFF" and _orientation(image) > 1  # asked of a PNG now, this would hide its damage
         try:
             image.load()
         except MemoryError:
@@ -109,7 +109,7 @@ def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
         except Exception as error:
             raise Bad(f"its data are damaged ({_short(error)}); save or download it again") from None
         turned = _upright(image)
-        if 2 <= turned_by <= 8:
+        if turned is not image or turned_by_pillow:
             notes.append("It was turned upright as its orientation tag says.")
         pixels, how = _pixels(turned, image)
     notes += how
