@@ -81,7 +81,9 @@ def look(data: bytes) -> Look:
     """Size and channels from the header, without decoding."""
     with _opened(data) as image:
         width, height = image.size
-        if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8):  # Pillow turns a TIFF by itself
+        known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        # Pillow turns a TIFF by itself, and decodes a whole PNG in search of a tag behind its pixels
+        if known and _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         return Look(width, height, 1 if _is_grey(image) else 3)
 
