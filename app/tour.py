@@ -17,7 +17,7 @@ from typing import Any
 
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("dark", "light")
-STEPS = 1200  # of the VAE; a minute at most on a slow machine
+STEPS = 800  # of the VAE
 FEWEST_COLOURS = 24  # a picture with fewer shows next to nothing
 
 
@@ -183,7 +183,7 @@ class Tour:
         stage.show_pane("LatentPane")
         pane = stage.pane("LatentPane")
         stage.wait(lambda: bool(pane.sliders) and pane.decoded is not None, "the latent space opened", 60)
-        for number in ("3", "8"):
+        for number in ("3", "0"):
             before = pane.place
             self.window.take([str(self.picture_of(number))])
             stage.wait(lambda before=before: pane.place is not before, f"the picture of a {number} was encoded", 30)
@@ -200,22 +200,29 @@ class Tour:
         pane.set_t(0.5)
 
     def picture_of(self, text: str) -> Path:
-        """An image file such as a person might have: a large bright sign on dark, in colour."""
+        """An image file such as a person might have: a light sign that fills a dark page, in colour, of no special size."""
         from PySide6.QtCore import Qt
-        from PySide6.QtGui import QColor, QImage, QPainter
+        from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath
 
         from app import theme
 
         image = QImage(96, 96, QImage.Format.Format_RGB32)
         image.fill(QColor("#101217"))
+        path = QPainterPath()
+        path.addText(0, 0, theme.font(90), text)
+        bounds = path.boundingRect()
         painter = QPainter(image)
-        painter.setPen(QColor("#f4f5f8"))
-        painter.setFont(theme.font(88, bold=True))
-        painter.drawText(image.rect(), Qt.AlignmentFlag.AlignCenter, text)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.translate(48, 48)
+        painter.scale(56 / bounds.width(), 90 / bounds.height())
+        painter.translate(-bounds.center())
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor("#f4f5f8"))
+        painter.drawPath(path)
         painter.end()
-        path = self.scratch / f"{text}.png"
-        image.save(str(path))
-        return path
+        file = self.scratch / f"{text}.png"
+        image.save(str(file))
+        return file
 
     def show_way(self, index: int) -> None:
         self.stage.show_pane("LatentPane")

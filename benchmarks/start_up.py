@@ -63,7 +63,9 @@ def start(everything_first: bool) -> dict[str, float]:
         command = [sys.executable, "-c", SCRIPT.format(everything_first=everything_first), folder]
         started = time.time()
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
-    return {name: when - started for name, when in json.loads(answer.stdout.splitlines()[-1]).items()}
+    times = {name: when - started for name, when in json.loads(answer.stdout.splitlines()[-1]).items()}
+    assert times.keys() == {"paint", "ready"}, f"the window did not become ready: {answer.stderr}"
+    return times
 
 
 def measure() -> list[Row]:

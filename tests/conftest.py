@@ -52,13 +52,10 @@ def shared_data() -> Path:
 def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the user's own runs and settings."""
     home = tmp_path / "home"
-    monkeypatch.setenv("PRIORAMA_RUNS", str(home / "runs"))
+    for name in ("RUNS", "CONFIG", "CACHE"):
+        monkeypatch.setenv(f"PRIORAMA_{name}", str(home / name.lower()))
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
-    for name in ("APPDATA", "LOCAL_APPDATA"):  # what platformdirs asks for on Windows
-        monkeypatch.setenv(f"WIN_PD_OVERRIDE_{name}", str(home / name.lower()))
-    if sys.platform == "darwin":
-        monkeypatch.setenv("HOME", str(home))
     return home
 
 
