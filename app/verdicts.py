@@ -35,7 +35,7 @@ def verdicts(
         verdict = flat(*loss, running=running)
         found += [verdict] if verdict else []
     if not found and loss is not None and len(loss[0]) >= LEAST_POINTS:
-        found.append(Verdict("good", "The loss is falling." if running else "The loss was still falling when the run ended.", FLAT_RULE))
+        found.append(Verdict("good", "The loss is falling." if running else "The loss was still falling when the run ended.", FALLING_RULE))
     return found
 
 
@@ -92,6 +92,7 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
     )
 
 
+FALLING_RULE = "Falling: the average of the last stretch lies below the stretch before by more than 0.1 % and twice its standard error."
 FLAT_RULE = "Flat: the average of the last stretch differs from the stretch before by less than twice its standard error or 0.1 %."
 
 

@@ -77,7 +77,8 @@ PLAIN = replace(VAE, name="rotation", title="Rotation", capabilities=("encode",)
 def run_info(run: str = RUN, method: str = "vae", **changes: Any) -> m.RunInfo:
     steps = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
     info = m.RunInfo(
-        run=run, name=run.rsplit("/", 1)[-1], method=method, title="VAE" if method == "vae" else "Rotation", data="digits", data_name="digits",
+        run=run, name=run.rsplit("/", 1)[-1], method=method, title=("VAE" if method == "vae" else "Rotation"),
+        data="digits", data_name="digits",
         status="training", step=1100, total_steps=4000, checkpoints=tuple(m.CheckpointInfo(step, False) for step in steps),
         config={"latent": LATENT, "beta": 1.0}, changed={"latent": LATENT}, headline="17.3 nat", seed=3, shape=(1, 8, 8),
         capabilities=("encode", "decode"), device="CPU", precision="fp32",
@@ -201,12 +202,12 @@ ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
 def report(job: str = "", **changes: Any) -> m.DataReport:
     labels = digits()[1]
     counts = tuple(int(n) for n in np.bincount(labels))
-    train = tuple(int(round(n * 0.81)) for n in counts)
+    train = tuple(round(n * 0.81) for n in counts)
     made = m.DataReport(
         job=job, data="digits", name="digits", kind="images", shape=(1, 8, 8), counts={"train": sum(train), "valid": 162, "test": 180},
         classes=tuple(str(n) for n in range(10)), class_counts={"train": train, "valid": (16,) * 10, "test": (18,) * 10},
         sizes={"8×8 grey": 1797}, bad=(), bad_total=0, duplicates=0, duplicate_examples=(), across_splits=0,
-        notes=("17 grey levels, spread to 0–255.", "10 % of the images are kept for testing, 10 % of the rest for validation; the same ones each time."),
+        notes=("17 grey levels, spread to 0–255.", "10 % of the images are kept for testing, 10 % of the rest for validation."),
         hash="5f3a" * 16, seconds=0.2,
     )  # fmt: skip
     return replace(made, **changes)

@@ -33,7 +33,7 @@ BUSY_SHARE = 0.08  # ... and never more than this share of the time
 CARDS_MS = 500
 VERDICT_MS = 1000
 VALID = "valid "
-RISING = ("accuracy", "learning rate", "images per second", "beta", "active")  # terms without a lowest point worth marking
+FALLING = ("loss", "reconstruction", "error", "nll", "bits")  # terms whose lowest point is the best one
 
 
 class RunRow(QWidget):
@@ -412,7 +412,7 @@ class CurvesPane(Pane):
     def _best(self) -> tuple[int, float, str] | None:
         """The step with the lowest validation value, or with the lowest smoothed one where nothing is validated."""
         run = self.context.state.run
-        if run is None or any(word in self.term for word in RISING):
+        if run is None or not any(word in self.term for word in FALLING):
             return None
         import numpy as np
 

@@ -148,7 +148,7 @@ class Pages(ImageStrip):
         self.resized.emit()
 
     def keyPressEvent(self, event) -> None:
-        turn = {Qt.Key.Key_PageDown: 1, Qt.Key.Key_PageUp: -1}.get(event.key())
+        turn = {Qt.Key.Key_PageDown: 1, Qt.Key.Key_PageUp: -1}.get(Qt.Key(event.key()))
         if turn is None:
             super().keyPressEvent(event)
         else:
@@ -470,7 +470,7 @@ class DataPane(Pane):
         text = report.kind == "text"
         self.grid.setVisible(not text)
         self.text.setVisible(text)
-        for widget in (self.label, self.seen):
+        for widget in (self.split, self.seen):  # a text is read from end to end
             widget.setVisible(not text)
         self.label.setVisible(not text and bool(report.classes))
         self.browser_heading.setText("TEXT" if text else "IMAGES")
@@ -582,7 +582,7 @@ class DataPane(Pane):
             offset=self.offset,
             count=self.page_size(),
             label=self.label.currentData() if self.label.isVisibleTo(self) else None,
-            seen_by=seen_by,
+            seen_by=seen_by if self.report is None or self.report.kind != "text" else None,
         )
 
     def _ask_page(self) -> None:
@@ -609,7 +609,7 @@ class DataPane(Pane):
         else:
             tips = [
                 " · ".join(part for part in (name, f"class {label}" if label else "") if part)
-                for name, label in zip(page.names, page.labels, strict=True)
+                for name, label in zip(page.names, page.labels or [""] * len(page.names), strict=True)
             ]
             self.grid.set_pixels(page.images, tips)
             self.grid.choose(-1)
@@ -631,7 +631,7 @@ class DataPane(Pane):
         page = self.page
         if page is None or index >= len(page.names):
             return
-        label = f" · class {page.labels[index]}" if page.labels[index] else ""
+        label = f" · class {page.labels[index]}" if page.labels else ""
         self.line.set_text(
             f"{page.names[index]}{label} · number {count(page.indices[index])} of the {SPLITS.get(page.split, page.split)} part"
         )

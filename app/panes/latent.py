@@ -104,12 +104,17 @@ class Move(QUndoCommand):
 
 
 def on_the_way(a: np.ndarray, b: np.ndarray, t: float, path: str) -> np.ndarray:
-    """The point t of the way from a to b: "lerp" on the straight line, "slerp" on the sphere (Shoemake 1985)."""
-    if path == "slerp":
-        lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-        angle = float(np.arccos(np.clip(np.dot(a, b) / lengths, -1.0, 1.0))) if lengths > 0 else 0.0
-        if np.sin(angle) > 1e-4:
-            return ((np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)).astype(np.float32)
+    """The point t of the way from a to b: "lerp" on the straight line, "slerp" on the arc (Shoemake 1985), its length going evenly.
+
+    Where a or b is zero, or they point the same or opposite ways, there is no single arc, and the line is taken.
+    """
+    length_a, length_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    if path == "slerp" and min(length_a, length_b) > 1e-6:
+        u, v = a / length_a, b / length_b
+        angle = float(np.arccos(np.clip(np.dot(u, v), -1.0, 1.0)))
+        if 1e-4 < angle < np.pi - 1e-4:
+            direction = (np.sin((1 - t) * angle) * u + np.sin(t * angle) * v) / np.sin(angle)
+            return (direction * ((1 - t) * length_a + t * length_b)).astype(np.float32)
     return ((1 - t) * a + t * b).astype(np.float32)
 
 
@@ -135,6 +140,7 @@ class LatentPane(Pane):
         self._grid_at: tuple[np.ndarray, int, int] | None = None
         self._waiting_images: list[Encode] = []
         self._session = 0
+        self._axes_chosen = False  # by the user; until then the grid shows the first two
         self.way = 0  # 0 interpolation, 1 prior samples, 2 grid
         self._one_seed = 0
         self.scale_factor = 2  # of exported pictures
@@ -253,17 +259,18 @@ class LatentPane(Pane):
         right.addLayout(row)
         self.sliders_card = Card(0, 0)
         self.sliders_card.inside.setContentsMargins(1, 8, 1, 8)
-        self.scroll = QScrollArea()
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         contents = QWidget()
         contents.setObjectName("contents")
         self.rows = QVBoxLayout(contents)
         self.rows.setContentsMargins(12, 4, 12, 4)
         self.rows.setSpacing(0)
-        self.scroll.setWidget(contents)
-        self.sliders_card.inside.addWidget(self.scroll)
+        scroll.setWidget(contents)
+        self.sliders_card.inside.addWidget(scroll)
+        self.sliders_card.setMinimumHeight(120)
         right.addWidget(self.sliders_card, 1)
 
     def _build_ways(self, right: QVBoxLayout) -> None:
@@ -289,7 +296,7 @@ class LatentPane(Pane):
         right.addLayout(row)
         self.ways = [self._interpolation(), self._prior_samples(), self._grid()]
         for index, way in enumerate(self.ways):
-            right.addWidget(way, 1 if index == 2 else 0)
+            right.addWidget(way)
             way.setVisible(index == 0)
         self.tabs.button(0).setChecked(True)
         self.tabs.idClicked.connect(self.show_way)
@@ -369,8 +376,7 @@ class LatentPane(Pane):
         card = Card(12, 8)
         row = QHBoxLayout()
         row.setSpacing(16)
-        self.plane = ImageStrip("A plane through z; choose a picture to go there", columns=GRID, rows=GRID, most=64, gap=1)
-        self.plane.setMinimumSize(180, 180)
+        self.plane = ImageStrip("A plane through z; choose a picture to go there", columns=GRID, most=44, gap=1)
         self.plane.picked.connect(self.take_cell)
         row.addWidget(self.plane, 1)
         side = QVBoxLayout()
@@ -381,7 +387,7 @@ class LatentPane(Pane):
             box.setMinimumWidth(132)
             side.addWidget(muted(name, wrap=False))
             side.addWidget(box)
-            box.activated.connect(self._ask_grid)
+            box.activated.connect(self._axis_chosen)
         self.grid_note = muted(f"Each from −{SPAN:.0f} to +{SPAN:.0f} σ; the others stay. Click a picture to go there.")
         self.grid_note.setProperty("role", "small")
         self.grid_note.setFixedWidth(132)
@@ -908,8 +914,12 @@ class LatentPane(Pane):
         name = f"prior sample {index + 1}, seed {self.seed_value()}"
         self._move(replace(self.place, z=np.asarray(self.prior.z[index], np.float32), name=name), "prior sample")
 
+    def _axis_chosen(self, _index: int) -> None:
+        self._axes_chosen = True
+        self._ask_grid()
+
     def _name_axes(self) -> None:
-        chosen = [box.currentData() for box in (self.axis_x, self.axis_y)]
+        chosen = [box.currentData() if self._axes_chosen else None for box in (self.axis_x, self.axis_y)]
         for number_of, box in enumerate((self.axis_x, self.axis_y)):
             box.clear()
             for slider, dim in zip(self.sliders, self.rank, strict=True):

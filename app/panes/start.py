@@ -25,7 +25,7 @@ NEXT = (
     ("Data", "see what is in a set, its classes and its bad files, and what the network will really see."),
 )
 EXISTS = "Methods in this version: {}. A map of the whole field takes the place of this page later."
-QUICK = {"network": "conv", "latent": 16}
+QUICK: dict[str, object] = {"latent": 16, "width": 32, "encoder_blocks": 1}
 QUICK_STEPS = 4000
 RECENT = 6
 
@@ -138,7 +138,7 @@ class StartPane(Pane):
         self.job, self._job_run = bridge.new_job("train"), ""
         known = self.context.state.methods.get("vae")
         names = {field.name for field in known.fields} if known else set()
-        config = {name: value for name, value in QUICK.items() if not names or name in names}
+        config: dict[str, object] = {name: value for name, value in QUICK.items() if not names or name in names}
         bridge.send(StartRun(job=self.job, method="vae", data="digits", config=config, steps=QUICK_STEPS))
         ready = self.context.state.engine is not None
         self.message.set_text("Starting." if ready else "Starting as soon as the engine is ready: a few seconds.", "good")

@@ -6,6 +6,7 @@ Every point stays in `app.series`; what is handed to pyqtgraph is the lowest and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -135,7 +136,7 @@ class CurvePlot(QWidget):
         self.view.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.view.installEventFilter(self)
         self.view.setAntialiasing(True)
-        self.plot = self.view.getPlotItem()
+        self.plot: Any = self.view.getPlotItem()
         self.plot.hideButtons()
         self.plot.setMenuEnabled(False)
         self.plot.ctrlMenu.setParent(self.view, self.plot.ctrlMenu.windowFlags())  # it would outlive the plot
@@ -167,7 +168,8 @@ class CurvePlot(QWidget):
         self.box.whole_asked.connect(self.show_all)
         self.box.sigXRangeChanged.connect(self._range_changed)
         self.box.sigRangeChangedManually.connect(self._zoomed)
-        self.view.scene().sigMouseMoved.connect(self._hover)
+        scene: Any = self.view.scene()
+        scene.sigMouseMoved.connect(self._hover)
         self.set_colors(DARK)
 
     # looks

@@ -82,7 +82,9 @@ def test_that_every_term_has_a_card_and_a_press_shows_it_large(kit: Kit, pane: C
     assert list(pane.cards) == ["loss", "kl", "reconstruction"]
     assert pane.plot is not None
     assert [line.name for line in pane.plot.lines] == ["vae-digits", "vae-digits · validation"]
+    assert pane.plot.best is not None
     pane.cards["kl"].click()
+    assert pane.plot.best is None  # a low KL is no merit
     assert [line.key for line in pane.plot.lines] == [f"{RUN} kl"]
     assert pane.heading.text() == "KL"
 

@@ -169,3 +169,26 @@ def test_that_a_hidden_pane_inspects_nothing(kit: Kit, pane: DataPane) -> None:
     assert kit.engine.of(m.OpenData) == []
     pane.activate()
     assert len(kit.engine.of(m.OpenData)) == 1
+
+
+def test_that_a_set_without_labels_is_shown(kit: Kit, pane: DataPane) -> None:
+    kit.engine.answering = False
+    show(kit, pane, classes=(), class_counts={"train": ()})
+    query = kit.engine.open.popleft()
+    page = m.DataPage(
+        stamp=query.stamp,
+        channel=query.channel,
+        data="digits",
+        split="train",
+        offset=0,
+        total=3,
+        images=digits()[0][:3],
+        labels=(),
+        names=("a.png", "b.png", "c.png"),
+        indices=(0, 1, 2),
+    )
+    kit.engine.events.append(page)
+    kit.bridge.drain()
+    assert len(pane.grid.images) == 3 and not pane.label.isVisible()
+    pane.grid.picked.emit(1)
+    assert pane.line.text == "b.png · number 1 of the training part"

@@ -433,3 +433,16 @@ def test_that_a_move_lays_nothing_out_anew(kit: Kit, pane: LatentPane, qtbot) ->
         kit.pump()
         qtbot.wait(1)
     assert ear.heard == 0
+
+
+def test_that_the_slider_walks_the_same_arc_as_the_engine() -> None:
+    import torch
+
+    from engine.explore import slerp
+
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        a, b = rng.standard_normal((2, 9)).astype(np.float32) * rng.uniform(0.2, 3, (2, 1)).astype(np.float32)
+        t = np.linspace(0, 1, 7)
+        expected = slerp(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(t).float()).numpy()
+        np.testing.assert_allclose([on_the_way(a, b, float(x), "slerp") for x in t], expected, atol=1e-5)
