@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from PySide6.QtCore import QEvent, QObject
 
@@ -14,14 +15,19 @@ MOVES = 150
 
 
 class PaintWatch(QObject):
-    """Notes when a widget was painted last."""
+    """Notes when a pane's picture was first painted with a newer decoded image than the one it knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, pane: Any) -> None:
         super().__init__()
+        self.pane = pane
+        self.forget()
+
+    def forget(self) -> None:
+        self.known = self.pane.decoded
         self.painted = 0.0
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Paint:
+        if event.type() == QEvent.Type.Paint and not self.painted and self.pane.decoded is not self.known:
             self.painted = time.perf_counter()
         return False
 
@@ -29,22 +35,14 @@ class PaintWatch(QObject):
 def latencies(stage: Stage) -> list[float]:
     """Milliseconds of `MOVES` single moves."""
     pane = stage.pane("LatentPane")
-    watch = PaintWatch()
+    watch = PaintWatch(pane)
     pane.picture.installEventFilter(watch)
     found = []
     for move in range(MOVES):
-        shown = pane.decoded
+        watch.forget()
         started = time.perf_counter()
         pane.sliders[move % 4].setValue((37 * move) % 400 - 200)
-        arrived = 0.0
-
-        def painted(shown: object = shown) -> bool:
-            nonlocal arrived
-            if pane.decoded is not shown and not arrived:
-                arrived = time.perf_counter()
-            return bool(arrived) and watch.painted >= arrived - 0.002
-
-        stage.wait(painted, "the picture followed the slider", 5)
+        stage.wait(lambda: watch.painted > 0, "the picture followed the slider", 5)
         found.append(1000 * (watch.painted - started))
         stage.run_for(0.004 + 0.001 * (move % 13))
     pane.picture.removeEventFilter(watch)
