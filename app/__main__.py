@@ -82,7 +82,6 @@ def open_window(runs: Path | None, reset: bool) -> int:
     from PySide6.QtWidgets import QApplication
 
     from app import settings as stored
-    from app import theme
     from app.report import Hooks, Log
     from app.window import Window
     from engine.worker import Engine
@@ -96,8 +95,7 @@ def open_window(runs: Path | None, reset: bool) -> int:
     settings, note = stored.load(path)
     log = Log(path.with_name("priorama.log"))
     window = Window(Engine(runs), settings, path, log, note)
-    window.state.set_theme(theme.system_theme() if settings.theme == "system" else settings.theme)
-    hooks = Hooks(log, window.show_fault)
+    hooks = Hooks(log)
     hooks.install()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: window.close())

@@ -6,7 +6,19 @@ from collections.abc import Iterable
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QPainter
-from PySide6.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QMainWindow, QStackedLayout, QTabBar, QTabWidget, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QStackedLayout,
+    QTabBar,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app import theme
 from app.panes import Context, Pane
@@ -129,6 +141,10 @@ class Docks(QMainWindow):
         if dock is not None:
             dock.show()
             dock.raise_()
+
+    def named(self, title: str) -> str:
+        """The class name of the pane with this title; empty without one."""
+        return next((name for name, dock in self.docks.items() if dock.pane.title == title), "")
 
     def walk(self, by: int) -> None:
         """The next or the previous pane."""

@@ -43,7 +43,7 @@ def parse(field: FieldInfo, text: str) -> Any:
     """
     if field.kind == "text":
         if any(sign in text for sign in '/\\:*?"<>|') or text.strip().startswith("."):
-            raise BadValue("A name becomes a folder, so it may not hold / \\ : * ? \" < > | nor start with a dot.")
+            raise BadValue('A name becomes a folder, so it may not hold / \\ : * ? " < > | nor start with a dot.')
         return text.strip()
     cleaned = text.strip()
     for space in (words.THIN, "\u2009", "\u00a0", " ", "_"):
@@ -290,5 +290,3 @@ def groups_of(method: str, fields: Iterable[FieldInfo], draft: Draft) -> list[Gr
     for field in fields:
         by_title.setdefault(field.group, []).append(field)
     return [Group(title, method, members, draft) for title, members in by_title.items()]
-
-

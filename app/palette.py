@@ -54,6 +54,7 @@ class Palette(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self.over = parent
         self.setObjectName("palette")
         self.items: list[Item] = []
         self.field = QLineEdit()
@@ -83,9 +84,8 @@ class Palette(QFrame):
 
     def place(self) -> None:
         """In the upper middle of the window."""
-        parent = self.parentWidget()
-        width = min(600, parent.width() - 64)
-        self.setGeometry((parent.width() - width) // 2, theme.TOP_HEIGHT + 8, width, min(440, parent.height() - 160))
+        width = min(600, self.over.width() - 64)
+        self.setGeometry((self.over.width() - width) // 2, theme.TOP_HEIGHT + 8, width, min(440, self.over.height() - 160))
 
     def _filter(self, text: str) -> None:
         scored = [(score(text, f"{item.text} {item.hint}" if item.kind == "run" else item.text), i) for i, item in enumerate(self.items)]

@@ -9,7 +9,6 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +36,7 @@ class Log(QObject):
     """The history of one start. `added` may be emitted from any thread; slots of widgets run in the window's own."""
 
     added = Signal(object)
+    faulted = Signal(str, str)  # an exception that nobody caught: sentence, traceback
 
     def __init__(self, path: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -76,10 +76,8 @@ class Log(QObject):
 class Hooks:
     """Sends uncaught exceptions and Qt's own messages to the log while it is installed; a crash leaves its stack in `crash.log`."""
 
-    def __init__(self, log: Log, shown: Callable[[str, str], None]) -> None:
+    def __init__(self, log: Log) -> None:
         self.log = log
-        self.shown = shown  # (sentence, traceback), called in the window's thread only
-        self._main = threading.get_ident()
         self._before = (sys.excepthook, threading.excepthook)
         self._crash: IO[str] | None = None
         self._busy = False
@@ -109,21 +107,26 @@ class Hooks:
             return
         details = "".join(traceback.format_exception(kind, error, trace))
         text = f"Something went wrong in the window ({kind.__name__}: {error}). Your runs are safe; go on, and see the details."
+        self._report(text, details)
+
+    def _report(self, text: str, details: str) -> None:
         self.log.add("bad", text, details)
-        if self._busy or threading.get_ident() != self._main:
-            return
-        self._busy = True
-        try:
-            self.shown(text, details)
-        finally:
-            self._busy = False
+        if not self._busy:
+            self._busy = True
+            try:
+                self.log.faulted.emit(text, details)
+            finally:
+                self._busy = False
 
     def _thread_exception(self, args: threading.ExceptHookArgs) -> None:
         if args.exc_type is SystemExit or args.exc_value is None:
             return
         details = "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
-        name = args.thread.name if args.thread else "a thread"
-        self.log.add("bad", f"Something went wrong in {name} ({args.exc_type.__name__}: {args.exc_value}).", details)
+        name = args.thread.name if args.thread else "background"
+        self._report(
+            f"Something went wrong in the {name} ({args.exc_type.__name__}: {args.exc_value}). Your runs are safe; restart the program.",
+            details,
+        )
 
     def _qt_message(self, kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
         level = {QtMsgType.QtDebugMsg: "info", QtMsgType.QtInfoMsg: "info", QtMsgType.QtWarningMsg: "warning"}.get(kind, "bad")

@@ -1,7 +1,11 @@
-"""What the window remembers between two starts: layout, theme, the last run. A file that cannot be read costs the layout, never the start."""
+"""What the window remembers between two starts: layout, theme, the last run.
+
+A file that cannot be read costs the layout, never the start.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -48,7 +52,10 @@ def load(path: Path) -> tuple[Settings, str]:
         return _parse(text), ""
     except ValueError as error:
         set_aside(path)
-        return Settings(), f"The settings in {path} are not usable ({error}), so the window starts as new; the old file is kept as {path.name}.bak."
+        return (
+            Settings(),
+            f"The settings in {path} are not usable ({error}), so the window starts as new; the old file is kept as {path.name}.bak.",
+        )
 
 
 def _parse(text: str) -> Settings:
@@ -84,7 +91,8 @@ def save(settings: Settings, path: Path) -> str:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True) if os.access(path.parent, os.W_OK) else None
+        with contextlib.suppress(OSError):
+            partial.unlink()
         return f"The layout cannot be kept: {path.parent} is not writable ({error.strerror})."
     return ""
 

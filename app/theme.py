@@ -28,10 +28,40 @@ class Colors:
     good: str
     warning: str
     bad: str
+    good_text: str  # as text the two have to be a little darker on light grounds
+    warning_text: str
 
 
-DARK = Colors("#101217", "#171a21", "#1e222b", "#2a2f3a", "#e7e9ee", "#8d95a5", "#8aa4ff", "#101217", "#35c28b", "#e5a83b", "#ef6a6a")
-LIGHT = Colors("#f4f5f8", "#ffffff", "#f0f2f6", "#dfe3ea", "#1a1d24", "#626b7c", "#3f5bd9", "#ffffff", "#12865a", "#a56a00", "#c23434")
+DARK = Colors(
+    "#101217",
+    "#171a21",
+    "#1e222b",
+    "#2a2f3a",
+    "#e7e9ee",
+    "#8d95a5",
+    "#8aa4ff",
+    "#101217",
+    "#35c28b",
+    "#e5a83b",
+    "#ef6a6a",
+    "#35c28b",
+    "#e5a83b",
+)
+LIGHT = Colors(
+    "#f4f5f8",
+    "#ffffff",
+    "#f0f2f6",
+    "#dfe3ea",
+    "#1a1d24",
+    "#626b7c",
+    "#3f5bd9",
+    "#ffffff",
+    "#12865a",
+    "#a56a00",
+    "#c23434",
+    "#0f7a50",
+    "#955f00",
+)
 
 # Okabe and Ito, "Color Universal Design" (2008), without black; the order keeps neighbours apart. A dash or a marker is the second sign.
 CATEGORIES = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")
@@ -78,7 +108,10 @@ def family() -> str:
 
 
 def font(size: int = 13, *, bold: bool = False, italic: bool = False) -> QFont:
-    """A font of `size` pixels with figures of equal width. DejaVu Sans runs a tenth wider than the fonts it stands in for, so it is set smaller."""
+    """A font of `size` pixels with figures of equal width.
+
+    DejaVu Sans runs a tenth wider than the fonts it stands in for, so it is set a pixel smaller.
+    """
     made = QFont(family())
     made.setPixelSize(size - 1 if family() == "DejaVu Sans" and size > 10 else size)
     if bold:
@@ -165,8 +198,8 @@ QLabel[role="muted"] {{ color: {c.muted}; }}
 QLabel[role="small"] {{ color: {c.muted}; font-size: {small}px; }}
 QLabel[role="error"] {{ color: {c.bad}; font-size: {small}px; }}
 QLabel[role="mark"] {{ color: {c.accent}; font-weight: 700; }}
-QLabel[role="good"] {{ color: {c.good}; }}
-QLabel[role="warning"] {{ color: {c.warning}; }}
+QLabel[role="good"] {{ color: {c.good_text}; }}
+QLabel[role="warning"] {{ color: {c.warning_text}; }}
 QLabel[role="bad"] {{ color: {c.bad}; }}
 QLabel[role="key"] {{ color: {c.muted}; font-size: {small}px; border: 1px solid {c.line}; border-radius: 4px; padding: 1px 5px; }}
 QFrame[role="card"] {{ background: {c.background}; border: 1px solid {c.line}; border-radius: 10px; }}
@@ -174,7 +207,8 @@ QFrame[role="raised"] {{ background: {c.raised}; border: 1px solid {c.line}; bor
 QFrame[role="line"] {{ background: {c.line}; border: none; max-height: 1px; min-height: 1px; }}
 
 QPushButton, QToolButton[kind="button"] {{
-    background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; border-radius: 6px; padding: 0 12px; min-height: 28px; max-height: 28px; }}
+    background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; border-radius: 6px; padding: 0 12px;
+    min-height: 28px; max-height: 28px; }}
 QPushButton:hover, QToolButton[kind="button"]:hover {{ border-color: {c.muted}; }}
 QPushButton:pressed {{ background: {c.line}; }}
 QPushButton:focus, QToolButton[kind="button"]:focus {{ border-color: {c.accent}; }}
@@ -196,7 +230,8 @@ QToolButton:focus {{ border-color: {c.accent}; }}
 QToolButton::menu-indicator {{ image: none; width: 0; }}
 
 QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {{
-    background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; border-radius: 6px; padding: 0 8px; min-height: 26px; max-height: 26px;
+    background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; border-radius: 6px; padding: 0 8px;
+    min-height: 26px; max-height: 26px;
     selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
 QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus {{ border-color: {c.accent}; }}
 QLineEdit[invalid="true"] {{ border-color: {c.bad}; }}
@@ -205,8 +240,8 @@ QComboBox::drop-down {{ border: none; width: 22px; }}
 QComboBox::down-arrow {{ image: url({icon("down", c)}); width: 10px; height: 10px; }}
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {{ width: 0; border: none; }}
 QComboBox QAbstractItemView {{
-    background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; selection-background-color: {c.accent}; selection-color: {c.on_accent};
-    outline: none; padding: 2px; }}
+    background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; outline: none; padding: 2px;
+    selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
 QCheckBox {{ spacing: 8px; background: transparent; }}
 QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; border-radius: 4px; background: {c.raised}; }}
 QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({icon("check", c)}); }}
@@ -218,7 +253,8 @@ QPlainTextEdit, QTextEdit, QListView, QTreeView, QTableView {{
     background: {c.background}; color: {c.text}; border: 1px solid {c.line}; border-radius: 8px; outline: none;
     selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
 QListView:focus, QTableView:focus, QTreeView:focus, QPlainTextEdit:focus, QTextEdit:focus {{ border-color: {c.accent}; }}
-QHeaderView::section {{ background: {c.panel}; color: {c.muted}; border: none; border-bottom: 1px solid {c.line}; padding: 4px 8px; font-size: {small}px; }}
+QHeaderView::section {{
+    background: {c.panel}; color: {c.muted}; border: none; border-bottom: 1px solid {c.line}; padding: 4px 8px; font-size: {small}px; }}
 QScrollArea {{ background: transparent; border: none; }}
 QScrollArea > QWidget > QWidget#contents {{ background: transparent; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
@@ -235,7 +271,8 @@ QSlider::sub-page:horizontal:disabled {{ background: {c.muted}; }}
 QSlider::handle:horizontal {{ width: 12px; height: 12px; margin: -4px 0; border-radius: 6px; background: {c.accent}; }}
 QSlider::handle:horizontal:focus {{ border: 1px solid {c.text}; width: 10px; height: 10px; }}
 QSlider::handle:horizontal:disabled {{ background: {c.muted}; }}
-QProgressBar {{ background: {c.raised}; border: 1px solid {c.line}; border-radius: 4px; min-height: 6px; max-height: 6px; color: transparent; }}
+QProgressBar {{
+    background: {c.raised}; border: 1px solid {c.line}; border-radius: 4px; min-height: 6px; max-height: 6px; color: transparent; }}
 QProgressBar::chunk {{ background: {c.accent}; border-radius: 3px; }}
 
 QMenuBar {{ background: transparent; color: {c.muted}; border: none; padding: 0; spacing: 0; }}

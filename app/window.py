@@ -6,16 +6,13 @@ neither numpy nor pyqtgraph: panes are imported and built after the first paint,
 
 from __future__ import annotations
 
-import itertools
 import os
-import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
-    QAction,
     QCloseEvent,
     QDesktopServices,
     QDragEnterEvent,
@@ -23,14 +20,12 @@ from PySide6.QtGui import (
     QDropEvent,
     QGuiApplication,
     QKeyEvent,
-    QKeySequence,
     QPaintEvent,
     QResizeEvent,
     QUndoStack,
 )
 from PySide6.QtWidgets import (
     QApplication,
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -46,16 +41,18 @@ from app import settings as stored
 from app import theme, words
 from app.actions import MENUS, Actions
 from app.bridge import Bridge, EngineLike
+from app.commands import add_all
 from app.docks import Docks
-from app.panes import Context, Pane, find_panes
+from app.intake import Intake
 from app.palette import Item, Palette
+from app.panes import Context, find_panes
 from app.report import Log
 from app.settings import Settings
 from app.state import State
 from app.widgets.data_list import DataList
 from app.widgets.drop_sign import DropSign
 from app.widgets.inspector import Inspector, heading
-from app.widgets.job_verbs import CONSEQUENCES, JobVerbs
+from app.widgets.job_verbs import JobVerbs
 from app.widgets.log_pane import LogPane
 from app.widgets.message_bar import MessageBar
 from app.widgets.new_run import NewRunPage
@@ -99,19 +96,17 @@ class Window(QMainWindow):
         self.ended_in_time = True
         self._note = note
         self._painted = False
-        self._built = False
+        self.built = False
         self._closed = False
         self._first_list = True
         self._followed: str | None = None
         self._awaited: dict[str, str] = {}  # job -> run folder once known, for runs that were started here
-        self._to_open = ""  # a run folder that is looked at as soon as it is listed
-        self._data_jobs: dict[str, str] = {}
-        self._pasted = itertools.count(1)
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.intake = Intake(self)
 
         self._build()
         self._wire()
         self._add_actions()
+        self.state.theme = theme.system_theme() if self.settings.theme == "system" else self.settings.theme
         self._apply_theme()
         self._show_time()
         if self.settings.geometry:
@@ -266,67 +261,18 @@ class Window(QMainWindow):
         self.data_list.train_chosen.connect(lambda data: self.new_run(data=data))
         self.new_run_page.started.connect(self.start_run)
         self.new_run_page.cancelled.connect(self.show_panes)
-        self.new_run_page.open_data.connect(self.open_data)
+        self.new_run_page.open_data.connect(self.intake.open_data)
         self.new_run_page.method_changed.connect(lambda _name: self._show_method())
         self.shortcuts_page.closed.connect(self.show_panes)
         self.pages.currentChanged.connect(lambda _page: self._show_method())
         self.log_pane.closed.connect(self.log_pane.hide)
         self.log_pane.copied.connect(lambda text: QGuiApplication.clipboard().setText(text))
         self.log_pane.folder_wanted.connect(self.open_log_folder)
+        self.log.faulted.connect(self.show_fault)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_theme_changed)
 
     def _add_actions(self) -> None:
-        add, keys = self.registry.add, QKeySequence.StandardKey
-        add("run.new", "New run…", self.new_run, menu="File", shortcut=keys.New, help="Describe a new training and start it")
-        add("file.open_run", "Open run…", self.open_run, menu="File", shortcut=keys.Open, help="Look at a run folder that lies somewhere else")
-        add("data.open", "Open data folder…", self.open_data, menu="File", shortcut="Ctrl+Shift+O", help="Inspect a folder of images as a data set")
-        add("data.open_file", "Open data file…", self.open_data_file, menu="File", help="Inspect an IDX, npz, npy or text file as a data set")
-        add("file.open_image", "Open image…", self.open_image, menu="File", shortcut="Ctrl+I", help="Give an image to the pane in front")
-        add("app.quit", "Quit", self.close, menu="File", shortcut=["Ctrl+Q"], help="Close the window; a training is kept and can be continued")
-
-        undo = add("edit.undo", "Undo", self.undo.undo, menu="Edit", shortcut=keys.Undo, help="Take back the last change of a slider or a setting")
-        redo = add("edit.redo", "Redo", self.undo.redo, menu="Edit", shortcut=["Ctrl+Shift+Z", "Ctrl+Y"], help="Do again what was taken back")
-        for action, stack in ((undo, self.undo.canUndo), (redo, self.undo.canRedo)):
-            action.setEnabled(stack())
-        self.undo.canUndoChanged.connect(undo.setEnabled)
-        self.undo.canRedoChanged.connect(redo.setEnabled)
-        self.undo.undoTextChanged.connect(lambda text: undo.setText(f"Undo {text}".strip()))
-        self.undo.redoTextChanged.connect(lambda text: redo.setText(f"Redo {text}".strip()))
-        add("edit.paste", "Paste image", self.paste, menu="Edit", shortcut=keys.Paste, help="Give the image or the files on the clipboard to the window")
-
-        add("run.pause", "Pause or resume", self.pause_or_resume, menu="Run", shortcut="Ctrl+P", help=CONSEQUENCES["pause"])
-        add("run.stop", "Stop and keep", lambda: self.do("stop", self.state.run), menu="Run", shortcut="Ctrl+.", help=CONSEQUENCES["stop"])
-        add("run.discard", "Discard…", lambda: self.verbs.press("discard"), menu="Run", help=CONSEQUENCES["discard"])
-        add("run.continue", "Continue…", self.verbs.ask_continue, menu="Run", shortcut="Ctrl+E", help=CONSEQUENCES["continue"])
-        add("run.earlier", "Earlier in the queue", lambda: self.do("earlier", self.state.run), menu="Run", help="Moves a waiting run one place forward")
-        add("run.later", "Later in the queue", lambda: self.do("later", self.state.run), menu="Run", help="Moves a waiting run one place back")
-        add("run.folder", "Open the run’s folder", self.open_run_folder, menu="Run", help="Show the files of the chosen run")
-        add("run.copy_path", "Copy the run’s path", lambda: self.state.run and self.copy_text(self.state.run), menu="Run", help="For the headless verbs, for example eval")
-        add("run.delete", "Delete…", lambda: self.verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])
-
-        add("view.find", "Search runs, panes, actions…", self.find, menu="View", shortcut=["Ctrl+K", "Ctrl+Shift+P"], help="Find anything by a few letters")
-        add("view.theme", "Light or dark", self.toggle_theme, menu="View", shortcut="Ctrl+Shift+T", help="Switch between light and dark")
-        add("view.theme_system", "Theme of the system", lambda: self.set_theme("system"), menu="View", help="Follow the system’s choice of light or dark again")
-        add("view.left", "Runs and data", lambda: self.left.setVisible(self.left.isHidden()), menu="View", shortcut="Ctrl+B", help="Show or hide the left side")
-        add("view.right", "Inspector", lambda: self.right.setVisible(self.right.isHidden()), menu="View", shortcut="Ctrl+Shift+B", help="Show or hide the right side")
-        add("view.beside", "Put this pane beside the others", self.docks.beside, menu="View", shortcut="Ctrl+\\", help="Tile the pane in front to the right")
-        add("view.tear", "Tear off this pane", self.tear_off, menu="View", help="Put the pane in front into a window of its own, or back")
-        add("view.together", "All panes as tabs", self.docks.together, menu="View", help="Put the layout of the panes back as it was at first")
-        add("view.fullscreen", "Full screen", self.toggle_fullscreen, menu="View", shortcut=keys.FullScreen, help="Fill the screen, or stop doing so")
-
-        add("go.play", "Play through the checkpoints", self.toggle_play, menu="Go", hint="Space", help="Walk through the checkpoints, one after the other")
-        add("go.earlier", "Earlier checkpoint", lambda: self.timeline.walk(-1), menu="Go", shortcut="Alt+Left", help="Move the time cursor back by one checkpoint")
-        add("go.later", "Later checkpoint", lambda: self.timeline.walk(1), menu="Go", shortcut="Alt+Right", help="Move the time cursor on by one checkpoint")
-        add("go.live", "Newest checkpoint", lambda: self.state.set_cursor(None), menu="Go", shortcut="Alt+End", help="Follow the training live")
-        add("go.next_pane", "Next pane", lambda: self.docks.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
-        add("go.previous_pane", "Previous pane", lambda: self.docks.walk(-1), menu="Go", shortcut="Ctrl+Shift+Tab", help="Bring the previous pane to the front")
-
-        add("help.shortcuts", "Shortcuts", self.show_shortcuts, menu="Help", shortcut=["F1", "Ctrl+?"], help="Every action with its keys")
-        add("help.log", "Log", self.toggle_log, menu="Help", shortcut="Ctrl+Shift+L", help="What was said and what went wrong since the start")
-        add("help.about", "About Priorama", self.about, menu="Help", help="Versions, device and where the runs lie")
-        for name, role in (("app.quit", "QuitRole"), ("help.about", "AboutRole")):
-            self.registry[name].setMenuRole(getattr(QAction.MenuRole, role))
-
+        add_all(self)
         self.menus = {name: self.top.menus.addMenu(name) for name in MENUS}
         self._fill_menus()
         self.registry.changed.connect(self._fill_menus)
@@ -355,7 +301,7 @@ class Window(QMainWindow):
         for path in self.settings.recent:
             action = self.recent_menu.addAction(path)
             action.setEnabled(os.path.exists(path))
-            action.triggered.connect(lambda _checked=False, path=path: self.take([path]))
+            action.triggered.connect(lambda _checked=False, path=path: self.intake.take([path]))
         if not self.settings.recent:
             self.recent_menu.addAction("Nothing was opened yet").setEnabled(False)
 
@@ -382,9 +328,9 @@ class Window(QMainWindow):
 
     def build_panes(self) -> None:
         """Import and build every pane; put the layout back as it was."""
-        if self._built:
+        if self.built:
             return
-        self._built = True
+        self.built = True
         context = Context(self.state, self.bridge, self.registry, self.undo)
         self.docks.build(find_panes(), context)
         self.docks.set_colors(theme.colors(self.state.theme))
@@ -395,12 +341,19 @@ class Window(QMainWindow):
         if self.settings.pane:
             self.docks.show_pane(self.settings.pane)
         self._show_reasons()
+        if self._note:
+            self.say("warning", self._note)
         self.panes_built.emit()
 
     def _add_pane_action(self, name: str, title: str, about: str) -> None:
         number = len([entry for entry in self.registry.entries if entry.startswith("pane.")]) + 1
         self.registry.add(
-            f"pane.{name}", title, lambda: self.docks.show_pane(name), menu="Go", shortcut=f"Ctrl+{number}" if number < 10 else None, help=about or f"Show {title}"
+            f"pane.{name}",
+            title,
+            lambda: self.docks.show_pane(name),
+            menu="Go",
+            shortcut=f"Ctrl+{number}" if number < 10 else None,
+            help=about or f"Show {title}",
         )
 
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -416,8 +369,7 @@ class Window(QMainWindow):
         self._describing.stop()
         QGuiApplication.styleHints().colorSchemeChanged.disconnect(self._system_theme_changed)
         self._keep_settings()
-        if self._folder is not None:
-            self._folder.cleanup()
+        self.intake.close()
         self.ended_in_time = self.bridge.close()
 
     def _keep_settings(self) -> None:
@@ -501,9 +453,9 @@ class Window(QMainWindow):
 
     def _choose_awaited(self) -> None:
         """Look at the run that was started or opened here, as soon as it is listed."""
-        if self._to_open in self.state.runs:
-            self.state.set_run(self._to_open)
-            self._to_open = ""
+        if self.intake.awaited in self.state.runs:
+            self.state.set_run(self.intake.awaited)
+            self.intake.awaited = ""
         for job, run in list(self._awaited.items()):
             if run and run in self.state.runs:
                 del self._awaited[job]
@@ -629,7 +581,8 @@ class Window(QMainWindow):
         if not missing or not (method or info.capabilities):
             return ""
         title = method.title if method else info.title or info.method
-        return f"{title} cannot {' and cannot '.join(CANNOT.get(need, need) for need in missing)}, which this pane needs. Choose a run of another method."
+        lacking = " and cannot ".join(CANNOT.get(need, need) for need in missing)
+        return f"{title} cannot {lacking}, which this pane needs. Choose a run of another method."
 
     def _show_time(self) -> None:
         state = self.state
@@ -644,7 +597,9 @@ class Window(QMainWindow):
         progress = state.progress.get(job.job) if job else None
         now = max(info.step, progress.done if progress and progress.unit == "step" else 0)
         total = info.total_steps
-        self.top.show_run(f"{info.title or info.method} · {info.data_name}", f"step {words.count(now)}" + (f" of {words.count(total)}" if total else ""))
+        self.top.show_run(
+            f"{info.title or info.method} · {info.data_name}", f"step {words.count(now)}" + (f" of {words.count(total)}" if total else "")
+        )
         steps = [c.step for c in state.checkpoints]
         self.timeline.show_checkpoints(steps, now, total, state.step, state.cursor is None)
         self.play.setEnabled(len(steps) > 1)
@@ -679,7 +634,10 @@ class Window(QMainWindow):
         self.state.set_run(run)
 
     def choose_data(self, data: str) -> None:
+        """Look at a data set, in the pane for it."""
         self.state.select_data(data)
+        self.show_panes()
+        self.docks.show_pane(self.docks.named("Data"))
 
     def do(self, verb: str, run: str | None) -> None:
         """One of the verbs of `JobVerbs` and `RunList` on a run."""
@@ -715,6 +673,10 @@ class Window(QMainWindow):
         job = self.state.job_of(self.state.run)
         if job is not None:
             self.do("resume" if job.state == "paused" else "pause", self.state.run)
+
+    def take(self, paths: list[str]) -> None:
+        """Open files and folders as if they were dropped."""
+        self.intake.take(paths)
 
     def new_run(self, method: str | None = None, data: str | None = None) -> None:
         """Show the form, for a method and a data set when they are given; else for the data set that is chosen at the left."""
@@ -783,124 +745,39 @@ class Window(QMainWindow):
         for entry in self.registry.entries.values():
             kind = "pane" if entry.name.startswith("pane.") else "action"
             action = entry.action
-            items.append(Item(action.text().replace("&&", "&"), kind, action.trigger, f"{kind} · {entry.keys}" if entry.keys else kind, action.isEnabled()))
+            items.append(
+                Item(
+                    action.text().replace("&&", "&"),
+                    kind,
+                    action.trigger,
+                    f"{kind} · {entry.keys}" if entry.keys else kind,
+                    action.isEnabled(),
+                )
+            )
         for run, info in self.state.runs.items():
-            items.append(Item(f"{info.title or info.method} · {info.data_name}", "run", partial(self.choose_run, run), f"run · {info.name}"))
+            items.append(
+                Item(f"{info.title or info.method} · {info.data_name}", "run", partial(self.choose_run, run), f"run · {info.name}")
+            )
         for data, one in self.state.data.items():
             items.append(Item(one.name, "data", partial(self.choose_data, data), f"data · {one.summary}"))
         return items
 
-    # Opening, dropping, pasting -------------------------------------------------------------------------------------
-
-    def open_run(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a run folder", self.state.root)
-        if path:
-            self.take([path], wanted="run")
-
-    def open_data(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a folder as a data set")
-        if path:
-            self.take([path], wanted="data")
-
-    def open_data_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a file as a data set", "", "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)")
-        if path:
-            self.take([path], wanted="data")
-
-    def open_image(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", "Images (" + " ".join(f"*{e}" for e in sorted(IMAGES)) + ");;All files (*)")
-        if paths:
-            self.take(paths, wanted="image")
-
-    def take(self, paths: list[str], wanted: str = "") -> None:
-        """Open whatever was dropped, pasted or chosen: images go to the pane in front, run folders and data sets open."""
-        images = []
-        for path in paths[:MOST_DROPPED]:
-            kind = wanted or kind_of(path)
-            if kind == "image":
-                images.append(path)
-            elif kind == "run":
-                self.settings.remember(path)
-                self.bridge.send(m.OpenRun(path))
-                self._to_open = os.path.abspath(path)
-            elif kind == "data":
-                self.settings.remember(path)
-                self.open_data_set(path)
-            else:
-                self.say("warning", f"{path} is not there any more.")
-        if images:
-            self._give_images(images)
-
-    def open_data_set(self, path: str) -> None:
-        """Inspect a data set; the report appears in the Data pane."""
-        job = self.bridge.new_job("data")
-        self._data_jobs[job] = path
-        self.bridge.send(m.OpenData(job, path))
-        self.show_panes()
-        self.state.select_data(path)
-        for name, dock in self.docks.docks.items():
-            if dock.pane.title == "Data":
-                self.docks.show_pane(name)
-
-    def _give_images(self, paths: list[str]) -> None:
-        self.show_panes()
-        for dock in self.docks.in_order():
-            if not dock.why and (dock is self.docks.front or type(dock.pane).accept_image is not Pane.accept_image):
-                taken = [path for path in paths if dock.pane.accept_image(path)]
-                if taken:
-                    self.docks.show_pane(type(dock.pane).__name__)
-                    return
-        front = self.docks.front
-        why = front.why if front is not None and front.why else "Choose a run that can look at images first, then drop it on its Latent pane."
-        self.say("warning", f"No pane can take {os.path.basename(paths[0])} now. {why}")
-
-    def paste(self) -> None:
-        """The clipboard's files or image; an image is written to a temporary file first."""
-        clipboard = QGuiApplication.clipboard().mimeData()
-        if clipboard is not None and clipboard.hasUrls():
-            self.take([url.toLocalFile() for url in clipboard.urls() if url.isLocalFile()])
-        elif clipboard is not None and clipboard.hasImage():
-            image = QGuiApplication.clipboard().image()
-            path = os.path.join(self._scratch(), f"pasted-{next(self._pasted)}.png")
-            if image.isNull() or not image.save(path):
-                self.say("warning", "The image on the clipboard cannot be read.")
-            else:
-                self._give_images([path])
-        else:
-            self.say("info", "There is no image on the clipboard. Copy one, or drop a file on the window.")
-
-    def _scratch(self) -> str:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="priorama-")
-        return self._folder.name
+    # Dropping -------------------------------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if not paths:
-            return
-        event.acceptProposedAction()
-        self.drop_sign.show_for(self._drop_says(paths))
-
-    def _drop_says(self, paths: list[str]) -> str:
-        """What will happen when these are let go."""
-        kinds = [kind_of(path) for path in paths[:MOST_DROPPED]]
-        name = os.path.basename(paths[0].rstrip("/")) or paths[0]
-        if "image" in kinds:
-            takers = [dock for dock in self.docks.in_order() if not dock.why and type(dock.pane).accept_image is not Pane.accept_image]
-            if not takers:
-                return f"No pane can take {name} now: choose a run that can look at images first."
-            what = name if len(paths) == 1 else f"{len(paths)} images"
-            return f"{what} → {takers[0].pane.title}"
-        return {"run": f"Open the run {name}", "data": f"Inspect {name} as a data set"}.get(kinds[0], f"{name} cannot be opened")
+        paths = self.intake.paths_of(event.mimeData())
+        if paths:
+            event.acceptProposedAction()
+            self.drop_sign.show_for(self.intake.foretell(paths))
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         self.drop_sign.hide()
 
     def dropEvent(self, event: QDropEvent) -> None:
         self.drop_sign.hide()
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        paths = self.intake.paths_of(event.mimeData())
         event.acceptProposedAction()
-        QTimer.singleShot(0, self, lambda: self.take(paths))  # the other program waits until this returns
+        QTimer.singleShot(0, self, lambda: self.intake.take(paths))  # the other program waits until this returns
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -950,15 +827,3 @@ CANNOT = {
     "classify": "classify",
     "views": "show its views",
 }
-
-IMAGES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".ico"))
-MOST_DROPPED = 64
-
-
-def kind_of(path: str) -> str:
-    """ "run", "data", "image" or "" for what is not there. Looks at names only; the engine reads."""
-    if os.path.isdir(path):
-        return "run" if os.path.isfile(os.path.join(path, "manifest.json")) else "data"
-    if not os.path.exists(path):
-        return ""
-    return "image" if os.path.splitext(path)[1].lower() in IMAGES else "data"

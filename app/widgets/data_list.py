@@ -140,7 +140,7 @@ class DataList(QScrollArea):
         self.empty.setVisible(not data)
 
     def sizeHint(self) -> QSize:
-        return QSize(theme.LEFT_WIDTH - 1, self.widget().sizeHint().height() + 2)
+        return QSize(theme.LEFT_WIDTH - 1, self.column.sizeHint().height() + 2)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))

@@ -11,6 +11,7 @@ from app import theme
 class DropSign(QFrame):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self.over = parent
         self.setObjectName("drop")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.label = theme.role(QLabel(), "title")
@@ -20,9 +21,8 @@ class DropSign(QFrame):
         self.hide()
 
     def show_for(self, text: str) -> None:
-        parent = self.parentWidget()
-        width, height = min(480, parent.width() - 64), 96
-        self.setGeometry((parent.width() - width) // 2, (parent.height() - height) // 2, width, height)
+        width, height = min(480, self.over.width() - 64), 96
+        self.setGeometry((self.over.width() - width) // 2, (self.over.height() - height) // 2, width, height)
         self.label.setText(text)
         self.show()
         self.raise_()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QFont
+from PySide6.QtGui import QFont, QTextDocument
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app import theme, words
@@ -15,6 +15,20 @@ def heading(text: str) -> QLabel:
     label = QLabel(text.upper())
     label.setContentsMargins(4, 0, 0, 0)
     return theme.role(label, "heading")
+
+
+def formula_font(formula: str) -> QFont:
+    """Serif, and small enough that the formula stays on one line where that is possible."""
+    serif = QFont()
+    serif.setFamilies(["STIX Two Text", "Times New Roman", "Nimbus Roman", "DejaVu Serif"])
+    for size in (15, 14, 13):
+        serif.setPixelSize(size)
+        page = QTextDocument()
+        page.setDefaultFont(serif)
+        page.setHtml(formula)
+        if page.idealWidth() <= theme.RIGHT_WIDTH - 54:
+            break
+    return serif
 
 
 class NumberRow(QWidget):
@@ -93,10 +107,6 @@ class Inspector(QScrollArea):
         self.formula.setWordWrap(True)
         self.formula.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.formula.setTextFormat(Qt.TextFormat.RichText)
-        serif = QFont()
-        serif.setFamilies(["STIX Two Text", "Times New Roman", "Nimbus Roman", "DejaVu Serif"])
-        serif.setPixelSize(15)
-        self.formula.setFont(serif)
         inside = QVBoxLayout(self.formula_card)
         inside.setContentsMargins(8, 14, 8, 14)
         inside.addWidget(self.formula)
@@ -148,6 +158,7 @@ class Inspector(QScrollArea):
         else:
             self.subject.setText("WHAT YOU ARE LOOKING AT")
             self.summary.setText(f'<p style="line-height:125%">{method.summary}</p>')
+            self.formula.setFont(formula_font(method.formula))
             self.formula.setText(method.formula)
             self.source.setText(method.source)
         self.formula_card.setVisible(method is not None and bool(method.formula))

@@ -19,7 +19,14 @@ CONSEQUENCES = {
     "continue": "Trains this run further from its newest checkpoint.",
     "delete": "Removes the run’s folder with all its checkpoints. This cannot be undone.",
 }
-SAYS = {"pause": "Pausing…", "resume": "Resuming…", "stop": "Stopping…", "discard": "Discarding…", "delete": "Deleting…", "first": "Moving…"}
+SAYS = {
+    "pause": "Pausing…",
+    "resume": "Resuming…",
+    "stop": "Stopping…",
+    "discard": "Discarding…",
+    "delete": "Deleting…",
+    "first": "Moving…",
+}
 
 
 class JobVerbs(QWidget):

@@ -6,7 +6,18 @@ import time
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QBrush, QColor
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPlainTextEdit, QPushButton, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPlainTextEdit,
+    QPushButton,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app import theme
 from app.forms import Choice
@@ -84,7 +95,7 @@ class LogPane(QFrame):
         item = QListWidgetItem(f"{time.strftime('%H:%M:%S', time.localtime(record.when))}  {record.level}  {record.text}")
         item.setData(Qt.ItemDataRole.UserRole, record)
         item.setToolTip(record.text)
-        color = {"warning": self.colors.warning, "bad": self.colors.bad, "good": self.colors.good}.get(record.level)
+        color = {"warning": self.colors.warning_text, "bad": self.colors.bad, "good": self.colors.good_text}.get(record.level)
         if color:
             item.setForeground(QBrush(QColor(color)))
         self.list.addItem(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QUndoStack
+from PySide6.QtGui import QKeyEvent, QShowEvent, QUndoStack
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app import theme, words
@@ -18,12 +18,28 @@ def run_fields(ready: Ready | None) -> tuple[FieldInfo, ...]:
     devices = ("auto", *(ready.devices if ready else ("cpu",)))
     auto = f"{ready.device}, {ready.precision}" if ready else "what this machine has"
     return (
-        FieldInfo("length", "train for", "choice", "steps", "Whether the training ends after a number of steps or after some minutes.", choices=("steps", "minutes")),
-        FieldInfo("steps", "steps", "int", DEFAULT_STEPS, "Optimizer steps in total; it can be stopped sooner and continued later.", 1, 10_000_000),
+        FieldInfo(
+            "length",
+            "train for",
+            "choice",
+            "steps",
+            "Whether the training ends after a number of steps or after some minutes.",
+            choices=("steps", "minutes"),
+        ),
+        FieldInfo(
+            "steps", "steps", "int", DEFAULT_STEPS, "Optimizer steps in total; it can be stopped sooner and continued later.", 1, 10_000_000
+        ),
         FieldInfo("minutes", "minutes", "float", 5.0, "Time of training; pauses do not count.", 0.01, 100_000),
         FieldInfo("seed", "seed", "int", 0, "Start of all random numbers: same seed, same machine, same numbers.", 0, 2**31 - 1),
         FieldInfo("device", "device", "choice", "auto", f"Where it trains; auto is {auto}.", choices=devices),
-        FieldInfo("precision", "precision", "choice", "auto", "Number format of the networks; losses and scores are always fp32.", choices=("auto", "fp32", "bf16")),
+        FieldInfo(
+            "precision",
+            "precision",
+            "choice",
+            "auto",
+            "Number format of the networks; losses and scores are always fp32.",
+            choices=("auto", "fp32", "bf16"),
+        ),
         FieldInfo("name", "name", "text", "", "Name of the run’s folder; without one it is made from method and data."),
     )
 
@@ -45,6 +61,8 @@ class NewRunPage(QWidget):
         self.data: dict[str, DataInfo] = {}
         self.ready: Ready | None = None
         self.groups: list[Group] = []
+        self.sides: list[QVBoxLayout] = []
+        self._stale = True  # the cards are not those of the chosen method
 
         title = theme.role(QLabel("New run"), "title")
         title.setFont(theme.font(16, bold=True))
@@ -77,12 +95,12 @@ class NewRunPage(QWidget):
         self.columns = QHBoxLayout(self.body)
         self.columns.setContentsMargins(0, 0, 8, 0)
         self.columns.setSpacing(16)
-        self.scroll = QScrollArea()
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.scroll.setAccessibleName("Settings of the new run")
-        self.scroll.setWidget(self.body)
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setAccessibleName("Settings of the new run")
+        self.area.setWidget(self.body)
 
         self.summary = theme.role(QLabel(), "muted")
         self.summary.setWordWrap(True)
@@ -104,7 +122,7 @@ class NewRunPage(QWidget):
         column.setContentsMargins(16, 16, 16, 16)
         column.setSpacing(16)
         column.addLayout(head)
-        column.addWidget(self.scroll, 1)
+        column.addWidget(self.area, 1)
         column.addLayout(foot)
         self.draft.changed.connect(lambda _scope, _name: self._check())
         self._rebuild()
@@ -151,26 +169,30 @@ class NewRunPage(QWidget):
 
     # The form -------------------------------------------------------------------------------------------------------
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._stale:
+            self._rebuild()
+
     def _rebuild(self) -> None:
-        """Make the cards of the chosen method; the draft keeps the values of the others."""
-        while self.columns.count():
-            item = self.columns.takeAt(0)
-            layout = item.layout()
-            if layout is not None:
-                while layout.count():
-                    widget = layout.takeAt(0).widget()
-                    if widget is not None:
-                        widget.hide()
-                        widget.setParent(None)
-                        widget.deleteLater()
-                layout.deleteLater()
+        """Make the cards of the chosen method, once somebody looks; the draft keeps the values of the others."""
+        self._stale = not self.isVisible()
+        if self._stale:
+            self._check()
+            return
+        for side in self.sides:
+            self.columns.removeItem(side)
+            side.deleteLater()
+        for group in self.groups:
+            group.hide()
+            group.deleteLater()
         self.groups = []
         info = self.method_info
         if info is not None:
             run = Group("Run", "run", run_fields(self.ready), self.draft)
             self.groups = [run, *groups_of(info.name, info.fields, self.draft)]
-        left, right = QVBoxLayout(), QVBoxLayout()
-        for side in (left, right):
+        self.sides = [QVBoxLayout(), QVBoxLayout()]
+        for side in self.sides:
             side.setSpacing(16)
             self.columns.addLayout(side, 1)
         heights = [0, 0]
@@ -178,9 +200,9 @@ class NewRunPage(QWidget):
             group.validity_changed.connect(self._check)
             shorter = 0 if heights[0] <= heights[1] else 1
             heights[shorter] += len(group.rows) + 1
-            (left, right)[shorter].addWidget(group)
-        left.addStretch()
-        right.addStretch()
+            self.sides[shorter].addWidget(group)
+        for side in self.sides:
+            side.addStretch()
         self._check()
 
     @property
@@ -207,7 +229,10 @@ class NewRunPage(QWidget):
             self.summary.setText(why)
         elif info is not None:
             changed = words.settings(self.draft.differing(info.name))
-            self.summary.setText(f"{info.title} on {self.data[self.data_box.currentData()].name}" + (f" · {changed}" if changed else " · all settings at their defaults"))
+            self.summary.setText(
+                f"{info.title} on {self.data[self.data_box.currentData()].name}"
+                + (f" · {changed}" if changed else " · all settings at their defaults")
+            )
 
     def request(self) -> StartRun:
         """The run as it is described now; the job's name is still empty."""

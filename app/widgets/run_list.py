@@ -228,13 +228,19 @@ class RunCard(QWidget):
         painter.setFont(bold)
         painter.setPen(QColor(c.text))
         line = QFontMetrics(bold)
-        painter.drawText(QRectF(left, 9, right - left, 19), int(Qt.AlignmentFlag.AlignVCenter), line.elidedText(self.title, Qt.TextElideMode.ElideRight, right - left))
+        painter.drawText(
+            QRectF(left, 9, right - left, 19),
+            int(Qt.AlignmentFlag.AlignVCenter),
+            line.elidedText(self.title, Qt.TextElideMode.ElideRight, right - left),
+        )
         painter.setFont(small)
         painter.setPen(QColor(c.muted))
         metrics = QFontMetrics(small)
         settings = words.settings(self.info.changed) or ("defaults" if not self.info.fault else self.info.name)
         painter.drawText(
-            QRectF(left, 28, right - left, 17), int(Qt.AlignmentFlag.AlignVCenter), metrics.elidedText(settings, Qt.TextElideMode.ElideRight, right - left)
+            QRectF(left, 28, right - left, 17),
+            int(Qt.AlignmentFlag.AlignVCenter),
+            metrics.elidedText(settings, Qt.TextElideMode.ElideRight, right - left),
         )
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(getattr(c, self.standing.level)))
@@ -246,7 +252,11 @@ class RunCard(QWidget):
         painter.drawText(
             QRectF(right - room, 45, room, 18),
             int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight),
-            metrics.elidedText(self.info.headline, Qt.TextElideMode.ElideRight, room),
+            metrics.elidedText(
+                self.info.headline.replace("-", words.MINUS) if self.info.headline.startswith("-") else self.info.headline,
+                Qt.TextElideMode.ElideRight,
+                room,
+            ),
         )
 
 
@@ -288,7 +298,9 @@ class RunList(QScrollArea):
         self.column = QVBoxLayout(body)
         self.column.setContentsMargins(12, 0, 12, 0)
         self.column.setSpacing(4)
-        self.empty = theme.role(QLabel("No runs yet. “New run” starts one on the built-in digits; a run folder can also be dropped here."), "muted")
+        self.empty = theme.role(
+            QLabel("No runs yet. “New run” starts one on the built-in digits; a run folder can also be dropped here."), "muted"
+        )
         self.empty.setWordWrap(True)
         self.empty.setContentsMargins(4, 0, 4, 0)
         self.column.addWidget(self.empty)
@@ -319,7 +331,7 @@ class RunList(QScrollArea):
 
     def sizeHint(self) -> QSize:
         """Enough for all cards without scrolling."""
-        return QSize(theme.LEFT_WIDTH - 1, self.widget().sizeHint().height() + 2)
+        return QSize(theme.LEFT_WIDTH - 1, self.column.sizeHint().height() + 2)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))

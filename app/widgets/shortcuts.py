@@ -17,10 +17,10 @@ class ShortcutsPage(QWidget):
         self.setObjectName("page")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.registry = registry
-        self.scroll = QScrollArea()
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setAccessibleName("Shortcuts")
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setAccessibleName("Shortcuts")
         title = theme.role(QLabel("Shortcuts"), "title")
         title.setFont(theme.font(16, bold=True))
         shut = QPushButton("Close")
@@ -33,7 +33,7 @@ class ShortcutsPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 16, 16, 16)
         column.addLayout(head)
-        column.addWidget(self.scroll, 1)
+        column.addWidget(self.area, 1)
 
     def fill(self) -> None:
         """Make the sheet afresh; panes may have added actions."""
@@ -57,4 +57,4 @@ class ShortcutsPage(QWidget):
                 grid.addWidget(theme.role(QLabel(entry.action.statusTip()), "muted"), row, 2)
                 row += 1
         grid.setRowStretch(row, 1)
-        self.scroll.setWidget(body)
+        self.area.setWidget(body)

@@ -1,4 +1,4 @@
-"""The time cursor: the loss as a thin curve over an axis of steps, a tick for every checkpoint, and the handle that the whole window follows.
+"""The time cursor: the loss as a thin curve over an axis of steps, a tick for every checkpoint, and the handle the window follows.
 
 Drawn with QPainter alone, so that it is there at the first paint. Keeps at most a few thousand points, whatever the length of the run.
 """
@@ -6,7 +6,6 @@ Drawn with QPainter alone, so that it is there at the first paint. Keeps at most
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -19,7 +18,7 @@ MOST_POINTS = 4096
 
 
 class Sparkline:
-    """A curve in bounded memory: when it grows too long, neighbours are merged pairwise, keeping the lowest and the highest of each group."""
+    """A curve in bounded memory: when it grows too long, of every four points the lowest and the highest stay."""
 
     def __init__(self, most: int = MOST_POINTS) -> None:
         self.most = most
@@ -75,7 +74,7 @@ class Sparkline:
         return [(x, low, high) for x, (low, high) in sorted(found.items())]
 
 
-def _listed(values: Sequence | Any) -> list:
+def _listed(values: Any) -> list:
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 
@@ -104,6 +103,7 @@ class Timeline(QWidget):
         self.now = 0  # the newest step that was trained
         self.step: int | None = None  # what the window draws
         self.live = True
+        self.setEnabled(False)
         self._hover: int | None = None
         self._dragging = False
 

@@ -1,4 +1,4 @@
-"""An engine that says what it is told to: no thread, no torch. What the window sends is kept in `sent`."""
+"""An engine that says what it is told to: no thread, no torch. What the window sends is kept in `sent`. And two small panes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from app.panes import Context, Pane
 from engine import messages as m
 
 FIELDS = (
@@ -35,12 +36,19 @@ VAE = m.MethodInfo(
     False,
     ("encode", "decode", "log_prob", "sample"),
     "Kingma & Welling, Auto-Encoding Variational Bayes, 2014",
-    "The encoder gives each image a Gaussian <i>q(z|x)</i>. A slider moves one coordinate of <i>z</i>; the decoder draws the mean of <i>p(x|z)</i>.",
+    "The encoder gives each image a Gaussian <i>q(z|x)</i>. A slider moves one coordinate of <i>z</i>; "
+    "the decoder draws the mean of <i>p(x|z)</i>.",
     "ELBO = E<sub>q</sub>[log p(x|z)] − KL(q‖p)",
     FIELDS,
 )
 AUTOENCODER = replace(
-    VAE, name="autoencoder", title="Autoencoder", density="none", sampling="none", capabilities=("encode", "decode"), fields=FIELDS[:2] + FIELDS[-2:]
+    VAE,
+    name="autoencoder",
+    title="Autoencoder",
+    density="none",
+    sampling="none",
+    capabilities=("encode", "decode"),
+    fields=FIELDS[:2] + FIELDS[-2:],
 )
 READY = m.Ready((AUTOENCODER, VAE), "CPU", ("cpu",), 2, "bf16", {"torch": "2.13.0"}, 1.8)
 STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 4180)
@@ -109,7 +117,13 @@ def example() -> tuple[m.Event, ...]:
         run("b", title="Autoencoder", method=AUTOENCODER, changed={"latent": 32}, headline="0.011 mse"),
         run("c", status="stopped", changed={"beta": 4.0, "binarize": True}, headline="84.5 nat"),
         run("d", status="interrupted", headline="3.7 b/dim"),
-        run("e", status="failed", changed={}, headline="", message="The loss became infinite at step 311; lower the learning rate and continue."),
+        run(
+            "e",
+            status="failed",
+            changed={},
+            headline="",
+            message="The loss became infinite at step 311; lower the learning rate and continue.",
+        ),
     )
     return (
         READY,
@@ -156,3 +170,33 @@ class FakeEngine:
     def told(self, kind: type) -> list:
         """Everything of one type that the window sent."""
         return [message for message in self.sent if isinstance(message, kind)]
+
+
+class Plain(Pane):
+    title = "Plain"
+    order = 1
+    wants_run = False
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.taken: list[str] = []
+
+    def accept_image(self, path: str) -> bool:
+        self.taken.append(path)
+        return True
+
+
+class NeedsSampling(Pane):
+    title = "Needs sampling"
+    order = 900
+    needs = ("sample",)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.calls: list[str] = []
+
+    def activate(self) -> None:
+        self.calls.append("activate")
+
+    def deactivate(self) -> None:
+        self.calls.append("deactivate")

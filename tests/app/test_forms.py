@@ -1,0 +1,180 @@
+"""From settings to a form and back."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from fake_engine import AUTOENCODER, DATA, FIELDS, READY, VAE
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QUndoStack
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QComboBox, QLineEdit
+from pytestqt.qtbot import QtBot
+
+from app.forms import BadValue, Draft, allowed, parse, shown
+from app.widgets.new_run import DEFAULT_STEPS, NewRunPage
+from engine.messages import FieldInfo, StartRun
+
+LATENT, NETWORK, LIKELIHOOD, BETA, BINARIZE, BATCH, RATE = FIELDS
+
+
+@pytest.fixture
+def page(qtbot: QtBot) -> NewRunPage:
+    made = NewRunPage(QUndoStack())
+    made.draft.undo.setParent(made)
+    qtbot.addWidget(made)
+    made.set_engine({"autoencoder": AUTOENCODER, "vae": VAE}, READY)
+    made.set_data({info.data: info for info in DATA})
+    made.resize(760, 640)
+    made.show()
+    return made
+
+
+def row(page: NewRunPage, name: str):
+    return next(group.rows[name] for group in page.groups if name in group.rows)
+
+
+def type_into(page: NewRunPage, name: str, text: str) -> None:
+    line = row(page, name).editor
+    assert isinstance(line, QLineEdit)
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClicks(line, text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [(LATENT, "32", 32), (LATENT, " 1\u202f00 ", 100), (LATENT, "1e2", 100), (RATE, "3e-4", 3e-4), (RATE, "0,01", 0.01), (BETA, "0", 0.0)],
+)
+def test_numbers_are_understood_as_people_write_them(field: FieldInfo, text: str, value: float) -> None:
+    assert parse(field, text) == value
+    assert type(parse(field, text)) is (int if field.kind == "int" else float)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [(LATENT, "0"), (LATENT, "2.5"), (LATENT, "x"), (LATENT, ""), (RATE, "2"), (RATE, "nan"), (BETA, "inf"), (BETA, "-1")],
+)
+def test_what_is_not_allowed_is_refused_with_the_range(field: FieldInfo, text: str) -> None:
+    with pytest.raises(BadValue) as wrong:
+        parse(field, text)
+    assert allowed(field) in str(wrong.value)
+    assert str(wrong.value).endswith(".")
+
+
+def test_a_name_that_is_no_folder_is_refused() -> None:
+    name = FieldInfo("name", "name", "text", "", "")
+    assert parse(name, " first try ") == "first try"
+    for text in ("a/b", "..", "c:\\x", "*"):
+        with pytest.raises(BadValue):
+            parse(name, text)
+
+
+@given(st.floats(1e-6, 1.0))
+def test_every_number_survives_being_shown(value: float) -> None:
+    assert parse(RATE, shown(RATE, value)) == pytest.approx(value, rel=1e-11)
+
+
+def test_undoing_random_edits_brings_back_every_setting(page: NewRunPage) -> None:
+    rng = random.Random(0)
+    choices = {
+        LATENT: lambda: rng.randint(1, 512),
+        NETWORK: lambda: rng.choice(NETWORK.choices),
+        BETA: lambda: rng.choice([0.0, 0.5, 4.0]),
+        BINARIZE: lambda: rng.random() < 0.5,
+        RATE: lambda: rng.choice([1e-4, 1e-3, 1e-2]),
+    }
+    seen = [page.draft.differing("vae")]
+    for _ in range(50):
+        field = rng.choice(list(choices))
+        before = dict(page.draft.values)
+        page.draft.set("vae", field, choices[field]())
+        if page.draft.values != before:
+            seen.append(page.draft.differing("vae"))
+    for expected in reversed(seen[:-1]):
+        page.draft.undo.undo()
+        assert page.draft.differing("vae") == expected
+    assert page.draft.values == {}
+    for expected in seen[1:]:
+        page.draft.undo.redo()
+        assert page.draft.differing("vae") == expected
+
+
+def test_a_start_carries_only_what_was_changed(page: NewRunPage, qtbot: QtBot) -> None:
+    type_into(page, "latent", "32")
+    type_into(page, "seed", "7")
+    with qtbot.waitSignal(page.started) as heard:
+        page.start.click()
+    assert heard.args == [StartRun("", "vae", "digits", {"latent": 32}, 7, DEFAULT_STEPS, None, None, "auto", "auto")]
+
+
+def test_minutes_take_the_place_of_steps(page: NewRunPage) -> None:
+    box = row(page, "length").editor
+    assert isinstance(box, QComboBox)
+    box.setCurrentIndex(1)
+    box.activated.emit(1)
+    assert row(page, "steps").editor.isHidden()
+    type_into(page, "minutes", "2.5")
+    request = page.request()
+    assert (request.steps, request.minutes) == (None, 2.5)
+
+
+def test_a_wrong_value_is_named_in_its_row_and_nothing_starts(page: NewRunPage) -> None:
+    type_into(page, "latent", "zero")
+    assert "from 1 to 512" in row(page, "latent").hint.text()
+    assert not page.start.isEnabled()
+    assert "latent" in page.summary.text()
+    assert page.draft.values == {}
+    type_into(page, "latent", "8")
+    assert page.start.isEnabled()
+    assert row(page, "latent").hint.text() == LATENT.help
+
+
+def test_a_changed_setting_is_marked_and_can_be_reset(page: NewRunPage) -> None:
+    type_into(page, "latent", "8")
+    assert row(page, "latent").mark.text()
+    row(page, "latent").reset.click()
+    assert not row(page, "latent").mark.text()
+    editor = row(page, "latent").editor
+    assert isinstance(editor, QLineEdit) and editor.text() == "16"
+    page.draft.undo.undo()
+    assert editor.text() == "8"
+
+
+def test_each_method_keeps_its_own_settings(page: NewRunPage) -> None:
+    type_into(page, "latent", "8")
+    page.choose_method("autoencoder")
+    assert page.request().config == {}
+    page.choose_method("vae")
+    assert page.request().config == {"latent": 8}
+
+
+def test_what_is_typed_last_counts_without_leaving_the_field(page: NewRunPage, qtbot: QtBot) -> None:
+    line = row(page, "latent").editor
+    assert isinstance(line, QLineEdit)
+    page.activateWindow()
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClicks(line, "24")
+    with qtbot.waitSignal(page.started) as heard:
+        QTest.keyClick(line, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert heard.args is not None and heard.args[0].config == {"latent": 24}
+
+
+def test_a_draft_forgets_defaults() -> None:
+    draft = Draft(QUndoStack())
+    draft.set("vae", LATENT, 32)
+    draft.set("vae", LATENT, 16)
+    assert draft.values == {}
+
+
+def test_without_methods_it_says_to_wait(qtbot: QtBot) -> None:
+    page = NewRunPage(QUndoStack())
+    page.draft.undo.setParent(page)
+    qtbot.addWidget(page)
+    assert not page.start.isEnabled()
+    assert "engine" in page.summary.text()
