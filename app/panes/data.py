@@ -37,6 +37,7 @@ from engine.messages import BadFile, BrowseData, DataPage, DataReport, Ended, Op
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 PAGE_LIMIT = 240
 TEXT_PAGE = 4000  # bytes
+WRAPPED_ROWS = 300  # longer lists of bad files are shown line by line: measuring every row takes time
 
 
 class BadFiles(QAbstractTableModel):
@@ -274,7 +275,7 @@ class DataPane(Pane):
         self.bad_table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
         self.bad_table.setTabKeyNavigation(False)
         self.bad_table.setFrameShape(QFrame.Shape.NoFrame)
-        self.bad_table.setMinimumHeight(148)
+        self.bad_table.setMinimumHeight(220)
         column.addWidget(self.bad_table)
         self.bars_heading = heading("Class balance")
         row = QHBoxLayout()
@@ -488,10 +489,10 @@ class DataPane(Pane):
         ]
         if report.kind != "text":
             rows.append(("the network gets", _shape(report.shape), ""))
-            for size, n in list(report.sizes.items())[:6]:
+            for place, (size, n) in enumerate(list(report.sizes.items())[:6]):
                 rows.append(
                     (
-                        "sizes of the files" if len(report.sizes) > 1 else "size",
+                        "size" if len(report.sizes) == 1 else "" if place else "sizes of the files",
                         f"{size} · {count(n)}" if len(report.sizes) > 1 else size,
                         "",
                     )
@@ -525,6 +526,8 @@ class DataPane(Pane):
             f"BAD FILES · {count(report.bad_total)}" + (f", FIRST {count(len(report.bad))} LISTED" if more > 0 else "")
         )
         self.bad_table.setColumnWidth(0, 110)
+        if shown and len(report.bad) <= WRAPPED_ROWS:
+            self.bad_table.resizeRowsToContents()
 
     def _fill_notes(self, report: DataReport) -> None:
         clear(self.notes_card.inside)

@@ -145,8 +145,6 @@ class LatentPane(Pane):
         self._one_seed = 0
         self.scale_factor = 2  # of exported pictures
         self._message = ""
-        self._notes = ""
-        self._note_prior = ""
         bridge = context.bridge
         self._decoder = Asker(bridge, "latent", self._on_decoded, self._on_failure)
         self._way = Asker(bridge, "latent.way", self._on_interpolated, self._on_failure)
@@ -216,13 +214,15 @@ class LatentPane(Pane):
         grid.setVerticalSpacing(2)
         self.original, self.seen, self.rebuilt = (ImageView(name) for name in ("Original image", "What the network sees", "Reconstruction"))
         for column, (view, name) in enumerate(((self.original, "original"), (self.seen, "network sees"), (self.rebuilt, "reconstruction"))):
-            view.setFixedHeight(72)
+            view.setFixedHeight(64)
             grid.addWidget(view, 0, column)
             label = muted(name, wrap=False)
             label.setProperty("role", "small")
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
             grid.addWidget(label, 1, column)
         self.image_card.inside.addLayout(grid)
+        self.image_notes = TextLines(2, "How the image was adapted", small=True)
+        self.image_card.inside.addWidget(self.image_notes)
         left.addSpacing(4)
         left.addWidget(self.image_heading)
         left.addWidget(self.image_card)
@@ -364,9 +364,9 @@ class LatentPane(Pane):
         row.addWidget(self.seed)
         row.addWidget(button("Next seed", self._next_seed, "Draw other samples."))
         self.prior_note = TextLines(2, "About the samples", centred=True)
-        row.addSpacing(6)
-        row.addWidget(self.prior_note, 1)
+        row.addStretch(1)
         card.inside.addLayout(row)
+        card.inside.addWidget(self.prior_note)
         self.samples = ImageStrip("Samples of the prior; choose one to go to its z", columns=PRIOR_COUNT // 4, most=88)
         self.samples.picked.connect(self.take_sample)
         card.inside.addWidget(self.samples, 1)
@@ -467,7 +467,7 @@ class LatentPane(Pane):
         self.described = self.decoded = self.encoded = self.strips = self.prior = self.reconstructed = None
         self._encoded_query = None
         self._waiting_images.clear()
-        self._message = self._notes = self._note_prior = ""
+        self._message = ""
         for asker in (self._decoder, self._way, self._plane):
             asker.forget()
         for channel in ("latent.sample", "latent.prior", "latent.image", "latent.again"):
@@ -564,7 +564,7 @@ class LatentPane(Pane):
             slider.describe(label, f"{nats:.2f} nat", dead=dead, tip=f"{where} {nats:.2f} nat {tail}")
         if kl is None:
             set_heading(self.sliders_heading, "Latent dimensions, ordered by spread")
-            self.active_label.setText("")
+            self.active_label.setText("no prior: a random z is no sample")
         else:
             set_heading(self.sliders_heading, "Latent dimensions, ordered by KL")
             active = int(np.sum(np.asarray(kl) >= DEAD))
@@ -701,10 +701,6 @@ class LatentPane(Pane):
                 parts += ends
             elif place.name:
                 parts.append(place.name)
-        if self._notes:
-            parts.append(self._notes)
-        if self.described is not None and self.described.kl is None and self.described.latent:
-            parts.append("No prior: a random z is no sample of images.")
         self.status.set_text(" · ".join(parts))
 
     # ------------------------------------------------------------------------------------------------ images
@@ -776,7 +772,7 @@ class LatentPane(Pane):
         nats = f" · {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
         set_heading(self.image_heading, answer.label, nats)
         self.image_heading.setToolTip("−ELBO of this image: the nats a code built from this network needs for it, at most." if nats else "")
-        self._notes = ", ".join(note.rstrip(".") for note in answer.notes)
+        self.image_notes.set_text(" ".join(f"{note.rstrip('.')}." for note in answer.notes))
         self.image_heading.show()
         self.image_card.show()
         self._say()
@@ -880,7 +876,6 @@ class LatentPane(Pane):
     def _on_one(self, query: SamplePrior, answer: PriorSampled) -> None:
         if query.run != self.context.state.run or self.place is None:
             return
-        self._note_prior = answer.note
         self._new_session()
         after = replace(self.place, z=np.asarray(answer.z[0], np.float32), name=f"prior sample, seed {query.seed}")
         self._move(after, "prior sample")
@@ -1077,7 +1072,7 @@ class LatentPane(Pane):
             widget.set_colors(self._colors)
         for strip in (self.lerp, self.slerp, self.samples, self.plane, self.probe_top, self.probe_bottom):
             strip.set_colors(self._colors)
-        for lines in (self.status, self.ends_label, self.prior_note):
+        for lines in (self.status, self.ends_label, self.prior_note, self.image_notes):
             lines.set_colors(self._colors)
 
 

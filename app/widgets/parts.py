@@ -100,11 +100,11 @@ class Elided(QLabel):
 class TextLines(QWidget):
     """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew."""
 
-    def __init__(self, lines: int, name: str, *, centred: bool = False) -> None:
+    def __init__(self, lines: int, name: str, *, centred: bool = False, small: bool = False) -> None:
         super().__init__()
         self.centred = centred  # in its height
         self.text, self.level = "", ""
-        self.setFont(font())
+        self.setFont(font(11 if small else 13))
         self.setAccessibleName(name)
         self.setFixedHeight(lines * QFontMetrics(self.font()).lineSpacing() + 4)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

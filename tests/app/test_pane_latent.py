@@ -214,7 +214,7 @@ def test_that_dropped_images_become_a_then_b_then_replace_the_nearer_end(kit: Ki
     place = pane.place
     assert place is not None and (place.a_name, place.b_name, place.t) == ("seven.png", "two.png", 1.0)
     assert "seven.png is A · two.png is B" in pane.status.text
-    assert "resized from 128×128, grey" in pane.status.text
+    assert pane.image_notes.text == "resized from 128×128. grey."
     pane.set_t(0.2)
     assert pane.accept_image("/home/me/three.png")
     kit.pump()
