@@ -1,0 +1,161 @@
+"""How the program starts and ends, as a user's shell sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import Usage, has_display, main, options
+
+ROOT = Path(__file__).resolve().parents[2]
+
+START_AND_CLOSE = """
+import sys
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+from app import __main__ as program
+import app.window as w
+
+class Window(w.Window):
+    def _ready(self, event):
+        super()._ready(event)
+        self.new_run("vae", "digits")
+        self.new_run_page.start.click()
+
+    def _job_changed(self, event):
+        super()._job_changed(event)
+        if "{moment}" == "running" and event.kind == "train" and event.state == "running":
+            self.tell()
+
+    def _metrics(self, event):
+        super()._metrics(event)
+        if "{moment}" == "metrics":
+            self.tell()
+
+    def tell(self):
+        if not getattr(self, "told", False):
+            self.told = True
+            print("training", flush=True)
+            {end}
+
+w.Window = Window
+sys.exit(program.main(sys.argv[1:]))
+"""
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PRIORAMA_CONFIG": str(home / "config"),
+        "PRIORAMA_RUNS": str(home / "runs"),
+        "QT_QPA_PLATFORM": "offscreen",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def close_while_training(home: Path, moment: str, end: str, send: signal.Signals | None = None) -> tuple[int, str, float]:
+    """(exit code, stderr, seconds from the order to close until the end)"""
+    script = home / "start.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(START_AND_CLOSE.replace("{end}", end).replace("{moment}", moment))
+    with subprocess.Popen(
+        [sys.executable, str(script)], cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            assert line == "training\n", child.stderr.read() if child.stderr else line
+            ordered = time.monotonic()
+            if send is not None:
+                child.send_signal(send)
+            _, errors = child.communicate(timeout=60)
+        finally:
+            child.kill()
+        return child.returncode, errors, time.monotonic() - ordered
+
+
+@pytest.mark.parametrize("words", [["fly"], ["--colour"], ["--runs"], ["train-me", "--json"]])
+def test_wrong_words_are_answered_in_one_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1 and said.err.endswith(".\n")
+
+
+def test_the_options_of_the_window() -> None:
+    assert options([]) == (None, False)
+    assert options(["--reset", "--runs", "/x"]) == (Path("/x"), True)
+    assert options(["--runs=/y"]) == (Path("/y"), False)
+    with pytest.raises(Usage):
+        options(["--runs"])
+
+
+def test_a_verb_goes_to_the_engine_with_all_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[list[str]] = []
+    import engine.cli
+
+    monkeypatch.setattr(engine.cli, "main", lambda argv: heard.append(argv) or 7)
+    assert main(["eval", "run", "--json"]) == 7
+    assert heard == [["eval", "run", "--json"]]
+
+
+def test_without_a_display_it_says_so_and_makes_the_tour(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    asked: list[list[str]] = []
+    monkeypatch.setattr("app.__main__.tour", lambda words: asked.append(words) or 0)
+    assert not has_display()
+    assert main([]) == 0
+    assert asked == [["--out", "tour"]]
+    assert "no display" in capsys.readouterr().out
+
+
+def test_importing_the_window_loads_nothing_heavy() -> None:
+    code = "import sys, app.window; print([n for n in ('torch', 'numpy', 'pyqtgraph', 'PIL', 'sklearn', 'app.panes.latent') if n in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("moment", "after_ms"), [("running", 0), ("metrics", 150)])
+def test_closing_while_training_ends_clean_and_soon(tmp_path: Path, moment: str, after_ms: int) -> None:
+    code, errors, seconds = close_while_training(tmp_path / "home", moment, f"QTimer.singleShot({after_ms}, self.close)")
+    assert code == 0, errors
+    assert complaints(errors) == []
+    assert seconds < 3 + after_ms / 1000 + 3  # three for the program, three for a busy machine to load and unload torch
+    if moment == "metrics":
+        (manifest,) = (tmp_path / "home" / "runs").glob("*/manifest.json")
+        kept = json.loads(manifest.read_text())
+        assert any(checkpoint["resumable"] for checkpoint in kept["checkpoints"])
+
+
+def test_a_signal_closes_it_like_a_hand(tmp_path: Path) -> None:
+    code, errors, _ = close_while_training(tmp_path / "home", "metrics", "pass", signal.SIGTERM)
+    assert code == 0, errors
+    assert complaints(errors) == []
+    assert (tmp_path / "home" / "config" / "settings.json").is_file()
+
+
+@pytest.mark.slow
+def test_closing_at_many_moments_ends_clean(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for i in range(8):
+        code, errors, _ = close_while_training(
+            tmp_path / str(i), rng.choice(["running", "metrics"]), f"QTimer.singleShot({rng.randint(0, 3000)}, self.close)"
+        )
+        assert code == 0, errors
+        assert complaints(errors) == []
+
+
+def complaints(errors: str) -> list[str]:
+    """What was said on stderr, less what Qt's offscreen platform says of itself."""
+    return [line for line in errors.splitlines() if line and "This plugin does not support" not in line]
