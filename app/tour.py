@@ -44,12 +44,17 @@ class Shot:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 good, 1 a pane failed or Qt complained, 2 wrong usage."""
-    parser = argparse.ArgumentParser(prog="priorama tour", description="Photograph every pane of the window, without a screen.")
-    parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="where the pictures go")
+    parser = argparse.ArgumentParser(
+        prog="priorama tour", description="Photograph every pane of the window, without a screen.", exit_on_error=False
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where the pictures go")
     try:
-        options = parser.parse_args(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        options, unknown = argparse.Namespace(out=None), []
+    if options.out is None or unknown:
+        print("The tour needs a folder for its pictures and nothing else: priorama tour --out DIR.", file=sys.stderr)
+        return 2
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

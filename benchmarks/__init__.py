@@ -28,6 +28,10 @@ class BadBenchmark(Exception):
     """One sentence: which benchmark, and what is wrong."""
 
 
+class UnknownBenchmark(BadBenchmark):
+    """One sentence that names the benchmarks there are."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table. `ratio` is how many times better than the peer we are, or our value over a fixed limit's."""
@@ -51,12 +55,13 @@ def run(wanted: Iterable[str] = (), save: bool = False, tell: Callable[[str], ob
     """Measure the named rows (all without a name), one after the other; `tell` hears each line of the table.
 
     Raises:
-        BadBenchmark: there is none of that name, or it failed.
+        UnknownBenchmark: there is none of that name.
+        BadBenchmark: one failed.
     """
     chosen = list(wanted) or names()
     for name in chosen:
         if name not in names():
-            raise BadBenchmark(f"There is no benchmark “{name}”; there are: {', '.join(names())}.")
+            raise UnknownBenchmark(f"There is no benchmark “{name}”; there are: {', '.join(names())}.")
     rows = []
     for name in chosen:
         for row in _run_one(name):

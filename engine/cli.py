@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         if os.environ.get("PRIORAMA_TRACEBACK"):
             raise
         ours = type(error).__module__.split(".")[0] in ("engine", "benchmarks")
-        if type(error).__name__ in ("BadSetting", "UnknownMethod", "NoDevice"):
+        if type(error).__name__ in ("BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark"):
             return _complain(error, 2)
         unexpected = f"{type(error).__name__}: {error} (set PRIORAMA_TRACEBACK=1 and run it again to see where)."
         return _complain(error if ours else unexpected, 1)

@@ -8,7 +8,7 @@ import json
 import pytest
 
 import benchmarks
-from benchmarks import BadBenchmark, Row
+from benchmarks import BadBenchmark, Row, UnknownBenchmark
 
 ROW = Row("slider to picture", 4.25, "ms", "one frame", 16.7, 4.25 / 16.7, "≤ 16 ms", True)
 
@@ -25,7 +25,7 @@ def test_that_parts_shared_by_benchmarks_are_none():
 
 def test_that_an_unknown_name_is_refused_before_anything_is_measured(monkeypatch):
     monkeypatch.setattr(benchmarks, "_run_one", lambda name: pytest.fail("it measured"))
-    with pytest.raises(BadBenchmark, match=r"There is no benchmark “speed”; there are: .*iwae"):
+    with pytest.raises(UnknownBenchmark, match=r"There is no benchmark “speed”; there are: .*iwae"):
         benchmarks.run(["iwae", "speed"])
 
 

@@ -31,10 +31,10 @@ class PaperStage:
         return self.colours, 1000
 
 
-@pytest.mark.parametrize("arguments", [[], ["--out"], ["--to", "x"]])
+@pytest.mark.parametrize("arguments", [[], ["--out"], ["--to", "x"], ["--out", "x", "y"]])
 def test_that_wrong_usage_ends_with_2(arguments, capsys):
     assert main(arguments) == 2
-    assert "--out" in capsys.readouterr().err
+    assert capsys.readouterr().err == "The tour needs a folder for its pictures and nothing else: priorama tour --out DIR.\n"
 
 
 def test_that_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
