@@ -33,7 +33,7 @@ from app.widgets.export import ask_where, ask_which, copy_image, csv_text, file_
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, chw_to_qimage, enlarged, to_qimage
 from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, EmptyState, TextLines, button, heading, muted, restyle, set_heading
+from app.widgets.parts import Card, Elided, EmptyState, TextLines, button, heading, muted, restyle, set_heading
 from app.words import number
 from engine.messages import (
     Decode,
@@ -248,11 +248,11 @@ class LatentPane(Pane):
     def _build_sliders(self, right: QVBoxLayout) -> None:
         row = QHBoxLayout()
         self.sliders_heading = heading("Latent dimensions, ordered by KL")
-        self.active_label = muted("", wrap=False)
+        self.active_label = Elided("")
+        self.active_label.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.active_label.setProperty("role", "small")
         row.addWidget(self.sliders_heading)
-        row.addStretch(1)
-        row.addWidget(self.active_label)
+        row.addWidget(self.active_label, 1)
         self.reset_button = button("Reset", self.reset, "Put every slider back to 0 σ.")
         self.reset_button.setProperty("kind", "link")
         row.addWidget(self.reset_button)
@@ -564,7 +564,7 @@ class LatentPane(Pane):
             slider.describe(label, f"{nats:.2f} nat", dead=dead, tip=f"{where} {nats:.2f} nat {tail}")
         if kl is None:
             set_heading(self.sliders_heading, "Latent dimensions, ordered by spread")
-            self.active_label.setText("no prior: a random z is no sample")
+            self.active_label.setText("no prior to draw from")
         else:
             set_heading(self.sliders_heading, "Latent dimensions, ordered by KL")
             active = int(np.sum(np.asarray(kl) >= DEAD))
@@ -772,6 +772,7 @@ class LatentPane(Pane):
         nats = f" · {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
         set_heading(self.image_heading, answer.label, nats)
         self.image_heading.setToolTip("−ELBO of this image: the nats a code built from this network needs for it, at most." if nats else "")
+        self.image_notes.setVisible(bool(answer.notes))
         self.image_notes.set_text(" ".join(f"{note.rstrip('.')}." for note in answer.notes))
         self.image_heading.show()
         self.image_card.show()

@@ -177,6 +177,7 @@ def style_sheet(c: Colors) -> str:
         padding: 0; color: {c.muted}; text-align: left; min-height: 20px; max-height: 20px; }}
     QPushButton[kind="tab"] {{ font-size: {font(11).pixelSize()}px; letter-spacing: 0.6px; }}
     QPushButton[kind="tab"]:checked, QPushButton[kind="path"]:checked {{ color: {c.text}; border-bottom: 1px solid {c.accent}; }}
+    QTableView::item {{ padding: 3px 4px; }}
     LatentSlider {{ min-height: 25px; max-height: 25px; }}
     QPushButton[kind="tab"]:focus, QPushButton[kind="path"]:focus {{ color: {c.accent}; }}
     """
