@@ -56,7 +56,7 @@ from app.widgets.job_verbs import JobVerbs
 from app.widgets.log_pane import LogPane
 from app.widgets.message_bar import MessageBar
 from app.widgets.new_run import NewRunPage
-from app.widgets.run_list import RunList
+from app.widgets.run_list import WAITING, RunList, waiting_run
 from app.widgets.shortcuts import ShortcutsPage
 from app.widgets.timeline import Timeline
 from app.widgets.top_bar import TopBar
@@ -406,6 +406,7 @@ class Window(QMainWindow):
         colors = theme.colors(self.state.theme)
         for part in (self.run_list, self.data_list, self.inspector, self.timeline, self.message_bar, self.docks, self.log_pane):
             part.set_colors(colors)
+        self._show_time()  # its label carries a colour of its own
 
     # Saying ---------------------------------------------------------------------------------------------------------
 
@@ -480,11 +481,13 @@ class Window(QMainWindow):
 
     # Showing --------------------------------------------------------------------------------------------------------
 
-    def _jobs_by_run(self) -> dict[str, m.JobChanged]:
-        return {job.run: job for job in self.state.jobs.values() if job.run and job.kind == "train"}
-
     def _show_runs(self) -> None:
-        self.run_list.show_runs(self.state.runs, self._jobs_by_run(), self.state.run)
+        """The list: trainings that have no folder yet first, then the runs."""
+        trainings = [job for job in self.state.jobs.values() if job.kind == "train"]
+        fresh = sorted((job for job in trainings if not job.run), key=lambda job: job.place)
+        waiting = {info.run: info for info in map(waiting_run, fresh)}
+        by_run = {job.run or WAITING + job.job: job for job in trainings}
+        self.run_list.show_runs({**waiting, **self.state.runs}, by_run, self.state.run)
         self._show_time()
         self._show_verbs()
 
@@ -631,7 +634,12 @@ class Window(QMainWindow):
     # Doing ----------------------------------------------------------------------------------------------------------
 
     def choose_run(self, run: str) -> None:
-        self.state.set_run(run)
+        if run.startswith(WAITING):
+            self.message_bar.say(
+                "info", "This training has not begun, so there is nothing to look at yet. Right-click it for its place in the queue."
+            )
+        else:
+            self.state.set_run(run)
 
     def choose_data(self, data: str) -> None:
         """Look at a data set, in the pane for it."""
@@ -643,7 +651,7 @@ class Window(QMainWindow):
         """One of the verbs of `JobVerbs` and `RunList` on a run."""
         if run is None:
             return
-        job = self.state.job_of(run)
+        job = self.state.jobs.get(run.removeprefix(WAITING)) if run.startswith(WAITING) else self.state.job_of(run)
         if run == self.state.run:
             self.verbs.acknowledge(verb)
         if verb == "delete":

@@ -12,6 +12,7 @@ from app import theme, words
 from engine.messages import JobChanged, RunInfo
 
 HEIGHT = 72
+BUTTONS = {"delete": "Delete", "keep": "Keep", "continue": "Continue", "first": "Train next", "resume": "Resume", "discard": "Remove"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def standing(info: RunInfo, job: JobChanged | None) -> Standing:
             "discarding": ("muted", "discarding…"),
         }
         level, word = words_of.get(job.state, ("good", job.state))
-        return Standing(level, word, job.message if job.state == "waiting" else "")
+        return Standing(level, word, job.message if job.state in ("waiting", "paused") else "")
     if info.elsewhere:
         return Standing("good", "training elsewhere")
     resumable = any(c.resumable and not c.fault for c in info.checkpoints)
@@ -62,6 +63,15 @@ def standing(info: RunInfo, job: JobChanged | None) -> Standing:
     return Standing("muted", info.status)
 
 
+WAITING = "job:"  # a job that has no folder yet stands in the list under this and its own name
+
+
+def waiting_run(job: JobChanged) -> RunInfo:
+    """A line for a job that has not begun."""
+    method, _, data = job.label.partition(" · ")
+    return RunInfo(WAITING + job.job, job.label, method, method, data, data, "queued", 0, None, (), {}, {}, "")
+
+
 def ordinal(place: int) -> str:
     ending = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place}{ending}"
@@ -76,9 +86,10 @@ class RunCard(QWidget):
         self.info = info
         self.job: JobChanged | None = None
         self.standing = standing(info, None)
+        self._verbs = ("", "")
         self.selected = False
         self._hovered = False
-        self._asking = False
+        self._asking = False  # whether to delete
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.resize(theme.LEFT_WIDTH - 24, HEIGHT)
@@ -97,14 +108,14 @@ class RunCard(QWidget):
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
         self.yes = QPushButton()
-        self.no = QPushButton("Keep")
+        self.no = QPushButton()
         for button in (self.yes, self.no):
             button.setProperty("kind", "link")
             buttons.addWidget(button)
         buttons.addStretch()
         inside.addLayout(buttons)
-        self.yes.clicked.connect(self._yes)
-        self.no.clicked.connect(self._no)
+        self.yes.clicked.connect(lambda: self._answer(0))
+        self.no.clicked.connect(lambda: self._answer(1))
         self.show_run(info, None)
 
     def show_run(self, info: RunInfo, job: JobChanged | None) -> None:
@@ -117,19 +128,27 @@ class RunCard(QWidget):
         return f"{self.info.title or self.info.method or '?'} · {self.info.data_name or self.info.name}"
 
     def _lay_out(self) -> None:
+        """The sentence below the three lines and the two buttons that answer it."""
+        queued = self.job is not None and self.job.state == "queued"
+        self._verbs = ("", "")
         if self._asking:
-            self.reason.setText("Delete this run with all its files? It cannot be brought back.")
-            self.yes.setText("Delete")
+            sentence = "Delete this run with all its files? It cannot be brought back."
+            self._verbs = ("delete", "keep")
         else:
-            self.reason.setText(self.standing.reason)
-            self.yes.setText("Continue")
-        self.reason.setVisible(bool(self.reason.text()))
-        self.yes.setVisible(self._asking or (self.standing.can_continue and bool(self.standing.reason)))
-        self.no.setVisible(self._asking)
-        for button in (self.yes, self.no):
-            button.setAccessibleName(f"{button.text()} {self.title}")
-        shown = self._asking or bool(self.standing.reason)
-        self.extra.setVisible(shown)
+            sentence = self.standing.reason
+            if queued and self.job is not None:
+                self._verbs = ("first" if self.job.place > 0 else "", "discard")
+            elif self.job is not None and self.job.state == "paused" and self.info.run.startswith(WAITING):
+                self._verbs = ("resume", "discard")
+            elif self.standing.can_continue and sentence:
+                self._verbs = ("continue", "")
+        self.reason.setText(sentence)
+        self.reason.setVisible(bool(sentence))
+        for button, verb in zip((self.yes, self.no), self._verbs, strict=True):
+            button.setVisible(bool(verb))
+            button.setText(BUTTONS.get(verb, ""))
+            button.setAccessibleName(f"{BUTTONS.get(verb, 'Answer')}: {self.title}")
+        self.extra.setVisible(bool(sentence) or self._verbs != ("", ""))
         self._fit()
         headline = f", {self.info.headline}" if self.info.headline else ""
         self.setAccessibleName(f"Run {self.title}, {self.standing.word}{headline}")
@@ -157,18 +176,19 @@ class RunCard(QWidget):
         self._lay_out()
         self.no.setFocus()
 
-    def _yes(self) -> None:
+    def _answer(self, place: int) -> None:
+        verb = self._verbs[place]
         if self._asking:
             self._asking = False
             self._lay_out()
-            self.owner.delete_chosen.emit(self.info.run)
-        else:
-            self.owner.continue_chosen.emit(self.info.run)
-
-    def _no(self) -> None:
-        self._asking = False
-        self._lay_out()
-        self.setFocus()
+            self.setFocus()
+        run = self.info.run
+        if verb == "delete":
+            self.owner.delete_chosen.emit(run)
+        elif verb == "continue":
+            self.owner.continue_chosen.emit(run)
+        elif verb in ("first", "resume", "discard"):
+            self.owner.verb_chosen.emit(run, verb)
 
     def set_selected(self, selected: bool) -> None:
         if selected != self.selected:
@@ -208,7 +228,7 @@ class RunCard(QWidget):
             case Qt.Key.Key_Menu:
                 self.owner.menu(self, self.mapToGlobal(QPoint(16, HEIGHT - 8)))
             case Qt.Key.Key_Escape if self._asking:
-                self._no()
+                self._answer(1)
             case _:
                 super().keyPressEvent(event)
 
@@ -236,7 +256,9 @@ class RunCard(QWidget):
         painter.setFont(small)
         painter.setPen(QColor(c.muted))
         metrics = QFontMetrics(small)
-        settings = words.settings(self.info.changed) or ("defaults" if not self.info.fault else self.info.name)
+        settings = words.settings(self.info.changed)
+        if not settings:
+            settings = self.info.name if self.info.fault else "has not begun" if self.info.run.startswith(WAITING) else "defaults"
         painter.drawText(
             QRectF(left, 28, right - left, 17),
             int(Qt.AlignmentFlag.AlignVCenter),
@@ -357,11 +379,15 @@ class RunList(QScrollArea):
                 menu.addAction("Train next", lambda: self.verb_chosen.emit(run, "first"))
                 menu.addAction("Earlier in the queue", lambda: self.verb_chosen.emit(run, "earlier"))
                 menu.addAction("Later in the queue", lambda: self.verb_chosen.emit(run, "later"))
-            menu.addAction("Stop && keep", lambda: self.verb_chosen.emit(run, "stop"))
-            menu.addAction("Discard", lambda: self.verb_chosen.emit(run, "discard"))
+            if not run.startswith(WAITING):
+                menu.addAction("Stop && keep", lambda: self.verb_chosen.emit(run, "stop"))
+            menu.addAction("Remove from the queue" if job.state == "queued" else "Discard", lambda: self.verb_chosen.emit(run, "discard"))
         else:
             go_on = menu.addAction("Continue…", lambda: self.continue_chosen.emit(run))
             go_on.setEnabled(not card.info.elsewhere and any(c.resumable and not c.fault for c in card.info.checkpoints))
+        if run.startswith(WAITING):
+            menu.popup(at)
+            return
         menu.addSeparator()
         menu.addAction("Open folder", lambda: self.open_folder_chosen.emit(run))
         menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(run))

@@ -161,6 +161,33 @@ def test_the_order_of_the_queue_can_be_changed(window: Window, engine: FakeEngin
     assert engine.sent[-1] == m.MoveJob("train-2", 1)
 
 
+def test_a_training_that_waits_without_a_folder_has_a_card_of_its_own(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    engine.say(
+        m.JobChanged("train-2", "train", "queued", "", "vae · shapes", place=0),
+        m.JobChanged("train-3", "train", "queued", "", "vae · digits", place=1),
+    )
+    qtbot.waitUntil(lambda: len(window.run_list.cards) == 7)
+    second = window.run_list.cards["job:train-3"]
+    assert (second.title, second.standing.word) == ("vae · digits", "queued, 2nd")
+    second.yes.click()
+    assert engine.sent[-1] == m.MoveJob("train-3", 0)
+    second.no.click()
+    assert engine.sent[-1] == m.DiscardJob("train-3")
+    window.run_list.chosen.emit("job:train-3")
+    assert window.state.run == "/runs/a"
+    engine.say(m.Ended("train-3", "stopped", "It was taken from the queue before it began."))
+    qtbot.waitUntil(lambda: len(window.run_list.cards) == 6)
+
+
+def test_what_waited_when_the_window_was_closed_can_be_resumed(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    engine.say(m.JobChanged("waiting-0", "train", "paused", "", "vae · shapes", "It waited in the queue; Resume starts it."))
+    qtbot.waitUntil(lambda: "job:waiting-0" in window.run_list.cards)
+    card = window.run_list.cards["job:waiting-0"]
+    assert card.reason.text() == "It waited in the queue; Resume starts it."
+    card.yes.click()
+    assert engine.sent[-1] == m.ResumeJob("waiting-0")
+
+
 def test_runs_that_need_help_say_what_and_how(window: Window, engine: FakeEngine) -> None:
     interrupted = window.run_list.cards["/runs/d"]
     assert interrupted.standing.word == "interrupted"
