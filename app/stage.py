@@ -13,7 +13,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch
 
 from PySide6.QtCore import QEventLoop, Qt, QTimer
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 
 from app.bridge import EngineLike
 from app.report import Hooks, Log
@@ -128,6 +128,21 @@ class Stage:
             return time.perf_counter() - quiet_since > QUIET_SECONDS
 
         self.wait(quiet, "the window came to rest", seconds)
+
+    def cut_off(self) -> str:
+        """What does not fit into the window, in words; empty when everything does."""
+        window, body = self.window, self.window.centralWidget()
+        assert body is not None
+        needed = body.minimumSizeHint()
+        if needed.width() > window.width() or needed.height() > window.height():
+            return f"its content needs {needed.width()}×{needed.height()} and is cut off"
+        for area in window.findChildren(QScrollArea):
+            inside = area.widget()
+            if not area.isVisible() or inside is None or area.horizontalScrollBarPolicy() != Qt.ScrollBarPolicy.ScrollBarAlwaysOff:
+                continue
+            if (missing := inside.minimumSizeHint().width() - area.viewport().width()) > 0:
+                return f"“{area.accessibleName() or inside.objectName() or 'a scrolled area'}” is cut off by {missing} px at the right"
+        return ""
 
     def photograph(self, path: Path, widget: QWidget | None = None) -> tuple[int, int]:
         """Save what the window (or one widget) shows as PNG; returns how many distinct colours it has, and its bytes."""

@@ -135,7 +135,8 @@ class Tour:
                 self.stage.settle()
                 file = f"{scene.name}-{theme}-{size[0]}x{size[1]}.png"
                 colours, _ = self.stage.photograph(self.out / file)
-                complaint = scene.complaint() or ("next to nothing is to be seen" if colours < FEWEST_COLOURS else "")
+                empty = "next to nothing is to be seen" if colours < FEWEST_COLOURS else ""
+                complaint = scene.complaint() or empty or self.stage.cut_off()
                 shot = Shot(scene, theme, size, file, time.perf_counter() - started, complaint)
                 self.shots.append(shot)
                 print(line(shot), flush=True)

@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class PaperStage:
     """Takes pictures of nothing: `colours` says how much there is to see."""
 
-    def __init__(self, colours: int) -> None:
+    def __init__(self, colours: int, cut_off: str = "") -> None:
         self.colours = colours
+        self.cut_off = lambda: cut_off
         self.done: list[object] = []
         self.window = SimpleNamespace(resize=lambda *size: self.done.append(size), set_theme=self.done.append)
 
@@ -65,6 +66,12 @@ def test_that_a_scene_that_complains_fails(tmp_path):
     tour = Tour(PaperStage(colours=500), tmp_path, tmp_path)
     tour.visit(Scene("latent", "LatentPane", "sliders", lambda: None, lambda: "the latent space did not open"))
     assert all(shot.complaint == "the latent space did not open" for shot in tour.shots)
+
+
+def test_that_a_picture_with_something_cut_off_fails(tmp_path):
+    tour = Tour(PaperStage(colours=500, cut_off="“Settings” is cut off by 15 px at the right"), tmp_path, tmp_path)
+    tour.visit(Scene("new-run", "New run", "the form", lambda: None))
+    assert all("FAILED: “Settings” is cut off" in line(shot) for shot in tour.shots)
 
 
 @pytest.mark.slow
