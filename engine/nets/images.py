@@ -73,18 +73,20 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The way back: one linear layer, residual blocks on the grid, a 3×3 convolution that writes whole patches."""
+    """The way back: a plain layer 8 times `width` wide, residual blocks on the grid, a 3×3 convolution that writes whole patches."""
 
     def __init__(self, shape: tuple[int, ...], channels: int, latent: int, width: int, blocks: int) -> None:
         super().__init__()
         self.size = tuple(shape[1:])
         self.patch, self.grid = grid(*self.size)
-        self.project = nn.Linear(latent, self.grid[0] * self.grid[1] * width)
+        self.plain = nn.Linear(latent, 8 * width)
+        self.project = nn.Linear(8 * width, self.grid[0] * self.grid[1] * width)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
         self.out = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:  # [B, D] -> [B, K, H, W]
-        h = self.project(z).unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)  # [B, width, h, w], channels last in memory
+        h = self.project(F.relu_(self.plain(z)))
+        h = h.unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)  # [B, width, h, w], channels last in memory
         h = self.out(F.relu_(self.blocks(h)))  # [B, K p², h, w]
         return F.pixel_shuffle(h, self.patch)[:, :, : self.size[0], : self.size[1]]
 
