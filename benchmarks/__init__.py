@@ -81,7 +81,7 @@ def line(row: Row) -> str:
     figure = f"{_short(row.value)} {row.unit}".strip()
     beside = row.peer if row.peer_value is None else f"{row.peer}: {_short(row.peer_value)}"
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}×"
-    return f"{row.name:<58}{figure:>20}  {ratio:>8}  target {row.target:<18}{'holds' if row.holds else 'MISSED':<8}{beside}"
+    return f"{row.name:<58}{figure:>20}  {ratio:>8}  target {row.target:<22}{'holds' if row.holds else 'MISSED':<8}{beside}"
 
 
 def main(measure: Callable[[], list[Row]]) -> None:
