@@ -43,7 +43,7 @@ class Training:
     weight_decay: float = setting(0.0, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
     clip: float = setting(100.0, "Longest gradient; longer ones are scaled down, 0 switches it off.", low=0.0, high=1e6, group="Training")
     ema: float = setting(
-        0.999, "Decay of the average of the weights that is shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
+        0.999, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )
 
 

@@ -249,16 +249,11 @@ class Explorer:
         data = self.data(query.data)
         head = {name: getattr(query, name) for name in ("stamp", "channel", "data", "split", "offset")}
         if data.kind == "text":
-            text = (data.text or b"")[query.offset : query.offset + query.count].decode("utf-8", "replace")
-            return m.DataPage(
-                **head,
-                total=len(data.text or b""),
-                images=np.zeros((0, 1, 1, 1), np.uint8),
-                labels=(),
-                names=(),
-                indices=(),
-                text=text,
-            )
+            start, end = data.spans[query.split]
+            page = (data.text or b"")[start:end][query.offset : query.offset + query.count]
+            no_images = np.zeros((0, 1, 1, 1), np.uint8)
+            text = page.decode("utf-8", "replace")
+            return m.DataPage(**head, total=end - start, images=no_images, labels=(), names=(), indices=(), text=text)
         split = data.splits[query.split]
         chosen = np.arange(len(split.images))
         if query.label is not None and split.labels is not None:

@@ -471,8 +471,7 @@ class DataPane(Pane):
         text = report.kind == "text"
         self.grid.setVisible(not text)
         self.text.setVisible(text)
-        for widget in (self.split, self.seen):  # a text is read from end to end
-            widget.setVisible(not text)
+        self.seen.setVisible(not text)
         self.label.setVisible(not text and bool(report.classes))
         self.browser_heading.setText("TEXT" if text else "IMAGES")
         if text and changed:

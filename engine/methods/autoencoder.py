@@ -50,6 +50,9 @@ class Autoencoder(Method):
         """Start from the mean image."""
         self.offset.value.copy_(x.mean(0))
 
+    def headline_words(self, terms: dict[str, float]) -> str:
+        return f"error {terms['error']:.4f}"
+
     def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
         """`loss`: squared error summed over an image, averaged over images. `error`: the same per dimension."""
         reconstruction = self.decoder(self.encoder(x))

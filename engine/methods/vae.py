@@ -70,7 +70,7 @@ class Config(Training):
         "Each dimension may carry this much for free, so that none is given up early.",
         low=0.0,
         high=10.0,
-        unit="nats",
+        unit="nat",
         group="Objective",
     )
 
@@ -88,7 +88,7 @@ class VAE(Method):
         "What is trained is a lower bound on the likelihood of the images."
     )
     formula = "log p(x) ≥ E<sub>q(z|x)</sub>[log p(x|z)] − KL(q(z|x) | p(z))"
-    headline = ("elbo", "nats", True)
+    headline = ("elbo", "nat", True)
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -189,6 +189,12 @@ class VAE(Method):
                 "elbo": -(reconstruction + true_kl),
                 "beta": reconstruction.new_tensor(beta),
             }
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        """Bits per dimension where pixels have 256 values or a density; nats of binary images."""
+        if self.config.likelihood == "bernoulli":
+            return f"ELBO −{-terms['elbo']:.1f} nat"
+        return f"{self.bits_per_dim(-terms['elbo']):.2f} bits/dim"
 
     def after_step(self, moment: Moment) -> None:
         self.kl_weight.fill_(self.beta_at(moment.progress))
@@ -305,9 +311,9 @@ class VAE(Method):
             "discretized_logistic": "Of 256 grey values: an upper bound on the code length; 8 would be uniform noise.",
         }[self.config.likelihood]
         numbers = (
-            Number("reconstruction", reconstruction, "nats", help="−log p(x|z), summed over pixels, averaged over images."),
-            Number("KL", kl.sum().item(), "nats", help="How much the codes tell about their image."),
-            Number("ELBO", elbo, "nats", help="Lower bound on log p(x), with the KL term unweighted."),
+            Number("reconstruction", reconstruction, "nat", help="−log p(x|z), summed over pixels, averaged over images."),
+            Number("KL", kl.sum().item(), "nat", help="How much the codes tell about their image."),
+            Number("ELBO", elbo, "nat", help="Lower bound on log p(x), with the KL term unweighted."),
             Number("ELBO, bits/dim", self.bits_per_dim(-elbo), "bits/dim", 3, bits_help),
             Number(
                 "active dimensions", active, f"of {self.config.latent}", 0, "Dimensions whose mean varies over images by more than 0.01."

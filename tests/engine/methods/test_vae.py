@@ -403,3 +403,10 @@ def test_that_a_checkpoint_remembers_where_its_warm_up_was():
     other.after_step(Moment(20, 0.5))
     assert not any("still rising" in word.text for word in other.describe(x, seeded()).diagnosis)
     assert not any("still rising" in word.text for word in make(beta=0.7).describe(x, seeded()).diagnosis)
+
+
+def test_the_run_list_shows_bits_of_grey_images_and_nats_of_binary_ones():
+    terms = {"elbo": -64 * 8 * math.log(2)}
+    spec = DataSpec((1, 8, 8))
+    assert build(VAE, Config(), spec, 0).headline_words(terms) == "8.00 bits/dim"
+    assert build(VAE, Config(likelihood="bernoulli"), spec, 0).headline_words(terms) == "ELBO −354.9 nat"
