@@ -108,11 +108,10 @@ def become(command: list[str]) -> int:
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of everything we start: our sources, nothing of the user's own packages, no spinning threads."""
+    """The environment of everything we start: our sources, nothing of the user's own packages."""
     made = {name: value for name, value in inherited.items() if name not in ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")}
     made["PYTHONNOUSERSITE"] = "1"
     made["PYTHONPATH"] = str(ROOT)
-    made.setdefault("OMP_WAIT_POLICY", "passive")  # a waiting torch thread leaves its core to the window
     return made
 
 

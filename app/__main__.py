@@ -18,8 +18,6 @@ class Usage(Exception):
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 good, 1 failed, 2 wrong usage."""
     arguments = sys.argv[1:] if argv is None else argv
-    # Before anything imports torch: waiting threads must leave the cores to the window.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         if arguments and arguments[0] in VERBS:
             from engine.cli import main as run_verb

@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for both sides of every row, before torch is imported
+from engine.worker import share_the_cores
+
+share_the_cores()  # for both sides of every row, before torch is imported
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results"
 LIMIT_SECONDS = 600

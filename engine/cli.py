@@ -5,12 +5,9 @@ Exit codes: 0 good, 1 failed, 2 wrong usage. Torch is imported only by the verbs
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: see the README, "How it is built"
-
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys

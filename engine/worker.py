@@ -10,6 +10,7 @@ import bisect
 import contextlib
 import inspect
 import json
+import os
 import threading
 import time
 import traceback
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 LIST_SECONDS = 1.0  # how often the run folders are looked at
 FOLLOW_SECONDS = 0.25  # how often the metrics of runs that other processes write are read
 SLICE_SECONDS = 0.02  # an exploring job yields to queries at least this often
+
+
+def share_the_cores() -> None:
+    """Before torch is imported in a process with a window: threads of a training that wait for each other spin for some tens of
+    microseconds, then leave the core. Spinning longer starves the window; not spinning costs a quarter of the training's speed."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 class Engine:
@@ -56,6 +64,7 @@ class Engine:
         return self._root
 
     def start(self) -> None:
+        share_the_cores()
         self.started = time.perf_counter()
         self.exploring.start()
         self.training.start()
@@ -445,28 +454,40 @@ class _ExploringLane(_Lane):
         self._list_data()
         try:
             self._import_torch()
+        except Exception as error:
+            sentence, details = self.report(error)
+            self.publish(m.Notice("bad", f"The engine could not start. {sentence}", details))
+            self.closing = self.engine.training.closing = True
         finally:
             self.engine.torch_is_here.set()
         while not self.closing:
-            for message in self.messages():
-                self._obey(message)
-            if self.queries:
-                key = next(iter(self.queries))
-                self._answer(self.queries.pop(key))
-                continue
-            now = time.perf_counter()
-            if now >= self.look_at:
-                self.look_at = now + LIST_SECONDS
-                self._list_runs()
-            if now >= self.follow_at:
-                self.follow_at = now + FOLLOW_SECONDS
-                self._follow()
-            if self.jobs:
-                self._advance_job()
-            else:
-                self.wait(max(0.0, min(self.look_at, self.follow_at) - time.perf_counter()))
+            try:
+                self._turn()
+            except Exception as error:  # the lane must outlive whatever it was asked
+                sentence, details = self.report(error)
+                self.publish(m.Notice("bad", sentence, details))
         for job in list(self.jobs):
             self._end(job, "stopped", "The window was closed.")
+
+    def _turn(self) -> None:
+        """One question, or what is due of listing, following and jobs; then sleep until something comes."""
+        for message in self.messages():
+            self._obey(message)
+        if self.queries:
+            key = next(iter(self.queries))
+            self._answer(self.queries.pop(key))
+            return
+        now = time.perf_counter()
+        if now >= self.look_at:
+            self.look_at = now + LIST_SECONDS
+            self._list_runs()
+        if now >= self.follow_at:
+            self.follow_at = now + FOLLOW_SECONDS
+            self._follow()
+        if self.jobs:
+            self._advance_job()
+        else:
+            self.wait(max(0.0, min(self.look_at, self.follow_at) - time.perf_counter()))
 
     def _import_torch(self) -> None:
         import torch
@@ -474,7 +495,7 @@ class _ExploringLane(_Lane):
         from engine import device, precision
         from engine.explore import Explorer
         from engine.method import info
-        from engine.methods import all_methods
+        from engine.methods import all_methods, broken
         from engine.train import versions
 
         # The number of threads holds per calling thread, but a thread that has not asked yet takes the newest one set anywhere:
@@ -483,10 +504,14 @@ class _ExploringLane(_Lane):
         torch.set_num_threads(1)  # a small decode must not wait for the training's threads
         torch.get_num_threads()
         self.explorer = Explorer()
+        methods = tuple(info(method) for method in all_methods().values())
+        for name, error in broken.items():
+            details = "".join(traceback.format_exception(error))
+            self.publish(m.Notice("warning", f"The method “{name}” was left out: its file fails with “{error}”.", details))
         best = device.choose("auto")
         self.publish(
             m.Ready(
-                methods=tuple(info(method) for method in all_methods().values()),
+                methods=methods,
                 device=device.describe(best),
                 devices=device.available(),
                 cores=device.cores(),

@@ -66,7 +66,8 @@ def test_train_eval_and_sample_one_after_the_other(say, tmp_path):
 
 def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
     """The oracle: one image and one sample at a time, torch.distributions, float64."""
-    say(*TRAIN, "--runs", str(tmp_path), "--name", "run", "--set", "likelihood=gaussian", "--set", "sigma=fixed", "--set", "sigma_value=0.3")
+    gaussian = [word for value in ("likelihood=gaussian", "sigma=fixed", "sigma_value=0.3") for word in ("--set", value)]
+    say(*TRAIN, "--runs", str(tmp_path), "--name", "run", *gaussian)
     _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--limit", "4", "--k", "8")
     method = Model(Run.open(tmp_path / "run"), 6).method
     images = torch.from_numpy(np.array(open_data("digits").splits["test"].images[:4])).float() / 255
@@ -140,7 +141,10 @@ def test_a_place_that_cannot_be_written_is_named(capsys, tmp_path):
 
 
 def test_the_engine_runs_without_qt_as_a_module(tmp_path):
-    program = "import sys; sys.modules['PySide6'] = None; import runpy; sys.argv = ['engine', 'list', '--json']; runpy.run_module('engine', run_name='__main__')"
+    program = (
+        "import runpy, sys; sys.modules['PySide6'] = None; sys.argv = ['engine', 'list', '--json'];"
+        "runpy.run_module('engine', run_name='__main__')"
+    )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout.strip().splitlines()[-1])["methods"]

@@ -51,8 +51,8 @@ def test_more_samples_never_loosen_the_bound_by_more_than_noise(runs):
 
 def test_a_decoder_that_ignores_z_has_the_likelihood_of_its_fixed_distribution(runs, monkeypatch):
     """With p(x|z) = U{0..255} per pixel and q = prior every importance weight is 256^-D: 8 bits per dimension, whatever k is."""
-    from engine.methods.vae import VAE
     from engine.method import Latents
+    from engine.methods.vae import VAE
 
     def posterior(self, x):
         return Latents(torch.zeros(len(x), 4), torch.ones(len(x), 4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_slerp_turns_at_constant_speed_and_its_length_goes_evenly():
     a, b = torch.randn(2, 6, generator=generator, dtype=torch.float64)
     t = torch.linspace(0, 1, 9, dtype=torch.float64)
     path = slerp(a, b, t)
-    angles = [math.acos(float(p @ q / (p.norm() * q.norm()))) for p, q in zip(path[:-1], path[1:], strict=True)]
+    angles = [math.acos(float(p @ q / (p.norm() * q.norm()))) for p, q in itertools.pairwise(path)]
     assert angles == pytest.approx([angles[0]] * 8)
     assert path.norm(dim=1).tolist() == pytest.approx((a.norm() + (b.norm() - a.norm()) * t).tolist())
     assert lerp(a, b, t)[4].tolist() == pytest.approx(((a + b) / 2).tolist())
