@@ -62,7 +62,7 @@ def fields_of(config: type) -> tuple[FieldInfo, ...]:
                 name=f.name,
                 label=about["label"] or f.name.replace("_", " "),
                 kind=kind,
-                default=f.default,
+                default=f.default,  # type: ignore[arg-type]
                 help=about["help"],
                 low=about["low"],
                 high=about["high"],

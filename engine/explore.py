@@ -210,6 +210,8 @@ class Explorer:
         model = self.model(query.run, query.step)
         z = _latent(model, query.z[None]).repeat(query.count**2, 1)
         described = self.describe(m.Describe(run=query.run, step=query.step))
+        if described.centre is None or described.scale is None:
+            raise CannotAnswer(f"{model.method.title} has no latent space to lay a plane through.")
         walk = torch.linspace(-query.span, query.span, query.count)
         for dim, values in ((query.x, walk.repeat(query.count)), (query.y, walk.flip(0).repeat_interleave(query.count))):
             if not 0 <= dim < described.latent:
@@ -224,6 +226,8 @@ class Explorer:
     def sample_prior(self, query: m.SamplePrior) -> m.PriorSampled:
         model = self.model(query.run, query.step)
         described = self.describe(m.Describe(run=query.run, step=query.step))
+        if described.centre is None or described.scale is None:
+            raise CannotAnswer(f"{model.method.title} has no latent space to draw from.")
         noise = torch.randn(query.count, described.latent, generator=model.generator(query.seed)) * query.temperature
         z = torch.from_numpy(described.centre) + torch.from_numpy(described.scale) * noise
         note = ""

@@ -132,7 +132,6 @@ class Trainer:
             self.shown = build(kind, self.config, self.spec, plan.seed, self.device)
             self.shown.load_state_dict(self.method.state_dict())
             self.shown.requires_grad_(False)
-        self.shown_parameters = list(self.shown.parameters())
         self.parameters = [p for p in self.method.parameters() if p.requires_grad]
         self.optimizer = self._optimizer()
 
@@ -230,7 +229,8 @@ class Trainer:
         if self.shown is self.method:
             return
         decay = min(self.config.ema, self.step_number / (self.step_number + 10))
-        torch._foreach_lerp_(self.shown_parameters, list(self.method.parameters()), 1 - decay)
+        for ours, theirs in zip(self.shown.parameters(), self.method.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - decay)
         for ours, theirs in zip(self.shown.buffers(), self.method.buffers(), strict=True):
             ours.copy_(theirs)
 

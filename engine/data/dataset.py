@@ -37,14 +37,14 @@ class Numbered(Sequence[str]):
 
 
 class Chosen(Sequence[str]):
-    """Some of a longer sequence of names, in the order of `index`."""
+    """Some of a longer sequence of names, in the order of `places`."""
 
-    def __init__(self, names: Sequence[str], index: np.ndarray) -> None:
+    def __init__(self, names: Sequence[str], places: np.ndarray) -> None:
         self.names = names
-        self.index = index
+        self.places = places
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.places)
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -52,8 +52,8 @@ class Chosen(Sequence[str]):
     def __getitem__(self, place: slice) -> Chosen: ...
     def __getitem__(self, place: int | slice) -> str | Chosen:
         if isinstance(place, slice):
-            return Chosen(self.names, self.index[place])
-        return self.names[int(self.index[place])]
+            return Chosen(self.names, self.places[place])
+        return self.names[int(self.places[place])]
 
 
 @dataclass

@@ -273,7 +273,7 @@ def _reduced(image: Image.Image) -> tuple[Image.Image, list[str]]:
     longest = max(width, height)
     if longest <= LONGEST_SIDE:
         return image, []
-    size = tuple(max(1, round(side * LONGEST_SIDE / longest)) for side in (width, height))
+    size = (max(1, round(width * LONGEST_SIDE / longest)), max(1, round(height * LONGEST_SIDE / longest)))
     small = image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)  # Pillow weighs colours by their alpha here
     return small, [f"It has {width}×{height} pixels and was scaled down to {size[0]}×{size[1]}."]
 

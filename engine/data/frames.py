@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 
-def send(stream: BinaryIO, head: dict[str, Any], payload: Any = b"") -> None:
+def send(stream: IO[bytes], head: dict[str, Any], payload: Any = b"") -> None:
     """One frame."""
     size = memoryview(payload).nbytes
     text = json.dumps({**head, "payload": size}).encode("ascii")
@@ -20,7 +20,7 @@ def send(stream: BinaryIO, head: dict[str, Any], payload: Any = b"") -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
     """The next frame, None at the end of the stream."""
     start = stream.read(4)
     if len(start) < 4:

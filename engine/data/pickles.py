@@ -81,7 +81,7 @@ class _Array:
 
 class _Dtype:
     def __init__(self, code: Any) -> None:
-        text = code.decode("ascii", "replace") if isinstance(code, bytes | memoryview) else code
+        text = bytes(code).decode("ascii", "replace") if isinstance(code, bytes | memoryview) else code
         if not isinstance(text, str) or text not in _DTYPES:
             raise Refused("has an array of something other than numbers")
         self.value = np.dtype(text)
