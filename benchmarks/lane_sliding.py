@@ -31,7 +31,7 @@ def slide(training: Training) -> None:
 
 
 def measure() -> list[Row]:
-    return [beside_bare_loop("training while a latent slider moves at 60 Hz", 0.60, slide)]
+    return [beside_bare_loop("training while a latent slider moves at 60 Hz", 0.60, slide, pictures=20)]
 
 
 if __name__ == "__main__":

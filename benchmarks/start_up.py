@@ -1,4 +1,4 @@
-"""From the command to the first paint and to a ready engine, in fresh processes, against importing everything first."""
+"""From a fresh Python process to the first paint, to a usable window and to a ready engine, against importing everything first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,17 @@ window = Window(Engine(sys.argv[1]), Settings(), None)
 watch = Watch()
 window.installEventFilter(watch)
 
+def look():
+    if window.docks.docks:
+        times.setdefault("usable", time.time())
+        usable.stop()
+
+usable = QTimer()
+usable.timeout.connect(look)
+usable.start(2)
+
 def ready(_event):
+    look()
     times["ready"] = time.time()
     QTimer.singleShot(0, window.close)
 
@@ -58,31 +68,32 @@ os._exit(0)
 
 
 def start(everything_first: bool) -> dict[str, float]:
-    """Seconds from the command to `paint` and to `ready`."""
+    """Seconds from the process to `paint`, to `usable` (all panes are built) and to `ready` (the engine answers)."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", SCRIPT.format(everything_first=everything_first), folder]
         started = time.time()
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     times = {name: when - started for name, when in json.loads(answer.stdout.splitlines()[-1]).items()}
-    assert times.keys() == {"paint", "ready"}, f"the window did not become ready: {answer.stderr}"
+    assert times.keys() == {"paint", "usable", "ready"}, f"the window did not become ready: {answer.stderr}"
     return times
 
 
 def measure() -> list[Row]:
     start(False)  # once, so that neither side pays for cold disk caches
     pairs = [(start(False), start(True)) for _ in range(ROUNDS)]
-    paint = statistics.median(ours["paint"] for ours, _ in pairs)
-    peer_paint = statistics.median(peer["paint"] for _, peer in pairs)
-    ready = statistics.median(ours["ready"] for ours, _ in pairs)
-    peer_ready = statistics.median(peer["ready"] for _, peer in pairs)
-    sooner = statistics.median(peer["paint"] / ours["paint"] for ours, peer in pairs)
-    ready_ratio = statistics.median(peer["ready"] / ours["ready"] for ours, peer in pairs)
-    return [
-        Row(
-            "start to first paint", paint, "s", "import everything first", peer_paint, sooner, "≤ 0.6 s, ≥ 3×", paint <= 0.6 and sooner >= 3
-        ),
-        Row("start to ready engine", ready, "s", "import everything first", peer_ready, ready_ratio, "not later", ready_ratio >= 0.95),
-    ]
+    rows = []
+    for what, moment, most, sooner in (
+        ("first paint", "paint", 0.6, 3.0),
+        ("usable window", "usable", None, 3.0),
+        ("ready engine", "ready", None, 1.0),
+    ):
+        ours = statistics.median(mine[moment] for mine, _ in pairs)
+        peer = statistics.median(theirs[moment] for _, theirs in pairs)
+        ratio = statistics.median(theirs[moment] / mine[moment] for mine, theirs in pairs)
+        target = f"≤ {most} s, ≥ {sooner:g}×" if most else f"≥ {sooner:g}×"
+        holds = ratio >= sooner and (most is None or ours <= most)
+        rows.append(Row(f"start to {what}", ours, "s", "import everything first", peer, ratio, target, holds))
+    return rows
 
 
 if __name__ == "__main__":

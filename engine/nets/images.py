@@ -73,22 +73,34 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The way back: a plain layer 8 times `width` wide, residual blocks on the grid, a 3×3 convolution that writes whole patches."""
+    """The way back: a plain layer 8 times `width` wide, residual blocks on the grid, then pixels in two steps of transposed
+    convolutions whose windows overlap, so that neighbouring patches fit together."""
 
     def __init__(self, shape: tuple[int, ...], channels: int, latent: int, width: int, blocks: int) -> None:
         super().__init__()
         self.size = tuple(shape[1:])
         self.patch, self.grid = grid(*self.size)
+        coarse = 2 if self.patch % 2 == 0 and self.patch > 2 else 1
+        between = max(8, 2 * width // 3)  # fewer channels where there are more places
         self.plain = nn.Linear(latent, 8 * width)
         self.project = nn.Linear(8 * width, self.grid[0] * self.grid[1] * width)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.out = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
+        self.coarse = _enlarge(width, between, coarse)
+        self.fine = _enlarge(between, channels, self.patch // coarse)
 
     def forward(self, z: Tensor) -> Tensor:  # [B, D] -> [B, K, H, W]
         h = self.project(F.relu_(self.plain(z)))
         h = h.unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)  # [B, width, h, w], channels last in memory
-        h = self.out(F.relu_(self.blocks(h)))  # [B, K p², h, w]
-        return F.pixel_shuffle(h, self.patch)[:, :, : self.size[0], : self.size[1]]
+        h = self.coarse(F.relu_(self.blocks(h)))  # [B, between, 2 h, 2 w]
+        return self.fine(F.relu_(h))[:, :, : self.size[0], : self.size[1]]
+
+
+def _enlarge(channels: int, to: int, times: int) -> nn.Module:
+    """A convolution that makes maps exactly `times` as large on a side, each window reaching into its neighbours."""
+    if times == 1:
+        return nn.Conv2d(channels, to, 3, padding=1)
+    reach = times // 2 if times % 2 == 0 else 1
+    return nn.ConvTranspose2d(channels, to, times + 2 * reach, stride=times, padding=reach)
 
 
 class Offset(nn.Module):
