@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood", "bench", "test")
 LATER = {
     "probe": "with the methods that learn representations",
     "embed": "with the Embedding pane",
@@ -83,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = verb(name, act, help)
         sub.add_argument("run", metavar="RUN", help="a run's name or folder")
         sub.add_argument("--runs", metavar="DIR", help="where runs are kept")
-        sub.add_argument("--seed", type=int, default=0, help="seed of all randomness")
+        sub.add_argument("--seed", type=_seed, default=0, help="seed of all randomness")
         return sub
 
     verb("list", _list, "List methods, data sets and detectors.")
@@ -94,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=_positive_int, help="optimizer steps to reach in total, also with --resume")
     train.add_argument("--minutes", type=_positive, help="minutes of training in total")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
-    train.add_argument("--seed", type=int, default=0, help="seed of weights, order and noise")
+    train.add_argument("--seed", type=_seed, help="seed of weights, order and noise; 0 when left out")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     train.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="number format of the networks")
     train.add_argument("--runs", metavar="DIR", help="where runs are kept")
@@ -128,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
 def _positive_int(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"“{text}” is not a whole number above zero")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a whole number from 0 to 2⁶³ − 1")
     return int(text)
 
 
@@ -193,7 +198,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         method=options.method,
         data=options.data,
         config=settings,
-        seed=options.seed,
+        seed=options.seed or 0,
         steps=options.steps,
         minutes=options.minutes,
         device=options.device,
@@ -201,6 +206,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         name=options.name,
     )
     root = _root(options)
+    if options.resume:
+        _same_run(root / options.name, plan, options.seed)
     outcome, latest = _drive(train(plan, root, resume=root / options.name if options.resume else None), options.json)
     return {
         "run": outcome.run,
@@ -209,6 +216,25 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         "metrics": latest,
         "status": outcome.status,
     }
+
+
+def _same_run(path: Path, plan: Any, seed: int | None) -> None:
+    """A run goes on as it was begun; what was asked for must not differ. Raises: Usage, BadRun."""
+    from engine.data import lasting
+    from engine.runs import Run
+
+    manifest = Run.open(path).manifest
+    if manifest is None:
+        return  # train says what is wrong with it
+    differing = [f"{name} {manifest.config.get(name)}" for name, value in plan.config.items() if manifest.config.get(name) != value]
+    if plan.method != manifest.method:
+        differing.append(f"method {manifest.method}")
+    if lasting(plan.data) != manifest.data:
+        differing.append(f"data {manifest.data}")
+    if seed is not None and seed != manifest.seed:
+        differing.append(f"seed {manifest.seed}")
+    if differing:
+        raise Usage(f"{path.name} was begun with {', '.join(differing)} and goes on as it was; name the same, or start a new run.")
 
 
 def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:

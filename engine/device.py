@@ -35,6 +35,9 @@ def choose(wish: str) -> str:
     if wish.split(":")[0] not in there:
         name = "CUDA GPU" if wish.startswith("cuda") else "Apple GPU (MPS)"
         raise NoDevice(f"This machine has no {name} that PyTorch can use; choose the device {there[0]}, or auto.")
+    kind, _, number = wish.partition(":")
+    if wish != kind and not (kind == "cuda" and number.isdigit() and int(number) < torch.cuda.device_count()):
+        raise NoDevice(f"There is no device “{wish}” here; choose auto or {there[0]}.")
     return wish
 
 

@@ -40,7 +40,7 @@ def evaluate(
     run = Run.open(path)
     if run.manifest is None:
         raise BadRun(run.fault)
-    model = Model(run, _step(run, step))
+    model = _model(run, step)
     data = open_data(run.manifest.data)
     if data.hash != run.manifest.data_hash:
         raise BadRun(f"{run.manifest.data} is not what {run.path.name} was trained on (its content changed); put the old files back.")
@@ -90,12 +90,11 @@ def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
     return {bits: to_bits(values[nats]) for nats, bits in names.items() if nats in values}
 
 
-def _step(run: Run, step: int | None) -> int:
+def _model(run: Run, step: int | None) -> Model:
+    """The checkpoint at `step`, or the newest that can be read."""
     steps = [c.step for c in run.checkpoints() if not c.fault]
-    if not steps:
-        raise BadRun(f"{run.path.name} has no intact checkpoint; train it first.")
     if step is None:
-        return steps[-1]
+        return Model(run, None)
     if step not in steps:
         raise BadRun(f"{run.path.name} has no checkpoint at step {step}; there are {', '.join(map(str, steps))}.")
-    return step
+    return Model(run, step)

@@ -55,6 +55,7 @@ class Model:
                 f"{str(error).splitlines()[-1].strip()} Train it again."
             ) from None
         self.method.requires_grad_(False).eval()
+        self.described: m.Described | None = None  # once somebody has asked
 
     def can(self, name: str) -> Callable[..., Any]:
         """The method's function of that name.
@@ -75,9 +76,8 @@ class Explorer:
     """Answers queries; keeps the models and data sets it looked at last."""
 
     def __init__(self) -> None:
-        self._models: OrderedDict[tuple[str, int], Model] = OrderedDict()
+        self._models: OrderedDict[tuple[str, int, str], Model] = OrderedDict()
         self._data: OrderedDict[str, DataSet] = OrderedDict()
-        self._described: dict[tuple[str, int], m.Described] = {}
         self._answers: dict[type, Callable[[Any], m.Answer]] = {
             m.Describe: self.describe,
             m.Decode: self.decode,
@@ -97,13 +97,25 @@ class Explorer:
     # -- what is kept --------------------------------------------------------------------------------------------------
 
     def model(self, path: str, step: int | None) -> Model:
+        """The checkpoint, kept by its content: a new run of an old name is another one.
+
+        Without a step it is the newest that can be read.
+        """
         run = Run.open(Path(path))
-        if step is None:
-            intact = [c.step for c in run.checkpoints() if not c.fault]
-            if not intact:
-                raise BadRun(f"{run.path.name} has no checkpoint yet; wait for its first step.")
-            step = intact[-1]
-        key = (path, step)
+        steps = [c.step for c in run.checkpoints() if not c.fault]
+        if not steps:
+            raise BadRun(f"{run.path.name} has no checkpoint yet; wait for its first step.")
+        fault: BadRun | None = None
+        for wanted in reversed(steps) if step is None else [step]:
+            try:
+                return self._model(run, wanted)
+            except BadRun as error:
+                fault = fault or error
+        assert fault is not None
+        raise fault
+
+    def _model(self, run: Run, step: int) -> Model:
+        key = (str(run.path), step, _identity(run, step))
         if key not in self._models:
             self._models[key] = Model(run, step)
             while len(self._models) > MODELS_KEPT:
@@ -128,11 +140,10 @@ class Explorer:
 
     def describe(self, query: m.Describe) -> m.Described:
         model = self.model(query.run, query.step)
-        key = (query.run, model.step)
-        if key not in self._described:
+        if model.described is None:
             found = model.method.describe(_float(model.run.probe()["images"]), model.generator())
             latent = 0 if found.scale is None else len(found.scale)
-            self._described[key] = m.Described(
+            model.described = m.Described(
                 **_head(query, model),
                 numbers=found.numbers,
                 diagnosis=found.diagnosis,
@@ -141,12 +152,12 @@ class Explorer:
                 scale=_array(found.scale),
                 centre=_array(found.centre),
             )
-        return replace(self._described[key], stamp=query.stamp, channel=query.channel)
+        return replace(model.described, stamp=query.stamp, channel=query.channel)
 
     def decode(self, query: m.Decode) -> m.Decoded:
         model = self.model(query.run, query.step)
         started = time.perf_counter()
-        z = _latent(model, query.z)
+        z = self._latent(query, model, query.z)
         images = _bytes(model.can("decode")(z))
         milliseconds = 1000 * (time.perf_counter() - started)
         return m.Decoded(
@@ -155,6 +166,13 @@ class Explorer:
             log_prior=_log_prior(model, z),
             milliseconds=milliseconds,
         )
+
+    def _latent(self, query: Any, model: Model, z: np.ndarray) -> Tensor:
+        """Codes from the window, if they are this run's: [N, D]."""
+        latent = self.describe(m.Describe(run=query.run, step=model.step)).latent
+        if latent and z.shape[-1] != latent:
+            raise CannotAnswer(f"This run has {latent} latent dimensions, not {z.shape[-1]}; encode or sample anew.")
+        return torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32))
 
     def encode(self, query: m.Encode) -> m.Encoded:
         model = self.model(query.run, query.step)
@@ -186,13 +204,16 @@ class Explorer:
             return picture_from_array(query.image), query.label or "pasted image"
         manifest = model.run.manifest
         assert manifest is not None
-        images = self.data(manifest.data).splits["test"].images
+        data = self.data(manifest.data)
+        if data.hash != manifest.data_hash:
+            raise BadRun(f"{manifest.data} is not what {model.run.path.name} was trained on (its content changed); drop an image instead.")
+        images = data.splits["test"].images
         index = (query.index or 0) % len(images)
         return picture_from_array(images[index].transpose(1, 2, 0)), query.label or f"test image {index}"
 
     def interpolate(self, query: m.Interpolate) -> m.Interpolated:
         model = self.model(query.run, query.step)
-        a, b = _latent(model, query.a[None])[0], _latent(model, query.b[None])[0]
+        a, b = (self._latent(query, model, end[None])[0] for end in (query.a, query.b))
         t = torch.linspace(0, 1, query.count)
         straight, round_ = lerp(a, b, t), slerp(a, b, t)
         images = _bytes(model.can("decode")(torch.cat([straight, round_])))
@@ -208,7 +229,7 @@ class Explorer:
 
     def decode_grid(self, query: m.DecodeGrid) -> m.GridDecoded:
         model = self.model(query.run, query.step)
-        z = _latent(model, query.z[None]).repeat(query.count**2, 1)
+        z = self._latent(query, model, query.z[None]).repeat(query.count**2, 1)
         described = self.describe(m.Describe(run=query.run, step=query.step))
         if described.centre is None or described.scale is None:
             raise CannotAnswer(f"{model.method.title} has no latent space to lay a plane through.")
@@ -284,6 +305,12 @@ class Explorer:
         )
 
 
+def _identity(run: Run, step: int) -> str:
+    """The content of a checkpoint's weights, as the manifest knows it."""
+    entries = [] if run.manifest is None else [entry for entry in run.manifest.checkpoints if entry.step == step]
+    return entries[0].files["model.safetensors"].sha256 if entries and "model.safetensors" in entries[0].files else ""
+
+
 def _head(query: Any, model: Model) -> dict[str, Any]:
     """What every answer about a checkpoint begins with."""
     return {"stamp": query.stamp, "channel": query.channel, "run": query.run, "step": model.step}
@@ -320,10 +347,6 @@ def log_standard_normal(z: Tensor) -> Tensor:
 
 def _log_prior(model: Model, z: Tensor) -> np.ndarray | None:
     return None if model.method.sampling == "none" else _array(log_standard_normal(z))
-
-
-def _latent(model: Model, z: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32))
 
 
 def _float(images: np.ndarray) -> Tensor:

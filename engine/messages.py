@@ -310,7 +310,7 @@ class Reconstruct(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BrowseData(Query):
-    """A page of a data set's images -> `DataPage`. `classes` and `split` filter; `seen_by` shows them as that run's network sees them."""
+    """A page of a data set's images -> `DataPage`. `label` and `split` filter; `seen_by` shows them as that run's network sees them."""
 
     data: str
     split: str = "train"  # "train" | "valid" | "test"

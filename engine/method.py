@@ -6,8 +6,7 @@ looking at checkpoints in `explore.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -59,7 +58,6 @@ class Description:
     kl: Tensor | None = None  # nats per latent dimension [D]
     scale: Tensor | None = None  # one slider unit per dimension [D]
     centre: Tensor | None = None  # the sliders' zero [D]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Method(nn.Module):
@@ -151,6 +149,3 @@ def skeleton(method: type[Method], config: Any, data: DataSpec) -> Method:
     """A method without weights (on the meta device), ready for `load_state_dict(..., assign=True)`."""
     with torch.device("meta"):
         return method(config, data)
-
-
-Sampler = Iterator[Tensor]

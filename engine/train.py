@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from torch import Tensor
 from engine import device as devices
 from engine import precision as precisions
 from engine.config import changed, make_config
-from engine.data import DataSet, inspect
+from engine.data import DataSet, inspect, lasting
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, Stalled
 from engine.method import DataSpec, Moment, build, capabilities
 from engine.methods import method_named
-from engine.runs import NonFinite, NoSpace, Run, RunWriter
+from engine.runs import NonFinite, NoSpace, Run, RunWriter, delete_run
 
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
@@ -76,6 +76,11 @@ Verb = str  # "pause" | "stop" | "discard", sent into the generator between two 
 Events = Generator[Event | None, Verb | None, Outcome]
 
 
+def seeded(seed: int, number: int) -> int:
+    """A seed of its own for every (seed, number), within what generators take."""
+    return (seed * 1_000_003 + number) % 2**63
+
+
 @dataclass
 class Order:
     """Which images come next: every epoch a fresh permutation of its own seed, so that a place is two numbers."""
@@ -90,7 +95,7 @@ class Order:
         self._shuffle()
 
     def _shuffle(self) -> None:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed(seeded(self.seed, self.epoch))
         self.permutation = torch.randperm(self.count, generator=generator)
 
     def next(self) -> Tensor:
@@ -122,8 +127,9 @@ class Trainer:
         self.micro = self.batch
         self.step_number = 0
         self.seconds = 0.0
+        self.exact = True  # a resumed training goes on bit for bit
         self.order = Order(self.count, self.batch, plan.seed)
-        self.noise = torch.Generator(self.device).manual_seed(plan.seed * 7919 + 1)
+        self.noise = torch.Generator(self.device).manual_seed(seeded(plan.seed, -1))
         self.method = build(kind, self.config, self.spec, plan.seed, self.device)
         with torch.no_grad():
             self.method.prepare(self.images[:PREPARE_IMAGES].to(self.device).float() / 255)
@@ -165,19 +171,18 @@ class Trainer:
     def step(self) -> dict[str, Tensor]:
         """One optimizer step; its terms stay on the device. Too little memory leads to smaller pieces of the same batch."""
         chosen = self.order.next()
-        images = self.images[chosen.to(self.images.device)].to(self.device)
-        labels = None if self.labels is None else self.labels[chosen.to(self.device)]
+        there = chosen.to(self.images.device)
+        images = self.images[there].to(self.device)
+        labels = None if self.labels is None else self.labels[there.to(self.device)]
         before = self.noise.get_state()
-        for _ in range(HALVINGS + 1):
-            terms = self._gradients(images, labels)
-            if terms is not None:
-                break
+        smallest = max(1, self.micro // 2**HALVINGS)
+        while (terms := self._gradients(images, labels)) is None:
+            if self.micro <= smallest:
+                raise TrainingFailed(
+                    f"There is not enough memory on {devices.describe(self.device)} even for pieces of {self.micro} images; "
+                    "lower batch_size or the width of the network, then start again."
+                )
             self._smaller(before)
-        else:
-            raise TrainingFailed(
-                f"There is not enough memory on {devices.describe(self.device)} even for pieces of {self.micro} images; "
-                "lower batch_size or the width of the network, then start again."
-            )
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         limit = self.config.clip or math.inf
@@ -263,8 +268,13 @@ class Trainer:
             state = {key: tensors[f"optimizer/{key}/{name}"].to(self.device) for key in keys}
             if state:
                 self.optimizer.state[parameter] = state
-        self.noise.set_state(tensors["random/noise"])
         self.step_number, self.seconds, self.micro = numbers["step"], numbers["seconds"], numbers["micro"]
+        state = tensors["random/noise"]
+        self.exact = state.numel() == self.noise.get_state().numel()
+        if self.exact:
+            self.noise.set_state(state)
+        else:  # written on another kind of device, whose generator is another one
+            self.noise.manual_seed(seeded(self.plan.seed, self.step_number))
         self.order.epoch, self.order.index = numbers["order"]["epoch"], numbers["order"]["index"]
         self.order._shuffle()
 
@@ -281,18 +291,22 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
         BadData, BadRun, BadSetting, UnknownMethod, NoDevice: each one sentence.
     """
     old = Run.open(resume) if resume else None
-    if old is not None:
-        plan = _plan_of(old, plan)
+    plan = replace(plan, data=lasting(plan.data)) if old is None else _plan_of(old, plan)
     plan = plan.bounded()
     method_named(plan.method)
     devices.choose(plan.device)
     make_config(method_named(plan.method).Config, plan.config)
     data = yield from _open(plan, job, "" if resume is None else str(resume))
+    if isinstance(data, str):
+        status = {"pause": "paused", "discard": "discarded"}.get(data, "stopped")
+        if old is not None and data == "discard":
+            delete_run(old.path)
+        return Outcome(status, "It had not begun.", "" if old is None else str(old.path), 0, 0.0)
     _check(plan, data, old)
     trainer = Trainer(plan, data)
-    writer = _new_run(plan, root, data, trainer) if old is None else RunWriter.resume(old.path)
+    writer = (yield from _new_run(plan, root, data, trainer, job)) if old is None else RunWriter.resume(old.path)
     try:
-        return (yield from _run(trainer, writer, data, job, old))
+        return (yield from _run(trainer, writer, data, job, None if old is None else Run.open(writer.path)))
     except GeneratorExit:
         _last_words(writer, "interrupted", "It was left in the middle; go on from its newest checkpoint.")
         raise
@@ -309,8 +323,10 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
     verb: Verb | None = None
     if old is not None:
         verb = yield from book.restore(old)
-    writer.set_status("training", step=trainer.step_number, total_steps=trainer.plan.steps, minutes=trainer.plan.minutes)
-    if old is None:
+    ends = {"total_steps": trainer.plan.steps, "minutes": trainer.plan.minutes}
+    late, _ = yield from book._with_room(lambda: writer.set_status("training", step=trainer.step_number, **ends))
+    verb = late or verb
+    if old is None and verb is None:
         verb = yield from book.save(keep=True)
     while verb is None and not trainer.done:
         book.tick()
@@ -328,8 +344,9 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
     if verb == "discard":
         writer.discard()
         return Outcome("discarded", "The run was discarded.", run, trainer.step_number, book.rate)
-    status, message = _ending(verb, trainer.step_number)
-    writer.set_status(status, "" if status == "done" else message, step=trainer.step_number)
+    status, message = _ending(verb, trainer.step_number, book.saved_step)
+    with contextlib.suppress(NoSpace):  # then the list calls it interrupted, and it can be continued all the same
+        writer.set_status(status, "" if status == "done" else message, step=trainer.step_number)
     return Outcome(status, message, run, trainer.step_number, book.rate)
 
 
@@ -347,6 +364,7 @@ class _Book:
         self.best: float | None = None
         self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
         self.crossed_at = self.saved_at = time.perf_counter()
+        self.saved_step = 0
         self.save_cost = 0.0
         self._started = 0.0
 
@@ -394,13 +412,12 @@ class _Book:
         self._require_finite(steps, values)
         verb = yield from self._write(steps, values)
         trainer = self.trainer
-        yield Progress(self.job, self.run, last, trainer.plan.steps, "step", self.rate, self.seconds_left())
-        return verb
+        return (yield Progress(self.job, self.run, last, trainer.plan.steps, "step", self.rate, self.seconds_left())) or verb
 
     def _write(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> Generator[Event | None, Verb | None, Verb | None]:
         numbers = {name: [_short(v) for v in series.tolist()] for name, series in values.items()}
         row = {"t": round(self.trainer.seconds, 3), "steps": steps.tolist(), "values": numbers}
-        verb = yield from self._with_room(lambda: self.writer.append_metrics(row))
+        verb, _ = yield from self._with_room(lambda: self.writer.append_metrics(row))
         return (yield Metrics(self.run, {name: (steps.astype(np.int64), series) for name, series in values.items()})) or verb
 
     def _require_finite(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:
@@ -412,7 +429,7 @@ class _Book:
         where = f"; the first weights that are not finite are {tensor}" if tensor else ""
         raise TrainingFailed(
             f"“{name}” stopped being a finite number at step {step}{where}. The last good checkpoint is kept; "
-            f"lower learning_rate (now {self.trainer.config.learning_rate:g}) or clip, then continue from it."
+            f"start a new run with a lower learning_rate (this one has {self.trainer.config.learning_rate:g}) or clip."
         )
 
     @torch.no_grad()
@@ -451,13 +468,16 @@ class _Book:
 
         options = {"resumable": True, "keep": keep, "best": best, "headline": trainer.method.headline_words(terms)}
         try:
-            verb = (yield from self._with_room(lambda: self.writer.save_checkpoint(trainer.step_number, files, state, **options))) or verb
+            late, written = yield from self._with_room(lambda: self.writer.save_checkpoint(trainer.step_number, files, state, **options))
         except NonFinite as error:
-            raise TrainingFailed(f"{error} The last good checkpoint is kept; lower learning_rate, then continue from it.") from None
+            raise TrainingFailed(f"{error} The last good checkpoint is kept; start a new run with a lower learning_rate.") from None
+        if not written:
+            return late or verb
         self.best = max(score, self.best) if self.best is not None else score
+        self.saved_step = trainer.step_number
         self.saved_at = time.perf_counter()
         self.save_cost = self.saved_at - started
-        return (yield CheckpointSaved(self.run, trainer.step_number, True, keep or best)) or verb
+        return (yield CheckpointSaved(self.run, trainer.step_number, True, keep or best)) or late or verb
 
     def restore(self, old: Run) -> Generator[Event | None, Verb | None, Verb | None]:
         step = old.newest_resumable()
@@ -469,29 +489,41 @@ class _Book:
         self.first_step, self.first_seconds = self.trainer.step_number, self.trainer.seconds
         self.best = state["best"]
         row = {"t": round(self.trainer.seconds, 3), "resumed": step}  # points past it are void
-        verb = yield from self._with_room(lambda: self.writer.append_metrics(row))
-        return (yield Notice("info", f"{old.path.name} goes on from step {step}.")) or verb
+        verb, _ = yield from self._with_room(lambda: self.writer.append_metrics(row))
+        self.saved_step = step
+        exactly = "" if self.trainer.exact else " It was begun on another kind of device, so it goes on with other noise, not bit for bit."
+        return (yield Notice("info", f"{old.path.name} goes on from step {step}.{exactly}")) or verb
 
-    def _with_room(self, write: Any) -> Generator[Event | None, Verb | None, Verb | None]:
-        """Write; while the disk is full, say so and try again. A verb ends the waiting without having written."""
-        while True:
-            try:
-                write()
-                return None
-            except NoSpace as error:
-                message = f"Paused: the disk is full ({error}). Free some room and training goes on by itself."
-            if verb := (yield Stalled(self.job, self.run, message, RETRY_SECONDS)):
-                return verb
+    def _with_room(self, write: Callable[[], object]) -> Generator[Event | None, Verb | None, tuple[Verb | None, bool]]:
+        """Write; while the disk is full, say so and try again. A verb ends the waiting: (verb, whether it was written)."""
+        waiting = time.perf_counter()
+        verb, written = yield from with_room(write, self.job, self.run)
+        self._started += time.perf_counter() - waiting  # waiting is no training
+        return verb, written
+
+
+def with_room(write: Callable[[], object], job: str, run: str) -> Generator[Event | None, Verb | None, tuple[Verb | None, bool]]:
+    """Write, and wait as long as the disk is full or until a verb comes."""
+    while True:
+        try:
+            write()
+            return None, True
+        except NoSpace as error:
+            message = f"Paused: the disk is full ({error}). Free some room and training goes on by itself."
+        if verb := (yield Stalled(job, run, message, RETRY_SECONDS)):
+            return verb, False
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _open(plan: Plan, job: str, run: str) -> Generator[Event | None, Verb | None, DataSet]:
+def _open(plan: Plan, job: str, run: str) -> Generator[Event | None, Verb | None, DataSet | Verb]:
+    """The data set, or the verb that came while it was read."""
     for item in inspect(plan.data, job):
         if isinstance(item, DataSet):
             return item
-        yield replace(item, run=run)
+        if verb := (yield replace(item, run=run)):
+            return verb
     raise AssertionError("inspect ends with a data set")
 
 
@@ -516,33 +548,51 @@ def _plan_of(old: Run, wish: Plan) -> Plan:
     return replace(plan, steps=steps, minutes=minutes, device=device)
 
 
-def _new_run(plan: Plan, root: Path, data: DataSet, trainer: Trainer) -> RunWriter:
+def _new_run(plan: Plan, root: Path, data: DataSet, trainer: Trainer, job: str) -> Generator[Event | None, Verb | None, RunWriter]:
+    """The run's folder with its manifest and probe; waits while the disk is full.
+
+    Raises:
+        TrainingFailed: a verb ended the waiting.
+    """
     kind = type(trainer.method)
-    writer = RunWriter.create(
-        root,
-        plan.name,
-        method=plan.method,
-        title=kind.title,
-        config=asdict(trainer.config),
-        changed=changed(trainer.config),
-        data=plan.data,
-        data_name=data.name,
-        data_hash=data.hash,
-        shape=data.shape,
-        classes=data.classes,
-        seed=plan.seed,
-        total_steps=plan.steps,
-        minutes=plan.minutes,
-        device=devices.describe(trainer.device),
-        precision=trainer.precision,
-        capabilities=capabilities(kind),
-        versions=versions(),
-    )
     valid = data.splits["valid"]
     labels = {} if valid.labels is None else {"labels": np.asarray(valid.labels[:PROBE_IMAGES])}
     noise = torch.randn(64, 256, generator=torch.Generator().manual_seed(plan.seed)).numpy()
-    writer.save_probe({"images": np.asarray(valid.images[:PROBE_IMAGES]), "noise": noise, **labels})
-    return writer
+    probe = {"images": np.asarray(valid.images[:PROBE_IMAGES]), "noise": noise, **labels}
+    made: list[RunWriter] = []
+
+    def create() -> None:
+        writer = RunWriter.create(
+            root,
+            plan.name,
+            method=plan.method,
+            title=kind.title,
+            config=asdict(trainer.config),
+            changed=changed(trainer.config),
+            data=plan.data,
+            data_name=data.name,
+            data_hash=data.hash,
+            shape=data.shape,
+            classes=data.classes,
+            seed=plan.seed,
+            total_steps=plan.steps,
+            minutes=plan.minutes,
+            device=devices.describe(trainer.device),
+            precision=trainer.precision,
+            capabilities=capabilities(kind),
+            versions=versions(),
+        )
+        try:
+            writer.save_probe(probe)
+        except BaseException:
+            writer.discard()  # nothing half-made stays, and nobody keeps its lock
+            raise
+        made.append(writer)
+
+    yield from with_room(create, job, "")
+    if not made:
+        raise TrainingFailed("The disk is full, so the run could not begin; free some room and start it again.")
+    return made[0]
 
 
 def versions() -> dict[str, str]:
@@ -557,7 +607,11 @@ def _log_spaced(step: int) -> bool:
     return step & (step - 1) == 0
 
 
-def _ending(verb: Verb | None, step: int) -> tuple[str, str]:
+def _ending(verb: Verb | None, step: int, saved: int) -> tuple[str, str]:
+    """The status of a training that ended, and the sentence about it; `saved` is the newest step on the disk."""
+    if saved < step:
+        what = {"pause": "paused", "stop": "stopped"}.get(verb or "", "interrupted")
+        return what, f"The disk is full: {what} at step {step:,}, but the newest checkpoint is of step {saved:,}."
     if verb == "pause":
         return "paused", f"Paused at step {step:,}; Resume goes on exactly here."
     if verb == "stop":

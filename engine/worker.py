@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LIST_SECONDS = 1.0  # how often the run folders are looked at
 FOLLOW_SECONDS = 0.25  # how often the metrics of runs that other processes write are read
 SLICE_SECONDS = 0.02  # an exploring job yields to queries at least this often
+SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
 
 def share_the_cores() -> None:
@@ -48,7 +50,8 @@ class Engine:
         self._root = None if root is None else Path(root).absolute()
         self._events: deque[m.Event] = deque()
         self.started = time.perf_counter()
-        self.torch_is_here = threading.Event()
+        self.torch_is_here = threading.Event()  # or it failed to come
+        self.works = False  # it came, and the methods with it
         self.threads = 1  # of the training lane; what torch finds right for this machine, once it is here
         self._metrics_lock = threading.Lock()
         self._last_steps: dict[str, dict[str, int]] = {}
@@ -103,6 +106,11 @@ class Engine:
             if points:
                 self.publish(m.Metrics(event.run, points))
 
+    def forget_curves(self, run: str) -> None:
+        """A run begins: what another one of the same name had told is void."""
+        with self._metrics_lock:
+            self._last_steps.pop(run, None)
+
     def send_history(self, run: str, only_if_followed: bool = False) -> None:
         """Publish all points of a run that are in its folder.
 
@@ -113,9 +121,11 @@ class Engine:
 
         if only_if_followed and run not in self.exploring.followed:
             return
+        whole = Run.open(Path(run))
+        rows, offset = whole.metrics()  # the bulk, while the training goes on
         with self._metrics_lock:
-            rows, offset = Run.open(Path(run)).metrics()
-            points = history_points(rows)
+            rest, offset = whole.metrics(offset)
+            points = history_points([*rows, *rest])
             self._last_steps[run] = {name: int(steps[-1]) for name, (steps, _) in points.items() if len(steps)}
             self.exploring.offsets[run] = offset
             self.publish(m.Metrics(run, points, history=True))
@@ -151,10 +161,13 @@ class _Lane(threading.Thread):
 
     def wait(self, seconds: float | None) -> None:
         """Sleep until a message comes, at most so long."""
-        self._wake.wait(seconds)
+        if not self.closing:
+            self._wake.wait(seconds)
 
     def messages(self) -> list[Any]:
         self._wake.clear()
+        if self.closing:
+            self._wake.set()  # closing must not be slept through
         out = []
         with contextlib.suppress(IndexError):
             while True:
@@ -193,7 +206,7 @@ class _TrainingJob:
 
     @property
     def label(self) -> str:
-        return f"{self.plan.method} · {Path(self.plan.data).name}"
+        return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
 
 
 class _TrainingLane(_Lane):
@@ -204,25 +217,34 @@ class _TrainingLane(_Lane):
         self.current: _TrainingJob | None = None
         self.queue: list[_TrainingJob] = []
         self.paused: list[_TrainingJob] = []
+        self.restored = False  # the queue of the last time has been read
         self.retry_at = 0.0
 
     def run(self) -> None:
         self.engine.torch_is_here.wait()
-        if not self.closing:
+        if self.engine.works:
             self._take_threads()
             self._restore_queue()
         while not self.closing:
-            for message in self.messages():
-                self._obey(message)
-            if self.current is None and self.queue:
-                self._begin(self.queue.pop(0))
-            if self.current is None:
-                self.wait(None)
-            elif time.perf_counter() < self.retry_at and self.current.verb is None:
-                self.wait(self.retry_at - time.perf_counter())
-            else:
-                self._advance(self.current)
+            try:
+                self._turn()
+            except Exception as error:  # the lane must outlive whatever it was asked
+                sentence, details = self.report(error)
+                self.publish(m.Notice("bad", sentence, details))
         self._leave()
+
+    def _turn(self) -> None:
+        """Heed what came, then one step of the running job, or sleep."""
+        for message in self.messages():
+            self._obey(message)
+        if self.current is None and self.queue:
+            self._begin(self.queue.pop(0))
+        if self.current is None:
+            self.wait(None)
+        elif time.perf_counter() < self.retry_at and self.current.verb is None:
+            self.wait(self.retry_at - time.perf_counter())
+        else:
+            self._advance(self.current)
 
     def _take_threads(self) -> None:
         import torch
@@ -273,10 +295,10 @@ class _TrainingLane(_Lane):
             self.current.verb = verb
             self._tell(self.current, words[verb])
             return
-        for place in (self.queue, self.paused):
-            for job in [j for j in place if j.job == name]:
-                place.remove(job)
-                self._end_waiting(job, verb)
+        waiting = next((job for job in (*self.queue, *self.paused) if job.job == name), None)
+        if waiting is not None:
+            (self.queue if waiting in self.queue else self.paused).remove(waiting)
+            self._end_waiting(waiting, verb)
         self._tell_queue()
 
     def _end_waiting(self, job: _TrainingJob, verb: str) -> None:
@@ -345,6 +367,7 @@ class _TrainingLane(_Lane):
         run = getattr(event, "run", "")
         if run and run != job.run:
             job.run = run
+            self.engine.forget_curves(run)
             self._tell(job, "running")
             self.engine.exploring.look_now()
         match event:
@@ -363,9 +386,12 @@ class _TrainingLane(_Lane):
             self.publish(event)
 
     def _ended(self, job: _TrainingJob, outcome: Any) -> None:
+        from engine import device
+
+        device.release(device.choose("auto"))
         self.engine.exploring.look_now()
         if outcome.status == "paused":
-            job.resume = True
+            job.run, job.resume = outcome.run, bool(outcome.run)
             self.paused.append(job)
             self._tell(job, "paused", outcome.message)
         else:
@@ -374,6 +400,11 @@ class _TrainingLane(_Lane):
 
     def _leave(self) -> None:
         """The window closes: the running training is paused (saved), the queue is kept for the next start."""
+        for message in self.messages():
+            if self.engine.works:
+                self._obey(message)
+            elif isinstance(message, (m.StartRun, m.ContinueRun)):
+                self.publish(m.Ended(message.job, "failed", "The engine could not start, so neither could this run.", ""))
         self._store_queue()
         job = self.current
         while job is not None and self.current is job:
@@ -389,7 +420,10 @@ class _TrainingLane(_Lane):
         return self.engine.root / "queue.json"
 
     def _store_queue(self) -> None:
-        rows = [asdict(job.plan) for job in self.queue if not job.resume]
+        """Every job without a folder, waiting or paused; those with one are found by their folders."""
+        if not self.restored:
+            return  # what is in the file has not been read yet
+        rows = [asdict(job.plan) for job in (*self.queue, *self.paused) if not job.run]
         with contextlib.suppress(OSError):
             if rows:
                 self._queue_file.parent.mkdir(parents=True, exist_ok=True)
@@ -403,11 +437,13 @@ class _TrainingLane(_Lane):
         """What waited when the window was closed comes back paused: nothing starts by itself."""
         from engine.train import Plan
 
+        self.restored = True
         try:
-            plans = [Plan(**row) for row in json.loads(self._queue_file.read_text(encoding="utf-8"))]
+            rows = json.loads(self._queue_file.read_text(encoding="utf-8"))
+            plans = [Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])}) for row in rows]
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, KeyError):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._queue_file.name}) could not be read and was left out."))
             return
         for number, plan in enumerate(plans):
@@ -449,34 +485,33 @@ class _ExploringLane(_Lane):
         self._wake.set()
 
     def run(self) -> None:
-        self._remember()
-        self._list_runs()
-        self._list_data()
-        try:
-            self._import_torch()
-        except Exception as error:
-            sentence, details = self.report(error)
-            self.publish(m.Notice("bad", f"The engine could not start. {sentence}", details))
-            self.closing = self.engine.training.closing = True
-        finally:
-            self.engine.torch_is_here.set()
+        for first in (self._remember, self._list_runs, self._list_data, self._import_torch):
+            self._guarded(first)
+        self.engine.torch_is_here.set()
         while not self.closing:
-            try:
-                self._turn()
-            except Exception as error:  # the lane must outlive whatever it was asked
-                sentence, details = self.report(error)
-                self.publish(m.Notice("bad", sentence, details))
+            self._guarded(self._turn)
+        for message in self.messages():
+            if isinstance(message, m.OpenData):
+                self.publish(m.Ended(message.job, "stopped", "The window was closed."))
         for job in list(self.jobs):
+            self.jobs[job].close()
             self._end(job, "stopped", "The window was closed.")
 
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """The lane must outlive whatever it meets."""
+        try:
+            work()
+        except Exception as error:
+            sentence, details = self.report(error)
+            self.publish(m.Notice("bad", sentence, details))
+
     def _turn(self) -> None:
-        """One question, or what is due of listing, following and jobs; then sleep until something comes."""
+        """One question, then what is due of listing and following, then a slice of a job; sleep when there is nothing."""
         for message in self.messages():
             self._obey(message)
         if self.queries:
             key = next(iter(self.queries))
             self._answer(self.queries.pop(key))
-            return
         now = time.perf_counter()
         if now >= self.look_at:
             self.look_at = now + LIST_SECONDS
@@ -486,7 +521,7 @@ class _ExploringLane(_Lane):
             self._follow()
         if self.jobs:
             self._advance_job()
-        else:
+        elif not self.queries:
             self.wait(max(0.0, min(self.look_at, self.follow_at) - time.perf_counter()))
 
     def _import_torch(self) -> None:
@@ -520,6 +555,7 @@ class _ExploringLane(_Lane):
                 seconds=time.perf_counter() - self.engine.started,
             )
         )
+        self.engine.works = True
 
     def _obey(self, message: Any) -> None:
         from engine.runs import Run
@@ -613,20 +649,20 @@ class _ExploringLane(_Lane):
                 elif rows:
                     self.offsets[run] = offset
                     self.engine.publish_metrics(m.Metrics(run, history_points(rows)))
-            except BadRun:
+            except (BadRun, KeyError, ValueError, TypeError):
                 self.followed.pop(run, None)  # the run list names the fault
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
     def _open_data(self, job: str, data: str) -> None:
-        from engine.data import inspect
+        from engine.data import inspect, lasting
 
-        self.jobs[job] = inspect(data, job)
+        self.jobs[job] = inspect(lasting(data), job)
         self.publish(m.JobChanged(job, "data", "running", label=Path(data).name))
 
     def _advance_job(self) -> None:
         job = next(iter(self.jobs))
-        until = time.perf_counter() + SLICE_SECONDS
+        until = time.perf_counter() + (SHORT_SLICE_SECONDS if self.queries else SLICE_SECONDS)
         try:
             while time.perf_counter() < until:
                 item = next(self.jobs[job])
@@ -662,19 +698,21 @@ class _ExploringLane(_Lane):
 
     def _remember(self) -> None:
         try:
-            self.remembered = [str(d) for d in json.loads(self._data_file.read_text(encoding="utf-8"))]
-        except (OSError, ValueError):
+            self.remembered = [str(data) for data in json.loads(self._data_file.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
             self.remembered = []
 
     def _store_remembered(self) -> None:
         with contextlib.suppress(OSError):
             self.engine.root.mkdir(parents=True, exist_ok=True)
-            self._data_file.write_text(json.dumps(self.remembered), encoding="utf-8")
+            partial = self._data_file.with_suffix(".partial")
+            partial.write_text(json.dumps(self.remembered), encoding="utf-8")
+            partial.replace(self._data_file)
 
     def _list_data(self) -> None:
         from engine.data import built_in, describe_data
 
-        self.publish(m.DataListed((*built_in(), *(describe_data(d) for d in self.remembered if Path(d).exists()))))
+        self.publish(m.DataListed((*built_in(), *(describe_data(d) for d in self.remembered if os.path.exists(d)))))
 
 
 def history_points(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -692,7 +730,7 @@ def history_points(rows: list[dict[str, Any]]) -> dict[str, Any]:
                 keep = bisect.bisect_right(steps[name], row["resumed"])
                 del steps[name][keep:], values[name][keep:]
             continue
-        for name, series in row["values"].items():
-            steps.setdefault(name, []).extend(row["steps"])
+        for name, series in row.get("values", {}).items():
+            steps.setdefault(name, []).extend(row.get("steps", [])[: len(series)])
             values.setdefault(name, []).extend(series)
     return {name: (np.asarray(steps[name], np.int64), np.asarray(values[name], np.float32)) for name in steps}

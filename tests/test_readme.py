@@ -80,7 +80,7 @@ def test_that_the_readmes_pane_draws(qtbot, tmp_path, monkeypatch):
 
 
 def test_that_every_verb_in_the_examples_exists():
-    from engine.cli import VERBS
+    from app.__main__ import VERBS
 
     used = set(re.findall(r"^python3 run\.py (\w+)", README, re.MULTILINE))
     assert used >= {"test", "list", "train", "eval", "sample", "tour", "bench"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from engine.data.builtin import built_in
 from engine.data.dataset import BadData, DataSet, Split
 from engine.data.decoder import close, read_image
-from engine.data.inspecting import describe_data, inspect, open_data
+from engine.data.inspecting import describe_data, inspect, lasting, open_data
 from engine.data.pictures import Picture, adapt, picture_from_array
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "close",
     "describe_data",
     "inspect",
+    "lasting",
     "open_data",
     "picture_from_array",
     "read_image",

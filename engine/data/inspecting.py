@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -62,13 +63,18 @@ def open_data(data: str, *, size: int | None = None, colour: str | None = None) 
     raise AssertionError("inspect ends with a data set")
 
 
+def lasting(data: str) -> str:
+    """A data set's name that holds in every folder: a path becomes absolute, a built-in name stays."""
+    return data if builtin.is_built_in(data) else os.path.abspath(os.path.expanduser(data))
+
+
 def describe_data(data: str) -> DataInfo:
     """What the list of data sets says; cheap, and it never raises."""
     if builtin.is_built_in(data):
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
         return info if not number else DataInfo(data, data, info.kind, f"{number} · 32×32 colour · built in", True)
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     name = path.name or data
     try:
         reader = reader_for(path)

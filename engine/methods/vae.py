@@ -147,7 +147,7 @@ class VAE(Method):
         elif self.log_sigma is not None:
             mean, raw = maps, self.log_sigma.to(maps.dtype)
         else:
-            return maps, maps.new_tensor(math.log(self.config.sigma_value * (2 if logistic else 1)))
+            return maps, torch.full((), math.log(self.config.sigma_value * (2 if logistic else 1)), dtype=maps.dtype, device=maps.device)
         floor = SMALLEST_LOG_SCALE if logistic else math.log(SMALLEST_SIGMA)
         return mean, floor + nn.functional.softplus(raw - floor)
 
@@ -187,7 +187,7 @@ class VAE(Method):
                 "reconstruction": reconstruction,
                 "kl": true_kl,
                 "elbo": -(reconstruction + true_kl),
-                "beta": reconstruction.new_tensor(beta),
+                "beta": torch.full_like(reconstruction, beta),
             }
 
     def headline_words(self, terms: dict[str, float]) -> str:

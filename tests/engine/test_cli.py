@@ -100,6 +100,8 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
         (["train", "vae", "--data", "digits", "--steps", "0"], 2, "above zero"),
         (["train", "vae", "--data", "digits", "--device", "tpu"], 2, "auto, cpu, cuda or mps"),
         (["train", "vae", "--data", "digits", "--resume"], 2, "--name"),
+        (["train", "vae", "--data", "digits", "--seed", "-1"], 2, "whole number"),
+        (["train", "vae", "--data", "digits", "--device", "cuda:99"], 2, "cuda"),
         (["train", "vae", "--data", "/no/such/place"], 1, "/no/such/place"),
         (["train", "vae", "--data", "pydoc-text"], 1, "text"),
         (["eval", "nothing"], 1, "There is no run “nothing”"),
@@ -148,3 +150,13 @@ def test_the_engine_runs_without_qt_as_a_module(tmp_path):
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout.strip().splitlines()[-1])["methods"]
+
+
+def test_a_run_goes_on_as_it_was_begun_or_not_at_all(capsys, tmp_path):
+    runs = ["--runs", str(tmp_path), "--name", "run"]
+    assert main([*TRAIN, *runs, "--json"]) == 0
+    capsys.readouterr()
+    others = ["train", "autoencoder", *TRAIN[2:]], [*TRAIN, "--set", "beta=2"], [*TRAIN, "--seed", "5"], [*TRAIN[:3], "shapes", *TRAIN[4:]]
+    for other in others:
+        assert main([*other, *runs, "--resume"]) == 2
+        assert "was begun with" in capsys.readouterr().err

@@ -162,3 +162,20 @@ def test_a_run_that_is_gone_is_one_sentence(explorer, tmp_path):
     with pytest.raises(BadRun) as error:
         explorer.answer(m.Decode(run=str(tmp_path / "none"), z=np.zeros((1, 4), np.float32)))
     assert "\n" not in str(error.value)
+
+
+def test_codes_of_another_run_are_refused_in_words(runs, explorer):
+    with pytest.raises(CannotAnswer, match="4 latent dimensions, not 7"):
+        explorer.answer(m.Decode(run=str(runs / "vae"), z=np.zeros((1, 7), np.float32)))
+
+
+def test_live_panes_fall_back_to_the_newest_checkpoint_that_can_be_read(explorer, tmp_path):
+    list(train(Plan("vae", "digits", CONFIG, steps=8, name="run", device="cpu"), tmp_path))
+    newest = tmp_path / "run" / "checkpoints" / "step-00000008" / "model.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-5] ^= 4
+    newest.write_bytes(data)
+    z = np.zeros((1, 4), np.float32)
+    assert explorer.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step == 4
+    with pytest.raises(BadRun):
+        explorer.answer(m.Decode(run=str(tmp_path / "run"), step=8, z=z))

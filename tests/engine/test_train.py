@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine import train as training
 from engine.data import open_data
 from engine.messages import CheckpointSaved, Metrics, Progress, Stalled
 from engine.runs import NoSpace, Run, RunWriter
@@ -244,22 +245,109 @@ def test_a_full_disk_makes_it_wait_and_go_on_with_the_same_numbers(tmp_path, mon
     assert_same_bits(arrays(tmp_path / "calm", 12), arrays(tmp_path / "run", 12))
 
 
-def test_a_verb_ends_the_waiting_for_room(tmp_path, monkeypatch):
-    def full(self, *args, **kwargs):
-        raise NoSpace(10_000_000, 4096)
+def test_a_verb_ends_the_waiting_for_room_and_nothing_is_claimed_that_was_not_saved(tmp_path, monkeypatch):
+    honest = RunWriter.save_checkpoint
+
+    def full(self, step, *args, **kwargs):
+        if step >= 4:
+            monkeypatch.setattr(RunWriter, "set_status", refuse)  # the whole disk is full, not only for large files
+            raise NoSpace(10_000_000, 4096)
+        return honest(self, step, *args, **kwargs)
+
+    def refuse(self, *args, **kwargs):
+        raise NoSpace(10_000, 0)
 
     monkeypatch.setattr(RunWriter, "save_checkpoint", full)
     events = train(plan(), tmp_path)
-    event = next(events)
-    while not isinstance(event, Stalled):
-        event = next(events)
+    seen = [next(events)]
+    while not isinstance(seen[-1], Stalled):
+        seen.append(next(events))
     outcome = None
     try:
         for _ in range(50):
-            events.send("stop")
+            seen.append(events.send("pause"))
     except StopIteration as end:
         outcome = end.value
-    assert outcome is not None and outcome.status == "stopped"
+    assert outcome is not None and outcome.status == "paused"
+    assert "newest checkpoint is of step 2" in outcome.message
+    assert [event.step for event in seen if isinstance(event, CheckpointSaved)] == [0, 1, 2]
+
+
+def test_waiting_for_room_is_no_training_time(tmp_path, monkeypatch):
+    honest, refusals = RunWriter.save_checkpoint, iter([False, False, True])
+
+    def crowded(self, *args, **kwargs):
+        if next(refusals, False):
+            raise NoSpace(10_000_000, 4096)
+        return honest(self, *args, **kwargs)
+
+    monkeypatch.setattr(RunWriter, "save_checkpoint", crowded)
+    clock = training.time.perf_counter
+    away = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock() + away[0])
+    events = train(plan(), tmp_path)
+    for event in events:
+        if isinstance(event, Stalled):
+            away[0] += 1000.0  # a night without room
+    assert state(tmp_path / "run", 12)["seconds"] < 500
+
+
+def test_a_disk_that_is_full_at_the_start_leaves_neither_a_folder_nor_a_lock(tmp_path, monkeypatch):
+    def full(self, *args, **kwargs):
+        raise NoSpace(10_000_000, 4096)
+
+    honest = RunWriter.save_probe
+    monkeypatch.setattr(RunWriter, "save_probe", full)
+    events = train(plan(), tmp_path)
+    while not isinstance(next(events), Stalled):
+        pass
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(RunWriter, "save_probe", honest)
+    outcome, _ = finish(events_from(events))
+    assert outcome.status == "done"
+
+
+def events_from(events):
+    """A generator that has begun, as one that `finish` can advance."""
+    return (yield from events)
+
+
+@pytest.mark.parametrize(("verb", "status"), [("stop", "stopped"), ("pause", "paused"), ("discard", "discarded")])
+def test_a_verb_is_heeded_while_data_are_read(tmp_path, monkeypatch, verb, status):
+    def slow(data, job):
+        for done in range(10_000):
+            yield Progress(job, "", done, 10_000, "file", 0.0, None)
+        raise AssertionError("it was read to the end")
+
+    monkeypatch.setattr(training, "inspect", slow)
+    events = train(plan(), tmp_path)
+    next(events)
+    with pytest.raises(StopIteration) as end:
+        events.send(verb)
+    assert end.value.value.status == status
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_other_noise_where_its_generator_is_of_another_kind():
+    trainer = Trainer(plan(), open_data("digits"))
+    trainer.step()
+    arrays_, numbers = trainer.resume_arrays(), trainer.numbers()
+    arrays_["random/noise"] = np.zeros(16, np.uint8)  # as a CUDA generator writes it
+    other = Trainer(plan(), open_data("digits"))
+    other.restore(trainer.shown_arrays(), arrays_, numbers)
+    assert not other.exact and other.step_number == 1
+    assert math.isfinite(other.step()["loss"])
+
+
+def test_a_path_is_kept_so_that_it_is_found_from_any_folder(tmp_path, monkeypatch):
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (200, 8, 8), dtype=np.uint8))
+    monkeypatch.chdir(tmp_path)
+    finish(train(plan(1, data="images.npy"), tmp_path / "runs"))
+    assert Run.open(tmp_path / "runs" / "run").manifest.data == str(tmp_path / "images.npy")
+
+
+def test_seeds_of_any_size_are_taken(tmp_path):
+    assert finish(train(plan(2, seed=1_700_000_000_000_000_000), tmp_path))[0].status == "done"
 
 
 def test_changed_data_is_not_trained_on_further(tmp_path):

@@ -168,9 +168,12 @@ def test_what_waited_when_the_window_was_closed_comes_back_paused(watched, tmp_p
     assert sorted(e.job for e in first.of(m.Ended)) == ["a", "b"]
     assert Run.open(tmp_path / "a").manifest.status == "paused"
     second = watched()
-    job = second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused").job
-    second.engine.send(m.ResumeJob(job))
-    assert second.ended(job).outcome == "ok"
+    second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused")
+    assert second.engine.close(timeout=20)  # nobody resumed it: it waits on
+    third = watched()
+    job = third.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused").job
+    third.engine.send(m.ResumeJob(job))
+    assert third.ended(job).outcome == "ok"
 
 
 def test_a_failure_is_one_sentence_with_the_traceback_beside_it(watched):
@@ -305,3 +308,35 @@ def test_what_lay_past_the_checkpoint_that_a_killed_training_went_on_from_is_lef
     steps, values = history_points(rows)["loss"]
     assert steps.tolist() == [1, 2, 3, 4]
     assert values.tolist() == [9.0, 8.0, 7.5, 6.5]
+
+
+def test_a_run_that_was_sent_just_before_closing_ends_and_is_not_forgotten(watched, tmp_path):
+    first = watched()
+    first.start("a", steps=3)
+    assert first.engine.close(timeout=30)
+    first.drain()
+    assert [e.job for e in first.of(m.Ended)] == ["a"]
+    second = watched()
+    assert second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused")
+
+
+def test_files_of_the_lane_that_hold_nonsense_do_not_stop_it(watched, tmp_path):
+    (tmp_path / "data.json").write_text("5")
+    (tmp_path / "queue.json").write_text('[{"method": "vae", "data": 5}]')
+    w = watched()
+    w.start("a", steps=2)
+    assert w.ended().outcome == "ok"
+
+
+def test_a_new_run_of_an_old_name_is_another_run(watched, tmp_path):
+    w = watched()
+    pictures = []
+    for seed in (0, 1):
+        w.start("a", steps=4, seed=seed)
+        w.ended()
+        w.events.clear()
+        w.engine.send(m.Decode(run=str(tmp_path / "a"), z=np.zeros((1, 4), np.float32), stamp=seed, channel="latent"))
+        pictures.append(w.until(lambda e: isinstance(e, m.Decoded)).images)
+        w.engine.send(m.DeleteRun(str(tmp_path / "a")))
+        w.until(lambda e: isinstance(e, m.Notice) and "deleted" in e.text)
+    assert not np.array_equal(*pictures)
