@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtGui import QColor, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QPainter
 from PySide6.QtWidgets import (
     QDockWidget,
     QFrame,
@@ -49,11 +49,20 @@ class DockTitle(QFrame):
 
 
 class PaneDock(QDockWidget):
-    """Holds one pane, and the reason over it when the run's method lacks what it needs."""
+    """Holds one pane, and the reason over it when the run's method lacks what it needs.
+
+    What is dragged over it and dropped on it is only told: the window decides. A torn-off pane is a window of its own,
+    so the main window would never hear of it.
+    """
+
+    drag_entered = Signal(object)
+    drag_left = Signal()
+    dropped = Signal(object)
 
     def __init__(self, pane: Pane) -> None:
         super().__init__(pane.title)
         self.pane = pane
+        self.setAcceptDrops(True)
         self.setObjectName(f"dock-{type(pane).__name__}")
         self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable | QDockWidget.DockWidgetFeature.DockWidgetFloatable)
         self.title = DockTitle(self)
@@ -82,6 +91,15 @@ class PaneDock(QDockWidget):
         self.why = why
         self.reason.setText(why)
         self.stack.setCurrentIndex(1 if why else 0)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        self.drag_entered.emit(event)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.drag_left.emit()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.dropped.emit(event)
 
     def toggle_floating(self) -> None:
         self.setFloating(not self.isFloating())
@@ -146,12 +164,11 @@ class Docks(QMainWindow):
         """The class name of the pane with this title; empty without one."""
         return next((name for name, dock in self.docks.items() if dock.pane.title == title), "")
 
-    def walk(self, by: int) -> None:
-        """The next or the previous pane."""
+    def neighbour(self, by: int) -> str:
+        """The class name of the pane `by` places after the front one, round and round; empty without panes."""
         order = list(self.docks)
-        if order:
-            at = next((i for i, name in enumerate(order) if self.docks[name] is self.front), 0)
-            self.show_pane(order[(at + by) % len(order)])
+        at = next((i for i, name in enumerate(order) if self.docks[name] is self.front), 0)
+        return order[(at + by) % len(order)] if order else ""
 
     def in_order(self) -> list[PaneDock]:
         """The front pane first, then the other visible ones, then the rest."""
@@ -177,7 +194,12 @@ class Docks(QMainWindow):
         if self.front is None or len(self.docks) < 2:
             return
         front = self.front
-        other = next(dock for dock in self.docks.values() if dock is not front and not dock.isFloating())
+        other = next((dock for dock in self.docks.values() if dock is not front and not dock.isFloating()), None)
+        if other is None:  # every other pane floats: the next one comes back to stand beside
+            other = self.docks[self.neighbour(1)]
+            other.setFloating(False)
+            other.show()
+        front.setFloating(False)
         self.removeDockWidget(front)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, front)
         self.splitDockWidget(other, front, Qt.Orientation.Horizontal)
@@ -208,6 +230,7 @@ class Docks(QMainWindow):
         self.colors = colors
         for bar in self._bars:
             bar.update()
+        self.tidy()
 
     def _seen_changed(self, dock: PaneDock, seen: bool) -> None:
         dock.in_front = seen or (dock.isFloating() and dock.isVisible())
@@ -231,7 +254,11 @@ class Docks(QMainWindow):
         for dock in self.docks.values():
             if dock.isFloating() and dock.isVisible() and not dock.in_front:
                 self._seen_changed(dock, True)
-            dock.set_titled(dock.isFloating() or not self.tabifiedDockWidgets(dock))
+            alone = not self.tabifiedDockWidgets(dock)
+            if alone and dock.isVisible() and not dock.in_front:  # tiled beside others: Qt does not always tell that it is seen
+                dock.in_front = True
+                self._set_seen(dock, not dock.why)
+            dock.set_titled(dock.isFloating() or alone)
         by_title = {dock.pane.title: dock for dock in self.docks.values()}
         for bar in self.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             if bar not in self._bars:
@@ -247,7 +274,7 @@ class Docks(QMainWindow):
                 dock = by_title.get(bar.tabText(i))
                 if dock is not None:
                     bar.setTabToolTip(i, dock.why or dock.pane.about or dock.pane.title)
-                    bar.setTabTextColor(i, QColor(self.colors.line) if dock.why else QColor())
+                    bar.setTabTextColor(i, QColor(self.colors.muted) if dock.why else QColor())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Paint and isinstance(watched, QTabBar):

@@ -101,7 +101,7 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
         (["train", "vae", "--data", "digits", "--device", "tpu"], 2, "auto, cpu, cuda or mps"),
         (["train", "vae", "--data", "digits", "--resume"], 2, "--name"),
         (["train", "vae", "--data", "digits", "--seed", "-1"], 2, "whole number"),
-        (["train", "vae", "--data", "digits", "--device", "cuda:99"], 2, "cuda"),
+        (["train", "vae", "--data", "digits", "--device", "cuda:99"], 2, "choose"),
         (["train", "vae", "--data", "/no/such/place"], 1, "/no/such/place"),
         (["train", "vae", "--data", "pydoc-text"], 1, "text"),
         (["eval", "nothing"], 1, "There is no run “nothing”"),
