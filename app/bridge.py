@@ -7,6 +7,7 @@ commands sent before wait in its queue.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -109,10 +110,13 @@ class Bridge(QObject):
 
     def drain(self) -> None:
         for event in self.engine.drain():
-            if isinstance(event, m.Answer):
-                self._deliver(event)
-            else:
-                self._signals[type(event)].emit(event)
+            try:
+                if isinstance(event, m.Answer):
+                    self._deliver(event)
+                else:
+                    self._signals[type(event)].emit(event)
+            except Exception as error:  # a fault of one listener must not cost the others what came after it
+                sys.excepthook(type(error), error, error.__traceback__)
         interval = DRAIN_ASKED_MS if self._waiting else DRAIN_IDLE_MS
         if self._timer.interval() != interval:
             self._timer.setInterval(interval)
