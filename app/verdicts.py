@@ -10,12 +10,13 @@ from app.series import ema
 from app.words import count
 
 LEAST_POINTS = 40
+MOST_POINTS = 20_000  # of a longer curve every second, third, ... point is judged
 SMOOTH = 0.9
 
 
 @dataclass(frozen=True)
 class Verdict:
-    level: str  # "good" | "warning" | "bad"
+    level: str  # "good" | "muted" | "warning" | "bad"
     text: str
     rule: str
 
@@ -28,7 +29,9 @@ def verdicts(
     """Judge a loss that should fall. `loss` and `valid` are (steps [n], values [n]); the worst comes first."""
     found = []
     if loss is not None and len(loss[0]):
-        found += [v for v in (not_finite(*loss), diverged(*loss)) if v]
+        found += [v for v in (not_finite(*loss),) if v]  # of all points: one is enough
+        loss = every_nth(*loss)
+        found += [v for v in (diverged(*loss),) if v]
     if valid is not None and len(valid[0]):
         found += [v for v in (rising(*valid),) if v]
     if not found and loss is not None:
@@ -37,6 +40,12 @@ def verdicts(
     if not found and loss is not None and len(loss[0]) >= LEAST_POINTS:
         found.append(Verdict("good", "The loss is falling." if running else "The loss was still falling when the run ended.", FALLING_RULE))
     return found
+
+
+def every_nth(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most MOST_POINTS of the points, evenly, the last one among them."""
+    n = -(-len(steps) // MOST_POINTS)
+    return (steps, values) if n <= 1 else (steps[::-n][::-1], values[::-n][::-1])
 
 
 def not_finite(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
@@ -117,5 +126,5 @@ def flat(steps: np.ndarray, values: np.ndarray, running: bool = True) -> Verdict
     stretch = int(steps[-1] - steps[-found])
     hint = " More steps will change little; a smaller learning rate or another setting may." if running else ""
     return Verdict(
-        "warning" if running else "good", f"The loss {'has been' if running else 'was'} flat for {count(stretch)} steps.{hint}", FLAT_RULE
+        "warning" if running else "muted", f"The loss {'has been' if running else 'was'} flat for {count(stretch)} steps.{hint}", FLAT_RULE
     )

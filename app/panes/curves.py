@@ -19,8 +19,8 @@ from app import theme
 from app.panes import Context, Pane
 from app.series import Series
 from app.verdicts import Verdict, verdicts
-from app.widgets.export import ask_where, csv_text, file_name, png_bytes, write_file
-from app.widgets.parts import Card, Elided, EmptyState, TextLines, button, clear, heading, muted, restyle, short
+from app.widgets.export import PartWriter, ask_where, csv_lines, csv_text, file_name, png_bytes, write_file
+from app.widgets.parts import Card, Elided, EmptyState, TextLines, button, clear, heading, muted, restyle, set_heading, short
 from app.words import count
 from engine.messages import FollowRun, Metrics, UnfollowRun
 
@@ -32,6 +32,7 @@ TICK_MS = 100  # repaints at most ten times a second ...
 BUSY_SHARE = 0.08  # ... and never more than this share of the time
 CARDS_MS = 500
 VERDICT_MS = 1000
+CSV_ROWS = 2000  # written in one piece
 VALID = "valid "
 FALLING = ("loss", "reconstruction", "error", "nll", "bits")  # terms whose lowest point is the best one
 
@@ -104,6 +105,7 @@ class CurvesPane(Pane):
         self._changed = set(self._last)  # parts that are not up to date
         self._cost = 0.0
         self._drawn: object = None
+        self._writer: PartWriter | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -240,6 +242,8 @@ class CurvesPane(Pane):
 
     def closeEvent(self, event: Any) -> None:
         self.deactivate()
+        if self._writer is not None:
+            self._writer.stop()
         super().closeEvent(event)
 
     def runs(self) -> list[str]:
@@ -371,9 +375,10 @@ class CurvesPane(Pane):
             self._draw_cards(terms)
         if "plot" in due:
             self._draw_plot()
-            self._cost = time.perf_counter() - now
         if "verdict" in due:
             self._judge()
+        spent = time.perf_counter() - now
+        self._cost = spent if "plot" in due else max(self._cost, spent)
 
     def _pause(self, part: str) -> float:
         """Seconds that a part rests after it was drawn."""
@@ -393,7 +398,7 @@ class CurvesPane(Pane):
         wanted = [(run, term) for run in self.runs() for term in (self.term, VALID + self.term) if len(self._series(run, term))]
         if (wanted, self.term) != self._drawn:
             self._drawn = (wanted, self.term)
-            self.heading.setText(self.term.upper())
+            set_heading(self.heading, self.term)
             plot.value_name = self.term
             lines: list[Line] = []
             for run, term in wanted:
@@ -494,7 +499,8 @@ class CurvesPane(Pane):
         self.smooth_label.setText(f"{value / 100:.2f}")
         if self.plot is not None:
             self.plot.smoothing = value / 100
-            self._redraw_now()
+            self._changed.add("plot")
+            self.tick()
 
     def _logs_changed(self, _on: bool) -> None:
         if self.plot is not None:
@@ -538,25 +544,42 @@ class CurvesPane(Pane):
             about |= {f"run{tail}": info.name, f"data{tail}": info.data_name, f"seed{tail}": str(info.seed), f"config{tail}": info.config}
         return about
 
-    def csv_rows(self) -> Iterator[tuple[str, str, int, str]]:
-        for run in self.runs():
-            name = self.context.state.runs[run].name
-            for term, series in self.data.get(run, {}).items():
-                for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
-                    yield name, term, step, repr(value)
+    def csv_parts(self) -> Iterator[str]:
+        """Every point of every term of the shown runs as they are now, raw, some thousand lines at a time."""
+        names = [(self.context.state.runs[run].name, self.data.get(run, {})) for run in self.runs()]
+        curves = [(name, term, series.steps.copy(), series.values.copy()) for name, terms in names for term, series in terms.items()]
+        yield csv_text(self.about_this(), ("run", "term", "step", "value"), ())
+        for name, term, steps, values in curves:
+            for start in range(0, len(steps), CSV_ROWS):
+                part = zip(steps[start : start + CSV_ROWS].tolist(), values[start : start + CSV_ROWS].tolist(), strict=True)
+                yield csv_lines((name, term, step, repr(value)) for step, value in part)
 
     def save_csv(self, path: str) -> None:
-        """Every point of every term of the shown runs, raw."""
-        self._write(path, csv_text(self.about_this(), ("run", "term", "step", "value"), self.csv_rows()))
+        """A long run takes a while to write; the window goes on meanwhile."""
+        self.readout.set_text(f"Saving {Path(path).name}.")
+        if self._writer is not None:
+            self._writer.stop()
+        self._writer = PartWriter(path, self.csv_parts(), partial(self._csv_written, path), self)
+        self._writer.start()
+
+    def _csv_written(self, path: str, error: OSError | None) -> None:
+        self._writer = None
+        self._written(path, error)
 
     def save_png(self, path: str) -> None:
         if self.plot is not None:
             self._write(path, png_bytes(self.plot.picture(), self.about_this()))
 
-    def _write(self, path: str, data: bytes | str) -> None:
+    def _write(self, path: str, data: bytes) -> None:
         try:
             write_file(path, data)
         except OSError as error:
+            self._written(path, error)
+        else:
+            self._written(path, None)
+
+    def _written(self, path: str, error: OSError | None) -> None:
+        if error is not None:
             self.readout.set_text(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
         else:
             self.readout.set_text(f"Saved as {Path(path).name}.", "good")
@@ -572,8 +595,7 @@ class CurvesPane(Pane):
         ask_where(self, f"Save as {suffix.upper()}", name, suffix, self.save_png if suffix == "png" else self.save_csv)
 
     def _new_run(self) -> None:
-        if "run.new" in self.context.actions.entries:
-            self.context.actions["run.new"].trigger()
+        self.context.actions["run.new"].trigger()
 
     def _restyle(self) -> None:
         self._colors = restyle(self, self.context.state.theme)

@@ -8,13 +8,20 @@ import json
 import os
 import re
 import struct
+import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-from PySide6.QtCore import QBuffer, QIODevice
+from PySide6.QtCore import QBuffer, QIODevice, QObject, QTimer
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QFileDialog, QWidget
+
+SLICE_SECONDS = 0.012  # of writing between two looks at the window's events
+# What can be opened as an image; the engine reads them with Pillow.
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".ico")
+IMAGE_FILTER = f"Images ({' '.join(f'*{ending}' for ending in IMAGES)});;All files (*)"
 
 
 def png_bytes(image: QImage, about: Mapping[str, object]) -> bytes:
@@ -41,21 +48,76 @@ def csv_text(about: Mapping[str, object], columns: Sequence[str], rows: Iterable
     out = io.StringIO()
     for key, value in about.items():
         out.write(f"# {key}: {value if isinstance(value, str) else json.dumps(value)}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    return out.getvalue() + csv_lines([columns, *rows])
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
 def write_file(path: str | Path, data: bytes | str) -> None:
     """Write through a partial file beside the target. Raises OSError."""
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     try:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+class PartWriter:
+    """Writes a long text part by part between the window's other events; `done` hears None at the end, or what went wrong."""
+
+    def __init__(self, path: str | Path, parts: Iterator[str], done: Callable[[OSError | None], object], parent: QObject) -> None:
+        self.path, self.parts, self.done = Path(path), parts, done
+        self._file: IO[bytes] | None = None
+        self._timer = QTimer(parent)
+        self._timer.timeout.connect(self._go_on)
+
+    def start(self) -> None:
+        """A short text is written before this returns."""
+        try:
+            self._file = open(_partial(self.path), "wb")  # noqa: SIM115
+        except OSError as error:
+            self._end(error)
+        else:
+            self._timer.start(0)
+            self._go_on()
+
+    def stop(self) -> None:
+        """Nothing more is written; what was begun goes away. To be called once at most."""
+        self._timer.stop()
+        self._timer.deleteLater()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            _partial(self.path).unlink(missing_ok=True)
+
+    def _go_on(self) -> None:
+        until = time.perf_counter() + SLICE_SECONDS
+        assert self._file is not None
+        try:
+            for part in self.parts:
+                self._file.write(part.encode())
+                if time.perf_counter() > until:
+                    return
+            self._file.close()
+            os.replace(_partial(self.path), self.path)
+        except OSError as error:
+            self._end(error)
+        else:
+            self._end(None)
+
+    def _end(self, error: OSError | None) -> None:
+        self.stop()
+        self.done(error)
 
 
 def copy_image(image: QImage) -> None:
@@ -78,10 +140,21 @@ def ask_where(parent: QWidget, title: str, suggested: str, suffix: str, save: Ca
     return dialog
 
 
-def ask_which(parent: QWidget, title: str, filters: str, take: Callable[[str], object]) -> QFileDialog:
-    """Ask for a file to open, without stopping anything meanwhile."""
+def ask_which(parent: QWidget, title: str, filters: str, take: Callable[[list[str]], object], *, many: bool = False) -> QFileDialog:
+    """Ask for a file (or several) to open, without stopping anything meanwhile."""
     dialog = QFileDialog(parent, title, "", filters)
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFiles if many else QFileDialog.FileMode.ExistingFile)
+    dialog.filesSelected.connect(take)
+    dialog.finished.connect(dialog.deleteLater)
+    dialog.open()
+    return dialog
+
+
+def ask_folder(parent: QWidget, title: str, take: Callable[[str], object], start: str = "") -> QFileDialog:
+    """Ask for a folder, without stopping anything meanwhile."""
+    dialog = QFileDialog(parent, title, start)
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setOption(QFileDialog.Option.ShowDirsOnly)
     dialog.fileSelected.connect(take)
     dialog.finished.connect(dialog.deleteLater)
     dialog.open()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import DARK, Colors, colors, font
 from app.words import MINUS, number
@@ -59,15 +59,24 @@ def plain(text: str = "", wrap: bool = False) -> QLabel:
     return label
 
 
-def button(text: str, on_click: Callable[[], object], help: str = "", *, primary: bool = False) -> QPushButton:
+def button(text: str, on_click: Callable[[], object] | None, help: str = "", *, primary: bool = False) -> QPushButton:
+    """Without `on_click` it waits for its menu (`offer`)."""
     made = QPushButton(text)
     made.setAccessibleName(text.rstrip("…"))
     if help:
         made.setToolTip(help)
     if primary:
         made.setProperty("kind", "primary")
-    made.clicked.connect(lambda _checked=False: on_click())
+    if on_click is not None:
+        made.clicked.connect(lambda _checked=False: on_click())
     return made
+
+
+def offer(button: QPushButton, actions: Iterable[QAction]) -> None:
+    """Let a button open a menu of actions."""
+    menu = QMenu(button)
+    menu.addActions(list(actions))
+    button.setMenu(menu)
 
 
 class Card(QFrame):
@@ -111,7 +120,7 @@ class TextLines(QWidget):
         self.set_colors(DARK)
 
     def set_colors(self, c: Colors) -> None:
-        self._inks = {"": QColor(c.muted), "good": QColor(c.good), "warning": QColor(c.warning), "bad": QColor(c.bad)}
+        self._inks = {"": QColor(c.muted), "good": QColor(c.good_text), "warning": QColor(c.warning_text), "bad": QColor(c.bad)}
         self.update()
 
     def set_text(self, text: str, level: str = "") -> None:
@@ -133,7 +142,7 @@ class TextLines(QWidget):
 class EmptyState(QWidget):
     """What a pane without contents shows: what it is for, and the next step as a button."""
 
-    def __init__(self, title: str, text: str, actions: tuple[tuple[str, Callable[[], object]], ...] = ()) -> None:
+    def __init__(self, title: str, text: str, actions: tuple[tuple[str, Callable[[], object] | None], ...] = ()) -> None:
         super().__init__()
         self.title = plain(title, wrap=True)
         self.title.setProperty("role", "title")

@@ -22,8 +22,11 @@ from app.widgets.latent_slider import mixed
 from app.widgets.parts import short
 from app.words import MINUS, count, number
 
+DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
+CORNERS = {(1, 0): (-8, 8), (0, 0): (8, 8), (1, 1): (-8, -8), (0, 1): (8, -8)}  # where the legend may stand -> its distance from there
 MARKERS = ("o", "t", "s", "d", "star", "+", "x")
 MARKS = 7  # markers along a curve, so that colour is not the only sign
+PROBES = 200  # places along the plot at which the legend looks for curves below it
 
 
 @dataclass(eq=False)
@@ -69,7 +72,8 @@ class Sample(pg.ItemSample):
         painter.setPen(self.pen)
         painter.drawLine(0, 11, 22, 11)
         painter.translate(11, 11)
-        drawSymbol(painter, self.marker, 8, pg.mkPen(None), pg.mkBrush(self.pen.color()))
+        size = 8 if self.pen.style() == Qt.PenStyle.SolidLine else 5  # the dashes must be seen beside it
+        drawSymbol(painter, self.marker, size, pg.mkPen(None), pg.mkBrush(self.pen.color()))
 
     def mouseClickEvent(self, event) -> None:
         event.ignore()
@@ -161,6 +165,7 @@ class CurvePlot(QWidget):
             item.hide()
         self.legend = pg.LegendItem(offset=(-8, 8), verSpacing=-4, sampleType=Sample)
         self.legend.setParentItem(self.box)
+        self.corner = (1, 0)  # of the legend
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.view)
@@ -187,7 +192,9 @@ class CurvePlot(QWidget):
         self.best_point.setBrush(pg.mkBrush(c.good))
         self.legend.setLabelTextColor(QColor(c.text))
         self.legend.setLabelTextSize("9pt")
-        self.legend.setBrush(pg.mkBrush(c.background))
+        ground = QColor(c.background)
+        ground.setAlpha(150)  # what runs below the legend can still be followed
+        self.legend.setBrush(pg.mkBrush(ground))
         self.set_lines(self.lines)
 
     def set_names(self, value: str) -> None:
@@ -214,7 +221,7 @@ class CurvePlot(QWidget):
             pen = QPen(color, 1.4)
             pen.setCosmetic(True)
             if line.dashed:
-                pen.setStyle(Qt.PenStyle.DashLine)
+                pen.setDashPattern(DASHES)
             main = pg.PlotCurveItem(pen=pen, skipFiniteCheck=False)
             marks = pg.ScatterPlotItem(size=8, symbol=line.marker, pen=pg.mkPen(back), brush=pg.mkBrush(color))
             for item in (thin, main, marks):
@@ -282,6 +289,7 @@ class CurvePlot(QWidget):
         columns = max(int(self.box.width()), 200)
         lowest, highest = np.inf, -np.inf
         self.hidden_values = 0
+        shown: list[tuple[np.ndarray, np.ndarray]] = []
         for line in self.lines:
             thin, main, marks = self._items[line.key]
             if not len(line.series):
@@ -300,6 +308,7 @@ class CurvePlot(QWidget):
                 thin.clear()
                 drawn = raw
             main.setData(*drawn, connect="finite")
+            shown.append(drawn)
             places = self._mark_places(drawn[0], drawn[1], left, right)
             marks.setData(drawn[0][places], drawn[1][places])
             for part in (raw[1], drawn[1]):
@@ -310,7 +319,32 @@ class CurvePlot(QWidget):
             self.box.setYRange(lowest - room, highest + room, padding=0)
         self.set_cursor(self.cursor)
         self.set_best(self.best)
+        self._place_legend(shown)
         self._ours = False
+
+    def _place_legend(self, shown: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        """In the corner where it covers least of the curves; it moves only where that hides clearly less."""
+        (left, right), (bottom, top) = self.box.viewRange()
+        width, height = self.box.width(), self.box.height()
+        if not shown or min(width, height) < 1 or right <= left or top <= bottom:
+            return
+        across, down = (self.legend.width() + 8) / width, (self.legend.height() + 8) / height  # shares of the plot
+        place = np.linspace(0, 1, PROBES)
+        covered = dict.fromkeys(CORNERS, 0)
+        for x, y in shown:
+            finite = np.isfinite(y)
+            if not finite.any():
+                continue
+            value = np.interp(left + place * (right - left), x[finite], y[finite], left=np.nan, right=np.nan)
+            depth = (top - value) / (top - bottom)  # 0 at the top, 1 at the bottom
+            for side, end in CORNERS:
+                beside = place >= 1 - across if side else place <= across
+                behind = depth >= 1 - down if end else depth <= down
+                covered[side, end] += int(np.sum(beside & behind))
+        best = min(CORNERS, key=lambda corner: covered[corner])
+        if covered[self.corner] > covered[best] + PROBES // 50:
+            self.corner = best
+            self.legend.anchor(best, best, CORNERS[best])
 
     @property
     def follows_height(self) -> bool:

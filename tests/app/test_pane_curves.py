@@ -11,6 +11,7 @@ import pytest
 from pane_kit import OTHER, RUN, Kit, run_info
 from PIL import Image
 from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
 
 from app.panes.curves import CurvesPane
@@ -246,12 +247,13 @@ def test_that_points_come_many_times_a_second_but_repaints_do_not(kit: Kit, pane
     assert 2 <= pane.plot.redraws - before <= 10
 
 
-def test_that_the_csv_has_every_point_and_the_recipe(kit: Kit, pane: CurvesPane, tmp_path) -> None:
+def test_that_the_csv_has_every_point_and_the_recipe(kit: Kit, pane: CurvesPane, tmp_path, qtbot) -> None:
     pane.choose_run(OTHER, True)
     one, two = points(20_000), points(700, 1)
     feed(kit, RUN, loss=one, kl=(np.array([5]), np.array([0.1], np.float32)))
     feed(kit, OTHER, loss=two)
     pane.save_csv(str(tmp_path / "c.csv"))
+    qtbot.waitUntil((tmp_path / "c.csv").exists)
     lines = (tmp_path / "c.csv").read_text().splitlines()
     head = [line for line in lines if line.startswith("#")]
     assert "# run: vae-digits" in head and "# run_2: vae-digits-2" in head and "# step: 1024" in head
@@ -292,3 +294,94 @@ def test_that_both_themes_colour_the_plot(kit: Kit, pane: CurvesPane) -> None:
         pane.tick()
         seen.append(pane.plot.picture(1).pixelColor(3, 3).name())
     assert seen == ["#f4f5f8", "#101217"]
+
+
+def test_that_the_smoothing_slider_draws_the_plot_only(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, RUN, loss=points(100))
+    pane._redraw_now()
+    pane._changed.clear()
+    pane._cost = 1e9  # so that nothing is due yet
+    pane.smooth.setValue(50)
+    assert pane._changed == {"plot"}
+    assert pane.plot is not None and pane.plot.smoothing == 0.5
+
+
+def test_that_the_judgement_counts_in_the_cost(kit: Kit, pane: CurvesPane, monkeypatch) -> None:
+    from app.panes import curves
+
+    clock = [100.0]
+    monkeypatch.setattr(curves.time, "perf_counter", lambda: clock[0])
+
+    def slow() -> None:
+        clock[0] += 0.5
+
+    monkeypatch.setattr(pane, "_judge", slow)
+    feed(kit, RUN, loss=points(100))
+    pane._redraw_now()
+    assert pane._cost >= 0.5
+
+
+def test_that_a_long_csv_is_written_between_the_events_of_the_window(kit: Kit, pane: CurvesPane, tmp_path, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr("app.widgets.export.SLICE_SECONDS", 0.0)  # one part at a time
+    one = points(20_000)
+    feed(kit, RUN, loss=one)
+    path = tmp_path / "long.csv"
+    pane.save_csv(str(path))
+    assert not path.exists() and "Saving long.csv" in pane.readout.text
+    feed(kit, RUN, loss=points(10))  # the run is read anew meanwhile; what is saved is what was there
+    qtbot.waitUntil(path.exists)
+    rows = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert len(rows) == 1 + 20_000
+    assert pane.readout.text == "Saved as long.csv."
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_that_a_pane_that_closes_leaves_no_half_written_csv(kit: Kit, pane: CurvesPane, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("app.widgets.export.SLICE_SECONDS", 0.0)
+    feed(kit, RUN, loss=points(20_000))
+    pane.save_csv(str(tmp_path / "long.csv"))
+    assert (tmp_path / ".long.csv.partial").exists()
+    pane.close()
+    assert not (tmp_path / ".long.csv.partial").exists() and not (tmp_path / "long.csv").exists()
+
+
+def test_that_a_csv_that_cannot_be_written_is_said(kit: Kit, pane: CurvesPane, tmp_path) -> None:
+    feed(kit, RUN, loss=points(10))
+    pane.save_csv(str(tmp_path / "missing" / "c.csv"))
+    assert "could not be written" in pane.readout.text and pane.readout.level == "bad"
+
+
+@pytest.mark.parametrize(("rising", "corner"), [(False, (1, 0)), (True, (0, 0))])
+def test_that_the_legend_stands_where_no_curve_is(kit: Kit, pane: CurvesPane, rising: bool, corner: tuple[int, int]) -> None:
+    steps = np.arange(1, 1001)
+    values = np.linspace(0, 1, 1000).astype(np.float32)
+    feed(kit, RUN, loss=(steps, values if rising else values[::-1]))
+    kit.pump()
+    pane._redraw_now()
+    pane._redraw_now()
+    plot = pane.plot
+    assert plot is not None and plot.corner == corner
+    legend = plot.legend.mapRectToItem(plot.box, plot.legend.boundingRect())
+    curve = [plot.box.mapFromView(QPointF(float(x), float(y))) for x, y in zip(*plot._items[f"{RUN} loss"][1].getData(), strict=True)]
+    assert not any(legend.contains(point) for point in curve)
+    assert plot.legend.brush().color().alpha() < 255
+
+
+def test_that_a_validation_curve_is_dashed_and_its_sign_shows_the_dashes(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, RUN, loss=points(50), valid_loss=(np.array([10, 40]), np.array([300.0, 200.0], np.float32)))
+    pane._redraw_now()
+    assert pane.plot is not None
+
+    def gaps(sample) -> int:
+        """How often the line of a legend's sign begins anew along its length."""
+        image = QImage(24, 22, QImage.Format.Format_RGB32)
+        image.fill(Qt.GlobalColor.black)
+        painter = QPainter(image)
+        sample.paint(painter)
+        painter.end()
+        row = [image.pixelColor(x, 11).lightness() > 60 or image.pixelColor(x, 10).lightness() > 60 for x in range(23)]
+        return sum(now and not before for before, now in zip([False, *row], row, strict=False))
+
+    plain, dashed = (sample for sample, _ in pane.plot.legend.items)
+    assert gaps(plain) == 1
+    assert gaps(dashed) >= 3

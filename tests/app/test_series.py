@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.series import Series, ema, thinned
-from app.verdicts import verdicts
+from app.verdicts import MOST_POINTS, every_nth, verdicts
 
 
 def slow_ema(values: np.ndarray, factor: float) -> list[float]:
@@ -94,7 +94,7 @@ def story(kind: str, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
     ("kind", "level", "words"),
     [
         ("falling", "good", "falling"),
-        ("flat", "warning", "flat for"),
+        ("flat", "warning", "has been flat for"),
         ("diverging", "bad", "diverging since step 1\u202f2"),
         ("not a number", "bad", "not a number at step 1\u202f501"),
     ],
@@ -122,3 +122,29 @@ def test_that_noise_on_a_flat_validation_loss_is_no_rise() -> None:
 
 def test_that_too_few_points_are_not_judged() -> None:
     assert verdicts((np.arange(5), np.ones(5)), None, running=True) == []
+
+
+def test_that_a_run_that_ended_flat_is_neither_praised_nor_blamed() -> None:
+    (found,) = verdicts(story("flat"), None, running=False)
+    assert found.level == "muted" and found.text.startswith("The loss was flat for")
+
+
+@pytest.mark.parametrize("kind", ["falling", "flat", "diverging"])
+def test_that_a_million_points_are_judged_as_a_few_are(kind: str) -> None:
+    few, many = (verdicts(story(kind, count), None, running=True)[0] for count in (2000, 1_000_000))
+    assert many.level == few.level
+    assert many.text[:20] == few.text[:20]
+
+
+def test_that_one_bad_value_among_a_million_is_found() -> None:
+    values = np.ones(1_000_000, np.float32)
+    values[777_777] = np.nan
+    assert "not a number at step 777\u202f777" in verdicts((np.arange(1_000_000), values), None, running=True)[0].text
+
+
+def test_that_a_curve_is_thinned_evenly_and_keeps_its_end() -> None:
+    steps = np.arange(1_000_003)
+    kept, values = every_nth(steps, steps * 2.0)
+    assert len(kept) <= MOST_POINTS and kept[-1] == steps[-1]
+    assert len(set(np.diff(kept).tolist())) == 1
+    np.testing.assert_array_equal(values, kept * 2.0)

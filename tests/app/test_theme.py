@@ -79,3 +79,14 @@ def test_figures_have_equal_width(qapp: object) -> None:
 
     metrics = QFontMetricsF(theme.font(13))
     assert len({round(metrics.horizontalAdvance(digit), 3) for digit in "0123456789"}) == 1
+
+
+@pytest.mark.parametrize("c", THEMES, ids=["dark", "light"])
+def test_lines_of_text_are_painted_in_inks_that_can_be_read(c: theme.Colors, qapp: object) -> None:
+    from app.widgets.parts import TextLines
+
+    lines = TextLines(1, "A line")
+    lines.set_colors(c)
+    for level, ink in lines._inks.items():
+        for ground in (c.background, c.panel, c.raised):
+            assert theme.contrast(ink.name(), ground) >= 4.5, level
