@@ -55,5 +55,6 @@ class Asker:
             self.on_answer(query, answer)
 
     def _failed(self, query: Query, failure: QueryFailed) -> None:
-        if self._go_on(query) and self.on_failure is not None:
+        overtaken = self.next is not None
+        if self._go_on(query) and self.on_failure is not None and not overtaken:
             self.on_failure(failure)

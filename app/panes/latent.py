@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from app.asking import Asker
 from app.panes import Context, Pane
-from app.widgets.export import ask_where, ask_which, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import IMAGE_FILTER, ask_where, ask_which, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, chw_to_qimage, enlarged, to_qimage
 from app.widgets.latent_slider import LatentSlider
@@ -53,12 +54,12 @@ from engine.messages import (
     SamplePrior,
 )
 
-DEAD = 0.01  # nats; below this a dimension carries nothing
+DEAD = 0.01  # nat; below this a dimension carries nothing
 STRIP = 9
 PRIOR_COUNT = 32
 GRID = 9
 SPAN = 3.0
-IMAGES = "Images (*.png *.jpg *.jpeg *.bmp *.gif *.tif *.tiff *.webp)"
+MERGE_SECONDS = 1.0  # moves by keyboard that follow each other within this time are one change to undo
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +98,17 @@ class Move(QUndoCommand):
         return True
 
     def redo(self) -> None:
-        self.pane.go(self.run, self.after)
+        self._stand_at(self.after)
 
     def undo(self) -> None:
-        self.pane.go(self.run, self.before)
+        self._stand_at(self.before)
+
+    def _stand_at(self, place: Place) -> None:
+        """Nothing changes unseen: the run of the move is looked at first, and without it there is nothing to go back to."""
+        if self.pane.look_at(self.run):
+            self.pane.go(self.run, place)
+        else:
+            self.setObsolete(True)
 
 
 def on_the_way(a: np.ndarray, b: np.ndarray, t: float, path: str) -> np.ndarray:
@@ -140,6 +148,8 @@ class LatentPane(Pane):
         self._grid_at: tuple[np.ndarray, int, int] | None = None
         self._waiting_images: list[Encode] = []
         self._session = 0
+        self._moved_at = 0.0  # when a slider was moved last
+        self._asked_at: tuple[str | None, int | None] | None = None  # run and step that everything was asked for
         self._axes_chosen = False  # by the user; until then the grid shows the first two
         self.way = 0  # 0 interpolation, 1 prior samples, 2 grid
         self._one_seed = 0
@@ -336,8 +346,9 @@ class LatentPane(Pane):
         self.t_slider.describe("t", "", tip="Where on the way z is: 0 is A, 1 is B.")
         self.t_slider.setAccessibleName("t, from A to B")
         self.t_slider.set_exact(0.5)
-        self.t_slider.moved.connect(self.set_t)
+        self.t_slider.moved.connect(self._t_moved)
         self.t_slider.sliderPressed.connect(self._new_session)
+        self.t_slider.sliderReleased.connect(self._new_session)
         card.inside.addWidget(self.t_slider)
         row = QHBoxLayout()
         row.setSpacing(6)
@@ -465,7 +476,11 @@ class LatentPane(Pane):
 
     def _run_changed(self) -> None:
         self.described = self.decoded = self.encoded = self.strips = self.prior = self.reconstructed = None
-        self._encoded_query = None
+        self._encoded_query = self._grid_at = self._asked_at = None
+        self.rank = []  # the sliders do nothing until the new run has said what they stand for
+        for slider in self.sliders:
+            slider.setSliderDown(False)
+            slider.setEnabled(False)
         self._waiting_images.clear()
         self._message = ""
         for asker in (self._decoder, self._way, self._plane):
@@ -480,8 +495,10 @@ class LatentPane(Pane):
         self._check_empty()
 
     def _step_changed(self) -> None:
+        self._message = ""  # it was about another step
         self._check_empty()
         self.refresh()
+        self._say()
 
     def refresh(self) -> None:
         """Ask for everything that is on screen, at the step of the time cursor. z stays what it was."""
@@ -495,9 +512,10 @@ class LatentPane(Pane):
             self._ask_all()
 
     def _ask_all(self) -> None:
+        state = self.context.state
+        self._asked_at = (state.run, state.step)
         self._ask_decode()
         self._ask_way()
-        state = self.context.state
         if self.reconstructed is None or (self.reconstructed.run, self.reconstructed.step) != (state.run, state.step):
             asked = Reconstruct(run=state.run, step=state.step)  # type: ignore[arg-type]
             self.context.bridge.ask("latent", asked, partial(self._on_reconstructed, asked), self._on_failure)
@@ -532,9 +550,14 @@ class LatentPane(Pane):
         if place is None or len(place.z) != answer.latent:
             middle = np.zeros(answer.latent, np.float32) if answer.centre is None else np.asarray(answer.centre, np.float32)
             self.places[answer.run] = Place(z=middle)
+            self._asked_at = None
+        axes = self.axis_x.currentData(), self.axis_y.currentData()
         self._order()
         self._show_place()
-        self._ask_all()
+        if self._asked_at != (query.run, query.step):
+            self._ask_all()
+        elif self.way == 2 and axes != (self.axis_x.currentData(), self.axis_y.currentData()):
+            self._grid_timer.start()  # another two dimensions lead at this step
 
     def _order(self) -> None:
         """Rank the dimensions; never under a held knob."""
@@ -552,6 +575,7 @@ class LatentPane(Pane):
             gone.deleteLater()
         digits = max(2, len(str(described.latent)))
         for place, (slider, dim) in enumerate(zip(self.sliders, self.rank, strict=True)):
+            slider.setEnabled(True)
             label = f"z{place + 1:0{digits}d}"
             where = f"{label} is dimension {dim} of z."
             if kl is None:
@@ -597,8 +621,19 @@ class LatentPane(Pane):
         one = float(described.scale[dim]) if described is not None and described.scale is not None else 1.0
         return zero, one or 1.0
 
+    def _session_of(self, slider: LatentSlider, name: str) -> str:
+        """Moves of one session are one change to undo: a drag from press to release, or keys in quick succession."""
+        now = monotonic()
+        if not slider.isSliderDown() and now - self._moved_at > MERGE_SECONDS:
+            self._new_session()
+        self._moved_at = now
+        return f"{self._session}-{name}"
+
     def _slider_moved(self, index: int, value: float) -> None:
-        self.set_dimension(index, value, session=f"{self._session}-{index}")
+        self.set_dimension(index, value, session=self._session_of(self.sliders[index], str(index)))
+
+    def _t_moved(self, t: float) -> None:
+        self.set_t(t, session=self._session_of(self.t_slider, "t"))
 
     def _slider_reset(self, index: int) -> None:
         self._new_session()
@@ -607,8 +642,8 @@ class LatentPane(Pane):
     def set_dimension(self, rank: int, sigmas: float, session: str = "") -> None:
         """Move one coordinate, named by its rank, to a value in units of sigma."""
         place = self.place
-        if place is None:
-            return
+        if place is None or self.described is None or rank >= len(self.rank):
+            return  # what the sliders stand for is not known yet
         dim = self.rank[rank]
         zero, one = self._units(dim)
         z = place.z.copy()
@@ -631,6 +666,14 @@ class LatentPane(Pane):
             return
         self.context.undo.push(Move(self, run, before, after, text, session))
 
+    def look_at(self, run: str) -> bool:
+        """Have the window look at a run; False when there is no such run any more."""
+        state = self.context.state
+        if run not in state.runs:
+            return False
+        state.set_run(run)
+        return True
+
     def go(self, run: str, place: Place) -> None:
         """Stand at a place of a run; draws it when that run is looked at."""
         before = self.places.get(run)
@@ -639,8 +682,8 @@ class LatentPane(Pane):
             return
         self._message = ""
         self._show_place()
-        if not self.shown:
-            return
+        if not self.shown or self.described is None or not self.able():
+            return  # everything is asked for when the pane is seen and the checkpoint is described
         self._ask_decode()
         if before is None or before.a is not place.a or before.b is not place.b:
             self._ask_way()
@@ -713,7 +756,11 @@ class LatentPane(Pane):
         return True
 
     def _choose_image(self) -> None:
-        ask_which(self, "Encode an image", IMAGES, self.accept_image)
+        ask_which(self, "Encode images", IMAGE_FILTER, self._take_images, many=True)
+
+    def _take_images(self, paths: list[str]) -> None:
+        for path in paths:
+            self.accept_image(path)
 
     def encode_probe(self, index: int) -> None:
         """Encode one of the held-out images."""
@@ -745,12 +792,19 @@ class LatentPane(Pane):
         self._on_failure(failure)
         self._image_done(query)
 
+    def _standing(self, z: np.ndarray, name: str) -> Place:
+        """The place in the chosen run. One that was never opened here, or whose z has another length now, begins at `z`."""
+        place = self.place
+        if place is None or len(place.z) != len(z):
+            place = self.places[self.context.state.run or ""] = Place(z=z, name=name)
+        return place
+
     def _on_encoded(self, query: Encode, answer: Encoded) -> None:
-        if query.run == self.context.state.run and self.place is not None:
+        if query.run == self.context.state.run:
             self._encoded_query = query
             self._show_encoded(answer)
-            place = self.place
             mean, name = np.asarray(answer.mean, np.float32), answer.label or query.label
+            place = self._standing(mean, name)
             if place.a is None:
                 after = replace(place, z=mean, name=name, a=mean, a_name=name, t=0.0)
             elif place.b is None or place.t >= 0.5:
@@ -771,7 +825,7 @@ class LatentPane(Pane):
         self.rebuilt.set_pixels(answer.reconstruction)
         nats = f" · {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
         set_heading(self.image_heading, answer.label, nats)
-        self.image_heading.setToolTip("−ELBO of this image: the nats a code built from this network needs for it, at most." if nats else "")
+        self.image_heading.setToolTip("−ELBO: a code built from this network needs at most so much for this image." if nats else "")
         self.image_notes.setVisible(bool(answer.notes))
         self.image_notes.set_text(" ".join(f"{note.rstrip('.')}." for note in answer.notes))
         self.image_heading.show()
@@ -798,13 +852,13 @@ class LatentPane(Pane):
         after = replace(place, a=place.z, a_name=name, t=0.0) if which == "a" else replace(place, b=place.z, b_name=name, t=1.0)
         self._move(after, f"choice of {which.upper()}")
 
-    def set_t(self, t: float) -> None:
+    def set_t(self, t: float, session: str = "") -> None:
         """Go to the point t of the way, along the chosen path."""
         place = self.place
         if place is None or place.a is None or place.b is None:
             return
         z = on_the_way(place.a, place.b, t, place.path)
-        self._move(replace(place, z=z, t=t, name=""), "walk from A to B", f"{self._session}-t")
+        self._move(replace(place, z=z, t=t, name=""), "walk from A to B", session)
 
     def _path_chosen(self, index: int) -> None:
         place = self.place
@@ -875,11 +929,11 @@ class LatentPane(Pane):
         self.context.bridge.ask("latent.sample", asked, partial(self._on_one, asked), self._on_failure)
 
     def _on_one(self, query: SamplePrior, answer: PriorSampled) -> None:
-        if query.run != self.context.state.run or self.place is None:
+        if query.run != self.context.state.run:
             return
         self._new_session()
-        after = replace(self.place, z=np.asarray(answer.z[0], np.float32), name=f"prior sample, seed {query.seed}")
-        self._move(after, "prior sample")
+        z, name = np.asarray(answer.z[0], np.float32), f"prior sample, seed {query.seed}"
+        self._move(replace(self._standing(z, name), z=z, name=name), "prior sample")
 
     def seed_value(self) -> int:
         return int(self.seed.text() or 0)
@@ -925,7 +979,7 @@ class LatentPane(Pane):
 
     def _ask_grid(self, *_: object) -> None:
         place, state = self.place, self.context.state
-        if not self.shown or place is None or self.way != 2 or self.axis_x.currentData() is None or not self.able():
+        if not self.shown or place is None or self.described is None or self.way != 2 or not self.rank or not self.able():
             return
         x, y = int(self.axis_x.currentData()), int(self.axis_y.currentData())
         self._plane.want(DecodeGrid(run=state.run, step=state.step, z=place.z, x=x, y=y, span=SPAN, count=GRID))  # type: ignore[arg-type]
@@ -1028,7 +1082,7 @@ class LatentPane(Pane):
             kl = "" if described.kl is None else repr(float(described.kl[dim]))
             rows.append((rank + 1, dim, repr(float(place.z[dim])), repr((float(place.z[dim]) - zero) / one), kl))
         about = {key: value for key, value in self.recipe().items() if key != "z"}
-        self._write(path, csv_text(about, ("rank", "dimension", "z", "sigmas", "kl_nats"), rows))
+        self._write(path, csv_text(about, ("rank", "dimension", "z", "sigmas", "kl_nat"), rows))
 
     def copy_picture(self) -> None:
         image = self.image_of("picture")
@@ -1064,8 +1118,7 @@ class LatentPane(Pane):
         self.scale_factor = factor
 
     def _trigger(self, name: str) -> None:
-        if name in self.context.actions.entries:
-            self.context.actions[name].trigger()
+        self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
         self._colors = restyle(self, self.context.state.theme)

@@ -124,7 +124,7 @@ class LatentSlider(QSlider):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        faint = 0.4 if self.dead else 1.0
+        faint = 0.4 if self.dead or not self.isEnabled() else 1.0
 
         def ink(name: str, strength: float = 1.0) -> QColor:
             return mixed(self._c[name], self._card, strength * faint)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pane_kit import KL, LATENT, OTHER, Kit, decoded, encoded, log_prior, run_info
+from pane_kit import KL, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from app.panes.latent import LatentPane, on_the_way
+from app.panes.latent import LatentPane, Place, on_the_way
 from engine import messages as m
 
 
@@ -446,3 +446,129 @@ def test_that_the_slider_walks_the_same_arc_as_the_engine() -> None:
         t = np.linspace(0, 1, 7)
         expected = slerp(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(t).float()).numpy()
         np.testing.assert_allclose([on_the_way(a, b, float(x), "slerp") for x in t], expected, atol=1e-5)
+
+
+def test_that_images_dropped_before_the_pane_was_ever_shown_become_a_and_b(qapp, kit: Kit) -> None:
+    pane = LatentPane(kit.context)  # a tab that nobody has looked at yet
+    kit.look_at()
+    assert pane.accept_image("/home/me/seven.png")
+    assert pane.accept_image("/home/me/two.png")
+    kit.pump()
+    place = pane.place
+    assert place is not None and (place.a_name, place.b_name) == ("seven.png", "two.png")
+    np.testing.assert_array_equal(place.z, encoded(digits()[0][17, 0]))
+    pane.close()
+    pane.deleteLater()
+
+
+def test_that_an_image_becomes_a_although_the_checkpoint_is_not_described_yet(kit: Kit, pane: LatentPane) -> None:
+    kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
+    kit.engine.answering = False
+    kit.state.set_run(OTHER)
+    pane.accept_image("/home/me/seven.png")
+    kit.engine.open.rotate(1)  # the answer about the image comes first
+    kit.engine.reply(kit.engine.open.popleft())
+    kit.bridge.drain()
+    assert pane.place is not None and pane.place.a_name == "seven.png"
+    kit.engine.answering = True
+    kit.pump()
+    np.testing.assert_array_equal(drawn(pane), decoded(pane.place.z[None])[0, 0])
+
+
+def test_that_an_image_of_a_space_of_another_size_begins_anew(kit: Kit, pane: LatentPane) -> None:
+    run = run_info().run
+    pane.places[run] = Place(z=np.zeros(3, np.float32))
+    pane.accept_image("/home/me/seven.png")
+    kit.pump()
+    assert pane.place is not None and len(pane.place.z) == LATENT and pane.place.a_name == "seven.png"
+
+
+def test_that_sliders_rest_until_the_new_run_has_said_what_they_stand_for(kit: Kit, pane: LatentPane) -> None:
+    kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
+    kit.state.set_run(OTHER)
+    kit.pump()
+    kit.state.set_run(run_info().run)
+    kit.pump()
+    kit.engine.answering = False
+    kit.state.set_run(OTHER)
+    assert not any(slider.isEnabled() for slider in pane.sliders)
+    pane.sliders[0].setValue(150)
+    pane.set_dimension(0, 1.0)
+    assert pane.place is not None and not pane.place.z.any()
+    kit.engine.answering = True
+    kit.pump()
+    assert all(slider.isEnabled() for slider in pane.sliders)
+    pane.set_dimension(0, 1.0)
+    assert pane.place.z[int(np.argmax(KL))] == 1.0
+
+
+def test_that_everything_is_asked_once_per_step(kit: Kit, pane: LatentPane) -> None:
+    pane.accept_image("/a.png")
+    pane.accept_image("/b.png")
+    pane.show_way(1)
+    kit.pump()
+    kit.engine.sent.clear()
+    kit.state.set_cursor(64)
+    kit.pump()
+    counts = {
+        kind.__name__: len(kit.engine.of(kind)) for kind in (m.Describe, m.Decode, m.Interpolate, m.Reconstruct, m.SamplePrior, m.Encode)
+    }
+    assert set(counts.values()) == {1}, counts
+
+
+def test_that_the_fault_of_a_step_goes_away_with_it(kit: Kit, pane: LatentPane) -> None:
+    kit.engine.answering = False
+    kit.engine.open.clear()
+    kit.state.set_cursor(8)
+    for query in list(kit.engine.open):
+        kit.engine.fail(query, "Step 8 is damaged. Choose another one.")
+    kit.engine.open.clear()
+    kit.bridge.drain()
+    assert "damaged" in pane.status.text
+    kit.state.set_cursor(64)
+    assert "damaged" not in pane.status.text
+
+
+def test_that_a_failure_that_was_overtaken_is_not_said(kit: Kit, pane: LatentPane) -> None:
+    kit.engine.answering = False
+    kit.engine.open.clear()
+    pane.set_dimension(0, 1.0)
+    late = kit.engine.open.popleft()
+    kit.state.set_cursor(8)
+    kit.engine.fail(late, "Step 1024 is damaged.")
+    kit.bridge.drain()
+    assert "damaged" not in pane.status.text
+
+
+def test_that_undoing_a_move_of_another_run_looks_at_that_run(kit: Kit, pane: LatentPane) -> None:
+    kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
+    pane.set_dimension(0, 1.0)
+    kit.state.set_run(OTHER)
+    kit.pump()
+    kit.undo.undo()
+    kit.pump()
+    assert kit.state.run == run_info().run
+    assert pane.place is not None and not pane.place.z.any()
+    np.testing.assert_array_equal(drawn(pane), decoded(pane.place.z[None])[0, 0])
+
+
+def test_that_a_move_of_a_run_that_is_gone_leaves_the_undo_list(kit: Kit, pane: LatentPane) -> None:
+    kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
+    pane.set_dimension(0, 1.0)
+    kit.state.set_run(OTHER)
+    kit.state.set_runs((run_info(OTHER),), "/runs")
+    kit.undo.undo()
+    assert kit.undo.count() == 0
+    assert kit.state.run == OTHER
+
+
+def test_that_keys_in_quick_succession_are_one_step_to_undo_and_later_ones_another(kit: Kit, pane: LatentPane, monkeypatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("app.panes.latent.monotonic", lambda: clock[0])
+    for pause in (0.2, 0.9, 0.9, 1.1, 0.3):
+        clock[0] += pause
+        QTest.keyClick(pane.sliders[0], Qt.Key.Key_Right)
+    assert kit.undo.count() == 2
+    kit.undo.undo()
+    assert pane.place is not None
+    assert pane.place.z[pane.rank[0]] == pytest.approx(0.15)
