@@ -23,6 +23,7 @@ class State(QObject):
     methods_changed = Signal()
     data_changed = Signal()  # the list of data sets
     selected_data_changed = Signal()
+    data_opened = Signal(str)  # a set was opened by hand: what was known of it is out of date
     jobs_changed = Signal()
     progress_changed = Signal(str)  # job
     theme_changed = Signal()
@@ -114,6 +115,14 @@ class State(QObject):
         if data != self.selected_data:
             self.selected_data = data
             self.selected_data_changed.emit()
+
+    def open_data(self, data: str) -> None:
+        """Look at a set that was opened by hand, and look afresh."""
+        self.data_opened.emit(data)
+        if data == self.selected_data:
+            self.selected_data_changed.emit()
+        else:
+            self.select_data(data)
 
     def set_job(self, job: JobChanged) -> None:
         self.jobs[job.job] = job

@@ -21,6 +21,8 @@ from app.panes import Context, Pane
 from app.state import State
 from engine import messages as m
 
+# The actions that panes trigger; a test of the window sees that it has them all.
+ACTIONS = ("run.new", "data.open", "data.open_file", "pane.CurvesPane", "pane.LatentPane", "pane.DataPane")
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
 RUN = "/runs/vae-digits"
@@ -226,7 +228,7 @@ class Kit(QObject):
         self.context = Context(self.state, self.bridge, self.actions, self.undo)
         self.triggered: list[str] = []
         self.opened: list[Pane] = []
-        for name in ("run.new", "file.open_data"):
+        for name in ACTIONS:
             self.actions.add(name, name, lambda name=name: self.triggered.append(name), menu="Run")
         self.state.methods = {"vae": VAE, "rotation": PLAIN}
 

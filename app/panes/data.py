@@ -30,7 +30,7 @@ from app import theme
 from app.panes import Context, Pane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.image_strip import ImageStrip
-from app.widgets.parts import Card, Elided, EmptyState, TextLines, button, clear, heading, muted, plain, restyle
+from app.widgets.parts import Card, Elided, EmptyState, TextLines, button, clear, heading, muted, offer, plain, restyle, set_heading
 from app.words import count, number
 from engine.messages import BadFile, BrowseData, DataPage, DataReport, Ended, OpenData, Progress, QueryFailed, StopJob
 
@@ -169,11 +169,16 @@ class DataPane(Pane):
         self.report: DataReport | None = None
         self.job = ""
         self.asked = ""  # the data set that the job inspects
+        self._void: set[str] = set()  # jobs whose report would come too late: the set was opened again meanwhile
         self.page: DataPage | None = None
         self.offset = 0
+        self._page_awaited = False
+        self._listed = set(context.state.data)
         self._build()
         state, bridge = context.state, context.bridge
         state.selected_data_changed.connect(self._selected)
+        state.data_opened.connect(self._forget)
+        state.data_changed.connect(self._data_listed)
         state.run_changed.connect(self._run_changed)
         state.runs_changed.connect(self._run_changed)
         state.theme_changed.connect(self._restyle)
@@ -190,7 +195,8 @@ class DataPane(Pane):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("Open data…", self._open_data),))
+        self.empty = EmptyState("", "", (("Open data…", None),))
+        offer(self.empty.buttons[0], (self.context.actions["data.open"], self.context.actions["data.open_file"]))
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._working())
         page = QWidget()
@@ -364,6 +370,9 @@ class DataPane(Pane):
     def deactivate(self) -> None:
         self.shown = False
         self.context.bridge.forget("data")
+        if self._page_awaited:
+            self._page_awaited = False
+            self.page = None  # it is asked for again when the pane is seen
 
     def closeEvent(self, event: Any) -> None:
         self.context.bridge.forget("data")
@@ -386,11 +395,31 @@ class DataPane(Pane):
             self._show_report(self.reports[data])
         elif self.asked != data:
             self.inspect(data)
+        else:
+            self.stack.setCurrentIndex(1)  # it is being looked into
+
+    def _forget(self, data: str) -> None:
+        """What was known of a set is out of date."""
+        self.reports.pop(data, None)
+        if data == self.asked:
+            self._void.add(self.job)
+            self._stop()
+
+    def _data_listed(self) -> None:
+        """A set that has left the list is read afresh should it come back."""
+        listed = set(self.context.state.data)
+        for gone in self._listed - listed:
+            self.reports.pop(gone, None)
+        self._listed = listed
+
+    def _stop(self) -> None:
+        if self.job:
+            self.context.bridge.send(StopJob(self.job))
+        self.job = self.asked = ""
 
     def inspect(self, data: str) -> None:
         """Ask the engine what is in a set."""
-        if self.job:
-            self.context.bridge.send(StopJob(self.job))
+        self._stop()
         self.job, self.asked = self.context.bridge.new_job("data"), data
         known = self.context.state.data.get(data)
         self.working_title.setText(f"Looking into {known.name if known else Path(data).name or data}")
@@ -423,6 +452,8 @@ class DataPane(Pane):
         self.working_note.set_text(f"{count(event.done)}{of} {event.unit}s{left}{' · ' + event.note if event.note else ''}")
 
     def _on_report(self, event: DataReport) -> None:
+        if event.job in self._void:
+            return
         self.reports[event.data] = event
         if event.data == self.asked and event.job != self.job:  # somebody else has looked meanwhile
             self.context.bridge.send(StopJob(self.job))
@@ -433,7 +464,7 @@ class DataPane(Pane):
         if event.job != self.job or not self.job:
             return
         asked, self.job, self.asked = self.asked, "", ""
-        if event.outcome == "ok" or asked in self.reports:
+        if event.outcome == "ok" or asked in self.reports or asked != self.data:
             return
         self.stack.setCurrentIndex(0)
         if event.outcome == "stopped":
@@ -473,7 +504,7 @@ class DataPane(Pane):
         self.text.setVisible(text)
         self.seen.setVisible(not text)
         self.label.setVisible(not text and bool(report.classes))
-        self.browser_heading.setText("TEXT" if text else "IMAGES")
+        set_heading(self.browser_heading, "Text" if text else "Images")
         if text and changed:
             self.text.setPlainText(report.text_sample)
         if self.page is None:
@@ -481,7 +512,7 @@ class DataPane(Pane):
 
     def _fill_facts(self, report: DataReport) -> None:
         clear(self.facts)
-        self.facts_heading.setText(report.name.upper())
+        set_heading(self.facts_heading, report.name)
         unit = "bytes" if report.kind == "text" else "images"
         rows: list[tuple[str, str, str]] = [
             (f"{SPLITS.get(split, split)}", f"{count(n)} {unit}", "") for split, n in report.counts.items() if n
@@ -521,9 +552,8 @@ class DataPane(Pane):
         self.bad_row.setVisible(shown)
         self.bad_table.setVisible(shown)
         more = report.bad_total - len(report.bad)
-        self.bad_heading.setText(
-            f"BAD FILES · {count(report.bad_total)}" + (f", FIRST {count(len(report.bad))} LISTED" if more > 0 else "")
-        )
+        listed = f", first {count(len(report.bad))} listed" if more > 0 else ""
+        set_heading(self.bad_heading, f"Bad files · {count(report.bad_total)}{listed}")
         self.bad_table.setColumnWidth(0, 110)
         if shown and len(report.bad) <= WRAPPED_ROWS:
             self.bad_table.resizeRowsToContents()
@@ -592,11 +622,13 @@ class DataPane(Pane):
             return
         query = self._query()
         self._asked_as = query.seen_by
+        self._page_awaited = True
         self.context.bridge.ask("data", query, partial(self._on_page, query), self._on_failure)
 
     _asked_as: str | None = None
 
     def _on_page(self, query: BrowseData, page: DataPage) -> None:
+        self._page_awaited = False
         if self.report is None or page.data != self.report.data or query.split != (self.split.currentData() or "train"):
             return
         if query.count < self.page_size() and page.offset + query.count < page.total and self.report.kind != "text":
@@ -639,6 +671,7 @@ class DataPane(Pane):
         )
 
     def _on_failure(self, failure: QueryFailed) -> None:
+        self._page_awaited = False
         self.line.set_text(failure.message, "bad")
 
     def _filter_changed(self, *_: object) -> None:
@@ -714,12 +747,6 @@ class DataPane(Pane):
             self.line.set_text(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
         else:
             self.line.set_text(f"Saved as {Path(path).name}.", "good")
-
-    def _open_data(self) -> None:
-        for name in ("file.open_data", "data.open"):
-            if name in self.context.actions.entries:
-                self.context.actions[name].trigger()
-                return
 
     def _restyle(self) -> None:
         colors = restyle(self, self.context.state.theme)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractButton, QGridLayout, QHBoxLayout, QScroll
 
 from app import theme, words
 from app.panes import Context, Pane
-from app.widgets.parts import TextLines, button, clear, heading, muted, plain, restyle
+from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain, restyle
 from engine.messages import Ended, JobChanged, RunInfo, StartRun
 
 WHAT = (
@@ -90,7 +90,8 @@ class StartPane(Pane):
             primary=True,
         )
         self.new_button = button("New run…", partial(self._trigger, "run.new"), "Choose method, data and settings yourself.")
-        self.data_button = button("Open data…", self._open_data, "Look into a folder of images, MNIST, CIFAR-10, .npz or text.")
+        self.data_button = button("Open data…", None, "Look into a folder of images, MNIST, CIFAR-10, .npz or text.")
+        offer(self.data_button, (self.context.actions["data.open"], self.context.actions["data.open_file"]))
         for made in (self.train_button, self.new_button, self.data_button):
             row.addWidget(made)
         row.addStretch(1)
@@ -191,19 +192,12 @@ class StartPane(Pane):
         self.context.state.set_run(run)
         self._show("Curves")
 
-    def _open_data(self) -> None:
-        self._trigger("file.open_data", "data.open")
-
     def _show(self, title: str) -> None:
         """Bring another pane to the front, through the window's own action."""
-        self._trigger(f"pane.{title.lower()}", f"pane.{title}Pane", f"pane.{title}")
+        self._trigger(f"pane.{title}Pane")
 
-    def _trigger(self, *names: str) -> None:
-        """Run the first of these actions that the window has."""
-        for name in names:
-            if name in self.context.actions.entries:
-                self.context.actions[name].trigger()
-                return
+    def _trigger(self, name: str) -> None:
+        self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
         self._colors = restyle(self, self.context.state.theme)

@@ -192,3 +192,78 @@ def test_that_a_set_without_labels_is_shown(kit: Kit, pane: DataPane) -> None:
     assert len(pane.grid.images) == 3 and not pane.label.isVisible()
     pane.grid.picked.emit(1)
     assert pane.line.text == "b.png · number 1 of the training part"
+
+
+def test_that_a_set_that_fails_does_not_cover_the_one_that_is_looked_at_now(kit: Kit, pane: DataPane) -> None:
+    show(kit, pane)
+    kit.state.select_data("/pictures/none")
+    job = pane.job
+    kit.state.select_data("digits")
+    kit.bridge.ended.emit(m.Ended(job, "failed", "“/pictures/none” holds no image. Choose a folder with images."))
+    assert pane.stack.currentIndex() == 2
+
+
+def test_that_returning_to_a_set_that_is_being_read_shows_its_progress(kit: Kit, pane: DataPane) -> None:
+    show(kit, pane)
+    kit.state.select_data("/pictures/cats")
+    job = pane.job
+    kit.state.select_data("digits")
+    kit.state.select_data("/pictures/cats")
+    assert pane.stack.currentIndex() == 1 and "cats" in pane.working_title.text()
+    assert pane.job == job  # the same one goes on
+    kit.bridge.data_report.emit(report(job, data="/pictures/cats", name="cats"))
+    assert pane.stack.currentIndex() == 2 and pane.facts_heading.text() == "CATS"
+
+
+def test_that_a_page_that_was_on_its_way_when_the_pane_was_hidden_comes_later(kit: Kit, pane: DataPane) -> None:
+    show(kit, pane)
+    kit.engine.answering = False
+    pane.turn(1)
+    kit.engine.open.clear()
+    pane.deactivate()
+    kit.engine.answering = True
+    pane.activate()
+    kit.pump()
+    assert pane.page is not None and pane.page.offset == pane.offset == pane.page_size()
+
+
+def test_that_a_set_that_is_opened_again_is_read_again(kit: Kit, pane: DataPane) -> None:
+    show(kit, pane)
+    kit.state.open_data("digits")
+    assert len(kit.engine.of(m.OpenData)) == 2
+    kit.bridge.data_report.emit(report(pane.job, name="digits anew"))
+    assert pane.facts_heading.text() == "DIGITS ANEW"
+
+
+def test_that_the_report_of_a_reading_that_was_broken_off_is_not_shown(kit: Kit, pane: DataPane) -> None:
+    kit.state.open_data("/pictures/cats")
+    early = pane.job
+    kit.state.open_data("/pictures/cats")
+    assert [command.job for command in kit.engine.of(m.StopJob)] == [early]
+    kit.bridge.data_report.emit(report(early, data="/pictures/cats", name="early"))
+    assert pane.stack.currentIndex() == 1
+    assert len(kit.engine.of(m.StopJob)) == 1  # the new reading goes on
+
+
+def test_that_a_set_that_left_the_list_is_read_afresh_when_it_comes_back(kit: Kit, pane: DataPane) -> None:
+    cats = m.DataInfo("/pictures/cats", "cats", "images", "9")
+    kit.state.set_data((cats,))
+    show(kit, pane, data="/pictures/cats")
+    kit.state.select_data(None)
+    kit.state.set_data(())
+    kit.state.set_data((cats,))
+    kit.state.select_data("/pictures/cats")
+    assert [command.data for command in kit.engine.of(m.OpenData)] == ["/pictures/cats"] * 2
+
+
+def test_that_the_empty_page_offers_a_folder_and_a_file(kit: Kit, pane: DataPane) -> None:
+    for action in pane.empty.buttons[0].menu().actions():
+        action.trigger()
+    assert kit.triggered == ["data.open", "data.open_file"]
+
+
+def test_that_headings_are_read_out_as_they_are_written(kit: Kit, pane: DataPane) -> None:
+    show(kit, pane, bad=(m.BadFile("/p/1.png", "Cut off."),), bad_total=3)
+    assert pane.facts_heading.accessibleName() == "digits"
+    assert pane.bad_heading.accessibleName() == "Bad files · 3, first 1 listed"
+    assert pane.browser_heading.accessibleName() == "Images"

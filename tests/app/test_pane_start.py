@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pane_kit import RUN, Kit, run_info
 
-from app.panes.start import StartPane
+from app.panes.start import NEXT, StartPane
 from engine import messages as m
 
 
@@ -20,7 +20,6 @@ def kit(qapp) -> Iterator[Kit]:
 
 @pytest.fixture
 def pane(kit: Kit) -> Iterator[StartPane]:
-    kit.actions.add("pane.CurvesPane", "Curves", lambda: kit.triggered.append("curves"), menu="Go")
     made = kit.open(StartPane)
     assert isinstance(made, StartPane)
     yield made
@@ -39,7 +38,7 @@ def test_that_the_started_run_comes_to_the_front_with_its_curves(kit: Kit, pane:
     assert kit.state.run is None
     kit.state.set_runs((run_info(),), "/runs")
     assert kit.state.run == RUN
-    assert kit.triggered == ["curves"]
+    assert kit.triggered == ["pane.CurvesPane"]
 
 
 def test_that_a_failed_start_is_said(kit: Kit, pane: StartPane) -> None:
@@ -50,8 +49,15 @@ def test_that_a_failed_start_is_said(kit: Kit, pane: StartPane) -> None:
 
 def test_that_the_other_buttons_lead_on(kit: Kit, pane: StartPane) -> None:
     pane.new_button.click()
-    pane.data_button.click()
-    assert kit.triggered == ["run.new", "file.open_data"]
+    for action in pane.data_button.menu().actions():
+        action.trigger()
+    assert kit.triggered == ["run.new", "data.open", "data.open_file"]
+
+
+def test_that_every_next_step_leads_to_its_pane(kit: Kit, pane: StartPane) -> None:
+    for title, _ in NEXT:
+        pane._show(title)
+    assert kit.triggered == ["pane.CurvesPane", "pane.LatentPane", "pane.DataPane"]
 
 
 def test_that_the_newest_runs_are_cards_and_a_click_looks_at_one(kit: Kit, pane: StartPane) -> None:
