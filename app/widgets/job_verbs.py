@@ -9,6 +9,7 @@ from app import theme, words
 from engine.messages import JobChanged, Progress, RunInfo
 
 ASKING_MS = 5000
+PATIENCE_MS = 3000  # then a button can be pressed again, whether the engine has answered or not
 
 CONSEQUENCES = {
     "pause": "Saves a checkpoint, frees the device, and goes on exactly here with “Resume”.",
@@ -39,7 +40,7 @@ class JobVerbs(QWidget):
         super().__init__(parent)
         self.run: RunInfo | None = None
         self.job: JobChanged | None = None
-        self._said: tuple[str, str] | None = None  # (verb, the job's state when it was pressed)
+        self._said: tuple[str, str, int] | None = None  # verb, the job's state and its place in the queue when it was pressed
         self._asked = ""  # the verb that waits for a second press
         self.status = theme.role(QLabel(), "muted")
         self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -76,21 +77,36 @@ class JobVerbs(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(ASKING_MS)
         self._timer.timeout.connect(self._calm)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MS)
+        self._patience.timeout.connect(self._give_up)
         self._opened = False
         self.show_run(None, None, None)
+
+    def rest(self) -> None:
+        """The window closes: no timer goes on."""
+        self._timer.stop()
+        self._patience.stop()
 
     def show_run(self, run: RunInfo | None, job: JobChanged | None, progress: Progress | None) -> None:
         """The verbs that apply now, and how fast it goes."""
         if (run.run if run else None) != (self.run.run if self.run else None):
             self._said, self._asked, self._opened = None, "", False
         self.run, self.job = run, job
-        if self._said is not None and (job.state if job else "") != self._said[1]:
+        if self._said is not None and self._standing() != self._said[1:]:
             self._said = None
+        if self._said is None:
+            self._patience.stop()
         if job is not None:
             self._opened = False
         self.verbs = self._which()
         self._draw()
         self.show_progress(progress)
+
+    def _standing(self) -> tuple[str, int]:
+        """What changes when the engine has heard a verb."""
+        return (self.job.state, self.job.place) if self.job else ("", -1)
 
     def _which(self) -> list[str]:
         if self.run is None:
@@ -178,7 +194,8 @@ class JobVerbs(QWidget):
     def acknowledge(self, verb: str) -> None:
         """Show that a verb was heard, until the engine answers."""
         if verb in self.verbs:
-            self._said = (verb, self.job.state if self.job else "")
+            self._said = (verb, *self._standing())
+            self._patience.start()
             self._draw()
 
     def ask_continue(self) -> None:
@@ -201,4 +218,9 @@ class JobVerbs(QWidget):
 
     def _calm(self) -> None:
         self._asked = ""
+        self._draw()
+
+    def _give_up(self) -> None:
+        """The engine has not answered; the verb may be pressed again."""
+        self._said = None
         self._draw()

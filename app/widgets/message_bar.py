@@ -22,6 +22,10 @@ class Message:
     button: str = ""
     act: Callable[[], object] | None = None
 
+    @property
+    def weight(self) -> int:
+        return {"bad": 2, "warning": 1}.get(self.level, 0)
+
 
 class Dot(QWidget):
     """A coloured dot; what it means always stands beside it in words."""
@@ -79,12 +83,16 @@ class MessageBar(QWidget):
 
     def say(self, level: str, text: str, button: str = "", act: Callable[[], object] | None = None) -> None:
         message = Message(level, text, button, act)
-        worse = {"bad": 2, "warning": 1}
-        if self.current is not None and worse.get(self.current.level, 0) > worse.get(level, 0):
-            if all(waiting.text != text for waiting in self._waiting):
-                self._waiting = [*self._waiting, message][-MOST_WAITING:]
+        if self.current is not None and self.current.weight > message.weight:
+            self._wait(message)
             return
+        if self.current is not None and message.weight > self.current.weight > 0:
+            self._wait(self.current)
         self._show(message)
+
+    def _wait(self, message: Message) -> None:
+        if all(waiting.text != message.text for waiting in self._waiting):
+            self._waiting = [*self._waiting, message][-MOST_WAITING:]
 
     def _show(self, message: Message) -> None:
         self.current = message
@@ -109,7 +117,9 @@ class MessageBar(QWidget):
         self._timer.stop()
         self.current = None
         if self._waiting:
-            self._show(self._waiting.pop(0))
+            worst = max(self._waiting, key=lambda message: message.weight)  # of equal ones the oldest
+            self._waiting.remove(worst)
+            self._show(worst)
         else:
             self.hide()
 

@@ -12,7 +12,19 @@ from app import theme, words
 from engine.messages import JobChanged, RunInfo
 
 HEIGHT = 72
-BUTTONS = {"delete": "Delete", "keep": "Keep", "continue": "Continue", "first": "Train next", "resume": "Resume", "discard": "Remove"}
+BUTTONS = {
+    "delete": "Delete",
+    "discard": "Discard",
+    "keep": "Keep",
+    "continue": "Continue",
+    "first": "Train next",
+    "resume": "Resume",
+    "remove": "Remove",
+}
+QUESTIONS = {
+    "delete": "Delete this run with all its files? It cannot be brought back.",
+    "discard": "Discard this training with all its files? It cannot be brought back.",
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ class RunCard(QWidget):
         self._verbs = ("", "")
         self.selected = False
         self._hovered = False
-        self._asking = False  # whether to delete
+        self._asking = ""  # "delete" or "discard" while the card asks whether to
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.resize(theme.LEFT_WIDTH - 24, HEIGHT)
@@ -121,6 +133,8 @@ class RunCard(QWidget):
     def show_run(self, info: RunInfo, job: JobChanged | None) -> None:
         self.info, self.job = info, job
         self.standing = standing(info, job)
+        if self._asking == ("delete" if job is not None else "discard"):
+            self._asking = ""  # the training has begun or ended meanwhile
         self._lay_out()
 
     @property
@@ -132,14 +146,14 @@ class RunCard(QWidget):
         queued = self.job is not None and self.job.state == "queued"
         self._verbs = ("", "")
         if self._asking:
-            sentence = "Delete this run with all its files? It cannot be brought back."
-            self._verbs = ("delete", "keep")
+            sentence = QUESTIONS[self._asking]
+            self._verbs = (self._asking, "keep")
         else:
             sentence = self.standing.reason
             if queued and self.job is not None:
-                self._verbs = ("first" if self.job.place > 0 else "", "discard")
+                self._verbs = ("first" if self.job.place > 0 else "", "remove")
             elif self.job is not None and self.job.state == "paused" and self.info.run.startswith(WAITING):
-                self._verbs = ("resume", "discard")
+                self._verbs = ("resume", "remove")
             elif self.standing.can_continue and sentence:
                 self._verbs = ("continue", "")
         self.reason.setText(sentence)
@@ -171,15 +185,23 @@ class RunCard(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._fit()
 
-    def ask_delete(self) -> None:
-        self._asking = True
+    def ask(self, verb: str) -> None:
+        """Ask inside the card whether to "delete" or to "discard"; the button that keeps it has the focus."""
+        self._asking = verb
         self._lay_out()
         self.no.setFocus()
+
+    def remove(self) -> None:
+        """Out of the queue. What has a folder already would lose it, so that is asked first."""
+        if self.info.run.startswith(WAITING):
+            self.owner.verb_chosen.emit(self.info.run, "discard")
+        else:
+            self.ask("discard")
 
     def _answer(self, place: int) -> None:
         verb = self._verbs[place]
         if self._asking:
-            self._asking = False
+            self._asking = ""
             self._lay_out()
             self.setFocus()
         run = self.info.run
@@ -187,6 +209,8 @@ class RunCard(QWidget):
             self.owner.delete_chosen.emit(run)
         elif verb == "continue":
             self.owner.continue_chosen.emit(run)
+        elif verb == "remove":
+            self.remove()
         elif verb in ("first", "resume", "discard"):
             self.owner.verb_chosen.emit(run, verb)
 
@@ -224,7 +248,7 @@ class RunCard(QWidget):
                 self.owner.walk(self, 1)
             case Qt.Key.Key_Delete:
                 if self.job is None and not self.info.elsewhere:
-                    self.ask_delete()
+                    self.ask("delete")
             case Qt.Key.Key_Menu:
                 self.owner.menu(self, self.mapToGlobal(QPoint(16, HEIGHT - 8)))
             case Qt.Key.Key_Escape if self._asking:
@@ -381,7 +405,7 @@ class RunList(QScrollArea):
                 menu.addAction("Later in the queue", lambda: self.verb_chosen.emit(run, "later"))
             if not run.startswith(WAITING):
                 menu.addAction("Stop && keep", lambda: self.verb_chosen.emit(run, "stop"))
-            menu.addAction("Remove from the queue" if job.state == "queued" else "Discard", lambda: self.verb_chosen.emit(run, "discard"))
+            menu.addAction("Remove from the queue" if run.startswith(WAITING) else "Discard…", card.remove)
         else:
             go_on = menu.addAction("Continue…", lambda: self.continue_chosen.emit(run))
             go_on.setEnabled(not card.info.elsewhere and any(c.resumable and not c.fault for c in card.info.checkpoints))
@@ -393,7 +417,7 @@ class RunList(QScrollArea):
         menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(run))
         if job is None:
             menu.addSeparator()
-            delete = menu.addAction("Delete…", card.ask_delete)
+            delete = menu.addAction("Delete…", lambda: card.ask("delete"))
             delete.setEnabled(not card.info.elsewhere)
         menu.popup(at)
 
