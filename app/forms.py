@@ -6,6 +6,7 @@ the row with a sentence and never reaches the draft.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,8 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLabel,
 
 from app import theme, words
 from engine.messages import FieldInfo
+
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(\.\d*)?")  # 10,000 or 1,234.5
 
 
 class BadValue(ValueError):
@@ -37,7 +40,9 @@ def allowed(field: FieldInfo) -> str:
 
 
 def parse(field: FieldInfo, text: str) -> Any:
-    """What was typed, as a value. Spaces between thousands and a decimal comma are understood.
+    """What was typed, as a value. Spaces or commas between thousands and a decimal comma are understood.
+
+    A single comma before three figures separates thousands in a whole number and is the decimal comma otherwise.
 
     Raises: BadValue.
     """
@@ -48,7 +53,10 @@ def parse(field: FieldInfo, text: str) -> Any:
     cleaned = text.strip()
     for space in (words.THIN, "\u2009", "\u00a0", " ", "_"):
         cleaned = cleaned.replace(space, "")
-    cleaned = cleaned.replace(words.MINUS, "-").replace(",", ".")
+    cleaned = cleaned.replace(words.MINUS, "-")
+    groups = THOUSANDS.fullmatch(cleaned)
+    thousands = groups is not None and (field.kind == "int" or cleaned.count(",") > 1 or bool(groups[1]))
+    cleaned = cleaned.replace(",", "" if thousands else ".")
     try:
         number = float(cleaned)
     except ValueError:
@@ -75,6 +83,7 @@ class Draft(QObject):
     """Values by (scope, name): the scope is "run" or a method's name. Only what differs from the default is kept."""
 
     changed = Signal(str, str)
+    called_back = Signal(str)  # a change in this scope was undone or done again
 
     def __init__(self, undo: QUndoStack, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -104,17 +113,22 @@ class Draft(QObject):
 
 
 class _Change(QUndoCommand):
-    """One setting changed. Quick changes of the same one are undone together."""
+    """One setting changed. Every change is undone by itself."""
 
     def __init__(self, draft: Draft, scope: str, field: FieldInfo, before: Any, after: Any) -> None:
         super().__init__(f"{field.label} {shown(field, after)}")
         self.draft, self.scope, self.field, self.before, self.after = draft, scope, field, before, after
+        self._done = False  # the first redo is the change itself
 
     def redo(self) -> None:
         self.draft.put(self.scope, self.field, self.after)
+        if self._done:
+            self.draft.called_back.emit(self.scope)
+        self._done = True
 
     def undo(self) -> None:
         self.draft.put(self.scope, self.field, self.before)
+        self.draft.called_back.emit(self.scope)
 
 
 class Choice(QComboBox):
@@ -163,6 +177,8 @@ class Row(QObject):
     def _make_editor(self) -> QWidget:
         if self.field.kind == "choice":
             box = Choice()
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(8)  # a long choice must not push the card over the edge
             for choice in self.field.choices:
                 box.addItem(choice.replace("_", " "), choice)
             box.activated.connect(lambda i: self.draft.set(self.scope, self.field, box.itemData(i)))

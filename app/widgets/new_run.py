@@ -45,11 +45,11 @@ def run_fields(ready: Ready | None) -> tuple[FieldInfo, ...]:
 
 
 class NewRunPage(QWidget):
-    """Emits `started(StartRun)` with an empty job, `cancelled`, and `open_data` when another data set is wanted."""
+    """Emits `started(StartRun)` with an empty job, `cancelled`, and `wanted` when a setting was undone and should be seen."""
 
     started = Signal(object)
     cancelled = Signal()
-    open_data = Signal()
+    wanted = Signal()
     method_changed = Signal(str)
 
     def __init__(self, undo: QUndoStack, parent: QWidget | None = None) -> None:
@@ -76,10 +76,9 @@ class NewRunPage(QWidget):
         self.data_box.setToolTip("What it learns from")
         self.data_box.setMinimumWidth(220)
         self.data_box.activated.connect(lambda _i: self._check())
-        other = QPushButton("Other data…")
-        other.setAccessibleName("Open other data")
-        other.setToolTip("A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
-        other.clicked.connect(self.open_data)
+        self.other = QPushButton("Other data…")
+        self.other.setAccessibleName("Open other data")
+        self.other.setToolTip("A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(title)
@@ -87,7 +86,7 @@ class NewRunPage(QWidget):
         head.addWidget(self.method)
         head.addWidget(theme.role(QLabel("on"), "muted"))
         head.addWidget(self.data_box)
-        head.addWidget(other)
+        head.addWidget(self.other)
         head.addStretch()
 
         self.body = QWidget()
@@ -125,6 +124,7 @@ class NewRunPage(QWidget):
         column.addWidget(self.area, 1)
         column.addLayout(foot)
         self.draft.changed.connect(lambda _scope, _name: self._check())
+        self.draft.called_back.connect(self._called_back)
         self._rebuild()
 
     # What there is to choose from -----------------------------------------------------------------------------------
@@ -166,6 +166,13 @@ class NewRunPage(QWidget):
     def _choose_method(self) -> None:
         self._rebuild()
         self.method_changed.emit(self.method.currentData() or "")
+
+    def _called_back(self, scope: str) -> None:
+        """A setting was undone or redone: the form of its method is what should be seen."""
+        if scope in self.methods and scope != self.method.currentData():
+            self.choose_method(scope)
+            self.method_changed.emit(scope)
+        self.wanted.emit()
 
     # The form -------------------------------------------------------------------------------------------------------
 

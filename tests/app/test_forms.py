@@ -19,6 +19,7 @@ from app.widgets.new_run import DEFAULT_STEPS, NewRunPage
 from engine.messages import FieldInfo, StartRun
 
 LATENT, NETWORK, LIKELIHOOD, BETA, BINARIZE, BATCH, RATE = FIELDS
+FREE = FieldInfo("free", "free", "float", 0.0, "Any number at all.")
 
 
 @pytest.fixture
@@ -48,7 +49,20 @@ def type_into(page: NewRunPage, name: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "text", "value"),
-    [(LATENT, "32", 32), (LATENT, " 1\u202f00 ", 100), (LATENT, "1e2", 100), (RATE, "3e-4", 3e-4), (RATE, "0,01", 0.01), (BETA, "0", 0.0)],
+    [
+        (LATENT, "32", 32),
+        (LATENT, " 1\u202f00 ", 100),
+        (LATENT, "1e2", 100),
+        (RATE, "3e-4", 3e-4),
+        (RATE, "0,01", 0.01),
+        (BETA, "0", 0.0),
+        (BATCH, "10,000", 10_000),
+        (BATCH, "1,024", 1024),
+        (BETA, "1,5", 1.5),
+        (BETA, "1,500", 1.5),
+        (FREE, "1,234.5", 1234.5),
+        (FREE, "1,000,000", 1e6),
+    ],
 )
 def test_numbers_are_understood_as_people_write_them(field: FieldInfo, text: str, value: float) -> None:
     assert parse(field, text) == value
@@ -57,7 +71,18 @@ def test_numbers_are_understood_as_people_write_them(field: FieldInfo, text: str
 
 @pytest.mark.parametrize(
     ("field", "text"),
-    [(LATENT, "0"), (LATENT, "2.5"), (LATENT, "x"), (LATENT, ""), (RATE, "2"), (RATE, "nan"), (BETA, "inf"), (BETA, "-1")],
+    [
+        (LATENT, "0"),
+        (LATENT, "2.5"),
+        (LATENT, "x"),
+        (LATENT, ""),
+        (RATE, "2"),
+        (RATE, "nan"),
+        (BETA, "inf"),
+        (BETA, "-1"),
+        (LATENT, "1,5"),
+        (BATCH, "10,00,000"),
+    ],
 )
 def test_what_is_not_allowed_is_refused_with_the_range(field: FieldInfo, text: str) -> None:
     with pytest.raises(BadValue) as wrong:
@@ -163,6 +188,21 @@ def test_what_is_typed_last_counts_without_leaving_the_field(page: NewRunPage, q
     with qtbot.waitSignal(page.started) as heard:
         QTest.keyClick(line, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert heard.args is not None and heard.args[0].config == {"latent": 24}
+
+
+def test_undo_shows_the_form_of_the_method_it_concerns(page: NewRunPage, qtbot: QtBot) -> None:
+    type_into(page, "latent", "8")
+    page.choose_method("autoencoder")
+    with qtbot.waitSignal(page.wanted, timeout=0):
+        page.draft.undo.undo()
+    assert page.method.currentData() == "vae"
+    with qtbot.waitSignal(page.wanted, timeout=0):
+        page.draft.undo.redo()
+
+
+def test_setting_a_value_does_not_call_for_the_form(page: NewRunPage, qtbot: QtBot) -> None:
+    with qtbot.assertNotEmitted(page.wanted):
+        type_into(page, "latent", "8")
 
 
 def test_a_draft_forgets_defaults() -> None:
