@@ -19,7 +19,7 @@ def add_all(window: Window) -> None:
     add(
         "file.open_run",
         "Open run…",
-        window.intake.open_run,
+        window.intake.ask_run,
         menu="File",
         shortcut=keys.Open,
         help="Look at a run folder that lies somewhere else",
@@ -27,7 +27,7 @@ def add_all(window: Window) -> None:
     add(
         "data.open",
         "Open data folder…",
-        window.intake.open_data,
+        window.intake.ask_data,
         menu="File",
         shortcut="Ctrl+Shift+O",
         help="Inspect a folder of images as a data set",
@@ -35,14 +35,14 @@ def add_all(window: Window) -> None:
     add(
         "data.open_file",
         "Open data file…",
-        window.intake.open_data_file,
+        window.intake.ask_data_file,
         menu="File",
         help="Inspect an IDX, npz, npy or text file as a data set",
     )
     add(
         "file.open_image",
         "Open image…",
-        window.intake.open_image,
+        window.intake.ask_image,
         menu="File",
         shortcut="Ctrl+I",
         help="Give an image to the pane in front",
@@ -192,11 +192,11 @@ def add_all(window: Window) -> None:
         shortcut="Alt+End",
         help="Follow the training live",
     )
-    add("go.next_pane", "Next pane", lambda: window.docks.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
+    add("go.next_pane", "Next pane", lambda: window.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
     add(
         "go.previous_pane",
         "Previous pane",
-        lambda: window.docks.walk(-1),
+        lambda: window.walk(-1),
         menu="Go",
         shortcut="Ctrl+Shift+Tab",
         help="Bring the previous pane to the front",

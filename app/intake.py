@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog
 
 from app.panes import Pane
+from app.widgets.export import IMAGE_FILTER, IMAGES, ask_folder, ask_which
+from app.words import count
 from engine import messages as m
 
 if TYPE_CHECKING:
+    from app.docks import PaneDock
     from app.window import Window
 
-IMAGES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".ico"))
 MOST_DROPPED = 64
+DATA_FILTER = "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)"
 
 
 def kind_of(path: str) -> str:
@@ -50,32 +52,20 @@ class Intake:
         """The files and folders on this machine that are dragged or copied."""
         return [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
 
-    def open_run(self) -> None:
-        path = QFileDialog.getExistingDirectory(self.window, "Open a run folder", self.window.state.root)
-        if path:
-            self.take([path], wanted="run")
+    def ask_run(self) -> None:
+        ask_folder(self.window, "Open a run folder", lambda path: self.take([path], wanted="run"), self.window.state.root)
 
-    def open_data(self) -> None:
-        path = QFileDialog.getExistingDirectory(self.window, "Open a folder as a data set")
-        if path:
-            self.take([path], wanted="data")
+    def ask_data(self) -> None:
+        ask_folder(self.window, "Open a folder as a data set", lambda path: self.take([path], wanted="data"))
 
-    def open_data_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self.window, "Open a file as a data set", "", "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)"
-        )
-        if path:
-            self.take([path], wanted="data")
+    def ask_data_file(self) -> None:
+        ask_which(self.window, "Open a file as a data set", DATA_FILTER, lambda paths: self.take(paths, wanted="data"))
 
-    def open_image(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(
-            self.window, "Open images", "", "Images (" + " ".join(f"*{e}" for e in sorted(IMAGES)) + ");;All files (*)"
-        )
-        if paths:
-            self.take(paths, wanted="image")
+    def ask_image(self) -> None:
+        ask_which(self.window, "Open images", IMAGE_FILTER, lambda paths: self.take(paths, wanted="image"), many=True)
 
-    def take(self, paths: list[str], wanted: str = "") -> None:
-        """Open whatever was dropped, pasted or chosen: images go to the pane in front, run folders and data sets open."""
+    def take(self, paths: list[str], wanted: str = "", dock: PaneDock | None = None) -> None:
+        """Open whatever was dropped (on `dock`), pasted or chosen: images go to a pane, run folders and data sets open."""
         images, data = [], []
         for path in paths[:MOST_DROPPED]:
             kind = wanted or kind_of(path)
@@ -83,8 +73,7 @@ class Intake:
                 images.append(path)
             elif kind == "run":
                 self.window.settings.remember(path)
-                self.awaited = os.path.abspath(path)
-                self.window.bridge.send(m.OpenRun(self.awaited))
+                self.open_run(path)
             elif kind == "data":
                 self.window.settings.remember(path)
                 data.append(os.path.abspath(path))
@@ -93,26 +82,38 @@ class Intake:
         if data:
             self.open_data_sets(data)
         if images:
-            self.give_images(images)
+            self.give_images(images, dock)
+        if len(paths) > MOST_DROPPED:
+            left = f"The first {MOST_DROPPED} of {count(len(paths))} files were taken."
+            self.window.say("warning", f"{left} To use all of them as a data set, drop the folder they lie in.")
+
+    def open_run(self, path: str) -> None:
+        """Have a run folder listed, wherever it lies, and look at it then."""
+        self.awaited = os.path.abspath(path)
+        self.window.bridge.send(m.OpenRun(self.awaited))
 
     def open_data_sets(self, paths: list[str]) -> None:
         """Inspect data sets; the Data pane looks into the last one by itself, and its report appears there."""
-        self.window.show_panes()
         pane = self.window.docks.named("Data")
         for path in paths[:-1] if pane else paths:
             self.window.bridge.send(m.OpenData(self.window.bridge.new_job("data"), path))
-        self.window.state.select_data(paths[-1])
-        self.window.docks.show_pane(pane)
+        self.window.state.open_data(paths[-1])
+        self.window.show_pane(pane)
 
-    def give_images(self, paths: list[str]) -> None:
-        """Offer images to the front pane first, then to the others that can take them."""
+    def takers(self, dock: PaneDock | None) -> list[PaneDock]:
+        """The panes that may take an image: the one it was dropped on, then the front one, then the others."""
+        docks = self.window.docks
+        order = sorted(docks.in_order(), key=lambda one: one is not dock)
+        return [one for one in order if not one.why and (one is docks.front or type(one.pane).accept_image is not Pane.accept_image)]
+
+    def give_images(self, paths: list[str], on: PaneDock | None = None) -> None:
+        """Offer images to the pane they were dropped on, then to the others that can take them."""
         self.window.show_panes()
-        for dock in self.window.docks.in_order():
-            if not dock.why and (dock is self.window.docks.front or type(dock.pane).accept_image is not Pane.accept_image):
-                taken = [path for path in paths if dock.pane.accept_image(path)]
-                if taken:
-                    self.window.docks.show_pane(type(dock.pane).__name__)
-                    return
+        for dock in self.takers(on):
+            taken = [path for path in paths if dock.pane.accept_image(path)]
+            if taken:
+                self.window.show_pane(type(dock.pane).__name__)
+                return
         front = self.window.docks.front
         why = (
             front.why if front is not None and front.why else "Choose a run that can look at images first, then drop it on its Latent pane."
@@ -139,14 +140,12 @@ class Intake:
             self._folder = tempfile.TemporaryDirectory(prefix="priorama-")
         return self._folder.name
 
-    def foretell(self, paths: list[str]) -> str:
-        """What will happen when these are let go."""
+    def foretell(self, paths: list[str], dock: PaneDock | None = None) -> str:
+        """What will happen when these are let go on `dock`."""
         kinds = [kind_of(path) for path in paths[:MOST_DROPPED]]
         name = os.path.basename(paths[0].rstrip("/")) or paths[0]
         if "image" in kinds:
-            takers = [
-                dock for dock in self.window.docks.in_order() if not dock.why and type(dock.pane).accept_image is not Pane.accept_image
-            ]
+            takers = [one for one in self.takers(dock) if type(one.pane).accept_image is not Pane.accept_image]
             if not takers:
                 return f"No pane can take {name} now: choose a run that can look at images first."
             what = name if len(paths) == 1 else f"{len(paths)} images"

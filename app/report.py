@@ -36,7 +36,7 @@ class Log(QObject):
     """The history of one start. `added` may be emitted from any thread; slots of widgets run in the window's own."""
 
     added = Signal(object)
-    faulted = Signal(str, str)  # an exception that nobody caught: sentence, traceback
+    faulted = Signal(object)  # the record of an exception that nobody caught
 
     def __init__(self, path: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -110,11 +110,11 @@ class Hooks:
         self._report(text, details)
 
     def _report(self, text: str, details: str) -> None:
-        self.log.add("bad", text, details)
+        record = self.log.add("bad", text, details)
         if not self._busy:
             self._busy = True
             try:
-                self.log.faulted.emit(text, details)
+                self.log.faulted.emit(record)
             finally:
                 self._busy = False
 

@@ -77,7 +77,7 @@ class Stage:
         return self.window.docks.docks[name].pane
 
     def show_pane(self, name: str) -> None:
-        self.window.docks.show_pane(name)
+        self.window.show_pane(name)
 
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Let the window live until a condition holds.

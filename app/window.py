@@ -42,11 +42,11 @@ from app import theme, words
 from app.actions import MENUS, Actions
 from app.bridge import Bridge, EngineLike
 from app.commands import add_all
-from app.docks import Docks
-from app.intake import Intake
+from app.docks import Docks, PaneDock
+from app.intake import Intake, kind_of
 from app.palette import Item, Palette
 from app.panes import Context, find_panes
-from app.report import Log
+from app.report import Log, Record
 from app.settings import Settings
 from app.state import State
 from app.widgets.data_list import DataList
@@ -56,6 +56,7 @@ from app.widgets.job_verbs import JobVerbs
 from app.widgets.log_pane import LogPane
 from app.widgets.message_bar import MessageBar
 from app.widgets.new_run import NewRunPage
+from app.widgets.parts import offer
 from app.widgets.run_list import WAITING, RunList, waiting_run
 from app.widgets.shortcuts import ShortcutsPage
 from app.widgets.timeline import Timeline
@@ -261,7 +262,7 @@ class Window(QMainWindow):
         self.data_list.train_chosen.connect(lambda data: self.new_run(data=data))
         self.new_run_page.started.connect(self.start_run)
         self.new_run_page.cancelled.connect(self.show_panes)
-        self.new_run_page.open_data.connect(self.intake.open_data)
+        self.new_run_page.wanted.connect(lambda: self.pages.setCurrentWidget(self.new_run_page))
         self.new_run_page.method_changed.connect(lambda _name: self._show_method())
         self.shortcuts_page.closed.connect(self.show_panes)
         self.pages.currentChanged.connect(lambda _page: self._show_method())
@@ -287,6 +288,7 @@ class Window(QMainWindow):
         self.recent_menu = open_menu.addMenu("Recent")
         self.recent_menu.aboutToShow.connect(self._fill_recent)
         self.open_button.setMenu(open_menu)
+        offer(self.new_run_page.other, (self.registry["data.open"], self.registry["data.open_file"]))
 
     def _fill_menus(self) -> None:
         """Put actions that were added since into their menus."""
@@ -338,6 +340,10 @@ class Window(QMainWindow):
             self._add_pane_action(name, dock.pane.title, dock.pane.about)
         if self.settings.layout and not self.docks.restore_layout(self.settings.layout):
             self.say("info", "The layout of the panes is of another version, so they stand as new.")
+        for dock in self.docks.docks.values():
+            dock.drag_entered.connect(partial(self._drag_entered, dock=dock))
+            dock.drag_left.connect(self.drop_sign.hide)
+            dock.dropped.connect(partial(self._dropped, dock=dock))
         if self.settings.pane:
             self.docks.show_pane(self.settings.pane)
         self._show_reasons()
@@ -350,7 +356,7 @@ class Window(QMainWindow):
         self.registry.add(
             f"pane.{name}",
             title,
-            lambda: self.docks.show_pane(name),
+            partial(self.show_pane, name),
             menu="Go",
             shortcut=f"Ctrl+{number}" if number < 10 else None,
             help=about or f"Show {title}",
@@ -367,8 +373,10 @@ class Window(QMainWindow):
         self._closed = True
         self._playing.stop()
         self._describing.stop()
+        self.verbs.rest()
         QGuiApplication.styleHints().colorSchemeChanged.disconnect(self._system_theme_changed)
         self._keep_settings()
+        self.undo.clear()
         self.intake.close()
         self.ended_in_time = self.bridge.close()
 
@@ -412,15 +420,15 @@ class Window(QMainWindow):
 
     def say(self, level: str, text: str, details: str = "") -> None:
         """One sentence in the message bar and in the log; details are one click away."""
-        self.log.add(level, text, details)
+        record = self.log.add(level, text, details)
         if details:
-            self.message_bar.say(level, text, "Details", self.log_pane.show_newest)
+            self.message_bar.say(level, text, "Details", partial(self.log_pane.show_record, record))
         else:
             self.message_bar.say(level, text)
 
-    def show_fault(self, text: str, details: str) -> None:
+    def show_fault(self, record: Record) -> None:
         """An exception that nobody caught; it is in the log already."""
-        self.message_bar.say("bad", text, "Details", self.log_pane.show_newest)
+        self.message_bar.say(record.level, record.text, "Details", partial(self.log_pane.show_record, record))
 
     def copy_text(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
@@ -442,6 +450,8 @@ class Window(QMainWindow):
             self._first_list = False
             if self.state.run is None and self.settings.last_run in self.state.runs:
                 self.state.set_run(self.settings.last_run)
+            elif self.state.run is None and kind_of(self.settings.last_run) == "run":  # it lies outside the folder of the list
+                self.intake.open_run(self.settings.last_run)
             elif self.state.run is None and event.runs:
                 self.state.set_run(event.runs[0].run)
         self._choose_awaited()
@@ -517,8 +527,14 @@ class Window(QMainWindow):
         self._show_runs()
         self._show_method()
 
+    @property
+    def form_is_open(self) -> bool:
+        return self.pages.currentWidget() is self.new_run_page
+
     def _step_changed(self) -> None:
         self._show_time()
+        if self.form_is_open:
+            return  # the inspector tells of the method that is being chosen; `_show_method` asks when the form closes
         if self.state.run is None or self.state.step is None:
             self.inspector.show_described(None)
             self._show_waiting()
@@ -527,23 +543,26 @@ class Window(QMainWindow):
 
     def _describe(self) -> None:
         info = self.state.run_info
-        if info is None or self.state.step is None:
+        if info is None or self.state.step is None or self.form_is_open:
             return
-        run = info.run
+        run, step = info.run, self.state.step
+
+        def wanted() -> bool:
+            return not self.form_is_open and (self.state.run, self.state.step) == (run, step)
 
         def answered(described: m.Described) -> None:
-            if self.state.run == run:
+            if wanted():
                 self.inspector.show_described(described)
 
         def failed(why: m.QueryFailed) -> None:
-            if self.state.run == run:
+            if wanted():
                 self.inspector.show_described(None)
                 self.inspector.show_waiting(why.message)
 
-        self.bridge.ask("inspector", m.Describe(run=run, step=self.state.step), answered, failed)
+        self.bridge.ask("inspector", m.Describe(run=run, step=step), answered, failed)
 
     def _show_method(self) -> None:
-        if self.pages.currentWidget() is self.new_run_page:
+        if self.form_is_open:
             self.inspector.show_method(self.new_run_page.method_info, None)
             self.inspector.show_described(None)
             self.inspector.show_waiting("The numbers come with the first checkpoint.")
@@ -644,8 +663,7 @@ class Window(QMainWindow):
     def choose_data(self, data: str) -> None:
         """Look at a data set, in the pane for it."""
         self.state.select_data(data)
-        self.show_panes()
-        self.docks.show_pane(self.docks.named("Data"))
+        self.show_pane(self.docks.named("Data"))
 
     def do(self, verb: str, run: str | None) -> None:
         """One of the verbs of `JobVerbs` and `RunList` on a run."""
@@ -707,6 +725,15 @@ class Window(QMainWindow):
         """Back from the form or the shortcuts to the panes."""
         self.pages.setCurrentWidget(self.docks)
 
+    def show_pane(self, name: str) -> None:
+        """Bring a pane to the front, by its class name, whatever lies over the panes now."""
+        self.show_panes()
+        self.docks.show_pane(name)
+
+    def walk(self, by: int) -> None:
+        """The next or the previous pane."""
+        self.show_pane(self.docks.neighbour(by))
+
     def show_shortcuts(self) -> None:
         self.shortcuts_page.fill()
         self.pages.setCurrentWidget(self.shortcuts_page)
@@ -729,6 +756,7 @@ class Window(QMainWindow):
         self.say("info", f"Priorama: priors, likelihoods, latents. {device}{versions}. Runs lie in {self.state.root or '…'}.")
 
     def tear_off(self) -> None:
+        self.show_panes()
         if self.docks.front is not None:
             self.docks.front.toggle_floating()
 
@@ -773,19 +801,27 @@ class Window(QMainWindow):
     # Dropping -------------------------------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        paths = self.intake.paths_of(event.mimeData())
-        if paths:
-            event.acceptProposedAction()
-            self.drop_sign.show_for(self.intake.foretell(paths))
+        self._drag_entered(event)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         self.drop_sign.hide()
 
     def dropEvent(self, event: QDropEvent) -> None:
+        self._dropped(event)
+
+    def _drag_entered(self, event: QDragEnterEvent, dock: PaneDock | None = None) -> None:
+        """`dock` is the pane that the mouse is over."""
+        paths = self.intake.paths_of(event.mimeData())
+        if paths:
+            event.acceptProposedAction()
+            over = dock if dock is not None and dock.isFloating() else self
+            self.drop_sign.show_for(self.intake.foretell(paths, dock), over)
+
+    def _dropped(self, event: QDropEvent, dock: PaneDock | None = None) -> None:
         self.drop_sign.hide()
         paths = self.intake.paths_of(event.mimeData())
         event.acceptProposedAction()
-        QTimer.singleShot(0, self, lambda: self.intake.take(paths))  # the other program waits until this returns
+        QTimer.singleShot(0, self, lambda: self.intake.take(paths, dock=dock))  # the other program waits until this returns
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -11,7 +11,6 @@ from app import theme
 class DropSign(QFrame):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.over = parent
         self.setObjectName("drop")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.label = theme.role(QLabel(), "title")
@@ -20,9 +19,12 @@ class DropSign(QFrame):
         QVBoxLayout(self).addWidget(self.label)
         self.hide()
 
-    def show_for(self, text: str) -> None:
-        width, height = min(480, self.over.width() - 64), 96
-        self.setGeometry((self.over.width() - width) // 2, (self.over.height() - height) // 2, width, height)
+    def show_for(self, text: str, over: QWidget) -> None:
+        """`over` is the window, or a pane that stands in a window of its own."""
+        if self.parentWidget() is not over:
+            self.setParent(over)
+        width, height = min(480, over.width() - 64), 96
+        self.setGeometry((over.width() - width) // 2, (over.height() - height) // 2, width, height)
         self.label.setText(text)
         self.show()
         self.raise_()

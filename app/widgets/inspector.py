@@ -8,13 +8,15 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLay
 
 from app import theme, words
 from app.widgets.message_bar import Dot
+from app.widgets.parts import heading as section
+from app.widgets.parts import set_heading
 from engine.messages import Described, Diagnosis, MethodInfo, Number, RunInfo
 
 
 def heading(text: str) -> QLabel:
-    label = QLabel(text.upper())
+    label = section(text)
     label.setContentsMargins(4, 0, 0, 0)
-    return theme.role(label, "heading")
+    return label
 
 
 def formula_font(formula: str) -> QFont:
@@ -148,7 +150,6 @@ class Inspector(QScrollArea):
     def show_method(self, method: MethodInfo | None, run: RunInfo | None) -> None:
         """Words and formula of a method, and where this run stands."""
         if method is None:
-            self.subject.setText("WHAT YOU ARE LOOKING AT")
             self.summary.setText(
                 "A run is one training of one method on one data set. Choose one at the left, or start one with “New run”: "
                 "the built-in digits need no download and show a falling loss within seconds."
@@ -156,7 +157,6 @@ class Inspector(QScrollArea):
                 else f"{run.title or run.method} on {run.data_name}. Its method is not known here, so it can only be looked at as numbers."
             )
         else:
-            self.subject.setText("WHAT YOU ARE LOOKING AT")
             self.summary.setText(f'<p style="line-height:125%">{method.summary}</p>')
             self.formula.setFont(formula_font(method.formula))
             self.formula.setText(method.formula)
@@ -178,7 +178,7 @@ class Inspector(QScrollArea):
         """The numbers and the diagnosis of one checkpoint; None empties both."""
         numbers = described.numbers if described else ()
         diagnosis = described.diagnosis if described else ()
-        self.numbers_heading.setText(f"THIS CHECKPOINT · STEP {words.count(described.step)}" if described else "THIS CHECKPOINT")
+        set_heading(self.numbers_heading, f"This checkpoint · step {words.count(described.step)}" if described else "This checkpoint")
         while len(self.rows) > len(numbers):
             row = self.rows.pop()
             self.numbers_box.removeWidget(row)

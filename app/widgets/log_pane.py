@@ -114,9 +114,21 @@ class LogPane(QFrame):
         self.refresh()
         self.list.setCurrentRow(self.list.count() - 1)
 
+    def show_record(self, record: Record) -> None:
+        """Open with one message chosen, whatever was filtered."""
+        self.show()
+        if not self._wanted(record):
+            self.level.setCurrentIndex(0)
+        self.refresh()
+        rows = range(self.list.count())
+        self.list.setCurrentRow(next((row for row in rows if self.list.item(row).data(Qt.ItemDataRole.UserRole) is record), -1))
+        self._show(record)
+
     def _show_details(self) -> None:
         item = self.list.currentItem()
-        record = item.data(Qt.ItemDataRole.UserRole) if item else None
+        self._show(item.data(Qt.ItemDataRole.UserRole) if item else None)
+
+    def _show(self, record: Record | None) -> None:
         self.details.setPlainText(f"{record.text}\n\n{record.details}".strip() if record else "Choose a message to read it in full.")
 
     def text(self) -> str:

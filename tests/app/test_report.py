@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import QTimer, qWarning
 from pytestqt.qtbot import QtBot
 
-from app.report import MOST, Hooks, Log
+from app.report import MOST, Hooks, Log, Record
 from app.widgets.log_pane import LogPane
 from app.window import Window
 
@@ -54,8 +54,8 @@ def test_a_report_that_fails_itself_does_not_go_round_in_circles(qtbot: QtBot) -
     hooks = Hooks(log)
     calls: list[str] = []
 
-    def fails(text: str, details: str) -> None:
-        calls.append(text)
+    def fails(record: Record) -> None:
+        calls.append(record.text)
         hooks._exception(ValueError, ValueError("again"), None)
 
     log.faulted.connect(fails)
@@ -95,6 +95,15 @@ def test_a_log_that_cannot_be_written_is_kept_in_memory(tmp_path: Path, qtbot: Q
     log = Log(blocked / "priorama.log")
     log.add("info", "still here")
     assert [record.text for record in log.records] == ["still here"]
+
+
+def test_details_open_the_message_they_belong_to_and_not_the_newest(window: Window) -> None:
+    window.log_pane.level.setCurrentIndex(2)  # faults only
+    window.say("warning", "The disk is nearly full.", "12 MB are left")
+    window.log.add("bad", "Something newer.", "another traceback")
+    window.message_bar.button.click()
+    assert "12 MB are left" in window.log_pane.details.toPlainText()
+    assert "The disk is nearly full." in window.log_pane.list.currentItem().text()
 
 
 def test_the_log_pane_filters_and_copies(qtbot: QtBot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,17 +11,22 @@ from pathlib import Path
 import fake_engine as fake
 import pytest
 from fake_engine import FakeEngine, NeedsSampling, run
+from pane_kit import ACTIONS, report
 from PySide6.QtCore import QMimeData, QObject, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QKeySequence
+from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QImage, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from app import theme
+from app.intake import MOST_DROPPED
+from app.panes.data import DataPane
 from app.settings import Settings, load
-from app.window import Window
+from app.window import DESCRIBE_MS, Window
 from engine import messages as m
 
 OpenWindow = Callable[..., Window]
+PANES = Path(theme.__file__).parent / "panes"
 
 
 # Showing what the engine says
@@ -139,13 +145,57 @@ def test_a_run_that_another_process_writes_is_only_watched(open_window: OpenWind
 
 def test_deleting_asks_inside_the_card(window: Window, engine: FakeEngine) -> None:
     card = window.run_list.cards["/runs/c"]
-    card.ask_delete()
+    card.ask("delete")
     assert "cannot be brought back" in card.reason.text()
     card.no.click()
     assert not engine.told(m.DeleteRun)
-    card.ask_delete()
+    card.ask("delete")
     card.yes.click()
     assert engine.told(m.DeleteRun) == [m.DeleteRun("/runs/c")]
+
+
+def menu_of(window: Window, run: str) -> dict[str, QAction]:
+    """The menu of a card as a right click opens it, by the words of its entries."""
+    window.run_list.menu(window.run_list.cards[run], QPoint(0, 0))
+    menu = window.run_list.findChildren(QMenu)[-1]
+    entries = {action.text(): action for action in menu.actions() if action.text()}
+    menu.hide()
+    return entries
+
+
+def test_discard_in_the_menu_of_a_training_asks_inside_its_card(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    card = window.run_list.cards["/runs/a"]
+    menu_of(window, "/runs/a")["Discard…"].trigger()
+    assert "cannot be brought back" in card.reason.text()
+    assert not engine.told(m.DiscardJob)
+    card.no.click()
+    assert not engine.told(m.DiscardJob)
+    menu_of(window, "/runs/a")["Discard…"].trigger()
+    card.yes.click()
+    assert engine.told(m.DiscardJob) == [m.DiscardJob("train-1")]
+
+
+def test_a_queued_run_with_a_folder_is_asked_about_and_one_without_is_taken_out_at_once(
+    window: Window, engine: FakeEngine, qtbot: QtBot
+) -> None:
+    engine.say(
+        m.JobChanged("train-2", "train", "queued", "/runs/b", place=0),
+        m.JobChanged("train-3", "train", "queued", "", "vae · digits", place=1),
+    )
+    qtbot.waitUntil(lambda: len(window.state.jobs) == 3)
+    window.run_list.cards["/runs/b"].no.click()
+    assert not engine.told(m.DiscardJob)
+    assert "all its files" in window.run_list.cards["/runs/b"].reason.text()
+    menu_of(window, "job:train-3")["Remove from the queue"].trigger()
+    assert engine.told(m.DiscardJob) == [m.DiscardJob("train-3")]
+
+
+def test_a_question_goes_away_when_the_training_ends_meanwhile(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    card = window.run_list.cards["/runs/a"]
+    card.ask("discard")
+    engine.say(m.Ended("train-1", "ok", "Done.", "/runs/a"))
+    qtbot.waitUntil(lambda: not window.state.jobs)
+    assert "Discard this" not in card.reason.text()
 
 
 def test_the_order_of_the_queue_can_be_changed(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
@@ -209,7 +259,89 @@ def test_a_damaged_run_is_listed_with_the_reason(open_window: OpenWindow, qtbot:
     assert window.inspector.waiting.text() == fault
 
 
+def test_a_verb_that_only_moves_in_the_queue_frees_the_buttons_again(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    engine.say(
+        m.JobChanged("train-2", "train", "queued", "/runs/b", place=0), m.JobChanged("train-3", "train", "queued", "/runs/c", place=1)
+    )
+    qtbot.waitUntil(lambda: len(window.state.jobs) == 3)
+    window.choose_run("/runs/c")
+    window.verbs.press("first")
+    assert not window.verbs.buttons[2].isEnabled()
+    engine.say(m.JobChanged("train-3", "train", "queued", "/runs/c", place=0))
+    qtbot.waitUntil(lambda: window.verbs.buttons[2].isEnabled())
+
+
+def test_buttons_can_be_pressed_again_when_the_engine_never_answers(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    window.verbs._patience.setInterval(1)
+    window.verbs.press("pause")
+    assert not window.verbs.buttons[1].isEnabled()
+    qtbot.waitUntil(lambda: window.verbs.buttons[1].isEnabled())
+    assert window.verbs.buttons[0].text() == "Pause"
+
+
+def test_closing_stops_the_waiting_for_an_answer(window: Window) -> None:
+    window.verbs.press("pause")
+    assert window.verbs._patience.isActive()
+    window.close()
+    assert not window.verbs._patience.isActive()
+
+
 # New run
+
+
+def test_a_description_that_comes_late_is_not_drawn_beside_the_form(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    window.state.set_cursor(8)
+    window._describe()
+    window.new_run()
+    qtbot.waitUntil(lambda: window.bridge.idle)
+    assert window.inspector.rows == []
+    engine.say(m.CheckpointSaved("/runs/a", 5000, True, False))
+    window.state.set_cursor(None)
+    qtbot.waitUntil(lambda: window.state.step == 5000)
+    qtbot.wait(2 * DESCRIBE_MS)
+    assert window.inspector.rows == []
+    window.show_panes()
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    assert "5\u202f000" in window.inspector.numbers_heading.text()
+
+
+def test_a_description_of_another_step_is_not_drawn(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    window.state.set_cursor(8)
+    window._describe()
+    window.state.set_cursor(1024)
+    qtbot.waitUntil(lambda: window.bridge.idle)
+    assert "STEP 8" not in window.inspector.numbers_heading.text()
+    qtbot.waitUntil(lambda: "1\u202f024" in window.inspector.numbers_heading.accessibleName())
+
+
+def test_undoing_a_setting_shows_the_form(window: Window) -> None:
+    window.new_run()
+    page = window.new_run_page
+    row = next(group.rows["latent"] for group in page.groups if "latent" in group.rows)
+    page.draft.set("vae", row.field, 8)
+    window.show_panes()
+    window.registry["edit.undo"].trigger()
+    assert window.pages.currentWidget() is page
+    assert page.request().config == {}
+
+
+@pytest.mark.parametrize("cover", ["run.new", "help.shortcuts"])
+@pytest.mark.parametrize("action", ["pane.NeedsSampling", "go.next_pane", "go.previous_pane"])
+def test_panes_come_to_the_front_whatever_lies_over_them(window: Window, qtbot: QtBot, cover: str, action: str) -> None:
+    window.registry[cover].trigger()
+    assert window.pages.currentWidget() is not window.docks
+    window.registry[action].trigger()
+    assert window.pages.currentWidget() is window.docks
+    qtbot.waitUntil(lambda: window.docks.front is window.docks.docks["NeedsSampling"])
+
+
+def test_a_pane_found_in_the_palette_comes_to_the_front_over_the_form(window: Window, qtbot: QtBot) -> None:
+    window.new_run()
+    next(item for item in window.findable() if item.text == "Needs sampling").act()
+    assert window.pages.currentWidget() is window.docks
+    qtbot.waitUntil(lambda: window.docks.front is window.docks.docks["NeedsSampling"])
 
 
 def test_a_new_run_is_chosen_as_soon_as_it_is_listed(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
@@ -298,6 +430,14 @@ def test_the_sheet_of_shortcuts_names_every_action(window: Window) -> None:
     assert window.pages.currentWidget() is window.docks
 
 
+def test_the_window_has_every_action_that_its_panes_trigger(real_panes: None, window: Window) -> None:
+    menus = {name.split(".")[0] for name in window.registry.entries}
+    pattern = re.compile(rf'"((?:{"|".join(menus)})\.\w+)"')
+    named = {name for path in PANES.glob("*.py") for name in pattern.findall(path.read_text(encoding="utf-8"))}
+    assert {"run.new", "data.open"} <= named
+    assert named | set(ACTIONS) <= set(window.registry.entries)
+
+
 # Accessibility
 
 
@@ -376,6 +516,24 @@ def test_a_pane_can_be_torn_off_tiled_and_put_back(window: Window, qtbot: QtBot)
     assert dock.titleBarWidget() is dock.title
 
 
+def test_the_front_pane_stands_beside_another_one_when_all_of_them_float(window: Window, qtbot: QtBot) -> None:
+    docks = window.docks
+    for dock in docks.docks.values():
+        dock.setFloating(True)
+    docks.beside()
+    qtbot.waitUntil(lambda: not any(dock.isFloating() for dock in docks.docks.values()))
+    assert all(docks.tabifiedDockWidgets(dock) == [] for dock in docks.docks.values())
+
+
+def test_the_tab_of_a_pane_that_cannot_be_used_follows_the_theme(window: Window, qtbot: QtBot) -> None:
+    window.choose_run("/runs/b")
+    for name in ("light", "dark"):
+        window.set_theme(name)
+        bar = next(iter(window.docks._bars))
+        inks = {bar.tabText(i): bar.tabTextColor(i).name() for i in range(bar.count())}
+        assert inks["Needs sampling"] == theme.colors(name).muted
+
+
 # Dropping and pasting
 
 
@@ -398,6 +556,77 @@ def test_dropped_images_go_to_the_front_pane_in_order(window: Window, tmp_path: 
     drop(window, *paths)
     pane = window.docks.docks["Plain"].pane
     qtbot.waitUntil(lambda: getattr(pane, "taken", []) == [str(path) for path in paths])
+
+
+def test_a_torn_off_pane_takes_what_is_dropped_on_it(window: Window, tmp_path: Path, qtbot: QtBot) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    dock = window.docks.docks["Plain"]
+    dock.setFloating(True)
+    window.docks.show_pane("NeedsSampling")
+    qtbot.waitUntil(lambda: window.docks.front is window.docks.docks["NeedsSampling"])
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(20, 40), copy, data, left, none)
+    enter.ignore()
+    assert dock.acceptDrops()
+    QApplication.sendEvent(dock, enter)
+    assert enter.isAccepted()
+    assert window.drop_sign.isVisible() and window.drop_sign.window() is dock
+    QApplication.sendEvent(dock, QDropEvent(QPointF(20, 40), copy, data, left, none))
+    assert not window.drop_sign.isVisible()
+    qtbot.waitUntil(lambda: getattr(dock.pane, "taken", []) == [str(path)])
+
+
+def test_more_files_than_are_taken_is_said(window: Window, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(MOST_DROPPED + 6)]
+    for path in paths:
+        path.write_bytes(b"x")
+    window.intake.take([str(path) for path in paths])
+    assert len(getattr(window.docks.docks["Plain"].pane, "taken", [])) == MOST_DROPPED
+    assert window.message_bar.label.text().startswith(f"The first {MOST_DROPPED} of {MOST_DROPPED + 6} files were taken.")
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [("data.open", m.OpenData), ("data.open_file", m.OpenData), ("file.open_run", m.OpenRun), ("file.open_image", None)],
+)
+def test_a_file_dialog_lets_the_window_go_on(
+    window: Window, engine: FakeEngine, tmp_path: Path, action: str, told: type | None, qtbot: QtBot
+) -> None:
+    window.registry[action].trigger()  # returns while the dialog is open
+    dialog = window.findChildren(QFileDialog)[-1]
+    assert dialog.isVisible()
+    chosen = tmp_path / "chosen.png"
+    chosen.write_bytes(b"x")
+    dialog.fileSelected.emit(str(chosen))
+    dialog.filesSelected.emit([str(chosen)])
+    if told is None:
+        assert getattr(window.docks.docks["Plain"].pane, "taken", []) == [str(chosen)]
+    else:
+        assert len(engine.told(told)) == 1
+    dialog.reject()
+    qtbot.waitUntil(lambda: not window.findChildren(QFileDialog))
+
+
+def test_other_data_offers_a_folder_and_a_file(window: Window) -> None:
+    entries = window.new_run_page.other.menu().actions()
+    assert entries == [window.registry["data.open"], window.registry["data.open_file"]]
+
+
+def test_a_folder_that_is_opened_again_is_read_again(
+    real_panes: None, window: Window, engine: FakeEngine, tmp_path: Path, qtbot: QtBot
+) -> None:
+    folder = str(tmp_path)
+    pane = window.docks.docks["DataPane"].pane
+    assert isinstance(pane, DataPane)
+    window.intake.take([folder])
+    qtbot.waitUntil(lambda: pane.asked == folder)
+    engine.say(report(pane.job, data=folder), m.Ended(pane.job, "ok", "Ready."))
+    qtbot.waitUntil(lambda: pane.asked == "" and pane.stack.currentIndex() == 2)
+    window.intake.take([folder])
+    assert len([sent for sent in engine.told(m.OpenData) if sent.data == folder]) == 2
 
 
 def test_a_dropped_folder_becomes_data_and_a_run_folder_opens(window: Window, engine: FakeEngine, tmp_path: Path, qtbot: QtBot) -> None:
@@ -455,6 +684,24 @@ def test_small_words_do_not_cover_a_fault(window: Window) -> None:
     assert not window.message_bar.isVisible()
 
 
+def test_the_worst_message_that_waits_comes_first(window: Window) -> None:
+    for level, text in (("bad", "First fault."), ("info", "Small words."), ("warning", "Take care."), ("bad", "Second fault.")):
+        window.say(level, text)
+    seen = []
+    while window.message_bar.current is not None:
+        seen.append(window.message_bar.current.text)
+        window.message_bar.dismiss()
+    assert seen == ["Second fault.", "Take care.", "Small words."]  # a fault takes the place of an earlier one
+
+
+def test_a_warning_comes_back_after_the_fault_that_covered_it(window: Window) -> None:
+    window.say("warning", "Take care.")
+    window.say("bad", "It broke.")
+    assert window.message_bar.label.text() == "It broke."
+    window.message_bar.dismiss()
+    assert window.message_bar.label.text() == "Take care."
+
+
 def test_a_query_that_fails_for_nobody_is_said(window: Window) -> None:
     window.bridge.query_failed.emit(m.QueryFailed(stamp=1, kind="Decode", message="The file is damaged; choose another step."))
     assert "damaged" in window.message_bar.label.text()
@@ -490,6 +737,27 @@ def test_a_layout_that_cannot_be_used_starts_as_new(open_window: OpenWindow, lay
     assert "stand as new" in window.message_bar.label.text()
 
 
+def test_the_last_run_is_opened_again_when_it_lies_outside_the_folder_of_runs(
+    open_window: OpenWindow, tmp_path: Path, qtbot: QtBot
+) -> None:
+    old = tmp_path / "elsewhere"
+    old.mkdir()
+    (old / "manifest.json").write_text("{}")
+    window = open_window(settings=Settings(last_run=str(old)))
+    engine = window.bridge.engine
+    assert isinstance(engine, FakeEngine)
+    qtbot.waitUntil(lambda: engine.told(m.OpenRun) == [m.OpenRun(str(old))])
+    engine.say(m.RunsListed((*window.state.runs.values(), replace(run("elsewhere"), run=str(old))), "/runs"))
+    qtbot.waitUntil(lambda: window.state.run == str(old))
+
+
+def test_a_last_run_that_is_gone_is_not_opened(open_window: OpenWindow, tmp_path: Path, qtbot: QtBot) -> None:
+    window = open_window(settings=Settings(last_run=str(tmp_path / "gone")))
+    qtbot.waitUntil(lambda: window.state.run == "/runs/a")
+    assert isinstance(window.bridge.engine, FakeEngine)
+    assert window.bridge.engine.told(m.OpenRun) == []
+
+
 def test_closing_ends_the_engine_once(open_window: OpenWindow) -> None:
     window = open_window(ends=False)
     window.close()
@@ -520,7 +788,7 @@ def test_a_storm_of_themes_sizes_docks_and_events_leaves_nothing_behind(
             window.toggle_theme()
         window.resize(960 + 37 * (i % 9), 600 + 23 * (i % 7))
         if i % 3 == 0:
-            window.docks.walk(1)
+            window.walk(1)
         if i % 10 == 4:
             window.tear_off()
         if i % 10 == 7:
