@@ -287,14 +287,12 @@ QMenu::separator {{ height: 1px; background: {c.line}; margin: 4px 8px; }}
 QDockWidget {{ background: {c.panel}; color: {c.text}; }}
 QTabBar {{ background: {c.background}; border: none; }}
 QTabBar::tab {{
-    background: transparent; color: {c.muted}; border: 1px solid transparent; border-bottom: 1px solid {c.line};
+    background: transparent; border: 1px solid transparent; border-bottom: 1px solid {c.line};
     padding: 0 13px; margin-top: 6px; min-height: 32px; max-height: 32px; font-size: {body}px; }}
 QTabBar::tab:first {{ margin-left: 12px; }}
 QTabBar::tab:selected {{
     background: {c.panel}; color: {c.text}; font-weight: 600; border: 1px solid {c.line}; border-bottom: 1px solid {c.panel};
     border-top-left-radius: 8px; border-top-right-radius: 8px; }}
-QTabBar::tab:hover:!selected {{ color: {c.text}; }}
-QTabBar::tab:disabled {{ color: {c.muted}; }}
 QTabBar QToolButton {{ background: {c.raised}; border: 1px solid {c.line}; }}
 #dock_title {{ background: {c.background}; border-bottom: 1px solid {c.line}; }}
 #page_body, #pane_holder {{ background: {c.panel}; }}
