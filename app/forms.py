@@ -178,7 +178,7 @@ class Row(QObject):
         if self.field.kind == "choice":
             box = Choice()
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(8)  # a long choice must not push the card over the edge
+            box.setMinimumContentsLength(4)  # a long choice must not push the card over the edge
             for choice in self.field.choices:
                 box.addItem(choice.replace("_", " "), choice)
             box.activated.connect(lambda i: self.draft.set(self.scope, self.field, box.itemData(i)))
