@@ -69,7 +69,8 @@ def _zipped_table(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_name: s
         start = file.tell()
     _check_size(f"{entry.filename} in {file_name}", shape, dtype, entry.file_size - start)
 
-    by_columns = fortran and len(shape) > 1
+    sizes = list(shape)
+    by_columns = fortran and len(sizes) > 1
 
     def rows(piece: int) -> Iterator[np.ndarray]:
         with archive.open(entry) as file:
@@ -78,14 +79,13 @@ def _zipped_table(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_name: s
                 if entry.file_size > _FORTRAN_BYTES:
                     raise BadData(f"{entry.filename} in {file_name} is stored column by column; save it with np.ascontiguousarray.")
                 values = np.frombuffer(_exactly(file, entry.file_size - start, file_name), dtype).reshape(shape, order="F")
-                for first in range(0, shape[0], piece):
+                for first in range(0, sizes[0], piece):
                     yield values[first : first + piece]
                 return
-            total, *rest = shape
-            size = math.prod(rest) * dtype.itemsize
-            for first in range(0, total, piece):
-                count = min(piece, total - first)
-                yield np.frombuffer(_exactly(file, count * size, file_name), dtype).reshape(count, *rest)
+            size = math.prod(sizes[1:]) * dtype.itemsize
+            for first in range(0, sizes[0], piece):
+                count = min(piece, sizes[0] - first)
+                yield np.frombuffer(_exactly(file, count * size, file_name), dtype).reshape(count, *sizes[1:])
 
     return Table(entry.filename.removesuffix(".npy"), shape, dtype, rows)
 
