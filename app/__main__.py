@@ -74,6 +74,15 @@ def tour(arguments: list[str]) -> int:
     return run_tour(arguments)
 
 
+class Flag:
+    """What a signal may do: raise a flag. It comes between any two lines, also while a lock is held, so it must not take one."""
+
+    up = False
+
+    def raise_it(self, *_: object) -> None:
+        self.up = True
+
+
 def open_window(runs: Path | None, reset: bool) -> int:
     sys.setswitchinterval(0.0005)  # the window must get Python's lock back soon from a training thread
     from PySide6.QtCore import QTimer
@@ -95,11 +104,12 @@ def open_window(runs: Path | None, reset: bool) -> int:
     window = Window(Engine(runs), settings, path, log, note)
     hooks = Hooks(log)
     hooks.install()
+    told_to_close = Flag()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: window.close())
-    beat = QTimer()  # gives Python a chance to run the signal handlers above
-    beat.timeout.connect(lambda: None)
-    beat.start(200)
+        signal.signal(number, told_to_close.raise_it)
+    beat = QTimer()  # closes the window from the event loop, and gives Python a chance to run the handlers
+    beat.timeout.connect(lambda: told_to_close.up and window.close())
+    beat.start(100)
     window.show()
     code = app.exec()
     beat.stop()

@@ -138,6 +138,20 @@ def test_closing_while_training_ends_clean_and_soon(tmp_path: Path, moment: str,
         assert any(checkpoint["resumable"] for checkpoint in kept["checkpoints"])
 
 
+AT_THE_WORST_MOMENT = """
+            import os, signal
+            with self.bridge.engine.training._wake._cond:
+                os.kill(os.getpid(), signal.SIGTERM)
+                [None for _ in range(100_000)]  # the handler runs in here
+"""
+
+
+def test_a_signal_may_come_while_the_window_holds_a_lock_that_closing_needs(tmp_path: Path) -> None:
+    code, errors, _ = close_while_training(tmp_path / "home", "metrics", AT_THE_WORST_MOMENT.strip())
+    assert code == 0, errors
+    assert complaints(errors) == []
+
+
 def test_a_signal_closes_it_like_a_hand(tmp_path: Path) -> None:
     code, errors, _ = close_while_training(tmp_path / "home", "metrics", "pass", signal.SIGTERM)
     assert code == 0, errors
