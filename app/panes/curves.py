@@ -366,6 +366,8 @@ class CurvesPane(Pane):
         due = {part for part in self._changed if now - self._last[part] >= self._pause(part)}
         if not due:
             return
+        if all(self._last[part] for part in due):  # none of them at once: one a tick, so that no frame has to carry them all
+            due = {min(due, key=lambda part: self._last[part] + self._pause(part))}
         self._changed -= due
         self._last |= dict.fromkeys(due, now)
         terms = self.terms()

@@ -12,7 +12,7 @@ import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
 from app.series import Series, thinned
@@ -41,8 +41,35 @@ class Line:
     dashed: bool = False  # a validation curve
 
 
+AHEAD = 0.05  # of the width: a curve that grows finds room for its next points
+
+
 class FigureAxis(pg.AxisItem):
-    """Ticks as the window writes numbers: 2 000, not 2000 and not 2·10³."""
+    """Ticks as the window writes numbers: 2 000, not 2000 and not 2·10³. What it drew is kept as pixels: text is dear to draw."""
+
+    def __init__(self, side: str) -> None:
+        super().__init__(side)
+        self.tick_font = font(11)
+        self.setStyle(tickFont=self.tick_font, tickLength=4, tickTextOffset=6, hideOverlappingLabels=True)
+
+    def paint(self, painter: QPainter, *_: object) -> None:
+        bounds, ratio = self.boundingRect(), painter.device().devicePixelRatio()
+        size = (bounds.size() * ratio).toSize()
+        if size.isEmpty():
+            return
+        if self.picture is None or self.picture.size() != size:
+            drawn = QPixmap(size)
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(Qt.GlobalColor.transparent)
+            inner = QPainter(drawn)
+            inner.translate(-bounds.topLeft())
+            inner.setFont(self.tick_font)
+            specs = self.generateDrawSpecs(inner)  # may forget `self.picture`, so that holds the finished one only
+            if specs is not None:
+                self.drawPicture(inner, *specs)
+            inner.end()
+            self.picture = drawn
+        painter.drawPixmap(bounds.topLeft(), self.picture)
 
     def tickStrings(self, values, scale, spacing) -> list[str]:
         if self.logMode:
@@ -113,6 +140,11 @@ class TimeBox(pg.ViewBox):
         super().wheelEvent(event, 0 if axis is None else axis)
 
 
+def fits(view: list[float], low: float, high: float) -> bool:
+    """Whether a view shows a range and little more: then the axes, which are dear to draw, can stay as they are."""
+    return view[0] <= low and high <= view[1] and view[1] - view[0] <= (1 + 3 * AHEAD) * (high - low)
+
+
 class CurvePlot(QWidget):
     """Lines over steps. Call `set_lines` when their set changes and `redraw` when their points do."""
 
@@ -149,7 +181,6 @@ class CurvePlot(QWidget):
         for side in ("left", "bottom"):
             axis = self.plot.getAxis(side)
             axis.enableAutoSIPrefix(False)
-            axis.setStyle(tickFont=font(11), tickLength=4, tickTextOffset=6, hideOverlappingLabels=True)
             axis.setGrid(28)
         self.plot.getAxis("left").setWidth(64)
         self.cursor_line = pg.InfiniteLine(angle=90, movable=False)
@@ -284,7 +315,8 @@ class CurvePlot(QWidget):
             if ends:
                 low, high = min(end[0] for end in ends), max(end[1] for end in ends)
                 room = 0.01 * (high - low) or 0.5
-                self.box.setXRange(low - room, high + room, padding=0)
+                if not fits(self.box.viewRange()[0], low - room / 2, high + room / 2):
+                    self.box.setXRange(low - room, high + AHEAD * (high - low) + room, padding=0)
         left, right = self.box.viewRange()[0]
         columns = max(int(self.box.width()), 200)
         lowest, highest = np.inf, -np.inf
@@ -316,10 +348,12 @@ class CurvePlot(QWidget):
                     lowest, highest = min(lowest, float(np.nanmin(part))), max(highest, float(np.nanmax(part)))
         if np.isfinite(lowest) and self.follows_height:
             room = 0.06 * (highest - lowest) or 0.5 * abs(highest) or 0.5
-            self.box.setYRange(lowest - room, highest + room, padding=0)
+            if not fits(self.box.viewRange()[1], lowest - room / 2, highest + room / 2):
+                self.box.setYRange(lowest - room, highest + room, padding=0)
         self.set_cursor(self.cursor)
         self.set_best(self.best)
         self._place_legend(shown)
+        self.view.scene().prepareForPaint()  # type: ignore[attr-defined]  # now, not while it is being painted, or it is painted twice
         self._ours = False
 
     def _place_legend(self, shown: list[tuple[np.ndarray, np.ndarray]]) -> None:

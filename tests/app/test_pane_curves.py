@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from pane_kit import OTHER, RUN, Kit, run_info
 from PIL import Image
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
 
 from app.panes.curves import CurvesPane
 from engine import messages as m
@@ -226,6 +227,43 @@ def test_that_nothing_new_means_no_repaint(kit: Kit, pane: CurvesPane) -> None:
         pane._last = dict.fromkeys(pane._last, 0.0)
         pane.tick()
     assert pane.plot.redraws == before
+
+
+class Paints(QObject):
+    """Counts how often a widget is painted."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.count = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        self.count += event.type() == QEvent.Type.Paint
+        return False
+
+
+def test_that_new_points_paint_the_plot_once_and_leave_the_axes_alone_while_there_is_room(kit: Kit, pane: CurvesPane) -> None:
+    steps, values = points(1000)
+    feed(kit, RUN, loss=(steps, values))
+    kit.pump()
+    plot = pane.plot
+    paints = Paints(plot.view.viewport())
+
+    def add_one(step: int) -> None:
+        feed(kit, RUN, history=False, loss=(np.array([step]), np.array([float(values.mean())], np.float32)))
+        pane._all_changed(now=True)
+        pane.tick()
+        kit.pump()
+
+    add_one(20_000)  # far outside of the view
+    assert paints.count == 1
+    right = plot.box.viewRange()[0][1]
+    drawn = plot.plot.getAxis("bottom").picture
+    assert drawn is not None
+    add_one(20_100)
+    assert paints.count == 2
+    assert plot.box.viewRange()[0][1] == right > 20_100
+    assert plot.plot.getAxis("bottom").picture is drawn
 
 
 def test_that_points_come_many_times_a_second_but_repaints_do_not(kit: Kit, pane: CurvesPane, monkeypatch) -> None:
