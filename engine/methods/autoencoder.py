@@ -19,9 +19,9 @@ class Config(Training):
     network: str = setting("conv", "Convolutions, or plain fully connected layers.", choices=("conv", "mlp"))
     latent: int = setting(32, "Numbers that describe an image: the dimensions of z.", low=1, high=512, unit="dimensions", log=True)
     width: int = setting(
-        48, "Channels on the grid of patches; plain layers are 8 times as wide.", low=4, high=512, unit="channels", log=True
+        48, "Channels on the grid of patches; plain layers are 8 to 10 times as wide.", low=4, high=512, unit="channels", log=True
     )
-    encoder_blocks: int = setting(1, "Residual blocks (or further plain layers) of the encoder.", low=0, high=16, unit="blocks")
+    encoder_blocks: int = setting(0, "Residual blocks (or further plain layers) of the encoder.", low=0, high=16, unit="blocks")
     decoder_blocks: int = setting(0, "Residual blocks (or further plain layers) of the decoder.", low=0, high=16, unit="blocks")
     learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
 

@@ -52,28 +52,37 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> the same
-        return self.second(F.relu_(self.first(F.relu(x)))).add_(x)  # in place where autograd does not need the old value
+        return x + self.second(F.silu(self.first(F.silu(x))))
 
 
 class ConvEncoder(nn.Module):
-    """Patches, a 3×3 convolution and residual blocks on their grid, one linear layer."""
+    """A 3×3 convolution and residual blocks on the grid of patches, then plain layers 10 times `width` wide."""
 
     def __init__(self, shape: tuple[int, ...], features: int, width: int, blocks: int) -> None:
         super().__init__()
         self.patch, (rows, columns) = grid(*shape[1:])
-        self.stem = nn.Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
-        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.out = nn.Linear(rows * columns * width, features)
+        inputs = shape[0] * self.patch**2
+        channels = max(16, inputs)
+        self.more = channels - inputs
+        self.stem = nn.Conv2d(channels, channels, 3, padding=1)
+        self.blocks = nn.Sequential(*(Residual(channels) for _ in range(blocks)))
+        self.plain = nn.Linear(rows * columns * channels, 10 * width)
+        self.deeper = nn.ModuleList(nn.Linear(10 * width, 10 * width) for _ in range(2))
+        self.out = nn.Linear(10 * width, features)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, F]
         right, below = -x.shape[3] % self.patch, -x.shape[2] % self.patch
         h = F.pixel_unshuffle(F.pad(x - 0.5, (0, right, 0, below)), self.patch)  # [B, C p², h, w]
-        h = self.blocks(self.stem(h.contiguous(memory_format=torch.channels_last)))  # [B, width, h, w]
-        return self.out(F.relu_(h).permute(0, 2, 3, 1).flatten(1))
+        h = F.pad(h, (0, 0, 0, 0, 0, self.more)).contiguous(memory_format=torch.channels_last)
+        h = self.blocks(h + F.silu(self.stem(h)))
+        h = F.silu(self.plain(h.permute(0, 2, 3, 1).flatten(1)))
+        for layer in self.deeper:
+            h = h + F.silu(layer(h))
+        return self.out(h)
 
 
 class ConvDecoder(nn.Module):
-    """The way back: a plain layer 8 times `width` wide, residual blocks on the grid, then pixels in two steps of transposed
+    """The way back: two plain layers 8 times `width` wide, residual blocks on the grid, then pixels in two steps of
     convolutions whose windows overlap, so that neighbouring patches fit together."""
 
     def __init__(self, shape: tuple[int, ...], channels: int, latent: int, width: int, blocks: int) -> None:
@@ -81,21 +90,25 @@ class ConvDecoder(nn.Module):
         self.size = tuple(shape[1:])
         self.patch, self.grid = grid(*self.size)
         coarse = 2 if self.patch % 2 == 0 and self.patch > 2 else 1
+        fine = self.patch // coarse
         between = max(8, 2 * width // 3)  # fewer channels where there are more places
         self.plain = nn.Linear(latent, 8 * width)
+        self.second = nn.Linear(8 * width, 8 * width)
         self.project = nn.Linear(8 * width, self.grid[0] * self.grid[1] * width)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.coarse = _enlarge(width, between, coarse)
-        self.fine = _enlarge(between, channels, self.patch // coarse)
+        self.coarse = enlarge(width, between, coarse)
+        self.fine = nn.Conv2d(between, channels * fine**2, 3, padding=1)
+        self.pixels = nn.PixelShuffle(fine)
 
     def forward(self, z: Tensor) -> Tensor:  # [B, D] -> [B, K, H, W]
-        h = self.project(F.relu_(self.plain(z)))
+        h = F.silu(self.plain(z))
+        h = self.project(h + F.silu(self.second(h)))
         h = h.unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)  # [B, width, h, w], channels last in memory
-        h = self.coarse(F.relu_(self.blocks(h)))  # [B, between, 2 h, 2 w]
-        return self.fine(F.relu_(h))[:, :, : self.size[0], : self.size[1]]
+        h = self.coarse(F.silu(self.blocks(h)))  # [B, between, 2 h, 2 w]
+        return self.pixels(self.fine(F.silu(h)))[:, :, : self.size[0], : self.size[1]]
 
 
-def _enlarge(channels: int, to: int, times: int) -> nn.Module:
+def enlarge(channels: int, to: int, times: int) -> nn.Module:
     """A convolution that makes maps exactly `times` as large on a side, each window reaching into its neighbours."""
     if times == 1:
         return nn.Conv2d(channels, to, 3, padding=1)
