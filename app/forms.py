@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLabel,
 from app import theme, words
 from engine.messages import FieldInfo
 
+WORDS = ("text", "name")  # kinds of settings that are typed as they are
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(\.\d*)?")  # 10,000 or 1,234.5
 
 
@@ -30,6 +31,8 @@ def allowed(field: FieldInfo) -> str:
         return "one of " + ", ".join(field.choices)
     if field.kind == "bool":
         return "on or off"
+    if field.kind in WORDS:
+        return "any text" if field.kind == "text" else "a folder's name"
     kind = "a whole number" if field.kind == "int" else "a number"
     unit = f" {field.unit}" if field.unit else ""
     if field.low is not None and field.high is not None:
@@ -47,6 +50,8 @@ def parse(field: FieldInfo, text: str) -> Any:
     Raises: BadValue.
     """
     if field.kind == "text":
+        return text.strip()
+    if field.kind == "name":
         if any(sign in text for sign in '/\\:*?"<>|') or text.strip().startswith("."):
             raise BadValue('A name becomes a folder, so it may not hold / \\ : * ? " < > | nor start with a dot.')
         return text.strip()
@@ -152,9 +157,9 @@ class Row(QObject):
         self.label = QLabel(field.label)
         self.label.setToolTip(field.help)
         self.editor = self._make_editor()
-        self.editor.setAccessibleName(f"{field.label}, {allowed(field)}" if field.kind not in ("text",) else field.label)
+        self.editor.setAccessibleName(f"{field.label}, {allowed(field)}" if field.kind not in WORDS else field.label)
         self.editor.setAccessibleDescription(field.help)
-        self.editor.setToolTip(f"{field.help}\n{allowed(field).capitalize()}." if field.kind != "text" else field.help)
+        self.editor.setToolTip(f"{field.help}\n{allowed(field).capitalize()}." if field.kind not in WORDS else field.help)
         self.label.setBuddy(self.editor)
         self.unit = theme.role(QLabel(field.unit), "small")
         self.reset = QToolButton()
@@ -188,11 +193,11 @@ class Row(QObject):
             check.clicked.connect(lambda on: self.draft.set(self.scope, self.field, bool(on)))
             return check
         line = QLineEdit()
-        line.setMaxLength(120)
+        line.setMaxLength(1000 if self.field.kind == "text" else 120)
         line.textEdited.connect(self._typed)
         line.editingFinished.connect(self._finished)
-        if self.field.kind == "text":
-            line.setPlaceholderText("by itself")
+        if self.field.kind in WORDS:
+            line.setPlaceholderText("none" if self.field.kind == "text" else "by itself")
         return line
 
     def _typed(self, text: str) -> None:

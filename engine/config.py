@@ -12,6 +12,8 @@ from typing import Any
 
 from engine.messages import FieldInfo
 
+LONGEST_TEXT = 1000  # characters: a folder's path fits
+
 
 def setting(
     default: Any,
@@ -56,7 +58,7 @@ def fields_of(config: type) -> tuple[FieldInfo, ...]:
     infos = []
     for f in dataclasses.fields(config):
         about = f.metadata
-        kind = "choice" if about["choices"] else {bool: "bool", int: "int", float: "float"}[type(f.default)]
+        kind = "choice" if about["choices"] else {bool: "bool", int: "int", float: "float", str: "text"}[type(f.default)]
         infos.append(
             FieldInfo(
                 name=f.name,
@@ -101,6 +103,10 @@ def _check(info: FieldInfo, value: Any) -> Any:
         if value not in info.choices:
             raise wrong
         return value
+    if info.kind == "text":
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            raise wrong
+        return value.strip()
     if info.kind == "bool":
         words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
         if isinstance(value, bool):
@@ -126,6 +132,8 @@ def _allowed(info: FieldInfo) -> str:
         return "one of " + ", ".join(info.choices)
     if info.kind == "bool":
         return "true or false"
+    if info.kind == "text":
+        return f"a text of at most {LONGEST_TEXT} characters"
     kind = "a whole number" if info.kind == "int" else "a number"
     unit = f" {info.unit}" if info.unit else ""
     if info.low is not None and info.high is not None:

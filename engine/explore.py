@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine import growing
 from engine import messages as m
 from engine.config import make_config
 from engine.data import DataSet, Picture, adapt, open_data, picture_from_array, read_image
-from engine.method import DataSpec, Method, skeleton
+from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
 from engine.runs import BadRun, Run
 
@@ -42,7 +43,7 @@ class Model:
             raise BadRun(run.fault or f"{run.path.name} has no readable manifest.")
         kind = method_named(manifest.method)
         config = make_config(kind.Config, manifest.config)
-        self.spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes))
+        self.spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
         self.run = run
         self.step, arrays, _ = run.load(step)
         self.method: Method = skeleton(kind, config, self.spec)
@@ -68,6 +69,17 @@ class Model:
             raise CannotAnswer(f"{self.method.title} cannot {name.replace('_', ' ')}; choose a run of a method that can.")
         return function
 
+    def probe(self) -> Tensor:
+        """The fixed held-out examples of the run as its method takes them."""
+        kept = self.run.probe()
+        return _float(kept["images"]) if self.spec.kind == "images" else torch.from_numpy(np.array(kept["tokens"]))
+
+    def describe(self) -> Description:
+        """The checkpoint on the probe; with the classes for a method that wants them."""
+        labels = self.run.probe().get("labels") if self.method.wants_labels else None
+        given = {} if labels is None else {"y": torch.from_numpy(np.array(labels)).long()}
+        return self.method.describe(self.probe(), self.generator(), **given)
+
     def generator(self, seed: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
@@ -88,11 +100,28 @@ class Explorer:
             m.Reconstruct: self.reconstruct,
             m.BrowseData: self.browse_data,
         }
+        self._works: dict[type, Callable[[Any], Generator[m.Event | None, None, str | None]]] = {}
+        growing.install(self)
+        _install_judging(self)
 
     def answer(self, query: m.Query) -> m.Answer:
         """Raises: BadRun, BadData, CannotAnswer, each one sentence."""
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: some scores need gradients of the same weights
             return self._answers[type(query)](query)
+
+    def work(self, work: m.Work) -> Generator[m.Event | None, None, str | None]:
+        """A job for the lane: yields events, or None where it may be interrupted; returns the closing sentence.
+
+        Raises: BadRun, BadData, CannotAnswer, each one sentence.
+        """
+        job = self._works[type(work)](work)
+        while True:
+            with torch.no_grad():
+                try:
+                    item = next(job)
+                except StopIteration as end:
+                    return end.value
+            yield item
 
     # -- what is kept --------------------------------------------------------------------------------------------------
 
@@ -115,7 +144,7 @@ class Explorer:
         raise fault
 
     def _model(self, run: Run, step: int) -> Model:
-        key = (str(run.path), step, _identity(run, step))
+        key = (str(run.path), step, identity(run, step))
         if key not in self._models:
             self._models[key] = Model(run, step)
             while len(self._models) > MODELS_KEPT:
@@ -129,10 +158,13 @@ class Explorer:
         while len(self._data) > DATA_KEPT:
             self._data.popitem(last=False)
 
+    def has_data(self, name: str) -> bool:
+        """Whether `data` would answer at once."""
+        return name in self._data
+
     def data(self, name: str) -> DataSet:
         if name not in self._data:
-            with torch.inference_mode(False):
-                self.keep_data(open_data(name))
+            self.keep_data(open_data(name))
         self._data.move_to_end(name)
         return self._data[name]
 
@@ -141,7 +173,7 @@ class Explorer:
     def describe(self, query: m.Describe) -> m.Described:
         model = self.model(query.run, query.step)
         if model.described is None:
-            found = model.method.describe(_float(model.run.probe()["images"]), model.generator())
+            found = model.describe()
             latent = 0 if found.scale is None else len(found.scale)
             model.described = m.Described(
                 **_head(query, model),
@@ -191,7 +223,7 @@ class Explorer:
             mean=_array(latents.mean[0]),
             sigma=_array(latents.sigma[0]),
             seen=seen,
-            original=_shown(picture),
+            original=shown(picture),
             reconstruction=reconstruction,
             notes=(*picture.notes, *notes),
             nats=nats,
@@ -305,7 +337,13 @@ class Explorer:
         )
 
 
-def _identity(run: Run, step: int) -> str:
+def _install_judging(explorer: Explorer) -> None:
+    from engine import judging  # it is built on this module
+
+    judging.install(explorer)
+
+
+def identity(run: Run, step: int) -> str:
     """The content of a checkpoint's weights, as the manifest knows it."""
     entries = [] if run.manifest is None else [entry for entry in run.manifest.checkpoints if entry.step == step]
     return entries[0].files["model.safetensors"].sha256 if entries and "model.safetensors" in entries[0].files else ""
@@ -363,7 +401,7 @@ def _array(tensor: Tensor | None) -> Any:
     return None if tensor is None else tensor.detach().numpy().copy()
 
 
-def _shown(picture: Picture) -> np.ndarray:
+def shown(picture: Picture) -> np.ndarray:
     """The original as the window shows it: uint8 [H, W, 3], at most ORIGINAL_PIXELS a side (every n-th pixel beyond that)."""
     pixels = picture.pixels if picture.pixels.shape[2] == 3 else picture.pixels.repeat(3, axis=2)
     every = math.ceil(max(pixels.shape[:2]) / ORIGINAL_PIXELS)

@@ -59,6 +59,9 @@ class Facts(BaseModel):
     data_hash: str
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
+    kind: str = "images"
+    symbols: tuple[int, ...] = ()
+    units: str = "characters"
     seed: int
     versions: dict[str, str] = {}
     created: float

@@ -27,7 +27,7 @@ class FieldInfo:
 
     name: str
     label: str
-    kind: str  # "int" | "float" | "bool" | "choice"
+    kind: str  # "int" | "float" | "bool" | "choice" | "text" | "name" (of a folder)
     default: int | float | bool | str
     help: str  # one sentence
     low: float | None = None
@@ -51,6 +51,7 @@ class MethodInfo:
     summary: str  # two or three sentences for "What you are looking at"
     formula: str  # rich text
     fields: tuple[FieldInfo, ...]
+    accepts: str = "images"  # "images" | "text": the kind of data it learns from
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,20 @@ class StartRun(Command):
 
 
 @dataclass(frozen=True)
+class BuildBackground(Command):
+    """Train a background model beside a run, or go on with one: the same method on mutated images. A job of the training lane.
+
+    Its own run folder is `background` within the run's folder; that is the `run` of its events. Without an end it trains
+    as many steps as the run has.
+    """
+
+    job: str
+    run: str
+    steps: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
 class ContinueRun(Command):
     """Go on with a run from its newest resumable checkpoint, up to `steps` in total (None: as planned)."""
 
@@ -217,6 +232,17 @@ class OpenData(Command):
 
     job: str
     data: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Work(Command):
+    """A long piece of work for the exploring lane -> its own events, then one `Ended`. `StopJob` ends it early.
+
+    New work on a channel ends what was still going on there; `channel` is the pane's own name.
+    """
+
+    job: str
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -551,3 +577,276 @@ class DataPage(Answer):
     indices: tuple[int, ...]
     text: str = ""  # for a text: the bytes of this page
     notes: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Likelihood pane: how likely is an image, by which score, and how sure is that
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """One score for "does this image come from the training distribution?". High always means: unlike the training data."""
+
+    name: str  # "log_likelihood"
+    title: str  # "log-likelihood"
+    density: str  # "exact" | "bound" | "P(y|x)" | "features"
+    unit: str  # "bits/dim" | "nat" | ""
+    source: str  # the paper
+    help: str  # one or two sentences
+    missing: str = ""  # why this run does not have it now, and what to do: empty when it is ready
+    remedy: str = ""  # what one click can do about `missing`: "background" is `BuildBackground`; empty when nothing can
+    score_unit: str = ""  # of the compared score, where it is not the value's
+
+
+@dataclass(frozen=True)
+class Score:
+    """One detector's answer about one image."""
+
+    run: str
+    detector: str
+    value: float  # as people read it: log p in nat, bits/dim, a softmax, a distance
+    score: float  # what is compared: high = unlike the training data
+    p_value: float  # (1 + #{held-out scores ≥ score}) / (n + 1)
+    level: str  # "good" | "warning" | "bad"
+    verdict: str  # "looks known" | "unusual" | "unlike training"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image to be judged: give one of `path`, `image`, `index`."""
+
+    label: str
+    path: str | None = None
+    image: np.ndarray | None = None  # uint8 [H, W] | [H, W, 3]
+    data: str | None = None  # with `index`: a test image of this data set
+    index: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Calibrate(Work):
+    """Score held-out images of each run's own data with every detector -> a `Calibrated` per run (cached on disk)."""
+
+    runs: tuple[tuple[str, int | None], ...]  # (run, step)
+    limit: int = 500
+    samples: int = 64  # importance samples per image, where a density has them
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Judge(Work):
+    """Score pictures with every ready detector of the runs -> one `Judged` per picture, unreadable ones with the reason."""
+
+    runs: tuple[tuple[str, int | None], ...]
+    pictures: tuple[Picture, ...]
+    limit: int = 500  # held-out images to compare with
+    samples: int = 64  # importance samples per image, where a density has them
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgeData(Work):
+    """Score a whole data set's test images with one run's detectors -> `Progress`, then `DataJudged` (cached on disk)."""
+
+    run: str
+    step: int | None = None
+    data: str = ""  # empty: the run's own
+    limit: int = 500
+    held_out: int = 500  # images the detectors are calibrated on
+    samples: int = 64  # importance samples per image, where a density has them
+    runs: tuple[tuple[str, int | None], ...] = ()  # looked at together: an ensemble asks its peers among them
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Corrupt(Work):
+    """A picture ever more corrupted, and every score on the way -> `Corrupted` after each strength."""
+
+    run: str
+    step: int | None = None
+    picture: Picture
+    kind: str = "blur"  # "blur" | "noise" | "brightness" | "rotation"
+    count: int = 11  # strengths from 0 to 1
+    seed: int = 0
+    limit: int = 500  # held-out images the detectors were calibrated on
+    samples: int = 64
+    runs: tuple[tuple[str, int | None], ...] = ()  # looked at together: an ensemble asks its peers among them
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LookCloser(Query):
+    """-> `LookedCloser`"""
+
+    run: str
+    step: int | None = None
+    picture: Picture
+    nearest: int = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated(Event):
+    job: str
+    run: str
+    step: int
+    weights: str  # SHA-256 of the checkpoint's weights
+    detectors: tuple[DetectorInfo, ...]  # all that this method can have, ready or not
+    known: dict[str, np.ndarray]  # detector -> scores of held-out images [n], high = unlike training
+    data: str  # name of the data they come from
+
+
+@dataclass(frozen=True, eq=False)
+class Judged(Event):
+    job: str
+    label: str
+    path: str | None
+    scores: tuple[Score, ...]
+    seen: dict[str, np.ndarray]  # run -> what its network really saw, uint8 [C, H, W]
+    original: np.ndarray | None  # uint8 [H, W, 3], at most 512 px
+    notes: tuple[str, ...]  # how it was adapted, in words
+    png_bytes: int = 0  # of the image that the first run's network saw
+    error: str = ""  # why it could not be read: one sentence; then there are no scores
+
+
+@dataclass(frozen=True, eq=False)
+class DataJudged(Event):
+    job: str
+    run: str
+    step: int
+    data: str
+    scores: dict[str, np.ndarray]  # detector -> [n], high = unlike training
+    indices: np.ndarray  # of the data set's test split [n]
+    images: np.ndarray  # what the network saw, uint8 [n, C, H, W]
+
+
+@dataclass(frozen=True, eq=False)
+class Corrupted(Event):
+    job: str
+    run: str
+    kind: str
+    strengths: np.ndarray  # done so far [k]
+    scores: dict[str, np.ndarray]  # detector -> [k]
+    images: np.ndarray  # uint8 [k, C, H, W]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LookedCloser(Answer):
+    run: str
+    step: int
+    seen: np.ndarray  # uint8 [C, H, W]
+    bits: np.ndarray | None  # bits per pixel [H, W], channels summed; None where the method has no map
+    nearest: np.ndarray  # uint8 [n, C, H, W]: training images
+    nearest_labels: tuple[str, ...]
+    nearest_distances: np.ndarray  # [n]
+    nearest_by: str  # "features" | "pixels"
+    reconstruction: np.ndarray | None  # uint8 [C, H, W]
+    difference: np.ndarray | None  # uint8 [C, H, W]: |seen - reconstruction|
+    notes: tuple[str, ...] = ()  # how it was adapted, what could not be found; in words
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sampling pane: x grows symbol after symbol, and any symbol could have been another one
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Grow(Work):
+    """Draw samples symbol by symbol -> `GrowthBegan`, then `Grown` again and again. A method without an order draws in one pass.
+
+    The noise of a sample depends on `seed` and its index only: other settings with the same seed change the sample as little as they must.
+    """
+
+    run: str
+    step: int | None = None
+    seed: int = 0
+    samples: tuple[int, ...] = (0,)  # which samples of this seed
+    temperature: float = 1.0  # 0: always the most likely symbol
+    top_k: int = 0  # only the k most likely symbols; 0: all
+    top_p: float = 1.0  # only the most likely symbols that together have this probability
+    label: int | None = None  # class, of a conditional model; None: drawn with the sample's noise
+    cached: bool = True  # False: the whole network again for every symbol
+    tokens: np.ndarray | None = None  # int [n, N]: symbols that are given, -1 where one is to be drawn
+    start: int = 0  # every place before has a given symbol
+    until: int | None = None  # stop before this place
+    prompt: str = ""  # of a text: how it begins
+    length: int = 0  # of a text: how many symbols, the prompt included; 0: as many as the model sees at once
+
+
+@dataclass(frozen=True, eq=False)
+class GrowthBegan(Event):
+    """What grows: `length` = rows · columns · depth symbols per sample, in raster order, the channels of a pixel after each other."""
+
+    job: str
+    run: str
+    step: int
+    kind: str  # "pixels" | "codes" | "text" | "whole" (a method that draws everything in one pass: no places)
+    length: int  # N
+    rows: int
+    columns: int
+    depth: int  # symbols per cell: the channels of a pixel
+    symbols: int  # V
+    values: tuple[str, ...]  # the symbols as people read them: "0" … "255", characters; empty for codes
+    classes: tuple[str, ...]  # of a conditional model, else empty
+    labels: tuple[int, ...]  # class of each sample, of a conditional model
+    start: int  # places that were given at the front
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Grown(Event):
+    """So far. `log_p` is what the unfiltered model gives each symbol: nats, NaN where there is none yet."""
+
+    job: str
+    run: str
+    step: int
+    place: int  # symbols that are there
+    tokens: np.ndarray  # int32 [n, N], -1: not there yet
+    log_p: np.ndarray  # float32 [n, N]
+    images: np.ndarray | None  # uint8 [n, C, H, W]; what is not there yet is to be hidden
+    texts: tuple[str, ...]
+    rate: float  # cells (pixels, patches, characters) per second of computing, all samples together; 0: not known yet
+    final: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SymbolDistribution(Query):
+    """What could stand at a place after these symbols -> `SymbolDistributed`."""
+
+    run: str
+    step: int | None = None
+    tokens: np.ndarray  # int [place]: all that stands before it
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    label: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReadSymbols(Query):
+    """An image as the method's symbols -> `SymbolsRead`."""
+
+    run: str
+    step: int | None = None
+    picture: Picture
+    label: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SymbolDistributed(Answer):
+    run: str
+    step: int
+    raw: np.ndarray  # float32 [V]: the model's own probabilities
+    filtered: np.ndarray  # float32 [V]: what is drawn from, after temperature, top-k and top-p
+    patches: np.ndarray | None = None  # uint8 [V, C, h, w]: what each code looks like by itself, where the method can tell
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SymbolsRead(Answer):
+    run: str
+    step: int
+    label: str
+    tokens: np.ndarray  # int32 [N]
+    log_p: np.ndarray  # float32 [N], nats
+    seen: np.ndarray  # what the network really saw, uint8 [C, H, W]
+    image: np.ndarray  # what the symbols stand for: fewer grey levels, codes; uint8 [C, H, W]
+    kind: str
+    rows: int
+    columns: int
+    depth: int
+    notes: tuple[str, ...]

@@ -6,6 +6,7 @@ looking at checkpoints in `explore.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,18 +19,24 @@ from engine.messages import Diagnosis, MethodInfo, Number
 CAPABILITIES = ("encode", "decode", "log_prob", "sample", "classify", "views")
 
 
+class CannotLearn(ValueError):
+    """One sentence: why a method cannot learn from this data, and which data it can."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What a network must know of its data."""
 
-    shape: tuple[int, ...]  # (C, H, W)
+    shape: tuple[int, ...]  # (C, H, W); empty for a text
     classes: tuple[str, ...] = ()
+    kind: str = "images"  # "images" | "text"
+    symbols: tuple[int, ...] = ()  # of a text: code points or bytes, in ascending order; a token is a place in them
+    units: str = "characters"  # of a text: "characters" | "bytes"
 
     @property
     def dims(self) -> int:
         """Numbers per image: channels count."""
-        c, h, w = self.shape
-        return c * h * w
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,8 @@ class Method(nn.Module):
         views(x, generator) -> the tensors the loss is computed from
 
     Methods with a latent posterior also define `posterior(x) -> Latents`.
-    Images come as float in [0, 1], exactly k/255 for 8-bit k. Networks may run under autocast; every loss, density and
-    score must be computed in float32 or better (see `engine.precision.full`).
+    Images come as float in [0, 1], exactly k/255 for 8-bit k; a text comes as tokens, int64 [B, T].
+    Networks may run under autocast; every loss, density and score must be computed in float32 or better (see `engine.precision.full`).
     """
 
     Config: ClassVar[type]
@@ -82,17 +89,30 @@ class Method(nn.Module):
     family: ClassVar[str]
     density: ClassVar[str] = "none"
     sampling: ClassVar[str] = "none"
-    conditional: ClassVar[bool] = False
+    conditional: bool = False  # whether a class can be asked for; of an instance: whether its settings say so
     source: ClassVar[str]
     summary: ClassVar[str]
     formula: ClassVar[str] = ""
+    accepts: ClassVar[str] = "images"  # "images" | "text": the kind of data it learns from
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
+
+    parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of
+    wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
+    valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__()
         self.config = config
         self.data = data
+
+    @classmethod
+    def settings_from(cls, setting: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Settings that the run named by `setting` decides, given that run's config: networks must have its sizes."""
+        return {}
+
+    def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
+        """Take over the weights of the run named by `setting`, once, before the first step."""
 
     def prepare(self, x: Tensor) -> None:
         """Look once at some training images (float [N, C, H, W]) before the first step, for example for an output bias."""
@@ -130,6 +150,7 @@ def info(method: type[Method]) -> MethodInfo:
         source=method.source,
         summary=method.summary,
         formula=method.formula,
+        accepts=method.accepts,
         fields=fields_of(method.Config),
     )
 

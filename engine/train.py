@@ -20,20 +20,20 @@ from torch import Tensor
 
 from engine import device as devices
 from engine import precision as precisions
+from engine.batches import batches_of, held_out, seeded, spec_of
 from engine.config import changed, make_config
 from engine.data import DataSet, inspect, lasting
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, Stalled
-from engine.method import DataSpec, Moment, build, capabilities
+from engine.method import Moment, build, capabilities
 from engine.methods import method_named
-from engine.runs import NonFinite, NoSpace, Run, RunWriter, delete_run
+from engine.runs import BadRun, NonFinite, NoSpace, Run, RunWriter, delete_run, is_run
 
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
 DEFAULT_STEPS = 4000
 PREPARE_IMAGES = 4096
-PROBE_IMAGES = 256
-VALID_IMAGES = 512
-VALID_SLICE = 128
+PROBE_EXAMPLES = 256
+VALID_EXAMPLES = 512
 RETRY_SECONDS = 2.0
 HALVINGS = 3
 
@@ -55,6 +55,7 @@ class Plan:
     device: str = "auto"
     precision: str = "auto"
     name: str | None = None
+    mutation: float = 0.0  # share of the numbers of every training batch that are replaced by random ones: a background model's data
 
     def bounded(self) -> Plan:
         """With an end: DEFAULT_STEPS where none was named."""
@@ -72,40 +73,17 @@ class Outcome:
     images_per_second: float
 
 
+@dataclass(frozen=True)
+class Parent:
+    """A run that a method builds on: which setting names it, how it was configured, its newest weights."""
+
+    setting: str
+    config: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
 Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
 Events = Generator[Event | None, Verb | None, Outcome]
-
-
-def seeded(seed: int, number: int) -> int:
-    """A seed of its own for every (seed, number), within what generators take."""
-    return (seed * 1_000_003 + number) % 2**63
-
-
-@dataclass
-class Order:
-    """Which images come next: every epoch a fresh permutation of its own seed, so that a place is two numbers."""
-
-    count: int
-    batch: int
-    seed: int
-    epoch: int = 0
-    index: int = 0
-
-    def __post_init__(self) -> None:
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        generator = torch.Generator().manual_seed(seeded(self.seed, self.epoch))
-        self.permutation = torch.randperm(self.count, generator=generator)
-
-    def next(self) -> Tensor:
-        """The next batch's indices [B]; a last incomplete batch of an epoch is left out."""
-        if self.index + self.batch > self.count:
-            self.epoch, self.index = self.epoch + 1, 0
-            self._shuffle()
-        chosen = self.permutation[self.index : self.index + self.batch]
-        self.index += self.batch
-        return chosen
 
 
 class Trainer:
@@ -117,29 +95,33 @@ class Trainer:
         self.device = devices.choose(plan.device)
         self.precision = precisions.resolve(plan.precision, self.device)
         self.config = make_config(kind.Config, plan.config)
-        self.spec = DataSpec(shape=data.shape, classes=data.classes)
-        split = data.splits["train"]
-        self.count = len(split.images)
-        images = torch.from_numpy(np.ascontiguousarray(split.images))  # uint8 [N, C, H, W]; a mapped file stays one
-        self.images = images.to(self.device) if devices.fits(images.nbytes, self.device) else images
-        self.labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)).to(self.device)
-        self.batch = min(self.config.batch_size, self.count)
+        self.spec = spec_of(data, getattr(self.config, "units", "characters"))
+        self.context: int = getattr(self.config, "context", 0)  # symbols in a window of a text
+        self.batches = batches_of(data, self.spec, self.config.batch_size, self.context, plan.seed, self.device)
+        self.order = self.batches.order
+        self.batch = self.order.batch
         self.micro = self.batch
         self.step_number = 0
         self.seconds = 0.0
         self.exact = True  # a resumed training goes on bit for bit
-        self.order = Order(self.count, self.batch, plan.seed)
         self.noise = torch.Generator(self.device).manual_seed(seeded(plan.seed, -1))
         self.method = build(kind, self.config, self.spec, plan.seed, self.device)
         with torch.no_grad():
-            self.method.prepare(self.images[:PREPARE_IMAGES].to(self.device).float() / 255)
+            self.method.prepare(as_input(self.batches.first(PREPARE_IMAGES)))
         self.shown = self.method
         if self.config.ema:
             self.shown = build(kind, self.config, self.spec, plan.seed, self.device)
             self.shown.load_state_dict(self.method.state_dict())
             self.shown.requires_grad_(False)
-        self.parameters = [p for p in self.method.parameters() if p.requires_grad]
+        self.parameters = [p for p in self.method.parameters() if p.requires_grad]  # what is frozen from the start is no parameter
         self.optimizer = self._optimizer()
+
+    def adopt(self, parent: Parent) -> None:
+        """Begin with the weights of another run where the method builds on one."""
+        arrays = {name: torch.from_numpy(value.copy()) for name, value in parent.arrays.items()}
+        self.method.adopt(parent.setting, parent.config, arrays)
+        if self.shown is not self.method:
+            self.shown.load_state_dict(self.method.state_dict())
 
     def _optimizer(self) -> torch.optim.Optimizer:
         decayed = [p for p in self.parameters if p.ndim > 1]
@@ -170,13 +152,13 @@ class Trainer:
 
     def step(self) -> dict[str, Tensor]:
         """One optimizer step; its terms stay on the device. Too little memory leads to smaller pieces of the same batch."""
-        chosen = self.order.next()
-        there = chosen.to(self.images.device)
-        images = self.images[there].to(self.device)
-        labels = None if self.labels is None else self.labels[there.to(self.device)]
+        examples, labels = self.batches.next()
+        if self.plan.mutation:
+            values = 256 if self.spec.kind == "images" else len(self.spec.symbols)
+            examples = mutated(examples, self.plan.mutation, values, self.noise)
         before = self.noise.get_state()
         smallest = max(1, self.micro // 2**HALVINGS)
-        while (terms := self._gradients(images, labels)) is None:
+        while (terms := self._gradients(examples, labels)) is None:
             if self.micro <= smallest:
                 raise TrainingFailed(
                     f"There is not enough memory on {devices.describe(self.device)} even for pieces of {self.micro} images; "
@@ -196,15 +178,14 @@ class Trainer:
     def _moment(self) -> Moment:
         return Moment(step=self.step_number, progress=self.progress, generator=self.noise)
 
-    def _gradients(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor] | None:
+    def _gradients(self, examples: Tensor, labels: Tensor | None) -> dict[str, Tensor] | None:
         """Terms averaged over the batch, with gradients accumulated over pieces; None when memory ran out."""
         self.optimizer.zero_grad(set_to_none=True)
         total: dict[str, Tensor] = {}
         try:
-            for start in range(0, len(images), self.micro):
-                piece = images[start : start + self.micro]
-                share = len(piece) / len(images)
-                x = piece.float() / 255  # the one conversion to float
+            for start in range(0, len(examples), self.micro):
+                x = as_input(examples[start : start + self.micro])
+                share = len(x) / len(examples)
                 y = None if labels is None else labels[start : start + self.micro]
                 with precisions.autocast(self.precision, self.device):
                     terms = self.method.loss(x, y, self._moment())
@@ -230,12 +211,12 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the shown weights towards the trained ones, faster in the first steps than later."""
+        """Move the shown weights towards the trained ones, faster in the first steps than later; what is frozen is the same in both."""
         if self.shown is self.method:
             return
         decay = min(self.config.ema, self.step_number / (self.step_number + 10))
         for ours, theirs in zip(self.shown.parameters(), self.method.parameters(), strict=True):
-            ours.lerp_(theirs, 1 - decay)
+            ours.lerp_(theirs, 1 - decay) if theirs.requires_grad else ours.copy_(theirs)
         for ours, theirs in zip(self.shown.buffers(), self.method.buffers(), strict=True):
             ours.copy_(theirs)
 
@@ -275,8 +256,22 @@ class Trainer:
             self.noise.set_state(state)
         else:  # written on another kind of device, whose generator is another one
             self.noise.manual_seed(seeded(self.plan.seed, self.step_number))
-        self.order.epoch, self.order.index = numbers["order"]["epoch"], numbers["order"]["index"]
-        self.order._shuffle()
+        self.order.go_to(numbers["order"]["epoch"], numbers["order"]["index"])
+
+
+def as_input(examples: Tensor) -> Tensor:
+    """The one conversion to float: uint8 images become k/255; tokens stay what they are."""
+    return examples.float() / 255 if examples.dtype == torch.uint8 else examples
+
+
+def mutated(examples: Tensor, share: float, values: int, generator: torch.Generator) -> Tensor:
+    """Training examples in which each number is replaced, with probability `share`, by one of `values` at random (Ren et al. 2019).
+
+    What is learned from them still knows the plain statistics of the data, but little of what makes an object.
+    """
+    chance = torch.rand(examples.shape, generator=generator, device=examples.device)
+    random = torch.randint(values, examples.shape, generator=generator, device=examples.device, dtype=examples.dtype)
+    return torch.where(chance < share, random, examples)
 
 
 def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> Events:
@@ -303,7 +298,12 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
             delete_run(old.path)
         return Outcome(status, "It had not begun.", "" if old is None else str(old.path), 0, 0.0)
     _check(plan, data, old)
+    parents = _parents(plan, root, data) if old is None else []  # a resumed run has their weights in its own checkpoint
+    for parent in parents:
+        plan = replace(plan, config={**plan.config, **method_named(plan.method).settings_from(parent.setting, parent.config)})
     trainer = Trainer(plan, data)
+    for parent in parents:
+        trainer.adopt(parent)
     writer = (yield from _new_run(plan, root, data, trainer, job)) if old is None else RunWriter.resume(old.path)
     try:
         return (yield from _run(trainer, writer, data, job, None if old is None else Run.open(writer.path)))
@@ -356,10 +356,7 @@ class _Book:
     def __init__(self, trainer: Trainer, writer: RunWriter, data: DataSet, job: str) -> None:
         self.trainer, self.writer, self.job = trainer, writer, job
         self.run = str(writer.path)
-        valid = data.splits["valid"]
-        self.valid_images = torch.from_numpy(np.ascontiguousarray(valid.images[:VALID_IMAGES])).to(trainer.device)
-        labels = None if valid.labels is None else np.asarray(valid.labels[:VALID_IMAGES])
-        self.valid_labels = None if labels is None else torch.from_numpy(labels).to(trainer.device)
+        self.valid, self.valid_labels = held_out(data, trainer.spec, trainer.context, VALID_EXAMPLES, trainer.device)
         self.pending: list[dict[str, Tensor]] = []
         self.best: float | None = None
         self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
@@ -439,12 +436,12 @@ class _Book:
         moment = Moment(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
         totals: dict[str, float] = {}
         trainer.shown.eval()
-        for start in range(0, len(self.valid_images), VALID_SLICE):
-            piece = self.valid_images[start : start + VALID_SLICE]
-            y = None if self.valid_labels is None else self.valid_labels[start : start + VALID_SLICE]
-            terms = trainer.shown.loss(piece.float() / 255, y, moment)
+        for start in range(0, len(self.valid), trainer.method.valid_slice):
+            piece = self.valid[start : start + trainer.method.valid_slice]
+            y = None if self.valid_labels is None else self.valid_labels[start : start + trainer.method.valid_slice]
+            terms = trainer.shown.loss(as_input(piece), y, moment)
             for name, value in terms.items():
-                totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / len(self.valid_images)
+                totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / len(self.valid)
             verb = (yield None) or verb
         trainer.shown.train()
         return totals, verb
@@ -528,12 +525,44 @@ def _open(plan: Plan, job: str, run: str) -> Generator[Event | None, Verb | None
 
 
 def _check(plan: Plan, data: DataSet, old: Run | None) -> None:
-    if data.kind != "images":
-        raise TrainingFailed(f"{plan.method} learns from images and {data.name} is text; choose a data set of images.")
+    wanted = method_named(plan.method).accepts
+    if data.kind != wanted:
+        choose = "text" if wanted == "text" else "data set of images"
+        raise TrainingFailed(f"{plan.method} learns from {wanted} and {data.name} is {data.kind}; choose a {choose}.")
     if old is not None and old.manifest is not None and old.manifest.data_hash != data.hash:
         raise TrainingFailed(
             f"{plan.data} is not the data this run was trained on (its content changed); put the old files back or start a new run."
         )
+
+
+def _parents(plan: Plan, root: Path, data: DataSet) -> list[Parent]:
+    """The runs that a method builds on: its settings name them, by a name in `root` or by a folder.
+
+    Raises:
+        TrainingFailed: it is no run, one of another method, or of images of another shape.
+        BadRun: it cannot be read.
+    """
+    kind = method_named(plan.method)
+    config = make_config(kind.Config, plan.config)
+    found = []
+    for setting, wanted in kind.parents.items():
+        name = getattr(config, setting)
+        if not name:
+            continue
+        path = next((path for path in (root / name, Path(name).expanduser()) if is_run(path)), None)
+        if path is None:
+            raise TrainingFailed(f"There is no run “{name}” in {root}, nor a run's folder “{name}”; name a run of {wanted} as {setting}.")
+        run = Run.open(path)
+        manifest = run.manifest
+        if manifest is None:
+            raise BadRun(run.fault)
+        if manifest.method != wanted:
+            raise TrainingFailed(f"{path.name} is a run of {manifest.method}; name a run of {wanted} as {setting}.")
+        if tuple(manifest.shape) != tuple(data.shape):
+            theirs, ours = ("×".join(map(str, shape)) for shape in (manifest.shape, data.shape))
+            raise TrainingFailed(f"{path.name} takes images of {theirs}, {data.name} has {ours}; name a run of that shape as {setting}.")
+        found.append(Parent(setting, dict(manifest.config), run.load()[1]))
+    return found
 
 
 def _plan_of(old: Run, wish: Plan) -> Plan:
@@ -555,10 +584,11 @@ def _new_run(plan: Plan, root: Path, data: DataSet, trainer: Trainer, job: str) 
         TrainingFailed: a verb ended the waiting.
     """
     kind = type(trainer.method)
-    valid = data.splits["valid"]
-    labels = {} if valid.labels is None else {"labels": np.asarray(valid.labels[:PROBE_IMAGES])}
+    examples, y = held_out(data, trainer.spec, trainer.context, PROBE_EXAMPLES, "cpu")
     noise = torch.randn(64, 256, generator=torch.Generator().manual_seed(plan.seed)).numpy()
-    probe = {"images": np.asarray(valid.images[:PROBE_IMAGES]), "noise": noise, **labels}
+    probe = {"tokens" if data.kind == "text" else "images": examples.numpy(), "noise": noise}
+    if y is not None:
+        probe["labels"] = y.numpy()
     made: list[RunWriter] = []
 
     def create() -> None:
@@ -574,6 +604,9 @@ def _new_run(plan: Plan, root: Path, data: DataSet, trainer: Trainer, job: str) 
             data_hash=data.hash,
             shape=data.shape,
             classes=data.classes,
+            kind=trainer.spec.kind,
+            symbols=trainer.spec.symbols,
+            units=trainer.spec.units,
             seed=plan.seed,
             total_steps=plan.steps,
             minutes=plan.minutes,

@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import json
 import os
+import sys
 import threading
 import time
 import traceback
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LIST_SECONDS = 1.0  # how often the run folders are looked at
 FOLLOW_SECONDS = 0.25  # how often the metrics of runs that other processes write are read
+TRAINING_NICENESS = 5
 SLICE_SECONDS = 0.02  # an exploring job yields to queries at least this often
 SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
@@ -37,6 +39,13 @@ def share_the_cores() -> None:
     microseconds, then leave the core. Spinning longer starves the window; not spinning costs a quarter of the training's speed."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def give_way(niceness: int) -> None:
+    """Let this thread, and those it starts, wait for the window's when there are more threads than cores. Only Linux has it per thread."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 class Engine:
@@ -73,7 +82,7 @@ class Engine:
         self.training.start()
 
     def send(self, message: m.Command | m.Query) -> None:
-        training = (m.StartRun, m.ContinueRun, m.PauseJob, m.ResumeJob, m.StopJob, m.DiscardJob, m.MoveJob)
+        training = (m.StartRun, m.ContinueRun, m.BuildBackground, m.PauseJob, m.ResumeJob, m.StopJob, m.DiscardJob, m.MoveJob)
         lane = self.training if isinstance(message, training) else self.exploring
         if isinstance(message, (m.StopJob, m.DiscardJob)) and self.exploring.owns(message.job):
             lane = self.exploring
@@ -199,6 +208,7 @@ class _TrainingJob:
     plan: Plan
     run: str = ""  # the folder, once there is one
     resume: bool = False
+    beside: str = ""  # the run whose background model this is
     events: Events | None = None
     verb: str | None = None
     state: str = "queued"
@@ -206,6 +216,8 @@ class _TrainingJob:
 
     @property
     def label(self) -> str:
+        if self.beside:
+            return f"background of {Path(self.beside).name}"
         return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
 
 
@@ -249,6 +261,7 @@ class _TrainingLane(_Lane):
     def _take_threads(self) -> None:
         import torch
 
+        give_way(TRAINING_NICENESS)  # before the first parallel region: torch's own threads inherit it
         torch.set_num_threads(self.engine.threads)
         torch.get_num_threads()
 
@@ -257,8 +270,11 @@ class _TrainingLane(_Lane):
 
         match message:
             case m.StartRun(job=job):
-                values = {f: getattr(message, f) for f in Plan.__dataclass_fields__}
+                values = {f: getattr(message, f) for f in Plan.__dataclass_fields__ if hasattr(message, f)}
                 self._enqueue(_TrainingJob(job, Plan(**values)))
+            case m.BuildBackground(job=job, run=run):
+                plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
+                self._enqueue(_TrainingJob(job, plan, beside=run))
             case m.ContinueRun(job=job, run=run):
                 plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
                 self._enqueue(_TrainingJob(job, plan, run=run, resume=True))
@@ -338,10 +354,14 @@ class _TrainingLane(_Lane):
         self.engine.exploring.look_now()
 
     def _begin(self, job: _TrainingJob) -> None:
+        from engine.background import build_background
         from engine.train import train
 
         self._tell_queue()
-        job.events = train(job.plan, self.engine.root, job.job, Path(job.run) if job.resume else None)
+        if job.beside:
+            job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job)
+        else:
+            job.events = train(job.plan, self.engine.root, job.job, Path(job.run) if job.resume else None)
         self.current = job
         self.retry_at = 0.0
         self._tell(job, "running")
@@ -403,7 +423,7 @@ class _TrainingLane(_Lane):
         for message in self.messages():
             if self.engine.works:
                 self._obey(message)
-            elif isinstance(message, (m.StartRun, m.ContinueRun)):
+            elif isinstance(message, (m.StartRun, m.ContinueRun, m.BuildBackground)):
                 self.publish(m.Ended(message.job, "failed", "The engine could not start, so neither could this run.", ""))
         self._store_queue()
         job = self.current
@@ -423,7 +443,7 @@ class _TrainingLane(_Lane):
         """Every job without a folder, waiting or paused; those with one are found by their folders."""
         if not self.restored:
             return  # what is in the file has not been read yet
-        rows = [asdict(job.plan) for job in (*self.queue, *self.paused) if not job.run]
+        rows = [asdict(job.plan) for job in (*self.queue, *self.paused) if not job.run and not job.beside]
         with contextlib.suppress(OSError):
             if rows:
                 self._queue_file.parent.mkdir(parents=True, exist_ok=True)
@@ -461,7 +481,8 @@ class _ExploringLane(_Lane):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, "exploring lane")
         self.queries: dict[tuple[type, str], m.Query] = {}
-        self.jobs: dict[str, Any] = {}  # name -> generator
+        self.jobs: dict[str, Any] = {}  # name -> generator; the first one advances, then goes to the end of the line
+        self.channels: dict[str, str] = {}  # channel -> the newest work on it
         self.followed: dict[str, int] = {}  # run -> how many follow it
         self.offsets: dict[str, int] = {}  # run -> bytes of its metrics read so far
         self.opened: list[Path] = []  # run folders from elsewhere
@@ -476,7 +497,7 @@ class _ExploringLane(_Lane):
         return job in self._owned
 
     def put(self, message: Any) -> None:
-        if isinstance(message, m.OpenData):
+        if isinstance(message, (m.OpenData, m.Work)):
             self._owned.add(message.job)
         super().put(message)
 
@@ -491,7 +512,7 @@ class _ExploringLane(_Lane):
         while not self.closing:
             self._guarded(self._turn)
         for message in self.messages():
-            if isinstance(message, m.OpenData):
+            if isinstance(message, (m.OpenData, m.Work)):
                 self.publish(m.Ended(message.job, "stopped", "The window was closed."))
         for job in list(self.jobs):
             self.jobs[job].close()
@@ -583,6 +604,8 @@ class _ExploringLane(_Lane):
                         self.offsets.pop(path, None)
                 case m.OpenData(job=job, data=data):
                     self._open_data(job, data)
+                case m.Work():
+                    self._begin_work(message)
                 case m.ForgetData(data=data):
                     self.remembered = [d for d in self.remembered if d != data]
                     self._store_remembered()
@@ -652,7 +675,18 @@ class _ExploringLane(_Lane):
             except (BadRun, KeyError, ValueError, TypeError):
                 self.followed.pop(run, None)  # the run list names the fault
 
-    # -- data ----------------------------------------------------------------------------------------------------------
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def _begin_work(self, work: m.Work) -> None:
+        """Work of a pane; the newest on a channel replaces what was going on there."""
+        former = self.channels.get(work.channel) if work.channel else None
+        if former in self.jobs:
+            self.jobs[former].close()
+            self._end(former, "stopped", "Something newer was asked for.")
+        self.channels[work.channel] = work.job
+        assert self.explorer is not None
+        self.jobs[work.job] = self.explorer.work(work)
+        self.publish(m.JobChanged(work.job, "work", "running"))
 
     def _open_data(self, job: str, data: str) -> None:
         from engine.data import inspect, lasting
@@ -662,16 +696,21 @@ class _ExploringLane(_Lane):
 
     def _advance_job(self) -> None:
         job = next(iter(self.jobs))
+        self.jobs[job] = self.jobs.pop(job)
         until = time.perf_counter() + (SHORT_SLICE_SECONDS if self.queries else SLICE_SECONDS)
         try:
             while time.perf_counter() < until:
                 item = next(self.jobs[job])
+                if item is None:
+                    continue
                 if isinstance(item, m.Event):
                     self.publish(item)
                 else:
                     self._data_is_here(job, item)
                     self._end(job, "ok", f"{item.name} is ready.")
                     return
+        except StopIteration as end:
+            self._end(job, "ok", end.value or "")
         except Exception as error:
             sentence, details = self.report(error)
             self._end(job, "failed", sentence, details)

@@ -40,7 +40,7 @@ def run_fields(ready: Ready | None) -> tuple[FieldInfo, ...]:
             "Number format of the networks; losses and scores are always fp32.",
             choices=("auto", "fp32", "bf16"),
         ),
-        FieldInfo("name", "name", "text", "", "Name of the run’s folder; without one it is made from method and data."),
+        FieldInfo("name", "name", "name", "", "Name of the run’s folder; without one it is made from method and data."),
     )
 
 
@@ -159,11 +159,21 @@ class NewRunPage(QWidget):
             self.data_box.setCurrentIndex(at)
         self._check()
 
+    def _choose_fitting_data(self) -> None:
+        """A method of texts is not left with images, nor the other way round, where something fits."""
+        info, chosen = self.method_info, self.data.get(self.data_box.currentData() or "")
+        if info is None or (chosen is not None and chosen.kind == info.accepts):
+            return
+        fitting = [name for name, one in self.data.items() if one.kind == info.accepts]
+        if fitting:
+            self.data_box.setCurrentIndex(self.data_box.findData(fitting[0]))
+
     @property
     def method_info(self) -> MethodInfo | None:
         return self.methods.get(self.method.currentData() or "")
 
     def _choose_method(self) -> None:
+        self._choose_fitting_data()
         self._rebuild()
         self.method_changed.emit(self.method.currentData() or "")
 
@@ -227,6 +237,10 @@ class NewRunPage(QWidget):
             why = "The methods appear once the engine is ready, in a moment."
         elif not self.data_box.currentData():
             why = "Choose a data set first."
+        elif self.data[self.data_box.currentData()].kind != info.accepts:
+            chosen = self.data[self.data_box.currentData()]
+            what = "a text" if info.accepts == "text" else "a data set of images"
+            why = f"{info.title} learns from {info.accepts} and {chosen.name} is {chosen.kind}; choose {what}."
         elif self.errors:
             why = "One setting is not usable: " + self.errors[0]
         else:

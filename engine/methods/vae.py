@@ -31,9 +31,9 @@ class Config(Training):
     network: str = setting("conv", "Convolutions, or plain fully connected layers.", choices=("conv", "mlp"))
     latent: int = setting(32, "Numbers that describe an image: the dimensions of z.", low=1, high=512, unit="dimensions", log=True)
     width: int = setting(
-        48, "Channels on the grid of patches; plain layers are 8 times as wide.", low=4, high=512, unit="channels", log=True
+        48, "Channels on the grid of patches; plain layers are 8 to 10 times as wide.", low=4, high=512, unit="channels", log=True
     )
-    encoder_blocks: int = setting(1, "Residual blocks (or further plain layers) of the encoder.", low=0, high=16, unit="blocks")
+    encoder_blocks: int = setting(0, "Residual blocks (or further plain layers) of the encoder.", low=0, high=16, unit="blocks")
     decoder_blocks: int = setting(0, "Residual blocks (or further plain layers) of the decoder.", low=0, high=16, unit="blocks")
     learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     likelihood: str = setting(
@@ -252,6 +252,11 @@ class VAE(Method):
                 part = slice(start, start + at_once)
                 log_w[:, part] = log_ratio[:, part] + self._log_likelihoods(x, z[:, part])
             return log_w.T
+
+    def log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats of images as `evaluate_target` returned them [B, C, H, W] at k codes each [B, k, D] -> [B, k]."""
+        with full(x.device):
+            return self._log_likelihoods(x, z)
 
     def _log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of images [B, C, H, W] at k codes each [B, k, D] -> [B, k]."""

@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox, QLineEdit
 from pytestqt.qtbot import QtBot
 
-from app.forms import BadValue, Draft, allowed, parse, shown
+from app.forms import BadValue, Draft, Group, allowed, parse, shown
 from app.widgets.new_run import DEFAULT_STEPS, NewRunPage
 from engine.messages import FieldInfo, StartRun
 
@@ -92,11 +92,26 @@ def test_what_is_not_allowed_is_refused_with_the_range(field: FieldInfo, text: s
 
 
 def test_a_name_that_is_no_folder_is_refused() -> None:
-    name = FieldInfo("name", "name", "text", "", "")
+    name = FieldInfo("name", "name", "name", "", "")
     assert parse(name, " first try ") == "first try"
     for text in ("a/b", "..", "c:\\x", "*"):
         with pytest.raises(BadValue):
             parse(name, text)
+
+
+def test_that_a_text_is_taken_as_it_is_typed(qtbot: QtBot) -> None:
+    other = FieldInfo("tokenizer", "tokenizer", "text", "", "Name or folder of another run.")
+    assert parse(other, " ../runs/first try ") == "../runs/first try"
+    draft = Draft(QUndoStack())
+    group = Group("model", "token_transformer", [other], draft)
+    qtbot.addWidget(group)
+    line = group.rows["tokenizer"].editor
+    assert isinstance(line, QLineEdit)
+    QTest.keyClicks(line, "/runs/a:b")
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert draft.differing("token_transformer") == {"tokenizer": "/runs/a:b"} and not group.errors
+    draft.undo.undo()
+    assert line.text() == "" and draft.differing("token_transformer") == {}
 
 
 @given(st.floats(1e-6, 1.0))

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from engine import train as training
+from engine.batches import Order
 from engine.data import open_data
 from engine.messages import CheckpointSaved, Metrics, Progress, Stalled
 from engine.runs import NoSpace, Run, RunWriter
-from engine.train import Order, Plan, Trainer, TrainingFailed, train
+from engine.train import Plan, Trainer, TrainingFailed, train
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
 
@@ -186,13 +187,14 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
     assert pieces.micro == 16
     assert math.isfinite(terms["loss"])
     monkeypatch.setattr(VAE, "loss", honest)
+
     # an oracle without noise: a quadratic loss whose gradient is the same in pieces and in one
     def quadratic(self, x, y, moment):
         return {"loss": (self.decode(self.encode(x)) - x).square().sum((1, 2, 3)).mean()}
 
     monkeypatch.setattr(VAE, "loss", quadratic)
     whole.micro, pieces.micro = whole.batch, 16
-    images, labels = whole.images[:64], None
+    images, labels = whole.batches.first(64), None
     for trainer in (whole, pieces):
         trainer.method.load_state_dict(whole.method.state_dict())
         trainer._gradients(images, labels)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engine import messages as m
+from engine.explore import CannotAnswer
 from engine.runs import NoSpace, Run, RunWriter
 from engine.train import Plan, train
 from engine.worker import Engine, history_points
@@ -340,3 +344,60 @@ def test_a_new_run_of_an_old_name_is_another_run(watched, tmp_path):
         w.engine.send(m.DeleteRun(str(tmp_path / "a")))
         w.until(lambda e: isinstance(e, m.Notice) and "deleted" in e.text)
     assert not np.array_equal(*pictures)
+
+
+# Work of panes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Count(m.Work):
+    """Work made for these tests: tells how far it is, at most to `until`."""
+
+    until: int = 3
+    fails: bool = False
+
+
+def count(work: Count) -> Generator[m.Event | None, None, str]:
+    for number in range(work.until):
+        assert not torch.is_grad_enabled()
+        yield m.Notice("info", f"{work.job} {number}")
+        yield None
+    if work.fails:
+        raise CannotAnswer("It cannot count further; begin again.")
+    return "It has counted."
+
+
+def lines(w: Watched) -> list[str]:
+    return [event.text for event in w.of(m.Notice)]
+
+
+def with_counting(watched) -> Watched:
+    w = watched()
+    w.until(lambda e: isinstance(e, m.Ready))
+    w.engine.exploring.explorer._works[Count] = count
+    return w
+
+
+def test_that_work_ends_once_with_its_own_words_and_an_error_is_a_sentence(watched):
+    w = with_counting(watched)
+    w.engine.send(Count(job="a"))
+    w.engine.send(Count(job="b", fails=True))
+    assert (w.ended("a").outcome, w.ended("a").message) == ("ok", "It has counted.")
+    assert (w.ended("b").outcome, w.ended("b").message) == ("failed", "It cannot count further; begin again.")
+    assert len(w.of(m.Ended)) == 2
+    assert sorted(lines(w)) == [f"{job} {number}" for job in "ab" for number in range(3)]
+
+
+def test_that_newer_work_on_a_channel_ends_the_older_and_stop_ends_any(watched):
+    w = with_counting(watched)
+    w.engine.send(Count(job="old", channel="pane", until=10**9))
+    w.engine.send(Count(job="new", channel="pane", until=10**9))
+    w.engine.send(Count(job="other", until=10**9))
+    assert w.ended("old").outcome == "stopped"
+    known = len(lines(w))
+    for job in ("new", "other"):  # they take turns
+        w.until(lambda e, job=job: any(line.startswith(job) for line in lines(w)[known:]))
+    for job in ("new", "other"):
+        w.engine.send(m.StopJob(job))
+        assert w.ended(job).outcome == "stopped"
+    assert len(w.of(m.Ended)) == 3

@@ -1,0 +1,148 @@
+"""Where a training's batches come from: images of a split in a fresh order every epoch, or windows of a text.
+
+A place in the data is two numbers (epoch, index), so a training can go on exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import device as devices
+from engine.data import DataSet
+from engine.data.dataset import BadData
+from engine.data.tokens import encode, symbols_of
+from engine.method import DataSpec
+
+Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; labels int64 [B] where there are any
+
+
+def seeded(seed: int, number: int) -> int:
+    """A seed of its own for every (seed, number), within what generators take."""
+    return (seed * 1_000_003 + number) % 2**63
+
+
+@dataclass
+class Order:
+    """Which examples come next: every epoch a fresh permutation of its own seed, so that a place is two numbers."""
+
+    count: int
+    batch: int
+    seed: int
+    epoch: int = 0
+    index: int = 0
+
+    def __post_init__(self) -> None:
+        self._shuffle()
+
+    def go_to(self, epoch: int, index: int) -> None:
+        self.epoch, self.index = epoch, index
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        generator = torch.Generator().manual_seed(seeded(self.seed, self.epoch))
+        self.permutation = torch.randperm(self.count, generator=generator)
+        self.offset = int(torch.randint(2**31, (), generator=generator))  # of an epoch's windows
+
+    def next(self) -> Tensor:
+        """The next batch's indices [B]; a last incomplete batch of an epoch is left out."""
+        if self.index + self.batch > self.count:
+            self.go_to(self.epoch + 1, 0)
+        chosen = self.permutation[self.index : self.index + self.batch]
+        self.index += self.batch
+        return chosen
+
+
+class ImageBatches:
+    """Images of the training split; on the device where they fit."""
+
+    def __init__(self, data: DataSet, batch: int, seed: int, device: str) -> None:
+        split = data.splits["train"]
+        images = torch.from_numpy(np.ascontiguousarray(split.images))  # uint8 [N, C, H, W]; a mapped file stays one
+        self.device = device
+        self.images = images.to(device) if devices.fits(images.nbytes, device) else images
+        self.labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)).to(device)
+        self.order = Order(len(images), min(batch, len(images)), seed)
+
+    def next(self) -> Batch:
+        chosen = self.order.next()
+        there = chosen.to(self.images.device)
+        labels = None if self.labels is None else self.labels[there.to(self.device)]
+        return self.images[there].to(self.device), labels
+
+    def first(self, count: int) -> Tensor:
+        """Some training images, to look at once."""
+        return self.images[:count].to(self.device)
+
+    @staticmethod
+    def held_out(data: DataSet, count: int, device: str) -> Batch:
+        """The first images of the validation split."""
+        valid = data.splits["valid"]
+        labels = None if valid.labels is None else torch.from_numpy(np.asarray(valid.labels[:count])).to(device)
+        return torch.from_numpy(np.ascontiguousarray(valid.images[:count])).to(device), labels
+
+
+class TextBatches:
+    """Windows of the training part of a text. Every epoch lays them end to end from another beginning, so that each symbol
+    stands at every place of a window sooner or later."""
+
+    def __init__(self, tokens: Tensor, context: int, batch: int, seed: int) -> None:
+        """tokens: int64 [N], at least one window more than `context`."""
+        self.tokens, self.context = tokens, context
+        count = (len(tokens) - context) // context
+        self.order = Order(count, min(batch, count), seed)
+
+    def next(self) -> Batch:
+        chosen = self.order.next().to(self.tokens.device)
+        return windows(self.tokens, chosen * self.context + self.order.offset % self.context, self.context), None
+
+    def first(self, count: int) -> Tensor:
+        count = min(count, self.order.count)
+        return windows(self.tokens, torch.arange(count, device=self.tokens.device) * self.context, self.context)
+
+
+def windows(tokens: Tensor, starts: Tensor, context: int) -> Tensor:
+    """[B] beginnings -> [B, context]"""
+    return tokens[starts[:, None] + torch.arange(context, device=tokens.device)]
+
+
+def spread_windows(tokens: np.ndarray, context: int, count: int) -> np.ndarray:
+    """At most `count` windows [n, context] spread evenly over a text; fewer where it is short, none where it is shorter than one."""
+    most = len(tokens) // context
+    if most == 0:
+        return np.zeros((0, context), np.int64)
+    starts = np.linspace(0, len(tokens) - context, min(count, most)).astype(np.int64)
+    return tokens[starts[:, None] + np.arange(context)]
+
+
+def spec_of(data: DataSet, units: str = "characters") -> DataSpec:
+    """What a network must know of a data set."""
+    if data.kind == "text":
+        return DataSpec((), (), "text", symbols_of(data.text or b"", units), units)
+    return DataSpec(shape=data.shape, classes=data.classes)
+
+
+def tokens_of(data: DataSet, split: str, spec: DataSpec) -> np.ndarray:
+    """One split of a text as places in the spec's symbols [N], int64."""
+    start, end = data.spans[split]
+    return encode((data.text or b"")[start:end], spec.symbols, spec.units)
+
+
+def batches_of(data: DataSet, spec: DataSpec, batch: int, context: int, seed: int, device: str) -> ImageBatches | TextBatches:
+    """Raises: BadData: the text is too short for one window."""
+    if data.kind != "text":
+        return ImageBatches(data, batch, seed, device)
+    tokens = tokens_of(data, "train", spec)
+    if len(tokens) < 2 * context or len(tokens_of(data, "valid", spec)) < context:
+        raise BadData(f"{data.name} is too short for windows of {context} {spec.units}; set a smaller context or take a longer text.")
+    return TextBatches(torch.from_numpy(tokens).to(device), context, batch, seed)
+
+
+def held_out(data: DataSet, spec: DataSpec, context: int, count: int, device: str) -> Batch:
+    """Fixed examples of the validation split, for the numbers of a checkpoint."""
+    if data.kind != "text":
+        return ImageBatches.held_out(data, count, device)
+    return torch.from_numpy(spread_windows(tokens_of(data, "valid", spec), context, count)).to(device), None
