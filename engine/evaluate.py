@@ -1,28 +1,36 @@
-"""What a run is worth on its test split: densities in nats and bits, classifiers in accuracy. A generator of progress."""
+"""What a run is worth on its test split: densities in nats and bits, texts in nats per symbol, classifiers in accuracy.
+
+A generator of progress.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from engine.data import open_data
+from engine.batches import tokens_of
+from engine.data import DataSet, open_data
 from engine.explore import CannotAnswer, Model
 from engine.likelihoods import bits_per_dim, image_generators, iwae
 from engine.messages import Progress
 from engine.runs import BadRun, Run
+from engine.textual import windows
 
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is
 BATCH = 128
+SYMBOLS = 8192  # of a text looked at between two yields
 
 
 @dataclass(frozen=True)
 class Evaluation:
     step: int
-    images: int
+    images: int  # how many were scored; of a text 0
     values: dict[str, Any]  # as section "verbs" of the README names them
 
 
@@ -32,7 +40,8 @@ def evaluate(
     """Score the first `limit` test images of the run's own data: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
-    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples).
+    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Texts report
+    `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols.
 
     Raises:
         BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score.
@@ -44,6 +53,8 @@ def evaluate(
     data = open_data(run.manifest.data)
     if data.hash != run.manifest.data_hash:
         raise BadRun(f"{run.manifest.data} is not what {run.path.name} was trained on (its content changed); put the old files back.")
+    if data.kind == "text":
+        return (yield from _text(model, data, limit, job))
     split = data.splits["test"]
     images = split.images[: limit or len(split.images)]
     if model.method.density == "none" and not hasattr(model.method, "classify"):
@@ -64,6 +75,29 @@ def evaluate(
         if hasattr(model.method, "log_weights"):
             values["k"] = k
     return Evaluation(model.step, len(images), values)
+
+
+def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator[Progress, None, Evaluation]:
+    """Every symbol of the test split once, each with between context/2 and context - 1 symbols before it.
+
+    The first ones are told from the end of the part before the test. Text is read in windows that overlap by half, and
+    the second half of each counts.
+    """
+    log_probs: Any = model.can("log_probs")
+    context: int = model.method.config.context
+    half = context // 2
+    test = tokens_of(data, "test", model.spec)[:limit]
+    before = tokens_of(data, "valid", model.spec)[-half:]  # there is at least a whole window, or training had refused the text
+    read = windows(torch.from_numpy(np.concatenate([before, test]))[None], context)[0]  # [W, context]
+    nats, done, batch = 0.0, 0, max(1, SYMBOLS // context)
+    for part in read.split(batch):
+        with torch.inference_mode():
+            told = log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
+        nats -= float(told.double().sum())
+        done += len(told)
+        yield Progress(job, str(model.run.path), done, len(test), "symbol", 0.0, None)
+    values = {"nats_per_token": nats / done, "bits_per_token": nats / done / math.log(2), "tokens": done, "density": model.method.density}
+    return Evaluation(model.step, 0, values)
 
 
 def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, float]:

@@ -16,7 +16,9 @@ from engine.methods import UnknownMethod, all_methods, method_named
 SHAPE = (1, 12, 10)
 CLASSES = ("a", "b", "c")
 METHODS = all_methods()
-SMALL = {"width": 4, "latent": 3, "encoder_blocks": 1}  # where a method has such a setting
+SYMBOLS = tuple(range(97, 109))  # of the texts
+SMALL = {"width": 4, "latent": 3, "encoder_blocks": 1, "codes": 12, "code_size": 4, "tokenizer_width": 4, "layers": 1, "heads": 2}
+"""Where a method has such a setting."""
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -27,9 +29,27 @@ def config_of(name: str, **values: Any) -> Any:
 
 
 def make(name: str, shape: tuple[int, ...] = SHAPE, **values: Any) -> Any:
-    method = build(METHODS[name], config_of(name, **values), DataSpec(shape, CLASSES), seed=0)
-    method.prepare(images(16, shape))
+    """For images of that shape; for texts in windows as long as such an image is high."""
+    data = DataSpec((), (), "text", SYMBOLS) if reads(name) else DataSpec(shape, CLASSES)
+    method = build(METHODS[name], config_of(name, **{"context": shape[1]} | values), data, seed=0)
+    method.prepare(examples(name, 16, shape))
     return method
+
+
+def reads(name: str) -> bool:
+    return METHODS[name].accepts == "text"
+
+
+def examples(name: str, count: int, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Tensor:
+    """What the method learns from: images, or tokens of a text."""
+    if reads(name):
+        return torch.randint(0, len(SYMBOLS), (count, shape[1]), generator=seeded(seed))
+    return images(count, shape, seed)
+
+
+def in_double(x: Tensor) -> Tensor:
+    """Tokens have no precision to change."""
+    return x.double() if x.is_floating_point() else x
 
 
 def images(count: int, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Tensor:
@@ -89,7 +109,7 @@ def test_that_every_setting_has_a_sentence_a_range_and_a_default_inside_it(name:
 
 @every_method
 def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
-    x, y = images(4), labels(4)
+    x, y = examples(name, 4), labels(4)
     for f in fields_of(METHODS[name].Config):
         for choice in f.choices if f.kind == "choice" else ():
             terms = make(name, **{f.name: choice}).loss(x, y, Moment(1, 0.5, seeded()))
@@ -99,7 +119,7 @@ def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
 @every_method
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 13, 21)])
 def test_that_the_loss_is_finite_named_and_averaged(name: str, shape: tuple[int, ...]):
-    terms = make(name, shape).loss(images(4, shape), labels(4), Moment(0, 0.0, seeded()))
+    terms = make(name, shape).loss(examples(name, 4, shape), labels(4), Moment(0, 0.0, seeded()))
     assert "loss" in terms
     assert METHODS[name].headline[0] in terms
     for value in terms.values():
@@ -109,7 +129,7 @@ def test_that_the_loss_is_finite_named_and_averaged(name: str, shape: tuple[int,
 
 @every_method
 def test_that_a_gradient_step_down_lowers_the_loss(name: str):
-    method, x, y = make(name), images(16), labels(16)
+    method, x, y = make(name).double(), in_double(examples(name, 16)), labels(16)  # so that the smallest step down shows
     optimizer = torch.optim.SGD(method.parameters(), 1e-5)
     losses = []
     for _ in range(3):
@@ -127,7 +147,7 @@ def test_that_no_global_random_state_is_touched_and_the_generator_decides_everyt
     before = torch.get_rng_state()
     results = []
     for _ in range(2):
-        method, x, y = make(name), images(6), labels(6)
+        method, x, y = make(name), examples(name, 6), labels(6)
         numbers = list(method.loss(x, y, Moment(1, 0.5, seeded(3))).values())
         method.after_step(Moment(1, 0.5, seeded(3)))
         if "sample" in capabilities(METHODS[name]):
@@ -146,7 +166,7 @@ def test_that_no_global_random_state_is_touched_and_the_generator_decides_everyt
 
 @every_method
 def test_that_weights_load_into_a_skeleton_and_give_the_same_answers(name: str):
-    method, x = make(name), images(3)
+    method, x = make(name), examples(name, 3)
     copy = skeleton(METHODS[name], method.config, method.data)
     copy.load_state_dict({key: value.clone() for key, value in method.state_dict().items()}, assign=True)
     first = method.loss(x, labels(3), Moment(1, 0.5, seeded()))["loss"]
@@ -157,7 +177,7 @@ def test_that_weights_load_into_a_skeleton_and_give_the_same_answers(name: str):
 def test_that_losses_are_in_full_precision_under_autocast(name: str):
     method = make(name)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = method.loss(images(4), labels(4), Moment(0, 0.0, seeded()))
+        terms = method.loss(examples(name, 4), labels(4), Moment(0, 0.0, seeded()))
     assert {value.dtype for value in terms.values()} == {torch.float32}
     terms["loss"].backward()
 
@@ -188,7 +208,7 @@ def test_that_codes_become_images_between_black_and_white(name: str):
 @every_method
 def test_that_log_p_is_per_image_and_independent_of_batch_mates(name: str):
     needs(name, "log_prob")
-    method, x, y = make(name).double().eval(), images(5).double(), labels(5)
+    method, x, y = make(name).double().eval(), in_double(examples(name, 5)), labels(5)
     together = method.log_prob(x, y, generator=seeded(2))
     assert together.shape == (5,) and together.dtype == torch.float64 and together.isfinite().all()
     for place in range(5):
@@ -200,18 +220,26 @@ def test_that_log_p_is_per_image_and_independent_of_batch_mates(name: str):
 @every_method
 def test_that_strange_images_have_finite_scores(name: str):
     needs(name, "log_prob")
-    strange = torch.stack([torch.zeros(SHAPE), torch.ones(SHAPE), (images(1)[0] > 0.5).float()])
+    usual = examples(name, 1)[0]
+    most = len(SYMBOLS) - 1 if reads(name) else 1
+    strange = torch.stack([torch.zeros_like(usual), torch.full_like(usual, most), most * (usual > usual.double().mean()).to(usual.dtype)])
     assert make(name).eval().log_prob(strange, labels(3)).isfinite().all()
 
 
 @every_method
-def test_that_samples_are_images_and_the_last_partial_result_is_final(name: str):
+def test_that_samples_are_images_or_texts_and_the_last_partial_result_is_final(name: str):
     needs(name, "sample")
     method = make(name).eval()
     y = labels(3) if METHODS[name].conditional else None
     with torch.no_grad():
         results = list(method.sample(3, y, temperature=0.7, generator=seeded()))
-    assert results and results[-1].shape == (3, *SHAPE)
+    assert results
+    if reads(name):
+        assert results[-1].shape == (3, SHAPE[1]) and results[-1].dtype == torch.int64
+        assert results[-1].min() >= 0 and results[-1].max() < len(SYMBOLS)
+        assert all(torch.equal(part, results[-1][:, : part.shape[1]]) for part in results), "what is written stays"
+        return
+    assert results[-1].shape == (3, *SHAPE)
     assert results[-1].min() >= 0 and results[-1].max() <= 1
 
 
@@ -239,7 +267,7 @@ def test_that_a_latent_space_comes_with_its_measure(name: str):
 
 @every_method
 def test_that_its_description_is_words_and_finite_numbers(name: str):
-    described = make(name).describe(images(9), seeded())
+    described = make(name).describe(examples(name, 9), seeded())
     for number in described.numbers:
         assert number.name and math.isfinite(number.value)
     for word in described.diagnosis:
@@ -249,7 +277,7 @@ def test_that_its_description_is_words_and_finite_numbers(name: str):
 @every_method
 def test_that_evaluation_does_not_depend_on_training_mode(name: str):
     method: Method = make(name)
-    caps, x = capabilities(METHODS[name]), images(4)
+    caps, x = capabilities(METHODS[name]), examples(name, 4)
     for capability in ("encode", "classify"):
         if capability in caps:
             ask = getattr(method, capability)
