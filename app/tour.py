@@ -18,6 +18,7 @@ from typing import Any
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("dark", "light")
 STEPS = 800  # of the VAE
+PIXEL_STEPS = 120  # of the PixelCNN
 FEWEST_COLOURS = 24  # a picture with fewer shows next to nothing
 
 
@@ -114,6 +115,14 @@ class Tour:
         self.visit(Scene("time-cursor", "LatentPane", "the same images at an early checkpoint", self.go_back, self.no_latent))
         window.state.set_cursor(None)
         self.visit(Scene("latent-autoencoder", "LatentPane", "an autoencoder: no prior to draw from", lambda: self.look_at(autoencoder)))
+        window.choose_run(self.train("pixel_cnn", PIXEL_STEPS))
+        self.visit(Scene("sampling", "SamplingPane", "samples grown pixel by pixel, one pixel's odds", self.use_sampling, self.no_samples))
+        self.visit(
+            Scene("sampling-branch", "SamplingPane", "another choice grown as a branch; surprise in bits", self.regrow, self.no_samples)
+        )
+        self.visit(
+            Scene("sampling-completion", "SamplingPane", "an image completed from its upper half", self.complete_image, self.no_samples)
+        )
         window.choose_run(vae)
         for name in window.docks.docks:
             if name not in self.visited:
@@ -243,6 +252,38 @@ class Tour:
         self.window.choose_run(run)
         self.show_way(1)
 
+    def use_sampling(self) -> None:
+        """Watch the samples grow to their end, click a pixel."""
+        from PySide6.QtCore import Qt
+        from PySide6.QtTest import QTest
+
+        self.stage.show_pane("SamplingPane")
+        pane = self.stage.pane("SamplingPane")
+        self.grown()
+        QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(1, 27).center().toPoint())
+        self.stage.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
+
+    def grown(self) -> None:
+        pane = self.stage.pane("SamplingPane")
+        self.stage.wait(lambda: pane.job is None and pane.node is not None and pane.node.done, "the samples were grown", 120)
+
+    def regrow(self) -> None:
+        """Take the third likeliest value at the clicked pixel, and look at the surprise."""
+        pane = self.stage.pane("SamplingPane")
+        bars = pane.place_card.bars
+        bars.taken.emit(int(bars.raw.argsort()[-3]))
+        self.grown()
+        pane.show_page(1)
+        pane.bits_box.setChecked(True)
+
+    def complete_image(self) -> None:
+        pane = self.stage.pane("SamplingPane")
+        pane.bits_box.setChecked(False)
+        self.window.take([str(self.picture_of("3"))])
+        self.stage.wait(lambda: pane.completion.read is not None, "the picture was read", 30)
+        pane.complete()
+        self.grown()
+
     def open_palette(self) -> None:
         self.window.find()
         self.window.finder.field.setText("la")
@@ -255,6 +296,10 @@ class Tour:
     def no_latent(self) -> str:
         pane = self.stage.pane("LatentPane")
         return "" if pane.decoded is not None and pane.sliders else "the latent space did not open"
+
+    def no_samples(self) -> str:
+        pane = self.stage.pane("SamplingPane")
+        return "" if pane.node is not None and pane.node.done and pane.canvas.drawn else "no sample was finished"
 
     def no_palette(self) -> str:
         return "" if self.window.finder.isVisible() and self.window.finder.list.count() > 1 else "the palette found nothing"
