@@ -18,8 +18,6 @@ from typing import Any, NoReturn
 LATER = {
     "probe": "with the methods that learn representations",
     "embed": "with the Embedding pane",
-    "score": "with the Likelihood pane",
-    "ood": "with the Likelihood pane",
 }
 
 
@@ -102,15 +100,31 @@ def _parser() -> argparse.ArgumentParser:
 
     score = of_a_run("eval", _eval, "Score a run on its test split.")
     score.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
-    score.add_argument("--limit", type=_positive_int, help="how many test images")
+    score.add_argument("--limit", type=_positive_int, help="how many test images; of a text, symbols")
     score.add_argument("--k", type=_positive_int, default=128, help="importance samples per image for bounds")
 
-    sample = of_a_run("sample", _sample, "Draw images from a run's model.")
+    sample = of_a_run("sample", _sample, "Draw images or write texts from a run's model.")
     sample.add_argument("--n", type=_positive_int, default=16, help="how many")
-    sample.add_argument("--out", required=True, metavar="F.png")
+    sample.add_argument("--out", required=True, metavar="F", help="the file to write: .png of images, .txt of texts")
+    sample.add_argument("--prompt", default="", metavar="TEXT", help="what each text begins with")
     sample.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
     sample.add_argument("--class", dest="label", type=int, metavar="Y", help="class to draw, for conditional models")
     sample.add_argument("--temperature", type=_positive, default=1.0)
+
+    likely = of_a_run("score", _likely, "Say how likely images are, by every score the run has.")
+    likely.add_argument("files", nargs="+", metavar="FILE", help="images, or folders of them")
+    likely.add_argument("--csv", metavar="F.csv", help="also write the table there")
+    strange = of_a_run("ood", _ood, "Measure how well every score tells one data set from others.")
+    strange.add_argument("--in", dest="known", metavar="D", help="data to be known; the run's own when left out")
+    strange.add_argument("--out", required=True, action="append", nargs="+", metavar="D", help="data to be told from it")
+    strange.add_argument("--limit", type=_positive_int, default=2000, help="test images on each side")
+    for sub in (likely, strange):
+        sub.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
+        sub.add_argument("--held-out", type=_positive_int, default=500, metavar="N", help="held-out images that p-values compare with")
+        sub.add_argument("--k", type=_positive_int, default=64, help="importance samples per image for bounds")
+        sub.add_argument("--background", action="store_true", help="build the background model of the likelihood ratio first, if missing")
+        sub.add_argument("--background-steps", type=_positive_int, metavar="N", help="its training steps; the run's own when left out")
+        sub.add_argument("--background-minutes", type=_positive, metavar="M", help="its minutes of training")
 
     for name in LATER:
         later = verb(name, _later, f"Comes {LATER[name]}.")
@@ -163,9 +177,11 @@ def _run_path(options: argparse.Namespace) -> Path:
 
 def _list(options: argparse.Namespace) -> dict[str, Any]:
     from engine.data import built_in
+    from engine.detector import all_detectors, list_info
     from engine.method import info
     from engine.methods import all_methods
 
+    detectors = [list_info(kind) for kind in all_detectors().values()]
     methods = [info(method) for method in all_methods().values()]
     keys = ("name", "family", "density", "sampling", "conditional", "capabilities", "source")
     rows = [{key: getattr(method, key) for key in keys} for method in methods]
@@ -177,7 +193,11 @@ def _list(options: argparse.Namespace) -> dict[str, Any]:
         print("Data (or a path to images, arrays or text)")
         for row in data:
             print(f"  {row['name']:<20}{row['summary']}")
-    return {"methods": rows, "data": data, "detectors": []}
+        print("Detectors")
+        for detector in detectors:
+            print(f"  {detector.name:<20}{detector.title} · {detector.density} · {detector.source}")
+    keys = ("name", "title", "density", "unit", "source", "help")
+    return {"methods": rows, "data": data, "detectors": [{key: getattr(detector, key) for key in keys} for detector in detectors]}
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
@@ -282,7 +302,7 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from engine.evaluate import evaluate
 
     result = _exhaust(evaluate(_run_path(options), options.step, options.limit, options.k, options.seed))
-    values = {"step": result.step, "images": result.images, **result.values}
+    values = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values}
     if not options.json:
         for name, value in values.items():
             print(f"{name.replace('_', ' '):<20}{value:.4f}" if isinstance(value, float) else f"{name.replace('_', ' '):<20}{value}")
@@ -299,13 +319,53 @@ def _exhaust(job: Any) -> Any:
 
 
 def _sample(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.sheet import sample_sheet
+    from engine.sheet import sample_file
 
     out = Path(options.out).expanduser()
-    step = sample_sheet(_run_path(options), out, options.n, options.seed, options.temperature, options.label, options.step)
+    o = options
+    step, what = sample_file(_run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt)
     if not options.json:
-        print(f"{options.n} images from step {step:,} in {out}")
+        print(f"{options.n} {what} from step {step:,} in {out}")
     return {"file": str(out), "n": options.n, "step": step, "seed": options.seed, "temperature": options.temperature}
+
+
+def _likely(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.verdicts import judge_files, table, write_csv
+
+    path = _with_background(options)
+    told = judge_files(path, options.step, options.files, options.held_out, options.k)
+    if options.csv:
+        write_csv(Path(options.csv).expanduser(), told)
+    if not options.json:
+        print(table(told))
+    return told
+
+
+def _ood(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.verdicts import compare_data, comparison
+
+    path = _with_background(options)
+    others = [name for names in options.out for name in names]
+    told = compare_data(path, options.step, options.known, others, options.limit, options.held_out, options.k)
+    if not options.json:
+        print(comparison(told))
+    return told
+
+
+def _with_background(options: argparse.Namespace) -> Path:
+    """The run's folder; with --background its background model is built first where there is none. Raises: Failed."""
+    path = _run_path(options)
+    if options.background or options.background_steps or options.background_minutes:
+        from engine.background import build_background, find_background
+
+        found, why, buildable = find_background(path)
+        if found is None:
+            if not buildable:
+                raise Failed(why)
+            outcome, _ = _drive(build_background(path, options.background_steps, options.background_minutes), options.json)
+            if outcome.status != "done":
+                raise Failed(f"The background model is not ready: {outcome.message}")
+    return path
 
 
 def _later(options: argparse.Namespace) -> NoReturn:

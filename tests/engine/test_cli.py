@@ -40,7 +40,9 @@ def test_list_names_methods_data_and_detectors(say):
     assert vae["density"] == "bound" and vae["sampling"] == "direct" and vae["conditional"] is False
     assert {"encode", "decode", "log_prob", "sample"} <= set(vae["capabilities"])
     assert {d["name"] for d in told["data"]} >= {"digits", "shapes", "photo-patches", "pydoc-text"}
-    assert "detectors" in told
+    detectors = {detector["name"]: detector for detector in told["detectors"]}
+    assert {"log_likelihood", "likelihood_ratio", "msp", "knn"} <= set(detectors)
+    assert all(detector["source"] and detector["density"] for detector in detectors.values())
 
 
 def test_train_eval_and_sample_one_after_the_other(say, tmp_path):
@@ -107,8 +109,8 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
         (["eval", "nothing"], 1, "There is no run “nothing”"),
         (["probe", "x", "--data", "digits"], 1, "not in this version yet"),
         (["embed", "x"], 1, "not in this version yet"),
-        (["score", "x", "y.png"], 1, "not in this version yet"),
-        (["ood", "x", "--in", "a", "--out", "b"], 1, "not in this version yet"),
+        (["score", "x", "y.png"], 1, "There is no run “x”"),
+        (["ood", "x", "--in", "a", "--out", "b"], 1, "There is no run “x”"),
     ],
 )
 def test_every_error_is_one_sentence_and_the_right_exit_code(capsys, arguments, code, says):

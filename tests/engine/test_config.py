@@ -17,12 +17,13 @@ class Example(Training):
     ratio: float = setting(0.5, "How much.", low=0.0, high=1.0)
     kind: str = setting("plain", "Which.", choices=("plain", "gated"))
     shared: bool = setting(False, "Whether.")
+    other: str = setting("", "Another run.")
 
 
 def test_own_settings_come_before_the_training_ones():
     names = [info.name for info in fields_of(Example)]
-    assert names[:4] == ["depth", "ratio", "kind", "shared"]
-    assert names[4:] == [info.name for info in fields_of(Training)]
+    assert names[:5] == ["depth", "ratio", "kind", "shared", "other"]
+    assert names[5:] == [info.name for info in fields_of(Training)]
 
 
 def test_strings_from_the_command_line_become_values_of_the_right_type():
@@ -39,6 +40,8 @@ def test_strings_from_the_command_line_become_values_of_the_right_type():
         ("ratio", "nan", "from 0 to 1"),
         ("kind", "odd", "plain, gated"),
         ("shared", "maybe", "true or false"),
+        ("other", 5, "a text"),
+        ("other", "x" * 1001, "at most 1000 characters"),
         ("dept", "1", "There is no setting “dept”"),
     ],
 )
@@ -47,6 +50,12 @@ def test_a_bad_setting_is_refused_in_one_sentence(name, value, says):
         make_config(Example, {name: value})
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_text_is_any_words_without_blanks_around_them():
+    (info,) = (info for info in fields_of(Example) if info.name == "other")
+    assert (info.kind, info.default) == ("text", "")
+    assert make_config(Example, {"other": " ../runs/one = two "}).other == "../runs/one = two"
 
 
 @given(st.integers(1, 8), st.floats(0, 1))

@@ -1,0 +1,76 @@
+"""Likelihoods with something taken off that makes simple images look likely: a background model's likelihood, or a code length."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine import ood
+from engine.detector import Detector, Look, Steps, Subject, density_steps, finish
+from engine.detectors.likelihood import bits
+
+
+class LikelihoodRatio(Detector):
+    name = "likelihood_ratio"
+    title = "likelihood ratio"
+    density = "exact or bound"
+    unit = "nat"
+    source = "Ren et al., Likelihood Ratios for Out-of-Distribution Detection, 2019 (arXiv 1906.02845), eq. 3"
+    help = (
+        "log p(x) − log p₀(x), where p₀ is the same model trained on images with random pixels: what both find easy, "
+        "such as a plain background, cancels out."
+    )
+    place = 10
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density
+
+    def missing(self) -> str:
+        return "" if self.subject.background is not None else self.subject.background_missing
+
+    def remedy(self) -> str:
+        return "" if self.subject.background is not None else self.subject.background_remedy
+
+    def settings(self) -> dict[str, Any]:
+        return {"background": self.subject.facts.get("background", ""), "samples": self.subject.samples}
+
+    def score(self, look: Look) -> Tensor:
+        return finish(self.steps(look))
+
+    def steps(self, look: Look) -> Steps:
+        yield from look.prepare()
+        background, _ = yield from density_steps(self.subject.background, look.x, look.samples)
+        return background - look.log_p
+
+    def value(self, score: float) -> float:
+        return -score
+
+
+class InputComplexity(Detector):
+    name = "input_complexity"
+    title = "input complexity"
+    density = "exact or bound"
+    unit = "bits/dim"
+    source = "Serrà et al., Input complexity and out-of-distribution detection, 2020 (arXiv 1909.11480), eq. 2"
+    help = (
+        "The model's code length minus that of a general lossless compressor (the best of PNG, WebP and deflate), both in bits: "
+        "how much worse the model knows the image than somebody who was never trained."
+    )
+    place = 11
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density
+
+    def settings(self) -> dict[str, Any]:
+        return {"samples": self.subject.samples, "effort": ood.WEBP_EFFORT}
+
+    def score(self, look: Look) -> Tensor:
+        """Bits per dimension on both sides."""
+        dims = math.prod(look.images.shape[1:])
+        model = torch.tensor([bits(self.method, -float(log_p)) for log_p in look.log_p], dtype=torch.float64)
+        return model - torch.from_numpy(ood.code_bits(look.coded)) / dims

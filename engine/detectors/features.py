@@ -1,0 +1,108 @@
+"""Distances in an encoder's feature space: to the classes' means, or to the nearest training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.detector import Detector, Look, Subject, Training
+
+
+class Mahalanobis(Detector):
+    name = "mahalanobis"
+    title = "Mahalanobis distance"
+    density = "features"
+    unit = ""
+    source = "Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples, 2018 (arXiv 1807.03888), eq. 2, last layer"
+    help = "Squared distance of the features to the nearest class mean of the training images, in units of their common spread."
+    place = 30
+    fits_on = "training"
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.can("encode") and len(subject.method.data.classes) > 1
+
+    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+        """Class means and the covariance all classes share: scatter around the own class's mean, divided by all N."""
+        features = yield from training.features(self.method)
+        assert training.labels is not None
+        labels = torch.from_numpy(np.asarray(training.labels))
+        means, inverse = tied_gaussian(features, labels)
+        self.fitted = {"means": means.numpy(), "inverse": inverse.numpy()}
+
+    def score(self, look: Look) -> Tensor:
+        means, inverse = (torch.from_numpy(self.fitted[name]) for name in ("means", "inverse"))
+        return class_distances(look.features, means, inverse).amin(1)
+
+
+def tied_gaussian(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Means [K, D] of the classes that occur, and the pseudo-inverse [D, D] of their tied covariance, in float64."""
+    present = labels.unique()
+    means = torch.stack([features[labels == label].mean(0) for label in present])
+    centred = features - means[torch.searchsorted(present, labels)]
+    return means, torch.linalg.pinv(centred.T @ centred / len(features), hermitian=True)
+
+
+def class_distances(features: Tensor, means: Tensor, inverse: Tensor) -> Tensor:
+    """(f - μ_k)ᵀ Σ⁺ (f - μ_k): [B, D] -> [B, K]."""
+    apart = features[:, None] - means  # [B, K, D]
+    return torch.einsum("bkd,de,bke->bk", apart, inverse, apart)
+
+
+class Knn(Detector):
+    name = "knn"
+    title = "k nearest neighbours"
+    density = "features"
+    unit = ""
+    source = "Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, 2022 (arXiv 2204.06507), with k = 50"
+    help = "Distance of the features, scaled to length one, to those of the 50th nearest training image."
+    place = 31
+    fits_on = "training"
+    k = 50
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.can("encode")
+
+    def settings(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+        features = yield from training.features(self.method)
+        self.fitted = {"bank": unit_length(features).float().numpy()}  # float32 keeps the file small; errors near 1e-7
+
+    def score(self, look: Look) -> Tensor:
+        bank = torch.from_numpy(self.fitted["bank"])
+        return nearest(unit_length(look.features), bank, min(self.k, len(bank)))[0][:, -1]
+
+
+def unit_length(features: Tensor) -> Tensor:
+    return features / features.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+def nearest(rows: Tensor, bank: Tensor, k: int, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+    """Euclidean distances to the k nearest rows of `bank`, ascending, and their places: [B, D], [N, D] -> float64 [B, k], int64 [B, k].
+
+    Exact, a chunk of the bank at a time. Differences of the k found are taken anew: the shortcut |a|² + |b|² - 2ab that finds
+    them would drown small distances in rounding.
+    """
+    rows = rows.double()
+    found: tuple[Tensor, Tensor] | None = None
+    for start in range(0, len(bank), chunk):
+        part = bank[start : start + chunk].double()
+        squared = part.square().sum(1) - 2 * rows @ part.T  # [B, n], up to |row|²
+        if found is not None:
+            squared = torch.cat([found[0], squared], 1)
+        best = squared.topk(min(k, squared.shape[1]), largest=False)
+        places = torch.arange(start, start + len(part)).expand(len(rows), -1)
+        if found is not None:
+            places = torch.cat([found[1], places], 1)
+        found = best.values, places.gather(1, best.indices)
+    assert found is not None
+    distances = (bank[found[1]].double() - rows[:, None]).norm(dim=2)  # [B, k]
+    distances, order = distances.sort(dim=1, stable=True)
+    return distances, found[1].gather(1, order)

@@ -1,0 +1,89 @@
+"""The density itself: exact where the model has one, else its bounds from below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from engine.detector import Detector, Look, Subject
+from engine.likelihoods import bits_per_dim
+
+
+def bits(method: Any, nats: float) -> float:
+    """-log p in nats as bits per dimension, in the method's own way where it has one (a continuous density is moved to the 8-bit scale)."""
+    own = getattr(method, "bits_per_dim", None)
+    return float(own(nats) if own is not None else bits_per_dim(nats, method.data.dims))
+
+
+class LogLikelihood(Detector):
+    name = "log_likelihood"
+    title = "log-likelihood"
+    density = "exact"
+    unit = "bits/dim"
+    score_unit = "nat"
+    source = "Bishop, Novelty detection and neural network validation, 1994; Nalisnick et al. 2019 (arXiv 1810.09136) on when it fails"
+    help = (
+        "−log p(x), the length of the image's ideal code under the model. "
+        "Simple images have short codes whatever the model was trained on, so it can prefer strangers to its own data."
+    )
+    place = 1
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density and subject.method.density == "exact"
+
+    def score(self, look: Look) -> Tensor:
+        return -look.log_p
+
+    def value(self, score: float) -> float:
+        return bits(self.method, score)
+
+
+class Elbo(Detector):
+    name = "elbo"
+    title = "ELBO"
+    density = "bound"
+    unit = "nat"
+    source = "Kingma and Welling, Auto-Encoding Variational Bayes, 2014 (arXiv 1312.6114)"
+    help = "A lower bound on log p(x): how well the image is reconstructed from its code, less what the code itself costs."
+    place = 2
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density and subject.method.density == "bound"
+
+    def settings(self) -> dict[str, Any]:
+        return {"samples": self.subject.samples} if self.subject.can("log_weights") else {}
+
+    def score(self, look: Look) -> Tensor:
+        return -look.elbo
+
+    def value(self, score: float) -> float:
+        return -score
+
+
+class Iwae(Detector):
+    name = "iwae"
+    title = "importance-weighted bound"
+    density = "bound"
+    unit = "nat"
+    source = "Burda et al., Importance Weighted Autoencoders, 2016 (arXiv 1509.00519), eq. 8"
+    help = "A closer bound on log p(x): the average of K importance weights instead of the average of their logarithms."
+    place = 3
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density and subject.can("log_weights")
+
+    def settings(self) -> dict[str, Any]:
+        return {"samples": self.subject.samples}
+
+    def about(self) -> str:
+        return f"{self.help} Here K = {self.subject.samples}."
+
+    def score(self, look: Look) -> Tensor:
+        return -look.log_p
+
+    def value(self, score: float) -> float:
+        return -score

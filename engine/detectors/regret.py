@@ -1,0 +1,99 @@
+"""Likelihood regret: how much better a code of its own would explain the image than the encoder's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.detector import DECODES_AT_ONCE, SEED, Detector, Look, Steps, Subject, finish
+from engine.likelihoods import image_generators, kl_to_standard_normal, normal, uniform
+
+AT_ONCE = 8  # optimisation steps between two yields for a batch of one
+
+
+class LikelihoodRegret(Detector):
+    name = "likelihood_regret"
+    title = "likelihood regret"
+    density = "bound"
+    unit = "nat"
+    source = "Xiao et al., Likelihood Regret: An Out-of-Distribution Detection Score, 2020 (arXiv 2003.02977), section 4"
+    help = (
+        "By how much the ELBO of this one image rises when its posterior's mean and width are improved for it alone, the decoder fixed: "
+        "the encoder knows good codes only for images like those it was trained on."
+    )
+    place = 14
+    optimisation_steps = 50
+    rate = 0.2  # of Adam at the first step, in units of z and of log σ; falls to zero along a cosine
+    final_samples = 16  # of each of the two ELBOs that are compared
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density and all(subject.can(name) for name in ("posterior", "log_likelihoods", "evaluate_target"))
+
+    def settings(self) -> dict[str, Any]:
+        return {"steps": self.optimisation_steps, "rate": self.rate, "samples": self.final_samples}
+
+    def score(self, look: Look) -> Tensor:
+        return finish(self.steps(look))
+
+    def steps(self, look: Look) -> Steps:
+        """The whole batch at once. Sums over images have separate gradients, and Adam works number by number, so images do not mix."""
+        own = image_generators(look.x, SEED)
+        x = self.method.evaluate_target(look.x, own)
+        q = self.method.posterior(x)
+        half = (self.optimisation_steps + 1) // 2
+        signs = 2 * (uniform(q.mean[:, None].expand(-1, half, -1), own) < 0.5).to(q.mean) - 1  # [B, steps / 2, D]
+        noise = normal(q.mean, self.final_samples // 2, own)
+        noise = torch.cat([noise, -noise], 1)  # [B, final_samples, D]
+        yield
+        encoder = yield from self._elbo(x, q.mean, q.sigma, noise)
+        mean, log_sigma = q.mean.detach().clone(), q.sigma.detach().log()
+        adam = Adam([mean, log_sigma])
+        for step in range(self.optimisation_steps):
+            sign = signs[:, step // 2] * (1 - 2 * (step % 2))  # every second step looks to the opposite side
+            gradients = self._gradients(x, mean, log_sigma, sign)
+            adam.step(gradients, self.rate * 0.5 * (1 + math.cos(math.pi * step / self.optimisation_steps)))
+            if step % max(1, AT_ONCE // len(x)) == 0:
+                yield
+        own_code = yield from self._elbo(x, mean, log_sigma.exp(), noise)
+        return (own_code - encoder).clamp(min=0)  # the encoder's own code is a candidate too
+
+    def _gradients(self, x: Tensor, mean: Tensor, log_sigma: Tensor, sign: Tensor) -> list[Tensor]:
+        """Of -ELBO, estimated at z = μ + σ·sign: over random signs that has the posterior's mean and variance in every dimension."""
+        with torch.enable_grad():
+            mean, log_sigma = mean.detach().requires_grad_(), log_sigma.detach().requires_grad_()
+            sigma = log_sigma.exp()
+            kl = kl_to_standard_normal(mean, sigma).sum()
+            loss = kl - self.method.log_likelihoods(x, (mean + sigma * sign)[:, None]).sum()
+            return list(torch.autograd.grad(loss, [mean, log_sigma]))
+
+    def _elbo(self, x: Tensor, mean: Tensor, sigma: Tensor, noise: Tensor) -> Steps:
+        """E[log p(x|z)] - KL of each image [B], float64."""
+        z = mean[:, None] + sigma[:, None] * noise
+        parts = []
+        at_once = max(1, DECODES_AT_ONCE // len(x))
+        for start in range(0, noise.shape[1], at_once):
+            parts.append(self.method.log_likelihoods(x, z[:, start : start + at_once]).double())
+            yield
+        return torch.cat(parts, 1).mean(1) - kl_to_standard_normal(mean, sigma).double().sum(1)
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015) in place on a few tensors. Its ε is large on purpose: gradients far below a thousandth of a nat
+    are rounding, and must not be walked along at full speed."""
+
+    def __init__(self, tensors: list[Tensor], epsilon: float = 1e-3) -> None:
+        self.tensors, self.epsilon, self.count = tensors, epsilon, 0
+        self.first = [torch.zeros_like(t) for t in tensors]
+        self.second = [torch.zeros_like(t) for t in tensors]
+
+    def step(self, gradients: list[Tensor], rate: float, first: float = 0.9, second: float = 0.999) -> None:
+        self.count += 1
+        for tensor, gradient, m, v in zip(self.tensors, gradients, self.first, self.second, strict=True):
+            m.lerp_(gradient, 1 - first)
+            v.lerp_(gradient.square(), 1 - second)
+            scale = (v / (1 - second**self.count)).sqrt_().add_(self.epsilon)
+            tensor.addcdiv_(m, scale, value=-rate / (1 - first**self.count))

@@ -1,0 +1,84 @@
+"""How far the likelihood is from what is usual, upwards or downwards; and how far several models agree about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.detector import Detector, Look, Steps, Subject, Training, density_steps, finish
+
+
+class Typicality(Detector):
+    name = "typicality"
+    title = "typicality"
+    density = "exact or bound"
+    unit = "nat"
+    source = "Nalisnick et al., Detecting Out-of-Distribution Inputs Using Typicality, 2019 (arXiv 1906.02994), with M = 1"
+    help = (
+        "|−log p(x) − its mean over held-out images|: an image that is far more likely than the usual one is as suspicious as one "
+        "that is far less likely."
+    )
+    place = 12
+    fits_on = "known"
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density
+
+    def settings(self) -> dict[str, Any]:
+        return {"samples": self.subject.samples}
+
+    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+        """The entropy of the model's data, estimated by the mean of -log p over held-out images."""
+        nats = []
+        for look in known:
+            yield from look.prepare()
+            nats.append(-look.log_p)
+        self.fitted = {"mean": np.array([float(torch.cat(nats).mean())])}
+
+    def score(self, look: Look) -> Tensor:
+        return (-look.log_p - float(self.fitted["mean"][0])).abs()
+
+
+class Waic(Detector):
+    name = "waic"
+    title = "WAIC"
+    density = "exact or bound"
+    unit = "nat"
+    source = "Choi et al., WAIC, but Why? Generative Ensembles for Robust Anomaly Detection, 2018 (arXiv 1810.01392), eq. 2"
+    help = (
+        "Mean over several models of log p(x), less its variance among them (of whole images, in nats²): "
+        "where they disagree, none is to be believed."
+    )
+    place = 13
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density
+
+    def missing(self) -> str:
+        return "" if self.subject.others else self.subject.others_missing
+
+    def settings(self) -> dict[str, Any]:
+        return {"others": self.subject.facts.get("others", ""), "samples": self.subject.samples}
+
+    def about(self) -> str:
+        return f"{self.help} Here over {self.subject.others_are}." if self.subject.others else self.help
+
+    def score(self, look: Look) -> Tensor:
+        return finish(self.steps(look))
+
+    def steps(self, look: Look) -> Steps:
+        yield from look.prepare()
+        rows = [look.log_p]
+        for other in self.subject.others:
+            rows.append((yield from density_steps(other, look.x, look.samples))[0])
+        log_p = torch.stack(rows)  # [models, B]
+        return log_p.var(0, correction=0) - log_p.mean(0)
+
+    def value(self, score: float) -> float:
+        return -score

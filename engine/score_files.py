@@ -1,0 +1,58 @@
+"""Scores that were computed once, kept in a run's folder: `scores/<name>-<key>.npz`.
+
+The key is a hash of all that a score depends on. These files are a convenience: nothing lists them, a missing or damaged one is
+computed anew, and where they cannot be written all works without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import store
+
+FOLDER = "scores"
+KEPT = 400  # files; the oldest go first
+
+
+class ScoreFiles:
+    def __init__(self, run: Path) -> None:
+        self.folder = run / FOLDER
+
+    def path(self, name: str, facts: dict[str, Any]) -> Path:
+        text = json.dumps(facts, sort_keys=True, ensure_ascii=True, default=store.plain)
+        return self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+
+    def load(self, name: str, facts: dict[str, Any]) -> dict[str, np.ndarray] | None:
+        """What was kept under exactly these facts; None when there is nothing whole."""
+        try:
+            return store.arrays_from_npz(store.read_file(self.path(name, facts))) or None
+        except store.Damaged:
+            return None
+
+    def keep(self, name: str, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        data = store.arrays_to_npz(arrays)
+        with contextlib.suppress(OSError):
+            if not self.folder.is_dir():
+                store.layer.make_folder(self.folder)
+            store.write_file(self.path(name, facts), data, sync_folder=False)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        files = store.entries(self.folder)
+        for old in sorted(files, key=_age)[: max(0, len(files) - KEPT)]:
+            with contextlib.suppress(OSError):
+                store.layer.remove(Path(old.path))
+
+
+def _age(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:
+        return 0.0

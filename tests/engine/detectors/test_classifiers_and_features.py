@@ -1,0 +1,172 @@
+"""Scores of classifiers and encoders, against loops in numpy and identities that hold exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from engine.detector import Look, Training, all_detectors, of
+from engine.detectors.classifier import Energy, MaxLogit, Msp, Odin
+from engine.detectors.features import Knn, Mahalanobis, class_distances, nearest, tied_gaussian
+from tests.engine.detectors.detector_kit import Linear, images
+
+
+def logits_of(model: Linear, pixels: np.ndarray) -> np.ndarray:
+    return (pixels.reshape(len(pixels), -1) / 255) @ model.w.double().numpy()
+
+
+class Shifted(Linear):
+    def classify(self, x):
+        return super().classify(x) + 3.0
+
+
+def test_that_scores_of_logits_are_their_formulas():
+    model, pixels = Linear(), images(6)
+    look, logits = Look(model, pixels), logits_of(Linear(), pixels)
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert of(Msp, model).score(look).numpy() == pytest.approx(1 - softmax.max(1), abs=1e-5)
+    assert of(MaxLogit, model).score(look).numpy() == pytest.approx(-logits.max(1), abs=1e-5)
+    assert of(Energy, model).score(look).numpy() == pytest.approx(-np.log(np.exp(logits).sum(1)), abs=1e-5)
+    confidence = [of(Msp, model).value(float(s)) for s in of(Msp, model).score(look)]
+    assert all(1 / 3 <= c <= 1 for c in confidence)
+
+
+def test_that_a_common_shift_of_the_logits_moves_the_energy_and_not_the_softmax():
+    pixels = images(6)
+    plain, shifted = Look(Linear(), pixels), Look(Shifted(), pixels)
+    assert torch.allclose(of(Msp, Shifted()).score(shifted), of(Msp, Linear()).score(plain), atol=1e-6)
+    assert torch.allclose(of(Energy, Shifted()).score(shifted), of(Energy, Linear()).score(plain) - 3, atol=1e-6)
+
+
+def test_that_a_very_sure_classifier_can_still_be_ranked():
+    class Sure(Linear):
+        def classify(self, x):
+            return 12 * super().classify(x)
+
+    scores = of(Msp, Sure()).score(Look(Sure(), images(40)))
+    assert len(scores.unique()) > 30
+
+
+def test_that_odin_at_temperature_one_without_a_push_is_the_softmax_maximum_bit_for_bit():
+    model, pixels = Linear(), images(6)
+    detector = of(Odin, model)
+    detector.temperature, detector.epsilon = 1.0, 0.0
+    assert torch.equal(detector.score(Look(model, pixels)), of(Msp, model).score(Look(model, pixels)))
+
+
+def test_that_odin_pushes_every_pixel_towards_a_surer_answer():
+    model, pixels = Linear(), images(6)
+    detector = of(Odin, model)
+    x = pixels.reshape(6, -1) / 255
+    w = model.w.double().numpy()
+    scores = []
+    for row in x:  # the gradient of log softmax_c of a linear classifier: w_c - Σ p_k w_k, divided by T
+        p = np.exp(row @ w / 1000) / np.exp(row @ w / 1000).sum()
+        pushed = row + 0.0014 * np.sign(w[:, p.argmax()] - w @ p)
+        scores.append(1 - (np.exp(pushed @ w / 1000) / np.exp(pushed @ w / 1000).sum()).max())
+    with torch.no_grad():  # as in the exploring lane
+        found = detector.score(Look(model, pixels)).numpy()
+    assert found == pytest.approx(scores, abs=1e-8)
+    detector.epsilon = 0.0
+    assert (found < detector.score(Look(model, pixels)).numpy()).all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def clouds(count: int = 90, dims: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 3
+    centres = 4 * torch.randn(3, dims, generator=generator, dtype=torch.float64)
+    return centres[labels] + torch.randn(count, dims, generator=generator, dtype=torch.float64), labels
+
+
+def test_that_the_mean_distance_to_the_own_class_is_the_dimension():
+    """With the tied covariance divided by N: tr(Σ⁻¹ Σ) = D, exactly."""
+    features, labels = clouds()
+    means, inverse = tied_gaussian(features, labels)
+    own = class_distances(features, means, inverse).gather(1, labels[:, None])
+    assert float(own.mean()) == pytest.approx(5, abs=1e-10)
+
+
+def test_that_the_mahalanobis_distance_is_affine_invariant_and_euclidean_for_a_round_cloud():
+    features, labels = clouds()
+    asked = features[:7] + 1
+    plain = class_distances(asked, *tied_gaussian(features, labels))
+    turn = torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    moved = class_distances(asked @ turn + 2, *tied_gaussian(features @ turn + 2, labels))
+    assert torch.allclose(plain, moved, rtol=1e-8)
+    round_ = class_distances(asked, torch.zeros(1, 5, dtype=torch.float64), torch.eye(5, dtype=torch.float64))
+    assert torch.allclose(round_[:, 0], asked.square().sum(1))
+
+
+def test_that_classes_that_do_not_occur_and_flat_directions_do_no_harm():
+    features, labels = clouds()
+    flat = torch.cat([features, features[:, :1]], 1)  # the last feature says what the first one says
+    means, inverse = tied_gaussian(flat, labels * 5)  # classes 0, 5, 10
+    assert means.shape == (3, 6)
+    assert torch.allclose(class_distances(flat, means, inverse), class_distances(features, *tied_gaussian(features, labels)), rtol=1e-6)
+
+
+def test_that_mahalanobis_takes_the_nearest_class_of_the_training_images():
+    model, pixels = Linear(), images(60)
+    labels = np.arange(60) % 3
+    detector = of(Mahalanobis, model)
+    list(detector.fit((), Training(pixels, labels)))
+    features = (pixels.reshape(60, -1) / 255) @ model.f.double().numpy()
+    means = np.stack([features[labels == k].mean(0) for k in range(3)])
+    centred = features - means[labels]
+    inverse = np.linalg.inv(centred.T @ centred / 60)
+    asked = images(4, seed=3)
+    rows = (asked.reshape(4, -1) / 255) @ model.f.double().numpy()
+    expected = [min((row - mean) @ inverse @ (row - mean) for mean in means) for row in rows]
+    assert detector.score(Look(model, asked)).numpy() == pytest.approx(expected, rel=1e-4)
+
+
+def test_that_neighbours_are_those_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    bank, rows = torch.randn(500, 6, generator=generator), torch.randn(9, 6, generator=generator)
+    peer = NearestNeighbors(n_neighbors=12, algorithm="brute").fit(bank.double().numpy())
+    distances, places = peer.kneighbors(rows.double().numpy())
+    for chunk in (7, 128, 4096):
+        found = nearest(rows, bank, 12, chunk)
+        assert found[0].numpy() == pytest.approx(distances, abs=1e-9)
+        assert np.array_equal(found[1].numpy(), places)
+
+
+def test_that_a_training_image_is_its_own_nearest_neighbour():
+    model, pixels = Linear(), images(80)
+    detector = of(Knn, model)
+    detector.k = 1
+    list(detector.fit((), Training(pixels, None)))
+    assert detector.score(Look(model, pixels)).max() < 1e-6
+    detector.k = 5
+    assert detector.score(Look(model, pixels)).min() > 1e-4
+
+
+def test_that_a_small_training_set_has_fewer_neighbours():
+    model = Linear()
+    detector = of(Knn, model)
+    list(detector.fit((), Training(images(8), None)))
+    assert detector.score(Look(model, images(2, seed=9))).isfinite().all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", all_detectors())
+def test_that_every_detector_says_what_it_is_and_where_it_comes_from(name):
+    kind = all_detectors()[name]
+    assert kind.name == name and kind.title
+    assert kind.density in ("exact", "bound", "exact or bound", "P(y|x)", "features")
+    assert any(character.isdigit() for character in kind.source) and len(kind.source) > 20
+    assert len(kind.help) > 40 and kind.help.endswith(".")
+
+
+def test_that_detectors_are_found_by_folder_in_the_order_of_the_table():
+    names = list(all_detectors())
+    assert names[:3] == ["log_likelihood", "elbo", "iwae"]
+    assert {"likelihood_ratio", "input_complexity", "typicality", "waic", "likelihood_regret"} < set(names)
+    assert {"msp", "max_logit", "energy", "odin", "mahalanobis", "knn"} < set(names)
