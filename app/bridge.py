@@ -41,6 +41,12 @@ class Bridge(QObject):
     ended = Signal(object)
     notice = Signal(object)
     data_report = Signal(object)
+    growth_began = Signal(object)
+    grown = Signal(object)
+    calibrated = Signal(object)
+    judged = Signal(object)
+    data_judged = Signal(object)
+    corrupted = Signal(object)
     query_failed = Signal(object)
 
     def __init__(self, engine: EngineLike, parent: QObject | None = None) -> None:
@@ -61,6 +67,12 @@ class Bridge(QObject):
             m.Ended: self.ended,
             m.Notice: self.notice,
             m.DataReport: self.data_report,
+            m.GrowthBegan: self.growth_began,
+            m.Grown: self.grown,
+            m.Calibrated: self.calibrated,
+            m.Judged: self.judged,
+            m.DataJudged: self.data_judged,
+            m.Corrupted: self.corrupted,
         }
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_IDLE_MS)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from app.window import Window
 
 MOST_DROPPED = 64
+MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
+DATA_ENDINGS = (".npz", ".npy", ".gz", ".bin", ".txt", "-ubyte")  # a file of its own that opens as a data set, wherever it is dropped
 DATA_FILTER = "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)"
 
 
@@ -30,6 +32,22 @@ def kind_of(path: str) -> str:
     if not os.path.exists(path):
         return ""
     return "image" if os.path.splitext(path)[1].lower() in IMAGES else "data"
+
+
+def files_in(folder: str, most: int = MOST_OF_A_BATCH) -> list[str]:
+    """Files in a folder and the folders in it, by name, hidden ones left out: which of them are images the engine says, file by file."""
+    found: list[str] = []
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(where, name) for name in sorted(files) if not name.startswith(".")]
+        if len(found) > most:
+            break
+    return found
+
+
+def may_be_image(path: str) -> bool:
+    """Whether a file that is dropped by itself on a pane for batches goes to it; what it really is says the engine."""
+    return not path.lower().endswith(DATA_ENDINGS)
 
 
 class Intake:
@@ -67,6 +85,9 @@ class Intake:
     def take(self, paths: list[str], wanted: str = "", dock: PaneDock | None = None) -> None:
         """Open whatever was dropped (on `dock`), pasted or chosen: images go to a pane, run folders and data sets open."""
         images, data = [], []
+        onto = dock or (self.window.docks.front if wanted == "image" or all(kind_of(path) == "image" for path in paths) else None)
+        if onto is not None and not onto.why and onto.pane.takes_folders and wanted in ("", "image"):
+            paths = self._give_batch(paths, onto)
         for path in paths[:MOST_DROPPED]:
             kind = wanted or kind_of(path)
             if kind == "image":
@@ -86,6 +107,29 @@ class Intake:
         if len(paths) > MOST_DROPPED:
             left = f"The first {MOST_DROPPED} of {count(len(paths))} files were taken."
             self.window.say("warning", f"{left} To use all of them as a data set, drop the folder they lie in.")
+
+    def _give_batch(self, paths: list[str], dock: PaneDock) -> list[str]:
+        """Give images, and what lies in folders, to a pane for batches; returns what is not for it."""
+        batch: list[str] = []
+        left: list[str] = []
+        for path in paths:
+            kind = kind_of(path)
+            if kind == "data" and os.path.isdir(path):
+                batch += files_in(path)
+            elif kind == "image" or (kind == "data" and may_be_image(path)):
+                batch.append(path)
+            else:
+                left.append(path)
+        if batch:
+            if not dock.pane.accept_images(batch[:MOST_OF_A_BATCH]):
+                return paths
+            self.window.show_pane(type(dock.pane).__name__)
+            if len(batch) > MOST_OF_A_BATCH:
+                left_out = "Compare with the folder as a data set to judge more."
+                self.window.say("warning", f"The first {count(MOST_OF_A_BATCH)} files were taken. {left_out}")
+        elif not left:
+            self.window.say("warning", f"There is no image in {os.path.basename(paths[0].rstrip('/')) or paths[0]}.")
+        return left
 
     def open_run(self, path: str) -> None:
         """Have a run folder listed, wherever it lies, and look at it then."""
@@ -110,8 +154,7 @@ class Intake:
         """Offer images to the pane they were dropped on, then to the others that can take them."""
         self.window.show_panes()
         for dock in self.takers(on):
-            taken = [path for path in paths if dock.pane.accept_image(path)]
-            if taken:
+            if dock.pane.accept_images(paths):
                 self.window.show_pane(type(dock.pane).__name__)
                 return
         front = self.window.docks.front
@@ -124,7 +167,7 @@ class Intake:
         """The clipboard's files or image; an image is written to a temporary file first."""
         clipboard = QGuiApplication.clipboard().mimeData()
         if clipboard is not None and clipboard.hasUrls():
-            self.take(self.paths_of(clipboard))
+            self.take(self.paths_of(clipboard), dock=self.window.docks.front)
         elif clipboard is not None and clipboard.hasImage():
             image = QGuiApplication.clipboard().image()
             path = os.path.join(self._scratch(), f"pasted-{next(self._pasted)}.png")
@@ -144,6 +187,11 @@ class Intake:
         """What will happen when these are let go on `dock`."""
         kinds = [kind_of(path) for path in paths[:MOST_DROPPED]]
         name = os.path.basename(paths[0].rstrip("/")) or paths[0]
+        if dock is not None and not dock.why and dock.pane.takes_folders:
+            if "data" in kinds and os.path.isdir(paths[kinds.index("data")]):
+                return f"Every image in {os.path.basename(paths[kinds.index('data')].rstrip('/'))} → {dock.pane.title}"
+            if len(paths) > 1 and "run" not in kinds:
+                return f"{count(len(paths))} files → {dock.pane.title}"
         if "image" in kinds:
             takers = [one for one in self.takers(dock) if type(one.pane).accept_image is not Pane.accept_image]
             if not takers:

@@ -247,7 +247,11 @@ QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; 
 QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; image: url({icon("check", c)}); }}
 QCheckBox::indicator:focus {{ border-color: {c.accent}; }}
 QCheckBox:focus {{ color: {c.accent}; }}
-QRadioButton {{ background: transparent; }}
+QRadioButton {{ spacing: 8px; background: transparent; }}
+QRadioButton::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted}; border-radius: 8px; background: {c.raised}; }}
+QRadioButton::indicator:checked {{ width: 6px; height: 6px; border: 5px solid {c.accent}; background: {c.on_accent}; }}
+QRadioButton::indicator:focus {{ border-color: {c.accent}; }}
+QRadioButton:focus {{ color: {c.accent}; }}
 
 QPlainTextEdit, QTextEdit, QListView, QTreeView, QTableView {{
     background: {c.background}; color: {c.text}; border: 1px solid {c.line}; border-radius: 8px; outline: none;

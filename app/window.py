@@ -483,7 +483,10 @@ class Window(QMainWindow):
 
     def _ended(self, event: m.Ended) -> None:
         self._awaited.pop(event.job, None)
+        job = self.state.jobs.get(event.job)
         self.state.end_job(event.job)
+        if job is not None and job.kind == "work":
+            return  # the pane that asked for it says how it ended
         if event.outcome == "failed":
             self.say("bad", event.message, event.details)
         elif event.message:

@@ -42,6 +42,7 @@ class Pane(QWidget):
     order: ClassVar[int]  # place among the tabs, from the left
     needs: ClassVar[tuple[str, ...]] = ()
     wants_run: ClassVar[bool] = True
+    takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
     about: ClassVar[str] = ""  # one sentence: the tab's tooltip
 
     def __init__(self, context: Context) -> None:
@@ -58,6 +59,10 @@ class Pane(QWidget):
     def accept_image(self, path: str) -> bool:
         """An image was dropped on the pane (or opened while it was in front). Return whether the pane took it."""
         return False
+
+    def accept_images(self, paths: list[str]) -> list[str]:
+        """Several images at once; returns those that the pane took."""
+        return [path for path in paths if self.accept_image(path)]
 
 
 def find_panes() -> list[type[Pane]]:

@@ -1,0 +1,272 @@
+"""What the Likelihood pane asks of the engine, in which order, and what becomes of the answers. Nothing is drawn here.
+
+First the held-out images of the runs that are looked at, since every p-value is counted against them; then the dropped images,
+the one in front first; then a data set to compare with, and the path of a corrupted image. Answers about what is no longer
+looked at are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Signal
+
+from app.bridge import Bridge
+from app.docket import Docket, Dropped, Look
+from app.words import count
+from engine.messages import (
+    BuildBackground,
+    Calibrate,
+    Calibrated,
+    Corrupt,
+    Corrupted,
+    DataJudged,
+    Ended,
+    Judge,
+    Judged,
+    JudgeData,
+    Progress,
+    StopJob,
+    Work,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PathWanted:
+    """An image that is to be corrupted under the eyes of one run."""
+
+    run: str
+    step: int
+    entry: Dropped
+    kind: str
+
+    def same(self, other: PathWanted | None) -> bool:
+        return other is not None and (self.run, self.step, self.kind) == (other.run, other.step, other.kind) and self.entry is other.entry
+
+
+class Inquiry(QObject):
+    calibrated = Signal()  # detectors and held-out scores have come, or went
+    judged = Signal(object)  # news about one image
+    compared = Signal()
+    corrupted = Signal()
+    said = Signal()  # `line` changed
+
+    def __init__(self, bridge: Bridge, parent: QObject) -> None:
+        super().__init__(parent)
+        self.bridge = bridge
+        self.docket = Docket()
+        self.active = False
+        self.front: Dropped | None = None  # judged before the others
+        self.wanted: tuple[Look, ...] = ()
+        self.refused: dict[str, str] = {}  # run -> why it cannot judge
+        self.jobs: dict[str, str] = {}  # what for -> job
+        self.building: dict[str, str] = {}  # job that trains a background model -> run
+        self.compare: tuple[str, int, str] | None = None  # run, step, data
+        self.comparison: DataJudged | None = None  # what was found out for `compare`
+        self.path_wanted: PathWanted | None = None
+        self.path: Corrupted | None = None
+        self.line, self.level = "", ""
+        self._given_up: set[str] = set()  # what is not tried again by itself
+        for signal, slot in (
+            (bridge.calibrated, self._calibrated), (bridge.judged, self._judged), (bridge.data_judged, self._data_judged),
+            (bridge.corrupted, self._corrupted), (bridge.progress, self._progress), (bridge.ended, self._ended),
+        ):  # fmt: skip
+            signal.connect(slot)
+
+    # -- what is wanted --------------------------------------------------------------------------------------------------
+
+    def set_active(self, active: bool) -> None:
+        self.active = active
+        if active:
+            self.go_on()
+
+    def look_at(self, looks: tuple[Look, ...]) -> None:
+        """Judge by these runs at these steps; what is under way for others ends."""
+        if looks == self.wanted:
+            self.go_on()
+            return
+        self.wanted = looks
+        self.refused = {}
+        self._anew()
+
+    def _anew(self) -> None:
+        self.stop_jobs()
+        self._given_up.clear()
+        self.docket.look_at(tuple(look for look in self.wanted if look[0] not in self.refused))
+        self.comparison = self.path = self.path_wanted = None
+        self._say("")
+        self.calibrated.emit()
+        self.go_on()
+
+    def again(self) -> None:
+        """A run has a detector more: everything is asked anew."""
+        self.stop_jobs()
+        self.docket.forget()
+        self.comparison = self.path = None
+        self.calibrated.emit()
+        self.go_on()
+
+    def stop_jobs(self) -> None:
+        for job in self.jobs.values():
+            self.bridge.send(StopJob(job))
+        self.jobs.clear()
+
+    def stop(self) -> None:
+        """The user has had enough: nothing of this is begun again until something new is wanted."""
+        self._given_up |= set(self.jobs)
+        self.stop_jobs()
+        self._say("Stopped. Drop an image or choose another step to go on.")
+
+    def images_came(self) -> None:
+        self._given_up.discard("judge")
+        self.go_on()
+
+    def set_compare(self, compare: tuple[str, int, str] | None) -> None:
+        """A data set whose test images are scored by one run."""
+        if compare == self.compare and (compare is None or self.comparison is not None or "compare" in self.jobs):
+            return
+        self._end("compare")
+        self.compare, self.comparison = compare, None
+        self.go_on()
+
+    def set_path(self, wanted: PathWanted | None) -> None:
+        if wanted is None or not wanted.same(self.path_wanted):
+            self._end("path")
+            self.path_wanted, self.path = wanted, None
+            self.corrupted.emit()
+        self.go_on()
+
+    def build_background(self, run: str) -> None:
+        if run not in self.building.values():
+            job = self.bridge.new_job("train")
+            self.building[job] = run
+            self.bridge.send(BuildBackground(job, run))
+            self._say("The background model is queued for training; its score appears when it is done.")
+            self.calibrated.emit()
+
+    def _end(self, purpose: str) -> None:
+        job = self.jobs.pop(purpose, None)
+        self._given_up.discard(purpose)
+        if job is not None:
+            self.bridge.send(StopJob(job))
+
+    # -- asking ----------------------------------------------------------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Begin whatever is to be done next; nothing while the pane is hidden."""
+        if not self.active or not self.docket.looks:
+            return
+        looks = self.docket.looks
+        if self.docket.uncalibrated():
+            self._begin("calibrate", lambda job: Calibrate(job=job, channel="likelihood.known", runs=looks))
+            return
+        batch = self.docket.next_batch(self.front)
+        if batch:
+            pictures = tuple(entry.picture for entry in batch)
+            self._begin("judge", lambda job: Judge(job=job, channel="likelihood", runs=looks, pictures=pictures))
+        if self.compare is not None and self.comparison is None and self.compare[:2] in looks:
+            run, step, data = self.compare
+            self._begin("compare", lambda job: JudgeData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
+        path = self.path_wanted
+        if path is not None and self.path is None and (path.run, path.step) in looks:
+            picture = path.entry.picture
+            self._begin(
+                "path",
+                lambda job: Corrupt(
+                    job=job, channel="likelihood.path", run=path.run, step=path.step, picture=picture, kind=path.kind, runs=looks
+                ),
+            )
+
+    def _begin(self, purpose: str, work: Callable[[str], Work]) -> None:
+        if purpose not in self.jobs and purpose not in self._given_up:
+            self.jobs[purpose] = self.bridge.new_job("likelihood")
+            self.bridge.send(work(self.jobs[purpose]))
+
+    def _purpose(self, job: str) -> str:
+        return next((purpose for purpose, mine in self.jobs.items() if mine == job), "")
+
+    # -- answers -----------------------------------------------------------------------------------------------------------
+
+    def _calibrated(self, event: Calibrated) -> None:
+        if self._purpose(event.job) == "calibrate":
+            self.docket.calibrate(event)
+            self.calibrated.emit()
+
+    def _judged(self, event: Judged) -> None:
+        if self._purpose(event.job) == "judge":
+            entry = self.docket.take(event)
+            if entry is not None:
+                left = self.docket.waiting()
+                self._say(f"Judging: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
+                self.judged.emit(entry)
+
+    def _data_judged(self, event: DataJudged) -> None:
+        if self._purpose(event.job) == "compare":
+            self.comparison = event
+            self._say("")
+            self.compared.emit()
+
+    def _corrupted(self, event: Corrupted) -> None:
+        if self._purpose(event.job) == "path":
+            self.path = event
+            self.corrupted.emit()
+
+    def _progress(self, event: Progress) -> None:
+        if self._purpose(event.job) or event.job in self.building:
+            total = "" if event.total is None else f" of {count(event.total)}"
+            note = event.note or ("Training the background model" if event.job in self.building else "Scoring")
+            self._say(f"{note}: {event.unit} {count(event.done)}{total}")
+
+    def _ended(self, event: Ended) -> None:
+        if event.job in self.building:
+            self.building.pop(event.job)
+            if event.outcome == "failed":
+                self._say(event.message, "bad")
+            self.again()
+            return
+        purpose = self._purpose(event.job)
+        if not purpose:
+            return
+        del self.jobs[purpose]
+        self.said.emit()  # there may be nothing to stop any more
+        if event.outcome == "ok":
+            self._ended_well(purpose)
+        else:
+            self._ended_badly(purpose, event)
+        self.go_on()
+
+    def _ended_well(self, purpose: str) -> None:
+        lacking = {
+            "calibrate": bool(self.docket.uncalibrated()),
+            "compare": self.comparison is None,
+            "path": self.path is None,
+            "judge": False,
+        }
+        if lacking[purpose]:
+            self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
+        if purpose == "calibrate":
+            self._say("")
+        elif purpose == "judge" and not self.docket.waiting():
+            bad = sum(bool(entry.error) for entry in self.docket.entries)
+            done = len(self.docket.entries) - bad
+            unread = f" · {count(bad)} could not be read" if bad else ""
+            self._say(f"{count(done)} image{'s' if done != 1 else ''} judged{unread}")
+
+    def _ended_badly(self, purpose: str, event: Ended) -> None:
+        missing = self.docket.uncalibrated()
+        if purpose == "calibrate" and event.outcome == "failed" and missing:
+            self.refused[missing[0][0]] = event.message
+            if len(self.docket.looks) > 1:  # the others can still judge
+                self._anew()
+            else:
+                self._given_up.add(purpose)
+                self.calibrated.emit()
+        else:
+            self._given_up.add(purpose)
+        self._say(event.message, "bad" if event.outcome == "failed" else "")
+
+    def _say(self, line: str, level: str = "") -> None:
+        if (line, level) != (self.line, self.level):
+            self.line, self.level = line, level
+            self.said.emit()
