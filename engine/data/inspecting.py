@@ -130,7 +130,7 @@ def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
 
 def _text_set(data: str, source: Source, started: float) -> DataSet:
     text = source.text or b""
-    spans = text_spans(len(text))
+    spans = text_spans(text)
     digest = hashlib.sha256(text).hexdigest()
     note = "The last tenth of the text is the test, the twentieth before it validates; both are never trained on."
     report = DataReport(

@@ -65,8 +65,20 @@ def _take(part: Part, index: np.ndarray) -> Split:
     return Split(images, labels, part.names if whole else Chosen(part.names, index), index)
 
 
-def text_spans(count: int) -> dict[str, tuple[int, int]]:
-    """(start, end) of each split of a text of `count` bytes: the last tenth is the test, the twentieth of the rest before it validates."""
-    test = count - max(1, round(count * TEST_SHARE))
-    valid = test - max(1, round(test * 0.05))
+def text_spans(text: bytes) -> dict[str, tuple[int, int]]:
+    """(start, end) in bytes of each split of a text: the last tenth is the test, the twentieth of the rest before it validates.
+
+    No border cuts a character of UTF-8.
+    """
+    count = len(text)
+    test = _whole(text, count - max(1, round(count * TEST_SHARE)))
+    valid = _whole(text, test - max(1, round(test * 0.05)))
     return {"train": (0, valid), "valid": (valid, test), "test": (test, count)}
+
+
+def _whole(text: bytes, border: int) -> int:
+    """The border, moved to where a character begins: at most three bytes of UTF-8 go on with one."""
+    for _ in range(3):
+        if border < len(text) and text[border] & 0xC0 == 0x80:
+            border += 1
+    return border

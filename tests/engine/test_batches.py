@@ -60,6 +60,15 @@ def test_that_a_text_is_split_as_its_report_says(tmp_path: Path):
     assert bytes(np.asarray(spec.symbols)[whole].astype(np.uint8)) == data.text
 
 
+@pytest.mark.parametrize("length", range(2000, 2012))
+def test_that_no_split_cuts_a_character(tmp_path: Path, length: int):
+    path = tmp_path / "umlauts.txt"
+    path.write_text(("äöü€😀a" * length)[:length], encoding="utf-8")
+    data = open_data(str(path))
+    spec = spec_of(data)
+    assert sum(len(tokens_of(data, name, spec)) for name in data.spans) == length
+
+
 def test_that_held_out_windows_lie_in_the_validation_part(tmp_path: Path):
     data = text_set(tmp_path)
     spec = spec_of(data)

@@ -142,7 +142,7 @@ def test_that_pydoc_text_is_text_with_three_spans():
 
 
 def test_that_text_spans_are_the_last_tenth_and_the_twentieth_before():
-    assert text_spans(1000) == {"train": (0, 855), "valid": (855, 900), "test": (900, 1000)}
+    assert text_spans(b"a" * 1000) == {"train": (0, 855), "valid": (855, 900), "test": (900, 1000)}
 
 
 def test_that_inspect_ends_with_the_data_set_and_reports_on_the_way():
