@@ -99,6 +99,7 @@ class Method(nn.Module):
 
     parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
+    valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
 
     def __init__(self, config: Any, data: DataSpec) -> None:

@@ -33,7 +33,6 @@ NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that cos
 DEFAULT_STEPS = 4000
 PREPARE_IMAGES = 4096
 PROBE_EXAMPLES = 256
-VALID_EXAMPLES = 512
 RETRY_SECONDS = 2.0
 HALVINGS = 3
 
@@ -356,7 +355,7 @@ class _Book:
     def __init__(self, trainer: Trainer, writer: RunWriter, data: DataSet, job: str) -> None:
         self.trainer, self.writer, self.job = trainer, writer, job
         self.run = str(writer.path)
-        self.valid, self.valid_labels = held_out(data, trainer.spec, trainer.context, VALID_EXAMPLES, trainer.device)
+        self.valid, self.valid_labels = held_out(data, trainer.spec, trainer.context, trainer.method.valid_examples, trainer.device)
         self.pending: list[dict[str, Tensor]] = []
         self.best: float | None = None
         self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
