@@ -111,7 +111,9 @@ def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed:
         sums["nats"] = -float(last.log_p.sum())
         sums["elbo_nats"] = -float(last.elbo.sum())
     elif method.density != "none":
-        sums["nats"] = -float(method.log_prob(x, y, model.generator(seed)).double().sum())
+        sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())  # p(x), whatever the class
+        if method.conditional and y is not None:
+            sums["nats_given_class"] = -float(method.log_prob(x, y, model.generator(seed)).double().sum())
     if hasattr(method, "classify") and y is not None:
         sums["accuracy"] = float((method.classify(x).argmax(1) == y).sum())
     return sums

@@ -208,6 +208,7 @@ class Explorer:
 
     def encode(self, query: m.Encode) -> m.Encoded:
         model = self.model(query.run, query.step)
+        model.can("posterior")
         picture, label = self._picture(model, query)
         seen, notes = adapt(picture, model.spec.shape)
         x = _float(seen[None])
@@ -295,6 +296,7 @@ class Explorer:
 
     def reconstruct(self, query: m.Reconstruct) -> m.Reconstructed:
         model = self.model(query.run, query.step)
+        model.can("decode")
         images = model.run.probe()["images"][: query.count]
         return m.Reconstructed(
             **_head(query, model),
@@ -322,6 +324,8 @@ class Explorer:
             manifest = Run.open(Path(query.seen_by)).manifest
             if manifest is None:
                 raise BadRun(f"{Path(query.seen_by).name} has no readable manifest; choose another run.")
+            if manifest.kind != "images":
+                raise CannotAnswer(f"{Path(query.seen_by).name} learns from {manifest.kind} and sees no images; choose another run.")
             adapted = [adapt(picture_from_array(image.transpose(1, 2, 0)), tuple(manifest.shape)) for image in images]
             images = np.stack([image for image, _ in adapted]) if adapted else images
             notes = adapted[0][1] if adapted else ()

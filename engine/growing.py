@@ -331,7 +331,9 @@ class Questions:
             written = growth.tokens[:, : growth.place].numpy()
             texts = tuple(decode(row, model.spec.symbols, model.spec.units) for row in written)
         else:
-            there = torch.where(growth.tokens < 0, given, growth.tokens).clamp(min=0)  # what is given is seen from the beginning
+            there = torch.where(growth.tokens < 0, given, growth.tokens)  # what is given is seen from the beginning
+            if shape.kind == "pixels":
+                there = there.clamp(min=0)  # black; a model of codes leaves the patch out by itself
             images = _bytes(model.method.to_images(there))  # type: ignore[operator]
         return m.Grown(
             work.job,

@@ -107,8 +107,9 @@ def companions(model: Model, peers: Sequence[Weights]) -> Companions:
     others = [peer for peer in peers if peer.run.path != model.run.path]
     words = f"{len(others) + 1} runs of different seeds: {', '.join(peer.run.name for peer in others)} and this one"
     if not others:
-        steps = [c.step for c in model.run.checkpoints() if not c.fault and model.step / ENSEMBLE_SPAN <= c.step < model.step]
-        others = [Weights.of(model.run, step) for step in steps[-(ENSEMBLE - 1) :]]
+        now = Run.open(model.run.path)  # a training removes checkpoints that newer ones replace
+        steps = [c.step for c in now.checkpoints() if not c.fault and model.step / ENSEMBLE_SPAN <= c.step < model.step]
+        others = [Weights.of(now, step) for step in steps[-(ENSEMBLE - 1) :]]
         words = f"{len(others) + 1} checkpoints of this run: steps {', '.join(f'{w.step:,}' for w in others)} and {model.step:,}"
     return Companions(beside, missing, "background" if buildable else "", tuple(others), words)
 

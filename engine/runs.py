@@ -96,7 +96,8 @@ def delete_run(path: Path) -> None:
     path = Path(path).absolute()
     if not path.is_dir() or not is_run(path):
         raise BadRun(f"“{path}” is no run folder, so nothing was removed.")
-    _take_lock(path).release()
+    for folder in (path, *(Path(entry.path) for entry in store.entries(path) if is_run(Path(entry.path)))):  # and what is trained beside it
+        _take_lock(folder).release()
     _remove_run(path)
 
 

@@ -19,6 +19,7 @@ from engine import store
 
 FOLDER = "scores"
 KEPT = 400  # files; the oldest go first
+KEPT_BYTES = 256 * 2**20  # of all files; the same
 
 
 class ScoreFiles:
@@ -46,9 +47,12 @@ class ScoreFiles:
 
     def _make_room(self) -> None:
         files = store.entries(self.folder)
-        for old in sorted(files, key=_age)[: max(0, len(files) - KEPT)]:
+        total = 0
+        for place, entry in enumerate(sorted(files, key=_age, reverse=True)):  # the newest first
             with contextlib.suppress(OSError):
-                store.layer.remove(Path(old.path))
+                total += entry.stat().st_size
+                if place >= KEPT or (total > KEPT_BYTES and place > 0):
+                    store.layer.remove(Path(entry.path))
 
 
 def _age(entry: os.DirEntry[str]) -> float:

@@ -137,6 +137,7 @@ class Sequential(Method):
     density = "exact"
     sampling = "iterative"
     headline = ("bits_per_dim", "bits/dim", False)
+    valid_examples = 128  # each has hundreds of symbols
     valid_slice = 8
 
     def __init__(self, config: Any, data: DataSpec) -> None:
@@ -326,7 +327,11 @@ def diagnose(bits: float, alone: float, what: str) -> tuple[Diagnosis, ...]:
     """
     before = "pixels" if what == "image" else "symbols"
     if bits >= alone:
-        return (Diagnosis("bad", f"It knows no more than how common each value is: the {before} before do not help it yet. Train longer."),)
+        return (
+            Diagnosis(
+                "bad", f"It is no better than guessing by how common each value is: the {before} before do not help it yet. Train longer."
+            ),
+        )
     saved = 100 * (1 - bits / alone)
     if saved < 10:
         return (

@@ -684,7 +684,9 @@ class _ExploringLane(_Lane):
             self.jobs[former].close()
             self._end(former, "stopped", "Something newer was asked for.")
         self.channels[work.channel] = work.job
-        assert self.explorer is not None
+        if self.explorer is None:
+            self._end(work.job, "failed", "The engine could not start, so it cannot answer; restart the program.")
+            return
         self.jobs[work.job] = self.explorer.work(work)
         self.publish(m.JobChanged(work.job, "work", "running"))
 

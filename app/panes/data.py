@@ -474,6 +474,7 @@ class DataPane(Pane):
 
     def _run_changed(self) -> None:
         info = self.context.state.run_info
+        info = info if info is not None and len(info.shape) == 3 else None  # a network of texts sees no images
         self.seen.setEnabled(info is not None)
         self.seen.setToolTip(
             f"Show every image as “{info.name}” gets it: {_shape(info.shape)}."
@@ -607,7 +608,7 @@ class DataPane(Pane):
 
     def _query(self) -> BrowseData:
         state = self.context.state
-        seen_by = state.run if self.seen.isChecked() and state.run_info is not None else None
+        seen_by = state.run if self.seen.isChecked() and self.seen.isEnabled() else None
         return BrowseData(
             data=self.report.data if self.report else "",
             split=self.split.currentData() or "train",

@@ -155,15 +155,17 @@ class TokenTransformer(Sequential):
     def after_step(self, moment: Moment) -> None:
         """While the tokenizer learns, its average follows; at its time it is frozen for good, also if the training is prolonged."""
         self._patches = None
-        if self.trained is None or not self.trained.quantizer.update(moment.generator):
+        if self.trained is None:
+            return
+        if moment.progress >= self.config.tokenizer_share:
+            self.frozen.fill_(1.0)
+        if not self.trained.quantizer.update(moment.generator):
             return
         decay = min(self.config.ema, moment.step / (moment.step + 10))
         for ours, theirs in zip(self.kept.parameters(), self.trained.parameters(), strict=True):
             ours.lerp_(theirs, 1 - decay)
         for ours, theirs in zip(self.kept.buffers(), self.trained.buffers(), strict=True):
             ours.copy_(theirs)
-        if moment.progress >= self.config.tokenizer_share:
-            self.frozen.fill_(1.0)
 
     def headline_words(self, terms: dict[str, float]) -> str:
         return f"{terms['bits_per_dim']:.2f} bits/dim"
