@@ -115,7 +115,10 @@ def in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
         return "Below 0.5: it finds the strangers more likely than its own data.", "warning"
     if value < CHANCE + 0.1:
         return "It hardly tells the two apart: 0.5 is guessing.", "warning"
-    return f"A stranger scores higher in {number(100 * value, 1, '%')} of all pairs.", "good" if value >= 0.9 else ""
+    return (
+        f"Of all pairs of a known image and a stranger, {number(100 * value, 1, '%')} have the stranger on the right side.",
+        "good" if value >= 0.9 else "",
+    )
 
 
 def _ranked(values: np.ndarray) -> np.ndarray:

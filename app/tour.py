@@ -123,6 +123,12 @@ class Tour:
         self.visit(
             Scene("sampling-completion", "SamplingPane", "an image completed from its upper half", self.complete_image, self.no_samples)
         )
+        self.visit(
+            Scene("likelihood", "LikelihoodPane", "own and test images, scored by every detector", self.use_likelihood, self.no_scores)
+        )
+        self.visit(Scene("likelihood-compare", "LikelihoodPane", "a threshold between two data sets", self.compare, self.no_scores))
+        paradox = self.stage.pane("LikelihoodPane").show_paradox
+        self.visit(Scene("likelihood-paradox", "LikelihoodPane", "the likelihood paradox, ready to be run", paradox))
         window.choose_run(vae)
         for name in window.docks.docks:
             if name not in self.visited:
@@ -284,6 +290,19 @@ class Tour:
         pane.complete()
         self.grown()
 
+    def use_likelihood(self) -> None:
+        """Drop two pictures of one's own beside test images, and look at one of them."""
+        self.stage.show_pane("LikelihoodPane")
+        pane = self.stage.pane("LikelihoodPane")
+        pane.use_test_images()
+        self.window.take([str(self.picture_of("7")), str(self.picture_of("0"))])
+        self.stage.wait(lambda: not self.no_scores(), "the images were scored", 120)
+
+    def compare(self) -> None:
+        pane = self.stage.pane("LikelihoodPane")
+        pane.set_compare("shapes")
+        self.stage.wait(lambda: pane.inquiry.comparison is not None, "the shapes were scored", 120)
+
     def open_palette(self) -> None:
         self.window.find()
         self.window.finder.field.setText("la")
@@ -300,6 +319,12 @@ class Tour:
     def no_samples(self) -> str:
         pane = self.stage.pane("SamplingPane")
         return "" if pane.node is not None and pane.node.done and pane.canvas.drawn else "no sample was finished"
+
+    def no_scores(self) -> str:
+        pane = self.stage.pane("LikelihoodPane")
+        entries = pane.docket.entries
+        judged = sum(bool(entry.scores) for entry in entries)
+        return "" if entries and judged == len(entries) else f"{judged} of {len(entries)} images were scored"
 
     def no_palette(self) -> str:
         return "" if self.window.finder.isVisible() and self.window.finder.list.count() > 1 else "the palette found nothing"

@@ -87,6 +87,12 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
         return None
     best = int(np.argmin(values))
     after = values[best + 1 :]
+    if 0 < len(after) < 3 and after.min() - values[best] > 0.1 * (values[: best + 1].max() - values[best]):
+        return Verdict(
+            "warning",
+            f"The validation loss is higher than at step {count(int(steps[best]))}: the network begins to memorize. Use that step.",
+            "Every validation loss since the lowest one lies above it by more than a tenth of all it had fallen.",
+        )
     if len(after) < 3:
         return None
     changes = np.abs(np.diff(values[best:]))

@@ -189,7 +189,7 @@ def _list(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         print("Methods")
         for method in methods:
-            print(f"  {method.name:<20}{method.title} · {method.family} · density {method.density} · {method.source}")
+            print(f"  {method.name:<20}{method.title} · {method.family} · {method.source}")
         print("Data (or a path to images, arrays or text)")
         for row in data:
             print(f"  {row['name']:<20}{row['summary']}")

@@ -592,7 +592,7 @@ class LatentPane(Pane):
         else:
             set_heading(self.sliders_heading, "Latent dimensions, ordered by KL")
             active = int(np.sum(np.asarray(kl) >= DEAD))
-            self.active_label.setText(f"{active} of {described.latent} active · {number(float(np.sum(kl)), 1, 'nat')} in all")
+            self.active_label.setText(f"{active} of {described.latent} above {DEAD} nat · {number(float(np.sum(kl)), 1, 'nat')} in all")
         self._name_axes()
 
     def _add_slider(self) -> None:
@@ -823,7 +823,7 @@ class LatentPane(Pane):
         self.original.set_image(to_qimage(answer.original))
         self.seen.set_pixels(answer.seen)
         self.rebuilt.set_pixels(answer.reconstruction)
-        nats = f" · {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
+        nats = f" · −ELBO {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
         set_heading(self.image_heading, answer.label, nats)
         self.image_heading.setToolTip("−ELBO: a code built from this network needs at most so much for this image." if nats else "")
         self.image_notes.setVisible(bool(answer.notes))

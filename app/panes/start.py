@@ -22,9 +22,11 @@ WHAT = (
 NEXT = (
     ("Curves", "watch every term of the loss fall, lay runs over each other, click a curve to move the time cursor."),
     ("Latent", "drag the sliders of z, drop two of your own images, walk from one to the other."),
+    ("Sampling", "watch a model draw pixel by pixel or write, choose otherwise at any place, complete half an image."),
+    ("Likelihood", "drop your own images and learn how likely each is, by which score, and how sure that is."),
     ("Data", "see what is in a set, its classes and its bad files, and what the network will really see."),
 )
-EXISTS = "Methods in this version: {}. A map of the whole field takes the place of this page later."
+EXISTS = "Methods in this version: {}."
 QUICK: dict[str, object] = {"latent": 16, "width": 32, "encoder_blocks": 1}
 QUICK_STEPS = 4000
 RECENT = 6

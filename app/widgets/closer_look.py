@@ -173,11 +173,11 @@ class CloserLook(Card):
 
 
 def size_text(png_bytes: int, look: LookedCloser | None) -> str:
-    """What PNG needs for the image that the network saw, and what the model needs, in the same unit."""
+    """What a PNG file of the image that the network saw needs, and the model's code for each pixel."""
     parts = []
     if png_bytes:
-        bits = f" = {number(8 * png_bytes / look.seen[0].size, 2, 'bit/pixel')}" if look is not None else ""
-        parts.append(f"PNG {count(png_bytes)} bytes{bits}")
+        raw = f", headers and all; raw {count(look.seen.size)} bytes" if look is not None else ""
+        parts.append(f"PNG file {count(png_bytes)} bytes{raw}")
     if look is not None and look.bits is not None:
         parts.append(f"model {number(float(look.bits.mean()), 2, 'bit/pixel')}")
     elif look is not None:

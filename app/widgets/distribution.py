@@ -165,7 +165,7 @@ class DistributionCard(Card):
         elif len(sides.images):
             scores = np.asarray(sides.strange, np.float64)
             self.flips = np.argsort(np.abs(scores - threshold), kind="stable")[: min(THUMBNAILS, len(sides.images))]
-            self.flips_line.set_text("Nearest to the threshold; drag it, and those that flip appear here")
+            self.flips_line.set_text("Strangers nearest to the threshold; drag it, and those that flip appear here")
         else:
             self.flips_line.set_text("Drop images or compare with a data set to fill the other side" if not len(sides.strange) else "")
         if not len(self.flips):

@@ -105,9 +105,9 @@ class Histogram(Chart):
         painter.setPen(QColor(self._c.muted))
         painter.drawLine(place.bottomLeft(), place.bottomRight())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._legend(painter, blue, orange)
         if np.isfinite(self.threshold):
             self._threshold(painter)
+        self._legend(painter, blue, orange)
         if self.mark is not None and np.isfinite(self.mark):
             self._mark(painter)
 

@@ -87,7 +87,7 @@ class VAE(Method):
         "The codes are pressed towards one common bell curve, so that new images can be drawn from it. "
         "What is trained is a lower bound on the likelihood of the images."
     )
-    formula = "log p(x) ≥ E<sub>q(z|x)</sub>[log p(x|z)] − KL(q(z|x) | p(z))"
+    formula = "log p(x) ≥ E<sub>q(z|x)</sub>[log p(x|z)] − KL(q(z|x) ∥ p(z))"
     headline = ("elbo", "nat", True)
 
     def __init__(self, config: Config, data: DataSpec) -> None:

@@ -242,7 +242,7 @@ def test_that_encoding_shows_original_and_reconstruction_and_goes_to_the_mean(ki
     assert pane.place is not None and pane.encoded is not None
     np.testing.assert_array_equal(pane.place.z, encoded(query.image))
     assert pane.image_card.isVisible()
-    assert pane.image_heading.text() == "HELD-OUT IMAGE 3 · 98.2 nat"
+    assert pane.image_heading.text() == "HELD-OUT IMAGE 3 · −ELBO 98.2 nat"
     assert pane.rebuilt.image is not None
 
 

@@ -235,7 +235,7 @@ def test_that_bits_reconstruction_nearest_images_and_notes_are_drawn(kit: Kit, p
     assert heat.image.pixelColor(int(bright[1]), int(bright[0])).name() == "#fde725"  # viridis ends in yellow
     assert heat.image.pixelColor(int(dark[1]), int(dark[0])).name() == "#440154"
     assert page.drop_card.legend.high == pytest.approx(float(heat.bits.max()))
-    assert page.drop_card.size_line.text == f"PNG 141 bytes = {141 * 8 / 64:.2f} bit/pixel\nmodel {heat.bits.mean():.2f} bit/pixel"
+    assert page.drop_card.size_line.text == f"PNG file 141 bytes, headers and all; raw 64 bytes\nmodel {heat.bits.mean():.2f} bit/pixel"
     assert page.closer.rebuilt.image is not None and page.closer.difference.image is not None
     assert len(page.closer.near.images) == 6 and "features" in page.closer.near_line.text
     assert page.closer.near.tips[0] == "0 · distance 0.1000"
