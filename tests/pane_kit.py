@@ -22,7 +22,16 @@ from app.state import State
 from engine import messages as m
 
 # The actions that panes trigger; a test of the window sees that it has them all.
-ACTIONS = ("run.new", "data.open", "data.open_file", "pane.CurvesPane", "pane.LatentPane", "pane.DataPane", "pane.LikelihoodPane")
+ACTIONS = (
+    "run.new",
+    "data.open",
+    "data.open_file",
+    "pane.CurvesPane",
+    "pane.LatentPane",
+    "pane.DataPane",
+    "pane.SamplingPane",
+    "pane.LikelihoodPane",
+)
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
 RUN = "/runs/vae-digits"
