@@ -592,7 +592,7 @@ class LatentPane(Pane):
         else:
             set_heading(self.sliders_heading, "Latent dimensions, ordered by KL")
             active = int(np.sum(np.asarray(kl) >= DEAD))
-            self.active_label.setText(f"{active} of {described.latent} above {DEAD} nat · {number(float(np.sum(kl)), 1, 'nat')} in all")
+            self.active_label.setText(f"{active} above {DEAD} nat · {number(float(np.sum(kl)), 1, 'nat')} in all")
         self._name_axes()
 
     def _add_slider(self) -> None:

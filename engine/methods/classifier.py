@@ -19,7 +19,7 @@ from engine.nets.resnet import ResNet
 from engine.precision import full
 
 CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
-SHIFT = 1 / 14  # of the longer side: 2 of 28 pixels
+SHIFT = 1 / 28  # of the longer side: 1 of 28 pixels; 2 cost 3 points of Fashion-MNIST accuracy after the first epoch
 
 
 @dataclass(frozen=True)
