@@ -63,7 +63,7 @@ def evaluate(
     batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
     for start in range(0, len(images), batch):
         x = torch.from_numpy(images[start : start + batch].copy()).float() / 255
-        y = None if split.labels is None else torch.from_numpy(split.labels[start : start + batch].copy())
+        y = None if split.labels is None else torch.from_numpy(split.labels[start : start + len(x)].copy())
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed).items():
                 total[name] = total.get(name, 0.0) + value

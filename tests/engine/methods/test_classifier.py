@@ -173,3 +173,5 @@ def test_that_a_run_on_digits_is_described_and_scored_with_its_labels(tmp_path: 
     assert described["right answers"] > 80
     scored = finish(evaluate(tmp_path / "run")).values
     assert scored["accuracy"] > 0.8 and "density" not in scored
+    few = finish(evaluate(tmp_path / "run", limit=70))  # ends within a batch
+    assert few.images == 70 and few.values["accuracy"] > 0.8
