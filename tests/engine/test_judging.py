@@ -23,7 +23,6 @@ from engine.detector import Look, of
 from engine.detectors.likelihood import Iwae
 from engine.explore import CannotAnswer, Explorer, Model
 from engine.judging import spread
-from engine.methods import all_methods
 from engine.runs import Run, list_runs
 from engine.train import Plan, mutated, train
 from engine.worker import Engine
@@ -400,8 +399,6 @@ def test_that_every_error_is_one_sentence(runs, capsys, arguments, code, says):
 
 
 def test_that_a_model_of_text_is_told_apart(tmp_path):
-    if "text_rnn" not in all_methods():
-        pytest.skip("no method of texts here")
     list(train(Plan("text_rnn", "pydoc-text", {"width": 8, "context": 16}, steps=1, name="text", device="cpu"), tmp_path))
     with pytest.raises(CannotAnswer, match="model of text"):
         calibrate(tmp_path / "text")
@@ -409,8 +406,6 @@ def test_that_a_model_of_text_is_told_apart(tmp_path):
 
 @pytest.mark.parametrize("name", ["pixel_cnn", "classifier"])
 def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
-    if name not in all_methods():
-        pytest.skip(f"{name} is not here")
     list(train(Plan(name, "digits", {"width": 8}, steps=2, name="run", device="cpu"), tmp_path))
     work = m.Calibrate(job="c", runs=((str(tmp_path / "run"), None),), limit=12)
     (told,) = only(ask(work), m.Calibrated)
