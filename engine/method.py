@@ -127,6 +127,9 @@ class Method(nn.Module):
         name, unit, _ = self.headline
         return f"{terms[name]:.2f} {unit}".rstrip()
 
+    def forget_batch(self) -> None:
+        """Memory ran out amid a batch and it begins anew in smaller pieces: undo whatever `loss` has noted of it."""
+
     def after_step(self, moment: Moment) -> None:
         """Momentum encoders, queues, centres: whatever moves after the optimizer has."""
 

@@ -204,6 +204,7 @@ class Trainer:
                 "in pieces; lower batch_size, then start again."
             )
         self.optimizer.zero_grad(set_to_none=True)
+        self.method.forget_batch()
         devices.release(self.device)
         self.noise.set_state(noise_state)
         self.micro = max(1, self.micro // 2)
@@ -535,7 +536,7 @@ def _check(plan: Plan, data: DataSet, old: Run | None) -> None:
 
 
 def _parents(plan: Plan, root: Path, data: DataSet) -> list[Parent]:
-    """The runs that a method builds on: its settings name them, by a name in `root` or by a folder.
+    """The runs that a method builds on: its settings name them, by a name in `root` (or beside the run that `root` is) or by a folder.
 
     Raises:
         TrainingFailed: it is no run, one of another method, or of images of another shape.
@@ -548,9 +549,10 @@ def _parents(plan: Plan, root: Path, data: DataSet) -> list[Parent]:
         name = getattr(config, setting)
         if not name:
             continue
-        path = next((path for path in (root / name, Path(name).expanduser()) if is_run(path)), None)
+        shelf = root.parent if is_run(root) else root  # a background model is a run within a run
+        path = next((path for path in (shelf / name, Path(name).expanduser()) if is_run(path)), None)
         if path is None:
-            raise TrainingFailed(f"There is no run “{name}” in {root}, nor a run's folder “{name}”; name a run of {wanted} as {setting}.")
+            raise TrainingFailed(f"There is no run “{name}” in {shelf}, nor a run's folder “{name}”; name a run of {wanted} as {setting}.")
         run = Run.open(path)
         manifest = run.manifest
         if manifest is None:

@@ -151,6 +151,10 @@ class TokenTransformer(Sequential):
         bits = (reconstruction + prior) / (self.data.dims * math.log(2))
         return {"loss": loss, "bits_per_dim": bits, "reconstruction": reconstruction, "prior": prior, "perplexity": spread}
 
+    def forget_batch(self) -> None:
+        if self.trained is not None:
+            self.trained.forget_batch()
+
     @torch.no_grad()
     def after_step(self, moment: Moment) -> None:
         """While the tokenizer learns, its average follows; at its time it is frozen for good, also if the training is prolonged."""

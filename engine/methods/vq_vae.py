@@ -135,6 +135,9 @@ class VQVAE(Method):
                 "used_codes": _used(chosen.codes, self.config.codes).to(z.dtype),
             }
 
+    def forget_batch(self) -> None:
+        self.quantizer.forget()
+
     def after_step(self, moment: Moment) -> None:
         self.quantizer.update(moment.generator)
 

@@ -83,6 +83,10 @@ class Quantizer(nn.Module):
             counts, sums = counts + self._seen[0], sums + self._seen[1]
         self._seen = [counts, sums, flat]
 
+    def forget(self) -> None:
+        """Undo what was observed since the last `update`."""
+        self._seen = []
+
     @torch.no_grad()
     def update(self, generator: torch.Generator | None) -> bool:
         """N ← γN + (1 - γ)n, m ← γm + (1 - γ)Σz, e = m / N; then revive the idle ones. Whether anything had been observed.

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from engine.config import make_config
+from engine.data import open_data
 from engine.method import DataSpec, Moment, build, capabilities
 from engine.methods.vq_vae import VQVAE, Config, diagnose
 from engine.runs import Run
-from engine.train import Plan, train
+from engine.train import Plan, Trainer, train
 
 SHAPE = (1, 8, 8)
 TINY = {"codes": 5, "code_size": 3, "width": 8, "blocks": 1}
@@ -157,6 +158,26 @@ def test_that_a_training_with_restarts_goes_on_bit_for_bit(tmp_path: Path):
     whole, parts = saved(tmp_path / "whole", 20), saved(tmp_path / "parts", 20)
     assert whole.keys() == parts.keys()
     assert [name for name in whole if whole[name].tobytes() != parts[name].tobytes()] == []
+
+
+def test_that_running_out_of_memory_amid_a_batch_counts_no_image_twice(monkeypatch: pytest.MonkeyPatch):
+    data, honest, calls = open_data("digits"), VQVAE.loss, []
+    calm, tight = (Trainer(plan(steps=3), data) for _ in range(2))
+    tight.micro = calm.micro = calm.batch // 2
+
+    def hungry(self: VQVAE, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        calls.append(len(x))
+        if len(calls) == 2:  # the first half of the batch went well
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return honest(self, x, y, moment)
+
+    calm.step()
+    monkeypatch.setattr(VQVAE, "loss", hungry)
+    tight.step()
+    assert calls == [tight.batch // 2] * 2 + [tight.batch // 4] * 4
+    ours, theirs = (trainer.method.quantizer for trainer in (tight, calm))
+    torch.testing.assert_close(ours.uses, theirs.uses)
+    torch.testing.assert_close(ours.sums, theirs.sums, rtol=1e-4, atol=1e-5)
 
 
 def test_that_it_learns_digits_and_keeps_its_codes_in_use(tmp_path: Path):
