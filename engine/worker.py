@@ -443,7 +443,7 @@ class _TrainingLane(_Lane):
         """Every job without a folder, waiting or paused; those with one are found by their folders."""
         if not self.restored:
             return  # what is in the file has not been read yet
-        rows = [asdict(job.plan) for job in (*self.queue, *self.paused) if not job.run and not job.beside]
+        rows = [{**asdict(job.plan), "beside": job.beside} for job in (*self.queue, *self.paused) if not job.run]
         with contextlib.suppress(OSError):
             if rows:
                 self._queue_file.parent.mkdir(parents=True, exist_ok=True)
@@ -460,14 +460,16 @@ class _TrainingLane(_Lane):
         self.restored = True
         try:
             rows = json.loads(self._queue_file.read_text(encoding="utf-8"))
-            plans = [Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])}) for row in rows]
+            waiting = [
+                (str(row.pop("beside", "")), Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})) for row in rows
+            ]
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._queue_file.name}) could not be read and was left out."))
             return
-        for number, plan in enumerate(plans):
-            job = _TrainingJob(f"waiting-{number}", plan)
+        for number, (beside, plan) in enumerate(waiting):
+            job = _TrainingJob(f"waiting-{number}", plan, beside=beside)
             self.paused.append(job)
             self._tell(job, "paused", "It waited in the queue when the window was closed; Resume starts it.")
 
