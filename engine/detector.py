@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +26,7 @@ SEED = 0  # of all noise in scores; an image's own noise comes from this and its
 SAMPLES = 64  # importance samples per image, where a density has them
 FEATURES_AT_ONCE = 32  # images encoded or classified between two yields
 DECODES_AT_ONCE = 128  # codes decoded between two yields
+WAIT_SECONDS = 0.005  # for another thread, between two yields
 
 Steps = Generator[None, None, Tensor]
 Result = TypeVar("Result")
@@ -244,6 +246,25 @@ def finish(steps: Generator[None, None, Result]) -> Result:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+def aside(work: Callable[[], Result]) -> Generator[None, None, Result]:
+    """One long call, computed by another thread on as many cores as this one has, with yields until it is done.
+
+    Whoever gives up in the middle waits for the call to end.
+    """
+    threads = torch.get_num_threads()
+
+    def run() -> Result:
+        torch.set_num_threads(threads)
+        return work()
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(run)
+        while not found.done():
+            wait([found], timeout=WAIT_SECONDS)
+            yield
+        return found.result()
 
 
 def of(kind: type[Detector], method: Method, **companions: Any) -> Detector:

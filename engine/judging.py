@@ -40,6 +40,10 @@ Job = Generator[m.Event | None, None, str | None]
 Chosen = tuple[tuple[str, int | None], ...]
 
 
+class NotEncoded(Exception):
+    """Nobody has computed the training images' features yet."""
+
+
 def install(explorer: Explorer) -> Judging:
     """Teach the explorer to answer the Likelihood pane."""
     judging = Judging(explorer)
@@ -347,13 +351,15 @@ class Judging:
             reconstruction = (255 * method.decode(method.posterior(x).mean)[0].clamp(0, 1)).round().to(torch.uint8).numpy()
             difference = np.abs(seen.astype(np.int16) - reconstruction).astype(np.uint8)
         by = "features" if hasattr(method, "encode") else "pixels"
-        images, labels, distances = np.zeros((0, *seen.shape), np.uint8), (), np.zeros(0)
+        images, labels, distances, missing = np.zeros((0, *seen.shape), np.uint8), (), np.zeros(0), ""
         try:
             data = self.explorer.data(_manifest(model).data)
             _require_same(model, data)
             images, labels, distances = self._nearest(model, data, seen, query.nearest)
         except (BadRun, BadData) as error:
-            notes.append(f"There are no nearest training images: {error}")
+            missing = f"No nearest training images: {error}"
+        except NotEncoded as error:
+            missing = str(error)
         return m.LookedCloser(
             stamp=query.stamp,
             channel=query.channel,
@@ -368,6 +374,7 @@ class Judging:
             reconstruction=reconstruction,
             difference=difference,
             notes=tuple(notes),
+            nearest_missing=missing,
         )
 
     def _nearest(self, model: Model, data: DataSet, seen: np.ndarray, count: int) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
@@ -375,7 +382,7 @@ class Judging:
         split = data.splits["train"]
         if hasattr(model.method, "encode"):
             places = spread(len(split), FIT_IMAGES)
-            bank = torch.from_numpy(self._bank(model, split.images, places))
+            bank = torch.from_numpy(self._bank(model))
             row = unit_length(Look(model.method, seen[None]).features)
             distances, found = nearest(row, bank, min(count, len(bank)))
         else:
@@ -386,18 +393,19 @@ class Judging:
         labels = tuple(split.names[int(i)] for i in chosen) if classes is None else tuple(data.classes[int(c)] for c in classes)
         return np.asarray(split.images[chosen]), labels, distances[0].numpy()
 
-    def _bank(self, model: Model, images: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Features of training images: from a jury that has them, from the run's folder, or computed now and kept."""
+    def _bank(self, model: Model) -> np.ndarray:
+        """Features of training images: from a jury that has them, or from the run's folder. An answer has no time to compute them.
+
+        Raises:
+            NotEncoded: there are none yet.
+        """
         for jury in self._juries.values():
             if jury.model is model and "knn" in jury.detectors and "bank" in jury.detectors["knn"].fitted:
                 return jury.detectors["knn"].fitted["bank"]
         jury = Jury(model, Subject(model.method), 0)
         detector = jury.detectors[Knn.name]
         if detector in jury.restore_fits():
-            for _ in detector.fit((), Training(np.asarray(images[places]), None)):
-                pass
-            if jury.weights:
-                jury.files.keep("fit-knn", jury.fit_facts(detector), detector.fitted)
+            raise NotEncoded("The nearest training images follow as soon as the held-out images are scored.")
         return detector.fitted["bank"]
 
     # -- what they need ------------------------------------------------------------------------------------------------

@@ -737,7 +737,8 @@ class LookedCloser(Answer):
     nearest_by: str  # "features" | "pixels"
     reconstruction: np.ndarray | None  # uint8 [C, H, W]
     difference: np.ndarray | None  # uint8 [C, H, W]: |seen - reconstruction|
-    notes: tuple[str, ...] = ()  # how it was adapted, what could not be found; in words
+    notes: tuple[str, ...] = ()  # how it was adapted, in words
+    nearest_missing: str = ""  # why there are no nearest training images, one sentence
 
 
 # ---------------------------------------------------------------------------------------------------------------------

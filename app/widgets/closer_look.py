@@ -164,7 +164,7 @@ class CloserLook(Card):
             self.near_line.set_text("")
             self.near.set_pixels(None)
             return
-        self.near_line.set_text(f"Nearest training images, by {look.nearest_by}")
+        self.near_line.set_text(look.nearest_missing or f"Nearest training images, by {look.nearest_by}")
         tips = [
             f"{label} · distance {short(float(distance))}"
             for label, distance in zip(look.nearest_labels, look.nearest_distances, strict=False)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detector import Detector, Look, Subject, Training
+from engine.detector import Detector, Look, Subject, Training, aside
 
 
 class Mahalanobis(Detector):
@@ -31,7 +31,7 @@ class Mahalanobis(Detector):
         features = yield from training.features(self.method)
         assert training.labels is not None
         labels = torch.from_numpy(np.asarray(training.labels))
-        means, inverse = tied_gaussian(features, labels)
+        means, inverse = yield from aside(lambda: tied_gaussian(features, labels))
         self.fitted = {"means": means.numpy(), "inverse": inverse.numpy()}
 
     def score(self, look: Look) -> Tensor:

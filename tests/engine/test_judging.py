@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -214,8 +215,16 @@ def test_that_the_path_of_a_corruption_grows_strength_by_strength(runs):
 def test_that_looking_closer_finds_the_image_itself_among_the_training_images(runs):
     train_split = open_data("digits").splits["train"]
     picture = m.Picture(label="own", image=train_split.images[17, 0])
-    told = Explorer().answer(m.LookCloser(run=str(runs / "vae"), picture=picture, nearest=3, stamp=5))
-    assert isinstance(told, m.LookedCloser)
+    query = m.LookCloser(run=str(runs / "vae"), picture=picture, nearest=3, stamp=5)
+    shutil.rmtree(runs / "vae" / "scores", ignore_errors=True)
+    explorer = Explorer()
+    early = explorer.answer(query)
+    assert isinstance(early, m.LookedCloser) and not len(early.nearest) and "as soon as" in early.nearest_missing
+    ask(m.Calibrate(job="c", runs=((query.run, None),), limit=HELD_OUT, samples=8), explorer)
+    told = explorer.answer(query)
+    assert isinstance(told, m.LookedCloser) and not told.nearest_missing
+    stored = Explorer().answer(query)  # from the run's folder
+    assert isinstance(stored, m.LookedCloser) and np.array_equal(stored.nearest, told.nearest)
     assert (told.stamp, told.nearest_by, told.bits) == (5, "features", None)
     assert np.array_equal(told.nearest[0], train_split.images[17])
     assert told.nearest_distances[0] == pytest.approx(0, abs=1e-5)
@@ -420,6 +429,42 @@ def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
         (judged,) = judge(tmp_path / "run", m.Picture(label="t", index=0))
         value = next(score.value for score in judged.scores if score.detector == "log_likelihood")
         assert closer.bits is not None and closer.bits.sum() / 64 == pytest.approx(value, rel=1e-4)
+
+
+def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_next_start(tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
+    first = Engine(tmp_path)
+    first.start()
+    first.send(m.BuildBackground(job="b", run=str(tmp_path / "owner")))
+    assert first.close(timeout=30)
+    second = Engine(tmp_path)
+    second.start()
+    try:
+        events: list[m.Event] = []
+        deadline = time.monotonic() + 60
+        while not (waiting := [e for e in only(events, m.JobChanged) if e.state == "paused"]):
+            assert time.monotonic() < deadline
+            events += second.drain()
+            threading.Event().wait(0.01)
+        assert waiting[0].label == "background of owner"
+        second.send(m.ResumeJob(waiting[0].job))
+        while not only(events, m.Ended):
+            assert time.monotonic() < deadline
+            events += second.drain()
+            threading.Event().wait(0.01)
+        assert only(events, m.Ended)[0].outcome == "ok" and find_background(tmp_path / "owner")[0] is not None
+    finally:
+        assert second.close(timeout=20)
+
+
+def test_that_the_background_of_a_run_that_names_another_finds_it(tmp_path):
+    tokens = {"codes": 8, "code_size": 4, "width": 8, "blocks": 1}
+    list(train(Plan("vq_vae", "digits", tokens, steps=2, name="tokens", device="cpu"), tmp_path))
+    prior = {"tokenizer": "tokens", "width": 8, "layers": 1, "heads": 2}
+    list(train(Plan("token_transformer", "digits", prior, steps=2, name="prior", device="cpu"), tmp_path))
+    list(build_background(tmp_path / "prior"))
+    found, why, _ = find_background(tmp_path / "prior")
+    assert found is not None, why
 
 
 def test_that_the_lanes_build_a_background_and_then_judge_with_it(tmp_path):
