@@ -2,13 +2,16 @@
 
 First the held-out images of the runs that are looked at, since every p-value is counted against them; then the dropped images,
 the one in front first; then a data set to compare with, and the path of a corrupted image. Answers about what is no longer
-looked at are dropped.
+looked at are dropped. While a training goes on, what was found about one checkpoint stands as long as it took to find, and then
+gives way to the newest one: a slow model would otherwise begin anew with every checkpoint and never come to a score.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from PySide6.QtCore import QObject, Signal
 
@@ -51,6 +54,7 @@ class Inquiry(QObject):
     compared = Signal()
     corrupted = Signal()
     said = Signal()  # `line` changed
+    idle = Signal()  # all that was wanted is found
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
         super().__init__(parent)
@@ -68,6 +72,8 @@ class Inquiry(QObject):
         self.path: Corrupted | None = None
         self.line, self.level = "", ""
         self._given_up: set[str] = set()  # what is not tried again by itself
+        self._stopped = False  # by the user, who has wanted nothing new since
+        self._began = self._rests_until = 0.0  # on the monotonic clock
         for signal, slot in (
             (bridge.calibrated, self._calibrated), (bridge.judged, self._judged), (bridge.data_judged, self._data_judged),
             (bridge.corrupted, self._corrupted), (bridge.progress, self._progress), (bridge.ended, self._ended),
@@ -90,7 +96,14 @@ class Inquiry(QObject):
         self.refused = {}
         self._anew()
 
+    def patience(self) -> float:
+        """Seconds for which a newer checkpoint of a training should wait: endless while something is under way or was stopped."""
+        if not self.docket.looks:
+            return 0.0
+        return math.inf if self.jobs or self._stopped else max(0.0, self._rests_until - monotonic())
+
     def _anew(self) -> None:
+        self._began, self._rests_until, self._stopped = monotonic(), 0.0, False
         self.stop_jobs()
         self._given_up.clear()
         self.docket.look_at(tuple(look for look in self.wanted if look[0] not in self.refused))
@@ -115,11 +128,13 @@ class Inquiry(QObject):
     def stop(self) -> None:
         """The user has had enough: nothing of this is begun again until something new is wanted."""
         self._given_up |= set(self.jobs)
+        self._stopped = True
         self.stop_jobs()
         self._say("Stopped. Drop an image or choose another step to go on.")
 
     def images_came(self) -> None:
         self._given_up.discard("judge")
+        self._stopped = False
         self.go_on()
 
     def set_compare(self, compare: tuple[str, int, str] | None) -> None:
@@ -180,6 +195,8 @@ class Inquiry(QObject):
 
     def _begin(self, purpose: str, work: Callable[[str], Work]) -> None:
         if purpose not in self.jobs and purpose not in self._given_up:
+            if not self.jobs and monotonic() > self._rests_until:
+                self._began = monotonic()
             self.jobs[purpose] = self.bridge.new_job("likelihood")
             self.bridge.send(work(self.jobs[purpose]))
 
@@ -235,6 +252,10 @@ class Inquiry(QObject):
         else:
             self._ended_badly(purpose, event)
         self.go_on()
+        if not self.jobs:
+            now = monotonic()
+            self._rests_until = 2 * now - self._began
+            self.idle.emit()
 
     def _ended_well(self, purpose: str) -> None:
         lacking = {

@@ -5,6 +5,7 @@ The pane draws and lets choose; what is asked and in which order is `app.inquiry
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -69,6 +70,7 @@ class LikelihoodPane(Pane):
         self.inquiry.compared.connect(self._draw_soon)
         self.inquiry.corrupted.connect(self._draw_path)
         self.inquiry.said.connect(self._say)
+        self.inquiry.idle.connect(self._wait_for_newer)
         state = context.state
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
@@ -193,6 +195,13 @@ class LikelihoodPane(Pane):
             self.empty.say(title, why if info is not None else f"{why} Then drop an image here to learn how likely it is.")
 
     def looks(self) -> tuple[Look, ...]:
+        """What is looked at now: a step chosen by hand at once, the newest one of a training when the inquiry is ready for it."""
+        newest, now = self.newest_looks(), self.inquiry.wanted
+        follows = self.context.state.cursor is None or newest[:1] == now[:1]
+        same_runs = [run for run, _ in newest] == [run for run, _ in now]
+        return now if newest and same_runs and follows and self.inquiry.patience() else newest
+
+    def newest_looks(self) -> tuple[Look, ...]:
         """The chosen run at the time cursor, and the newest step of those beside it."""
         state = self.context.state
         if not self.able() or state.run is None or state.step is None:
@@ -235,20 +244,29 @@ class LikelihoodPane(Pane):
     def _step_changed(self) -> None:
         """Nothing of the old step may stand there as if it were of the new one."""
         self._check_empty()
+        if self.inquiry.wanted and self.looks() == self.inquiry.wanted:
+            self._wait_for_newer()
+            return
         self.inquiry.look_at(())
         self.thresholds.clear()
         self._looker.forget()
         self.look = None
         self.draw()
         if self.shown:
-            self._settling.start()
+            self._settling.start(SETTLE_MS)
 
     def _runs_changed(self) -> None:
         state = self.context.state
         self._check_empty()
         self.paradox.set_known(state.data, state.runs, state.methods)
         if self.shown and not self._settling.isActive() and self.looks() != self.inquiry.wanted:
-            self._settling.start()
+            self._settling.start(SETTLE_MS)
+
+    def _wait_for_newer(self) -> None:
+        """A newer checkpoint waits until what was found about this one has stood long enough."""
+        patience = self.inquiry.patience()
+        if self.shown and math.isfinite(patience) and self.newest_looks() != self.inquiry.wanted:
+            self._settling.start(SETTLE_MS + round(1000 * patience))
 
     def _settle(self) -> None:
         """Ask for everything about the runs and steps that are looked at."""
@@ -256,6 +274,9 @@ class LikelihoodPane(Pane):
         if not self.shown:
             return
         looks = self.looks()
+        if looks != self.inquiry.wanted:
+            self.look = None
+            self._looker.forget()
         run, detector = self.detector
         if looks and run not in dict(looks):
             self.detector = (looks[0][0], detector)
@@ -266,6 +287,7 @@ class LikelihoodPane(Pane):
         self._ask_look()
         self._ask_path()
         self.draw()
+        self._wait_for_newer()
 
     # ------------------------------------------------------------------------------------------------ images
 
@@ -318,12 +340,12 @@ class LikelihoodPane(Pane):
     def _choose_images(self) -> None:
         ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)
 
-    def _ask_look(self) -> None:
+    def _ask_look(self, again: bool = False) -> None:
         entry, step = self.chosen, dict(self.looks()).get(self.detector[0])
         if not self.shown or entry is None or entry.error or step is None:
             self._looker.forget()
             return
-        if self.look is None or (self.look.run, self.look.step) != (self.detector[0], step):
+        if again or self.look is None or (self.look.run, self.look.step) != (self.detector[0], step):
             self._looker.want(LookCloser(run=self.detector[0], step=step, picture=entry.picture))
 
     def _on_look(self, query: LookCloser, answer: LookedCloser) -> None:
@@ -360,6 +382,8 @@ class LikelihoodPane(Pane):
             self.detector = (run, name)
         for key in [key for key in self.thresholds if key[0] not in self.docket.calibrated]:
             del self.thresholds[key]
+        if self.look is not None and self.look.nearest_missing and self.docket.calibrated:
+            self._ask_look(again=True)
         self._draw_soon()
 
     def _on_judged(self, entry: Dropped) -> None:
@@ -488,6 +512,8 @@ class LikelihoodPane(Pane):
     def _draw_table(self) -> None:
         state, rows = self.context.state, []
         looks = self.inquiry.wanted or self.looks()
+        at = f" AT STEP {count(looks[0][1])}" if len(looks) == 1 else ""
+        self.page.table_heading.setText(f"SCORES{at}, AS P-VALUES AGAINST HELD-OUT IMAGES")
         comparing = bool(self.compare) or len(self.docket.judged(*self.detector)[0]) >= separation.FEW
         for run, step in looks:
             info = state.runs.get(run)

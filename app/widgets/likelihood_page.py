@@ -88,7 +88,7 @@ class LikelihoodPage(QScrollArea):
 
     def _build_right(self, right: QVBoxLayout) -> None:
         row = QHBoxLayout()
-        self.table_heading = Elided("SCORES, AS P-VALUES AGAINST HELD-OUT TRAINING IMAGES")
+        self.table_heading = Elided("")
         self.table_heading.setProperty("role", "heading")
         self.runs_button = self._menu_link("Add runs", "Runs that judge together")
         self.runs_button.setToolTip("Let other runs judge the same images: one table for all of them.")

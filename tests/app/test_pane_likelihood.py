@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from pane_kit import DETECTORS, KNOWN, OTHER, RUN, STRANGE, WEIGHTS, Kit, _known, digits, paper_image, paper_scores, run_info
+from pane_kit import ANSWERS, DETECTORS, KNOWN, OTHER, RUN, STRANGE, WEIGHTS, Kit, _known, digits, paper_image, paper_scores, run_info
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from app.panes.likelihood import LikelihoodPane
+from app.words import count
 from engine import messages as m
 
 SETS = (
@@ -110,6 +113,64 @@ def test_that_the_time_cursor_asks_everything_again_once_it_rests(kit: Kit, pane
     assert [work.step for work in kit.engine.of(m.JudgeData)] == [64]
     assert [query.step for query in kit.engine.of(m.LookCloser)] == [64]
     assert len(kit.engine.of(m.Judge)) == 1
+
+
+def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
+    clock = [time.monotonic() + 100]
+    monkeypatch.setattr("app.inquiry.monotonic", lambda: clock[0])
+    kit.engine.answering = False
+    kit.state.checkpoint_saved(RUN, 1500, True)  # finds the pane at rest
+    rest(kit, pane)
+    (slow,) = kit.engine.of(m.Calibrate)[1:]
+    assert slow.runs == ((RUN, 1500),)
+    for step in (1600, 1700):  # while it is under way
+        clock[0] += 30
+        kit.state.checkpoint_saved(RUN, step, True)
+        rest(kit, pane)
+    assert kit.engine.of(m.Calibrate)[-1] is slow and slow.job not in {sent.job for sent in kit.engine.of(m.StopJob)}
+    assert f"STEP {count(1500)}" in pane.page.table_heading.text()
+    kit.engine.answering = True
+    kit.engine.reply(slow)
+    kit.bridge.drain()
+    assert pane.inquiry.patience() == pytest.approx(60)  # as long as it took
+    assert pane._settling.isActive() and 59_000 < pane._settling.interval() < 61_000
+    clock[0] += 61
+    rest(kit, pane)
+    assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1700),)
+    kit.state.set_cursor(64)  # by hand: at once
+    rest(kit, pane)
+    assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 64),)
+
+
+def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: LikelihoodPane) -> None:
+    kit.engine.answering = False
+    kit.engine.open.clear()
+    pane.accept_image("/home/me/seven.png")
+    pane.inquiry.stop()
+    asked = len(kit.engine.of(m.Calibrate))
+    kit.state.checkpoint_saved(RUN, 1500, True)
+    rest(kit, pane)
+    assert len(kit.engine.of(m.Calibrate)) == asked
+    pane.accept_image("/home/me/boot.png")
+    pane._settle()
+    assert len(kit.engine.of(m.Judge)) == 2
+
+
+def test_that_neighbours_that_were_not_ready_are_asked_for_again_once_they_can_be(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
+    honest = ANSWERS[m.LookCloser]
+    none = {"nearest": np.zeros((0, 1, 8, 8), np.uint8), "nearest_labels": (), "nearest_missing": "They follow."}
+    monkeypatch.setitem(ANSWERS, m.LookCloser, lambda engine, query: replace(honest(engine, query), **none))
+    pane.accept_image("/home/me/seven.png")
+    rest(kit, pane)
+    assert pane.page.closer.near_line.text == "They follow."
+    monkeypatch.setitem(ANSWERS, m.LookCloser, honest)
+    pane.inquiry.calibrated.emit()
+    rest(kit, pane)
+    assert pane.page.closer.near_line.text == "Nearest training images, by features"
+    asked = len(kit.engine.of(m.LookCloser))
+    pane.inquiry.calibrated.emit()
+    rest(kit, pane)
+    assert len(kit.engine.of(m.LookCloser)) == asked
 
 
 def test_that_late_answers_of_another_step_are_dropped(kit: Kit, pane: LikelihoodPane) -> None:
