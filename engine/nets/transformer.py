@@ -156,8 +156,8 @@ class Cache:
             self._told = told if inputs.label is None or y is None else told + inputs.label(y)
             self._at = self._told.unbind(0)
             self._kv = told.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
+            self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, Block)]
         self._symbols = inputs.symbol.weight
-        self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, Block)]
         self._norm = (net.norm.normalized_shape, net.norm.weight, net.norm.bias, net.norm.eps)
         self._head = (net.head.bias, net.head.weight.t())
 
@@ -192,28 +192,31 @@ class _Step:
 
     def __init__(self, block: Block, kv: Tensor) -> None:
         _, n, heads, length, size = kv.shape  # [2, n, heads, N, d]
-        self.scale, self.zero = 1 / math.sqrt(size), kv.new_zeros(1, 1, 1)
-        self.split, self.axis = ((3, heads, 1, size), 0) if n == 1 else ((n, 3, heads, 1, size), 1)
-        where = kv.view(2, n * heads, length, size) if n == 1 else kv
-        self.key_slots, self.value_slots = (part.split(1, -2) for part in where.unbind(0))  # of each place
+        if n == 1:  # q and k with v lie behind each other
+            self.view, self.sizes, self.axis, where = (3 * heads, 1, size), (heads, 2 * heads), 0, kv.view(2 * heads, length, size)
+        else:
+            self.view, self.sizes, self.axis, where = (n, 3, heads, 1, size), (1, 2), 1, kv.transpose(0, 1)
+        self.slots = where.split(1, -2)  # for k and v of each place
+        self.queries = (n * heads, 1, size)
         keys, self.values = kv.view(2, n * heads, length, size).unbind(0)
         self.keys = keys.mT  # [n heads, d, N]
         self.norm1, self.norm2 = ((norm.normalized_shape, norm.weight, norm.bias, norm.eps) for norm in (block.norm1, block.norm2))
         layers = (block.qkv, block.project, block.widen, block.narrow)
         self.b1, self.b2, self.b3, self.b4 = (layer.bias for layer in layers)
         self.w1, self.w2, self.w3, self.w4 = (layer.weight.t() for layer in layers)
+        scale = self.b1.new_ones(len(self.b1))
+        scale[: heads * size] /= math.sqrt(size)  # of q, once and for all
+        self.b1, self.w1 = self.b1 * scale, self.w1 * scale
 
     def __call__(self, h: Tensor, place: int) -> Tensor:  # [n, W] -> the same
         n, width = h.shape
         size1, scale1, shift1, eps1 = self.norm1
         size2, scale2, shift2, eps2 = self.norm2
         told = torch.addmm(self.b1, torch.native_layer_norm(h, size1, scale1, shift1, eps1)[0], self.w1)
-        q, k, v = told.view(self.split).unbind(self.axis)  # each [n, heads, 1, d] or, of one sequence, [heads, 1, d]
-        end = place + 1
-        self.key_slots[place].copy_(k)
-        self.value_slots[place].copy_(v)
-        scores = torch.baddbmm(self.zero, q if n == 1 else q.flatten(0, 1), self.keys.narrow(2, 0, end), beta=0, alpha=self.scale)
-        attended = torch.bmm(scores.softmax(-1), self.values.narrow(1, 0, end)).view(n, width)  # scores [n heads, 1, place + 1]
+        q, kv = told.view(self.view).split_with_sizes(self.sizes, self.axis)
+        self.slots[place].copy_(kv)
+        scores = torch.bmm(q if n == 1 else q.reshape(self.queries), self.keys.narrow(2, 0, place + 1))  # [n heads, 1, place + 1]
+        attended = torch.bmm(scores.softmax(-1), self.values.narrow(1, 0, place + 1)).view(n, width)
         h = torch.addmm(self.b2, attended, self.w2).add_(h)
         wide = torch.addmm(self.b3, torch.native_layer_norm(h, size2, scale2, shift2, eps2)[0], self.w3).relu_()
         return torch.addmm(self.b4, wide.square_(), self.w4).add_(h)
