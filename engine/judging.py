@@ -228,8 +228,9 @@ class Jury:
         """Scores of one image beside those of the held-out ones."""
         told = []
         for name, score in scores.items():
-            p = float(ood.p_values(self.known[name], np.array([score]))[0])
-            told.append(m.Score(run, name, self.detectors[name].value(score), score, p, *ood.verdict(p)))
+            known = self.known[name]
+            p = float(ood.p_values(known, np.array([score]))[0])
+            told.append(m.Score(run, name, self.detectors[name].value(score), score, p, *ood.verdict(p), floor=1 / (len(known) + 1)))
         return tuple(told)
 
 

@@ -610,6 +610,7 @@ class Score:
     p_value: float  # (1 + #{held-out scores ≥ score}) / (n + 1)
     level: str  # "good" | "warning" | "bad"
     verdict: str  # "looks known" | "unusual" | "unlike training"
+    floor: float = 0.0  # 1 / (n + 1): no p-value can be smaller with so many held-out images
 
 
 @dataclass(frozen=True, eq=False)

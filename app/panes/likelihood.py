@@ -472,6 +472,7 @@ class LikelihoodPane(Pane):
         """Bring the experiment to the front."""
         self.stack.setCurrentWidget(self.paradox)
         self._data_changed()
+        self.paradox.prefer(self.context.state.run)
         if "pane.LikelihoodPane" in self.context.actions:
             self._trigger("pane.LikelihoodPane")
 
@@ -484,8 +485,9 @@ class LikelihoodPane(Pane):
         bridge = self.context.bridge
         bridge.send(StartRun(job=bridge.new_job("train"), method=method, data=data, minutes=minutes))
 
-    def _compare_run(self, run: str, data: str) -> None:
+    def _compare_run(self, run: str, data: str, classifier: str) -> None:
         self.compare = data
+        self.others = [classifier] if classifier else []
         self._leave_paradox()
         self.page.show_right(0)
         if run != self.context.state.run:

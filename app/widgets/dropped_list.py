@@ -65,7 +65,7 @@ class DroppedModel(QAbstractTableModel):
         score = entry.score(self.run, self.detector)
         if score is None:
             return ("…" if self.run not in entry.scores else "–"), ""
-        return p_text(score.p_value), score.level
+        return p_text(score), score.level
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         entry = self.entries[index.row()]

@@ -27,12 +27,20 @@ class Pair:
     strange: tuple[str, ...]
     minutes: float
     why: str
+    classes: bool = True  # whether the first set has any
 
 
 PAIRS = (
     Pair("Fashion-MNIST, then MNIST digits", ("fashion",), ("mnist",), 10, "The classic: clothes are learned, digits are compared."),
-    Pair("Photographs, then shapes", ("photo-patches",), ("shapes",), 5, "Built in, no download: photographs are learned."),
+    Pair("Photographs, then shapes", ("photo-patches",), ("shapes",), 5, "Built in, no download: photographs are learned.", classes=False),
     Pair("Digits, then shapes", ("digits",), ("shapes",), 1, "Built in, no download, learned within a minute."),
+)
+FALLBACK = 1  # the pair that is there without a download
+CLASSIFIER = "classifier"
+CLASSIFIER_MINUTES = 3.0
+WHERE = (
+    "This window does not know them yet. They come as four files each (github.com/zalandoresearch/fashion-mnist lists addresses, MNIST's "
+    "files have the same names): put them into a folder FashionMNIST and a folder MNIST, and open both."
 )
 
 
@@ -55,10 +63,10 @@ def able(method: MethodInfo) -> bool:
 
 
 class ParadoxPage(QWidget):
-    """`train_asked(method, data, minutes)`, `compare_asked(run, data)`; the pane keeps `set_known` up to date."""
+    """`train_asked(method, data, minutes)`, `compare_asked(run, data, classifier or "")`; the pane keeps `set_known` up to date."""
 
     train_asked = Signal(str, str, float)
-    compare_asked = Signal(str, str)
+    compare_asked = Signal(str, str, str)
     open_asked = Signal()
     closed = Signal()
 
@@ -102,13 +110,21 @@ class ParadoxPage(QWidget):
         self.method.setAccessibleName("Method")
         self.method.activated.connect(self._show)
         self.train = button("Train", self._train, "", primary=True)
+        self.contrast = QComboBox()
+        self.contrast.setAccessibleName("Classifier")
+        self.contrast.activated.connect(self._show)
+        self.teach = button("Train", self._teach, "", primary=True)
         self.run = QComboBox()
         self.run.setAccessibleName("Run to compare")
         self.run.activated.connect(self._show)
         self.compare = button("Compare", self._compare, "Score test images of both sets with every detector of this run.")
-        self.train_line, self.compare_line = TextLines(2, "Training"), TextLines(2, "Comparison")
+        self.train_line, self.teach_line, self.compare_line = (TextLines(2, name) for name in ("Training", "Classifier", "Comparison"))
         for row, (name, box, press, line) in enumerate(
-            (("1  Train", self.method, self.train, self.train_line), ("2  Compare", self.run, self.compare, self.compare_line))
+            (
+                ("1  p(x)", self.method, self.train, self.train_line),
+                ("2  P(y|x)", self.contrast, self.teach, self.teach_line),
+                ("3  Compare", self.run, self.compare, self.compare_line),
+            )
         ):
             grid.addWidget(plain(name), 2 * row, 0)
             grid.addWidget(box, 2 * row, 1)
@@ -123,16 +139,15 @@ class ParadoxPage(QWidget):
         row_.addStretch(1)
         column.addLayout(row_)
         column.addStretch(1)
-        self.choice.button(2).setChecked(True)
+        self.choice.button(FALLBACK).setChecked(True)
         self.choice.idClicked.connect(self._show)
 
     def set_colors(self, c: Colors) -> None:
-        for line in (self.train_line, self.compare_line):
+        for line in (self.train_line, self.teach_line, self.compare_line):
             line.set_colors(c)
 
     def set_known(self, data: dict[str, DataInfo], runs: dict[str, RunInfo], methods: dict[str, MethodInfo]) -> None:
         """What the window knows now."""
-        first = not self.data and bool(data)
         self.data, self.runs, self.methods = data, runs, methods
         names = [(info.title, name) for name, info in methods.items() if able(info)]
         if [(self.method.itemText(i), self.method.itemData(i)) for i in range(self.method.count())] != names:
@@ -143,9 +158,17 @@ class ParadoxPage(QWidget):
             exact = next((i for i, (_, name) in enumerate(names) if methods[name].density == "exact"), 0)
             place = self.method.findData(chosen) if chosen else exact
             self.method.setCurrentIndex(max(place, 0))
-        if first and None not in self.sets(0):
-            self.choice.button(0).setChecked(True)
         self._show()
+
+    def prefer(self, run: str | None) -> None:
+        """The pair that this run has learned the first half of, with the run; else the classic one where its images are known."""
+        info = self.runs.get(run or "")
+        learned = [i for i in range(len(PAIRS)) if info is not None and (first := self.sets(i)[0]) is not None and first.data == info.data]
+        complete = [i for i in range(len(PAIRS)) if None not in self.sets(i)]
+        self.choice.button(next(iter([*learned, *complete]), FALLBACK)).setChecked(True)
+        self._show()
+        if (place := self.run.findData(run)) >= 0:
+            self.run.setCurrentIndex(place)
 
     def sets(self, place: int | None = None) -> tuple[DataInfo | None, DataInfo | None]:
         """The two data sets of a pair, as far as the window knows them."""
@@ -153,35 +176,41 @@ class ParadoxPage(QWidget):
         known = find(self.data, pair.known)
         return known, find(self.data, pair.strange, but=known)
 
-    def candidates(self) -> list[RunInfo]:
-        """Runs that learned p(x) of the first set, the newest first."""
+    def candidates(self, classifiers: bool = False) -> list[RunInfo]:
+        """Runs that learned p(x) of the first set, or its classes; the newest first."""
         known, _ = self.sets()
         if known is None:
             return []
         learned = [info for info in self.runs.values() if info.data == known.data and not info.fault and info.checkpoints]
-        fit = [info for info in learned if info.method in self.methods and able(self.methods[info.method])]
+        fit = [
+            info
+            for info in learned
+            if (info.method == CLASSIFIER if classifiers else info.method in self.methods and able(self.methods[info.method]))
+        ]
         return sorted(fit, key=lambda info: info.created, reverse=True)
 
     def _show(self, *_: object) -> None:
         pair = PAIRS[self.choice.checkedId()]
         known, strange = self.sets()
         lacking = [words[0] for words, info in ((pair.known, known), (pair.strange, strange)) if info is None]
-        self.why.setText(pair.why if not lacking else f"{pair.why} The window does not know these images yet: open the folder they lie in.")
+        self.why.setText(pair.why if not lacking else f"{pair.why} {WHERE}")
         self.open_button.setVisible(bool(lacking))
-        runs = self.candidates()
-        wanted = [(f"{info.title or info.method} · {info.name} · {info.status}", info.run) for info in runs]
-        if [(self.run.itemText(i), self.run.itemData(i)) for i in range(self.run.count())] != wanted:
-            chosen = self.run.currentData()
-            self.run.clear()
-            for text, run in wanted:
-                self.run.addItem(text, run)
-            self.run.setCurrentIndex(max(self.run.findData(chosen), 0) if wanted else -1)
-        self.train.setEnabled(known is not None and self.method.count() > 0)
-        self.train_line.set_text(
-            f"Learns {known.name} for {pair.minutes:g} minute{'s' if pair.minutes != 1 else ''}; the run appears at the left."
-            if known is not None and self.method.count()
-            else "Needs the data set above." if known is None else "Wait until the methods are here."
-        )  # fmt: skip
+        runs, classifiers = self.candidates(), self.candidates(classifiers=True)
+        _fill(self.run, [_named(info) for info in runs])
+        _fill(self.contrast, [*(_named(info) for info in classifiers), ("a new classifier", "")])
+        for press, line, ready, words in (
+            (self.train, self.train_line, self.method.count() > 0, _learning(known, pair.minutes)),
+            (self.teach, self.teach_line, CLASSIFIER in self.methods, _learning(known, min(pair.minutes, CLASSIFIER_MINUTES))),
+        ):
+            press.setEnabled(known is not None and ready)
+            line.set_text(words if ready else "Wait until the methods are here.")
+        self.contrast.setEnabled(pair.classes)
+        if not pair.classes:
+            self.teach.setEnabled(False)
+            self.teach_line.set_text("These images have no classes, so there is nothing to be sure of.")
+        elif self.contrast.currentData():
+            self.teach.setEnabled(False)
+            self.teach_line.set_text("Answers beside the model of p(x): how sure of a class it is, even of what has none.")
         self.compare.setEnabled(bool(runs) and strange is not None)
         if not runs:
             self.compare_line.set_text("No run has learned these images yet: train one first.")
@@ -196,7 +225,34 @@ class ParadoxPage(QWidget):
             self.train_asked.emit(self.method.currentData(), known.data, PAIRS[self.choice.checkedId()].minutes)
             self.train_line.set_text("Queued. Compare as soon as the run is listed below; the figures get better while it learns.", "good")
 
+    def _teach(self) -> None:
+        known, _ = self.sets()
+        if known is not None:
+            minutes = min(PAIRS[self.choice.checkedId()].minutes, CLASSIFIER_MINUTES)
+            self.train_asked.emit(CLASSIFIER, known.data, minutes)
+            self.teach_line.set_text("Queued. It answers beside the model of p(x) as soon as it is listed here.", "good")
+
     def _compare(self) -> None:
         _, strange = self.sets()
         if strange is not None and self.run.currentData():
-            self.compare_asked.emit(self.run.currentData(), strange.data)
+            self.compare_asked.emit(self.run.currentData(), strange.data, self.contrast.currentData() or "")
+
+
+def _named(info: RunInfo) -> tuple[str, str]:
+    return f"{info.title or info.method} · {info.name} · {info.status}", info.run
+
+
+def _fill(box: QComboBox, wanted: list[tuple[str, str]]) -> None:
+    """Offer these (text, value); what was chosen stays chosen where it can."""
+    if [(box.itemText(i), box.itemData(i)) for i in range(box.count())] != wanted:
+        chosen = box.currentData()
+        box.clear()
+        for text, value in wanted:
+            box.addItem(text, value)
+        box.setCurrentIndex(max(box.findData(chosen) if chosen else 0, 0) if wanted else -1)
+
+
+def _learning(known: DataInfo | None, minutes: float) -> str:
+    if known is None:
+        return "Needs the data set above."
+    return f"Learns {known.name} for {minutes:g} minute{'s' if minutes != 1 else ''}; the run appears at the left."

@@ -27,7 +27,8 @@ TIPS = (
     "The score. High always means: unlike the training data.",
     "What kind of number stands behind it: an exact density, a bound on one, P(y|x), or features without a density.",
     "As people read it, in its unit.",
-    "Of held-out images of the training data, how many score at least as high: (1 + #) / (n + 1).",
+    "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1). "
+    "≤ means none does.",
     "Probability that an image of the compared set scores higher than a held-out one; 0.5 is guessing. Never flipped.",
     "From the p-value: below 1 % unlike training, below 5 % unusual.",
 )
@@ -63,9 +64,10 @@ def value_text(info: DetectorInfo, value: float) -> str:
     return text
 
 
-def p_text(p: float) -> str:
-    """0.004 -> "0.4 %"."""
-    return number(100 * p, 1 if p < 0.0995 else 0, "%")
+def p_text(score: Score) -> str:
+    """0.004 -> "0.4 %"; "≤ 0.4 %" where no held-out image scores as high, so that more of them could only make it smaller."""
+    p = score.p_value
+    return ("≤ " if p <= score.floor else "") + number(100 * p, 1 if p < 0.0995 else 0, "%")
 
 
 class ScoreModel(QAbstractTableModel):
@@ -106,7 +108,7 @@ class ScoreModel(QAbstractTableModel):
             return info.missing if column in (VALUE, P_VALUE) else ""
         if score is None:
             return "…" if row.waiting and column in (VALUE, P_VALUE) else ""
-        return {VALUE: value_text(info, score.value), P_VALUE: p_text(score.p_value), VERDICT: score.verdict}[column]
+        return {VALUE: value_text(info, score.value), P_VALUE: p_text(score), VERDICT: score.verdict}[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row, column = self.rows[index.row()], index.column()
@@ -219,7 +221,7 @@ class ScoreTable(QTableView):
         samples = {
             DENSITY: "features",
             VALUE: "−1 234.5 b/dim",
-            P_VALUE: "P-VALUE.",
+            P_VALUE: "≤ 0.05 %.",
             AUROC: "AUROC..",
             VERDICT: "unlike training",
         }

@@ -54,7 +54,9 @@ class ShortcutsPage(QWidget):
                 grid.addWidget(QLabel(entry.action.text().replace("&&", "&")), row, 0)
                 if entry.keys:
                     grid.addWidget(theme.role(QLabel(entry.keys), "key"), row, 1, Qt.AlignmentFlag.AlignLeft)
-                grid.addWidget(theme.role(QLabel(entry.action.statusTip()), "muted"), row, 2)
+                about = theme.role(QLabel(entry.action.statusTip()), "muted")
+                about.setWordWrap(True)
+                grid.addWidget(about, row, 2)
                 row += 1
         grid.setRowStretch(row, 1)
         self.area.setWidget(body)

@@ -99,7 +99,8 @@ def test_that_values_have_their_unit_and_digits() -> None:
     assert value_text(NATS, -18.4) == "−18.40 nat"
     assert value_text(BITS, 5.0249) == "5.02 b/dim"
     assert value_text(DetectorInfo("knn", "kNN", "features", "", "", ""), 0.0456) == "0.046"
-    assert [p_text(p) for p in (0.004, 0.0999, 0.47, 1.0)] == ["0.4\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
+    told = [p_text(Score("/r", "elbo", 0.0, 0.0, p, "good", "", floor=0.004)) for p in (0.004, 0.008, 0.0999, 0.47, 1.0)]
+    assert told == ["≤ 0.4\u202f%", "0.8\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
 
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:

@@ -10,7 +10,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pane_kit import ANSWERS, DETECTORS, KNOWN, OTHER, RUN, STRANGE, WEIGHTS, Kit, _known, digits, paper_image, paper_scores, run_info
+from pane_kit import (
+    ANSWERS,
+    DETECTORS,
+    KNOWN,
+    OTHER,
+    PLAIN,
+    RUN,
+    STRANGE,
+    WEIGHTS,
+    Kit,
+    _known,
+    digits,
+    paper_image,
+    paper_scores,
+    run_info,
+)
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
@@ -576,6 +591,30 @@ def test_that_the_paradox_explains_trains_and_compares(kit: Kit) -> None:
     assert kit.state.run == RUN and pane.stack.currentIndex() == 1
     assert [(work.run, work.data) for work in kit.engine.of(m.JudgeData)] == [(RUN, "shapes")]
     assert "AUROC" in pane.page.distribution.figures.text()
+
+
+def test_that_the_paradox_begins_with_the_chosen_run_and_lets_a_classifier_answer_beside_it(kit: Kit) -> None:
+    pane = kit.open(LikelihoodPane)
+    assert isinstance(pane, LikelihoodPane)
+    fashion, mnist = (m.DataInfo(f"/d/{name}", name, "images", "70 000") for name in ("FashionMNIST", "MNIST"))
+    kit.state.set_data((*SETS, fashion, mnist))
+    kit.state.methods["classifier"] = replace(PLAIN, name="classifier", title="Classifier", capabilities=("classify", "encode"))
+    pane.show_paradox()
+    page = pane.paradox
+    assert page.choice.checkedId() == 0 and page.teach.isEnabled() and page.contrast.currentData() == ""
+    page.teach.click()
+    start = kit.engine.of(m.StartRun)[-1]
+    assert (start.method, start.data, start.minutes) == ("classifier", "/d/FashionMNIST", 3)
+    newest = run_info(OTHER, created=2e9)
+    sure = run_info("/runs/sure", method="classifier")
+    kit.state.set_runs((run_info(), newest, sure), "/runs")
+    kit.state.set_run(RUN)
+    pane.show_paradox()
+    assert page.choice.checkedId() == 2 and page.run.currentData() == RUN  # what is looked at, though another one is newer
+    assert page.contrast.currentData() == "/runs/sure" and not page.teach.isEnabled()
+    page.compare.click()
+    rest(kit, pane)
+    assert [run for run, _ in pane.inquiry.wanted] == [RUN, "/runs/sure"]
 
 
 def test_that_fashion_mnist_is_offered_when_the_window_knows_it_and_asked_for_otherwise(kit: Kit) -> None:
