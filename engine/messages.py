@@ -52,6 +52,11 @@ class MethodInfo:
     formula: str  # rich text
     fields: tuple[FieldInfo, ...]
     accepts: str = "images"  # "images" | "text": the kind of data it learns from
+    units: tuple[tuple[str, str], ...] = ()  # (term of the loss, its unit)
+
+    def unit_of(self, term: str) -> str:
+        """Empty where a term has none."""
+        return dict(self.units).get(term, "")
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ class Method(nn.Module):
     formula: ClassVar[str] = ""
     accepts: ClassVar[str] = "images"  # "images" | "text": the kind of data it learns from
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
+    units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
 
     parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of
@@ -155,6 +156,7 @@ def info(method: type[Method]) -> MethodInfo:
         summary=method.summary,
         formula=method.formula,
         accepts=method.accepts,
+        units=tuple(method.units.items()),
         fields=fields_of(method.Config),
     )
 

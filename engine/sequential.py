@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -137,6 +137,7 @@ class Sequential(Method):
     density = "exact"
     sampling = "iterative"
     headline = ("bits_per_dim", "bits/dim", False)
+    units: ClassVar = {"loss": "nat/symbol", "bits_per_dim": "bits/dim", "nats": "nat"}
     valid_examples = 128  # each has hundreds of symbols
     valid_slice = 8
 

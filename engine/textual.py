@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ class Textual(Sequential):
     accepts = "text"
     conditional = False
     headline = ("loss", "nat/character", False)
+    units: ClassVar = {"loss": "nat/symbol", "bits_per_token": "bits/symbol"}
     valid_slice = 64
 
     def __init__(self, config: Any, data: DataSpec) -> None:

@@ -76,6 +76,13 @@ def test_that_methods_are_found_by_folder_and_an_unknown_name_is_answered_with_t
 
 
 @every_method
+def test_that_units_are_of_terms_it_has(name: str):
+    method = make(name)
+    terms = method.loss(examples(name, 4), None if reads(name) else labels(4), Moment())
+    assert set(method.units) <= set(terms)
+
+
+@every_method
 def test_that_it_says_what_it_is_and_where_it_comes_from(name: str):
     told = info(METHODS[name])
     assert told.name == name

@@ -401,7 +401,8 @@ class CurvesPane(Pane):
         if (wanted, self.term) != self._drawn:
             self._drawn = (wanted, self.term)
             set_heading(self.heading, self.term)
-            plot.value_name = self.term
+            unit = self._unit(self.term)
+            plot.value_name = f"{self.term}, {unit}" if unit else self.term
             lines: list[Line] = []
             for run, term in wanted:
                 valid = term.startswith(VALID)
@@ -451,7 +452,14 @@ class CurvesPane(Pane):
                 self.cards_grid.addWidget(card, place // across, place % across)
         for term, card in self.cards.items():
             shown = [(self._series(run, term), self.color_of(run)) for run in self.runs() if len(self._series(run, term))]
-            card.show_lines(shown)
+            card.show_lines(shown, self._unit(term))
+
+    def _unit(self, term: str) -> str:
+        """Of a term, where all runs that are drawn agree on it."""
+        state = self.context.state
+        methods = [state.methods.get(state.runs[run].method) for run in self.runs() if len(self._series(run, term))]
+        units = {"" if method is None else method.unit_of(term) for method in methods}
+        return units.pop() if len(units) == 1 else ""
 
     def _card_clicked(self, term: str, _checked: bool = False) -> None:
         self.show_term(term)

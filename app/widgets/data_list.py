@@ -1,4 +1,4 @@
-"""The data sets, one line each: name and what it holds."""
+"""The data sets, each with its name and below it what it holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app import theme
 from app.widgets.run_list import Contents
 from engine.messages import DataInfo
 
-HEIGHT = 36
+HEIGHT = 42
 
 
 class DataLine(QWidget):
@@ -83,17 +83,15 @@ class DataLine(QWidget):
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
         font = theme.font(13)
         painter.setFont(font)
-        metrics = QFontMetrics(font)
         left, room = 11, self.width() - 22
-        name = metrics.elidedText(self.info.name, Qt.TextElideMode.ElideRight, room)
+        name = QFontMetrics(font).elidedText(self.info.name, Qt.TextElideMode.ElideRight, room)
         painter.setPen(QColor(c.text))
-        painter.drawText(QRectF(left, 0, room, HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), name)
-        used = metrics.horizontalAdvance(name + " ")
+        painter.drawText(QRectF(left, 3, room, 20), int(Qt.AlignmentFlag.AlignVCenter), name)
         small = theme.font(12)
         painter.setFont(small)
         painter.setPen(QColor(c.muted))
-        summary = QFontMetrics(small).elidedText(self.info.summary, Qt.TextElideMode.ElideRight, max(0, room - used))
-        painter.drawText(QRectF(left + used, 0, room - used, HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), summary)
+        summary = QFontMetrics(small).elidedText(self.info.summary, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(QRectF(left, 21, room, 18), int(Qt.AlignmentFlag.AlignVCenter), summary)
 
 
 class DataList(QScrollArea):

@@ -16,6 +16,7 @@ class TermCard(QAbstractButton):
     def __init__(self, term: str) -> None:
         super().__init__()
         self.term = term
+        self.unit = ""
         self.lines: list[tuple[Series, str]] = []  # points and colour, the run that is looked at first
         self.setCheckable(True)
         self.setText(term)
@@ -36,8 +37,8 @@ class TermCard(QAbstractButton):
         self._c = c
         self.update()
 
-    def show_lines(self, lines: list[tuple[Series, str]]) -> None:
-        self.lines = lines
+    def show_lines(self, lines: list[tuple[Series, str]], unit: str = "") -> None:
+        self.lines, self.unit = lines, unit
         if lines and len(lines[0][0]):
             self.setAccessibleDescription(f"newest value {short(float(lines[0][0].values[-1]))}")
         self.update()
@@ -60,7 +61,14 @@ class TermCard(QAbstractButton):
         painter.setFont(self._bold)
         painter.setPen(QColor(c.text))
         value = short(float(self.lines[0][0].values[-1]))
-        painter.drawText(inside.adjusted(0, 15, 0, 0), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, value)
+        below = inside.adjusted(0, 15, 0, 0)
+        painter.drawText(below, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, value)
+        after = painter.fontMetrics().horizontalAdvance(value + " ")
+        painter.setFont(self._small)
+        painter.setPen(QColor(c.muted))
+        what = f"{self.unit}, last batch" if self.unit else "last batch"
+        what = painter.fontMetrics().elidedText(what, Qt.TextElideMode.ElideRight, int(inside.width() - after))
+        painter.drawText(below.adjusted(after, 2, 0, 0), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, what)
         self._sparklines(painter, QRectF(inside.left(), inside.bottom() - 20, inside.width(), 20))
 
     def _sparklines(self, painter: QPainter, place: QRectF) -> None:

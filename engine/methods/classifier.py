@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,7 @@ class Classifier(Method):
     )
     formula = "min −log p(y|x), &nbsp; p(y|x) = softmax(f(x))<sub>y</sub>"
     headline = ("accuracy", "", True)
+    units: ClassVar = {"loss": "nat", "cross_entropy": "nat"}
     wants_labels = True
 
     def __init__(self, config: Config, data: DataSpec) -> None:

@@ -78,6 +78,7 @@ class TokenTransformer(Sequential):
     )
     formula = "log p(x) ≥ log p(x|z(x)) + Σ<sub>i</sub> log p(z<sub>i</sub> | z<sub>1</sub> … z<sub>i−1</sub>)"
     headline = ("bits_per_dim", "bits/dim", False)
+    units: ClassVar = {"loss": "nat", "bits_per_dim": "bits/dim", "reconstruction": "nat", "prior": "nat", "perplexity": "codes"}
     parents: ClassVar = {"tokenizer": "vq_vae"}
     valid_slice = 64
     frozen: Tensor  # 1 once the tokenizer has learned all it will

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,7 @@ class VAE(Method):
     )
     formula = "log p(x) ≥ E<sub>q(z|x)</sub>[log p(x|z)] − KL(q(z|x) ∥ p(z))"
     headline = ("elbo", "nat", True)
+    units: ClassVar = dict.fromkeys(("loss", "reconstruction", "kl", "elbo"), "nat")
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -64,6 +65,7 @@ class VQVAE(Method):
     )
     formula = "log p(x) ≥ log p(x|z(x)) − n log K, &nbsp; z(x)<sub>i</sub> = argmin<sub>k</sub> |f(x)<sub>i</sub> − e<sub>k</sub>|²"
     headline = ("bound", "nat", True)
+    units: ClassVar = {"loss": "nat", "reconstruction": "nat", "bound": "nat", "perplexity": "codes", "used_codes": "codes"}
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)

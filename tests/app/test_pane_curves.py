@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,19 @@ def test_that_history_replaces_and_later_points_append(kit: Kit, pane: CurvesPan
     series = pane.data[RUN]["loss"]
     assert series.steps.tolist() == list(range(1, 83))
     assert series.values[-1] == 2.0
+
+
+def test_that_a_term_has_its_unit_where_all_runs_agree_on_it(kit: Kit, pane: CurvesPane) -> None:
+    kit.state.methods["vae"] = replace(kit.state.methods["vae"], units=(("loss", "nat"),))
+    kit.look_at(run_info(), run_info(OTHER, method="rotation"))
+    feed(kit, RUN, loss=points(50), beta=points(50))
+    pane._redraw_now()
+    assert pane.plot is not None and pane.plot.value_name == "loss, nat"
+    assert (pane.cards["loss"].unit, pane.cards["beta"].unit) == ("nat", "")
+    pane.choose_run(OTHER, True)
+    feed(kit, OTHER, loss=points(50))
+    pane._redraw_now()
+    assert pane.plot.value_name == "loss"
 
 
 def test_that_every_term_has_a_card_and_a_press_shows_it_large(kit: Kit, pane: CurvesPane) -> None:
