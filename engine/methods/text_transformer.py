@@ -20,7 +20,7 @@ class Config(TextSettings):
     heads: int = setting(4, "Parts that attend separately; the width is shared out among them.", low=1, high=32, unit="heads")
     width: int = setting(128, "Numbers that stand for a symbol inside the network.", low=4, high=2048, unit="numbers", log=True)
     dropout: float = setting(
-        0.0,
+        0.1,
         "Share of each block's outputs that is set to zero while training, for a small text that is read many times.",
         low=0.0,
         high=0.9,

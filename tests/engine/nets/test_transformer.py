@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.nets.init import initialize
-from engine.nets.transformer import SPREAD, Transformer
+from engine.nets.transformer import SPREAD, Transformer, random_bytes
 
 
 def built(
@@ -130,6 +130,14 @@ def test_that_caches_of_one_net_do_not_know_each_other():
     first.advance(tokens[:1, :2])
     second.advance(tokens[1:, :3])
     assert torch.allclose(first.advance(tokens[:1, 2:3]), net(tokens[:1])[:, 3], atol=1e-12, rtol=0)
+
+
+def test_that_random_bytes_are_even_at_every_place_of_a_draw():
+    drawn = random_bytes((999, 1001), torch.Generator().manual_seed(0)).flatten()
+    for place in range(8):
+        counts = torch.bincount(drawn[place::8].long(), minlength=256).double()
+        expected = counts.sum() / 256
+        assert ((counts - expected).square() / expected).sum() < 255 + 5 * math.sqrt(2 * 255)  # χ² with 255 degrees of freedom
 
 
 @torch.no_grad()
