@@ -27,6 +27,7 @@ from engine.batches import seeded
 from engine.data import adapt, picture_from_array, read_image
 from engine.data.tokens import decode, encode
 from engine.likelihoods import image_generators
+from engine.sequential import choose
 
 if TYPE_CHECKING:
     from engine.explore import Explorer, Model
@@ -80,18 +81,6 @@ def filtered(log_p: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: flo
         sorted_p = torch.where(keep, sorted_p, 0.0)
         sorted_p /= sorted_p.sum(-1, keepdim=True)
     return torch.zeros_like(p).scatter_(-1, order, sorted_p)
-
-
-def choose(p: Tensor, noise: Tensor) -> Tensor:
-    """The inverse distribution function in the order of the symbols: p [n, V], uniforms in [0, 1) [n] -> symbols int64 [n].
-
-    The symbol s with F(s-1) <= noise < F(s), so one of probability 0 is never chosen.
-    """
-    cumulative = p.double().cumsum(-1)
-    total = cumulative[..., -1:]
-    symbols = torch.searchsorted(cumulative, noise.double()[:, None] * total, right=True)[:, 0]
-    last = p.shape[-1] - 1 - (p > 0).flip(-1).int().argmax(-1)  # rounding must not go past the last possible one
-    return torch.minimum(symbols, last)
 
 
 def noise_of(seed: int, samples: tuple[int, ...], length: int) -> Tensor:

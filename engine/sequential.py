@@ -349,10 +349,18 @@ def pick(log_probs: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
 
     In symbol order, so equal noise at another temperature moves to a neighbouring value; never a symbol of probability zero.
     """
-    cumulative = (log_probs if temperature == 1 else log_probs / temperature).softmax(-1, dtype=torch.float64).cumsum(-1)
-    return torch.searchsorted(cumulative, noise.double()[:, None] * cumulative[:, -1:], right=True)[:, 0].clamp_(
-        max=log_probs.shape[-1] - 1
-    )
+    return choose((log_probs if temperature == 1 else log_probs / temperature).softmax(-1, dtype=torch.float64), noise)
+
+
+def choose(p: Tensor, noise: Tensor) -> Tensor:
+    """The inverse distribution function in the order of the symbols: p [n, V], uniforms in [0, 1) [n] -> symbols int64 [n].
+
+    The symbol s with F(s-1) <= noise < F(s), so one of probability 0 is never chosen.
+    """
+    cumulative = p.double().cumsum(-1)
+    total = cumulative[:, -1:]
+    below = torch.minimum(noise.double()[:, None] * total, total * (1 - 2**-53))  # rounding must not reach the total itself
+    return torch.searchsorted(cumulative, below, right=True)[:, 0]
 
 
 def frequencies(tokens: Tensor, symbols: int) -> Tensor:
