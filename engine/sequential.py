@@ -232,10 +232,9 @@ class Sequential(Method):
         return likelihoods.bits_per_dim(nats, self.length)
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        """Bits per dimension; nats of binary images."""
-        if self.symbols == 2:
-            return f"{terms['nats']:.1f} nat"
-        return f"{terms['bits_per_dim']:.2f} bits/dim"
+        """Bits per dimension; nats of binary images. Of p(x|y) where classes are given, which is another number than that of p(x)."""
+        told = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
+        return f"{told} given y" if self.conditional else told
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

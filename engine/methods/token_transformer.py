@@ -173,7 +173,7 @@ class TokenTransformer(Sequential):
             ours.copy_(theirs)
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        return f"{terms['bits_per_dim']:.2f} bits/dim"
+        return f"{terms['bits_per_dim']:.2f} bits/dim" + (" given y" if self.conditional else "")
 
     # -----------------------------------------------------------------------------------------------------------------
     # What it can do

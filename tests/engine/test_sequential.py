@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.config import fields_of, make_config
 from engine.likelihoods import image_generators
-from engine.method import CannotLearn, DataSpec, Moment, build
+from engine.method import CannotLearn, DataSpec, Moment, build, skeleton
 from engine.methods import all_methods
 from engine.sequential import Sequential, entropy, frequencies, pick
 
@@ -348,3 +348,12 @@ def test_that_the_entropy_of_frequencies_has_its_closed_forms():
     assert entropy(torch.arange(8), 8) == pytest.approx(math.log(8))
     assert entropy(torch.zeros(5, dtype=torch.int64), 8) == 0
     assert frequencies(torch.tensor([0, 0, 2]), 3).exp().tolist() == pytest.approx([3 / 6, 1 / 6, 2 / 6])
+
+
+def test_that_the_headline_says_whether_classes_were_given():
+    terms = {"bits_per_dim": 3.14159, "nats": 100.0}
+    for name in ("pixel_cnn", "token_transformer"):
+        for conditional, words in ((False, "3.14 bits/dim"), (True, "3.14 bits/dim given y")):
+            kind = all_methods()[name]
+            method = skeleton(kind, make_config(kind.Config, {"conditional": conditional}), DataSpec((1, 8, 8), CLASSES))
+            assert method.headline_words(terms) == words
