@@ -65,7 +65,7 @@ class Inquiry(QObject):
         self.wanted: tuple[Look, ...] = ()
         self.refused: dict[str, str] = {}  # run -> why it cannot judge
         self.jobs: dict[str, str] = {}  # what for -> job
-        self.building: dict[str, str] = {}  # job that trains a background model -> run
+        self.building: dict[str, tuple[str, str]] = {}  # job that trains a background model -> run, kind
         self.compare: tuple[str, int, str] | None = None  # run, step, data
         self.comparison: DataJudged | None = None  # what was found out for `compare`
         self.path_wanted: PathWanted | None = None
@@ -152,11 +152,11 @@ class Inquiry(QObject):
             self.corrupted.emit()
         self.go_on()
 
-    def build_background(self, run: str) -> None:
-        if run not in self.building.values():
+    def build_background(self, run: str, kind: str) -> None:
+        if (run, kind) not in self.building.values():
             job = self.bridge.new_job("train")
-            self.building[job] = run
-            self.bridge.send(BuildBackground(job, run))
+            self.building[job] = run, kind
+            self.bridge.send(BuildBackground(job, run, kind=kind))
             self._say("The background model is queued for training; its score appears when it is done.")
             self.calibrated.emit()
 

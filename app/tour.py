@@ -18,7 +18,9 @@ from typing import Any
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("dark", "light")
 STEPS = 800  # of the VAE
-PIXEL_STEPS = 120  # of the PixelCNN
+PIXEL_STEPS = 800  # of the PixelCNN, and as many of its background model
+TOKEN_STEPS = 600
+TEXT_STEPS = 400
 FEWEST_COLOURS = 24  # a picture with fewer shows next to nothing
 
 
@@ -127,6 +129,10 @@ class Tour:
             Scene("likelihood", "LikelihoodPane", "own and test images, scored by every detector", self.use_likelihood, self.no_scores)
         )
         self.visit(Scene("likelihood-compare", "LikelihoodPane", "a threshold between two data sets", self.compare, self.no_scores))
+        window.choose_run(self.train("token_transformer", TOKEN_STEPS, "shapes"))
+        self.visit(Scene("sampling-tokens", "SamplingPane", "colour images grown code by code", self.use_sampling, self.no_samples))
+        window.choose_run(self.train("text_transformer", TEXT_STEPS, "pydoc-text"))
+        self.visit(Scene("sampling-text", "SamplingPane", "a text grown, one character's odds", self.use_text, self.no_samples))
         paradox = self.stage.pane("LikelihoodPane").show_paradox
         self.visit(Scene("likelihood-paradox", "LikelihoodPane", "the likelihood paradox, ready to be run", paradox))
         window.choose_run(vae)
@@ -168,14 +174,14 @@ class Tour:
         self.window.choose_data("digits")
         self.stage.settle()
 
-    def train(self, method: str, steps: int, watch: bool = False) -> str:
+    def train(self, method: str, steps: int, data: str = "digits", watch: bool = False) -> str:
         """Fill in the form and press Start; returns the run's folder when it has ended."""
         from PySide6.QtCore import Qt
         from PySide6.QtTest import QTest
 
         window, page = self.window, self.window.new_run_page
         known = set(window.state.runs)
-        window.new_run(method, "digits")
+        window.new_run(method, data)
         field = next(field for field in page.groups[0].rows.values() if field.field.name == "steps")
         page.draft.set("run", field.field, steps)
         self.stage.run_for(0.05)
@@ -269,6 +275,18 @@ class Tour:
         QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(1, 27).center().toPoint())
         self.stage.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
 
+    def use_text(self) -> None:
+        """Watch a text being written, click one of its characters."""
+        from PySide6.QtCore import Qt
+        from PySide6.QtTest import QTest
+
+        self.stage.show_pane("SamplingPane")
+        pane = self.stage.pane("SamplingPane")
+        self.grown()
+        at = pane.text.rect_of(0, 40).center().toPoint()
+        QTest.mouseClick(pane.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        self.stage.wait(lambda: pane.answer is not None, "the character's distribution was shown", 30)
+
     def grown(self) -> None:
         pane = self.stage.pane("SamplingPane")
         self.stage.wait(lambda: pane.job is None and pane.node is not None and pane.node.done, "the samples were grown", 120)
@@ -291,9 +309,15 @@ class Tour:
         self.grown()
 
     def use_likelihood(self) -> None:
-        """Drop two pictures of one's own beside test images, and look at one of them."""
+        """Build the background model, drop two pictures of one's own beside test images, and look at one of them."""
+        from PySide6.QtCore import Qt
+        from PySide6.QtTest import QTest
+
         self.stage.show_pane("LikelihoodPane")
         pane = self.stage.pane("LikelihoodPane")
+        self.stage.wait(lambda: pane.page.table.remedy_button("likelihood_ratio") is not None, "a background model was offered", 60)
+        QTest.mouseClick(pane.page.table.remedy_button("likelihood_ratio"), Qt.MouseButton.LeftButton)
+        self.stage.wait(lambda: not pane.inquiry.building, "the background model was trained", 300)
         pane.use_test_images()
         self.window.take([str(self.picture_of("7")), str(self.picture_of("0"))])
         self.stage.wait(lambda: not self.no_scores(), "the images were scored", 120)

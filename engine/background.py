@@ -1,22 +1,46 @@
-"""The background model of a likelihood ratio: the run's own method and settings, trained on mutated images (Ren et al. 2019).
+"""The background models of likelihood ratios: other models of a run's own data, which what is to be told apart is taken off against.
 
-It is a run folder of its own, `background` within the run's folder, so it moves and is deleted with it, and the list of runs
-does not show it.
+`mutated` is the run's own method and settings, trained on mutated images (Ren et al. 2019). `local` is a PixelCNN that sees only
+the pixels next to each (Zhang et al. 2021). Each is a run folder of its own within the run's folder, so it moves and is deleted
+with it, and the list of runs does not show it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from engine.config import make_config
+from engine.manifest import Manifest
+from engine.method import DataSpec, skeleton
+from engine.methods import method_named
 from engine.runs import BadRun, Run, delete_run, is_run
 from engine.train import Events, Plan, train
 
-FOLDER = "background"
+MUTATED, LOCAL = "mutated", "local"
+FOLDERS = {MUTATED: "background", LOCAL: "local"}
+NEEDS = {
+    MUTATED: "It needs a background model, the same method trained on images with random pixels: build it, or use --background.",
+    LOCAL: "It needs a local model of the same images, which sees only the nearest pixels: build it, or use --background.",
+}
 MUTATION = 0.2  # of all numbers in a batch; the middle of the authors' grid, chosen on no other data
+NEARBY = {"layers": 1, "cell_layers": 0}  # of a PixelCNN: sees 5 rows above, 4 columns to either side and 6 pixels to the left
+LOCAL_STEPS = 2000  # a small model of small parts has soon learned
 
 
-def build_background(run: Path, steps: int | None = None, minutes: float | None = None, job: str = "", device: str = "auto") -> Events:
-    """Train it, or go on with one that was left unfinished; events and verbs as in `train`. Without an end: as many steps as the run has.
+def kinds_for(method: object) -> tuple[str, ...]:
+    """Which background models a method of images can be compared with."""
+    if getattr(method, "density", "none") == "none":
+        return ()
+    return (MUTATED, LOCAL) if getattr(method, "pixel_levels", 0) else (MUTATED,)
+
+
+def build_background(
+    run: Path, steps: int | None = None, minutes: float | None = None, job: str = "", device: str = "auto", kind: str = MUTATED
+) -> Events:
+    """Train it, or go on with one that was left unfinished; events and verbs as in `train`.
+
+    Without an end a mutated one takes as many steps as the run has, a local one `LOCAL_STEPS`.
 
     Raises:
         BadRun: the run cannot be used. TrainingFailed, BadData: as in `train`.
@@ -28,8 +52,8 @@ def build_background(run: Path, steps: int | None = None, minutes: float | None 
     if manifest.kind != "images":
         raise BadRun(f"{owner.name} is a model of {manifest.kind}; a background model is built for models of images.")
     if not steps and not minutes:
-        steps = max(1, manifest.step)
-    path = owner.path / FOLDER
+        steps = LOCAL_STEPS if kind == LOCAL else max(1, manifest.step)
+    path = owner.path / FOLDERS[kind]
     if is_run(path):
         if Run.open(path).newest_resumable() is not None:
             return (yield from train(Plan("", "", steps=steps, minutes=minutes, device=device), owner.path, job, resume=path))
@@ -42,32 +66,40 @@ def build_background(run: Path, steps: int | None = None, minutes: float | None 
         steps=steps,
         minutes=minutes,
         device=device,
-        name=FOLDER,
+        name=FOLDERS[kind],
         mutation=MUTATION,
     )
+    if kind == LOCAL:
+        levels = _pixel_levels(manifest)
+        if not levels:
+            raise BadRun(f"{owner.name} gives no probability to a pixel's levels, so there is no local model to compare it with.")
+        plan = replace(plan, method="pixel_cnn", config={**NEARBY, "levels": levels}, mutation=0.0)
     return (yield from train(plan, owner.path, job))
 
 
-def find_background(run: Path) -> tuple[Run | None, str, bool]:
+def _pixel_levels(manifest: Manifest) -> int:
+    kind = method_named(manifest.method)
+    spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
+    return skeleton(kind, make_config(kind.Config, manifest.config), spec).pixel_levels
+
+
+def find_background(run: Path, kind: str = MUTATED) -> tuple[Run | None, str, bool]:
     """The finished background model beside a run; or why there is none, in one sentence, and whether `build_background` helps."""
-    path = Path(run) / FOLDER
+    path = Path(run) / FOLDERS[kind]
     if not is_run(path):
-        return (
-            None,
-            "It needs a background model, the same method trained on images with random pixels: build it, or use --background.",
-            True,
-        )
+        return None, NEEDS[kind], True
     found = Run.open(path)
+    name = f"{kind} background model"
     if found.manifest is None:
         return (
             None,
-            f"Its background model cannot be read ({found.fault}); delete the folder “{FOLDER}” in the run’s folder and build it again.",
+            f"Its {name} cannot be read ({found.fault}); delete the folder “{FOLDERS[kind]}” in the run’s folder and build it again.",
             False,
         )
     if found.status in ("training", "queued"):
-        return None, "Its background model is being trained; wait until that has ended.", False
+        return None, f"Its {name} is being trained; wait until that has ended.", False
     if found.status not in ("done", "stopped"):
-        return None, f"The training of its background model was left at step {found.manifest.step:,}; build it to go on from there.", True
+        return None, f"The training of its {name} was left at step {found.manifest.step:,}; build it to go on from there.", True
     if not any(checkpoint.step > 0 and not checkpoint.fault for checkpoint in found.checkpoints()):
-        return None, "Its background model has no trained checkpoint; build it to go on.", True
+        return None, f"Its {name} has no trained checkpoint; build it to go on.", True
     return found, "", False

@@ -122,9 +122,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
         sub.add_argument("--held-out", type=_positive_int, default=500, metavar="N", help="held-out images that p-values compare with")
         sub.add_argument("--k", type=_positive_int, default=64, help="importance samples per image for bounds")
-        sub.add_argument("--background", action="store_true", help="build the background model of the likelihood ratio first, if missing")
-        sub.add_argument("--background-steps", type=_positive_int, metavar="N", help="its training steps; the run's own when left out")
-        sub.add_argument("--background-minutes", type=_positive, metavar="M", help="its minutes of training")
+        sub.add_argument("--background", action="store_true", help="build the background models of the likelihood ratios first, if missing")
+        sub.add_argument("--background-steps", type=_positive_int, metavar="N", help="their training steps; else as many as the run has")
+        sub.add_argument("--background-minutes", type=_positive, metavar="M", help="minutes of training of the mutated one")
 
     for name in LATER:
         later = verb(name, _later, f"Comes {LATER[name]}.")
@@ -353,18 +353,23 @@ def _ood(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _with_background(options: argparse.Namespace) -> Path:
-    """The run's folder; with --background its background model is built first where there is none. Raises: Failed."""
+    """The run's folder; with --background its background models are built first where there are none. Raises: Failed."""
     path = _run_path(options)
     if options.background or options.background_steps or options.background_minutes:
-        from engine.background import build_background, find_background
+        from engine.background import LOCAL, build_background, find_background, kinds_for
+        from engine.explore import Model
+        from engine.runs import Run
 
-        found, why, buildable = find_background(path)
-        if found is None:
+        for kind in kinds_for(Model(Run.open(path), None).method):
+            found, why, buildable = find_background(path, kind)
+            if found is not None:
+                continue
             if not buildable:
                 raise Failed(why)
-            outcome, _ = _drive(build_background(path, options.background_steps, options.background_minutes), options.json)
+            minutes = None if kind == LOCAL else options.background_minutes
+            outcome, _ = _drive(build_background(path, options.background_steps, minutes, kind=kind), options.json)
             if outcome.status != "done":
-                raise Failed(f"The background model is not ready: {outcome.message}")
+                raise Failed(f"The {kind} background model is not ready: {outcome.message}")
     return path
 
 

@@ -38,9 +38,8 @@ class Subject:
 
     method: Any  # eval mode, full precision, weights without gradients
     samples: int = SAMPLES
-    background: Any = None  # the same method trained on mutated images
-    background_missing: str = "It needs a background model beside the run; build it first."
-    background_remedy: str = "background"  # what one click can do about it, as in `DetectorInfo.remedy`
+    backgrounds: dict[str, Any] = field(default_factory=dict)  # kind of background model -> its method
+    lacking: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind -> what is missing, remedy as in `DetectorInfo`
     others: Sequence[Any] = ()  # the same method at other steps or of other seeds
     others_are: str = ""  # in words: “checkpoints 512, 1,024”
     others_missing: str = "It needs a second checkpoint or a second run of the same method and data."

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine import messages as m
 from engine import ood
-from engine.background import find_background
+from engine.background import find_background, kinds_for
 from engine.corruptions import corrupt
 from engine.data import BadData, DataSet, Picture, adapt, inspect, lasting, picture_from_array, read_image
 from engine.detector import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors
@@ -80,20 +80,19 @@ class Weights:
 class Companions:
     """The other models that some detectors ask."""
 
-    background: Weights | None
-    background_missing: str
-    background_remedy: str
+    backgrounds: dict[str, Weights]  # kind -> the finished ones beside the run
+    lacking: dict[str, tuple[str, str]]  # kind -> what is missing of the others, and the remedy
     others: tuple[Weights, ...]
     others_are: str
 
     def subject(self, model: Model, samples: int) -> Subject:
-        facts = {"background": "" if self.background is None else self.background.sha256, "others": " ".join(o.sha256 for o in self.others)}
+        facts = {kind: weights.sha256 for kind, weights in self.backgrounds.items()}
+        facts["others"] = " ".join(o.sha256 for o in self.others)
         return Subject(
             method=model.method,
             samples=samples,
-            background=None if self.background is None else Model(self.background.run, self.background.step).method,
-            background_missing=self.background_missing,
-            background_remedy=self.background_remedy,
+            backgrounds={kind: Model(weights.run, weights.step).method for kind, weights in self.backgrounds.items()},
+            lacking=self.lacking,
             others=tuple(Model(other.run, other.step).method for other in self.others),
             others_are=self.others_are,
             facts=facts,
@@ -101,13 +100,16 @@ class Companions:
 
 
 def companions(model: Model, peers: Sequence[Weights]) -> Companions:
-    """A finished background model beside the run; and for the ensemble its peers, or else its own earlier checkpoints."""
+    """The finished background models beside the run; and for the ensemble its peers, or else its own earlier checkpoints."""
     if model.method.density == "none":
-        return Companions(None, "", "", (), "")
-    background, missing, buildable = find_background(model.run.path)
-    beside = None
-    if background is not None:
-        beside = Weights.of(background, max(c.step for c in background.checkpoints() if not c.fault))
+        return Companions({}, {}, (), "")
+    backgrounds, lacking = {}, {}
+    for kind in kinds_for(model.method):
+        background, missing, buildable = find_background(model.run.path, kind)
+        if background is None:
+            lacking[kind] = missing, kind if buildable else ""
+        else:
+            backgrounds[kind] = Weights.of(background, max(c.step for c in background.checkpoints() if not c.fault))
     others = [peer for peer in peers if peer.run.path != model.run.path]
     words = f"{len(others) + 1} runs of different seeds: {', '.join(peer.run.name for peer in others)} and this one"
     if not others:
@@ -115,7 +117,7 @@ def companions(model: Model, peers: Sequence[Weights]) -> Companions:
         steps = [c.step for c in now.checkpoints() if not c.fault and model.step / ENSEMBLE_SPAN <= c.step < model.step]
         others = [Weights.of(now, step) for step in steps[-(ENSEMBLE - 1) :]]
         words = f"{len(others) + 1} checkpoints of this run: steps {', '.join(f'{w.step:,}' for w in others)} and {model.step:,}"
-    return Companions(beside, missing, "background" if buildable else "", tuple(others), words)
+    return Companions(backgrounds, lacking, tuple(others), words)
 
 
 class Jury:
@@ -417,8 +419,8 @@ class Judging:
         _require_images(model)
         friends = companions(model, self._peers(model, getattr(work, "runs", ())))
         hashes = (
-            "" if friends.background is None else friends.background.sha256,
-            friends.background_missing,
+            *((kind, weights.sha256) for kind, weights in friends.backgrounds.items()),
+            *friends.lacking.values(),
             *(o.sha256 for o in friends.others),
         )
         held_out = getattr(work, "held_out", work.limit)

@@ -149,16 +149,17 @@ class StartRun(Command):
 
 @dataclass(frozen=True)
 class BuildBackground(Command):
-    """Train a background model beside a run, or go on with one: the same method on mutated images. A job of the training lane.
+    """Train a background model beside a run, or go on with one. A job of the training lane.
 
-    Its own run folder is `background` within the run's folder; that is the `run` of its events. Without an end it trains
-    as many steps as the run has.
+    `kind` as in `engine.background`: "mutated", the same method on mutated images, or "local", a PixelCNN that sees the next pixels
+    only. Its own run folder lies within the run's folder; that is the `run` of its events.
     """
 
     job: str
     run: str
     steps: int | None = None
     minutes: float | None = None
+    kind: str = "mutated"
 
 
 @dataclass(frozen=True)
@@ -600,7 +601,7 @@ class DetectorInfo:
     source: str  # the paper
     help: str  # one or two sentences
     missing: str = ""  # why this run does not have it now, and what to do: empty when it is ready
-    remedy: str = ""  # what one click can do about `missing`: "background" is `BuildBackground`; empty when nothing can
+    remedy: str = ""  # what one click can do about `missing`: the kind of `BuildBackground`; empty when nothing can
     score_unit: str = ""  # of the compared score, where it is not the value's
 
 

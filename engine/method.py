@@ -128,6 +128,11 @@ class Method(nn.Module):
         name, unit, _ = self.headline
         return f"{terms[name]:.2f} {unit}".rstrip()
 
+    @property
+    def pixel_levels(self) -> int:
+        """How many values a pixel can have in the images whose probability `log_prob` is; 0 where it is none of single values."""
+        return 0
+
     def forget_batch(self) -> None:
         """Memory ran out amid a batch and it begins anew in smaller pieces: undo whatever `loss` has noted of it."""
 

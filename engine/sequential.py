@@ -149,6 +149,10 @@ class Sequential(Method):
         if self.conditional and not data.classes:
             raise CannotLearn("These data have no classes to condition on; set conditional to false or choose a data set with classes.")
 
+    @property
+    def pixel_levels(self) -> int:
+        return int(getattr(self.config, "levels", 0))
+
     # -- symbols -------------------------------------------------------------------------------------------------------
 
     def to_tokens(self, x: Tensor, generator: Randomness | None = None) -> Tensor:

@@ -209,6 +209,7 @@ class _TrainingJob:
     run: str = ""  # the folder, once there is one
     resume: bool = False
     beside: str = ""  # the run whose background model this is
+    kind: str = ""  # of that background model
     events: Events | None = None
     verb: str | None = None
     state: str = "queued"
@@ -217,7 +218,7 @@ class _TrainingJob:
     @property
     def label(self) -> str:
         if self.beside:
-            return f"background of {Path(self.beside).name}"
+            return f"{self.kind} background of {Path(self.beside).name}"
         return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
 
 
@@ -272,9 +273,9 @@ class _TrainingLane(_Lane):
             case m.StartRun(job=job):
                 values = {f: getattr(message, f) for f in Plan.__dataclass_fields__ if hasattr(message, f)}
                 self._enqueue(_TrainingJob(job, Plan(**values)))
-            case m.BuildBackground(job=job, run=run):
+            case m.BuildBackground(job=job, run=run, kind=kind):
                 plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
-                self._enqueue(_TrainingJob(job, plan, beside=run))
+                self._enqueue(_TrainingJob(job, plan, beside=run, kind=kind))
             case m.ContinueRun(job=job, run=run):
                 plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
                 self._enqueue(_TrainingJob(job, plan, run=run, resume=True))
@@ -359,7 +360,7 @@ class _TrainingLane(_Lane):
 
         self._tell_queue()
         if job.beside:
-            job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job)
+            job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)
         else:
             job.events = train(job.plan, self.engine.root, job.job, Path(job.run) if job.resume else None)
         self.current = job
@@ -443,7 +444,7 @@ class _TrainingLane(_Lane):
         """Every job without a folder, waiting or paused; those with one are found by their folders."""
         if not self.restored:
             return  # what is in the file has not been read yet
-        rows = [{**asdict(job.plan), "beside": job.beside} for job in (*self.queue, *self.paused) if not job.run]
+        rows = [{**asdict(job.plan), "beside": job.beside, "kind": job.kind} for job in (*self.queue, *self.paused) if not job.run]
         with contextlib.suppress(OSError):
             if rows:
                 self._queue_file.parent.mkdir(parents=True, exist_ok=True)
@@ -461,15 +462,17 @@ class _TrainingLane(_Lane):
         try:
             rows = json.loads(self._queue_file.read_text(encoding="utf-8"))
             waiting = [
-                (str(row.pop("beside", "")), Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})) for row in rows
+                {key: str(row.pop(key, "")) for key in ("beside", "kind")}
+                | {"plan": Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})}
+                for row in rows
             ]
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._queue_file.name}) could not be read and was left out."))
             return
-        for number, (beside, plan) in enumerate(waiting):
-            job = _TrainingJob(f"waiting-{number}", plan, beside=beside)
+        for number, what in enumerate(waiting):
+            job = _TrainingJob(f"waiting-{number}", **what)
             self.paused.append(job)
             self._tell(job, "paused", "It waited in the queue when the window was closed; Resume starts it.")
 

@@ -221,7 +221,7 @@ ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
 DETECTORS = (
     m.DetectorInfo("brightness", "brightness", "exact", "nat", "Paper 2020", "How bright it is."),
     m.DetectorInfo("roughness", "roughness", "bound", "bits/dim", "Paper 2021", "How much neighbours differ."),
-    m.DetectorInfo("ratio", "likelihood ratio", "bound", "nat", "Paper 2022", "It compares.", "It needs a background model.", "background"),
+    m.DetectorInfo("ratio", "likelihood ratio", "bound", "nat", "Paper 2022", "It compares.", "It needs a background model.", "mutated"),
 )  # fmt: skip
 KNOWN = 200  # held-out images
 STRANGE = 120  # test images of any data set to compare with

@@ -394,8 +394,7 @@ class LikelihoodPane(Pane):
         self._draw_soon()
 
     def _remedy(self, run: str, remedy: str) -> None:
-        if remedy == "background":
-            self.inquiry.build_background(run)
+        self.inquiry.build_background(run, remedy)
 
     def threshold(self) -> float:
         """Of the chosen score: where the user left it, else where a twentieth of the held-out images is lost."""
@@ -526,7 +525,8 @@ class LikelihoodPane(Pane):
                 area = separation.auroc(known, strange) if comparing and len(known) and len(strange) else None
                 score = self.chosen.score(run, detector.name) if self.chosen is not None else None
                 waiting = self.chosen is not None and not self.chosen.error and run not in self.chosen.scores
-                rows.append(Row(run, detector.title, detector, score, area, waiting, run in self.inquiry.building.values()))
+                building = (run, detector.remedy) in self.inquiry.building.values()
+                rows.append(Row(run, detector.title, detector, score, area, waiting, building))
         self.page.table.set_rows(rows, self.detector, comparing)
         info = self.docket.info(*self.detector)
         score = self.chosen.score(*self.detector) if self.chosen is not None else None

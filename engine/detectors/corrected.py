@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,30 +24,53 @@ class LikelihoodRatio(Detector):
         "such as a plain background, cancels out."
     )
     place = 10
+    kind: ClassVar[str] = "mutated"  # of background model
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
         return subject.has_density
 
+    def _lacks(self) -> tuple[str, str]:
+        """What is missing, and what one click can do about it."""
+        if self.kind in self.subject.backgrounds:
+            return "", ""
+        return self.subject.lacking.get(self.kind, ("It needs a background model beside the run; build it first.", self.kind))
+
     def missing(self) -> str:
-        return "" if self.subject.background is not None else self.subject.background_missing
+        return self._lacks()[0]
 
     def remedy(self) -> str:
-        return "" if self.subject.background is not None else self.subject.background_remedy
+        return self._lacks()[1]
 
     def settings(self) -> dict[str, Any]:
-        return {"background": self.subject.facts.get("background", ""), "samples": self.subject.samples}
+        return {"background": self.subject.facts.get(self.kind, ""), "samples": self.subject.samples}
 
     def score(self, look: Look) -> Tensor:
         return finish(self.steps(look))
 
     def steps(self, look: Look) -> Steps:
         yield from look.prepare()
-        background, _ = yield from density_steps(self.subject.background, look.x, look.samples)
+        background, _ = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples)
         return background - look.log_p
 
     def value(self, score: float) -> float:
         return -score
+
+
+class LocalRatio(LikelihoodRatio):
+    name = "local_ratio"
+    title = "local likelihood ratio"
+    source = "Zhang et al., On the Out-of-distribution Generalization of Probabilistic Image Modelling, 2021 (arXiv 2109.02639), section 4"
+    help = (
+        "log p(x) − log p₁(x), where p₁ was trained on the same images but sees only the pixels next to each: edges and smooth parts, "
+        "which all images share, cancel out, and what lies further apart remains."
+    )
+    place = 11
+    kind = "local"
+
+    @classmethod
+    def suits(cls, subject: Subject) -> bool:
+        return subject.has_density and bool(getattr(subject.method, "pixel_levels", 0))
 
 
 class InputComplexity(Detector):
@@ -60,7 +83,7 @@ class InputComplexity(Detector):
         "The model's code length minus that of a general lossless compressor (the best of PNG, WebP and deflate), both in bits: "
         "how much worse the model knows the image than somebody who was never trained."
     )
-    place = 11
+    place = 12
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:

@@ -152,6 +152,10 @@ class TokenTransformer(Sequential):
         bits = (reconstruction + prior) / (self.data.dims * math.log(2))
         return {"loss": loss, "bits_per_dim": bits, "reconstruction": reconstruction, "prior": prior, "perplexity": spread}
 
+    @property
+    def pixel_levels(self) -> int:
+        return 256
+
     def forget_batch(self) -> None:
         if self.trained is not None:
             self.trained.forget_batch()

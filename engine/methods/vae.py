@@ -192,6 +192,10 @@ class VAE(Method):
                 "beta": torch.full_like(reconstruction, beta),
             }
 
+    @property
+    def pixel_levels(self) -> int:
+        return 256 if self.config.likelihood == "discretized_logistic" else 0
+
     def headline_words(self, terms: dict[str, float]) -> str:
         """Bits per dimension where pixels have 256 values or a density; nats of binary images."""
         if self.config.likelihood == "bernoulli":

@@ -137,6 +137,10 @@ class VQVAE(Method):
                 "used_codes": _used(chosen.codes, self.config.codes).to(z.dtype),
             }
 
+    @property
+    def pixel_levels(self) -> int:
+        return 256
+
     def forget_batch(self) -> None:
         self.quantizer.forget()
 

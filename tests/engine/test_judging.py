@@ -24,7 +24,7 @@ from engine.detector import Look, of
 from engine.detectors.likelihood import Iwae
 from engine.explore import CannotAnswer, Explorer, Model
 from engine.judging import spread
-from engine.runs import Run, list_runs
+from engine.runs import BadRun, Run, list_runs
 from engine.train import Plan, mutated, train
 from engine.worker import Engine
 
@@ -271,7 +271,7 @@ def test_that_a_background_is_built_beside_the_run_and_opens_the_ratio(runs, tmp
     assert found is None and buildable and "build it" in why
     (before,) = calibrate(owner)
     info = next(info for info in before.detectors if info.name == "likelihood_ratio")
-    assert info.missing == why and info.remedy == "background" and "likelihood_ratio" not in before.known
+    assert info.missing == why and info.remedy == "mutated" and "likelihood_ratio" not in before.known
     events = build_background(owner)
     while True:
         try:
@@ -377,7 +377,7 @@ def test_that_ood_builds_the_background_when_asked(say, tmp_path):
     asked = ["ood", "r", "--runs", str(tmp_path), "--out", "shapes:60", "--limit", "6", "--held-out", "10", "--k", "4"]
     code, told, _ = say(*asked, "--background-steps", "2")
     assert code == 0
-    assert "likelihood_ratio" in told["results"]["shapes:60"] and not told["missing"]
+    assert {"likelihood_ratio", "local_ratio"} <= set(told["results"]["shapes:60"]) and not told["missing"]
 
 
 def test_that_the_tables_are_readable(runs, capsys, tmp_path):
@@ -446,7 +446,7 @@ def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_
             assert time.monotonic() < deadline
             events += second.drain()
             threading.Event().wait(0.01)
-        assert waiting[0].label == "background of owner"
+        assert waiting[0].label == "mutated background of owner"
         second.send(m.ResumeJob(waiting[0].job))
         while not only(events, m.Ended):
             assert time.monotonic() < deadline
@@ -455,6 +455,35 @@ def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_
         assert only(events, m.Ended)[0].outcome == "ok" and find_background(tmp_path / "owner")[0] is not None
     finally:
         assert second.close(timeout=20)
+
+
+def test_that_a_local_model_is_a_small_pixelcnn_of_the_same_images(tmp_path):
+    settings = {"width": 8, "layers": 1, "heads": 2, "levels": 4}
+    list(train(Plan("pixel_transformer", "digits", settings, steps=2, name="owner", device="cpu"), tmp_path))
+    (before,) = calibrate(tmp_path / "owner")
+    lacking = {info.name: info.remedy for info in before.detectors if info.missing}
+    assert lacking["local_ratio"] == "local" and lacking["likelihood_ratio"] == "mutated"
+    list(build_background(tmp_path / "owner", steps=3, kind="local"))
+    found, why, _ = find_background(tmp_path / "owner", "local")
+    assert found is not None and found.manifest is not None, why
+    assert (found.manifest.method, found.manifest.changed) == ("pixel_cnn", {"levels": 4, "layers": 1, "cell_layers": 0})
+    assert found.load(3, "state.json")[2]["plan"]["mutation"] == 0
+    (after,) = calibrate(tmp_path / "owner")
+    assert "local_ratio" in after.known and "likelihood_ratio" not in after.known
+    (judged,) = judge(tmp_path / "owner", ODD)
+    told = {score.detector: score.value for score in judged.scores}
+    x = torch.from_numpy(judged.seen[str(tmp_path / "owner")][None]).float() / 255
+    with torch.no_grad():
+        own, local = (float(Model(Run.open(path), None).method.log_prob(x)) for path in (tmp_path / "owner", found.path))
+    assert told["local_ratio"] == pytest.approx(own - local, rel=1e-5, abs=1e-3)
+
+
+def test_that_no_local_model_is_offered_for_a_density_that_is_of_no_pixel_levels(tmp_path):
+    list(train(Plan("vae", "digits", SMALL | {"likelihood": "bernoulli"}, steps=2, name="owner", device="cpu"), tmp_path))
+    (told,) = calibrate(tmp_path / "owner")
+    assert "local_ratio" not in {info.name for info in told.detectors}
+    with pytest.raises(BadRun, match="no probability to a pixel's levels"):
+        list(build_background(tmp_path / "owner", steps=1, kind="local"))
 
 
 def test_that_the_background_of_a_run_that_names_another_finds_it(tmp_path):

@@ -29,6 +29,7 @@ class Gaussian:
     """p(x) = N(mean, 1), each pixel alone."""
 
     density = "exact"
+    pixel_levels = 0
     valid_slice = 8
 
     def __init__(self, mean: float = 0.5) -> None:

@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from engine import ood
-from engine.detector import Look, Training, all_detectors, finish, of
-from engine.detectors.corrected import InputComplexity, LikelihoodRatio
+from engine.background import NEARBY
+from engine.config import make_config
+from engine.detector import Look, Subject, Training, all_detectors, finish, of
+from engine.detectors.corrected import InputComplexity, LikelihoodRatio, LocalRatio
 from engine.detectors.likelihood import Elbo, Iwae, LogLikelihood
 from engine.detectors.regret import LikelihoodRegret
 from engine.detectors.typicality import Typicality, Waic
+from engine.method import DataSpec, build
+from engine.methods import method_named
 from tests.engine.detectors.detector_kit import SHAPE, Gaussian, LinearVAE, images, vae
 
 NOTHING = Training(np.zeros((0, *SHAPE), np.uint8), None)
@@ -35,9 +39,9 @@ def test_that_raw_likelihood_is_minus_log_p_and_shown_in_bits_per_dim():
 
 def test_that_identical_models_have_the_ratio_zero_and_others_the_difference():
     pixels = images(6)
-    same = of(LikelihoodRatio, Gaussian(), background=Gaussian())
+    same = of(LikelihoodRatio, Gaussian(), backgrounds={"mutated": Gaussian()})
     assert same.score(Look(same.method, pixels)).tolist() == [0.0] * 6
-    other = of(LikelihoodRatio, Gaussian(0.5), background=Gaussian(0.0))
+    other = of(LikelihoodRatio, Gaussian(0.5), backgrounds={"mutated": Gaussian(0.0)})
     found = other.score(Look(other.method, pixels)).numpy()
     assert found == pytest.approx(exact_nats(pixels, 0.5) - exact_nats(pixels, 0.0), abs=1e-5)
     assert other.value(2.5) == -2.5
@@ -46,8 +50,41 @@ def test_that_identical_models_have_the_ratio_zero_and_others_the_difference():
 def test_that_two_identical_vaes_have_the_ratio_zero():
     """Both get the same noise for an image, so that no sampling error is left between them."""
     model = vae()
-    detector = of(LikelihoodRatio, model, background=vae())
+    detector = of(LikelihoodRatio, model, backgrounds={"mutated": vae()})
     assert detector.score(Look(model, images(4, shape=(1, 8, 8)))).tolist() == [0.0] * 4
+
+
+def test_that_the_local_ratio_compares_with_the_local_model_only():
+    pixels, method = images(6), Gaussian(0.5)
+    assert not LocalRatio.suits(Subject(method))
+    method.pixel_levels = 256
+    assert LocalRatio.suits(Subject(method))
+    detector = of(LocalRatio, method, backgrounds={"mutated": Gaussian(0.3), "local": Gaussian(0.0)})
+    found = detector.score(Look(method, pixels)).numpy()
+    assert found == pytest.approx(exact_nats(pixels, 0.5) - exact_nats(pixels, 0.0), abs=1e-5)
+    assert of(LocalRatio, method, backgrounds={"mutated": Gaussian()}).info().remedy == "local"
+
+
+def test_that_a_local_model_sees_five_rows_four_columns_and_six_pixels():
+    kind = method_named("pixel_cnn")
+    method = build(kind, make_config(kind.Config, {**NEARBY, "width": 6, "levels": 4}), DataSpec((1, 20, 20)), 0).double()
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    image = torch.randint(0, 4, (1, 400), generator=torch.Generator().manual_seed(0))
+    plain = method.logits(image, None)[0, 10 * 20 + 10]  # of the pixel in row 10, column 10
+    seen = set()
+    for row in range(11):
+        for column in range(20):
+            changed = image.clone()
+            changed[0, row * 20 + column] = (changed[0, row * 20 + column] + 2) % 4
+            if not torch.equal(method.logits(changed, None)[0, 10 * 20 + 10], plain):
+                seen.add((10 - row, column - 10))
+    above = {(up, aside) for up in range(1, 6) for aside in range(-4, 5)}
+    left = {(0, -back) for back in range(1, 7)}
+    # the kernels are stacked, so the corners far away need not be reached; but nothing beyond is
+    assert seen <= above | left and left <= seen
+    assert {up for up, _ in seen} == set(range(6)) and {abs(aside) for up, aside in seen if up} == set(range(5))
 
 
 def test_that_a_ratio_without_a_background_says_what_to_do():
@@ -161,7 +198,7 @@ def test_that_regret_is_never_negative_and_one_image_does_not_feel_another():
 @pytest.mark.parametrize("name", ["elbo", "iwae", "input_complexity", "likelihood_ratio"])
 def test_that_the_noise_in_a_score_belongs_to_the_image(name):
     model, pixels = vae(), images(5, shape=(1, 8, 8))
-    detector = of(all_detectors()[name], model, background=vae(latent=2))
+    detector = of(all_detectors()[name], model, backgrounds={"mutated": vae(latent=2)})
     together = detector.score(Look(model, pixels[::-1]))
     alone = torch.cat([finish(detector.steps(Look(model, pixels[i : i + 1]))) for i in range(5)])
     assert torch.allclose(together.flip(0), alone, rtol=1e-5, atol=1e-3)
