@@ -19,7 +19,7 @@ SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("dark", "light")
 STEPS = 800  # of the VAE
 PIXEL_STEPS = 800  # of the PixelCNN, and as many of its background model
-TOKEN_STEPS = 600
+TOKEN_STEPS = 400
 TEXT_STEPS = 400
 FEWEST_COLOURS = 24  # a picture with fewer shows next to nothing
 
@@ -129,8 +129,8 @@ class Tour:
             Scene("likelihood", "LikelihoodPane", "own and test images, scored by every detector", self.use_likelihood, self.no_scores)
         )
         self.visit(Scene("likelihood-compare", "LikelihoodPane", "a threshold between two data sets", self.compare, self.no_scores))
-        window.choose_run(self.train("token_transformer", TOKEN_STEPS, "shapes"))
-        self.visit(Scene("sampling-tokens", "SamplingPane", "colour images grown code by code", self.use_sampling, self.no_samples))
+        window.choose_run(self.train("token_transformer", TOKEN_STEPS))
+        self.visit(Scene("sampling-tokens", "SamplingPane", "images grown code by code", lambda: self.use_sampling(9), self.no_samples))
         window.choose_run(self.train("text_transformer", TEXT_STEPS, "pydoc-text"))
         self.visit(Scene("sampling-text", "SamplingPane", "a text grown, one character's odds", self.use_text, self.no_samples))
         paradox = self.stage.pane("LikelihoodPane").show_paradox
@@ -264,15 +264,15 @@ class Tour:
         self.window.choose_run(run)
         self.show_way(1)
 
-    def use_sampling(self) -> None:
-        """Watch the samples grow to their end, click a pixel."""
+    def use_sampling(self, cell: int = 27) -> None:
+        """Watch the samples grow to their end, click a pixel or a code."""
         from PySide6.QtCore import Qt
         from PySide6.QtTest import QTest
 
         self.stage.show_pane("SamplingPane")
         pane = self.stage.pane("SamplingPane")
         self.grown()
-        QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(1, 27).center().toPoint())
+        QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(1, cell).center().toPoint())
         self.stage.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
 
     def use_text(self) -> None:
