@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--background-minutes", type=_positive, metavar="M", help="minutes of training of the mutated one")
 
     for name in LATER:
-        later = verb(name, _later, f"Comes {LATER[name]}.")
+        later = verb(name, _later, f"Not in this version: it comes {LATER[name]}.")
         later.add_argument("rest", nargs=argparse.REMAINDER)
 
     bench = verb("bench", _bench, "Measure the rows of the README's speed table.")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from engine.batches import tokens_of
+from engine.bayes import bayes, given_each_class
 from engine.data import DataSet, open_data
 from engine.explore import CannotAnswer, Model
 from engine.likelihoods import bits_per_dim, image_generators, iwae
@@ -40,7 +41,9 @@ def evaluate(
     """Score the first `limit` test images of the run's own data: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
-    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Texts report
+    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
+    ones report p(x) with all classes equally likely, `nats_given_class`, and `bayes_accuracy`: how often the class that Bayes' rule
+    finds likeliest is the right one. Texts report
     `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols.
 
     Raises:
@@ -110,10 +113,15 @@ def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed:
         *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
         sums["nats"] = -float(last.log_p.sum())
         sums["elbo_nats"] = -float(last.elbo.sum())
+    elif method.density != "none" and method.conditional:
+        given = given_each_class(method, x, len(model.spec.classes), seed)
+        told = bayes(given)
+        sums["nats"] = -float(told.log_marginal.sum())
+        if y is not None:
+            sums["nats_given_class"] = -float(given.gather(1, y.long()[:, None]).sum())
+            sums["bayes_accuracy"] = float((told.log_posterior.argmax(1) == y).sum())
     elif method.density != "none":
-        sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())  # p(x), whatever the class
-        if method.conditional and y is not None:
-            sums["nats_given_class"] = -float(method.log_prob(x, y, model.generator(seed)).double().sum())
+        sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())
     if hasattr(method, "classify") and y is not None:
         sums["accuracy"] = float((method.classify(x).argmax(1) == y).sum())
     return sums

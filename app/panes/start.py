@@ -16,8 +16,8 @@ from app.widgets.parts import TextLines, button, clear, heading, muted, offer, p
 from engine.messages import Ended, JobChanged, RunInfo, StartRun
 
 WHAT = (
-    "Priorama trains representation-learning and generative models on images and lets you explore what they learned. "
-    "Runs, curves, latent space and data stand in one window and always show the same step of the training."
+    "Priorama trains representation-learning and generative models on images and texts and lets you explore what they learned. "
+    "Curves, latent space, samples and likelihoods stand in one window and always show the same step of the training."
 )
 NEXT = (
     ("Curves", "watch every term of the loss fall, lay runs over each other, click a curve to move the time cursor."),
@@ -79,7 +79,7 @@ class StartPane(Pane):
         across.addStretch(1)
         across.addWidget(holder, 20)
         across.addStretch(1)
-        title = plain("Learn from images, and look inside")
+        title = plain("Learn from images and texts, and look inside")
         title.setProperty("role", "title")
         column.addWidget(title)
         column.addWidget(plain(WHAT, wrap=True))
