@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--limit", type=_positive_int, help="how many test images; of a text, symbols")
     score.add_argument("--k", type=_positive_int, default=128, help="importance samples per image for bounds")
 
+    score.add_argument("--features", metavar="RUN", help="also FID and KID of samples, in the features of this run's encoder")
+    score.add_argument("--samples", type=_positive_int, default=1000, metavar="N", help="how many samples those are of")
+
     sample = of_a_run("sample", _sample, "Draw images or write texts from a run's model.")
     sample.add_argument("--n", type=_positive_int, default=16, help="how many")
     sample.add_argument("--out", required=True, metavar="F", help="the file to write: .png of images, .txt of texts")
@@ -301,8 +304,15 @@ def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from engine.evaluate import evaluate
 
-    result = _exhaust(evaluate(_run_path(options), options.step, options.limit, options.k, options.seed))
-    values = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values}
+    path = _run_path(options)
+    distances: dict[str, Any] = {}
+    if options.features:
+        from engine.fidelity import fidelity
+
+        encoder = _run_path(argparse.Namespace(**{**vars(options), "run": options.features}))
+        distances = _exhaust(fidelity(path, encoder, options.samples, options.step, options.seed))
+    result = _exhaust(evaluate(path, options.step, options.limit, options.k, options.seed))
+    values = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values, **distances}
     if not options.json:
         for name, value in values.items():
             print(f"{name.replace('_', ' '):<20}{value:.4f}" if isinstance(value, float) else f"{name.replace('_', ' '):<20}{value}")
