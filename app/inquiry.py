@@ -9,6 +9,7 @@ gives way to the newest one: a slow model would otherwise begin anew with every 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -73,7 +74,8 @@ class Inquiry(QObject):
         self.line, self.level = "", ""
         self._given_up: set[str] = set()  # what is not tried again by itself
         self._stopped = False  # by the user, who has wanted nothing new since
-        self._began = self._rests_until = 0.0  # on the monotonic clock
+        self._busy_since: float | None = None  # on the monotonic clock, without a break
+        self._rests_until = 0.0
         for signal, slot in (
             (bridge.calibrated, self._calibrated), (bridge.judged, self._judged), (bridge.data_judged, self._data_judged),
             (bridge.corrupted, self._corrupted), (bridge.progress, self._progress), (bridge.ended, self._ended),
@@ -103,8 +105,8 @@ class Inquiry(QObject):
         return math.inf if self.jobs or self._stopped else max(0.0, self._rests_until - monotonic())
 
     def _anew(self) -> None:
-        self._began, self._rests_until, self._stopped = monotonic(), 0.0, False
         self.stop_jobs()
+        self._rests_until, self._stopped = 0.0, False
         self._given_up.clear()
         self.docket.look_at(tuple(look for look in self.wanted if look[0] not in self.refused))
         self.comparison = self.path = self.path_wanted = None
@@ -115,6 +117,8 @@ class Inquiry(QObject):
     def again(self) -> None:
         """A run has a detector more: everything is asked anew."""
         self.stop_jobs()
+        self._given_up.clear()
+        self._stopped = False
         self.docket.forget()
         self.comparison = self.path = None
         self.calibrated.emit()
@@ -124,6 +128,7 @@ class Inquiry(QObject):
         for job in self.jobs.values():
             self.bridge.send(StopJob(job))
         self.jobs.clear()
+        self._busy_since = None
 
     def stop(self) -> None:
         """The user has had enough: nothing of this is begun again until something new is wanted."""
@@ -134,6 +139,8 @@ class Inquiry(QObject):
 
     def images_came(self) -> None:
         self._given_up.discard("judge")
+        if self._stopped:
+            self._given_up.clear()
         self._stopped = False
         self.go_on()
 
@@ -142,12 +149,14 @@ class Inquiry(QObject):
         if compare == self.compare and (compare is None or self.comparison is not None or "compare" in self.jobs):
             return
         self._end("compare")
+        self._stopped = self._stopped and compare is None
         self.compare, self.comparison = compare, None
         self.go_on()
 
     def set_path(self, wanted: PathWanted | None) -> None:
         if wanted is None or not wanted.same(self.path_wanted):
             self._end("path")
+            self._stopped = self._stopped and wanted is None
             self.path_wanted, self.path = wanted, None
             self.corrupted.emit()
         self.go_on()
@@ -165,6 +174,9 @@ class Inquiry(QObject):
         self._given_up.discard(purpose)
         if job is not None:
             self.bridge.send(StopJob(job))
+            if not self.jobs:
+                self._busy_since = None
+                self.idle.emit()
 
     # -- asking ----------------------------------------------------------------------------------------------------------
 
@@ -195,8 +207,8 @@ class Inquiry(QObject):
 
     def _begin(self, purpose: str, work: Callable[[str], Work]) -> None:
         if purpose not in self.jobs and purpose not in self._given_up:
-            if not self.jobs and monotonic() > self._rests_until:
-                self._began = monotonic()
+            if self._busy_since is None:
+                self._busy_since = monotonic()
             self.jobs[purpose] = self.bridge.new_job("likelihood")
             self.bridge.send(work(self.jobs[purpose]))
 
@@ -244,6 +256,8 @@ class Inquiry(QObject):
             return
         purpose = self._purpose(event.job)
         if not purpose:
+            if os.path.dirname(event.run) in dict(self.wanted):  # a background model that another window, or the last one, had begun
+                self.again()
             return
         del self.jobs[purpose]
         self.said.emit()  # there may be nothing to stop any more
@@ -254,7 +268,9 @@ class Inquiry(QObject):
         self.go_on()
         if not self.jobs:
             now = monotonic()
-            self._rests_until = 2 * now - self._began
+            if self._busy_since is not None:
+                self._rests_until = max(self._rests_until, 2 * now - self._busy_since)
+            self._busy_since = None
             self.idle.emit()
 
     def _ended_well(self, purpose: str) -> None:

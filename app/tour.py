@@ -342,7 +342,8 @@ class Tour:
 
     def no_samples(self) -> str:
         pane = self.stage.pane("SamplingPane")
-        return "" if pane.node is not None and pane.node.done and pane.canvas.drawn else "no sample was finished"
+        drawn = pane.is_text() or pane.canvas.drawn
+        return "" if pane.node is not None and pane.node.done and drawn else "no sample was finished"
 
     def no_scores(self) -> str:
         pane = self.stage.pane("LikelihoodPane")

@@ -1,7 +1,7 @@
-"""The background models of likelihood ratios: other models of a run's own data, which what is to be told apart is taken off against.
+"""The background models of likelihood ratios: second models of a run's data, with which its likelihood is compared.
 
-`mutated` is the run's own method and settings, trained on mutated images (Ren et al. 2019). `local` is a PixelCNN that sees only
-the pixels next to each (Zhang et al. 2021). Each is a run folder of its own within the run's folder, so it moves and is deleted
+`mutated` is the run's own method and settings, trained on mutated images (Ren et al. 2019). `local` is a PixelCNN that sees only a
+small window before each pixel (Zhang et al. 2021). Each is a run folder of its own within the run's folder, so it moves and is deleted
 with it, and the list of runs does not show it.
 """
 
@@ -11,28 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.config import make_config
+from engine.detector import LOCAL, LOCAL_SIDE, MUTATED, background_kinds
 from engine.manifest import Manifest
-from engine.method import DataSpec, skeleton
+from engine.method import DataSpec, Method, skeleton
 from engine.methods import method_named
 from engine.runs import BadRun, Run, delete_run, is_run
 from engine.train import Events, Plan, train
 
-MUTATED, LOCAL = "mutated", "local"
 FOLDERS = {MUTATED: "background", LOCAL: "local"}
 NEEDS = {
     MUTATED: "It needs a background model, the same method trained on images with random pixels: build it, or use --background.",
-    LOCAL: "It needs a local model of the same images, which sees only the nearest pixels: build it, or use --background.",
+    LOCAL: "It needs a local model of the same images, which sees only a small window: build it, or use --background.",
 }
 MUTATION = 0.2  # of all numbers in a batch; the middle of the authors' grid, chosen on no other data
 NEARBY = {"layers": 1, "cell_layers": 0}  # of a PixelCNN: sees 5 rows above, 4 columns to either side and 6 pixels to the left
 LOCAL_STEPS = 2000  # a small model of small parts has soon learned
-
-
-def kinds_for(method: object) -> tuple[str, ...]:
-    """Which background models a method of images can be compared with."""
-    if getattr(method, "density", "none") == "none":
-        return ()
-    return (MUTATED, LOCAL) if getattr(method, "pixel_levels", 0) else (MUTATED,)
 
 
 def build_background(
@@ -40,7 +33,7 @@ def build_background(
 ) -> Events:
     """Train it, or go on with one that was left unfinished; events and verbs as in `train`.
 
-    Without an end a mutated one takes as many steps as the run has, a local one `LOCAL_STEPS`.
+    Without an end a mutated one takes as many steps as the run has; a local one never takes more than `steps` or `LOCAL_STEPS`.
 
     Raises:
         BadRun: the run cannot be used. TrainingFailed, BadData: as in `train`.
@@ -51,8 +44,10 @@ def build_background(
     manifest = owner.manifest
     if manifest.kind != "images":
         raise BadRun(f"{owner.name} is a model of {manifest.kind}; a background model is built for models of images.")
-    if not steps and not minutes:
-        steps = LOCAL_STEPS if kind == LOCAL else max(1, manifest.step)
+    if kind == LOCAL:
+        steps = steps or LOCAL_STEPS
+    elif not steps and not minutes:
+        steps = max(1, manifest.step)
     path = owner.path / FOLDERS[kind]
     if is_run(path):
         if Run.open(path).newest_resumable() is not None:
@@ -70,17 +65,20 @@ def build_background(
         mutation=MUTATION,
     )
     if kind == LOCAL:
-        levels = _pixel_levels(manifest)
-        if not levels:
-            raise BadRun(f"{owner.name} gives no probability to a pixel's levels, so there is no local model to compare it with.")
-        plan = replace(plan, method="pixel_cnn", config={**NEARBY, "levels": levels}, mutation=0.0)
+        method = _skeleton(manifest)
+        if LOCAL not in background_kinds(method):
+            raise BadRun(
+                f"{owner.name} has no local model to be compared with: its density is not of single pixel values, "
+                f"or its images are smaller than {LOCAL_SIDE}×{LOCAL_SIDE}."
+            )
+        plan = replace(plan, method="pixel_cnn", config={**NEARBY, "levels": method.pixel_levels}, mutation=0.0)
     return (yield from train(plan, owner.path, job))
 
 
-def _pixel_levels(manifest: Manifest) -> int:
+def _skeleton(manifest: Manifest) -> Method:
     kind = method_named(manifest.method)
     spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
-    return skeleton(kind, make_config(kind.Config, manifest.config), spec).pixel_levels
+    return skeleton(kind, make_config(kind.Config, manifest.config), spec)
 
 
 def find_background(run: Path, kind: str = MUTATED) -> tuple[Run | None, str, bool]:

@@ -126,8 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--held-out", type=_positive_int, default=500, metavar="N", help="held-out images that p-values compare with")
         sub.add_argument("--k", type=_positive_int, default=64, help="importance samples per image for bounds")
         sub.add_argument("--background", action="store_true", help="build the background models of the likelihood ratios first, if missing")
-        sub.add_argument("--background-steps", type=_positive_int, metavar="N", help="their training steps; else as many as the run has")
-        sub.add_argument("--background-minutes", type=_positive, metavar="M", help="minutes of training of the mutated one")
+        sub.add_argument(
+            "--background-steps", type=_positive_int, metavar="N", help="their training steps; else the run's own, of the local one 2,000"
+        )
+        sub.add_argument("--background-minutes", type=_positive, metavar="M", help="at most so many minutes of training for each")
 
     for name in LATER:
         later = verb(name, _later, f"Not in this version: it comes {LATER[name]}.")
@@ -305,13 +307,13 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from engine.evaluate import evaluate
 
     path = _run_path(options)
+    encoder = _run_path(argparse.Namespace(**{**vars(options), "run": options.features})) if options.features else None
+    result = _exhaust(evaluate(path, options.step, options.limit, options.k, options.seed))
     distances: dict[str, Any] = {}
-    if options.features:
+    if encoder is not None:
         from engine.fidelity import fidelity
 
-        encoder = _run_path(argparse.Namespace(**{**vars(options), "run": options.features}))
-        distances = _exhaust(fidelity(path, encoder, options.samples, options.step, options.seed))
-    result = _exhaust(evaluate(path, options.step, options.limit, options.k, options.seed))
+        distances = _exhaust(fidelity(path, encoder, options.samples, result.step, options.seed))
     values = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values, **distances}
     if not options.json:
         for name, value in values.items():
@@ -366,18 +368,19 @@ def _with_background(options: argparse.Namespace) -> Path:
     """The run's folder; with --background its background models are built first where there are none. Raises: Failed."""
     path = _run_path(options)
     if options.background or options.background_steps or options.background_minutes:
-        from engine.background import LOCAL, build_background, find_background, kinds_for
+        from engine.background import build_background, find_background
+        from engine.detector import background_kinds
         from engine.explore import Model
         from engine.runs import Run
 
-        for kind in kinds_for(Model(Run.open(path), None).method):
+        for kind in background_kinds(Model(Run.open(path), None).method):
             found, why, buildable = find_background(path, kind)
             if found is not None:
                 continue
             if not buildable:
                 raise Failed(why)
-            minutes = None if kind == LOCAL else options.background_minutes
-            outcome, _ = _drive(build_background(path, options.background_steps, minutes, kind=kind), options.json)
+            ends = options.background_steps, options.background_minutes
+            outcome, _ = _drive(build_background(path, *ends, kind=kind), options.json)
             if outcome.status != "done":
                 raise Failed(f"The {kind} background model is not ready: {outcome.message}")
     return path

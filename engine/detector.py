@@ -32,6 +32,18 @@ Steps = Generator[None, None, Tensor]
 Result = TypeVar("Result")
 
 
+MUTATED, LOCAL = "mutated", "local"  # kinds of background models (`engine.background`)
+LOCAL_SIDE = 16  # pixels; what a local model sees is six rows and nine columns, and in a smaller image that is nearly all
+
+
+def background_kinds(method: Any) -> tuple[str, ...]:
+    """Which background models a method of images can be compared with."""
+    if getattr(method, "density", "none") == "none":
+        return ()
+    local = getattr(method, "pixel_levels", 0) and min(method.data.shape[1:]) >= LOCAL_SIDE
+    return (MUTATED, LOCAL) if local else (MUTATED,)
+
+
 @dataclass
 class Subject:
     """What is asked about images: a checkpoint's method and, where there are any, its companions."""
@@ -250,7 +262,7 @@ def finish(steps: Generator[None, None, Result]) -> Result:
 def aside(work: Callable[[], Result]) -> Generator[None, None, Result]:
     """One long call, computed by another thread on as many cores as this one has, with yields until it is done.
 
-    Whoever gives up in the middle waits for the call to end.
+    Whoever gives up in the middle does not wait: the call ends by itself, and nobody hears of it.
     """
     threads = torch.get_num_threads()
 
@@ -258,12 +270,15 @@ def aside(work: Callable[[], Result]) -> Generator[None, None, Result]:
         torch.set_num_threads(threads)
         return work()
 
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         found = pool.submit(run)
         while not found.done():
             wait([found], timeout=WAIT_SECONDS)
             yield
         return found.result()
+    finally:
+        pool.shutdown(wait=False)
 
 
 def of(kind: type[Detector], method: Method, **companions: Any) -> Detector:

@@ -2,7 +2,8 @@
 (Bińkowski et al. 2018).
 
 The encoder is a run of this program and not the usual Inception network, whose weights lie on a hub: figures compare within one
-encoder only. Both distances of equally many training images stand beside them, which is what a perfect model would reach.
+encoder only. Both distances of equally many validation images, which nothing was trained on, stand beside them: about what a
+perfect model would reach.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def kid(ours: Tensor, theirs: Tensor) -> float:
 def fidelity(
     path: Path, encoder: Path, samples: int, step: int | None = None, seed: int = 0, job: str = ""
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """`fid` and `kid` of so many samples against as many test images, the same of training images, and the encoder's name and step.
+    """`fid` and `kid` of so many samples against as many test images, the same of validation images, and the encoder's name and step.
 
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
@@ -71,8 +72,8 @@ def fidelity(
     data = open_data(model.run.manifest.data)
     if data.hash != model.run.manifest.data_hash:
         raise BadRun(f"{model.run.manifest.data} is not what {path.name} was trained on (its content changed); put the old files back.")
-    test, train = data.splits["test"].images, data.splits["train"].images
-    count = min(samples, len(test), len(train))
+    test, valid = data.splits["test"].images, data.splits["valid"].images
+    count = min(samples, len(test), len(valid))
     if count < FEWEST:
         raise CannotAnswer(f"A distance between sets needs at least {FEWEST} images of each; ask for more with --samples.")
 
@@ -85,11 +86,12 @@ def fidelity(
     for start in range(0, count, AT_ONCE):
         size = min(AT_ONCE, count - start)
         with torch.inference_mode():
-            *_, images = method.sample(size, None, 1.0, model.generator(seeded(seed, start)))
-        drawn.append((images.clamp(0, 1) * 255).round().to(torch.uint8).numpy())  # what a file of them would hold
+            for images in method.sample(size, None, 1.0, model.generator(seeded(seed, start))):
+                last = images
+        drawn.append((last.clamp(0, 1) * 255).round().to(torch.uint8).numpy())  # what a file of them would hold
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
     real = features(np.asarray(test[spread(len(test), count)]))
-    others = {"": features(np.concatenate(drawn)), "_of_training_images": features(np.asarray(train[spread(len(train), count)]))}
+    others = {"": features(np.concatenate(drawn)), "_of_validation_images": features(np.asarray(valid[spread(len(valid), count)]))}
     values: dict[str, Any] = {}
     for name, those in others.items():
         values |= {f"fid{name}": fid(those, real), f"kid{name}": kid(those, real)}

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from engine import messages as m
 from engine import ood
-from engine.background import find_background, kinds_for
+from engine.background import find_background
 from engine.corruptions import corrupt
 from engine.data import BadData, DataSet, Picture, adapt, inspect, lasting, picture_from_array, read_image
-from engine.detector import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors
+from engine.detector import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors, background_kinds
 from engine.detectors.features import Knn, nearest, unit_length
 from engine.explore import CannotAnswer, Explorer, Model, identity, shown
 from engine.runs import BadRun, Run
@@ -104,7 +104,7 @@ def companions(model: Model, peers: Sequence[Weights]) -> Companions:
     if model.method.density == "none":
         return Companions({}, {}, (), "")
     backgrounds, lacking = {}, {}
-    for kind in kinds_for(model.method):
+    for kind in background_kinds(model.method):
         background, missing, buildable = find_background(model.run.path, kind)
         if background is None:
             lacking[kind] = missing, kind if buildable else ""

@@ -151,8 +151,8 @@ class StartRun(Command):
 class BuildBackground(Command):
     """Train a background model beside a run, or go on with one. A job of the training lane.
 
-    `kind` as in `engine.background`: "mutated", the same method on mutated images, or "local", a PixelCNN that sees the next pixels
-    only. Its own run folder lies within the run's folder; that is the `run` of its events.
+    `kind` as in `engine.background`: "mutated", the same method on mutated images, or "local", a PixelCNN that sees a small
+    window only. Its own run folder lies within the run's folder; that is the `run` of its events.
     """
 
     job: str

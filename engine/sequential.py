@@ -361,9 +361,8 @@ def choose(p: Tensor, noise: Tensor) -> Tensor:
     The symbol s with F(s-1) <= noise < F(s), so one of probability 0 is never chosen.
     """
     cumulative = p.double().cumsum(-1)
-    total = cumulative[:, -1:]
-    below = torch.minimum(noise.double()[:, None] * total, total * (1 - 2**-53))  # rounding must not reach the total itself
-    return torch.searchsorted(cumulative, below, right=True)[:, 0]
+    symbols = torch.searchsorted(cumulative, noise.double()[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    return symbols.clamp_(max=p.shape[-1] - 1)  # beyond them all only where a probability is not a number
 
 
 def frequencies(tokens: Tensor, symbols: int) -> Tensor:

@@ -571,8 +571,9 @@ def _plan_of(old: Run, wish: Plan) -> Plan:
     step = old.newest_resumable()
     if step is None:
         raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
+    assert old.manifest is not None
     stored = old.load(step, "state.json")[2]["plan"]
-    plan = Plan(**stored)
+    plan = Plan(**stored | {"config": dict(old.manifest.config)})  # defaults as they were when it began
     steps, minutes = (wish.steps, wish.minutes) if wish.steps or wish.minutes else (plan.steps, plan.minutes)
     device = plan.device if wish.device == "auto" else wish.device
     return replace(plan, steps=steps, minutes=minutes, device=device)

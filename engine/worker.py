@@ -218,7 +218,8 @@ class _TrainingJob:
     @property
     def label(self) -> str:
         if self.beside:
-            return f"{self.kind} background of {Path(self.beside).name}"
+            what = "local model" if self.kind == "local" else "background model"
+            return f"{what} of {Path(self.beside).name}"
         return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
 
 
@@ -441,10 +442,12 @@ class _TrainingLane(_Lane):
         return self.engine.root / "queue.json"
 
     def _store_queue(self) -> None:
-        """Every job without a folder, waiting or paused; those with one are found by their folders."""
+        """Every job, waiting or paused, that is not found by its folder in the list of runs: it has none, or one within another run's."""
         if not self.restored:
             return  # what is in the file has not been read yet
-        rows = [{**asdict(job.plan), "beside": job.beside, "kind": job.kind} for job in (*self.queue, *self.paused) if not job.run]
+        rows = [
+            {**asdict(job.plan), "beside": job.beside, "kind": job.kind} for job in (*self.queue, *self.paused) if not job.run or job.beside
+        ]
         with contextlib.suppress(OSError):
             if rows:
                 self._queue_file.parent.mkdir(parents=True, exist_ok=True)

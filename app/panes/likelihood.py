@@ -55,11 +55,14 @@ class LikelihoodPane(Pane):
         self.thresholds: dict[tuple[str, str], float] = {}
         self.look: LookedCloser | None = None
         self._message = ""
+        self._live = False  # whether what is looked at was the newest, and not chosen by hand
         self.inquiry = Inquiry(context.bridge, self)
         self.docket = self.inquiry.docket
         self._looker = Asker(context.bridge, "likelihood.look", self._on_look, self._on_no_look)
-        self._settling, self._drawing = QTimer(self), QTimer(self)
-        for timer, pause, slot in ((self._settling, SETTLE_MS, self._settle), (self._drawing, DRAW_MS, self.draw)):
+        self._settling, self._drawing, self._resting = QTimer(self), QTimer(self), QTimer(self)
+        for timer, pause, slot in (
+            (self._settling, SETTLE_MS, self._settle), (self._drawing, DRAW_MS, self.draw), (self._resting, SETTLE_MS, self._settle),
+        ):  # fmt: skip
             timer.setSingleShot(True)
             timer.setInterval(pause)
             timer.timeout.connect(slot)
@@ -147,17 +150,19 @@ class LikelihoodPane(Pane):
 
     def deactivate(self) -> None:
         self.shown = False
-        self._settling.stop()
-        self._drawing.stop()
+        self._stop_timers()
         self.inquiry.set_active(False)
 
     def closeEvent(self, event: Any) -> None:
-        self._settling.stop()
-        self._drawing.stop()
+        self._stop_timers()
         self.inquiry.set_active(False)
         self.inquiry.stop_jobs()
         self._looker.forget()
         super().closeEvent(event)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._settling, self._drawing, self._resting):
+            timer.stop()
 
     def why_not(self, info: RunInfo | None) -> str:
         """Why a run cannot judge images now, as a sentence; empty when it can."""
@@ -197,7 +202,7 @@ class LikelihoodPane(Pane):
     def looks(self) -> tuple[Look, ...]:
         """What is looked at now: a step chosen by hand at once, the newest one of a training when the inquiry is ready for it."""
         newest, now = self.newest_looks(), self.inquiry.wanted
-        follows = self.context.state.cursor is None or newest[:1] == now[:1]
+        follows = (self.context.state.cursor is None and self._live) or newest[:1] == now[:1]
         same_runs = [run for run, _ in newest] == [run for run, _ in now]
         return now if newest and same_runs and follows and self.inquiry.patience() else newest
 
@@ -253,30 +258,34 @@ class LikelihoodPane(Pane):
         self.look = None
         self.draw()
         if self.shown:
-            self._settling.start(SETTLE_MS)
+            self._settling.start()
 
     def _runs_changed(self) -> None:
         state = self.context.state
         self._check_empty()
         self.paradox.set_known(state.data, state.runs, state.methods)
-        if self.shown and not self._settling.isActive() and self.looks() != self.inquiry.wanted:
-            self._settling.start(SETTLE_MS)
+        if self.shown and self.looks() == self.inquiry.wanted:
+            self._wait_for_newer()
+        elif self.shown and not self._settling.isActive():
+            self._settling.start()
 
     def _wait_for_newer(self) -> None:
         """A newer checkpoint waits until what was found about this one has stood long enough."""
         patience = self.inquiry.patience()
         if self.shown and math.isfinite(patience) and self.newest_looks() != self.inquiry.wanted:
-            self._settling.start(SETTLE_MS + round(1000 * patience))
+            self._resting.start(SETTLE_MS + round(1000 * patience))
 
     def _settle(self) -> None:
         """Ask for everything about the runs and steps that are looked at."""
         self._settling.stop()
+        self._resting.stop()
         if not self.shown:
             return
         looks = self.looks()
         if looks != self.inquiry.wanted:
             self.look = None
             self._looker.forget()
+            self._live = self.context.state.cursor is None
         run, detector = self.detector
         if looks and run not in dict(looks):
             self.detector = (looks[0][0], detector)
@@ -341,7 +350,7 @@ class LikelihoodPane(Pane):
         ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)
 
     def _ask_look(self, again: bool = False) -> None:
-        entry, step = self.chosen, dict(self.looks()).get(self.detector[0])
+        entry, step = self.chosen, dict(self.inquiry.wanted).get(self.detector[0])
         if not self.shown or entry is None or entry.error or step is None:
             self._looker.forget()
             return
@@ -438,7 +447,7 @@ class LikelihoodPane(Pane):
 
     def _ask_compare(self) -> None:
         run = self.detector[0]
-        step = dict(self.looks()).get(run)
+        step = dict(self.inquiry.wanted).get(run)
         self.inquiry.set_compare((run, step, self.compare) if self.compare and step is not None else None)
 
     def _strange_picked(self, index: int) -> None:
@@ -486,12 +495,14 @@ class LikelihoodPane(Pane):
 
     def _compare_run(self, run: str, data: str, classifier: str) -> None:
         self.compare = data
-        self.others = [classifier] if classifier else []
+        if classifier and classifier not in self.others:
+            self.others.append(classifier)
         self._leave_paradox()
         self.page.show_right(0)
         if run != self.context.state.run:
             self.context.state.set_run(run)
-        self.set_compare(data)
+        self._name_choices()
+        self._settle()
 
     # ------------------------------------------------------------------------------------------------ drawing
 
@@ -585,7 +596,7 @@ class LikelihoodPane(Pane):
         if not self.shown or not self.page.corrupting:
             return
         entry, run = self.chosen, self.detector[0]
-        step = dict(self.looks()).get(run)
+        step = dict(self.inquiry.wanted).get(run)
         wanted = None
         if entry is not None and not entry.error and step is not None:
             wanted = PathWanted(run, step, entry, self.page.corruption.kind.currentText())

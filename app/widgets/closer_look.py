@@ -176,7 +176,7 @@ def size_text(png_bytes: int, look: LookedCloser | None) -> str:
     """What a PNG file of the image that the network saw needs, and the model's code for each pixel."""
     parts = []
     if png_bytes:
-        raw = f", headers and all; raw {count(look.seen.size)} bytes" if look is not None else ""
+        raw = f" · raw {count(look.seen.size)}" if look is not None else ""
         parts.append(f"PNG file {count(png_bytes)} bytes{raw}")
     if look is not None and look.bits is not None:
         parts.append(f"model {number(float(look.bits.mean()), 2, 'bit/pixel')}")

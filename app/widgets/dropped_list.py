@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOp
 
 from app.docket import Dropped
 from app.theme import DARK, Colors, font
-from app.widgets.score_table import p_text
+from app.widgets.score_table import floor_text, p_text
 
 ROW_HEIGHT = 26
 Index = QModelIndex | QPersistentModelIndex
@@ -65,7 +65,7 @@ class DroppedModel(QAbstractTableModel):
         score = entry.score(self.run, self.detector)
         if score is None:
             return ("…" if self.run not in entry.scores else "–"), ""
-        return p_text(score), score.level
+        return p_text(score.p_value), score.level
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         entry = self.entries[index.row()]
@@ -78,7 +78,8 @@ class DroppedModel(QAbstractTableModel):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
             score = entry.score(self.run, self.detector)
-            return "\n".join(part for part in (entry.key, entry.error or (score.verdict if score else "")) if part)
+            said = [score.verdict, floor_text(score)] if score is not None else []
+            return "\n".join(part for part in (entry.key, entry.error, *said) if part)
         return None
 
 

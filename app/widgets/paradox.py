@@ -35,7 +35,8 @@ PAIRS = (
     Pair("Photographs, then shapes", ("photo-patches",), ("shapes",), 5, "Built in, no download: photographs are learned.", classes=False),
     Pair("Digits, then shapes", ("digits",), ("shapes",), 1, "Built in, no download, learned within a minute."),
 )
-FALLBACK = 1  # the pair that is there without a download
+BY_HAND, FALLBACK = 0, 1  # the pair whose files one has to fetch, and the one that is there without a download
+NEW = "new"
 CLASSIFIER = "classifier"
 CLASSIFIER_MINUTES = 3.0
 WHERE = (
@@ -72,6 +73,8 @@ class ParadoxPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self.preferred: str | None = None
+        self._classifiers = 0
         self.data: dict[str, DataInfo] = {}
         self.runs: dict[str, RunInfo] = {}
         self.methods: dict[str, MethodInfo] = {}
@@ -148,6 +151,7 @@ class ParadoxPage(QWidget):
 
     def set_known(self, data: dict[str, DataInfo], runs: dict[str, RunInfo], methods: dict[str, MethodInfo]) -> None:
         """What the window knows now."""
+        first = not self.data and bool(data)
         self.data, self.runs, self.methods = data, runs, methods
         names = [(info.title, name) for name, info in methods.items() if able(info)]
         if [(self.method.itemText(i), self.method.itemData(i)) for i in range(self.method.count())] != names:
@@ -158,10 +162,14 @@ class ParadoxPage(QWidget):
             exact = next((i for i, (_, name) in enumerate(names) if methods[name].density == "exact"), 0)
             place = self.method.findData(chosen) if chosen else exact
             self.method.setCurrentIndex(max(place, 0))
-        self._show()
+        if first:
+            self.prefer(self.preferred)
+        else:
+            self._show()
 
     def prefer(self, run: str | None) -> None:
         """The pair that this run has learned the first half of, with the run; else the classic one where its images are known."""
+        self.preferred = run
         info = self.runs.get(run or "")
         learned = [i for i in range(len(PAIRS)) if info is not None and (first := self.sets(i)[0]) is not None and first.data == info.data]
         complete = [i for i in range(len(PAIRS)) if None not in self.sets(i)]
@@ -193,11 +201,15 @@ class ParadoxPage(QWidget):
         pair = PAIRS[self.choice.checkedId()]
         known, strange = self.sets()
         lacking = [words[0] for words, info in ((pair.known, known), (pair.strange, strange)) if info is None]
-        self.why.setText(pair.why if not lacking else f"{pair.why} {WHERE}")
-        self.open_button.setVisible(bool(lacking))
+        by_hand = bool(lacking) and self.choice.checkedId() == BY_HAND
+        self.why.setText(f"{pair.why} {WHERE}" if by_hand else pair.why)
+        self.open_button.setVisible(by_hand)
         runs, classifiers = self.candidates(), self.candidates(classifiers=True)
         _fill(self.run, [_named(info) for info in runs])
-        _fill(self.contrast, [*(_named(info) for info in classifiers), ("a new classifier", "")])
+        if len(classifiers) > self._classifiers and self.contrast.currentData() == NEW:
+            self.contrast.clear()  # the one that was just begun is meant
+        self._classifiers = len(classifiers)
+        _fill(self.contrast, [*(_named(info) for info in classifiers), ("a new classifier", NEW), ("none", "")])
         for press, line, ready, words in (
             (self.train, self.train_line, self.method.count() > 0, _learning(known, pair.minutes)),
             (self.teach, self.teach_line, CLASSIFIER in self.methods, _learning(known, min(pair.minutes, CLASSIFIER_MINUTES))),
@@ -208,9 +220,10 @@ class ParadoxPage(QWidget):
         if not pair.classes:
             self.teach.setEnabled(False)
             self.teach_line.set_text("These images have no classes, so there is nothing to be sure of.")
-        elif self.contrast.currentData():
+        elif self.contrast.currentData() != NEW:
             self.teach.setEnabled(False)
-            self.teach_line.set_text("Answers beside the model of p(x): how sure of a class it is, even of what has none.")
+            beside = "Answers beside the model of p(x): how sure of a class it is, even of what has none."
+            self.teach_line.set_text(beside if self.contrast.currentData() else "The model of p(x) answers alone.")
         self.compare.setEnabled(bool(runs) and strange is not None)
         if not runs:
             self.compare_line.set_text("No run has learned these images yet: train one first.")
@@ -235,7 +248,8 @@ class ParadoxPage(QWidget):
     def _compare(self) -> None:
         _, strange = self.sets()
         if strange is not None and self.run.currentData():
-            self.compare_asked.emit(self.run.currentData(), strange.data, self.contrast.currentData() or "")
+            classifier = self.contrast.currentData()
+            self.compare_asked.emit(self.run.currentData(), strange.data, "" if classifier == NEW else classifier)
 
 
 def _named(info: RunInfo) -> tuple[str, str]:
@@ -249,7 +263,7 @@ def _fill(box: QComboBox, wanted: list[tuple[str, str]]) -> None:
         box.clear()
         for text, value in wanted:
             box.addItem(text, value)
-        box.setCurrentIndex(max(box.findData(chosen) if chosen else 0, 0) if wanted else -1)
+        box.setCurrentIndex(max(box.findData(chosen), 0) if wanted else -1)
 
 
 def _learning(known: DataInfo | None, minutes: float) -> str:

@@ -27,8 +27,7 @@ TIPS = (
     "The score. High always means: unlike the training data.",
     "What kind of number stands behind it: an exact density, a bound on one, P(y|x), or features without a density.",
     "As people read it, in its unit.",
-    "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1). "
-    "≤ means none does.",
+    "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1).",
     "Probability that an image of the compared set scores higher than a held-out one; 0.5 is guessing. Never flipped.",
     "From the p-value: below 1 % unlike training, below 5 % unusual.",
 )
@@ -64,10 +63,17 @@ def value_text(info: DetectorInfo, value: float) -> str:
     return text
 
 
-def p_text(score: Score) -> str:
-    """0.004 -> "0.4 %"; "≤ 0.4 %" where no held-out image scores as high, so that more of them could only make it smaller."""
-    p = score.p_value
-    return ("≤ " if p <= score.floor else "") + number(100 * p, 1 if p < 0.0995 else 0, "%")
+def p_text(p: float) -> str:
+    """0.004 -> "0.4 %"."""
+    return number(100 * p, 1 if p < 0.0995 else 0, "%")
+
+
+def floor_text(score: Score) -> str:
+    """What a p-value means that cannot be smaller; empty for others."""
+    if score.p_value > score.floor:
+        return ""
+    held_out = round(1 / score.floor) - 1
+    return f"None of the {held_out} held-out images scores as high; {p_text(score.p_value)} is the smallest p-value that so many can give."
 
 
 class ScoreModel(QAbstractTableModel):
@@ -108,7 +114,7 @@ class ScoreModel(QAbstractTableModel):
             return info.missing if column in (VALUE, P_VALUE) else ""
         if score is None:
             return "…" if row.waiting and column in (VALUE, P_VALUE) else ""
-        return {VALUE: value_text(info, score.value), P_VALUE: p_text(score), VERDICT: score.verdict}[column]
+        return {VALUE: value_text(info, score.value), P_VALUE: p_text(score.p_value), VERDICT: score.verdict}[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row, column = self.rows[index.row()], index.column()
@@ -119,7 +125,8 @@ class ScoreModel(QAbstractTableModel):
             return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole and row.info is not None:
             value = value_text(row.info, row.score.value) if row.score is not None else ""
-            return "\n".join(part for part in (row.info.title, value, row.info.missing, row.info.help, row.info.source) if part)
+            floor = floor_text(row.score) if row.score is not None else ""
+            return "\n".join(part for part in (row.info.title, value, floor, row.info.missing, row.info.help, row.info.source) if part)
         if role == Qt.ItemDataRole.ForegroundRole:
             faint = row.info is None or bool(row.info.missing) or column == DENSITY
             low = column == AUROC and row.auroc is not None and row.auroc < 0.5
@@ -220,8 +227,8 @@ class ScoreTable(QTableView):
         metrics = self.fontMetrics()
         samples = {
             DENSITY: "features",
-            VALUE: "−1 234.5 b/dim",
-            P_VALUE: "≤ 0.05 %.",
+            VALUE: "−1 234.5 nat",
+            P_VALUE: "P-VALUE.",
             AUROC: "AUROC..",
             VERDICT: "unlike training",
         }

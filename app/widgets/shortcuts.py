@@ -53,7 +53,9 @@ class ShortcutsPage(QWidget):
             for entry in entries:
                 grid.addWidget(QLabel(entry.action.text().replace("&&", "&")), row, 0)
                 if entry.keys:
-                    grid.addWidget(theme.role(QLabel(entry.keys), "key"), row, 1, Qt.AlignmentFlag.AlignLeft)
+                    grid.addWidget(
+                        theme.role(QLabel(entry.keys), "key"), row, 1, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+                    )
                 about = theme.role(QLabel(entry.action.statusTip()), "muted")
                 about.setWordWrap(True)
                 grid.addWidget(about, row, 2)

@@ -11,6 +11,8 @@ from app.series import Series, thinned
 from app.theme import DARK, Colors, font
 from app.widgets.parts import short
 
+LAST = "last batch"  # what the number is of
+
 
 class TermCard(QAbstractButton):
     def __init__(self, term: str) -> None:
@@ -40,7 +42,7 @@ class TermCard(QAbstractButton):
     def show_lines(self, lines: list[tuple[Series, str]], unit: str = "") -> None:
         self.lines, self.unit = lines, unit
         if lines and len(lines[0][0]):
-            self.setAccessibleDescription(f"newest value {short(float(lines[0][0].values[-1]))}")
+            self.setAccessibleDescription(f"of the last batch {short(float(lines[0][0].values[-1]))} {unit}".rstrip())
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -56,6 +58,8 @@ class TermCard(QAbstractButton):
         painter.setPen(QColor(c.muted))
         name = painter.fontMetrics().elidedText(self.term, Qt.TextElideMode.ElideRight, int(inside.width()))
         painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, name)
+        if painter.fontMetrics().horizontalAdvance(name + "  " + LAST) <= inside.width():
+            painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, LAST)
         if not self.lines or not len(self.lines[0][0]):
             return
         painter.setFont(self._bold)
@@ -66,8 +70,7 @@ class TermCard(QAbstractButton):
         after = painter.fontMetrics().horizontalAdvance(value + " ")
         painter.setFont(self._small)
         painter.setPen(QColor(c.muted))
-        what = f"{self.unit}, last batch" if self.unit else "last batch"
-        what = painter.fontMetrics().elidedText(what, Qt.TextElideMode.ElideRight, int(inside.width() - after))
+        what = painter.fontMetrics().elidedText(self.unit, Qt.TextElideMode.ElideRight, int(inside.width() - after))
         painter.drawText(below.adjusted(after, 2, 0, 0), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, what)
         self._sparklines(painter, QRectF(inside.left(), inside.bottom() - 20, inside.width(), 20))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine import ood
-from engine.detector import Detector, Look, Steps, Subject, density_steps, finish
+from engine.detector import LOCAL, MUTATED, Detector, Look, Steps, Subject, background_kinds, density_steps, finish
 from engine.detectors.likelihood import bits
 
 
@@ -24,7 +24,7 @@ class LikelihoodRatio(Detector):
         "such as a plain background, cancels out."
     )
     place = 10
-    kind: ClassVar[str] = "mutated"  # of background model
+    kind: ClassVar[str] = MUTATED  # of background model
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
@@ -59,18 +59,18 @@ class LikelihoodRatio(Detector):
 
 class LocalRatio(LikelihoodRatio):
     name = "local_ratio"
-    title = "local likelihood ratio"
+    title = "local ratio"
     source = "Zhang et al., On the Out-of-distribution Generalization of Probabilistic Image Modelling, 2021 (arXiv 2109.02639), section 4"
     help = (
-        "log p(x) − log p₁(x), where p₁ was trained on the same images but sees only the pixels next to each: edges and smooth parts, "
-        "which all images share, cancel out, and what lies further apart remains."
+        "log p(x) − log p₁(x), where p₁ was trained on the same images but sees only a small window before each pixel (five rows above, "
+        "four columns to either side): edges and smooth parts, which all images share, cancel out, and what lies further apart remains."
     )
     place = 11
-    kind = "local"
+    kind = LOCAL
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
-        return subject.has_density and bool(getattr(subject.method, "pixel_levels", 0))
+        return subject.has_density and LOCAL in background_kinds(subject.method)
 
 
 class InputComplexity(Detector):

@@ -194,7 +194,7 @@ class VAE(Method):
 
     @property
     def pixel_levels(self) -> int:
-        return 256 if self.config.likelihood == "discretized_logistic" else 0
+        return {"discretized_logistic": 256, "bernoulli": 2}.get(self.config.likelihood, 0)
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """Bits per dimension where pixels have 256 values or a density; nats of binary images."""

@@ -92,7 +92,7 @@ class Block(nn.Module):
         return self.narrow(F.relu(self.widen(self.norm2(h))).square())
 
     def _dropped(self, h: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Dropout, of the next whole 256th, whose noise comes from the generator; without one there is none."""
+        """Dropout, of the nearest 256th, whose noise comes from the generator; without one there is none."""
         if not self.dropout or generator is None:
             return h
         lost = round(256 * self.dropout)
@@ -111,6 +111,8 @@ class Block(nn.Module):
 
 def random_bytes(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """uint8, each value equally likely. Eight come from one draw: a draw a number takes a tenth of a small network's time."""
+    if generator.device.type == "mps":  # its generators know no whole 64 bits
+        return torch.randint(256, shape, generator=generator, device=generator.device, dtype=torch.uint8)
     count = math.prod(shape)
     drawn = torch.empty((count + 7) // 8, dtype=torch.int64, device=generator.device).random_(-(2**63), None, generator=generator)
     return drawn.view(torch.uint8)[:count].view(shape)

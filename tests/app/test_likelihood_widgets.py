@@ -15,7 +15,7 @@ from app.widgets.chart import figures, ticks
 from app.widgets.heat_map import HeatMap, span
 from app.widgets.histogram import Histogram
 from app.widgets.path_plot import Path, PathPlot
-from app.widgets.score_table import AUROC, VALUE, Row, ScoreTable, p_text, value_text
+from app.widgets.score_table import AUROC, VALUE, Row, ScoreTable, floor_text, p_text, value_text
 from engine.messages import DetectorInfo, Score
 
 NATS = DetectorInfo("elbo", "ELBO", "bound", "nat", "Paper", "Help.")
@@ -99,8 +99,9 @@ def test_that_values_have_their_unit_and_digits() -> None:
     assert value_text(NATS, -18.4) == "−18.40 nat"
     assert value_text(BITS, 5.0249) == "5.02 b/dim"
     assert value_text(DetectorInfo("knn", "kNN", "features", "", "", ""), 0.0456) == "0.046"
-    told = [p_text(Score("/r", "elbo", 0.0, 0.0, p, "good", "", floor=0.004)) for p in (0.004, 0.008, 0.0999, 0.47, 1.0)]
-    assert told == ["≤ 0.4\u202f%", "0.8\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
+    assert [p_text(p) for p in (0.004, 0.0999, 0.47, 1.0)] == ["0.4\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
+    least, more = (Score("/r", "elbo", 0.0, 0.0, p, "bad", "", floor=1 / 250) for p in (1 / 250, 2 / 250))
+    assert floor_text(least).startswith("None of the 249 held-out images") and not floor_text(more)
 
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:

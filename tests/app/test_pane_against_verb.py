@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from app.stage import Stage
-from app.widgets.score_table import DETECTOR, P_VALUE, VERDICT, p_text, value_text
+from app.widgets.score_table import DETECTOR, P_VALUE, VERDICT, value_text
 from engine.cli import main
 from engine.train import Plan, train
 from engine.worker import Engine
@@ -70,8 +70,10 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
                 assert pane.detector == (str(runs / method), name)
                 assert line.score.value == pytest.approx(verb["value"], rel=1e-6, abs=1e-9)
                 assert line.score.p_value == verb["p_value"]
-                assert table.data(table.index(i, P_VALUE)) == p_text(line.score)
-                assert table.data(table.index(i, VERDICT)) == line.score.verdict
+                percent = 100 * verb["p_value"]
+                assert table.data(table.index(i, P_VALUE)) == f"{percent:.1f}\u202f%" if percent < 9.95 else f"{percent:.0f}\u202f%"
+                words = "unlike training" if percent < 1 else "unusual" if percent < 5 else "looks known"
+                assert table.data(table.index(i, VERDICT)) == words
                 assert value_text(line.info, verb["value"]) in table.data(table.index(i, DETECTOR), Qt.ItemDataRole.ToolTipRole)
 
 

@@ -148,13 +148,37 @@ def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(ki
     kit.engine.reply(slow)
     kit.bridge.drain()
     assert pane.inquiry.patience() == pytest.approx(60)  # as long as it took
-    assert pane._settling.isActive() and 59_000 < pane._settling.interval() < 61_000
+    assert pane._resting.isActive() and 59_000 < pane._resting.interval() < 61_000
     clock[0] += 61
+    pane._settle()  # what the timer does
     rest(kit, pane)
     assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1700),)
+    clock[0] += 10  # a rest is over; now with an image, whose judging is short
+    kit.engine.answering = False
+    kit.state.checkpoint_saved(RUN, 1800, True)
+    rest(kit, pane)
+    pane.accept_image("/home/me/seven.png")
+    for _ in range(3):  # held-out images, then the image, then whatever is still asked
+        for work in [open_ for open_ in kit.engine.open if isinstance(open_, m.Work)]:
+            clock[0] += 30 if isinstance(work, m.Calibrate) else 1
+            kit.engine.open.remove(work)
+            kit.engine.reply(work)
+        kit.bridge.drain()
+    assert not pane.inquiry.jobs and 25 < pane.inquiry.patience() <= 32, "all of it counts, not the last part alone"
+    clock[0] += 20
+    pane.accept_image("/home/me/boot.png")
+    for work in [open_ for open_ in kit.engine.open if isinstance(open_, m.Judge)]:
+        kit.engine.open.remove(work)
+        kit.engine.reply(work)
+    kit.bridge.drain()
+    assert pane.inquiry.patience() <= 12, "an image more does not make the rest longer"
+    kit.engine.answering = True
     kit.state.set_cursor(64)  # by hand: at once
     rest(kit, pane)
     assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 64),)
+    kit.state.set_cursor(None)  # and back
+    rest(kit, pane)
+    assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1800),)
 
 
 def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: LikelihoodPane) -> None:
@@ -167,8 +191,10 @@ def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: Likeli
     rest(kit, pane)
     assert len(kit.engine.of(m.Calibrate)) == asked
     pane.accept_image("/home/me/boot.png")
-    pane._settle()
     assert len(kit.engine.of(m.Judge)) == 2
+    pane.inquiry.stop()
+    pane.set_compare("shapes")
+    assert kit.engine.of(m.JudgeData) and pane.inquiry._stopped is False
 
 
 def test_that_neighbours_that_were_not_ready_are_asked_for_again_once_they_can_be(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
@@ -311,7 +337,7 @@ def test_that_bits_reconstruction_nearest_images_and_notes_are_drawn(kit: Kit, p
     assert heat.image.pixelColor(int(bright[1]), int(bright[0])).name() == "#fde725"  # viridis ends in yellow
     assert heat.image.pixelColor(int(dark[1]), int(dark[0])).name() == "#440154"
     assert page.drop_card.legend.high == pytest.approx(float(heat.bits.max()))
-    assert page.drop_card.size_line.text == f"PNG file 141 bytes, headers and all; raw 64 bytes\nmodel {heat.bits.mean():.2f} bit/pixel"
+    assert page.drop_card.size_line.text == f"PNG file 141 bytes · raw 64\nmodel {heat.bits.mean():.2f} bit/pixel"
     assert page.closer.rebuilt.image is not None and page.closer.difference.image is not None
     assert len(page.closer.near.images) == 6 and "features" in page.closer.near_line.text
     assert page.closer.near.tips[0] == "0 · distance 0.1000"
@@ -601,7 +627,7 @@ def test_that_the_paradox_begins_with_the_chosen_run_and_lets_a_classifier_answe
     kit.state.methods["classifier"] = replace(PLAIN, name="classifier", title="Classifier", capabilities=("classify", "encode"))
     pane.show_paradox()
     page = pane.paradox
-    assert page.choice.checkedId() == 0 and page.teach.isEnabled() and page.contrast.currentData() == ""
+    assert page.choice.checkedId() == 0 and page.teach.isEnabled() and page.contrast.currentData() == "new"
     page.teach.click()
     start = kit.engine.of(m.StartRun)[-1]
     assert (start.method, start.data, start.minutes) == ("classifier", "/d/FashionMNIST", 3)
@@ -612,9 +638,11 @@ def test_that_the_paradox_begins_with_the_chosen_run_and_lets_a_classifier_answe
     pane.show_paradox()
     assert page.choice.checkedId() == 2 and page.run.currentData() == RUN  # what is looked at, though another one is newer
     assert page.contrast.currentData() == "/runs/sure" and not page.teach.isEnabled()
+    rest(kit, pane)
+    pane.set_other(OTHER, True)
     page.compare.click()
     rest(kit, pane)
-    assert [run for run, _ in pane.inquiry.wanted] == [RUN, "/runs/sure"]
+    assert [run for run, _ in pane.inquiry.wanted] == [RUN, OTHER, "/runs/sure"]
 
 
 def test_that_fashion_mnist_is_offered_when_the_window_knows_it_and_asked_for_otherwise(kit: Kit) -> None:

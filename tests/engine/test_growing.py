@@ -150,6 +150,7 @@ def test_that_the_edges_of_the_noise_never_draw_what_is_impossible():
     p = torch.tensor([[0.0, 0.1, 0.2, 0.7 - 1e-17, 0.0]], dtype=torch.float64).expand(3, 5) * 0.9999999
     noise = torch.tensor([0.0, 0.1, np.nextafter(1.0, 0.0)], dtype=torch.float64)
     assert choose(p, noise).tolist() == [1, 2, 3]
+    assert choose(torch.full((1, 4), math.nan), torch.tensor([0.5])).tolist() == [3]  # an answer, and not a place outside
     drawn = torch.rand(20_000, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     drawn[:, 5:] = 0  # whatever the sum is, the greatest noise there is stays before the two impossible ones
     assert (choose(drawn, torch.full((20_000,), np.nextafter(1.0, 0.0), dtype=torch.float64)) <= 4).all()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from engine.detector import Look, Training, all_detectors, of
+from engine.detector import Look, Training, all_detectors, aside, finish, of
 from engine.detectors.classifier import Energy, MaxLogit, Msp, Odin
 from engine.detectors.features import Knn, Mahalanobis, class_distances, nearest, tied_gaussian
 from tests.engine.detectors.detector_kit import Linear, images
@@ -170,3 +173,16 @@ def test_that_detectors_are_found_by_folder_in_the_order_of_the_table():
     assert names[:3] == ["log_likelihood", "elbo", "iwae"]
     assert {"likelihood_ratio", "input_complexity", "typicality", "waic", "likelihood_regret"} < set(names)
     assert {"msp", "max_logit", "energy", "odin", "mahalanobis", "knn"} < set(names)
+
+
+def test_that_a_long_call_aside_yields_and_is_not_waited_for_when_given_up():
+    gate = threading.Event()
+    steps = aside(lambda: gate.wait(20) and "done")
+    started = time.perf_counter()
+    assert next(steps) is None and next(steps) is None
+    steps.close()
+    assert time.perf_counter() - started < 5
+    gate.set()
+    assert finish(aside(lambda: 6 * 7)) == 42
+    with pytest.raises(ZeroDivisionError):
+        finish(aside(lambda: 1 / 0))

@@ -58,6 +58,8 @@ def test_that_the_local_ratio_compares_with_the_local_model_only():
     pixels, method = images(6), Gaussian(0.5)
     assert not LocalRatio.suits(Subject(method))
     method.pixel_levels = 256
+    assert not LocalRatio.suits(Subject(method)), "the window would be the whole image"
+    method.data = DataSpec((1, 28, 28))
     assert LocalRatio.suits(Subject(method))
     detector = of(LocalRatio, method, backgrounds={"mutated": Gaussian(0.3), "local": Gaussian(0.0)})
     found = detector.score(Look(method, pixels)).numpy()
