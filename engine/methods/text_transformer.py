@@ -16,16 +16,17 @@ from engine.textual import Sliding, TextSettings, Textual, in_windows
 
 @dataclass(frozen=True)
 class Config(TextSettings):
+    context: int = setting(128, "Symbols in a window: how far back it can look.", low=8, high=4096, unit="symbols", log=True)
     layers: int = setting(4, "Blocks of attention and plain layers.", low=1, high=48, unit="layers")
     heads: int = setting(4, "Parts that attend separately; the width is shared out among them.", low=1, high=32, unit="heads")
     width: int = setting(128, "Numbers that stand for a symbol inside the network.", low=4, high=2048, unit="numbers", log=True)
     dropout: float = setting(
-        0.1,
+        0.0,
         "Share of each block's outputs that is set to zero while training, for a small text that is read many times.",
         low=0.0,
         high=0.9,
     )
-    batch_size: int = setting(32, "Windows per optimizer step.", low=1, high=16384, unit="windows", log=True, group="Training")
+    batch_size: int = setting(16, "Windows per optimizer step.", low=1, high=16384, unit="windows", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     weight_decay: float = setting(0.1, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
     clip: float = setting(1.0, "Longest gradient; longer ones are scaled down, 0 switches it off.", low=0.0, high=1e6, group="Training")
