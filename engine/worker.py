@@ -464,18 +464,17 @@ class _TrainingLane(_Lane):
         self.restored = True
         try:
             rows = json.loads(self._queue_file.read_text(encoding="utf-8"))
-            waiting = [
-                {key: str(row.pop(key, "")) for key in ("beside", "kind")}
-                | {"plan": Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})}
-                for row in rows
-            ]
+            waiting = []
+            for row in rows:
+                beside, kind = (str(row.pop(key, "")) for key in ("beside", "kind"))
+                plan = Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})
+                waiting.append(_TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind))
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._queue_file.name}) could not be read and was left out."))
             return
-        for number, what in enumerate(waiting):
-            job = _TrainingJob(f"waiting-{number}", **what)
+        for job in waiting:
             self.paused.append(job)
             self._tell(job, "paused", "It waited in the queue when the window was closed; Resume starts it.")
 
