@@ -19,6 +19,7 @@ from engine.sequential import Memory, PixelSettings, Sequential, at_least_float3
 
 SMALLEST_LOG_SCALE = -7.0  # of a logistic on [-1, 1] (PixelCNN++)
 LARGEST_LOG_SCALE = 5.0  # black and white have 0.498 each; pixels of only these two drive the scale beyond every number format
+MANY_LEVELS, MANY_PIXELS = 64, 256  # from which on `auto` takes logistics
 MASSES_AT_ONCE = 2**22  # numbers in hand while all values of all pixels are asked for
 
 
@@ -36,7 +37,7 @@ class Config(PixelSettings):
     output: str = setting(
         "auto",
         "What p(value) is: a mixture of logistics over the grey values, or any distribution of the levels; auto takes logistics "
-        "from 64 levels on.",
+        "from 64 levels on, but not for images of fewer than 256 pixels: there any distribution costs little, and it knows gaps.",
         choices=("auto", "logistics", "categorical"),
     )
     mixtures: int = setting(10, "Logistics in a mixture.", low=1, high=64, unit="logistics")
@@ -68,7 +69,8 @@ class PixelCNN(Sequential):
         inputs = self.planes_per_channel * self.channels + 1
         classes = len(data.classes) if config.conditional else 0
         self.net = GatedPixelNet(inputs, config.width, config.layers, config.cell_layers, classes)
-        logistics = config.output == "logistics" or (config.output == "auto" and config.levels >= 64)
+        large = config.levels >= MANY_LEVELS and self.height * self.width >= MANY_PIXELS
+        logistics = config.output == "logistics" or (config.output == "auto" and large)
         if logistics:
             self.head: LogisticsHead | CategoricalHead = LogisticsHead(config.width, self.channels, config.levels, config.mixtures)
         else:

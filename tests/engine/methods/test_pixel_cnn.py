@@ -26,7 +26,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def make(shape: tuple[int, ...], *, trained: bool = True, **values: Any) -> Any:
     """A small net with random weights everywhere, as if trained, in float64."""
-    config = make_config(KIND.Config, {"width": 6, "layers": 3, "cell_layers": 1, "mixtures": 3, **values})
+    output = "logistics" if values.get("levels", 256) >= 64 else "categorical"
+    config = make_config(KIND.Config, {"width": 6, "layers": 3, "cell_layers": 1, "mixtures": 3, "output": output, **values})
     method = build(KIND, config, DataSpec(shape, CLASSES), seed=0)
     if trained:
         with torch.no_grad():
@@ -157,7 +158,17 @@ def test_that_an_untrained_net_knows_the_number_of_levels_and_no_more():
         assert torch.allclose(told, torch.full_like(told, -math.log(levels)), atol=1e-12)
 
 
-@pytest.mark.parametrize(("levels", "output"), [(256, "auto"), (8, "auto")])
+def test_that_auto_takes_logistics_for_many_levels_of_many_pixels_only():
+    heads = {
+        (side, levels): type(make((1, side, side), trained=False, levels=levels, output="auto").head).__name__
+        for side in (8, 16)
+        for levels in (8, 256)
+    }
+    assert heads[16, 256] == "LogisticsHead" and set(heads.values()) == {"LogisticsHead", "CategoricalHead"}
+    assert [heads[key] for key in ((8, 8), (8, 256), (16, 8))] == ["CategoricalHead"] * 3
+
+
+@pytest.mark.parametrize(("levels", "output"), [(256, "logistics"), (8, "categorical")])
 def test_that_a_symbol_depends_on_those_before_it_only_and_on_the_channels_in_turn(levels: int, output: str):
     """Each symbol is changed in turn: exactly those after it may move, and G moves with R, B with R and G of the same pixel."""
     method = make((3, 4, 3), levels=levels, output=output)
