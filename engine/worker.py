@@ -18,6 +18,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,14 @@ class Engine:
             if lane.ident is not None:
                 lane.join(max(0.0, deadline - time.perf_counter()))
         return not (self.training.is_alive() or self.exploring.is_alive())
+
+
+@cache
+def _threads_of_machine() -> int:
+    """As torch finds them when it comes. Asked once: a thread that asks later is told what was set last, in whatever thread."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 class _Lane(threading.Thread):
@@ -563,7 +572,7 @@ class _ExploringLane(_Lane):
 
         # The number of threads holds per calling thread, but a thread that has not asked yet takes the newest one set anywhere:
         # so this lane asks at once, and the training lane sets its own afterwards.
-        self.engine.threads = torch.get_num_threads()
+        self.engine.threads = _threads_of_machine()
         torch.set_num_threads(1)  # a small decode must not wait for the training's threads
         torch.get_num_threads()
         self.explorer = Explorer()

@@ -94,6 +94,17 @@ def test_a_job_goes_through_its_states_and_ends_once(watched, tmp_path):
     assert steps.tolist() == list(range(1, 51))
 
 
+def test_that_a_thread_that_takes_fewer_cores_leaves_later_trainings_theirs(watched, tmp_path):
+    first = watched(tmp_path / "first")
+    first.until(lambda e: isinstance(e, m.Ready))
+    other = threading.Thread(target=torch.set_num_threads, args=(1,))
+    other.start()
+    other.join()
+    second = watched(tmp_path / "second")
+    second.until(lambda e: isinstance(e, m.Ready))
+    assert second.engine.threads == first.engine.threads
+
+
 def test_the_numbers_are_the_same_with_and_without_someone_dragging(watched, tmp_path):
     config = {**SMALL, "network": "conv", "batch_size": 128}
     plan = Plan("vae", "digits", config, steps=120, device="cpu", precision="fp32", name="alone")
