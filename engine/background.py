@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from engine.config import make_config
 from engine.detector import LOCAL, LOCAL_SIDE, MUTATED, background_kinds
-from engine.manifest import Manifest
-from engine.method import DataSpec, Method, skeleton
-from engine.methods import method_named
+from engine.explore import unloaded
 from engine.runs import BadRun, Run, delete_run, is_run
 from engine.train import Events, Plan, train
 
@@ -25,7 +22,7 @@ NEEDS = {
 }
 MUTATION = 0.2  # of all numbers in a batch; the middle of the authors' grid, chosen on no other data
 NEARBY = {"layers": 1, "cell_layers": 0}  # of a PixelCNN: sees 5 rows above, 4 columns to either side and 6 pixels to the left
-LOCAL_STEPS = 2000  # a small model of small parts has soon learned
+LOCAL_STEPS = 2000  # the only number that was tried at full size
 
 
 def build_background(
@@ -65,7 +62,7 @@ def build_background(
         mutation=MUTATION,
     )
     if kind == LOCAL:
-        method = _skeleton(manifest)
+        method = unloaded(manifest)
         if LOCAL not in background_kinds(method):
             raise BadRun(
                 f"{owner.name} has no local model to be compared with: its density is not of single pixel values, "
@@ -73,12 +70,6 @@ def build_background(
             )
         plan = replace(plan, method="pixel_cnn", config={**NEARBY, "levels": method.pixel_levels}, mutation=0.0)
     return (yield from train(plan, owner.path, job))
-
-
-def _skeleton(manifest: Manifest) -> Method:
-    kind = method_named(manifest.method)
-    spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
-    return skeleton(kind, make_config(kind.Config, manifest.config), spec)
 
 
 def find_background(run: Path, kind: str = MUTATED) -> tuple[Run | None, str, bool]:

@@ -21,6 +21,7 @@ from engine import growing
 from engine import messages as m
 from engine.config import make_config
 from engine.data import DataSet, Picture, adapt, open_data, picture_from_array, read_image
+from engine.manifest import Manifest
 from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
 from engine.runs import BadRun, Run
@@ -34,6 +35,13 @@ class CannotAnswer(ValueError):
     """One sentence: why this run cannot answer this question, and what can."""
 
 
+def unloaded(manifest: Manifest) -> Method:
+    """A run's method without its weights, as far as its settings and its data's shape say."""
+    kind = method_named(manifest.method)
+    spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
+    return skeleton(kind, make_config(kind.Config, manifest.config), spec)
+
+
 class Model:
     """A checkpoint, ready to be looked at."""
 
@@ -41,12 +49,10 @@ class Model:
         manifest = run.manifest
         if manifest is None:
             raise BadRun(run.fault or f"{run.path.name} has no readable manifest.")
-        kind = method_named(manifest.method)
-        config = make_config(kind.Config, manifest.config)
-        self.spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
+        self.method = unloaded(manifest)
+        self.spec = self.method.data
         self.run = run
         self.step, arrays, _ = run.load(step)
-        self.method: Method = skeleton(kind, config, self.spec)
         tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
         try:
             self.method.load_state_dict(tensors, assign=True)

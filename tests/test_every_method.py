@@ -80,6 +80,7 @@ def test_that_units_are_of_terms_it_has(name: str):
     method = make(name)
     terms = method.loss(examples(name, 4), None if reads(name) else labels(4), Moment())
     assert set(method.units) <= set(terms)
+    assert "loss" in method.units or method.density == "none"
 
 
 @every_method

@@ -37,7 +37,8 @@ class Config(PixelSettings):
     output: str = setting(
         "auto",
         "What p(value) is: a mixture of logistics over the grey values, or any distribution of the levels; auto takes logistics "
-        "from 64 levels on, but not for images of fewer than 256 pixels: there any distribution costs little, and it knows gaps.",
+        "from 64 levels on, but not for images of fewer than 256 pixels: there any distribution costs little, "
+        "and it can learn which values never occur.",
         choices=("auto", "logistics", "categorical"),
     )
     mixtures: int = setting(10, "Logistics in a mixture.", low=1, high=64, unit="logistics")
