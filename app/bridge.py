@@ -47,6 +47,8 @@ class Bridge(QObject):
     judged = Signal(object)
     data_judged = Signal(object)
     corrupted = Signal(object)
+    embedded = Signal(object)
+    points_coloured = Signal(object)
     query_failed = Signal(object)
 
     def __init__(self, engine: EngineLike, parent: QObject | None = None) -> None:
@@ -73,6 +75,8 @@ class Bridge(QObject):
             m.Judged: self.judged,
             m.DataJudged: self.data_judged,
             m.Corrupted: self.corrupted,
+            m.Embedded: self.embedded,
+            m.PointsColoured: self.points_coloured,
         }
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_IDLE_MS)

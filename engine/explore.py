@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine import growing
 from engine import messages as m
 from engine.config import make_config
 from engine.data import DataSet, Picture, adapt, open_data, picture_from_array, read_image
@@ -26,6 +26,7 @@ from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
 from engine.runs import BadRun, Run
 
+ROOMS = ("growing", "judging")  # modules that answer panes, each with an `install(explorer)`
 MODELS_KEPT = 6
 DATA_KEPT = 3
 ORIGINAL_PIXELS = 512  # the longest side of an original as it is shown
@@ -107,8 +108,8 @@ class Explorer:
             m.BrowseData: self.browse_data,
         }
         self._works: dict[type, Callable[[Any], Generator[m.Event | None, None, str | None]]] = {}
-        growing.install(self)
-        _install_judging(self)
+        for room in ROOMS:  # they are built on this module, so they are met here and not above
+            import_module(f"engine.{room}").install(self)
 
     def answer(self, query: m.Query) -> m.Answer:
         """Raises: BadRun, BadData, CannotAnswer, each one sentence."""
@@ -345,12 +346,6 @@ class Explorer:
             indices=tuple(int(i) for i in page),
             notes=notes,
         )
-
-
-def _install_judging(explorer: Explorer) -> None:
-    from engine import judging  # it is built on this module
-
-    judging.install(explorer)
 
 
 def identity(run: Run, step: int) -> str:

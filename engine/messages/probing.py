@@ -1,0 +1,1 @@
+"""Messages of the Probe pane: what the features of a checkpoint are worth for telling classes apart."""
