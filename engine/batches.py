@@ -6,6 +6,7 @@ A place in the data is two numbers (epoch, index), so a training can go on exact
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +15,22 @@ from torch import Tensor
 from engine import device as devices
 from engine.data import DataSet
 from engine.data.dataset import BadData
+from engine.data.splits import draw
 from engine.data.tokens import encode, symbols_of
 from engine.method import DataSpec
 
 Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; labels int64 [B] where there are any
+NOISE = -1  # number of the seed that the seeds of all steps' noise come from
 
 
 def seeded(seed: int, number: int) -> int:
     """A seed of its own for every (seed, number), within what generators take."""
     return (seed * 1_000_003 + number) % 2**63
+
+
+def noise_seed(seed: int, step: int) -> int:
+    """Of the noise of one step, so that the batch of any step can be made again without those before it."""
+    return seeded(seeded(seed, NOISE), step)
 
 
 @dataclass
@@ -47,6 +55,12 @@ class Order:
         self.permutation = torch.randperm(self.count, generator=generator)
         self.offset = int(torch.randint(2**31, (), generator=generator))  # of an epoch's windows
 
+    def at(self, step: int) -> Tensor:
+        """The indices [B] of the batch after `step` steps; the next one follows it."""
+        each = self.count // self.batch  # batches of an epoch
+        self.go_to(step // each, step % each * self.batch)
+        return self.next()
+
     def next(self) -> Tensor:
         """The next batch's indices [B]; a last incomplete batch of an epoch is left out."""
         if self.index + self.batch > self.count:
@@ -57,18 +71,21 @@ class Order:
 
 
 class ImageBatches:
-    """Images of the training split; on the device where they fit."""
+    """Images of the training split, or a share of them; on the device where they fit."""
 
-    def __init__(self, data: DataSet, batch: int, seed: int, device: str) -> None:
-        split = data.splits["train"]
-        images = torch.from_numpy(np.ascontiguousarray(split.images))  # uint8 [N, C, H, W]; a mapped file stays one
+    def __init__(self, data: DataSet, batch: int, seed: int, device: str, share: float = 1.0) -> None:
+        images, labels = shared(data, share)
+        tensor = torch.from_numpy(np.ascontiguousarray(images))  # uint8 [N, C, H, W]; a mapped file stays one
         self.device = device
-        self.images = images.to(device) if devices.fits(images.nbytes, device) else images
-        self.labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)).to(device)
+        self.images = tensor.to(device) if devices.fits(tensor.nbytes, device) else tensor
+        self.labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
         self.order = Order(len(images), min(batch, len(images)), seed)
 
     def next(self) -> Batch:
-        chosen = self.order.next()
+        return self.take(self.order.next())
+
+    def take(self, chosen: Tensor) -> Batch:
+        """The images at some places of the split."""
         there = chosen.to(self.images.device)
         labels = None if self.labels is None else self.labels[there.to(self.device)]
         return self.images[there].to(self.device), labels
@@ -85,6 +102,16 @@ class ImageBatches:
         return torch.from_numpy(np.ascontiguousarray(valid.images[:count])).to(device), labels
 
 
+def shared(data: DataSet, share: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """The training images and labels; or the same share of every class, at least one image, always the same ones."""
+    split = data.splits["train"]
+    if share >= 1:
+        return split.images, split.labels
+    take = max(1, len(data.classes), round(share * len(split.images)))
+    rows = draw(len(split.images), min(take, len(split.images)), split.labels)
+    return split.images[rows], None if split.labels is None else split.labels[rows]
+
+
 class TextBatches:
     """Windows of the training part of a text. Every epoch lays them end to end from another beginning, so that each symbol
     stands at every place of a window sooner or later."""
@@ -96,8 +123,12 @@ class TextBatches:
         self.order = Order(count, min(batch, count), seed)
 
     def next(self) -> Batch:
-        chosen = self.order.next().to(self.tokens.device)
-        return windows(self.tokens, chosen * self.context + self.order.offset % self.context, self.context), None
+        return self.take(self.order.next())
+
+    def take(self, chosen: Tensor) -> Batch:
+        """The windows at some places of this epoch."""
+        starts = chosen.to(self.tokens.device) * self.context + self.order.offset % self.context
+        return windows(self.tokens, starts, self.context), None
 
     def first(self, count: int) -> Tensor:
         count = min(count, self.order.count)
@@ -131,10 +162,12 @@ def tokens_of(data: DataSet, split: str, spec: DataSpec) -> np.ndarray:
     return encode((data.text or b"")[start:end], spec.symbols, spec.units)
 
 
-def batches_of(data: DataSet, spec: DataSpec, batch: int, context: int, seed: int, device: str) -> ImageBatches | TextBatches:
+def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: str) -> ImageBatches | TextBatches:
     """Raises: BadData: the text is too short for one window."""
+    batch: int = config.batch_size
     if data.kind != "text":
-        return ImageBatches(data, batch, seed, device)
+        return ImageBatches(data, batch, seed, device, getattr(config, "label_share", 1.0))
+    context: int = config.context  # symbols in a window
     tokens = tokens_of(data, "train", spec)
     if len(tokens) < 2 * context or len(tokens_of(data, "valid", spec)) < context:
         raise BadData(f"{data.name} is too short for windows of {context} {spec.units}; set a smaller context or take a longer text.")

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from engine.config import fields_of
 from engine.messages import Diagnosis, MethodInfo, Number
+
+if TYPE_CHECKING:
+    from engine.augmentation import Draw
 
 CAPABILITIES = ("encode", "decode", "log_prob", "sample", "classify", "views")
 
@@ -46,6 +49,17 @@ class Moment:
     step: int = 0
     progress: float = 0.0  # 0 at the start, 1 at the end of the planned training
     generator: torch.Generator | None = None  # all randomness of the loss comes from here
+    indices: Tensor | None = None  # places of the batch's images in the training split, int64 [B]; None: other images
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network is given of a batch of images."""
+
+    name: str  # "view 1", "local 3", "turned by 90°"
+    x: Tensor  # [B, C, h, w]
+    draw: Draw | None = None  # what the augmentation did, where one did
+    role: str = ""  # whose eyes: "query" | "key" | "student" | "teacher" | "student and teacher"
 
 
 @dataclass(frozen=True)
@@ -76,9 +90,18 @@ class Method(nn.Module):
         log_prob(x, y=None, generator=None) -> log p(x) in total nats [B] (or its best bound), float32 or better
         sample(n, y=None, temperature=1.0, generator=None) -> generator of partial results, the last one final: images in [0, 1]
         classify(x) -> logits [B, K]
-        views(x, generator) -> the tensors the loss is computed from
+        views(x, generator) -> the tensors the loss is computed from, a `View` each
 
-    Methods with a latent posterior also define `posterior(x) -> Latents`.
+    Methods with a latent posterior also define `posterior(x) -> Latents`. Those with an encoder may define
+        compared(x, role="") -> unit vectors [B, d]: what the loss compares
+        blocks(x) -> features [B, F] after each block of the encoder, by its name, averaged over places
+    and those that learn from riddles say which `puzzle` and answer it by hand:
+        "rotation": answers(x) -> probabilities [B, 4] of 0°, 90°, 180°, 270° counter-clockwise
+        "jigsaw": permutations [P, n], shuffled(x, p, generator) -> pictures, answers(pictures) -> probabilities [B, P]
+        "mask": fill(x, hidden) -> images [B, C, H, W] in [0, 1]; hidden is bool [B, 1, H, W]
+    A method without gradients defines `learn(x, y, moment) -> terms` in place of `loss`: one step of its own.
+    A loss over the whole batch (`batch_splits` False) that can be cut in two, `project(x, moment) -> [B, V, d]` image by image and
+    `contrast(z, moment) -> terms` for all of them, is computed in pieces of `config.piece` images with cached gradients.
     Images come as float in [0, 1], exactly k/255 for 8-bit k; a text comes as tokens, int64 [B, T].
     Networks may run under autocast; every loss, density and score must be computed in float32 or better (see `engine.precision.full`).
     """
@@ -98,7 +121,9 @@ class Method(nn.Module):
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
 
-    parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of
+    puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"
+    parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of; "": any
+    working: ClassVar[tuple[str, ...]] = ()  # buffers that only training needs (persistent=False): kept to go on from, not to look at
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
@@ -109,8 +134,8 @@ class Method(nn.Module):
         self.data = data
 
     @classmethod
-    def settings_from(cls, setting: str, config: dict[str, Any]) -> dict[str, Any]:
-        """Settings that the run named by `setting` decides, given that run's config: networks must have its sizes."""
+    def settings_from(cls, setting: str, method: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Settings that the run named by `setting` decides, given that run's method and config: networks must have its sizes."""
         return {}
 
     def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
@@ -118,6 +143,9 @@ class Method(nn.Module):
 
     def prepare(self, x: Tensor) -> None:
         """Look once at some training images (float [N, C, H, W]) before the first step, for example for an output bias."""
+
+    def begin(self, images: int, generator: torch.Generator) -> None:
+        """There are so many training images. Called once, before the first step or the restoring of a later one."""
 
     def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
         """Named terms, each already averaged over the batch; the one called `loss` is minimized."""
@@ -146,6 +174,11 @@ class Method(nn.Module):
 
 def capabilities(method: type[Method]) -> tuple[str, ...]:
     return tuple(name for name in CAPABILITIES if callable(getattr(method, name, None)))
+
+
+def cuts(method: Method) -> bool:
+    """Whether its loss of a whole batch can be computed in pieces with cached gradients."""
+    return callable(getattr(method, "project", None)) and callable(getattr(method, "contrast", None))
 
 
 def info(method: type[Method]) -> MethodInfo:

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from engine import device as devices
 from engine import precision as precisions
-from engine.batches import batches_of, held_out, seeded, spec_of
+from engine.batches import NOISE, batches_of, held_out, noise_seed, seeded, spec_of
 from engine.config import changed, make_config
 from engine.data import DataSet, inspect, lasting
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, Stalled
-from engine.method import Moment, build, capabilities
+from engine.method import Moment, build, capabilities, cuts
 from engine.methods import method_named
 from engine.runs import BadRun, NonFinite, NoSpace, Run, RunWriter, delete_run, is_run
 
@@ -77,6 +77,7 @@ class Parent:
     """A run that a method builds on: which setting names it, how it was configured, its newest weights."""
 
     setting: str
+    method: str
     config: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
@@ -96,14 +97,14 @@ class Trainer:
         self.config = make_config(kind.Config, plan.config)
         self.spec = spec_of(data, getattr(self.config, "units", "characters"))
         self.context: int = getattr(self.config, "context", 0)  # symbols in a window of a text
-        self.batches = batches_of(data, self.spec, self.config.batch_size, self.context, plan.seed, self.device)
+        self.batches = batches_of(data, self.spec, self.config, plan.seed, self.device)
         self.order = self.batches.order
         self.batch = self.order.batch
-        self.micro = self.batch
+        self.micro = min(self.batch, getattr(self.config, "piece", 0) or self.batch)  # images at once
         self.step_number = 0
         self.seconds = 0.0
         self.exact = True  # a resumed training goes on bit for bit
-        self.noise = torch.Generator(self.device).manual_seed(seeded(plan.seed, -1))
+        self.noise = torch.Generator(self.device).manual_seed(seeded(plan.seed, NOISE))
         self.method = build(kind, self.config, self.spec, plan.seed, self.device)
         with torch.no_grad():
             self.method.prepare(as_input(self.batches.first(PREPARE_IMAGES)))
@@ -112,6 +113,8 @@ class Trainer:
             self.shown = build(kind, self.config, self.spec, plan.seed, self.device)
             self.shown.load_state_dict(self.method.state_dict())
             self.shown.requires_grad_(False)
+        for one in {self.method, self.shown}:
+            one.begin(self.order.count, torch.Generator().manual_seed(seeded(plan.seed, NOISE)))
         self.parameters = [p for p in self.method.parameters() if p.requires_grad]  # what is frozen from the start is no parameter
         self.optimizer = self._optimizer()
 
@@ -122,7 +125,10 @@ class Trainer:
         if self.shown is not self.method:
             self.shown.load_state_dict(self.method.state_dict())
 
-    def _optimizer(self) -> torch.optim.Optimizer:
+    def _optimizer(self) -> torch.optim.Optimizer | None:
+        """None for a method that learns without gradients."""
+        if not self.parameters:
+            return None
         decayed = [p for p in self.parameters if p.ndim > 1]
         others = [p for p in self.parameters if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -150,60 +156,110 @@ class Trainer:
         return c.learning_rate * warm * fall
 
     def step(self) -> dict[str, Tensor]:
-        """One optimizer step; its terms stay on the device. Too little memory leads to smaller pieces of the same batch."""
-        examples, labels = self.batches.next()
+        """One step; its terms stay on the device. Too little memory leads to smaller pieces of the same batch."""
+        indices = self.order.next()
+        examples, labels = self.batches.take(indices)
+        self.noise.manual_seed(noise_seed(self.plan.seed, self.step_number))
         if self.plan.mutation:
             values = 256 if self.spec.kind == "images" else len(self.spec.symbols)
             examples = mutated(examples, self.plan.mutation, values, self.noise)
+        if self.optimizer is None:
+            terms = self._learned(examples, labels, indices)
+        else:
+            terms = self._descended(self.optimizer, examples, labels, indices)
+        self.step_number += 1
+        self.method.after_step(self._moment())
+        self._average()
+        return terms
+
+    @torch.no_grad()
+    def _learned(self, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
+        """A step of a method that learns without gradients."""
+        learn: Callable[..., dict[str, Tensor]] = self.method.learn
+        return learn(as_input(examples), labels, self._moment(indices))
+
+    def _descended(self, optimizer: torch.optim.Optimizer, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
+        """A step down the gradient of the batch."""
         before = self.noise.get_state()
         smallest = max(1, self.micro // 2**HALVINGS)
-        while (terms := self._gradients(examples, labels)) is None:
+        while (terms := self._gradients(examples, labels, indices)) is None:
             if self.micro <= smallest:
                 raise TrainingFailed(
                     f"There is not enough memory on {devices.describe(self.device)} even for pieces of {self.micro} images; "
                     "lower batch_size or the width of the network, then start again."
                 )
             self._smaller(before)
-        for group in self.optimizer.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = self.learning_rate()
         limit = self.config.clip or math.inf
         terms["gradient norm"] = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
-        self.optimizer.step()
-        self.step_number += 1
-        self.method.after_step(self._moment())
-        self._average()
+        optimizer.step()
         return terms
 
-    def _moment(self) -> Moment:
-        return Moment(step=self.step_number, progress=self.progress, generator=self.noise)
+    def _moment(self, indices: Tensor | None = None) -> Moment:
+        return Moment(step=self.step_number, progress=self.progress, generator=self.noise, indices=indices)
 
-    def _gradients(self, examples: Tensor, labels: Tensor | None) -> dict[str, Tensor] | None:
-        """Terms averaged over the batch, with gradients accumulated over pieces; None when memory ran out."""
-        self.optimizer.zero_grad(set_to_none=True)
+    def _gradients(self, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor] | None:
+        """Terms averaged over the batch, with gradients of all of it; None when memory ran out."""
+        self.method.zero_grad(set_to_none=True)
         total: dict[str, Tensor] = {}
         try:
-            for start in range(0, len(examples), self.micro):
-                x = as_input(examples[start : start + self.micro])
-                share = len(x) / len(examples)
-                y = None if labels is None else labels[start : start + self.micro]
-                with precisions.autocast(self.precision, self.device):
-                    terms = self.method.loss(x, y, self._moment())
-                (terms["loss"] * share).backward()
-                for name, value in terms.items():
-                    total[name] = total.get(name, 0) + value.detach() * share
+            if self.micro < len(examples) and cuts(self.method):
+                total = self._cached(examples)
+            else:
+                total = self._accumulated(examples, labels, indices)
         except (RuntimeError, MemoryError) as error:
             if not devices.out_of_memory(error):
                 raise
             total = {}
         return total or None  # outside of `except`: the traceback would keep the tensors alive
 
+    def _accumulated(self, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
+        """The mean over the pieces' losses."""
+        total: dict[str, Tensor] = {}
+        for start in range(0, len(examples), self.micro):
+            piece = slice(start, start + self.micro)
+            x = as_input(examples[piece])
+            share = len(x) / len(examples)
+            y = None if labels is None else labels[piece]
+            with precisions.autocast(self.precision, self.device):
+                terms = self.method.loss(x, y, self._moment(indices[piece]))
+            (terms["loss"] * share).backward()
+            for name, value in terms.items():
+                total[name] = total.get(name, 0) + value.detach() * share
+        return total
+
+    def _cached(self, examples: Tensor) -> dict[str, Tensor]:
+        """Gradients of a loss over the whole batch with one piece's activations in memory at a time (Gao et al. 2021, GradCache).
+
+        First all projections without gradients, then the loss and its gradient with respect to them, then each piece once more,
+        with the same noise, and on from there. Exact where the network has no batch statistics; where it has, they are each piece's own.
+        """
+        method: Any = self.method
+        pieces = examples.split(self.micro)
+        noises, projections = [], []
+        with torch.no_grad(), precisions.autocast(self.precision, self.device):
+            for piece in pieces:
+                noises.append(self.noise.get_state())
+                projections.append(method.project(as_input(piece), self._moment()))
+        z = torch.cat(projections).requires_grad_()
+        terms: dict[str, Tensor] = method.contrast(z, self._moment())
+        terms["loss"].backward()
+        assert z.grad is not None
+        for piece, noise, gradient in zip(pieces, noises, z.grad.split(self.micro), strict=True):
+            self.noise.set_state(noise)
+            with precisions.autocast(self.precision, self.device):
+                again = method.project(as_input(piece), self._moment())
+            again.backward(gradient)
+        return {name: value.detach() for name, value in terms.items()}
+
     def _smaller(self, noise_state: Tensor) -> None:
-        if not self.method.batch_splits:
+        if not self.method.batch_splits and not cuts(self.method):
             raise TrainingFailed(
                 f"There is not enough memory on {devices.describe(self.device)} for a batch of {self.batch}, which this method cannot take "
                 "in pieces; lower batch_size, then start again."
             )
-        self.optimizer.zero_grad(set_to_none=True)
+        self.method.zero_grad(set_to_none=True)
         self.method.forget_batch()
         devices.release(self.device)
         self.noise.set_state(noise_state)
@@ -227,7 +283,9 @@ class Trainer:
 
     def resume_arrays(self) -> dict[str, np.ndarray]:
         arrays = {f"weights/{name}": _array(value) for name, value in self.method.state_dict().items()}
-        for name, parameter in self.method.named_parameters():
+        for name in self.method.working:
+            arrays[f"working/{name}"] = _array(self.method.get_buffer(name))
+        for name, parameter in self.method.named_parameters() if self.optimizer else ():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 arrays[f"optimizer/{key}/{name}"] = _array(value)
         arrays["random/noise"] = self.noise.get_state().cpu().numpy().copy()
@@ -244,7 +302,10 @@ class Trainer:
         self.method.load_state_dict(weights)
         if self.shown is not self.method:
             self.shown.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in shown.items()})
-        for name, parameter in self.method.named_parameters():
+        for name in self.method.working:
+            for one in {self.method, self.shown}:
+                one.get_buffer(name).copy_(tensors[f"working/{name}"])
+        for name, parameter in self.method.named_parameters() if self.optimizer else ():
             keys = [key.split("/")[1] for key in tensors if key.startswith("optimizer/") and key.split("/", 2)[2] == name]
             state = {key: tensors[f"optimizer/{key}/{name}"].to(self.device) for key in keys}
             if state:
@@ -300,7 +361,8 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
     _check(plan, data, old)
     parents = _parents(plan, root, data) if old is None else []  # a resumed run has their weights in its own checkpoint
     for parent in parents:
-        plan = replace(plan, config={**plan.config, **method_named(plan.method).settings_from(parent.setting, parent.config)})
+        told = method_named(plan.method).settings_from(parent.setting, parent.method, parent.config)
+        plan = replace(plan, config={**plan.config, **told})
     trainer = Trainer(plan, data)
     for parent in parents:
         trainer.adopt(parent)
@@ -552,17 +614,20 @@ def _parents(plan: Plan, root: Path, data: DataSet) -> list[Parent]:
         shelf = root.parent if is_run(root) else root  # a background model is a run within a run
         path = next((path for path in (shelf / name, Path(name).expanduser()) if is_run(path)), None)
         if path is None:
-            raise TrainingFailed(f"There is no run “{name}” in {shelf}, nor a run's folder “{name}”; name a run of {wanted} as {setting}.")
+            kinds = wanted or "a method with an encoder"
+            raise TrainingFailed(f"There is no run “{name}” in {shelf}, nor a run's folder “{name}”; name a run of {kinds} as {setting}.")
         run = Run.open(path)
         manifest = run.manifest
         if manifest is None:
             raise BadRun(run.fault)
-        if manifest.method != wanted:
+        if not wanted and "encode" not in manifest.capabilities:
+            raise TrainingFailed(f"{path.name} is a run of {manifest.method}, which has no encoder; name another run as {setting}.")
+        if wanted and manifest.method != wanted:
             raise TrainingFailed(f"{path.name} is a run of {manifest.method}; name a run of {wanted} as {setting}.")
         if tuple(manifest.shape) != tuple(data.shape):
             theirs, ours = ("×".join(map(str, shape)) for shape in (manifest.shape, data.shape))
             raise TrainingFailed(f"{path.name} takes images of {theirs}, {data.name} has {ours}; name a run of that shape as {setting}.")
-        found.append(Parent(setting, dict(manifest.config), run.load()[1]))
+        found.append(Parent(setting, manifest.method, dict(manifest.config), run.load()[1]))
     return found
 
 

@@ -112,7 +112,7 @@ class TokenTransformer(Sequential):
             self.kept.load_state_dict(self.trained.state_dict())
 
     @classmethod
-    def settings_from(cls, setting: str, config: dict[str, Any]) -> dict[str, Any]:
+    def settings_from(cls, setting: str, method: str, config: dict[str, Any]) -> dict[str, Any]:
         return {ours: config[theirs] for ours, theirs in TOKENIZER.items()}
 
     def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:

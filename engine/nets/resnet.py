@@ -1,4 +1,4 @@
-"""A small residual network for images of any size from 8×8 to 64×64. It normalizes each image by itself: no batch norm."""
+"""Small residual networks for images of any size from 8×8 to 64×64, and their plain sister without shortcuts."""
 
 from __future__ import annotations
 
@@ -11,44 +11,82 @@ from torch.nn import functional as F
 MOST_PLACES = 16  # per side after the stem: beyond it, pixels are gathered into channels first
 STAGES = 3  # each of twice the channels and half the side of the one before
 SMALLEST, LARGEST = 8, 64  # pixels per side
+NORMS = ("batch", "split", "group")
+SPLITS = 8  # pieces of a batch in split batch norm
 
 
 class ResNet(nn.Module):
-    """Images [B, C, H, W] -> features [B, 4 width]: a stem without pooling, three stages of residual blocks, the mean over places.
+    """Images [B, C, H, W] -> features [B, F], F = width · 2^(stages - 1): a stem without pooling, residual blocks, the mean over places.
+
+    Args:
+        blocks: residual blocks in each stage.
+        kind: "group" normalizes each image by itself; "batch" and "split" as `norm` says.
 
     Raises:
         ValueError: the images are smaller than 8×8 or larger than 64×64.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int, blocks: int) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int, blocks: int, stages: int = STAGES, kind: str = "group") -> None:
         super().__init__()
         if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
             raise ValueError(f"This network takes images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
         self.patch = math.ceil(max(shape[1:]) / MOST_PLACES)
         self.stem = nn.Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
-        stages = []
-        for stage in range(STAGES):
+        self.blocks = nn.Sequential(*self._blocks(width, blocks, stages, kind))
+        self.features = width * 2 ** (stages - 1)
+        self.norm = norm(self.features, kind)
+
+    def _blocks(self, width: int, blocks: int, stages: int, kind: str) -> list[nn.Module]:
+        made: list[nn.Module] = []
+        for stage in range(stages):
             channels = width * 2**stage
             for block in range(blocks):
                 first = stage > 0 and block == 0
-                stages.append(Block(channels // 2 if first else channels, channels, stride=2 if first else 1))
-        self.blocks = nn.Sequential(*stages)
-        self.features = width * 2 ** (STAGES - 1)
-        self.norm = norm(self.features)
+                made.append(Block(channels // 2 if first else channels, channels, stride=2 if first else 1, kind=kind))
+        return made
 
-    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, F]
+    def begun(self, x: Tensor) -> Tensor:
+        """The stem's maps [B, width, h, w]."""
         right, below = -x.shape[3] % self.patch, -x.shape[2] % self.patch
         h = F.pixel_unshuffle(F.pad(x - 0.5, (0, right, 0, below)), self.patch)
-        h = self.blocks(self.stem(h.contiguous(memory_format=torch.channels_last)))
-        return F.relu(self.norm(h)).mean((2, 3))
+        return self.stem(h.contiguous(memory_format=torch.channels_last))
+
+    def ended(self, maps: Tensor) -> Tensor:
+        """The last block's maps as features."""
+        return F.relu(self.norm(maps)).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, F]
+        return self.ended(self.blocks(self.begun(x)))
+
+    def each(self, x: Tensor) -> dict[str, Tensor]:
+        """What the network knows after the stem, each block and at its end, the mean over places: [B, F] each."""
+        h = self.begun(x)
+        told = {"stem": h.mean((2, 3))}
+        for i, block in enumerate(self.blocks, 1):
+            h = block(h)
+            told[f"block {i}"] = F.relu(h).mean((2, 3))
+        return told | {"features": self.ended(h)}
+
+
+class ConvNet(ResNet):
+    """The same without shortcuts: in each block one 3×3 convolution, norm and ReLU."""
+
+    def _blocks(self, width: int, blocks: int, stages: int, kind: str) -> list[nn.Module]:
+        made: list[nn.Module] = []
+        for stage in range(stages):
+            channels = width * 2**stage
+            for block in range(blocks):
+                first = stage > 0 and block == 0
+                made.append(Plain(channels // 2 if first else channels, channels, stride=2 if first else 1, kind=kind))
+        return made
 
 
 class Block(nn.Module):
     """x + f(x), f = two rounds of norm, ReLU and 3×3 convolution (He et al. 2016, “Identity Mappings”, fig. 4e)."""
 
-    def __init__(self, channels: int, to: int, stride: int) -> None:
+    def __init__(self, channels: int, to: int, stride: int, kind: str = "group") -> None:
         super().__init__()
-        self.first_norm, self.second_norm = norm(channels), norm(to)
+        self.first_norm, self.second_norm = norm(channels, kind), norm(to, kind)
         self.first = nn.Conv2d(channels, to, 3, stride, padding=1)
         self.second = nn.Conv2d(to, to, 3, padding=1)
         self.stride = stride
@@ -61,6 +99,49 @@ class Block(nn.Module):
         return short + self.second(F.relu(self.second_norm(self.first(h))))
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    """Group norm (Wu and He 2018) with at most 8 groups of at least 4 channels, so that even a 1×1 map keeps what it says."""
+class Plain(nn.Module):
+    """ReLU of the norm of a 3×3 convolution."""
+
+    def __init__(self, channels: int, to: int, stride: int, kind: str) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(channels, to, 3, stride, padding=1), norm(to, kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.convolution(x)))
+
+
+def norm(channels: int, kind: str = "group") -> nn.Module:
+    """How maps are normalized.
+
+    group: each image by itself, in at most 8 groups of at least 4 channels (Wu and He 2018), so that even a 1×1 map keeps what it says.
+    batch: every channel over the batch (Ioffe and Szegedy 2015). split: over each eighth of the batch.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "split":
+        return SplitBatchNorm(channels)
     return nn.GroupNorm(next(groups for groups in (8, 4, 2, 1) if channels % (4 * groups) == 0 or groups == 1), channels)
+
+
+class SplitBatchNorm(nn.BatchNorm2d):
+    """Batch norm as several devices would do it, each with a part of the batch: shuffling BN (He et al. 2020, section 3.3) on one device.
+
+    What an image is normalized by then says less about which other image is its partner. In eval mode it is plain batch norm.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        splits = next(n for n in (SPLITS, 4, 2, 1) if len(input) % n == 0)
+        if not self.training or splits == 1:
+            return super().forward(input)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        parts = input.unflatten(0, (splits, -1))  # [S, B / S, C, H, W]
+        mean, var = parts.mean((1, 3, 4), keepdim=True), parts.var((1, 3, 4), correction=0, keepdim=True)
+        with torch.no_grad():
+            count = parts[0].numel() / input.shape[1]
+            momentum = self.momentum or 0.0
+            assert self.running_mean is not None and self.running_var is not None
+            self.running_mean.lerp_(mean.mean(0).flatten(), momentum)
+            self.running_var.lerp_(var.mean(0).flatten() * count / max(1.0, count - 1), momentum)
+        normal = ((parts - mean) * (var + self.eps).rsqrt()).flatten(0, 1)
+        return normal * self.weight[:, None, None] + self.bias[:, None, None]

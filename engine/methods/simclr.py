@@ -1,0 +1,91 @@
+"""SimCLR: two random views of an image must find each other among all views of the batch (Chen et al. 2020).
+
+The loss is in nats, the mean over all 2N views. How many negatives a view has is decided by the batch size: 2N - 2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.augmentation import Augmented, augment
+from engine.config import setting
+from engine.contrast import nt_xent
+from engine.encoding import EncoderSettings, Encoding, precise
+from engine.method import DataSpec, Moment, View
+from engine.nets.heads import Head
+from engine.precision import full
+
+
+@dataclass(frozen=True)
+class Config(Augmented, EncoderSettings):
+    projection: int = setting(128, "Numbers in which views are compared.", low=2, high=2048, unit="dimensions")
+    temperature: float = setting(
+        0.2, "What cosines are divided by: the lower it is, the more the nearest negatives count.", low=0.01, high=10.0, log=True,
+        group="Objective",
+    )  # fmt: skip
+    piece: int = setting(
+        0, "Images whose activations are in memory at a time, 0: the whole batch. Gradients stay those of the whole batch, exactly "
+        "where there is no batch norm; batch norm then sees a piece at a time.", low=0, high=16384, unit="images", group="Training",
+    )  # fmt: skip
+    batch_size: int = setting(256, "Images per step: each view has twice as many, less two, negatives.", low=2, high=16384, unit="images",
+        log=True, group="Training")  # fmt: skip
+    ema: float = setting(
+        0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
+    )
+
+
+class SimCLR(Encoding):
+    Config = Config
+    title = "SimCLR"
+    family = "Self-supervision · contrastive"
+    source = "Chen, Kornblith, Norouzi and Hinton, A Simple Framework for Contrastive Learning, ICML 2020 (arXiv 2002.05709)"
+    summary = (
+        "Every image is seen twice, each time cropped, mirrored and recoloured at random. The network must tell which two views come from "
+        "the same image, among all views of the batch. What survives the changes is what it learns."
+    )
+    formula = "min −log exp(s(z<sub>i</sub>, z<sub>j</sub>)/τ) / Σ<sub>k≠i</sub> exp(s(z<sub>i</sub>, z<sub>k</sub>)/τ)"
+    headline = ("found", "", True)
+    units: ClassVar = {"loss": "nat", "information": "nat"}
+    batch_splits = False
+    valid_slice = 256
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.head = Head(self.network.features, self.network.features, config.projection)
+
+    def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
+        """Two views of every image, drawn independently."""
+        recipe = self.config.recipe()
+        drawn = (augment(x, recipe, generator) for _ in range(2))
+        return tuple(View(f"view {i}", *pair) for i, pair in enumerate(drawn, 1))
+
+    def compared(self, x: Tensor, role: str = "") -> Tensor:
+        """Unit vectors [B, d]: the projections whose cosines the loss compares."""
+        with full(x.device):
+            return F.normalize(self.head(self.network(x)), dim=1)
+
+    def project(self, x: Tensor, moment: Moment) -> Tensor:
+        """Projections of both views [B, 2, d]; both go through the network together, so batch norm sees them as one batch."""
+        both = torch.cat([view.x for view in self.views(x, moment.generator)])
+        h = self.features(both)
+        with full(x.device):
+            return precise(self.head(h)).unflatten(0, (2, -1)).transpose(0, 1)
+
+    def contrast(self, z: Tensor, moment: Moment) -> dict[str, Tensor]:
+        """`loss`: NT-Xent. `found`: share of views whose partner is the most similar of all. `information`: ln(2N - 1) - loss, a lower
+        bound on what one view says about the other (van den Oord et al. 2018)."""
+        with full(z.device):
+            loss, found = nt_xent(z, self.config.temperature)
+        return {"loss": loss, "found": found, "information": math.log(2 * len(z) - 1) - loss}
+
+    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        return self.contrast(self.project(x, moment), moment)
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        return f"{100 * terms['found']:.1f} % found"

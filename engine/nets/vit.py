@@ -1,0 +1,122 @@
+"""A vision transformer (Dosovitskiy et al. 2021) for small images of any size: places learned on one grid are interpolated on others."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.nets.resnet import LARGEST, SMALLEST
+from engine.nets.transformer import SPREAD, Weights
+
+HEAD = 32  # channels of an attention head
+LAYER_SCALE = 0.1  # of each branch in the beginning (Touvron et al. 2021); with few blocks a smaller one only slows learning
+
+
+class Learned(nn.Module):
+    """Numbers of any shape that begin as N(0, spread²)."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.empty(shape))
+
+    def reset(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.value, 0.0, SPREAD, generator=generator)
+
+
+class Scale(nn.Module):
+    """A learned factor for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.empty(channels))
+
+    def reset(self, generator: torch.Generator) -> None:
+        nn.init.constant_(self.value, LAYER_SCALE)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h * self.value
+
+
+class ViTBlock(nn.Module):
+    """h + γ₁ attention(norm h), then h + γ₂ mlp(norm h); every place sees every other one."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.project = Weights(width, 3 * width), Weights(width, width)
+        self.widen, self.narrow = Weights(width, 4 * width), Weights(4 * width, width)
+        self.scale1, self.scale2 = Scale(width), Scale(width)
+
+    def forward(self, h: Tensor) -> Tensor:  # [B, T, W] -> the same
+        q, k, v = self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        h = h + self.scale1(self.project(attended))
+        return h + self.scale2(self.narrow(F.gelu(self.widen(self.norm2(h)))))
+
+
+class ViT(nn.Module):
+    """Images [B, C, H, W] -> features [B, width]: the class token after the last norm.
+
+    Args:
+        shape: of the images whose grid of places is learned; others' places are interpolated from it.
+        width: a multiple of 32 is divided into heads of 32 channels; any other has one head.
+
+    Raises:
+        ValueError: the images are smaller than 8×8 or larger than 64×64.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int, blocks: int) -> None:
+        super().__init__()
+        if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
+            raise ValueError(f"This network takes images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
+        self.patch = 2 if max(shape[1:]) < 16 else 4 if max(shape[1:]) <= 32 else 8
+        self.grid = tuple(math.ceil(size / self.patch) for size in shape[1:])
+        self.cut = nn.Conv2d(shape[0], width, self.patch, self.patch)
+        self.first, self.places, self.hidden = Learned(1, 1, width), Learned(1, width, *self.grid), Learned(width)
+        self.blocks = nn.ModuleList(ViTBlock(width, width // HEAD if width % HEAD == 0 else 1) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        self.features = width
+
+    def begun(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Tokens [B, 1 + h w, W]: the class token, then the patches in raster order.
+
+        Args:
+            hidden: bool [B, h w]: patches that are replaced by a learned vector.
+        """
+        right, below = -x.shape[3] % self.patch, -x.shape[2] % self.patch
+        h = self.cut(F.pad(x - 0.5, (0, right, 0, below)))  # [B, W, h, w]
+        grid = h.shape[2:]
+        tokens = h.flatten(2).mT
+        if hidden is not None:
+            tokens = torch.where(hidden[:, :, None], self.hidden.value.to(tokens.dtype), tokens)
+        tokens = tokens + self.places_of(grid).flatten(2).mT
+        return torch.cat([self.first.value.expand(len(x), -1, -1), tokens], 1)
+
+    def places_of(self, grid: torch.Size | tuple[int, ...]) -> Tensor:
+        """What each place of a grid is told [1, W, h, w]: learned, or between what was learned (bicubic)."""
+        if tuple(grid) == self.grid:
+            return self.places.value
+        return F.interpolate(self.places.value, tuple(grid), mode="bicubic", align_corners=False)
+
+    def tokens(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """All tokens after the last norm [B, 1 + h w, W]."""
+        h = self.begun(x, hidden)
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, W]
+        return self.tokens(x)[:, 0]
+
+    def each(self, x: Tensor) -> dict[str, Tensor]:
+        """The mean of the patches' tokens after each block, and the features: [B, W] each."""
+        h = self.begun(x)
+        told = {"stem": h[:, 1:].mean(1)}
+        for i, block in enumerate(self.blocks, 1):
+            h = block(h)
+            told[f"block {i}"] = h[:, 1:].mean(1)
+        return told | {"features": self.norm(h)[:, 0]}
