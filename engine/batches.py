@@ -20,6 +20,7 @@ from engine.data.tokens import encode, symbols_of
 from engine.method import DataSpec
 
 Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; labels int64 [B] where there are any
+WHOLE_NUMBERS = 200_000_000  # at most so many pixel values are taken at once by a method that wants all images
 NOISE = -1  # number of the seed that the seeds of all steps' noise come from
 
 
@@ -162,9 +163,13 @@ def tokens_of(data: DataSet, split: str, spec: DataSpec) -> np.ndarray:
     return encode((data.text or b"")[start:end], spec.symbols, spec.units)
 
 
-def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: str) -> ImageBatches | TextBatches:
-    """Raises: BadData: the text is too short for one window."""
-    batch: int = config.batch_size
+def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: str, whole: bool = False) -> ImageBatches | TextBatches:
+    """Batches of `config.batch_size` examples; with `whole`, all images at once.
+
+    Raises:
+        BadData: the text is too short for one window.
+    """
+    batch: int = WHOLE_NUMBERS // max(1, spec.dims) if whole else config.batch_size
     if data.kind != "text":
         return ImageBatches(data, batch, seed, device, getattr(config, "label_share", 1.0))
     context: int = config.context  # symbols in a window

@@ -26,9 +26,13 @@ def setting(
     log: bool = False,
     label: str = "",
     group: str = "Model",
+    kept: bool = False,
 ) -> Any:
-    """A dataclass field that knows its range (inclusive), unit and one sentence of help."""
-    about = {"help": help, "low": low, "high": high, "unit": unit, "choices": choices, "log": log}
+    """A dataclass field that knows its range (inclusive), unit and one sentence of help.
+
+    Without a group it is offered nowhere; it then holds its default, or, `kept`, what the program itself notes of a run.
+    """
+    about = {"help": help, "low": low, "high": high, "unit": unit, "choices": choices, "log": log, "kept": kept}
     return dataclasses.field(default=default, metadata={**about, "label": label, "group": group})
 
 
@@ -54,10 +58,12 @@ class BadSetting(ValueError):
 
 
 def fields_of(config: type) -> tuple[FieldInfo, ...]:
-    """The settings of a config dataclass in form order: its own first, the training ones last."""
+    """The settings of a config dataclass in form order: its own first, the training ones last. Those without a group are not offered."""
     infos = []
     for f in dataclasses.fields(config):
         about = f.metadata
+        if not about["group"]:
+            continue
         kind = "choice" if about["choices"] else {bool: "bool", int: "int", float: "float", str: "text"}[type(f.default)]
         infos.append(
             FieldInfo(
@@ -84,8 +90,14 @@ def make_config(config: type, values: Mapping[str, Any]) -> Any:
         BadSetting: unknown name, wrong type or out of range.
     """
     infos = {info.name: info for info in fields_of(config)}
+    fixed = {f.name: f for f in dataclasses.fields(config) if f.name not in infos}  # they stand in manifests all the same
     checked = {}
     for name, value in values.items():
+        if name in fixed and value == fixed[name].default:
+            continue
+        if name in fixed and fixed[name].metadata["kept"] and isinstance(value, type(fixed[name].default)):
+            checked[name] = value
+            continue
         if name not in infos:
             raise BadSetting(f"There is no setting “{name}”; there are: {', '.join(infos)}.")
         checked[name] = _check(infos[name], value)

@@ -76,6 +76,8 @@ class Description:
 
     numbers: tuple[Number, ...] = ()
     diagnosis: tuple[Diagnosis, ...] = ()
+    pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
+    captions: tuple[str, ...] = ()  # of the pictures
     kl: Tensor | None = None  # nats per latent dimension [D]
     scale: Tensor | None = None  # one slider unit per dimension [D]
     centre: Tensor | None = None  # the sliders' zero [D]
@@ -99,7 +101,7 @@ class Method(nn.Module):
         "rotation": answers(x) -> probabilities [B, 4] of 0°, 90°, 180°, 270° counter-clockwise
         "jigsaw": permutations [P, n], shuffled(x, p, generator) -> pictures, answers(pictures) -> probabilities [B, P]
         "mask": fill(x, hidden) -> images [B, C, H, W] in [0, 1]; hidden is bool [B, 1, H, W]
-    A method without gradients defines `learn(x, y, moment) -> terms` in place of `loss`: one step of its own.
+    A method without gradients has no parameters and defines `learn(x, y, moment) -> terms`, one step of its own; `loss` judges it.
     A loss over the whole batch (`batch_splits` False) that can be cut in two, `project(x, moment) -> [B, V, d]` image by image and
     `contrast(z, moment) -> terms` for all of them, is computed in pieces of `config.piece` images with cached gradients.
     Images come as float in [0, 1], exactly k/255 for 8-bit k; a text comes as tokens, int64 [B, T].
@@ -123,6 +125,8 @@ class Method(nn.Module):
 
     puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"
     parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of; "": any
+    foreign: ClassVar[str] = ""  # the setting that may name a folder of weights trained elsewhere: see `settings_of` and `take`
+    whole: ClassVar[bool] = False  # a step takes all training images, not a batch
     working: ClassVar[tuple[str, ...]] = ()  # buffers that only training needs (persistent=False): kept to go on from, not to look at
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
@@ -140,6 +144,14 @@ class Method(nn.Module):
 
     def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
         """Take over the weights of the run named by `setting`, once, before the first step."""
+
+    @classmethod
+    def settings_of(cls, found: Any) -> dict[str, Any]:
+        """Settings that a folder of foreign weights decides (`engine.foreign.Pretrained`)."""
+        return {}
+
+    def take(self, arrays: dict[str, Tensor]) -> None:
+        """Take over foreign weights, once, before the first step."""
 
     def prepare(self, x: Tensor) -> None:
         """Look once at some training images (float [N, C, H, W]) before the first step, for example for an output bias."""
@@ -160,6 +172,11 @@ class Method(nn.Module):
     def pixel_levels(self) -> int:
         """How many values a pixel can have in the images whose probability `log_prob` is; 0 where it is none of single values."""
         return 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to learn, whatever was planned."""
+        return False
 
     def forget_batch(self) -> None:
         """Memory ran out amid a batch and it begins anew in smaller pieces: undo whatever `loss` has noted of it."""

@@ -23,6 +23,7 @@ from engine import precision as precisions
 from engine.batches import NOISE, batches_of, held_out, noise_seed, seeded, spec_of
 from engine.config import changed, make_config
 from engine.data import DataSet, inspect, lasting
+from engine.foreign import Pretrained, open_pretrained
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, Stalled
 from engine.method import Moment, build, capabilities, cuts
 from engine.methods import method_named
@@ -97,7 +98,7 @@ class Trainer:
         self.config = make_config(kind.Config, plan.config)
         self.spec = spec_of(data, getattr(self.config, "units", "characters"))
         self.context: int = getattr(self.config, "context", 0)  # symbols in a window of a text
-        self.batches = batches_of(data, self.spec, self.config, plan.seed, self.device)
+        self.batches = batches_of(data, self.spec, self.config, plan.seed, self.device, kind.whole)
         self.order = self.batches.order
         self.batch = self.order.batch
         self.micro = min(self.batch, getattr(self.config, "piece", 0) or self.batch)  # images at once
@@ -125,6 +126,12 @@ class Trainer:
         if self.shown is not self.method:
             self.shown.load_state_dict(self.method.state_dict())
 
+    def take(self, found: Pretrained) -> None:
+        """Begin with weights that others have trained."""
+        self.method.take({name: torch.from_numpy(value) for name, value in found.arrays.items()})
+        if self.shown is not self.method:
+            self.shown.load_state_dict(self.method.state_dict())
+
     def _optimizer(self) -> torch.optim.Optimizer | None:
         """None for a method that learns without gradients."""
         if not self.parameters:
@@ -147,7 +154,7 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        return self.progress >= 1.0
+        return self.progress >= 1.0 or self.method.finished
 
     def learning_rate(self) -> float:
         c = self.config
@@ -363,9 +370,14 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
     for parent in parents:
         told = method_named(plan.method).settings_from(parent.setting, parent.method, parent.config)
         plan = replace(plan, config={**plan.config, **told})
+    foreign = _foreign(plan) if old is None else None
+    if foreign is not None:
+        plan = replace(plan, config={**plan.config, **method_named(plan.method).settings_of(foreign)})
     trainer = Trainer(plan, data)
     for parent in parents:
         trainer.adopt(parent)
+    if foreign is not None:
+        trainer.take(foreign)
     writer = (yield from _new_run(plan, root, data, trainer, job)) if old is None else RunWriter.resume(old.path)
     try:
         return (yield from _run(trainer, writer, data, job, None if old is None else Run.open(writer.path)))
@@ -629,6 +641,13 @@ def _parents(plan: Plan, root: Path, data: DataSet) -> list[Parent]:
             raise TrainingFailed(f"{path.name} takes images of {theirs}, {data.name} has {ours}; name a run of that shape as {setting}.")
         found.append(Parent(setting, manifest.method, dict(manifest.config), run.load()[1]))
     return found
+
+
+def _foreign(plan: Plan) -> Pretrained | None:
+    """The folder of foreign weights that the plan names, if it names one. Raises: BadBackbone."""
+    kind = method_named(plan.method)
+    folder = getattr(make_config(kind.Config, plan.config), kind.foreign) if kind.foreign else ""
+    return open_pretrained(folder) if folder else None
 
 
 def _plan_of(old: Run, wish: Plan) -> Plan:

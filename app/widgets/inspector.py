@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QTextDocument
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
@@ -11,6 +13,9 @@ from app.widgets.message_bar import Dot
 from app.widgets.parts import heading as section
 from app.widgets.parts import set_heading
 from engine.messages import Described, Diagnosis, MethodInfo, Number, RunInfo
+
+if TYPE_CHECKING:
+    from app.widgets.image_strip import ImageStrip
 
 
 def heading(text: str) -> QLabel:
@@ -127,6 +132,9 @@ class Inspector(QScrollArea):
         self.numbers_box.setSpacing(0)
         self.rows: list[NumberRow] = []
 
+        self.pictures_heading = heading("What it has learned")
+        self.pictures: ImageStrip | None = None  # made when there are some: it needs numpy, which the first paint does not wait for
+
         self.diagnosis_heading = heading("Diagnosis")
         self.diagnosis_card = theme.role(QFrame(), "card")
         self.diagnosis_box = QVBoxLayout(self.diagnosis_card)
@@ -143,6 +151,8 @@ class Inspector(QScrollArea):
         self.column.addSpacing(8)
         self.column.addWidget(self.diagnosis_heading)
         self.column.addWidget(self.diagnosis_card)
+        self.column.addSpacing(8)
+        self.column.addWidget(self.pictures_heading)
         self.column.addStretch()
         self.show_method(None, None)
         self.show_described(None)
@@ -198,12 +208,29 @@ class Inspector(QScrollArea):
                 self.diagnoses.append(DiagnosisRow())
                 self.diagnosis_box.addWidget(self.diagnoses[-1])
             self.diagnoses[i].show_diagnosis(one, self.colors)
+        self._show_pictures(described)
         self.diagnosis_heading.setVisible(bool(diagnosis))
         self.diagnosis_card.setVisible(bool(diagnosis))
         if described is not None:
             self.show_waiting("" if numbers else "This method reports no numbers for a checkpoint.")
 
+    def _show_pictures(self, described: Described | None) -> None:
+        """What the weights look like, of the methods that can show it."""
+        pictures = described.pictures if described else None
+        self.pictures_heading.setVisible(pictures is not None)
+        if pictures is not None and self.pictures is None:
+            from app.widgets.image_strip import ImageStrip
+
+            self.pictures = ImageStrip("Pictures of the weights", columns=5, least=28, most=48, gap=4)
+            self.pictures.set_colors(self.colors)
+            self.column.insertWidget(self.column.indexOf(self.pictures_heading) + 1, self.pictures)
+        if self.pictures is not None:
+            self.pictures.set_pixels(pictures, described.captions if described else ())
+            self.pictures.setVisible(pictures is not None)
+
     def set_colors(self, colors: theme.Colors) -> None:
         self.colors = colors
+        if self.pictures is not None:
+            self.pictures.set_colors(colors)
         for row in self.diagnoses:
             row.set_colors(colors)

@@ -520,6 +520,8 @@ class Described(Answer):
     kl: np.ndarray | None  # nats per dimension [D]; None when the method has no prior
     scale: np.ndarray | None  # what one slider unit is worth per dimension [D]: 1 for a N(0, 1) prior, the data's own deviation otherwise
     centre: np.ndarray | None  # where the sliders' zero lies [D]
+    pictures: np.ndarray | None = None  # what the weights look like: uint8 [n, C, H, W]
+    captions: tuple[str, ...] = ()  # of the pictures
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,12 +12,20 @@ from torch import nn
 def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Fill every parameter and buffer of `module` (PyTorch's own defaults, drawn from `generator`).
 
-    A submodule may define `reset(generator)` to fill what it owns directly (not its children's).
+    A submodule may define `reset(generator)` to fill what it owns directly (not its children's), or `reset_all(generator)` to fill
+    its children too.
 
     Raises:
         TypeError: a submodule owns tensors that nobody knows how to fill.
     """
+    done: set[nn.Module] = set()
     for name, child in module.named_modules():
+        if child in done:
+            continue
+        if hasattr(child, "reset_all"):
+            child.reset_all(generator)  # type: ignore[operator]
+            done.update(child.modules())
+            continue
         own = [*child.parameters(recurse=False), *child.buffers(recurse=False)]
         if not own:
             continue

@@ -141,7 +141,8 @@ class SplitBatchNorm(nn.BatchNorm2d):
             count = parts[0].numel() / input.shape[1]
             momentum = self.momentum or 0.0
             assert self.running_mean is not None and self.running_var is not None
-            self.running_mean.lerp_(mean.mean(0).flatten(), momentum)
-            self.running_var.lerp_(var.mean(0).flatten() * count / max(1.0, count - 1), momentum)
+            self.running_mean.lerp_(mean.mean(0).flatten().to(self.running_mean), momentum)
+            unbiased = var.mean(0).flatten() * count / max(1.0, count - 1)
+            self.running_var.lerp_(unbiased.to(self.running_var), momentum)
         normal = ((parts - mean) * (var + self.eps).rsqrt()).flatten(0, 1)
         return normal * self.weight[:, None, None] + self.bias[:, None, None]

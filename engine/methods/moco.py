@@ -1,0 +1,164 @@
+"""MoCo: a view must find the other view of its image among keys of former batches, encoded by a slowly moving copy (He et al. 2020).
+
+The loss is in nats, averaged over the queries. Version 2 (Chen et al. 2020) has a head of two layers and a higher temperature.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.augmentation import Augmented, augment
+from engine.config import setting
+from engine.contrast import follow, info_nce
+from engine.encoding import EncoderSettings, Encoding, precise
+from engine.method import DataSpec, Moment, View
+from engine.nets.encoders import encoder
+from engine.nets.heads import Head
+from engine.precision import full
+
+
+@dataclass(frozen=True)
+class Config(Augmented, EncoderSettings):
+    version: str = setting("v2", "Head on the encoder: one linear layer (v1) or two (v2).", choices=("v1", "v2"))
+    projection: int = setting(128, "Numbers in which views are compared.", low=2, high=2048, unit="dimensions")
+    queue: int = setting(
+        4096,
+        "Keys of former batches that every view is told apart from; 0: the other keys of its own batch.",
+        low=0,
+        high=262_144,
+        unit="keys",
+        group="Objective",
+    )
+    momentum: float = setting(
+        0.99,
+        "Share that the key encoder keeps of itself at each step: 1 is frozen, 0 a copy. Long trainings use 0.999.",
+        low=0.0,
+        high=1.0,
+        group="Objective",
+    )
+    temperature: float = setting(0.2, "What cosines are divided by; version 1 used 0.07.", low=0.01, high=10.0, log=True, group="Objective")
+    symmetric: bool = setting(False, "Let each of the two views once be the query and once the key, for twice the work.", group="Objective")
+    norm: str = setting(
+        "split",
+        "Batch norm would tell a query which keys came with it; split batch norm hides that, group norm looks at each image by itself.",
+        choices=("batch", "split", "group"),
+    )
+    batch_size: int = setting(
+        256, "Images per step, and keys that join the queue.", low=2, high=16384, unit="images", log=True, group="Training"
+    )
+    ema: float = setting(
+        0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
+    )
+
+
+class MoCo(Encoding):
+    Config = Config
+    title = "MoCo"
+    family = "Self-supervision · contrastive"
+    source = "He, Fan, Wu, Xie and Girshick, Momentum Contrast, CVPR 2020 (arXiv 1911.05722); Chen et al. 2020 (arXiv 2003.04297)"
+    summary = (
+        "One view of an image asks, and a slowly moving copy of the network has encoded the other view and those of thousands of images "
+        "before it. The query must find its own key. A long queue gives many negatives without a large batch."
+    )
+    formula = "min −log exp(q·k₊/τ) / (exp(q·k₊/τ) + Σ<sub>queue</sub> exp(q·k/τ))"
+    headline = ("found", "", True)
+    units: ClassVar = {"loss": "nat", "information": "nat"}
+    valid_slice = 256
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.batch_splits = config.queue > 0  # type: ignore[misc]  # without a queue the batch is its own negatives
+        self.head = self._head()
+        self.key_network: Any = encoder(config.encoder, data.shape, config.width, config.blocks, config.norm)
+        self.key_head = self._head()
+        self.key_network.requires_grad_(False)
+        self.key_head.requires_grad_(False)
+        self.register_buffer("queue", torch.empty(config.queue, config.projection))  # unit rows
+        self.register_buffer("pointer", torch.empty((), dtype=torch.long))  # where the next key goes
+        self.queue: Tensor
+        self.pointer: Tensor
+        self._keys: list[Tensor] = []  # of the step in hand
+
+    def _head(self) -> nn.Module:
+        features, to = self.network.features, self.config.projection
+        return Head(features, features, to) if self.config.version == "v2" else nn.Linear(features, to)
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Random unit vectors in the queue, so that the first loss is about ln(1 + K)."""
+        if len(self.queue):
+            self.queue.copy_(F.normalize(torch.randn(self.queue.shape, generator=generator), dim=1))
+        self.pointer.zero_()
+
+    def begin(self, images: int, generator: torch.Generator) -> None:
+        """The key encoder begins as the query encoder is."""
+        self.key_network.load_state_dict(self.network.state_dict())
+        self.key_head.load_state_dict(self.head.state_dict())
+
+    def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
+        """Two views of every image, drawn independently."""
+        recipe = self.config.recipe()
+        roles = ("query and key",) * 2 if self.config.symmetric else ("query", "key")
+        drawn = [augment(x, recipe, generator) for _ in range(2)]
+        return tuple(View(f"view {i}", *pair, role=role) for i, (pair, role) in enumerate(zip(drawn, roles, strict=True), 1))
+
+    def compared(self, x: Tensor, role: str = "") -> Tensor:
+        """Unit vectors [B, d]; with the role "key" those of the key encoder."""
+        network, head = (self.key_network, self.key_head) if role == "key" else (self.network, self.head)
+        with full(x.device):
+            return F.normalize(head(network(x)), dim=1)
+
+    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        """`loss`: InfoNCE. `found`: share of queries whose own key is the most similar of all. `information`: ln(1 + K) - loss."""
+        first, second = (view.x for view in self.views(x, moment.generator))
+        pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)
+        told = [self._one(a, b, x.device) for a, b in pairs]
+        loss, found = (torch.stack(values).mean() for values in zip(*told, strict=True))
+        others = len(self.queue) or len(x) - 1
+        return {"loss": loss, "found": found, "information": math.log(1 + others) - loss}
+
+    def _one(self, asking: Tensor, answering: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            key = precise(self.key_network(answering))
+        query = self.features(asking)
+        with full(device):
+            q = F.normalize(precise(self.head(query)), dim=1)
+            with torch.no_grad():
+                k = F.normalize(precise(self.key_head(key)), dim=1)
+            if self.training:
+                self._keys.append(k)
+            if len(self.queue):
+                return info_nce(q, k, self.queue.to(q.dtype).clone(), self.config.temperature)
+            logits = q @ k.T / self.config.temperature
+            target = torch.arange(len(q), device=device)
+            return F.cross_entropy(logits, target), (logits.argmax(1) == target).to(q.dtype).mean()
+
+    def forget_batch(self) -> None:
+        self._keys = []
+
+    @torch.no_grad()
+    def after_step(self, moment: Moment) -> None:
+        """The batch's keys take the place of the oldest ones, and the key encoder follows."""
+        if self._keys and len(self.queue):
+            keys = torch.cat(self._keys)[-len(self.queue) :].to(self.queue.dtype)
+            places = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+            self.queue[places] = keys
+            self.pointer.copy_((self.pointer + len(keys)) % len(self.queue))
+        self._keys = []
+        follow(self.network, self.key_network, self.config.momentum)
+        follow(self.head, self.key_head, self.config.momentum)
+
+    def queue_ages(self, step: int) -> Tensor:
+        """How many steps ago each key of the queue was encoded, 0 for the newest; -1 where the first random vectors still are [K]."""
+        size = len(self.queue)
+        behind = (self.pointer - 1 - torch.arange(size)) % max(1, size)
+        joined = self.config.batch_size * (2 if self.config.symmetric else 1)
+        return torch.where(behind < step * joined, behind // joined, -1)
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        return f"{100 * terms['found']:.1f} % found"

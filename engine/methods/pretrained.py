@@ -1,0 +1,108 @@
+"""A backbone that others have trained, opened from a local folder: DINOv2 and other vision models in the Hugging Face layout.
+
+Nothing is trained: the run has one checkpoint, the weights as they came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.classical import Classical
+from engine.config import setting
+from engine.encoding import described, precise
+from engine.messages import Diagnosis
+from engine.method import CannotLearn, DataSpec, Description, Method, Moment
+from engine.nets.backbone import Backbone, NotInstalled
+from engine.precision import full
+
+
+@dataclass(frozen=True)
+class Config(Classical):
+    folder: str = setting("", "Folder with the model's config.json and model.safetensors; empty: a tiny one with random weights.")
+    side: int = setting(
+        0, "Pixels a side that images are brought to, a multiple of its patches; 0: as the model's own processing says.", low=0, high=1024,
+        unit="pixels",
+    )  # fmt: skip
+    architecture: str = setting("", "The model's description.", group="", kept=True)
+    processing: str = setting("", "What is done to images before it sees them.", group="", kept=True)
+
+
+class Pretrained(Method):
+    Config = Config
+    title = "Pretrained backbone"
+    family = "Self-supervision · self-distillation"
+    source = "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023 (arXiv 2304.07193), and others in its layout"
+    summary = (
+        "A network that somebody else has trained, mostly on many more images than there are here. It is opened as it is and looked at "
+        "with the same panes: maps of its features, probes, neighbours."
+    )
+    formula = "f(x)"
+    headline = ("spread", "", True)
+    foreign = "folder"
+    units: ClassVar = {}
+    valid_examples = 64
+    valid_slice = 8
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        try:
+            self.network = Backbone(config.architecture, config.processing, config.side)
+        except (ValueError, NotInstalled) as error:
+            raise CannotLearn(str(error)) from None
+        self.requires_grad_(False)
+
+    @classmethod
+    def settings_of(cls, found: Any) -> dict[str, Any]:
+        """What is noted of an opened folder (`engine.foreign.Pretrained`)."""
+        return {"architecture": found.architecture, "processing": found.processing}
+
+    def take(self, arrays: dict[str, Tensor]) -> None:
+        """The folder's weights.
+
+        Raises:
+            CannotLearn: some are missing or of another shape.
+        """
+        try:
+            self.network.model.load_state_dict(arrays)
+        except RuntimeError as error:
+            why = str(error).splitlines()[-1].strip()
+            raise CannotLearn(f"The folder's weights do not fit its description ({why}); copy the model's folder again.") from None
+
+    @property
+    def finished(self) -> bool:
+        return True
+
+    def learn(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        """Nothing."""
+        return self.loss(x, y, moment)
+
+    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        """`spread` of the features' directions, 1 at most; `loss`: what is missing to 1. Nothing is done about it."""
+        directions = F.normalize(self.encode(x), dim=1)
+        spread = directions.var(0, correction=0).sum().sqrt()
+        return {"loss": 1 - spread, "spread": spread}
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        return "as it came"
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The library's own summary of an image [B, F]."""
+        with full(x.device):
+            return precise(self.network(x))
+
+    def blocks(self, x: Tensor) -> dict[str, Tensor]:
+        """After each block, the mean over places [B, F]."""
+        with full(x.device):
+            return self.network.each(x)
+
+    @torch.no_grad()
+    def describe(self, x: Tensor, generator: torch.Generator) -> Description:
+        told = described(torch.cat([self.encode(piece) for piece in x[: self.valid_examples].split(self.valid_slice)]))
+        if self.config.architecture:
+            return told
+        return Description(told.numbers, (*told.diagnosis, Diagnosis("warning", "No folder was named: these are random weights.")))
