@@ -49,6 +49,8 @@ class Bridge(QObject):
     corrupted = Signal(object)
     embedded = Signal(object)
     points_coloured = Signal(object)
+    probe_fitting = Signal(object)
+    probe_measured = Signal(object)
     query_failed = Signal(object)
 
     def __init__(self, engine: EngineLike, parent: QObject | None = None) -> None:
@@ -75,6 +77,8 @@ class Bridge(QObject):
             m.Judged: self.judged,
             m.DataJudged: self.data_judged,
             m.Corrupted: self.corrupted,
+            m.ProbeFitting: self.probe_fitting,
+            m.ProbeMeasured: self.probe_measured,
             m.Embedded: self.embedded,
             m.PointsColoured: self.points_coloured,
         }

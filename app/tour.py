@@ -135,6 +135,9 @@ class Tour:
         self.visit(Scene("sampling-text", "SamplingPane", "a text grown, one character's odds", self.use_text, self.no_samples))
         paradox = self.stage.pane("LikelihoodPane").show_paradox
         self.visit(Scene("likelihood-paradox", "LikelihoodPane", "the likelihood paradox, ready to be run", paradox))
+        from app.tour_features import FeaturesTour
+
+        FeaturesTour(self).walk()
         window.choose_run(vae)
         for name in window.docks.docks:
             if name not in self.visited:

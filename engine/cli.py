@@ -15,11 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-LATER = {
-    "probe": "with the methods that learn representations",
-    "embed": "with the Embedding pane",
-}
-
 
 class Failed(Exception):
     """One sentence for stderr; exit code 1."""
@@ -131,9 +126,21 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--background-minutes", type=_positive, metavar="M", help="at most so many minutes of training for each")
 
-    for name in LATER:
-        later = verb(name, _later, f"Not in this version: it comes {LATER[name]}.")
-        later.add_argument("rest", nargs=argparse.REMAINDER)
+    worth = of_a_run("probe", _probe, "Measure what a run's features are worth beside a random encoder and raw pixels.")
+    worth.add_argument("--data", default="", metavar="D", help="data with classes; the run's own when left out")
+    worth.add_argument("--limit", type=_positive_int, default=10_000, metavar="N", help="training images, and at most as many test images")
+    worth.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
+    worth.add_argument("--split", default="test", choices=("test", "valid"), help="whose images are asked about")
+    worth.add_argument("--blocks", action="store_true", help="also after every block of the encoder")
+    worth.add_argument("--labels", type=_shares, default=(), metavar="S,S", help="also with these shares of the labels, as in 0.01,0.1,1")
+
+    drawn = of_a_run("embed", _embed, "Draw a map of images as a run's encoder sees them, and write it as a table.")
+    drawn.add_argument("--data", default="", metavar="D", help="data whose images are mapped; the run's own when left out")
+    drawn.add_argument("--out", required=True, metavar="F.csv", help="the table to write: index, label, x, y")
+    drawn.add_argument("--map", default="umap", choices=("umap", "pca"), help="how features become places")
+    drawn.add_argument("--limit", type=_positive_int, default=2000, metavar="N", help="how many images, evenly spread over the split")
+    drawn.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
+    drawn.add_argument("--split", default="test", choices=("train", "valid", "test"), help="whose images")
 
     bench = verb("bench", _bench, "Measure the rows of the README's speed table.")
     bench.add_argument("names", nargs="*", metavar="NAME")
@@ -163,6 +170,13 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"“{text}” is not a number above zero")
     return value
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    shares = tuple(_positive(part) for part in text.split(","))
+    if max(shares) > 1:
+        raise argparse.ArgumentTypeError(f"“{text}” holds a share above 1")
+    return shares
 
 
 def _root(options: argparse.Namespace) -> Path:
@@ -386,8 +400,30 @@ def _with_background(options: argparse.Namespace) -> Path:
     return path
 
 
-def _later(options: argparse.Namespace) -> NoReturn:
-    raise Failed(f"The verb “{options.verb}” is not in this version yet: it comes {LATER[options.verb]}.")
+def _probe(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.probing import report
+
+    o = options
+    values = _exhaust(report(_run_path(o), o.data, o.step, o.limit, o.split, o.blocks, o.labels))
+    if not o.json:
+        for name, value in values.items():
+            rows = [(f"{name}, {key}", figures) for key, figures in value.items()] if isinstance(value, dict) else [(name, {"": value})]
+            for words, figures in rows:
+                told = (f"{key} {n:.4g}" if isinstance(n, float) else f"{key} {n}" for key, n in figures.items())
+                print(f"{words:<32}{'   '.join(one.strip() for one in told)}".replace("_", " "))
+    return values
+
+
+def _embed(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.map_file import map_file
+
+    o = options
+    told = map_file(_run_path(o), Path(o.out).expanduser(), o.data, o.map, o.seed, o.limit, o.step, o.split)
+    if not o.json:
+        trust = "" if told["trustworthiness"] is None else f" · trustworthiness {told['trustworthiness']:.3f}"
+        knn = "" if told["knn"] is None else f" · kNN on the map {told['knn']:.1%}"
+        print(f"{told['n']:,} images at step {told['step']:,} in {told['file']}{trust}{knn}")
+    return told
 
 
 def _bench(options: argparse.Namespace) -> dict[str, Any]:

@@ -105,8 +105,9 @@ def make_config(config: type, values: Mapping[str, Any]) -> Any:
 
 
 def changed(config: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if getattr(config, f.name) != f.default}
+    """The settings that differ from their defaults, of those that are offered."""
+    offered = (f for f in dataclasses.fields(config) if f.metadata["group"])
+    return {f.name: getattr(config, f.name) for f in offered if getattr(config, f.name) != f.default}
 
 
 def _check(info: FieldInfo, value: Any) -> Any:

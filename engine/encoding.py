@@ -24,8 +24,8 @@ class EncoderSettings(Training):
     """Settings of the encoder."""
 
     encoder: str = setting(
-        "resnet",
-        "Network that looks at the images: residual, the same without shortcuts, or a transformer over patches.",
+        "convnet",
+        "Network that looks at the images: plain convolutions, quick, which counts in minutes; residual ones; a transformer over patches.",
         choices=KINDS,
     )
     width: int = setting(

@@ -26,7 +26,7 @@ from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
 from engine.runs import BadRun, Run
 
-ROOMS = ("growing", "judging")  # modules that answer panes, each with an `install(explorer)`
+ROOMS = ("embedding", "growing", "judging", "probing", "viewing")  # modules that answer panes, each with an `install(explorer)`
 MODELS_KEPT = 6
 DATA_KEPT = 3
 ORIGINAL_PIXELS = 512  # the longest side of an original as it is shown
@@ -190,6 +190,8 @@ class Explorer:
                 kl=_array(found.kl),
                 scale=_array(found.scale),
                 centre=_array(found.centre),
+                pictures=None if found.pictures is None else _bytes(found.pictures),
+                captions=found.captions,
             )
         return replace(model.described, stamp=query.stamp, channel=query.channel)
 

@@ -76,11 +76,11 @@ class Description:
 
     numbers: tuple[Number, ...] = ()
     diagnosis: tuple[Diagnosis, ...] = ()
-    pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
-    captions: tuple[str, ...] = ()  # of the pictures
     kl: Tensor | None = None  # nats per latent dimension [D]
     scale: Tensor | None = None  # one slider unit per dimension [D]
     centre: Tensor | None = None  # the sliders' zero [D]
+    pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
+    captions: tuple[str, ...] = ()  # of the pictures
 
 
 class Method(nn.Module):

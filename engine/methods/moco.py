@@ -50,8 +50,9 @@ class Config(Augmented, EncoderSettings):
         choices=("batch", "split", "group"),
     )
     batch_size: int = setting(
-        256, "Images per step, and keys that join the queue.", low=2, high=16384, unit="images", log=True, group="Training"
+        128, "Images per step, and keys that join the queue.", low=2, high=16384, unit="images", log=True, group="Training"
     )
+    learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     ema: float = setting(
         0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )

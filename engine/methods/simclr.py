@@ -33,8 +33,10 @@ class Config(Augmented, EncoderSettings):
         0, "Images whose activations are in memory at a time, 0: the whole batch. Gradients stay those of the whole batch, exactly "
         "where there is no batch norm; batch norm then sees a piece at a time.", low=0, high=16384, unit="images", group="Training",
     )  # fmt: skip
-    batch_size: int = setting(256, "Images per step: each view has twice as many, less two, negatives.", low=2, high=16384, unit="images",
+    batch_size: int = setting(
+        128, "Images per step: each view has twice as many, less two, negatives.", low=2, high=16384, unit="images",
         log=True, group="Training")  # fmt: skip
+    learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     ema: float = setting(
         0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )

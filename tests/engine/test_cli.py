@@ -107,8 +107,10 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
         (["train", "vae", "--data", "/no/such/place"], 1, "/no/such/place"),
         (["train", "vae", "--data", "pydoc-text"], 1, "text"),
         (["eval", "nothing"], 1, "There is no run “nothing”"),
-        (["probe", "x", "--data", "digits"], 1, "not in this version yet"),
-        (["embed", "x"], 1, "not in this version yet"),
+        (["probe", "x", "--data", "digits"], 1, "There is no run “x”"),
+        (["embed", "x", "--out", "y.csv"], 1, "There is no run “x”"),
+        (["embed", "x"], 2, "--out"),
+        (["embed", "x", "--out", "y.csv", "--map", "tsne"], 2, "umap"),
         (["score", "x", "y.png"], 1, "There is no run “x”"),
         (["ood", "x", "--in", "a", "--out", "b"], 1, "There is no run “x”"),
     ],
@@ -162,3 +164,20 @@ def test_a_run_goes_on_as_it_was_begun_or_not_at_all(capsys, tmp_path):
     for other in others:
         assert main([*other, *runs, "--resume"]) == 2
         assert "was begun with" in capsys.readouterr().err
+
+
+def test_embed_writes_a_table_of_places_and_says_how_far_to_trust_them(say, tmp_path):
+    runs, out = ["--runs", str(tmp_path)], tmp_path / "map.csv"
+    say(*TRAIN, *runs, "--name", "run")
+    asked = ["embed", "run", *runs, "--data", "digits", "--out", str(out), "--map", "pca", "--limit", "50"]
+    code, told, _ = say(*asked, "--step", "4")
+    assert code == 0
+    assert (told["file"], told["n"], told["step"], told["map"], told["seed"], told["split"]) == (str(out), 50, 4, "pca", 0, "test")
+    assert 0 < told["trustworthiness"] <= 1 and 0 < told["knn"] <= 1 and told["seconds"] > 0
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "index,label,x,y" and len(lines) == 51
+    index, label, x, y = lines[1].split(",")
+    split = open_data("digits").splits["test"]
+    assert (int(index), label) == (0, str(split.labels[0])) and math.isfinite(float(x)) and math.isfinite(float(y))
+    code, _, error = say(*asked[:7], "/no/such/folder/map.csv", *asked[8:])
+    assert code == 1 and "name another file with --out" in error

@@ -1,0 +1,163 @@
+"""Jigsaw: in which order are the tiles of a picture (Noroozi and Favaro 2016)?
+
+As in the paper the encoder looks at one tile at a time and the head at all of them: an encoder that saw the shuffled picture whole
+would put the order into its features, and little of what the tiles show. The loss is in nats, the mean over pictures. Who knows
+nothing has ln P, P being the number of orders that are asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine import pretext
+from engine.augmentation import Augmented, Draw, augment
+from engine.config import setting
+from engine.encoding import EncoderSettings, Encoding, described, precise
+from engine.messages import Number
+from engine.method import DataSpec, Description, Moment, View
+from engine.nets.heads import Head
+from engine.precision import full
+
+
+@dataclass(frozen=True)
+class Config(Augmented, EncoderSettings):
+    side: int = setting(2, "Tiles along each side of the picture.", low=2, high=3, unit="tiles", group="Objective")
+    permutations: int = setting(
+        24,
+        "Orders of the tiles that occur, as different from each other as can be; four tiles have no more than 24.",
+        low=2,
+        high=1000,
+        unit="orders",
+        group="Objective",
+    )
+    gap: float = setting(
+        0.25,
+        "Share of a tile's side that is cut away, at random on either side, so that edges do not tell which tiles were neighbours.",
+        low=0.0,
+        high=0.5,
+        group="Objective",
+    )
+    even: bool = setting(
+        True, "Give all tiles of a picture the same mean and contrast, so that light and shade do not tell their places.", group="Objective"
+    )
+    crop_least: float = setting(0.5, "Smallest share of the picture's area that a crop keeps.", low=0.01, high=1.0, group="Augmentation")
+    jitter: float = setting(
+        0.0, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
+    )
+    grey: float = setting(0.3, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
+    learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
+    ema: float = setting(
+        0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
+    )
+
+
+class Jigsaw(Encoding):
+    Config = Config
+    title = "Jigsaw"
+    family = "Self-supervision · pretext"
+    source = "Noroozi and Favaro, Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles, ECCV 2016 (arXiv 1603.09246)"
+    summary = (
+        "A picture is cut into tiles, which are laid in another order, and the network must say in which. It must find out which parts "
+        "things have and how they lie to each other. A gap between the tiles hides what their edges would tell."
+    )
+    formula = "min −log p(π | tiles x<sub>π(1)</sub> … x<sub>π(n)</sub>)"
+    headline = ("accuracy", "", True)
+    units: ClassVar = {"loss": "nat"}
+    puzzle = "jigsaw"
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.side: int = config.side
+        self.orders = pretext.Permutations(config.permutations, config.side**2)
+        self.head = Head(config.side**2 * self.network.features, self.network.features, len(self.permutations))
+
+    @property
+    def permutations(self) -> Tensor:
+        """int64 [P, n]: at place i of picture p is tile permutations[p, i]; the first order is the picture's own."""
+        return self.orders.table
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Training
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
+        """Every picture with its tiles in a random order."""
+        picture, _, drawn = self._posed(x, generator)
+        return (View("shuffled", picture, drawn),)
+
+    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+        """`loss`: cross-entropy of the true order. `accuracy`: share of pictures whose order is found."""
+        picture, order, _ = self._posed(x, moment.generator)
+        logits = self._logits(picture)
+        with full(x.device):
+            right = (logits.argmax(1) == order).to(logits.dtype).mean()
+            return {"loss": F.cross_entropy(logits, order), "accuracy": right}
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        return f"{100 * terms['accuracy']:.1f} % right"
+
+    def _posed(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Draw]:
+        """Shuffled pictures, the orders of their tiles [B], and what the augmentation did before."""
+        seen, drawn = augment(x, self.config.recipe(), generator)
+        order = self._any(len(x), generator, x.device)
+        return self.shuffled(seen, order, generator), order, drawn
+
+    def _any(self, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """Random orders, int64 [B]."""
+        where = device if generator is None else generator.device
+        return torch.randint(len(self.permutations), (count,), generator=generator, device=where).to(device)
+
+    def _logits(self, picture: Tensor) -> Tensor:  # [B, P]
+        tiles = pretext.cells(picture, self.side)  # [B, n, C, h, w]
+        h = self.features(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2])  # [B, n, F]
+        with full(picture.device):
+            return precise(self.head(h.flatten(1)))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What it can do
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def shuffled(self, x: Tensor, p: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The pictures [B, C, h, w] that the network is given when the tiles of x lie in the orders `permutations[p]`.
+
+        Each tile is cut from a random place inside its cell, so the picture is a little smaller than x.
+        """
+        size = pretext.tile_size((x.shape[2], x.shape[3]), self.side, self.config.gap)
+        tiles = pretext.cut(pretext.cells(x, self.side), size, generator)  # [B, n, C, h, w]
+        if self.config.even:
+            tiles = pretext.evened(tiles)
+        tiles = pretext.shuffled(tiles, self.permutations[p])
+        return pretext.joined(tiles)
+
+    def answers(self, picture: Tensor) -> Tensor:
+        """Probability of each order of a shuffled picture's tiles [B, P]."""
+        with full(picture.device):
+            return self._logits(picture).softmax(1)
+
+    @torch.no_grad()
+    def describe(self, x: Tensor, generator: torch.Generator) -> Description:
+        """How the features are spread, and how often the order of held-out images' tiles is found, without augmentation."""
+        order = self._any(len(x), generator, x.device)
+        p = self.answers(self.shuffled(x, order, generator))  # [B, P]
+        choices = p.shape[1]
+        answer = p.argmax(1)
+        right = (answer == order).double().mean().item()
+        placed = (self.permutations[answer] == self.permutations[order]).double().mean().item()
+        spread = described(self.encode(x))
+        numbers = (
+            Number("right answers", 100 * right, "%", 1, f"Of {len(x)} shuffled pictures; guessing would give {100 / choices:.1f} %."),
+            Number("tiles in their place", 100 * placed, "%", 1, f"Guessing would give {100 / self.side**2:.0f} %."),
+            Number(
+                "cross-entropy",
+                -p.gather(1, order[:, None]).double().log().mean().item(),
+                "nat", 3, f"−log p(true order) per picture; {math.log(choices):.2f} knows nothing.",
+            ),
+        )  # fmt: skip
+        word = pretext.answered("the order", right, choices, len(x))
+        return Description(numbers + spread.numbers, (word, *spread.diagnosis))
