@@ -27,6 +27,7 @@ class State(QObject):
     jobs_changed = Signal()
     progress_changed = Signal(str)  # job
     theme_changed = Signal()
+    run_proposed = Signal(str, str, object)  # method, data, settings by name: a pane would have the form filled in so
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -7,9 +7,11 @@ neither numpy nor pyqtgraph: panes are imported and built after the first paint,
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
@@ -244,6 +246,7 @@ class Window(QMainWindow):
         state.data_changed.connect(self._data_changed)
         state.selected_data_changed.connect(self._show_data)
         state.theme_changed.connect(self._apply_theme)
+        state.run_proposed.connect(self.new_run)
 
         self.run_list.chosen.connect(self.choose_run)
         self.run_list.delete_chosen.connect(lambda run: self.do("delete", run))
@@ -707,11 +710,14 @@ class Window(QMainWindow):
         """Open files and folders as if they were dropped."""
         self.intake.take(paths)
 
-    def new_run(self, method: str | None = None, data: str | None = None) -> None:
-        """Show the form, for a method and a data set when they are given; else for the data set that is chosen at the left."""
+    def new_run(self, method: str | None = None, data: str | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        """Show the form, for a method, a data set and settings when they are given; else for the data set that is chosen at the left."""
         data = data or self.state.selected_data
         if method:
             self.new_run_page.choose_method(method)
+            for field in self.state.methods[method].fields if settings and method in self.state.methods else ():
+                if field.name in settings:
+                    self.new_run_page.draft.set(method, field, settings[field.name])
         if data:
             self.new_run_page.choose_data(data)
         self.pages.setCurrentWidget(self.new_run_page)

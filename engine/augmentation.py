@@ -109,7 +109,7 @@ class Augmented(Training):
         return replace(recipe, **changes)
 
 
-def augment(x: Tensor, recipe: Recipe, generator: torch.Generator, to: tuple[int, int] | None = None) -> tuple[Tensor, Draw]:
+def augment(x: Tensor, recipe: Recipe, generator: torch.Generator | None, to: tuple[int, int] | None = None) -> tuple[Tensor, Draw]:
     """One view of every image [B, C, h, w], in its own size if none is given, and what was drawn for it.
 
     With everything off it is `x` itself.
@@ -119,13 +119,13 @@ def augment(x: Tensor, recipe: Recipe, generator: torch.Generator, to: tuple[int
     return apply(x, drawn, to or size), drawn
 
 
-def draw(recipe: Recipe, batch: int, size: tuple[int, int], to: tuple[int, int], generator: torch.Generator) -> Draw:
+def draw(recipe: Recipe, batch: int, size: tuple[int, int], to: tuple[int, int], generator: torch.Generator | None) -> Draw:
     """What happens to each of `batch` images of `size` (height, width) that become `to`.
 
     The same noise is taken whatever is on, so a transform that is switched off or made stronger leaves the draws of the others as
     they were. `Recipe()` gives the draw that changes nothing.
     """
-    noise = torch.rand(len(NOISE), batch, generator=generator, device=generator.device)
+    noise = torch.rand(len(NOISE), batch, generator=generator, device=None if generator is None else generator.device)
     u = dict(zip(NOISE, noise, strict=True))
 
     def either_way(name: str, most: float) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from engine import embed, ood
 from engine import messages as m
-from engine.detector import FEATURES_AT_ONCE, SAMPLES, Look, aside
+from engine.detector import SAMPLES, Look, aside
 from engine.explore import CannotAnswer, Model, lerp
-from engine.eyes import Chosen, Eyes, Job, Part, Stage
+from engine.eyes import Chosen, Eyes, Job, Part, Stage, small_batches
 from engine.judging import Jury, Teller, companions
 
 LOSS_SAMPLES = 16  # importance samples of a bound, per image
@@ -77,7 +77,8 @@ class Colouring:
         """Something of every image, `of` a small batch after the other; without `of` the negative log-likelihood or ELBO."""
         stage = Stage(work, subset.run, len(chosen.images), "image", note)
         parts = []
-        for look in looks(model, chosen.images):
+        for images in small_batches(model, chosen.images):
+            look = Look(model.method, images, LOSS_SAMPLES)
             if of is None:
                 for _ in look.prepare():
                     yield None
@@ -131,9 +132,9 @@ class Colouring:
         start, end = (seen.features[torch.from_numpy(side)].double().mean(0) for side in (a, b))
         if torch.equal(start, end):
             raise CannotAnswer("Both lassos have the same mean, so no direction leads from one to the other; draw them apart.")
-        values = embed.along(features, a, b).astype(np.float32)
+        values = (yield from aside(lambda: embed.along(features, a, b))).astype(np.float32)
         if min(len(a), len(b)) > 1:
-            area = ood.auroc(*embed.along_without(features, a, b))
+            area = yield from aside(lambda: ood.auroc(*embed.along_without(features, a, b)))
             how = "each point on the line of all others"
         else:
             area, how = ood.auroc(values[a], values[b]), "on the lassoed points themselves"
@@ -143,11 +144,6 @@ class Colouring:
             images = (255 * model.can("decode")(z).clamp(0, 1)).round().to(torch.uint8).numpy()
         note = f"The direction tells the lassos apart with AUROC {area:.3f}, {how}. 0 is the first one's mean, 1 the second's."
         return m.PointsColoured(work.job, seen.subset, work.by, values, unit="of the way", note=note, images=images)
-
-
-def looks(model: Model, images: np.ndarray) -> list[Look]:
-    size = min(model.method.valid_slice, FEATURES_AT_ONCE)
-    return [Look(model.method, images[start : start + size], LOSS_SAMPLES) for start in range(0, len(images), size)]
 
 
 def _error_of_reconstruction(method: Any, x: Tensor) -> Tensor:

@@ -18,14 +18,15 @@ from torch import Tensor
 from engine.detectors.features import unit_length
 
 ROWS = 256  # of a matrix of distances, computed between two yields
-CELLS = 2_000_000  # the same, numbers
+CELLS = 2_000_000  # the same, numbers, of features of
+WIDTH = 128  # numbers; fewer where there are more
 SPARE = 8  # candidates measured anew besides the k that are wanted
 VOTERS = 200  # neighbours that vote in feature space, and
 TEMPERATURE = 0.1  # of their votes (Wu et al. 2018, Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 3.4)
 TRUST_ALL = 5000  # up to so many points, trust is measured on all
 TRUST_SOME = 1000  # beyond that, on so many
 EPOCHS = ((2000, 500), (10_000, 300), (math.inf, 200))  # of a fresh UMAP: up to so many points, so many; few points need more
-WARM_EPOCHS = ((2000, 50), (math.inf, 30))  # of one that begins from another map
+WARM_EPOCHS = ((2000, 50), (math.inf, 25))  # of one that begins from another map
 WARM_ALPHA = 0.25  # first step length of a UMAP that begins from another map; a fresh one's is 1
 RESTARTS: Any = 4  # of k-means; the best is taken
 MAP_SIDE = 10.0  # side of the square in which a fresh layout begins, as in umap-learn
@@ -50,7 +51,7 @@ def neighbours(features: Tensor, k: int) -> Rows:
     squares = points.square().sum(1)
     precise: Tensor | None = None
     places, distances = [], []
-    for own in _pieces(len(features)):
+    for own in _pieces(torch.arange(len(features)), features):
         found, apart, sure = _search(points, squares, features, own, k)
         if not bool(sure.all()):
             precise = features.double() - features.double().mean(0) if precise is None else precise
@@ -79,9 +80,10 @@ def _search(points: Tensor, squares: Tensor, features: Tensor, own: Tensor, k: i
     return best.indices.gather(1, order)[:, :k], apart[:, :k], sure
 
 
-def _pieces(count: int) -> list[Tensor]:
-    rows = max(1, min(ROWS, CELLS // max(1, count)))
-    return list(torch.arange(count).split(rows))
+def _pieces(rows: Tensor, features: Tensor, share: int = 1) -> tuple[Tensor, ...]:
+    """Rows in pieces whose distances to all points take some ten milliseconds; `share`: how many times longer each number takes."""
+    count, size = features.shape
+    return rows.split(max(1, min(ROWS, CELLS * WIDTH // (share * count * max(WIDTH, size)))))
 
 
 def neighbours_on_map(places: np.ndarray, k: int) -> np.ndarray:
@@ -281,7 +283,7 @@ def trustworthiness(features: Tensor, near: np.ndarray, rows: np.ndarray) -> Sha
     squares = x.square().sum(1)
     penalty = 0
     done = 0
-    for own in torch.from_numpy(rows).split(max(1, min(ROWS, CELLS // (4 * count)))):
+    for own in _pieces(torch.from_numpy(rows), x, share=4):
         apart = torch.addmm(squares, x[own], x.T, alpha=-2)  # [B, N], |own|² is missing in all
         apart[torch.arange(len(own)), own] = torch.inf
         theirs = apart.gather(1, torch.from_numpy(near[own.numpy()]))
@@ -300,7 +302,7 @@ def knn_accuracy(features: Tensor, labels: np.ndarray, rows: np.ndarray, voters:
     classes = int(known.max()) + 1
     count = min(voters, len(unit) - 1)
     right = done = 0
-    for own in torch.from_numpy(rows).split(max(1, min(ROWS, CELLS // len(unit)))):
+    for own in _pieces(torch.from_numpy(rows), unit):
         alike = unit[own] @ unit.T
         alike[torch.arange(len(own)), own] = -torch.inf
         best = alike.topk(count)

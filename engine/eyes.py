@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -164,13 +164,20 @@ class Eyes:
         key = (identity(model.run, model.step), subset, chosen.key)
         if key not in self._seen:
             stage = Stage(work, subset.run, len(chosen.images), "image", "encoding")
-            parts = []
-            for start in range(0, len(chosen.images), FEATURES_AT_ONCE):
-                parts.append(features_of(model, chosen.images[start : start + FEATURES_AT_ONCE]))
-                yield stage(min(start + FEATURES_AT_ONCE, len(chosen.images)))
+            parts, done = [], 0
+            for images in small_batches(model, chosen.images):
+                parts.append(features_of(model, images))
+                done += len(images)
+                yield stage(done)
             self._seen.keep(key, Seen(key, subset, chosen, torch.cat(parts)))
         self._seen.move_to_end(key)
         return self._seen[key]
+
+
+def small_batches(model: Model, images: np.ndarray) -> Iterator[np.ndarray]:
+    """Their size follows from the method alone, so that the same images always have the same numbers."""
+    size = min(model.method.valid_slice, FEATURES_AT_ONCE)
+    return (images[start : start + size] for start in range(0, len(images), size))
 
 
 def features_of(model: Model, images: np.ndarray) -> Tensor:

@@ -93,13 +93,15 @@ def evened(tiles: Tensor) -> Tensor:
     return ((tiles - mean) / deviation.clamp(min=LEAST_DEVIATION) * of_all + centre).clamp(0, 1)
 
 
-def tile_size(size: tuple[int, int], side: int, gap: float) -> tuple[int, int]:
-    """Height and width of the tiles that are seen of cells of a picture of `size`, where a share `gap` of a cell's side is not.
+def sizes(size: tuple[int, int], side: int, gap: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Height and width of the tiles of a picture of `size`, and of the enlarged picture that they are cut from.
 
-    At least two pixels of a cell are not seen, and at least one is.
+    Its cells are so much larger than a tile that a share `gap` of a cell's side is not seen, and at least two pixels; so the tiles
+    together make a picture of the old size.
     """
-    whole = [length // side for length in size]
-    return tuple(max(1, length - max(2, round(gap * length))) for length in whole)  # type: ignore[return-value]
+    tile = (size[0] // side, size[1] // side)
+    whole = tuple(side * max(length + 2, round(length / (1 - gap))) for length in tile)
+    return tile, (whole[0], whole[1])
 
 
 def permutations(count: int, tiles: int) -> Tensor:

@@ -182,8 +182,8 @@ class Trainer:
     @torch.no_grad()
     def _learned(self, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
         """A step of a method that learns without gradients."""
-        learn: Callable[..., dict[str, Tensor]] = self.method.learn
-        return learn(as_input(examples), labels, self._moment(indices))
+        method: Any = self.method
+        return method.learn(as_input(examples), labels, self._moment(indices))
 
     def _descended(self, optimizer: torch.optim.Optimizer, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
         """A step down the gradient of the batch."""
@@ -292,8 +292,9 @@ class Trainer:
         arrays = {f"weights/{name}": _array(value) for name, value in self.method.state_dict().items()}
         for name in self.method.working:
             arrays[f"working/{name}"] = _array(self.method.get_buffer(name))
-        for name, parameter in self.method.named_parameters() if self.optimizer else ():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
+        state = {} if self.optimizer is None else self.optimizer.state
+        for name, parameter in self.method.named_parameters():
+            for key, value in state.get(parameter, {}).items():
                 arrays[f"optimizer/{key}/{name}"] = _array(value)
         arrays["random/noise"] = self.noise.get_state().cpu().numpy().copy()
         return arrays
@@ -312,10 +313,10 @@ class Trainer:
         for name in self.method.working:
             for one in {self.method, self.shown}:
                 one.get_buffer(name).copy_(tensors[f"working/{name}"])
-        for name, parameter in self.method.named_parameters() if self.optimizer else ():
+        for name, parameter in self.method.named_parameters():
             keys = [key.split("/")[1] for key in tensors if key.startswith("optimizer/") and key.split("/", 2)[2] == name]
             state = {key: tensors[f"optimizer/{key}/{name}"].to(self.device) for key in keys}
-            if state:
+            if state and self.optimizer is not None:
                 self.optimizer.state[parameter] = state
         self.step_number, self.seconds, self.micro = numbers["step"], numbers["seconds"], numbers["micro"]
         state = tensors["random/noise"]

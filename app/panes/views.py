@@ -122,7 +122,7 @@ class ViewsPane(Pane):
         self.grid.picked.connect(self.pairs.choose_image)
         self.settings.changed.connect(self._settings_changed)
         self.settings.copy_asked.connect(self._copy_settings)
-        self.settings.new_run_asked.connect(partial(self._trigger, "run.new"))
+        self.settings.new_run_asked.connect(self._propose_run)
         self.pairs.pair_chosen.connect(self._pair_chosen)
         self.curves.open_asked.connect(self._choose_image)
         self.curves.another_asked.connect(self._another_image)
@@ -345,6 +345,12 @@ class ViewsPane(Pane):
     def _settings_changed(self, settings: dict[str, Any]) -> None:
         self.room.settings = settings
         self.refresh()
+
+    def _propose_run(self) -> None:
+        """The form of a new run, filled in as this one was, with the strengths that are shown."""
+        info = self.context.state.run_info
+        if info is not None:
+            self.context.state.run_proposed.emit(info.method, info.data, {**info.changed, **self.settings.settings()})
 
     def _copy_settings(self) -> None:
         QGuiApplication.clipboard().setText(self.settings.as_arguments())

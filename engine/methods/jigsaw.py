@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine import pretext
-from engine.augmentation import Augmented, Draw, augment
+from engine.augmentation import Augmented, Draw, Recipe, augment
 from engine.config import setting
 from engine.encoding import EncoderSettings, Encoding, described, precise
 from engine.messages import Number
@@ -37,14 +37,18 @@ class Config(Augmented, EncoderSettings):
         group="Objective",
     )
     gap: float = setting(
-        0.25,
-        "Share of a tile's side that is cut away, at random on either side, so that edges do not tell which tiles were neighbours.",
+        0.2,
+        "Share of the side that is cut away between tiles, more here or there at random, so that edges do not tell who were neighbours.",
         low=0.0,
         high=0.5,
         group="Objective",
     )
-    even: bool = setting(
-        True, "Give all tiles of a picture the same mean and contrast, so that light and shade do not tell their places.", group="Objective"
+    even: float = setting(
+        0.5,
+        "Probability that all tiles of a picture get the same mean and contrast: light and shade then do not tell their places.",
+        low=0.0,
+        high=1.0,
+        group="Objective",
     )
     crop_least: float = setting(0.5, "Smallest share of the picture's area that a crop keeps.", low=0.01, high=1.0, group="Augmentation")
     jitter: float = setting(
@@ -104,9 +108,21 @@ class Jigsaw(Encoding):
 
     def _posed(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Draw]:
         """Shuffled pictures, the orders of their tiles [B], and what the augmentation did before."""
-        seen, drawn = augment(x, self.config.recipe(), generator)
+        seen, drawn = augment(x, self.config.recipe(), generator, self._sizes(x)[1])
         order = self._any(len(x), generator, x.device)
-        return self.shuffled(seen, order, generator), order, drawn
+        return self._laid(seen, order, self._sizes(x)[0], generator), order, drawn
+
+    def _sizes(self, x: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Of the tiles of such pictures, and of the enlarged pictures that they are cut from."""
+        return pretext.sizes((x.shape[2], x.shape[3]), self.side, self.config.gap)
+
+    def _laid(self, large: Tensor, order: Tensor, tile: tuple[int, int], generator: torch.Generator | None) -> Tensor:
+        """Tiles cut from random places inside the cells of enlarged pictures, laid edge to edge in the orders `permutations[order]`."""
+        tiles = pretext.cut(pretext.cells(large, self.side), tile, generator)  # [B, n, C, h, w]
+        where = large.device if generator is None else generator.device
+        chosen = (torch.rand(len(tiles), generator=generator, device=where) < self.config.even).to(large.device)
+        tiles = torch.where(chosen[:, None, None, None, None], pretext.evened(tiles), tiles)
+        return pretext.joined(pretext.shuffled(tiles, self.permutations[order]))
 
     def _any(self, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
         """Random orders, int64 [B]."""
@@ -126,14 +142,10 @@ class Jigsaw(Encoding):
     def shuffled(self, x: Tensor, p: Tensor, generator: torch.Generator | None) -> Tensor:
         """The pictures [B, C, h, w] that the network is given when the tiles of x lie in the orders `permutations[p]`.
 
-        Each tile is cut from a random place inside its cell, so the picture is a little smaller than x.
+        x is enlarged first, so that its tiles, less what lies between them, make a picture as large as x.
         """
-        size = pretext.tile_size((x.shape[2], x.shape[3]), self.side, self.config.gap)
-        tiles = pretext.cut(pretext.cells(x, self.side), size, generator)  # [B, n, C, h, w]
-        if self.config.even:
-            tiles = pretext.evened(tiles)
-        tiles = pretext.shuffled(tiles, self.permutations[p])
-        return pretext.joined(tiles)
+        tile, whole = self._sizes(x)
+        return self._laid(augment(x, Recipe(), generator, whole)[0], p, tile, generator)
 
     def answers(self, picture: Tensor) -> Tensor:
         """Probability of each order of a shuffled picture's tiles [B, P]."""

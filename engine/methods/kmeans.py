@@ -7,7 +7,7 @@ A step is one iteration of scikit-learn's Lloyd algorithm over all training imag
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -71,7 +71,8 @@ class KMeans(Method):
             self.centroids[clusters:] = self.centroids[:1]  # more clusters than images: doubles of the first, which win nothing
         before = self.centroids[:clusters].clone()
         told = self.loss(x, y, moment)
-        lloyd = Lloyd(clusters, init=before.cpu().numpy(), n_init=1, max_iter=1, tol=0, algorithm="lloyd").fit(rows)
+        start: Any = {"init": before.cpu().numpy(), "n_init": 1}  # which the library's annotations do not know
+        lloyd = Lloyd(clusters, max_iter=1, tol=0, algorithm="lloyd", **start).fit(rows)
         self.centroids[:clusters] = torch.from_numpy(lloyd.cluster_centers_).to(self.centroids)
         moved = (self.centroids[:clusters] - before).square().sum(1).max() / x.flatten(1).var(0, correction=0).sum().clamp(min=1e-12)
         self.state.copy_(torch.stack([torch.ones_like(moved), moved]))

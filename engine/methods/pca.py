@@ -7,7 +7,7 @@ singular value decomposition (Halko et al. 2011) with seven power iterations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -73,7 +73,8 @@ class PCA(Method):
         solver = "covariance_eigh" if rows.shape[1] <= EXACT else "randomized" if kept < min(rows.shape) else "full"
         device = torch.device("cpu") if moment.generator is None else moment.generator.device
         seed = int(torch.randint(2**31 - 1, (), generator=moment.generator, device=device))
-        fit = Fit(kept, svd_solver=solver, iterated_power=7, random_state=seed).fit(rows)
+        powers: Any = {"iterated_power": 7}  # which the library's annotations do not know
+        fit = Fit(kept, svd_solver=solver, random_state=seed, **powers).fit(rows)
         self.mean.copy_(torch.from_numpy(fit.mean_))
         self.components[:kept] = torch.from_numpy(fit.components_).to(self.components)
         self.components[kept:] = 0  # fewer images than components: the others carry nothing

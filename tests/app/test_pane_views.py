@@ -255,8 +255,12 @@ def test_that_changed_settings_are_copied_for_the_verb_and_lead_to_the_form(kit:
     pane.settings.rows["brightness"].slider.setValue(200)
     pane.settings.copy_button.click()
     assert QGuiApplication.clipboard().text() == "--set brightness=1.0"
+    proposed: list[tuple] = []
+    kit.state.run_proposed.connect(lambda *what: proposed.append(what))
     pane.settings.new_button.click()
-    assert kit.triggered == ["run.new"]
+    info = kit.state.run_info
+    assert info is not None
+    assert proposed == [(info.method, info.data, {**info.changed, "brightness": 1.0})]
 
 
 # -- similarity --------------------------------------------------------------------------------------------------------

@@ -327,6 +327,15 @@ def test_undoing_a_setting_shows_the_form(window: Window) -> None:
     assert page.request().config == {}
 
 
+def test_that_a_run_that_a_pane_proposes_is_filled_in_and_can_be_undone(window: Window) -> None:
+    window.state.run_proposed.emit("vae", "digits", {"latent": 5, "unheard of": 1})
+    page = window.new_run_page
+    assert window.pages.currentWidget() is page
+    assert (page.request().method, page.request().data, page.request().config) == ("vae", "digits", {"latent": 5})
+    window.registry["edit.undo"].trigger()
+    assert page.request().config == {}
+
+
 @pytest.mark.parametrize("cover", ["run.new", "help.shortcuts"])
 @pytest.mark.parametrize("action", ["pane.NeedsSampling", "go.next_pane", "go.previous_pane"])
 def test_panes_come_to_the_front_whatever_lies_over_them(window: Window, qtbot: QtBot, cover: str, action: str) -> None:

@@ -218,18 +218,24 @@ def test_that_survival_counts_true_neighbours_on_the_map():
 
 
 def test_that_the_vote_in_feature_space_is_weighted_by_cosine_and_leaves_each_point_out():
-    features, labels = points(70, 4, groups=5)
-    features = features + 2
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (70,), generator=generator).numpy()
+    features = torch.randn(70, 3, generator=generator) + 0.6 * torch.randn(5, 3, generator=generator)[labels]
     x = features.double().numpy()
-    right = 0
-    for i in range(70):
-        alike = sorted(((x[i] @ x[j] / np.linalg.norm(x[i]) / np.linalg.norm(x[j]), labels[j]) for j in range(70) if j != i), reverse=True)[
-            :20
-        ]
-        votes = [sum(math.exp(c / 0.1) for c, y in alike if y == label) for label in range(5)]
-        right += int(np.argmax(votes) == labels[i])
-    assert finish(embed.knn_accuracy(features, labels, np.arange(70), voters=20)) == pytest.approx(right / 70)
-    assert 0.2 < right / 70 < 1
+
+    def by_hand(temperature: float) -> float:
+        right = 0
+        for i in range(70):
+            cosines = [(x[i] @ x[j] / np.linalg.norm(x[i]) / np.linalg.norm(x[j]), labels[j]) for j in range(70) if j != i]
+            best = sorted(cosines, reverse=True)[:40]
+            votes = [sum(math.exp(c / temperature) for c, y in best if y == label) for label in range(5)]
+            right += int(np.argmax(votes) == labels[i])
+        return right / 70
+
+    wanted = [by_hand(temperature) for temperature in (0.1, 1.0)]
+    assert wanted[0] != wanted[1]
+    for temperature, share in zip((0.1, 1.0), wanted, strict=True):
+        assert finish(embed.knn_accuracy(features, labels, np.arange(70), 40, temperature)) == pytest.approx(share)
 
 
 def test_that_the_vote_on_the_map_is_that_of_scikit_learn():
