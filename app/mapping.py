@@ -250,6 +250,9 @@ class Mapping(QObject):
             settings = replace(settings, kind="pca")
         wanted = replace(wanted, plan=replace(wanted.plan, settings=settings))
         if self._drawing is not None and self._drawing != wanted:
+            continues = self.shows is not None and not self._fresh and self.shows.plan == wanted.plan
+            if continues and replace(self._drawing, step=wanted.step) == wanted:
+                return  # it goes on from the map before and is soon there; to end its helper process would cost more
             self.jobs.pop("map", None)  # the new work ends it, on the same channel
         fresh = self._fresh
         if self._begin("map", lambda job: Embed(job=job, channel="embedding", subset=wanted.subset(), settings=settings, warm=not fresh)):

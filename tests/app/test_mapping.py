@@ -65,21 +65,32 @@ def test_that_a_map_by_components_needs_no_other_one_before_it(kit: Kit, mapping
     assert kinds(kit) == ["pca"]
 
 
-def test_that_the_newest_step_wins_and_late_maps_are_dropped(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_map_that_goes_on_from_another_is_finished_and_then_the_newest_step_follows(kit: Kit, mapping: Mapping) -> None:
+    """Each overtaken one would cost its helper process."""
     mapping.look_at(LOOK)
     kit.pump()
     kit.engine.answering = False
     for step in (128, 256, 512):
         mapping.look_at((RUN, step))
-    works = kit.engine.of(m.Embed)[-3:]
-    assert [work.subset.step for work in works] == [128, 256, 512]
-    for work in works[:2]:
-        kit.engine.events += [*paper_map.embed(kit.engine, work), m.Ended(work.job, "stopped", "Stopped.")]
-    kit.bridge.drain()
-    assert mapping.map is not None and mapping.map.subset.step == 64 and set(mapping.jobs) == {"map"}
+    assert [work.subset.step for work in kit.engine.of(m.Embed)][-1] == 128
+    assert not kit.engine.of(m.StopJob)
     kit.engine.answering = True
+    for work in kit.engine.open:
+        kit.engine.reply(work)
     kit.pump()
-    assert mapping.map.subset.step == 512 and not mapping.jobs
+    assert [work.subset.step for work in kit.engine.of(m.Embed)][-2:] == [128, 512]
+    assert mapping.map is not None and mapping.map.subset.step == 512 and not mapping.jobs
+
+
+def test_that_a_first_map_gives_way_to_the_newest_step_and_comes_too_late(kit: Kit, mapping: Mapping) -> None:
+    kit.engine.answering = False
+    mapping.look_at(LOOK)
+    (late,) = kit.engine.of(m.Embed)
+    mapping.look_at((RUN, 128))
+    kit.engine.events += [*paper_map.embed(kit.engine, late), m.Ended(late.job, "stopped", "Stopped.")]
+    kit.bridge.drain()
+    assert mapping.map is None and set(mapping.jobs) == {"map"}
+    assert [work.subset.step for work in kit.engine.of(m.Embed)] == [64, 128]
 
 
 def test_that_another_run_stops_all_work_and_forgets_the_map(kit: Kit, mapping: Mapping) -> None:

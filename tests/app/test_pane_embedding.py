@@ -154,19 +154,17 @@ def test_that_the_time_cursor_morphs_the_map_once_it_rests(kit: Kit, pane: Embed
     assert f"step {count(64)}" in " ".join(pane.page.words.lines) and "continued from the map before" in " ".join(pane.page.words.lines)
 
 
-def test_that_a_step_that_was_overtaken_leaves_no_trace(kit: Kit, pane: EmbeddingPane) -> None:
+def test_that_the_map_ends_at_the_newest_step_whatever_was_passed_on_the_way(kit: Kit, pane: EmbeddingPane) -> None:
     kit.engine.answering = False
-    kit.state.set_cursor(8)
-    pane._settle()
-    late = kit.engine.open.pop()
-    kit.state.set_cursor(64)
-    pane._settle()
-    kit.engine.reply(late)
-    kit.bridge.drain()
-    assert pane.points.drawn is not None and pane.points.drawn.subset.step == 1024
+    for step in (8, 16, 64):
+        kit.state.set_cursor(step)
+        pane._settle()
+    assert [work.subset.step for work in kit.engine.of(m.Embed)][-1] == 8
     kit.engine.answering = True
-    rest(kit, pane)
-    assert pane.points.drawn.subset.step == 64
+    kit.engine.reply(kit.engine.open.pop())
+    kit.pump()
+    assert pane.points.drawn is not None and pane.points.drawn.subset.step == 64
+    assert 16 not in [work.subset.step for work in kit.engine.of(m.Embed)]
 
 
 def test_that_a_live_run_is_followed_with_patience(kit: Kit, pane: EmbeddingPane, monkeypatch) -> None:
