@@ -59,7 +59,7 @@ class ProbePage(QScrollArea):
         self.data = QComboBox()
         self.data.setAccessibleName("Data to measure on")
         self.data.setToolTip("Images with classes. The run’s own, or others: they are scaled to what the network sees.")
-        self.data.setMinimumWidth(150)
+        self.data.setMinimumWidth(130)
         self.limit = QComboBox()
         for size in SIZES:
             self.limit.addItem(f"{count(size)} images", size)

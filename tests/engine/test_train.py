@@ -197,7 +197,7 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
     images, labels = whole.batches.first(64), None
     for trainer in (whole, pieces):
         trainer.method.load_state_dict(whole.method.state_dict())
-        trainer._gradients(images, labels)
+        trainer._gradients(images, labels, torch.arange(len(images)))
     for a, b in zip(whole.method.parameters(), pieces.method.parameters(), strict=True):
         if a.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)

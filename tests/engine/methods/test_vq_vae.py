@@ -162,7 +162,8 @@ def test_that_a_training_with_restarts_goes_on_bit_for_bit(tmp_path: Path):
 
 def test_that_running_out_of_memory_amid_a_batch_counts_no_image_twice(monkeypatch: pytest.MonkeyPatch):
     data, honest, calls = open_data("digits"), VQVAE.loss, []
-    calm, tight = (Trainer(plan(steps=3), data) for _ in range(2))
+    still = {**SETTINGS, "revive": 0.0}  # restarts take vectors of the last piece, whose size differs
+    calm, tight = (Trainer(plan(steps=3, config=still), data) for _ in range(2))
     tight.micro = calm.micro = calm.batch // 2
 
     def hungry(self: VQVAE, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
