@@ -75,14 +75,14 @@ def test_that_a_picture_with_something_cut_off_fails(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_that_the_whole_tour_succeeds(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "app", "tour", "--out", str(tmp_path / "tour")]
-    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=880)
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1780)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert answer.stderr == ""
     pictures = list((tmp_path / "tour").glob("*.png"))
     assert len(pictures) >= 40
-    for pane in ("start", "data", "curves", "latent"):
+    for pane in ("start", "data", "curves", "latent", "views", "embedding", "probe"):
         assert (tmp_path / "tour" / f"{pane}-light-1920x1080.png").exists()
