@@ -1,14 +1,13 @@
 """NT-Xent with its gradient for 8,192 images (16,384 views of 128 numbers): in chunks, against the whole similarity matrix at once.
 
-Each side runs in a process of its own, so that the highest memory it ever had is its own; what the process needs before the loss is taken
-off. Both gradients are compared. Times are those of alternating calls in one process.
+Memory is measured in a process for each side: the highest mark that the system keeps (Linux) above what was there before the loss.
+Both gradients are compared. Times are those of alternating calls in one process.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -57,10 +56,18 @@ def peak_megabytes(side: str) -> float:
 
 def peak_here(side: str) -> float:
     z = projections()
-    (chunked if side == "chunked" else dense)(z[:64].clone())  # libraries take their own memory at the first call
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    (chunked if side == "chunked" else dense)(z)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    work = chunked if side == "chunked" else dense
+    work(z[:64].clone())  # libraries take their own memory at the first call
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the highest mark begins anew
+    work(z)
+    return (resident("VmHWM") - before) / 1024
+
+
+def resident(mark: str) -> int:
+    """kB of this process in memory, now or at most. Linux."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(text.split()[1]) for text in lines if text.startswith(mark))
 
 
 def measure() -> list[Row]:
