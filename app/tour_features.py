@@ -79,6 +79,7 @@ class FeaturesTour:
 
     def drop_on_map(self) -> None:
         pane = self.stage.pane("EmbeddingPane")
+        pane.colour_by("class")
         pane.page.trust.setChecked(True)
         self.window.take([str(self.tour.picture_of("7"))])
         self.stage.wait(lambda: bool(pane.mapping.places), "the picture was placed on the map", 60)

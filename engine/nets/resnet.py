@@ -42,8 +42,11 @@ class ResNet(nn.Module):
             channels = width * 2**stage
             for block in range(blocks):
                 first = stage > 0 and block == 0
-                made.append(Block(channels // 2 if first else channels, channels, stride=2 if first else 1, kind=kind))
+                made.append(self._block(channels // 2 if first else channels, channels, 2 if first else 1, kind))
         return made
+
+    def _block(self, channels: int, to: int, stride: int, kind: str) -> nn.Module:
+        return Block(channels, to, stride, kind)
 
     def begun(self, x: Tensor) -> Tensor:
         """The stem's maps [B, width, h, w]."""
@@ -71,14 +74,8 @@ class ResNet(nn.Module):
 class ConvNet(ResNet):
     """The same without shortcuts: in each block one 3×3 convolution, norm and ReLU."""
 
-    def _blocks(self, width: int, blocks: int, stages: int, kind: str) -> list[nn.Module]:
-        made: list[nn.Module] = []
-        for stage in range(stages):
-            channels = width * 2**stage
-            for block in range(blocks):
-                first = stage > 0 and block == 0
-                made.append(Plain(channels // 2 if first else channels, channels, stride=2 if first else 1, kind=kind))
-        return made
+    def _block(self, channels: int, to: int, stride: int, kind: str) -> nn.Module:
+        return Plain(channels, to, stride, kind)
 
 
 class Block(nn.Module):
