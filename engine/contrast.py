@@ -38,7 +38,8 @@ class NtXent(torch.autograd.Function):
             similar = scaled[rows] @ u.T  # [c, 2N]
             own = torch.arange(rows.start, rows.stop, device=u.device)
             similar[own - start, own] = -math.inf
-            right += (similar.amax(1) <= positive[rows] + 1e-6).sum()
+            own_pair = similar[own - start, (own + count // 2) % count]  # with the rounding of the others it is compared with
+            right += (similar.amax(1) <= own_pair).sum()
             log_sum = similar.logsumexp(1)  # [c]
             total += (log_sum - positive[rows]).sum()
             p = similar.sub_(log_sum[:, None]).exp_()  # [c, 2N]

@@ -16,6 +16,7 @@ from engine.nets.encoders import KINDS, encoder
 from engine.precision import full
 
 FAINT = 0.1  # spread below this share of what independent features have: all images look nearly alike
+FEWEST = 8  # images to judge features by
 FLAT = 0.02  # effective rank below this share of the dimensions
 
 
@@ -99,6 +100,9 @@ def described(features: Tensor) -> Description:
     - effective rank below FLAT of what N and D allow: dimensional collapse; warning.
     - else: good.
     """
+    if len(features) < FEWEST or not features.isfinite().all():
+        why = f"{len(features)} held-out images are too few to judge" if len(features) < FEWEST else "Some features are no finite numbers"
+        return Description((), (Diagnosis("warning", f"{why}: nothing can be said of how the features are spread."),))
     spread, rank, most = feature_spread(features), effective_rank(features), min(len(features) - 1, features.shape[1])
     numbers = (
         Number("feature spread", spread, "", 3, "0: every image gets the same direction; 1: directions cancel each other out."),

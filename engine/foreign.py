@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-LONGEST = 20_000  # characters of a description
+LONGEST = 2_000_000  # characters of a description
+NAMES = ("id2label", "label2id")  # classes of a head that is not looked at; thousands of names, some
 SECONDS = 600  # for reading a pickled file
 
 UNPICKLE = """
@@ -45,13 +46,17 @@ def open_pretrained(folder: str) -> Pretrained:
     description = _description(path / "config.json")
     if not isinstance(description.get("model_type"), str):
         raise BadBackbone(f"{path.name}/config.json names no model_type; choose a folder that the transformers library has written.")
+    description = {name: value for name, value in description.items() if name not in NAMES}
     processing = _description(path / "preprocessor_config.json") if (path / "preprocessor_config.json").exists() else {}
     return Pretrained(json.dumps(description), json.dumps(processing) if processing else "", _weights(path))
 
 
 def _description(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8")[:LONGEST])
+        text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST:
+            raise BadBackbone(f"{path.parent.name}/{path.name} is too long to be a model’s description; copy the model's folder again.")
+        told = json.loads(text)
     except FileNotFoundError:
         raise BadBackbone(f"{path.parent.name} has no {path.name}; choose a folder that holds a whole model.") from None
     except (OSError, ValueError) as error:

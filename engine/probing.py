@@ -101,7 +101,8 @@ class Probing:
             return (of, *images)
         if of == "random":
             return (of, *images, manifest.method, manifest.seed, manifest.data_hash, repr(sorted(manifest.config.items())))
-        return (of, *images, identity(look.model.run, look.model.step) or object())
+        weights = identity(look.model.run, look.model.step) or object()
+        return (of, *images, weights, manifest.method, repr(sorted(manifest.config.items())))  # settings may say how weights are used
 
     def _subjects(self, look: Look, of: str, images: Images) -> list[m.Subject]:
         blocks = list(_block_names(look)) if of != "pixels" and look.work.blocks else []

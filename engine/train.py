@@ -240,7 +240,8 @@ class Trainer:
         """Gradients of a loss over the whole batch with one piece's activations in memory at a time (Gao et al. 2021, GradCache).
 
         First all projections without gradients, then the loss and its gradient with respect to them, then each piece once more,
-        with the same noise, and on from there. Exact where the network has no batch statistics; where it has, they are each piece's own.
+        with the same noise, and on from there. Exact where the network has no batch statistics; where it has, they are each piece's own,
+        and both passes move the running ones.
         """
         method: Any = self.method
         pieces = examples.split(self.micro)

@@ -67,7 +67,7 @@ def next_batch(model: Model, data: DataSet, method: Method | None = None) -> Nex
 
     A batch that is learned from in pieces is cut as it was in this training, where little memory may have made them smaller.
     """
-    manifest, method = manifest_of(model), method or model.method
+    manifest, method = manifest_of(model), method or with_settings(model, {})  # a copy: others look through the model itself
     state = model.run.load(model.step, "state.json")[2]
     batches = batches_of(data, model.spec, method.config, manifest.seed, "cpu", method.whole)
     indices = batches.order.at(model.step)

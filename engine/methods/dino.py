@@ -155,7 +155,7 @@ class Projection(nn.Module):
 class DINO(Encoding):
     Config = Config
     title = "DINO"
-    family = "Self-supervision · distillation"
+    family = "Self-supervision · self-distillation"
     source = (
         "Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021 (2104.14294); Oquab et al. 2023 (2304.07193)"
     )

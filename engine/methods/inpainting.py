@@ -39,7 +39,7 @@ class Config(Augmented, EncoderSettings):
         0.0, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
     )
     grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
-    batch_size: int = setting(64, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
+    batch_size: int = setting(64, "Images per optimizer step.", low=2, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     ema: float = setting(
         0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"

@@ -29,7 +29,7 @@ class Config(Augmented, EncoderSettings):
     )
     momentum: float = setting(0.5, "Share that a slot keeps of itself when its image is seen again.", low=0.0, high=1.0, group="Objective")
     temperature: float = setting(0.1, "What cosines are divided by; the paper has 0.07.", low=0.01, high=10.0, log=True, group="Objective")
-    batch_size: int = setting(128, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
+    batch_size: int = setting(128, "Images per optimizer step.", low=2, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(3e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     ema: float = setting(
         0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
@@ -103,7 +103,8 @@ class MemoryBank(Encoding):
             logits = torch.cat([(u * positive).sum(1, keepdim=True) / self.config.temperature, logits], 1)
             loss = F.cross_entropy(logits, torch.zeros(len(u), dtype=torch.long, device=u.device))
             found = (logits.argmax(1) == 0).to(u.dtype).mean()
-        return {"loss": loss, "found": found, "information": math.log(logits.shape[1]) - loss}
+            candidates = logits.isfinite().sum(1).to(u.dtype)  # a drawn slot may be the image's own
+        return {"loss": loss, "found": found, "information": candidates.log().mean() - loss}
 
     def _unit(self, x: Tensor) -> Tensor:
         with torch.no_grad(), full(x.device):

@@ -82,8 +82,10 @@ class MoCo(Encoding):
         self.key_head.requires_grad_(False)
         self.register_buffer("queue", torch.empty(config.queue, config.projection))  # unit rows
         self.register_buffer("pointer", torch.empty((), dtype=torch.long))  # where the next key goes
+        self.register_buffer("images", torch.empty((), dtype=torch.long))  # in the training split; 0: not known yet
         self.queue: Tensor
         self.pointer: Tensor
+        self.images: Tensor
         self._keys: list[Tensor] = []  # of the step in hand
 
     def _head(self) -> nn.Module:
@@ -95,9 +97,11 @@ class MoCo(Encoding):
         if len(self.queue):
             self.queue.copy_(F.normalize(torch.randn(self.queue.shape, generator=generator), dim=1))
         self.pointer.zero_()
+        self.images.zero_()
 
     def begin(self, images: int, generator: torch.Generator) -> None:
         """The key encoder begins as the query encoder is."""
+        self.images.fill_(images)
         self.key_network.load_state_dict(self.network.state_dict())
         self.key_head.load_state_dict(self.head.state_dict())
 
@@ -158,7 +162,8 @@ class MoCo(Encoding):
         """How many steps ago each key of the queue was encoded, 0 for the newest; -1 where the first random vectors still are [K]."""
         size = len(self.queue)
         behind = (self.pointer - 1 - torch.arange(size)) % max(1, size)
-        joined = self.config.batch_size * (2 if self.config.symmetric else 1)
+        batch = min(self.config.batch_size, int(self.images) or self.config.batch_size)
+        joined = batch * (2 if self.config.symmetric else 1)
         return torch.where(behind < step * joined, behind // joined, -1)
 
     def headline_words(self, terms: dict[str, float]) -> str:

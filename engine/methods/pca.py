@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.classical import Classical
 from engine.config import setting
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Latents, Method, Moment
+from engine.method import CannotLearn, DataSpec, Description, Latents, Method, Moment
 
 EXACT = 1024  # pixel values of an image
 SHOWN = 24  # components as pictures
@@ -68,6 +68,8 @@ class PCA(Method):
         """All of it. `loss`, `error`, `explained` as below, of the training images."""
         from sklearn.decomposition import PCA as Fit
 
+        if len(x) < 2:
+            raise CannotLearn("Components are directions in which images differ, so at least two training images are needed; add more.")
         rows = np.ascontiguousarray(x.flatten(1).cpu().numpy())
         kept = min(len(self.components), *rows.shape)
         solver = "covariance_eigh" if rows.shape[1] <= EXACT else "randomized" if kept < min(rows.shape) else "full"

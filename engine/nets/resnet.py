@@ -132,7 +132,7 @@ class SplitBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        parts = input.unflatten(0, (splits, -1))  # [S, B / S, C, H, W]
+        parts = input.unflatten(0, (splits, -1)).to(self.weight.dtype)  # [S, B / S, C, H, W]; statistics in the weights' precision
         mean, var = parts.mean((1, 3, 4), keepdim=True), parts.var((1, 3, 4), correction=0, keepdim=True)
         with torch.no_grad():
             count = parts[0].numel() / input.shape[1]
@@ -142,4 +142,4 @@ class SplitBatchNorm(nn.BatchNorm2d):
             unbiased = var.mean(0).flatten() * count / max(1.0, count - 1)
             self.running_var.lerp_(unbiased.to(self.running_var), momentum)
         normal = ((parts - mean) * (var + self.eps).rsqrt()).flatten(0, 1)
-        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+        return (normal * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)

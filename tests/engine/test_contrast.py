@@ -263,3 +263,11 @@ def test_that_eval_mode_of_split_batch_norm_is_plain_batch_norm():
     mean, var = x.unflatten(0, (8, 8)).mean((1, 3, 4)).mean(0), x.unflatten(0, (8, 8)).var((1, 3, 4)).mean(0)
     assert torch.allclose(split.running_mean, 0.1 * mean, atol=1e-6)
     assert torch.allclose(split.running_var, 0.9 + 0.1 * var, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.07, 0.01])
+def test_that_a_partner_is_found_in_single_precision_too(temperature: float):
+    """Rounding of a cosine divided by a small temperature must not make a partner seem less similar than itself."""
+    images = F.normalize(torch.randn(64, 1, 128, generator=seeded()), dim=2)
+    z = images + 0.01 * torch.randn(64, 2, 128, generator=seeded(1))
+    assert nt_xent(z, temperature)[1].item() == 1.0
