@@ -715,7 +715,8 @@ class Window(QMainWindow):
         data = data or self.state.selected_data
         if method:
             self.new_run_page.choose_method(method)
-            for field in self.state.methods[method].fields if settings and method in self.state.methods else ():
+        if method in self.state.methods and settings:
+            for field in self.state.methods[method].fields:
                 if field.name in settings:
                     self.new_run_page.draft.set(method, field, settings[field.name])
         if data:
