@@ -12,6 +12,7 @@ from engine.messages import Embedded
 
 MARGIN = 8
 WIDEST = 380  # pixels of a line; a longer one is told in full by the tooltip
+VOTES = 200  # neighbours that the engine asks in feature space
 
 
 def figures(event: Embedded) -> tuple[tuple[str, str], ...]:
@@ -28,7 +29,9 @@ def figures(event: Embedded) -> tuple[tuple[str, str], ...]:
         lines.append((f"{number(100 * kept, 0, '%')} of each point’s {k} true neighbours are neighbours here, on average", ""))
     if event.knn_features is not None and event.knn_map is not None:
         there, here = (number(100 * share, 1, "%") for share in (event.knn_features, event.knn_map))
-        lines.append((f"kNN finds the class of {there} by features, {here} on the map", "Each image judged by its neighbours’ votes."))
+        votes = min(VOTES, len(event.places) - 1)
+        help = "Each image judged by its neighbours’ votes: by features those weigh by their cosine, on the map each counts the same."
+        lines.append((f"kNN finds the class of {there} by features ({votes} votes), {here} on the map ({k} votes)", help))
     if event.explained:
         shares = " + ".join(number(100 * share, 1, "%") for share in event.explained[:2])
         lines.append((f"the two axes hold {shares} of the variance", ""))
