@@ -28,7 +28,7 @@ class TermCard(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(72)
-        self.setMinimumWidth(104)
+        self.setMinimumWidth(96)  # five side by side in a small window
         self._c: Colors = DARK
         self._small, self._bold = font(11), font(13, bold=True)
 
