@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 from engine.config import Training, setting
 
@@ -29,7 +29,7 @@ class Classical(Training):
     ema: float = _fixed(0.0)
 
 
-def agreement(groups: Tensor, labels: Tensor) -> tuple[float, float]:
+def agreement(groups: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     """(normalized mutual information, accuracy when every group is given at most one class, the best way).
 
     Args:
@@ -38,7 +38,7 @@ def agreement(groups: Tensor, labels: Tensor) -> tuple[float, float]:
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import normalized_mutual_info_score
 
-    found, right = groups.cpu().numpy(), labels.cpu().numpy()
+    found, right = np.asarray(groups), np.asarray(labels)
     counts = np.zeros((found.max() + 1, right.max() + 1), np.int64)
     np.add.at(counts, (found, right), 1)
     rows, columns = linear_sum_assignment(counts, maximize=True)

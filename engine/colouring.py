@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine import embed, ood
 from engine import messages as m
+from engine.classical import agreement
 from engine.detector import SAMPLES, Look, aside
 from engine.explore import CannotAnswer, Model, lerp
 from engine.eyes import Chosen, Eyes, Job, Part, Stage, small_batches
@@ -95,7 +96,7 @@ class Colouring:
         note = "" if count == wanted else f"There are only {count} different points. "
         labels = seen.chosen.judged
         if labels is not None:
-            nmi, right = yield from aside(lambda: embed.agreement(found, labels))
+            nmi, right = yield from aside(lambda: agreement(found, labels))
             note += f"NMI with the classes {nmi:.3f}; accuracy {right:.1%} when each cluster stands for the class that suits it best."
         classes = tuple(f"cluster {i + 1}" for i in range(count))
         return m.PointsColoured(work.job, seen.subset, work.by, found.astype(np.float32), classes, note=note.strip())

@@ -29,7 +29,8 @@ class NtXent(torch.autograd.Function):
         count = len(u)
         partner = u.roll(count // 2, 0)
         positive = (u * partner).sum(1) / temperature  # [2N]
-        gradient = torch.zeros_like(u)
+        learns = ctx.needs_input_grad[0]  # held-out views do not
+        gradient = torch.zeros_like(u) if learns else u.new_zeros(0)
         scaled = u / temperature
         total = u.new_zeros(())
         right = u.new_zeros(())
@@ -42,10 +43,13 @@ class NtXent(torch.autograd.Function):
             right += (similar.amax(1) <= own_pair).sum()
             log_sum = similar.logsumexp(1)  # [c]
             total += (log_sum - positive[rows]).sum()
+            if not learns:
+                continue
             p = similar.sub_(log_sum[:, None]).exp_()  # [c, 2N]
             gradient[rows] += p @ u
             gradient.addmm_(p.T, u[rows])
-        gradient = (gradient - 2 * partner) / (count * temperature)
+        if learns:
+            gradient = (gradient - 2 * partner) / (count * temperature)
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(right)
         return total / count, right / count

@@ -340,17 +340,6 @@ def clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.argsort(order)[found].astype(np.int64)
 
 
-def agreement(found: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """NMI of clusters and classes, and the share right when each cluster stands for the class of the best matching."""
-    from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics import normalized_mutual_info_score
-
-    table = np.zeros((int(found.max()) + 1, int(labels.max()) + 1), np.int64)
-    np.add.at(table, (found, labels), 1)
-    rows, columns = linear_sum_assignment(-table)
-    return float(normalized_mutual_info_score(labels, found)), float(table[rows, columns].sum() / len(found))
-
-
 def along(features: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Every point's place on the line through the means of two groups, 0 at the first and 1 at the second: float64 [N]."""
     x = features.astype(np.float64)

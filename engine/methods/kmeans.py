@@ -112,7 +112,7 @@ class KMeans(Method):
         if not self.state[0]:
             words = Diagnosis("warning", "It has not begun: the centroids are grey until the first step.")
         elif y is not None:
-            information, accuracy = agreement(groups, y)
+            information, accuracy = agreement(groups.cpu(), y.cpu())
             numbers += [
                 Number("NMI with the classes", information, "", 3, "Normalized mutual information: 0 independent, 1 the same division."),
                 Number("accuracy", 100 * accuracy, "%", 1, "When each cluster is given at most one class, the best way."),

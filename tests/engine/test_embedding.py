@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from engine import embed
 from engine import messages as m
+from engine.classical import agreement
 from engine.cli import main
 from engine.data import BadData, adapt, open_data, picture_from_array
 from engine.detector import Look
@@ -312,7 +313,7 @@ def test_that_clusters_come_with_nmi_and_accuracy_and_the_same_seed_gives_the_sa
     told = coloured(shared, subset(runs / "vae"), "clusters", clusters=6, seed=2)
     assert set(told.values) == set(range(6)) and told.classes == tuple(f"cluster {i}" for i in range(1, 7))
     labels = drawn(shared, subset(runs / "vae")).labels
-    nmi, right = embed.agreement(told.values.astype(int), labels)
+    nmi, right = agreement(told.values.astype(int), labels)
     assert f"{nmi:.3f}" in told.note and f"{right:.1%}" in told.note
     assert np.array_equal(told.values, coloured(shared, subset(runs / "vae"), "clusters", clusters=6, seed=2).values)
 
