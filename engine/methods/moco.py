@@ -122,14 +122,15 @@ class MoCo(Encoding):
         """`loss`: InfoNCE. `found`: share of queries whose own key is the most similar of all. `information`: ln(1 + K) - loss."""
         first, second = (view.x for view in self.views(x, moment.generator))
         pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)
-        told = [self._one(a, b, x.device) for a, b in pairs]
+        told = [self._one(a, b, moment) for a, b in pairs]
         loss, found = (torch.stack(values).mean() for values in zip(*told, strict=True))
         others = len(self.queue) or len(x) - 1
         return {"loss": loss, "found": found, "information": math.log(1 + others) - loss}
 
-    def _one(self, asking: Tensor, answering: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _one(self, asking: Tensor, answering: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
+        device = asking.device
         with torch.no_grad():
-            key = precise(self.key_network(answering))
+            key = precise(self._shuffled(answering, moment.generator))
         query = self.features(asking)
         with full(device):
             q = F.normalize(precise(self.head(query)), dim=1)
@@ -142,6 +143,13 @@ class MoCo(Encoding):
             logits = q @ k.T / self.config.temperature
             target = torch.arange(len(q), device=device)
             return F.cross_entropy(logits, target), (logits.argmax(1) == target).to(q.dtype).mean()
+
+    def _shuffled(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Features [B, D] of keys: in training those that share statistics are not the partners of queries that do (section 3.3)."""
+        if not self.training:
+            return self.key_network(x)
+        order = torch.randperm(len(x), generator=generator, device=generator.device if generator else None).to(x.device)
+        return self.key_network(x[order])[order.argsort()]
 
     def forget_batch(self) -> None:
         self._keys = []

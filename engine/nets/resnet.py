@@ -121,25 +121,22 @@ def norm(channels: int, kind: str = "group") -> nn.Module:
 
 
 class SplitBatchNorm(nn.BatchNorm2d):
-    """Batch norm as several devices would do it, each with a part of the batch: shuffling BN (He et al. 2020, section 3.3) on one device.
+    """Batch norm as several devices would do it, each with a part of the batch (He et al. 2020, section 3.3) on one device.
 
-    What an image is normalized by then says less about which other image is its partner. In eval mode it is plain batch norm.
+    Image i belongs to part i mod S. Partners must meet other images in their parts, so one side is to be shuffled (`moco.py`). In
+    eval mode it is plain batch norm.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        splits = next(n for n in (SPLITS, 4, 2, 1) if len(input) % n == 0)
+        splits = next((n for n in (SPLITS, 4, 2) if len(input) % n == 0 and len(input) > n), 1)
         if not self.training or splits == 1:
             return super().forward(input)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        parts = input.unflatten(0, (splits, -1)).to(self.weight.dtype)  # [S, B / S, C, H, W]; statistics in the weights' precision
-        mean, var = parts.mean((1, 3, 4), keepdim=True), parts.var((1, 3, 4), correction=0, keepdim=True)
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        side_by_side = input.to(self.weight.dtype).reshape(len(input) // splits, splits * input.shape[1], *input.shape[2:])
+        of_parts = [values.repeat(splits) for values in (self.running_mean, self.running_var, self.weight, self.bias)]
+        normal = F.batch_norm(side_by_side, *of_parts, training=True, momentum=self.momentum or 0.0, eps=self.eps)
         with torch.no_grad():
-            count = parts[0].numel() / input.shape[1]
-            momentum = self.momentum or 0.0
-            assert self.running_mean is not None and self.running_var is not None
-            self.running_mean.lerp_(mean.mean(0).flatten().to(self.running_mean), momentum)
-            unbiased = var.mean(0).flatten() * count / max(1.0, count - 1)
-            self.running_var.lerp_(unbiased.to(self.running_var), momentum)
-        normal = ((parts - mean) * (var + self.eps).rsqrt()).flatten(0, 1)
-        return (normal * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+            for kept, parts in ((self.running_mean, of_parts[0]), (self.running_var, of_parts[1])):
+                kept.copy_(parts.unflatten(0, (splits, -1)).mean(0))
+        return normal.reshape(input.shape).to(input.dtype)

@@ -89,5 +89,3 @@ def test_that_too_little_memory_leads_to_pieces_and_not_to_a_failure(digits):
     made.method.project = tight  # type: ignore[method-assign, assignment]
     terms = made.step()
     assert terms["loss"].isfinite() and made.micro == 6 and set(most) == {6}
-
-

@@ -239,17 +239,17 @@ def test_that_the_loss_of_the_bank_is_a_softmax_over_slots_in_which_ones_own_cou
 
 
 def test_that_partners_in_one_split_share_no_statistics_with_other_splits():
-    """An image's normalization in split batch norm depends on its own eighth only."""
+    """An image's normalization in split batch norm depends on its own eighth only: every eighth image of 16."""
     from engine.nets.resnet import SplitBatchNorm
 
     norm = SplitBatchNorm(3).train()
     x = torch.randn(16, 3, 4, 4, generator=seeded())
     with torch.no_grad():
         whole = norm(x)
-        x[4:] += 100
-        assert torch.equal(norm(x)[:4], whole[:4])
+        x[[place for place in range(16) if place % 8 not in (1, 2)]] += 100
+        assert torch.equal(norm(x)[[1, 2, 9, 10]], whole[[1, 2, 9, 10]])
         plain = torch.nn.BatchNorm2d(3).train()
-        assert torch.allclose(whole[2:4], plain(x[2:4]), atol=1e-5)
+        assert torch.allclose(whole[[2, 10]], plain(x[[2, 10]]), atol=1e-5)
 
 
 def test_that_eval_mode_of_split_batch_norm_is_plain_batch_norm():
@@ -260,9 +260,28 @@ def test_that_eval_mode_of_split_batch_norm_is_plain_batch_norm():
     split.train()(x)
     plain.load_state_dict(split.state_dict())
     assert torch.equal(split.eval()(x), plain.eval()(x))
-    mean, var = x.unflatten(0, (8, 8)).mean((1, 3, 4)).mean(0), x.unflatten(0, (8, 8)).var((1, 3, 4)).mean(0)
+    mean, var = x.unflatten(0, (8, 8)).mean((0, 3, 4)).mean(0), x.unflatten(0, (8, 8)).var((0, 3, 4)).mean(0)
     assert torch.allclose(split.running_mean, 0.1 * mean, atol=1e-6)
     assert torch.allclose(split.running_var, 0.9 + 0.1 * var, atol=1e-5)
+
+
+def test_that_keys_share_statistics_with_other_images_than_their_queries_do(monkeypatch):
+    """The momentum encoder sees a training batch in another order, and its keys come back in the batch's own; held-out ones as they are."""
+    method = make("moco", batch_size=64)
+    x = images(64)
+    seen = []
+    second = method.views(x, seeded(5))[1].x
+    monkeypatch.setattr(method.key_network, "forward", lambda x: seen.append(x) or x.mean((1, 2, 3))[:, None])
+    method.train()
+    keys = method._shuffled(second, seeded(5))
+    assert torch.equal(keys[:, 0], second.mean((1, 2, 3)))
+    places = [next(i for i in range(64) if torch.equal(second[i], image)) for image in seen[0]]
+    assert sorted(places) == list(range(64))
+    together = [{place for seat, place in enumerate(places) if seat % 8 == part} for part in range(8)]
+    assert max(len({place for place in group if place % 8 == part}) for group in together for part in range(8)) < 6
+    method.eval()
+    method._shuffled(second, seeded(5))
+    assert torch.equal(seen[1], second)
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.07, 0.01])
