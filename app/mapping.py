@@ -180,6 +180,14 @@ class Mapping(QObject):
             self.coloured.emit()
         self.go_on()
 
+    def forget_run(self, run: str) -> None:
+        """Another run has its folder: neither its scores nor its map are those of the former one."""
+        self.detectors.pop(run, None)
+        if self.look is not None and self.look[0] == run:
+            look = self.look
+            self.look_at(None)
+            self.look_at(look)
+
     def ask_detectors(self) -> None:
         """Learn which scores the run has; kept ones are read, missing ones are computed of held-out images."""
         if self.look is not None:

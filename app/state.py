@@ -17,6 +17,7 @@ class State(QObject):
     """
 
     runs_changed = Signal()
+    run_replaced = Signal(str)  # another run has the folder of a former one: what was known of it is void
     run_changed = Signal()
     step_changed = Signal()  # the checkpoint to draw changed (another run, cursor moved, live moved on)
     cursor_changed = Signal()
@@ -32,6 +33,7 @@ class State(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.runs: dict[str, RunInfo] = {}
+        self._created: dict[str, float] = {}  # run -> when it was begun, also of runs that are gone
         self.root = ""
         self.methods: dict[str, MethodInfo] = {}
         self.engine: Ready | None = None
@@ -65,6 +67,11 @@ class State(QObject):
     def set_runs(self, runs: tuple[RunInfo, ...], root: str) -> None:
         self.runs = {info.run: info for info in runs}
         self.root = root
+        known = {run: info.created for run, info in self.runs.items() if info.created}
+        replaced = [run for run, created in known.items() if self._created.get(run, created) != created]
+        self._created |= known
+        for run in replaced:
+            self.run_replaced.emit(run)
         self.runs_changed.emit()
         if self.run is not None and self.run not in self.runs:
             self.set_run(None)

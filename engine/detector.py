@@ -250,7 +250,7 @@ def list_info(kind: type[Detector]) -> DetectorInfo:
     return DetectorInfo(kind.name, kind.title, kind.density, kind.unit, kind.source, kind.help)
 
 
-def finish(steps: Generator[None, None, Result]) -> Result:
+def finish(steps: Generator[Any, None, Result]) -> Result:
     """All the steps at once."""
     while True:
         try:

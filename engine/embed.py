@@ -15,14 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detectors.features import unit_length
+from engine.probe import NEIGHBOURS, TEMPERATURE, knn
 
 ROWS = 256  # of a matrix of distances, computed between two yields
 CELLS = 2_000_000  # the same, numbers, of features of
 WIDTH = 128  # numbers; fewer where there are more
 SPARE = 8  # candidates measured anew besides the k that are wanted
-VOTERS = 200  # neighbours that vote in feature space, and
-TEMPERATURE = 0.1  # of their votes (Wu et al. 2018, Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 3.4)
 TRUST_ALL = 5000  # up to so many points, trust is measured on all
 TRUST_SOME = 1000  # beyond that, on so many
 EPOCHS = ((2000, 500), (10_000, 300), (math.inf, 200))  # of a fresh UMAP: up to so many points, so many; few points need more
@@ -295,23 +293,11 @@ def trustworthiness(features: Tensor, near: np.ndarray, rows: np.ndarray) -> Sha
     return 1 - 2 * penalty / (len(rows) * k * (2 * count - 3 * k - 1))
 
 
-def knn_accuracy(features: Tensor, labels: np.ndarray, rows: np.ndarray, voters: int = VOTERS, temperature: float = TEMPERATURE) -> Share:
-    """Share of `rows` whose class the nearest other points vote for, each with exp(cos/τ); `voters` at most."""
-    unit = unit_length(features)
-    known = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    classes = int(known.max()) + 1
-    count = min(voters, len(unit) - 1)
-    right = done = 0
-    for own in _pieces(torch.from_numpy(rows), unit):
-        alike = unit[own] @ unit.T
-        alike[torch.arange(len(own)), own] = -torch.inf
-        best = alike.topk(count)
-        weights = ((best.values - 1) / temperature).double().exp()  # exp(-1/τ) is common to all
-        votes = torch.zeros(len(own), classes, dtype=torch.float64).scatter_add_(1, known[best.indices], weights)
-        right += int((votes.argmax(1) == known[own]).sum())
-        done += len(own)
-        yield done
-    return right / len(rows)
+def knn_accuracy(features: Tensor, labels: np.ndarray, rows: np.ndarray, k: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> Share:
+    """Share of `rows` whose class the nearest k other points vote for (`probe.knn`)."""
+    known, own = torch.from_numpy(np.asarray(labels, dtype=np.int64)), torch.from_numpy(rows)
+    found = yield from knn(features, known, features[own], int(known.max()) + 1, k, temperature, own)
+    return (found == known[own]).double().mean().item()
 
 
 def vote_accuracy(near: np.ndarray, labels: np.ndarray) -> float:

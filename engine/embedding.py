@@ -17,10 +17,11 @@ from engine import embed
 from engine import messages as m
 from engine.colouring import Colouring
 from engine.data import adapt
-from engine.detector import aside
+from engine.detector import aside, finish
 from engine.detectors.features import nearest
 from engine.explore import CannotAnswer, Explorer, identity, shown
-from engine.eyes import Chosen, Eyes, Job, Kept, Part, Seen, Stage, features_of, telling
+from engine.eyes import Chosen, Eyes, Job, Kept, Part, Seen, Stage, finite, telling
+from engine.probe import features_of
 from engine.umap_process import UmapProcess
 
 MAPS_KEPT = 24
@@ -47,7 +48,7 @@ class Map:
 class Embedding:
     def __init__(self, explorer: Explorer) -> None:
         self.eyes = Eyes(explorer)
-        self._maps: Kept[Map] = Kept(MAPS_KEPT)
+        self._maps: Kept[Map] = Kept(MAPS_KEPT, lambda drawn: drawn.seen.bytes + drawn.told.images.nbytes)
         self._own = threading.local()  # the helper process ends with the thread that asks it: a lane that ends leaves none behind
 
     @property
@@ -67,8 +68,8 @@ class Embedding:
         started = time.perf_counter()
         settings = _checked(work.settings)
         model = self.eyes.model(work.subset)
-        helper = self.helper
-        if settings.kind == "umap":
+        helper, named = self.helper, self.eyes.named(model, work.subset)
+        if settings.kind == "umap" and all((d.told.subset, d.told.settings) != (named, settings) for d in self._maps.values()):
             helper.start()  # it imports while the images are encoded
         finished = False
         try:
@@ -182,7 +183,7 @@ class Embedding:
             raise CannotAnswer("This map is not kept any more; run it again, then drop the image.")
         picture = self.eyes.judging._read(query.picture, model)
         seen, how = adapt(picture, model.spec.shape)
-        row = features_of(model, seen[None])
+        row = finite(model, finish(features_of(model.method, seen[None]))[""])
         features = drawn.seen.features
         distances, found = nearest(row, features, min(settings.neighbours, len(features)))
         near, apart = found[0].numpy(), distances[0].numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -17,10 +17,12 @@ from engine.data import BadData, DataSet, adapt, lasting, picture_from_array
 from engine.detector import FEATURES_AT_ONCE
 from engine.explore import CannotAnswer, Explorer, Model, identity
 from engine.judging import Judging, adapted, spread
+from engine.probe import features_of
 from engine.runs import BadRun
 
 CHOSEN_KEPT = 3  # sets of images
 SEEN_KEPT = 8  # their features at checkpoints
+KEPT_BYTES = 2**30  # of each kind
 TELL_SECONDS = 0.1  # between two reports of progress
 
 Job = Generator[m.Event | None, None, str | None]
@@ -58,18 +60,22 @@ class Seen:
     near: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # k -> exact neighbours int64 [N, k], distances
     vote: float | None = None  # accuracy of the neighbours' vote
 
+    @property
+    def bytes(self) -> int:
+        return self.features.nbytes + sum(array.nbytes for pair in self.near.values() for array in pair)
+
 
 class Kept(OrderedDict[Any, Result]):
-    """The newest `most` of their kind."""
+    """The newest `most` of their kind, fewer where their `size` together is more than KEPT_BYTES; one at least."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, size: Callable[[Result], int]) -> None:
         super().__init__()
-        self.most = most
+        self.most, self.size = most, size
 
     def keep(self, key: Any, value: Result) -> Result:
         self[key] = value
         self.move_to_end(key)
-        while len(self) > self.most:
+        while len(self) > self.most or (len(self) > 1 and sum(map(self.size, self.values())) > KEPT_BYTES):
             self.popitem(last=False)
         return value
 
@@ -107,8 +113,8 @@ class Eyes:
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
         self.judging = Judging(explorer)
-        self._chosen: Kept[Chosen] = Kept(CHOSEN_KEPT)
-        self._seen: Kept[Seen] = Kept(SEEN_KEPT)
+        self._chosen: Kept[Chosen] = Kept(CHOSEN_KEPT, lambda chosen: chosen.images.nbytes)
+        self._seen: Kept[Seen] = Kept(SEEN_KEPT, lambda seen: seen.bytes)
 
     def model(self, subset: m.Subset) -> Model:
         model = self.explorer.model(subset.run, subset.step)
@@ -164,12 +170,8 @@ class Eyes:
         key = (identity(model.run, model.step), subset, chosen.key)
         if key not in self._seen:
             stage = Stage(work, subset.run, len(chosen.images), "image", "encoding")
-            parts, done = [], 0
-            for images in small_batches(model, chosen.images):
-                parts.append(features_of(model, images))
-                done += len(images)
-                yield stage(done)
-            self._seen.keep(key, Seen(key, subset, chosen, torch.cat(parts)))
+            found = yield from telling(features_of(model.method, chosen.images), stage)
+            self._seen.keep(key, Seen(key, subset, chosen, finite(model, found[""])))
         self._seen.move_to_end(key)
         return self._seen[key]
 
@@ -180,13 +182,11 @@ def small_batches(model: Model, images: np.ndarray) -> Iterator[np.ndarray]:
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
-def features_of(model: Model, images: np.ndarray) -> Tensor:
-    """float32 [B, D] of uint8 images. Raises: CannotAnswer: they are no numbers."""
-    x = torch.from_numpy(np.array(images)).float() / 255  # as in training
-    found = model.can("encode")(x).flatten(1).float()
-    if not bool(torch.isfinite(found.square().sum(1)).all()):
+def finite(model: Model, features: Tensor) -> Tensor:
+    """The same features [B, D]. Raises: CannotAnswer: they are no numbers."""
+    if not bool(torch.isfinite(features.square().sum(1)).all()):
         raise CannotAnswer(
             f"{model.run.path.name} at step {model.step:,} gives features that are not finite numbers, so they have no place on a map; "
             "choose an earlier step."
         )
-    return found
+    return features

@@ -63,11 +63,6 @@ def shuffled(tiles: Tensor, order: Tensor) -> Tensor:
     return tiles[torch.arange(len(tiles), device=tiles.device)[:, None], order]
 
 
-def unshuffled(tiles: Tensor, order: Tensor) -> Tensor:
-    """What `shuffled` with the same order was given."""
-    return shuffled(tiles, order.argsort(1))
-
-
 def cut(parts: Tensor, size: tuple[int, int], generator: torch.Generator | None) -> Tensor:
     """A piece of `size` from each part [B, n, C, h, w], at a random place that leaves at least one pixel free on each side."""
     batch, count, channels, height, width = parts.shape

@@ -80,26 +80,26 @@ def knn(
     classes: int,
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
-    leave_out: bool = False,
+    own: Tensor | None = None,
 ) -> Generator[int, None, Tensor]:
     """The classes [M] that the k nearest of the bank's features vote for: each with exp(cosine / temperature) (Wu et al. 2018).
 
     Args:
         bank: features [N, D] of known images, whose classes are `labels` [N].
         queries: features [M, D].
-        leave_out: query i is row i of the bank, and has no vote about itself.
+        own: rows of the bank [M] that are the queries themselves, and have no vote about themselves.
     """
     bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
-    k = min(k, len(bank) - leave_out)
+    k = min(k, len(bank) - (own is not None))
     found = []
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         some = queries[start : start + QUERIES_AT_ONCE]
         cosines = some @ bank.T
-        if leave_out:
-            rows = torch.arange(len(some))
-            cosines[rows, start + rows] = -math.inf
+        if own is not None:
+            cosines[torch.arange(len(some)), own[start : start + len(some)]] = -math.inf
         near, places = cosines.topk(k, dim=1, sorted=False)
-        votes = torch.zeros(len(some), classes).scatter_add_(1, labels[places], (near / temperature).exp())
+        weights = ((near - 1) / temperature).exp()  # exp(-1 / temperature) is common to all
+        votes = torch.zeros(len(some), classes).scatter_add_(1, labels[places], weights)
         found.append(votes.argmax(1))
         yield start + len(some)
     return torch.cat(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ class Look:
     data: DataSet
     done: int = 0  # figures
     total: int | None = None
+    blocks: tuple[str, ...] = ()  # of the encoder that are asked for, by name
 
     def progress(self, note: str) -> m.Progress:
         return m.Progress(self.work.job, self.work.run, self.done, self.total, "figure", 0.0, None, note)
@@ -80,7 +81,7 @@ class Probing:
         if model.spec.kind != "images" or not callable(encode):
             raise CannotAnswer(f"{model.run.path.name} is a model of text; features of images are probed, so choose a run of images.")
         data = yield from self._data(model, work)
-        look = Look(work, model, data)
+        look = Look(work, model, data, blocks=_block_names(model) if work.blocks else ())
         images = yield from _images(look)
         kinds = [of for of, wanted in (("checkpoint", True), ("random", work.random), ("pixels", work.pixels)) if wanted]
         look.total = sum(len(self._subjects(look, of, images)) for of in kinds)
@@ -88,7 +89,8 @@ class Probing:
             for event in self._kept(look, of, images) or self._measure(look, of, images):
                 look.done += isinstance(event, m.ProbeMeasured)
                 yield event
-        return f"Measured on {len(images.test):,} {work.split} images of {data.name}."
+        told = f"Measured on {len(images.test):,} {work.split} images of {data.name}."
+        return told + left_out(work.shares, images.rows, len(images.rows[FULL]))
 
     # -- what was measured before ----------------------------------------------------------------------------------------
 
@@ -105,7 +107,7 @@ class Probing:
         return (of, *images, weights, manifest.method, repr(sorted(manifest.config.items())))  # settings may say how weights are used
 
     def _subjects(self, look: Look, of: str, images: Images) -> list[m.Subject]:
-        blocks = list(_block_names(look)) if of != "pixels" and look.work.blocks else []
+        blocks = look.blocks if of != "pixels" else ()
         whole = [m.Subject(of), *(m.Subject(of, share=share) for share in images.rows if share != FULL)]
         return whole + [m.Subject(of, name) for name in blocks]
 
@@ -195,8 +197,8 @@ def _features(look: Look, of: str, images: Images) -> Generator[m.Event | None, 
         tell = partial(_encoding, look, words, len(some))
         sides.append((yield from _beside(features_of(method, some, look.work.blocks), tell)))
     known, asked = sides
-    for name, values in known.items():
-        if not bool(torch.isfinite(values).all()):
+    for name in known:
+        if not all(bool(torch.isfinite(side[name]).all()) for side in sides):
             raise CannotAnswer(f"The features{f' after {name}' if name else ''} are not all finite numbers; choose another step.")
     return {name: (known[name], asked[name]) for name in known}
 
@@ -285,12 +287,19 @@ def said(subject: m.Subject) -> str:
     return words + block + (f", with {100 * subject.share:g} % of the labels" if subject.share != FULL else "")
 
 
-def _block_names(look: Look) -> list[str]:
+def _block_names(model: Model) -> tuple[str, ...]:
     """Names of the encoder's blocks; none where the method has none."""
-    blocks = getattr(look.model.method, "blocks", None)
-    if blocks is None:
-        return []
-    return list(blocks(torch.zeros(1, *look.model.spec.shape)))
+    blocks = getattr(model.method, "blocks", None)
+    return () if blocks is None else tuple(blocks(torch.zeros(1, *model.spec.shape)))
+
+
+def left_out(shares: tuple[float, ...], measured: Collection[float], fitted: int) -> str:
+    """Which shares of the labels were not measured and why, as a sentence; empty where all were."""
+    missing = [share for share in shares if share not in measured and share < FULL]
+    if not missing:
+        return ""
+    words = " and ".join(f"{100 * share:g} %" for share in missing)
+    return f" {words} of the labels left out: no fewer than the {fitted:,} images that all else is fitted to."
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -352,6 +361,8 @@ def report(
             for share in shares
             if m.Subject("checkpoint", share=share) in found
         }
+        if note := left_out(shares, {subject.share for subject in found}, own.n_train):
+            values["note"] = note.strip()
     return values
 
 

@@ -61,6 +61,7 @@ class EmbeddingPane(Pane):
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self._check_empty)
+        state.run_replaced.connect(self._run_replaced)
         state.methods_changed.connect(self._step_changed)
         state.data_changed.connect(self._name_data)
         state.theme_changed.connect(self._restyle)
@@ -162,6 +163,10 @@ class EmbeddingPane(Pane):
         self._name_data()
         self._name_colors()
         self._step_changed()
+
+    def _run_replaced(self, run: str) -> None:
+        self.mapping.forget_run(run)
+        self._name_colors()
 
     def _step_changed(self) -> None:
         self._check_empty()

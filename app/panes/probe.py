@@ -72,6 +72,7 @@ class ProbePane(Pane):
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._draw_soon)
         state.runs_changed.connect(self._runs_changed)
+        state.run_replaced.connect(self._run_replaced)
         state.methods_changed.connect(self._runs_changed)
         state.data_changed.connect(self._name_data)
         state.theme_changed.connect(self._restyle)
@@ -163,6 +164,11 @@ class ProbePane(Pane):
         self._check_empty()
         self._draw_soon()
 
+    def _run_replaced(self, run: str) -> None:
+        self.results.forget(run)
+        self.fits = {subject: event for subject, event in self.fits.items() if event.run != run}
+        self._draw_soon()
+
     def _name_data(self) -> None:
         """The run's own data first, then every other set of images."""
         box, info, state = self.page.data, self.context.state.run_info, self.context.state
@@ -227,7 +233,8 @@ class ProbePane(Pane):
         if event.job != self.job:
             return
         self.job, self.fitting = "", None
-        self._say("" if event.outcome == "ok" else event.message, "bad" if event.outcome == "failed" else "")
+        told_already = event.outcome == "ok" and "left out" not in event.message  # by the figures themselves
+        self._say("" if told_already else event.message, "bad" if event.outcome == "failed" else "")
         self._draw_soon()
 
     # ------------------------------------------------------------------------------------------------ fine-tuning

@@ -37,6 +37,9 @@ class Results:
         figures[event.subject] = event
         steps[event.step] = figures
 
+    def forget(self, run: str) -> None:
+        self._found = {question: steps for question, steps in self._found.items() if question[0] != run}
+
     def steps(self, question: Question) -> dict[int, Figures]:
         """All that was measured, by ascending step."""
         return dict(sorted(self._found.get(question, {}).items()))

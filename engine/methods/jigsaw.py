@@ -1,8 +1,9 @@
 """Jigsaw: in which order are the tiles of a picture (Noroozi and Favaro 2016)?
 
 As in the paper the encoder looks at one tile at a time and the head at all of them: an encoder that saw the shuffled picture whole
-would put the order into its features, and little of what the tiles show. The loss is in nats, the mean over pictures. Who knows
-nothing has ln P, P being the number of orders that are asked for.
+would put the order into its features, and little of what the tiles show. Tiles are all that it knows, so the features of a picture are
+the mean of those of its tiles, overlapping ones of the enlarged picture that they are cut from in training. The loss is in nats, the
+mean over pictures. Who knows nothing has ln P, P being the number of orders that are asked for.
 """
 
 from __future__ import annotations
@@ -142,6 +143,26 @@ class Jigsaw(Encoding):
     # What it can do
     # -----------------------------------------------------------------------------------------------------------------
 
+    def encode(self, x: Tensor) -> Tensor:
+        """What the encoder says of a picture's tiles, on average [B, F]."""
+        tiles = self._overlapping(x)
+        return super().encode(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2]).mean(1)
+
+    def blocks(self, x: Tensor) -> dict[str, Tensor]:
+        """What is known of a picture's tiles after each block of the encoder, on average, by the block's name [B, F]."""
+        tiles = self._overlapping(x)
+        told = super().blocks(tiles.flatten(0, 1))
+        return {name: values.unflatten(0, tiles.shape[:2]).mean(1) for name, values in told.items()}
+
+    def _overlapping(self, x: Tensor) -> Tensor:
+        """Tiles at 2 side × 2 side places, evenly from corner to corner of the enlarged picture [B, 4 side², C, h, w]."""
+        (high, wide), whole = self._sizes(x)
+        large = augment(x, Recipe(), torch.Generator(), whole)[0]  # nothing is drawn
+        rows, columns = (
+            torch.linspace(0, side - tile, 2 * self.side).round().int().tolist() for side, tile in zip(whole, (high, wide), strict=True)
+        )
+        return torch.stack([large[:, :, top : top + high, left : left + wide] for top in rows for left in columns], 1)
+
     def shuffled(self, x: Tensor, p: Tensor, generator: torch.Generator | None) -> Tensor:
         """The pictures [B, C, h, w] that the network is given when the tiles of x lie in the orders `permutations[p]`.
 
@@ -152,16 +173,19 @@ class Jigsaw(Encoding):
 
     def answers(self, picture: Tensor) -> Tensor:
         """Probability of each order of a shuffled picture's tiles [B, P]."""
+        return self._log_answers(picture).exp().float()
+
+    def _log_answers(self, picture: Tensor) -> Tensor:
         with full(picture.device):
-            return self._logits(picture).softmax(1)
+            return self._logits(picture).double().log_softmax(1)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """How the features are spread, and how often the order of held-out images' tiles is found, without augmentation."""
         order = self._any(len(x), generator, x.device)
-        p = self.answers(self.shuffled(x, order, generator))  # [B, P]
-        choices = p.shape[1]
-        answer = p.argmax(1)
+        log_p = self._log_answers(self.shuffled(x, order, generator))  # [B, P]
+        choices = log_p.shape[1]
+        answer = log_p.argmax(1)
         right = (answer == order).double().mean().item()
         placed = (self.permutations[answer] == self.permutations[order]).double().mean().item()
         spread = described(self.encode(x))
@@ -170,7 +194,7 @@ class Jigsaw(Encoding):
             Number("tiles in their place", 100 * placed, "%", 1, f"Guessing would give {100 / self.side**2:.0f} %."),
             Number(
                 "cross-entropy",
-                -p.gather(1, order[:, None]).double().log().mean().item(),
+                -log_p.gather(1, order[:, None]).mean().item(),
                 "nat", 3, f"−log p(true order) per picture; {math.log(choices):.2f} knows nothing.",
             ),
         )  # fmt: skip

@@ -94,15 +94,18 @@ class Rotation(Encoding):
 
     def answers(self, x: Tensor) -> Tensor:
         """Probability of each turn [B, 4]: by 0°, 90°, 180°, 270° counter-clockwise."""
+        return self._log_answers(x).exp().float()
+
+    def _log_answers(self, x: Tensor) -> Tensor:
         with full(x.device):
-            return self._logits(square(x)).softmax(1)
+            return self._logits(square(x)).double().log_softmax(1)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """How the features are spread, and how often all four turns of held-out images are told, without augmentation."""
-        p = torch.stack([self.answers(turned) for turned in quarter_turns(square(x))])  # [4, B, 4]
+        log_p = torch.stack([self._log_answers(turned) for turned in quarter_turns(square(x))])  # [4, B, 4]
         turn = torch.arange(len(TURNS), device=x.device)[:, None]
-        right = (p.argmax(2) == turn).double().mean(1)  # [4]
+        right = (log_p.argmax(2) == turn).double().mean(1)  # [4]
         spread = described(self.encode(x))
         asked = len(TURNS) * len(x)
         numbers = (
@@ -110,7 +113,7 @@ class Rotation(Encoding):
             Number("hardest turn", 100 * right.min().item(), "%", 1, f"Right answers where the picture is {TURNS[int(right.argmin())]}."),
             Number(
                 "cross-entropy",
-                -p.gather(2, turn[..., None].expand(-1, len(x), 1)).double().log().mean().item(),
+                -log_p.gather(2, turn[..., None].expand(-1, len(x), 1)).mean().item(),
                 "nat", 3, f"−log p(true turn) per picture; {math.log(len(TURNS)):.2f} knows nothing.",
             ),
         )  # fmt: skip

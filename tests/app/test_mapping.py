@@ -58,6 +58,19 @@ def test_that_the_first_map_is_preceded_by_one_that_costs_next_to_nothing(kit: K
     assert mapping.map.subset.step == 128 and mapping.map.warm
 
 
+def test_that_another_run_in_the_folder_of_a_former_one_is_drawn_anew(kit: Kit, mapping: Mapping) -> None:
+    mapping.look_at(LOOK)
+    kit.pump()
+    mapping.detectors[RUN] = ()
+    mapping.forget_run(OTHER)
+    assert mapping.map is not None and RUN in mapping.detectors
+    before = len(kinds(kit))
+    mapping.forget_run(RUN)
+    assert mapping.map is None and not mapping.detectors
+    kit.pump()
+    assert mapping.map is not None and kinds(kit)[before:] == ["pca", "umap"]
+
+
 def test_that_a_map_by_components_needs_no_other_one_before_it(kit: Kit, mapping: Mapping) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)

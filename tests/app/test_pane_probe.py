@@ -270,6 +270,20 @@ def test_that_without_the_method_there_is_no_button_to_press(kit: Kit, pane: Pro
     assert not pane.page.tune_button.isEnabled() and not pane.page.scratch_button.isEnabled()
 
 
+def test_that_figures_of_a_run_do_not_become_those_of_another_one_in_its_folder(kit: Kit, pane: ProbePane) -> None:
+    begun = replace(run_info(), created=100.0)
+    kit.look_at(begun, run_info(OTHER))
+    answer(kit, pane)
+    kit.state.set_runs((run_info(OTHER),), "/runs")
+    kit.look_at(begun, run_info(OTHER))
+    rest(kit, pane)
+    assert pane.results.shown((RUN, "", pane.page.limit.currentData()), None), "deleted and brought back it is the same run"
+    kit.look_at(replace(begun, created=200.0), run_info(OTHER))
+    rest(kit, pane)
+    assert pane.results.shown((RUN, "", pane.page.limit.currentData()), None) is None
+    assert pane.page.status.text.startswith("Nothing measured here yet")
+
+
 # -- out of the window ---------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from engine.data import BadData, adapt, open_data, picture_from_array
 from engine.detector import Look
 from engine.embedding import install
 from engine.explore import CannotAnswer, Explorer, Model
+from engine.eyes import Kept
 from engine.judging import spread
 from engine.runs import Run
 from engine.train import Plan, train
@@ -156,6 +157,24 @@ def test_that_a_second_map_and_a_colour_take_the_kept_features(runs, monkeypatch
     again = drawn(explorer, subset(runs / "vae"), replace(PLANE, neighbours=5))
     assert np.array_equal(first.places, again.places) and again.neighbours.shape == (80, 5)
     coloured(explorer, subset(runs / "vae"), "clusters")
+
+
+def test_that_what_is_kept_is_bounded_by_its_size_too(monkeypatch):
+    monkeypatch.setattr("engine.eyes.KEPT_BYTES", 100)
+    kept = Kept(3, lambda size: size)
+    for size in (10, 20, 30, 40):
+        kept.keep(size, size)
+    assert list(kept) == [20, 30, 40]
+    kept.keep(60, 60)
+    assert list(kept) == [40, 60]
+    kept.keep(500, 500)
+    assert list(kept) == [500]
+
+
+def test_that_a_kept_map_needs_no_helper_process(shared, runs, monkeypatch):
+    first = drawn(shared, subset(runs / "vae"), m.MapSettings())
+    monkeypatch.setattr("engine.embedding.UmapProcess.start", lambda self: pytest.fail("it was started"))
+    assert np.array_equal(drawn(shared, subset(runs / "vae"), m.MapSettings()).places, first.places)
 
 
 def test_that_what_the_window_does_to_its_map_does_not_reach_the_kept_one(runs):

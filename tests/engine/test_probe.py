@@ -130,17 +130,17 @@ def test_that_one_neighbour_among_the_images_themselves_is_always_right_and_left
     x, _ = clouds(250, 6)
     y = torch.randint(0, CLASSES, (250,), generator=seeded(3))  # no class can be seen in them
     assert (finish(knn(x, y, x, CLASSES, k=1)) == y).all()
-    left_out = (finish(knn(x, y, x, CLASSES, k=1, leave_out=True)) == y).double().mean()
+    left_out = (finish(knn(x, y, x, CLASSES, k=1, own=torch.arange(len(x)))) == y).double().mean()
     assert 0.1 < left_out < 0.4
     bank = F.normalize(x, dim=1)
     cosines = (bank @ bank.T).fill_diagonal_(-2)
-    assert torch.equal(finish(knn(x, y, x, CLASSES, k=1, leave_out=True)), y[cosines.argmax(1)])
+    assert torch.equal(finish(knn(x, y, x, CLASSES, k=1, own=torch.arange(len(x)))), y[cosines.argmax(1)])
 
 
 def test_that_more_neighbours_than_images_are_all_images():
     x, y = clouds(30, 5)
     assert torch.equal(finish(knn(x, y, x, CLASSES, k=200)), finish(knn(x, y, x, CLASSES, k=30)))
-    assert len(finish(knn(x, y, x, CLASSES, leave_out=True))) == 30
+    assert len(finish(knn(x, y, x, CLASSES, own=torch.arange(len(x))))) == 30
 
 
 # -- features ------------------------------------------------------------------------------------------------------------

@@ -200,7 +200,6 @@ def test_that_it_is_the_checkpoints_own_projections_that_are_compared(runs, expl
     np.testing.assert_allclose(shown.cosines[:, 0, 1], [cosine(a, b) for a, b in zip(first, second, strict=True)], atol=2e-6)
 
 
-@pytest.mark.skipif("moco" not in VIEWED, reason="there is no method moco here")
 def test_that_a_query_is_compared_with_keys_of_the_other_network(runs, explorer, plainly):
     run = runs("moco", "queue", queue=24)
     plainly(run, STEPS)
@@ -210,7 +209,6 @@ def test_that_a_query_is_compared_with_keys_of_the_other_network(runs, explorer,
     np.testing.assert_allclose(shown.matrix, [[cosine(q, k) for k in keys] for q in queries], atol=1e-5)
 
 
-@pytest.mark.skipif("dino" not in VIEWED, reason="there is no method dino here")
 def test_that_teacher_and_student_both_look_at_the_global_crops(runs, explorer, plainly):
     run = runs("dino")
     plainly(run, 2)
@@ -225,8 +223,6 @@ def test_that_teacher_and_student_both_look_at_the_global_crops(runs, explorer, 
 
 
 def test_that_the_queue_says_how_many_steps_old_its_keys_are(runs, explorer):
-    if "moco" not in VIEWED:
-        pytest.skip("there is no method moco here")
     run = runs("moco", "queue", queue=24)
     ages = explorer.answer(m.ShowQueue(run=str(run.path), step=1)).ages
     assert sorted(ages.tolist()) == [-1] * 12 + [0] * 12  # one batch of twelve has joined
