@@ -8,16 +8,14 @@ gives way to the newest one: a slow model would otherwise begin anew with every 
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
 from PySide6.QtCore import QObject, Signal
 
 from app.bridge import Bridge
 from app.docket import Docket, Dropped, Look
+from app.pursuit import Pursuit
 from app.words import count
 from engine.messages import (
     BuildBackground,
@@ -31,8 +29,6 @@ from engine.messages import (
     Judged,
     JudgeData,
     Progress,
-    StopJob,
-    Work,
 )
 
 
@@ -49,33 +45,26 @@ class PathWanted:
         return other is not None and (self.run, self.step, self.kind) == (other.run, other.step, other.kind) and self.entry is other.entry
 
 
-class Inquiry(QObject):
+class Inquiry(Pursuit):
+    name = "likelihood"
+    resume = "Drop an image or choose another step to go on."
+
     calibrated = Signal()  # detectors and held-out scores have come, or went
     judged = Signal(object)  # news about one image
     compared = Signal()
     corrupted = Signal()
-    said = Signal()  # `line` changed
-    idle = Signal()  # all that was wanted is found
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
-        super().__init__(parent)
-        self.bridge = bridge
+        super().__init__(bridge, parent)
         self.docket = Docket()
-        self.active = False
         self.front: Dropped | None = None  # judged before the others
         self.wanted: tuple[Look, ...] = ()
         self.refused: dict[str, str] = {}  # run -> why it cannot judge
-        self.jobs: dict[str, str] = {}  # what for -> job
         self.building: dict[str, tuple[str, str]] = {}  # job that trains a background model -> run, kind
         self.compare: tuple[str, int, str] | None = None  # run, step, data
         self.comparison: DataJudged | None = None  # what was found out for `compare`
         self.path_wanted: PathWanted | None = None
         self.path: Corrupted | None = None
-        self.line, self.level = "", ""
-        self._given_up: set[str] = set()  # what is not tried again by itself
-        self._stopped = False  # by the user, who has wanted nothing new since
-        self._busy_since: float | None = None  # on the monotonic clock, without a break
-        self._rests_until = 0.0
         for signal, slot in (
             (bridge.calibrated, self._calibrated), (bridge.judged, self._judged), (bridge.data_judged, self._data_judged),
             (bridge.corrupted, self._corrupted), (bridge.progress, self._progress), (bridge.ended, self._ended),
@@ -83,11 +72,6 @@ class Inquiry(QObject):
             signal.connect(slot)
 
     # -- what is wanted --------------------------------------------------------------------------------------------------
-
-    def set_active(self, active: bool) -> None:
-        self.active = active
-        if active:
-            self.go_on()
 
     def look_at(self, looks: tuple[Look, ...]) -> None:
         """Judge by these runs at these steps; what is under way for others ends."""
@@ -98,19 +82,11 @@ class Inquiry(QObject):
         self.refused = {}
         self._anew()
 
-    def patience(self) -> float:
-        """Seconds for which a newer checkpoint of a training should wait: endless while something is under way or was stopped."""
-        if not self.docket.looks:
-            return 0.0
-        return math.inf if self.jobs or self._stopped else max(0.0, self._rests_until - monotonic())
-
     def _anew(self) -> None:
         self.stop_jobs()
-        self._rests_until, self._stopped = 0.0, False
-        self._given_up.clear()
         self.docket.look_at(tuple(look for look in self.wanted if look[0] not in self.refused))
         self.comparison = self.path = self.path_wanted = None
-        self._say("")
+        self.renew()
         self.calibrated.emit()
         self.go_on()
 
@@ -124,19 +100,6 @@ class Inquiry(QObject):
         self.calibrated.emit()
         self.go_on()
 
-    def stop_jobs(self) -> None:
-        for job in self.jobs.values():
-            self.bridge.send(StopJob(job))
-        self.jobs.clear()
-        self._busy_since = None
-
-    def stop(self) -> None:
-        """The user has had enough: nothing of this is begun again until something new is wanted."""
-        self._given_up |= set(self.jobs)
-        self._stopped = True
-        self.stop_jobs()
-        self._say("Stopped. Drop an image or choose another step to go on.")
-
     def images_came(self) -> None:
         self._given_up.discard("judge")
         if self._stopped:
@@ -148,14 +111,14 @@ class Inquiry(QObject):
         """A data set whose test images are scored by one run."""
         if compare == self.compare and (compare is None or self.comparison is not None or "compare" in self.jobs):
             return
-        self._end("compare")
+        self.end("compare")
         self._stopped = self._stopped and compare is None
         self.compare, self.comparison = compare, None
         self.go_on()
 
     def set_path(self, wanted: PathWanted | None) -> None:
         if wanted is None or not wanted.same(self.path_wanted):
-            self._end("path")
+            self.end("path")
             self._stopped = self._stopped and wanted is None
             self.path_wanted, self.path = wanted, None
             self.corrupted.emit()
@@ -166,17 +129,12 @@ class Inquiry(QObject):
             job = self.bridge.new_job("train")
             self.building[job] = run, kind
             self.bridge.send(BuildBackground(job, run, kind=kind))
-            self._say("The background model is queued for training; its score appears when it is done.")
+            self.say("The background model is queued for training; its score appears when it is done.")
             self.calibrated.emit()
 
-    def _end(self, purpose: str) -> None:
-        job = self.jobs.pop(purpose, None)
+    def end(self, purpose: str) -> None:
         self._given_up.discard(purpose)
-        if job is not None:
-            self.bridge.send(StopJob(job))
-            if not self.jobs:
-                self._busy_since = None
-                self.idle.emit()
+        super().end(purpose)
 
     # -- asking ----------------------------------------------------------------------------------------------------------
 
@@ -186,92 +144,75 @@ class Inquiry(QObject):
             return
         looks = self.docket.looks
         if self.docket.uncalibrated():
-            self._begin("calibrate", lambda job: Calibrate(job=job, channel="likelihood.known", runs=looks))
+            self.begin("calibrate", lambda job: Calibrate(job=job, channel="likelihood.known", runs=looks))
             return
         batch = self.docket.next_batch(self.front)
         if batch:
             pictures = tuple(entry.picture for entry in batch)
-            self._begin("judge", lambda job: Judge(job=job, channel="likelihood", runs=looks, pictures=pictures))
+            self.begin("judge", lambda job: Judge(job=job, channel="likelihood", runs=looks, pictures=pictures))
         if self.compare is not None and self.comparison is None and self.compare[:2] in looks:
             run, step, data = self.compare
-            self._begin("compare", lambda job: JudgeData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
+            self.begin("compare", lambda job: JudgeData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
         path = self.path_wanted
         if path is not None and self.path is None and (path.run, path.step) in looks:
             picture = path.entry.picture
-            self._begin(
+            self.begin(
                 "path",
                 lambda job: Corrupt(
                     job=job, channel="likelihood.path", run=path.run, step=path.step, picture=picture, kind=path.kind, runs=looks
                 ),
             )
 
-    def _begin(self, purpose: str, work: Callable[[str], Work]) -> None:
-        if purpose not in self.jobs and purpose not in self._given_up:
-            if self._busy_since is None:
-                self._busy_since = monotonic()
-            self.jobs[purpose] = self.bridge.new_job("likelihood")
-            self.bridge.send(work(self.jobs[purpose]))
-
-    def _purpose(self, job: str) -> str:
-        return next((purpose for purpose, mine in self.jobs.items() if mine == job), "")
-
     # -- answers -----------------------------------------------------------------------------------------------------------
 
     def _calibrated(self, event: Calibrated) -> None:
-        if self._purpose(event.job) == "calibrate":
+        if self.purpose_of(event.job) == "calibrate":
             self.docket.calibrate(event)
             self.calibrated.emit()
 
     def _judged(self, event: Judged) -> None:
-        if self._purpose(event.job) == "judge":
+        if self.purpose_of(event.job) == "judge":
             entry = self.docket.take(event)
             if entry is not None:
                 left = self.docket.waiting()
-                self._say(f"Judging: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
+                self.say(f"Judging: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
                 self.judged.emit(entry)
 
     def _data_judged(self, event: DataJudged) -> None:
-        if self._purpose(event.job) == "compare":
+        if self.purpose_of(event.job) == "compare":
             self.comparison = event
-            self._say("")
+            self.say("")
             self.compared.emit()
 
     def _corrupted(self, event: Corrupted) -> None:
-        if self._purpose(event.job) == "path":
+        if self.purpose_of(event.job) == "path":
             self.path = event
             self.corrupted.emit()
 
     def _progress(self, event: Progress) -> None:
-        if self._purpose(event.job) or event.job in self.building:
+        if self.purpose_of(event.job) or event.job in self.building:
             total = "" if event.total is None else f" of {count(event.total)}"
             note = event.note or ("Training the background model" if event.job in self.building else "Scoring")
-            self._say(f"{note}: {event.unit} {count(event.done)}{total}")
+            self.say(f"{note}: {event.unit} {count(event.done)}{total}")
 
     def _ended(self, event: Ended) -> None:
         if event.job in self.building:
             self.building.pop(event.job)
             if event.outcome == "failed":
-                self._say(event.message, "bad")
+                self.say(event.message, "bad")
             self.again()
             return
-        purpose = self._purpose(event.job)
+        purpose = self.purpose_of(event.job)
         if not purpose:
             if os.path.dirname(event.run) in dict(self.wanted):  # a background model that another window, or the last one, had begun
                 self.again()
             return
         del self.jobs[purpose]
-        self.said.emit()  # there may be nothing to stop any more
         if event.outcome == "ok":
             self._ended_well(purpose)
         else:
             self._ended_badly(purpose, event)
-        self.go_on()
-        if not self.jobs:
-            now = monotonic()
-            if self._busy_since is not None:
-                self._rests_until = max(self._rests_until, 2 * now - self._busy_since)
-            self._busy_since = None
-            self.idle.emit()
+        self.settled()
 
     def _ended_well(self, purpose: str) -> None:
         lacking = {
@@ -283,12 +224,12 @@ class Inquiry(QObject):
         if lacking[purpose]:
             self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
         if purpose == "calibrate":
-            self._say("")
+            self.say("")
         elif purpose == "judge" and not self.docket.waiting():
             bad = sum(bool(entry.error) for entry in self.docket.entries)
             done = len(self.docket.entries) - bad
             unread = f" · {count(bad)} could not be read" if bad else ""
-            self._say(f"{count(done)} image{'s' if done != 1 else ''} judged{unread}")
+            self.say(f"{count(done)} image{'s' if done != 1 else ''} judged{unread}")
 
     def _ended_badly(self, purpose: str, event: Ended) -> None:
         missing = self.docket.uncalibrated()
@@ -301,9 +242,4 @@ class Inquiry(QObject):
                 self.calibrated.emit()
         else:
             self._given_up.add(purpose)
-        self._say(event.message, "bad" if event.outcome == "failed" else "")
-
-    def _say(self, line: str, level: str = "") -> None:
-        if (line, level) != (self.line, self.level):
-            self.line, self.level = line, level
-            self.said.emit()
+        self.say(event.message, "bad" if event.outcome == "failed" else "")

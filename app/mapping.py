@@ -8,17 +8,16 @@ and then gives way to the newest checkpoint.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from time import monotonic
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from app.bridge import Bridge
+from app.pursuit import Pursuit
 from app.words import count, number
 from engine.messages import (
     Calibrate,
@@ -35,9 +34,7 @@ from engine.messages import (
     PointsColoured,
     Progress,
     QueryFailed,
-    StopJob,
     Subset,
-    Work,
 )
 
 NEAR, FAR = 1.25, 2.0  # times the usual distance to the nearest neighbour
@@ -76,18 +73,17 @@ class Colouring:
     b: np.ndarray | None = None
 
 
-class Mapping(QObject):
+class Mapping(Pursuit):
+    name = "embedding"
+    resume = "Draw the map or choose another step to go on."
+
     mapped = Signal()  # a map has come, or it went
     coloured = Signal()
     placed = Signal(object, object)  # Picture, ImagePlaced
     detectors_came = Signal()
-    said = Signal()  # `line` changed
-    idle = Signal()  # all that was wanted is there
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
-        super().__init__(parent)
-        self.bridge = bridge
-        self.active = False
+        super().__init__(bridge, parent)
         self.plan = Plan()
         self.look: tuple[str, int] | None = None  # run and step
         self.map: Embedded | None = None
@@ -97,17 +93,11 @@ class Mapping(QObject):
         self.detectors: dict[str, tuple[DetectorInfo, ...]] = {}  # run -> all that it can have, as it said last
         self.pictures: list[Picture] = []  # dropped, oldest first
         self.places: dict[str, ImagePlaced] = {}  # key of a picture -> where it lies on `map`
-        self.jobs: dict[str, str] = {}  # what for -> job
-        self.line, self.level = "", ""
         self._drawing: Wanted | None = None  # what the job under way will be
         self._fresh = False  # the next map begins from nothing
         self._coloured_for: tuple[Colouring, Subset] | None = None
         self._queue: deque[Picture] = deque()
         self._placing: Picture | None = None
-        self._given_up: set[str] = set()  # what is not tried again by itself
-        self._stopped = False  # by the user, who has wanted nothing new since
-        self._busy_since: float | None = None  # on the monotonic clock, without a break
-        self._rests_until = 0.0
         for signal, slot in (
             (bridge.embedded, self._embedded), (bridge.points_coloured, self._coloured), (bridge.calibrated, self._calibrated),
             (bridge.progress, self._progress), (bridge.ended, self._ended),
@@ -115,11 +105,6 @@ class Mapping(QObject):
             signal.connect(slot)
 
     # -- what is wanted --------------------------------------------------------------------------------------------------
-
-    def set_active(self, active: bool) -> None:
-        self.active = active
-        if active:
-            self.go_on()
 
     @property
     def wanted(self) -> Wanted | None:
@@ -137,7 +122,7 @@ class Mapping(QObject):
             return
         same_run = look is not None and self.look is not None and look[0] == self.look[0]
         self.look = look
-        self._renew()
+        self.renew()
         if not same_run:
             self.stop_jobs()
             self._forget_map()
@@ -147,16 +132,11 @@ class Mapping(QObject):
         """Draw by these settings, from nothing: the same settings and seed give the same map."""
         other = (plan.data, plan.split, plan.limit) != (self.plan.data, self.plan.split, self.plan.limit)
         self.plan, self._fresh = plan, True
-        self._renew()
-        self._end("map")
+        self.renew()
+        self.end("map")
         if other:
-            self._end("colour")
+            self.end("colour")
         self.go_on()
-
-    def _renew(self) -> None:
-        self._given_up.clear()
-        self._stopped, self._rests_until = False, 0.0
-        self._say("")
 
     def _forget_map(self) -> None:
         self.map = self.shows = self.colours = self._coloured_for = None
@@ -165,14 +145,8 @@ class Mapping(QObject):
         self._forget_places()
         self.mapped.emit()
 
-    def patience(self) -> float:
-        """Seconds for which a newer checkpoint of a training should wait: endless while something is under way or was stopped."""
-        if self.look is None:
-            return 0.0
-        return math.inf if self.jobs or self._stopped else max(0.0, self._rests_until - monotonic())
-
     def colour_by(self, colouring: Colouring) -> None:
-        self._end("colour")
+        self.end("colour")
         self._given_up.discard("colour")
         self.colouring = colouring
         if colouring.by == "class":
@@ -193,7 +167,7 @@ class Mapping(QObject):
         if self.look is not None:
             look = self.look
             self._given_up.discard("detectors")
-            self._begin("detectors", lambda job: Calibrate(job=job, channel="embedding.known", runs=(look,)))
+            self.begin("detectors", lambda job: Calibrate(job=job, channel="embedding.known", runs=(look,)))
 
     def place(self, pictures: Iterable[Picture]) -> None:
         """Put these images on the map, and on those to come."""
@@ -208,17 +182,8 @@ class Mapping(QObject):
         self._forget_places()
 
     def stop_jobs(self) -> None:
-        for job in self.jobs.values():
-            self.bridge.send(StopJob(job))
-        self.jobs.clear()
-        self._drawing, self._busy_since = None, None
-
-    def stop(self) -> None:
-        """The user has had enough: nothing of this is begun again until something new is wanted."""
-        self._given_up |= set(self.jobs)
-        self._stopped = True
-        self.stop_jobs()
-        self._say("Stopped. Draw the map or choose another step to go on.")
+        super().stop_jobs()
+        self._drawing = None
 
     def close(self) -> None:
         """Nothing goes on, nothing more is listened to."""
@@ -228,16 +193,10 @@ class Mapping(QObject):
         self._placing = None
         self.bridge.forget(PLACES)
 
-    def _end(self, purpose: str) -> None:
-        job = self.jobs.pop(purpose, None)
+    def end(self, purpose: str) -> None:
         if purpose == "map":
             self._drawing = None
-        if job is not None:
-            self.bridge.send(StopJob(job))
-            if not self.jobs:
-                self._busy_since = None
-                self.said.emit()
-                self.idle.emit()
+        super().end(purpose)
 
     # -- asking ----------------------------------------------------------------------------------------------------------
 
@@ -263,30 +222,20 @@ class Mapping(QObject):
                 return  # it goes on from the map before and is soon there; to end its helper process would cost more
             self.jobs.pop("map", None)  # the new work ends it, on the same channel
         fresh = self._fresh
-        if self._begin("map", lambda job: Embed(job=job, channel="embedding", subset=wanted.subset(), settings=settings, warm=not fresh)):
+        if self.begin("map", lambda job: Embed(job=job, channel="embedding", subset=wanted.subset(), settings=settings, warm=not fresh)):
             self._drawing = wanted
 
     def _ask_colours(self, subset: Subset) -> None:
         colouring = self.colouring
         if colouring.by == "class" or self._coloured_for == (colouring, subset):
             return
-        self._begin(
+        self.begin(
             "colour",
             lambda job: ColourPoints(
                 job=job, channel="embedding.colour", subset=subset, by=colouring.by, clusters=colouring.clusters,
                 seed=self.plan.settings.seed, a=colouring.a, b=colouring.b,
             ),
         )  # fmt: skip
-
-    def _begin(self, purpose: str, work: Callable[[str], Work]) -> bool:
-        if purpose in self.jobs or purpose in self._given_up:
-            return False
-        if self._busy_since is None:
-            self._busy_since = monotonic()
-        self.jobs[purpose] = self.bridge.new_job("embedding")
-        self.bridge.send(work(self.jobs[purpose]))
-        self.said.emit()  # there is something to stop
-        return True
 
     def _place_next(self) -> None:
         if not self.active or self.map is None or self._placing is not None or not self._queue:
@@ -302,34 +251,31 @@ class Mapping(QObject):
         self._placing = None
         self.bridge.forget(PLACES)
 
-    def _purpose(self, job: str) -> str:
-        return next((purpose for purpose, mine in self.jobs.items() if mine == job), "")
-
     # -- answers -----------------------------------------------------------------------------------------------------------
 
     def _embedded(self, event: Embedded) -> None:
-        if self._purpose(event.job) != "map":
+        if self.purpose_of(event.job) != "map":
             return
         before = self.map
         self.map, self.shows = event, self._drawing
         if before is not None and before.subset != event.subset:
-            self._end("colour")  # those would be colours of another step
+            self.end("colour")  # those would be colours of another step
         if self.shows == self.wanted:
             self._fresh = False
         if before is None or not same_points(before, event):
             self.colours = self._coloured_for = None
             if self.colouring.by == "direction":  # its two ends were points of the other map
                 self.colouring = Colouring()
-        self._say("")
+        self.say("")
         self._forget_places()
         self.mapped.emit()
         self.go_on()
 
     def _coloured(self, event: PointsColoured) -> None:
-        if self._purpose(event.job) == "colour" and self.map is not None and len(event.values) == len(self.map.places):
+        if self.purpose_of(event.job) == "colour" and self.map is not None and len(event.values) == len(self.map.places):
             self.colours, self._coloured_for = event, (self.colouring, self.map.subset)
             if self.level != "bad":
-                self._say("")
+                self.say("")
             self.coloured.emit()
 
     def _calibrated(self, event: Calibrated) -> None:
@@ -348,19 +294,19 @@ class Mapping(QObject):
     def _on_not_placed(self, failure: QueryFailed) -> None:
         picture, self._placing = self._placing, None
         self.pictures = [other for other in self.pictures if other is not picture]
-        self._say(failure.message, "bad")
+        self.say(failure.message, "bad")
         self._place_next()
 
     def _progress(self, event: Progress) -> None:
-        purpose = self._purpose(event.job)
+        purpose = self.purpose_of(event.job)
         if purpose:
             total = "" if event.total is None else f" of {count(event.total)}"
             note = event.note or {"map": "drawing the map", "colour": "colouring", "detectors": "looking up the scores"}[purpose]
             told = f"{note[:1].upper()}{note[1:]}"
-            self._say(told if f"{event.unit} " in told else f"{told}: {event.unit} {count(event.done)}{total}")
+            self.say(told if f"{event.unit} " in told else f"{told}: {event.unit} {count(event.done)}{total}")
 
     def _ended(self, event: Ended) -> None:
-        purpose = self._purpose(event.job)
+        purpose = self.purpose_of(event.job)
         if not purpose:
             return
         del self.jobs[purpose]
@@ -372,23 +318,11 @@ class Mapping(QObject):
             if lacking[purpose]:
                 self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
             if purpose == "detectors":
-                self._say("The run’s scores are in the list: choose one to colour by.")
+                self.say("The run’s scores are in the list: choose one to colour by.")
         else:
             self._given_up.add(purpose)
-            self._say(event.message, "bad" if event.outcome == "failed" else "")
-        self.said.emit()  # there may be nothing to stop any more
-        self.go_on()
-        if not self.jobs:
-            now = monotonic()
-            if self._busy_since is not None:
-                self._rests_until = max(self._rests_until, 2 * now - self._busy_since)
-            self._busy_since = None
-            self.idle.emit()
-
-    def _say(self, line: str, level: str = "") -> None:
-        if (line, level) != (self.line, self.level):
-            self.line, self.level = line, level
-            self.said.emit()
+            self.say(event.message, "bad" if event.outcome == "failed" else "")
+        self.settled()
 
 
 def key(picture: Picture) -> str:

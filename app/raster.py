@@ -17,16 +17,17 @@ MARGIN = 8.0  # logical pixels around the whole map
 CHUNK = 65_536  # points at once: their scratch stays in the processor's cache
 FURTHEST, NEAREST = 0.5, 4096.0  # how far one can zoom, as a factor of the whole map's scale
 
-# The markers of `app/widgets/plot.py` in the same order, as polygons within a square of side 1, y downwards.
+# The markers of `app/widgets/plot.py` in the same order, as polygons within a square of side 1, y downwards. The first five are the
+# classes of the built-in set of shapes, so that a square on its map is a square.
 _TURN = np.pi / 5 * np.arange(10)
 _PLUS = np.array([(-1, -4), (1, -4), (1, -1), (4, -1), (4, 1), (1, 1), (1, 4), (-1, 4), (-1, 1), (-4, 1), (-4, -1), (-1, -1)]) / 8
 SHAPES: dict[str, np.ndarray] = {
-    "circle": np.stack([np.cos(np.pi / 16 * np.arange(32)), np.sin(np.pi / 16 * np.arange(32))], axis=1) / 2,
-    "triangle": np.array([(-0.5, -0.45), (0.5, -0.45), (0.0, 0.5)]),
     "square": np.array([(-0.44, -0.44), (0.44, -0.44), (0.44, 0.44), (-0.44, 0.44)]),
-    "diamond": np.array([(0.0, -0.5), (0.42, 0.0), (0.0, 0.5), (-0.42, 0.0)]),
-    "star": np.stack([np.sin(_TURN), -np.cos(_TURN)], axis=1) * np.where(np.arange(10) % 2, 0.22, 0.54)[:, None],
+    "triangle": np.array([(-0.5, -0.45), (0.5, -0.45), (0.0, 0.5)]),
+    "circle": np.stack([np.cos(np.pi / 16 * np.arange(32)), np.sin(np.pi / 16 * np.arange(32))], axis=1) / 2,
     "plus": _PLUS,
+    "star": np.stack([np.sin(_TURN), -np.cos(_TURN)], axis=1) * np.where(np.arange(10) % 2, 0.22, 0.54)[:, None],
+    "diamond": np.array([(0.0, -0.5), (0.42, 0.0), (0.0, 0.5), (-0.42, 0.0)]),
     "cross": _PLUS @ (np.array([(1, 1), (-1, 1)]) * 0.72),
 }
 

@@ -22,6 +22,7 @@ MASKED_IMAGES = 0.5  # probability that a crop is masked at all (likewise)
 
 UNIFORM = 0.98  # an entropy above this share of ln K: all prototypes alike
 FEW = 2.0  # the mean answer spreads over fewer prototypes than this: all images fall on the same one
+NEARLY = 0.85  # the same, of a teacher that hardly prefers any prototype
 SILENT = 0.01  # nats of KL below which the student has nothing left to learn
 
 
@@ -166,8 +167,8 @@ def numbers_of(a: Answers) -> tuple[Number, ...]:
     most, used = math.log(a.prototypes), math.exp(a.mean_entropy)
     return (
         Number("teacher entropy", a.entropy, "nat", 3, f"Of its answer to one image; {most:.2f}: all prototypes alike, 0: a single one."),
-        Number("prototypes in use", used, f"of {a.prototypes}", 1, "e to the entropy of the teacher's mean answer to all images."),
-        Number("KL", a.kl, "nat", 3, "How far the student is from the teacher, who sees another crop; near 0 nothing is left to learn."),
+        Number("prototypes in use", used, f"of {a.prototypes}", 0, "e to the entropy of the teacher's mean answer to all images."),
+        Number("KL(teacher ‖ student)", a.kl, "nat", 3, "Of their answers to two crops of an image; near 0 nothing is left to learn."),
     )
 
 
@@ -176,7 +177,7 @@ def diagnose(a: Answers) -> Diagnosis:
 
     - entropy of single answers above UNIFORM · ln K: uniform collapse; bad. Centring without sharpening leads there.
     - mean answer over fewer than FEW prototypes: all images fall on one; bad. Sharpening without centring leads there.
-    - KL below SILENT: warning.
+    - KL below SILENT, or entropy above NEARLY · ln K: warning.
     - else: good.
     """
     most = math.log(a.prototypes)
@@ -197,6 +198,12 @@ def diagnose(a: Answers) -> Diagnosis:
             "warning",
             f"The student already answers as the teacher does (KL {a.kl:.3f} nats): nothing is left to learn. "
             "Crop more (lower crop_least), take more local_crops, or lower later_temperature.",
+        )
+    if a.entropy > NEARLY * most:
+        return Diagnosis(
+            "warning",
+            f"The teacher’s answers are nearly uniform (entropy {a.entropy:.2f} of at most {most:.2f} nats): it has just begun, or is on "
+            "its way to uniform collapse. Entropy should fall as the training goes on.",
         )
     used = math.exp(a.mean_entropy)
     return Diagnosis(

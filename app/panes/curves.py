@@ -499,7 +499,7 @@ class CurvesPane(Pane):
             rule.setProperty("role", "small")
             self.verdict_card.inside.addWidget(rule)
         if not found:
-            self.verdict_card.inside.addWidget(muted("Too few points to say anything yet."))
+            self.verdict_card.inside.addWidget(muted("Too few points for a verdict."))
 
     def _cursor_changed(self) -> None:
         if self.plot is not None:

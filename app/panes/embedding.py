@@ -12,35 +12,39 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout
+from PySide6.QtWidgets import QMenu
 
 from app import theme
 from app.embedding_exports import Exports
 from app.map_points import MapPoints
 from app.mapping import Colouring, Mapping, same_points
-from app.panes import Context, Pane
+from app.panes import Context
+from app.run_pane import RunPane
 from app.widgets.embedding_page import HINT, EmbeddingPage
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.map_controls import OTHER
 from app.widgets.map_legend import Kinds, Scale, look_of
-from app.widgets.parts import EmptyState, restyle
+from app.widgets.parts import restyle
 from app.words import count
-from engine.messages import Embedded, RunInfo
+from engine.messages import Embedded
 
 SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
 OF_EACH_IMAGE = ("log_prob", "classify", "decode")  # with one of these the loss is one of each image, and not of a batch
 SCORES = "\0scores"  # the entry that looks up which scores the run has
 
 
-class EmbeddingPane(Pane):
+class EmbeddingPane(RunPane):
     title = "Embedding"
     order = 45
     needs = ("encode",)
+    invites = "Choose a run at the left, or train one: what its network makes of many images is drawn here as a map."
+    waits = "The first one comes within seconds of training. The map appears by itself."
+    refused = "{title} cannot encode images", "There are no features to draw. Choose a run of another method."
+    text_refused = "Images are drawn here. Choose a run that was trained on images."
     about = "A live map of the features: which images the network finds alike, and how far the map is to be trusted."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.shown = False
         self._live = False  # whether what is looked at was the newest, and not chosen by hand
         self._c = theme.colors(context.state.theme)
         self.mapping = mapping = Mapping(context.bridge, self)
@@ -60,7 +64,7 @@ class EmbeddingPane(Pane):
         state = context.state
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
-        state.runs_changed.connect(self._check_empty)
+        state.runs_changed.connect(self.check_empty)
         state.run_replaced.connect(self._run_replaced)
         state.methods_changed.connect(self._step_changed)
         state.data_changed.connect(self._name_data)
@@ -68,20 +72,14 @@ class EmbeddingPane(Pane):
         self._restyle()
         self._name_data()
         self._name_colors()
-        self._check_empty()
+        self.check_empty()
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("New run…", partial(self._trigger, "run.new")),))
         self.page = page = EmbeddingPage()
-        self.stack.addWidget(self.empty)
-        self.stack.addWidget(page)
+        self.hold(page)
         page.controls.changed.connect(self._settings_changed)
         page.controls.draw_asked.connect(self.draw)
-        page.controls.other_asked.connect(partial(self._trigger, "data.open"))
+        page.controls.other_asked.connect(partial(self.trigger, "data.open"))
         page.stop_button.clicked.connect(lambda _checked=False: self.mapping.stop())
         page.colour.activated.connect(lambda _index: self.colour_by(page.colour.currentData()))
         page.clusters.returnPressed.connect(lambda: self.colour_by("clusters"))
@@ -103,7 +101,7 @@ class EmbeddingPane(Pane):
 
     def activate(self) -> None:
         self.shown = True
-        self._check_empty()
+        self.check_empty()
         self._draw_map()
         self._settle()
 
@@ -119,33 +117,6 @@ class EmbeddingPane(Pane):
         self.mapping.close()
         self.exports.close()
         super().closeEvent(event)
-
-    def why_not(self, info: RunInfo | None) -> str:
-        """Why there is no map of a run now, as a sentence; empty when there can be."""
-        if info is None:
-            return "Choose a run at the left, or train one: what its network makes of many images is drawn here as a map."
-        method = self.context.state.methods.get(info.method)
-        title = method.title if method else info.title or info.method
-        if info.fault:
-            return info.fault
-        if method is not None and method.accepts != "images":
-            return f"{title} reads text, and images are drawn here. Choose a run that was trained on images."
-        if not set(self.needs) <= set(method.capabilities if method else info.capabilities):
-            return f"{title} cannot encode images, so there are no features to draw. Choose a run of another method."
-        if not any(not checkpoint.fault for checkpoint in info.checkpoints):
-            return "The first checkpoint comes within seconds of training. The map appears by itself."
-        return ""
-
-    def able(self) -> bool:
-        return self.context.state.step is not None and not self.why_not(self.context.state.run_info)
-
-    def _check_empty(self) -> None:
-        info = self.context.state.run_info
-        why = self.why_not(info)
-        self.stack.setCurrentIndex(0 if why else 1)
-        if why:
-            waits = info is not None and not info.checkpoints and not info.fault
-            self.empty.say("No run chosen" if info is None else "No checkpoint yet" if waits else "Nothing to draw", why)
 
     def newest(self) -> tuple[str, int] | None:
         """The chosen run at the time cursor."""
@@ -169,7 +140,7 @@ class EmbeddingPane(Pane):
         self._name_colors()
 
     def _step_changed(self) -> None:
-        self._check_empty()
+        self.check_empty()
         if self.mapping.look is not None and self.look() == self.mapping.look:
             self._wait_for_newer()
         elif self.shown:
@@ -340,9 +311,6 @@ class EmbeddingPane(Pane):
             return []
         self.points.drop(paths)
         return paths
-
-    def _trigger(self, name: str) -> None:
-        self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
         self._c = restyle(self, self.context.state.theme)

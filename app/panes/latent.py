@@ -23,18 +23,18 @@ from PySide6.QtWidgets import (
     QMenu,
     QPushButton,
     QScrollArea,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from app.asking import Asker
-from app.panes import Context, Pane
+from app.panes import Context
+from app.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_where, ask_which, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, chw_to_qimage, enlarged, to_qimage
 from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, Elided, EmptyState, TextLines, button, heading, muted, restyle, set_heading
+from app.widgets.parts import Card, Elided, TextLines, button, heading, muted, restyle, set_heading
 from app.words import number
 from engine.messages import (
     Decode,
@@ -126,15 +126,16 @@ def on_the_way(a: np.ndarray, b: np.ndarray, t: float, path: str) -> np.ndarray:
     return ((1 - t) * a + t * b).astype(np.float32)
 
 
-class LatentPane(Pane):
+class LatentPane(RunPane):
     title = "Latent"
     order = 50
     needs = ("encode", "decode")
+    invites = "Choose a run at the left, or train a VAE: its latent space opens here with the first checkpoint."
+    refused = "{title} has no latent space to walk in", "Choose a run that encodes and decodes, such as a VAE."
     about = "Move through the latent space: sliders, your own images, the way from one to another."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.shown = False
         self.places: dict[str, Place] = {}
         self.described: Described | None = None
         self.rank: list[int] = []  # rank -> dimension of z
@@ -167,7 +168,7 @@ class LatentPane(Pane):
         state = context.state
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
-        state.runs_changed.connect(self._check_empty)
+        state.runs_changed.connect(self.check_empty)
         state.methods_changed.connect(self._step_changed)
         state.theme_changed.connect(self._restyle)
         context.undo.canUndoChanged.connect(self._can_undo)
@@ -175,19 +176,13 @@ class LatentPane(Pane):
         self._restyle()
         self._can_undo(context.undo.canUndo())
         self._undo_named(context.undo.undoText())
-        self._check_empty()
+        self.check_empty()
 
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("New run…", partial(self._trigger, "run.new")),))
-        self.stack.addWidget(self.empty)
         page = QWidget()
-        self.stack.addWidget(page)
+        self.hold(page)
         columns = QHBoxLayout(page)
         columns.setContentsMargins(16, 16, 16, 16)
         columns.setSpacing(16)
@@ -437,7 +432,7 @@ class LatentPane(Pane):
 
     def activate(self) -> None:
         self.shown = True
-        self._check_empty()
+        self.check_empty()
         self.refresh()
 
     def deactivate(self) -> None:
@@ -449,30 +444,6 @@ class LatentPane(Pane):
         for channel in ("latent", "latent.way", "latent.plane", "latent.sample", "latent.prior", "latent.image", "latent.again"):
             self.context.bridge.forget(channel)
         super().closeEvent(event)
-
-    def able(self) -> bool:
-        """Whether there is a run with a checkpoint whose method can encode and decode."""
-        state = self.context.state
-        info, method = state.run_info, state.method_info
-        can = method.capabilities if method else info.capabilities if info else ()
-        return state.step is not None and all(need in can for need in self.needs)
-
-    def _check_empty(self) -> None:
-        state = self.context.state
-        info = state.run_info
-        if self.able():
-            self.stack.setCurrentIndex(1)
-            return
-        self.stack.setCurrentIndex(0)
-        if info is None:
-            self.empty.say(
-                "No run chosen", "Choose a run at the left, or train a VAE: its latent space opens here with the first checkpoint."
-            )
-        elif state.step is None:
-            self.empty.say("No checkpoint yet", "The first one comes within seconds of training. This page opens by itself.")
-        else:
-            title = state.method_info.title if state.method_info else info.title or info.method
-            self.empty.say(f"{title} has no latent space to walk in", "Choose a run that encodes and decodes, such as a VAE.")
 
     def _run_changed(self) -> None:
         self.described = self.decoded = self.encoded = self.strips = self.prior = self.reconstructed = None
@@ -492,11 +463,11 @@ class LatentPane(Pane):
             strip.set_pixels(None)
         for widget in (self.image_heading, self.image_card, self.probe_heading, self.probe_card):
             widget.hide()
-        self._check_empty()
+        self.check_empty()
 
     def _step_changed(self) -> None:
         self._message = ""  # it was about another step
-        self._check_empty()
+        self.check_empty()
         self.refresh()
         self._say()
 
@@ -1116,9 +1087,6 @@ class LatentPane(Pane):
 
     def _set_scale(self, factor: int, _checked: bool = False) -> None:
         self.scale_factor = factor
-
-    def _trigger(self, name: str) -> None:
-        self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
         self._colors = restyle(self, self.context.state.theme)

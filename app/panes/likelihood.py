@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout
+from PySide6.QtWidgets import QMenu
 
 from app import separation
 from app.asking import Asker
 from app.docket import Dropped, Look
 from app.inquiry import Inquiry, PathWanted
 from app.likelihood_exports import Exports
-from app.panes import Context, Pane
+from app.panes import Context
+from app.run_pane import RunPane
 from app.widgets.closer_look import size_text
 from app.widgets.distribution import OTHER, Sides
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.likelihood_page import LikelihoodPage
 from app.widgets.paradox import ParadoxPage
-from app.widgets.parts import EmptyState, restyle
+from app.widgets.parts import restyle
 from app.widgets.path_plot import Path as ScorePath
 from app.widgets.score_table import Row, value_text
 from app.words import count
@@ -38,16 +39,22 @@ DRAW_MS = 60  # at most so often while answers pour in
 TEST_IMAGES = 16
 
 
-class LikelihoodPane(Pane):
+class LikelihoodPane(RunPane):
     title = "Likelihood"
     order = 70
     wants_run = False
     takes_folders = True
+    invites = (
+        "Choose a run at the left, or train one: any that learns p(x), classes or features can judge images. "
+        "Then drop an image here to learn how likely it is."
+    )
+    refused = "{title} cannot judge images", "It knows neither p(x) nor classes nor features. Choose another run."
+    text_refused = "Images are judged here. Choose a run that was trained on images."
+    more_actions = (("The likelihood paradox", "show_paradox"),)
     about = "Drop images to learn how likely each is, by which score, and how sure that is."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.shown = False
         self.chosen: Dropped | None = None
         self.detector: tuple[str, str] = ("", "")  # run, detector
         self.others: list[str] = []  # runs that judge beside the chosen one
@@ -96,15 +103,10 @@ class LikelihoodPane(Pane):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("New run…", partial(self._trigger, "run.new")), ("The likelihood paradox", self.show_paradox)))
         self.page = page = LikelihoodPage()
         self.paradox = ParadoxPage()
-        for one in (self.empty, page, self.paradox):
-            self.stack.addWidget(one)
+        self.hold(page)
+        self.stack.addWidget(self.paradox)
         for made, run in (
             (page.open_button, self._choose_images), (page.test_button, self.use_test_images), (page.stop_button, self.inquiry.stop),
             (page.csv_button, self.exports.ask_scores), (page.clear_button, self.clear),
@@ -130,7 +132,7 @@ class LikelihoodPane(Pane):
             menu.addAction(text).triggered.connect(partial(self._run_action, run))
         page.export_button.setMenu(menu)
         self.paradox.closed.connect(self._leave_paradox)
-        self.paradox.open_asked.connect(partial(self._trigger, "data.open"))
+        self.paradox.open_asked.connect(partial(self.trigger, "data.open"))
         self.paradox.train_asked.connect(self._train)
         self.paradox.compare_asked.connect(self._compare_run)
 
@@ -145,7 +147,7 @@ class LikelihoodPane(Pane):
 
     def activate(self) -> None:
         self.shown = True
-        self._check_empty()
+        self.check_empty()
         self._settle()
 
     def deactivate(self) -> None:
@@ -164,40 +166,12 @@ class LikelihoodPane(Pane):
         for timer in (self._settling, self._drawing, self._resting):
             timer.stop()
 
-    def why_not(self, info: RunInfo | None) -> str:
-        """Why a run cannot judge images now, as a sentence; empty when it can."""
-        if info is None:
-            return "Choose a run at the left, or train one: any that learns p(x), classes or features can judge images."
-        method = self.context.state.methods.get(info.method)
-        title = method.title if method else info.title or info.method
-        if info.fault:
-            return info.fault
-        if method is not None and method.accepts != "images":
-            return f"{title} reads text, and images are judged here. Choose a run that was trained on images."
-        if not set(JUDGES) & set(method.capabilities if method else info.capabilities):
-            return f"{title} knows neither p(x) nor classes nor features, so it has no score for an image. Choose another run."
-        if not any(not checkpoint.fault for checkpoint in info.checkpoints):
-            return "The first checkpoint comes within seconds of training. This page opens by itself."
-        return ""
+    def check_empty(self) -> None:
+        if self.stack.currentWidget() is not self.paradox:
+            super().check_empty()
 
-    def able(self) -> bool:
-        return self.context.state.step is not None and not self.why_not(self.context.state.run_info)
-
-    def _check_empty(self) -> None:
-        if self.stack.currentWidget() is self.paradox:
-            return
-        info = self.context.state.run_info
-        why = self.why_not(info)
-        self.stack.setCurrentIndex(0 if why else 1)
-        if why:
-            title = (
-                "No run chosen"
-                if info is None
-                else "No checkpoint yet"
-                if not info.checkpoints and not info.fault
-                else "Nothing to judge with"
-            )
-            self.empty.say(title, why if info is not None else f"{why} Then drop an image here to learn how likely it is.")
+    def can(self, info: RunInfo) -> bool:
+        return bool(set(JUDGES) & set(self.capabilities(info)))
 
     def looks(self) -> tuple[Look, ...]:
         """What is looked at now: a step chosen by hand at once, the newest one of a training when the inquiry is ready for it."""
@@ -228,8 +202,8 @@ class LikelihoodPane(Pane):
             action.setCheckable(True)
             action.setChecked(run in self.others)
             why = self.why_not(info)
-            action.setEnabled(not why)
-            action.setToolTip(why)
+            action.setEnabled(why is None)
+            action.setToolTip(" – ".join(why or ()))
             action.toggled.connect(partial(self.set_other, run))
         if self.page.runs_menu.isEmpty():
             self.page.runs_menu.addAction("There is no other run").setEnabled(False)
@@ -243,12 +217,12 @@ class LikelihoodPane(Pane):
     def _run_changed(self) -> None:
         self.look = None
         self._message = ""
-        self._check_empty()
+        self.check_empty()
         self._step_changed()
 
     def _step_changed(self) -> None:
         """Nothing of the old step may stand there as if it were of the new one."""
-        self._check_empty()
+        self.check_empty()
         if self.inquiry.wanted and self.looks() == self.inquiry.wanted:
             self._wait_for_newer()
             return
@@ -262,7 +236,7 @@ class LikelihoodPane(Pane):
 
     def _runs_changed(self) -> None:
         state = self.context.state
-        self._check_empty()
+        self.check_empty()
         self.paradox.set_known(state.data, state.runs, state.methods)
         if self.shown and self.looks() == self.inquiry.wanted:
             self._wait_for_newer()
@@ -434,7 +408,7 @@ class LikelihoodPane(Pane):
     def _compare_chosen(self, data: str) -> None:
         if data == OTHER:
             self._name_choices()
-            self._trigger("data.open")
+            self.trigger("data.open")
         else:
             self.set_compare(data)
 
@@ -482,12 +456,12 @@ class LikelihoodPane(Pane):
         self._data_changed()
         self.paradox.prefer(self.context.state.run)
         if "pane.LikelihoodPane" in self.context.actions:
-            self._trigger("pane.LikelihoodPane")
+            self.trigger("pane.LikelihoodPane")
 
     def _leave_paradox(self) -> None:
         if self.stack.currentWidget() is self.paradox:
             self.stack.setCurrentIndex(0)
-            self._check_empty()
+            self.check_empty()
 
     def _train(self, method: str, data: str, minutes: float) -> None:
         bridge = self.context.bridge
@@ -636,9 +610,6 @@ class LikelihoodPane(Pane):
         else:
             self.page.status.set_text("Drop an image here, or choose a data set to compare with at the right.")
         self.page.stop_button.setVisible(bool(self.inquiry.jobs))
-
-    def _trigger(self, name: str) -> None:
-        self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
         c = restyle(self, self.context.state.theme)

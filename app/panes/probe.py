@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout
 
-from app.panes import Context, Pane
+from app.panes import Context
+from app.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
-from app.widgets.parts import EmptyState, restyle, set_heading
+from app.widgets.parts import restyle, set_heading
 from app.widgets.probe_bars import Bars
 from app.widgets.probe_lines import Points
 from app.widgets.probe_page import ProbePage
@@ -34,7 +34,7 @@ from app.widgets.probe_results import (
     table,
 )
 from app.words import count, number
-from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, Progress, RunInfo, StartRun, StopJob, Subject
+from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, Progress, StartRun, StopJob, Subject
 
 DRAW_MS = 60  # at most so often while figures come in
 SHARES = (0.01, 0.1)  # of the labels, beside all of them
@@ -44,15 +44,17 @@ TUNING_STEPS = 600
 WHOLE = {of: Subject(of) for of in NAMES}
 
 
-class ProbePane(Pane):
+class ProbePane(RunPane):
     title = "Probe"
     order = 47
     needs = ("encode",)
+    invites = "Choose a run at the left, or train one: whatever has an encoder can be asked what its features are worth."
+    refused = "{title} has no encoder", "There are no features to measure. Choose a run of a method that has one."
+    text_refused = "Features of images are measured here. Choose a run that was trained on images."
     about = "What the features are worth: a linear probe and nearest neighbours, beside a random encoder and raw pixels."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.shown = False
         self.job = ""  # what is under way
         self.asked: Probe | None = None
         self.results = Results()
@@ -80,14 +82,8 @@ class ProbePane(Pane):
         self._run_changed()
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("New run…", partial(self._trigger, "run.new")),))
         self.page = page = ProbePage()
-        for one in (self.empty, page):
-            self.stack.addWidget(one)
+        self.hold(page)
         for made, run in (
             (page.measure_button, self.measure),
             (page.stop_button, self.stop),
@@ -109,14 +105,11 @@ class ProbePane(Pane):
     def _run_action(self, run: Any, _checked: bool = False) -> None:
         run()
 
-    def _trigger(self, name: str) -> None:
-        self.context.actions[name].trigger()
-
     # ------------------------------------------------------------------------------------------------ what is looked at
 
     def activate(self) -> None:
         self.shown = True
-        self._check_empty()
+        self.check_empty()
         self.draw()
 
     def deactivate(self) -> None:
@@ -129,39 +122,15 @@ class ProbePane(Pane):
         self.stop()
         super().closeEvent(event)
 
-    def why_not(self, info: RunInfo | None) -> str:
-        """Why the features of a run cannot be measured now, as a sentence; empty when they can."""
-        if info is None:
-            return "Choose a run at the left, or train one: whatever has an encoder can be asked what its features are worth."
-        method = self.context.state.methods.get(info.method)
-        title = method.title if method else info.title or info.method
-        if info.fault:
-            return info.fault
-        if method is not None and method.accepts != "images":
-            return f"{title} reads text, and features of images are measured here. Choose a run that was trained on images."
-        if "encode" not in info.capabilities:
-            return f"{title} has no encoder, so there are no features to measure. Choose a run of a method that has one."
-        if not any(not checkpoint.fault for checkpoint in info.checkpoints):
-            return "The first checkpoint comes within seconds of training. This page opens by itself."
-        return ""
-
-    def _check_empty(self) -> None:
-        info = self.context.state.run_info
-        why = self.why_not(info)
-        self.stack.setCurrentIndex(0 if why else 1)
-        if why:
-            waits = info is not None and not info.checkpoints and not info.fault
-            self.empty.say("No run chosen" if info is None else "No checkpoint yet" if waits else "Nothing to measure", why)
-
     def _run_changed(self) -> None:
         self._note, self._level = ("", "") if not self.job else (self._note, self._level)
         self.page.train_line.set_text("")
         self._name_data()
-        self._check_empty()
+        self.check_empty()
         self._draw_soon()
 
     def _runs_changed(self) -> None:
-        self._check_empty()
+        self.check_empty()
         self._draw_soon()
 
     def _run_replaced(self, run: str) -> None:
@@ -191,7 +160,7 @@ class ProbePane(Pane):
     def measure(self) -> None:
         """Measure the checkpoint at the time cursor."""
         question, step = self.question(), self.context.state.step
-        if question is None or step is None or self.why_not(self.context.state.run_info):
+        if question is None or step is None or not self.able():
             return
         self.stop()
         run, data, limit = question

@@ -30,14 +30,15 @@ from PySide6.QtWidgets import (
 
 from app.asking import Asker
 from app.growths import Node, Settings
-from app.panes import Context, Pane
+from app.panes import Context
+from app.run_pane import RunPane
 from app.widgets.animation import gif_bytes
 from app.widgets.completion_card import COMPLETIONS, CompletionCard
 from app.widgets.draw_settings import DrawSettings
 from app.widgets.export import IMAGE_FILTER, ask_where, ask_which, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.film_bar import FilmBar
 from app.widgets.heat import HeatLegend
-from app.widgets.parts import Card, EmptyState, TextLines, button, heading, muted, restyle
+from app.widgets.parts import Card, TextLines, button, heading, muted, restyle
 from app.widgets.place_card import PlaceCard
 from app.widgets.sample_canvas import SampleCanvas, Sheet
 from app.widgets.text_canvas import TextCanvas, Texts
@@ -50,6 +51,7 @@ from engine.messages import (
     Picture,
     QueryFailed,
     ReadSymbols,
+    RunInfo,
     StopJob,
     SymbolDistributed,
     SymbolDistribution,
@@ -106,15 +108,16 @@ class Turn(QUndoCommand):
         self.pane.go(*to)
 
 
-class SamplingPane(Pane):
+class SamplingPane(RunPane):
     title = "Sampling"
     order = 60
     needs = ("sample",)
+    invites = "Choose a run at the left, or train a model of p(x): its samples grow here symbol by symbol."
+    refused = "{title} draws no samples", "Choose a run of a generative model, such as a PixelCNN or a VAE."
     about = "Watch samples arrive; choose another value anywhere and let it grow; complete your own image."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.shown = False
         self.rooms: dict[str, Room] = {}
         self.job: str | None = None
         self.growing: Node | None = None
@@ -143,25 +146,19 @@ class SamplingPane(Pane):
         state = context.state
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
-        state.runs_changed.connect(self._check_empty)
+        state.runs_changed.connect(self.check_empty)
         state.methods_changed.connect(self._step_changed)
         state.theme_changed.connect(self._restyle)
         self._restyle()
         self._show_settings()
         self._show_node()
-        self._check_empty()
+        self.check_empty()
 
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("New run…", partial(self._trigger, "run.new")),))
-        self.stack.addWidget(self.empty)
         page = QWidget()
-        self.stack.addWidget(page)
+        self.hold(page)
         columns = QHBoxLayout(page)
         columns.setContentsMargins(16, 16, 16, 16)
         columns.setSpacing(16)
@@ -308,16 +305,13 @@ class SamplingPane(Pane):
         method = self.context.state.method_info
         return method is not None and method.accepts == "text"
 
-    def able(self) -> bool:
-        """Whether there is a run with a checkpoint whose method draws samples."""
-        state = self.context.state
-        info, method = state.run_info, state.method_info
-        can = method.capabilities if method else info.capabilities if info else ()
-        return state.step is not None and all(need in can for need in self.needs) and not (method is not None and method.sampling == "none")
+    def can(self, info: RunInfo) -> bool:
+        method = self.context.state.methods.get(info.method)
+        return super().can(info) and not (method is not None and method.sampling == "none")
 
     def activate(self) -> None:
         self.shown = True
-        self._check_empty()
+        self.check_empty()
         self.refresh()
 
     def deactivate(self) -> None:
@@ -336,21 +330,6 @@ class SamplingPane(Pane):
         self._symbol.forget()
         self.context.bridge.forget("sampling.read")
 
-    def _check_empty(self) -> None:
-        state = self.context.state
-        info = state.run_info
-        if self.able():
-            self.stack.setCurrentIndex(1)
-            return
-        self.stack.setCurrentIndex(0)
-        if info is None:
-            self.empty.say("No run chosen", "Choose a run at the left, or train a model of p(x): its samples grow here symbol by symbol.")
-        elif state.step is None:
-            self.empty.say("No checkpoint yet", "The first one comes within seconds of training. This page opens by itself.")
-        else:
-            title = state.method_info.title if state.method_info else info.title or info.method
-            self.empty.say(f"{title} draws no samples", "Choose a run of a generative model, such as a PixelCNN or a VAE.")
-
     def _run_changed(self) -> None:
         self.stop()
         self._settle.stop()
@@ -366,11 +345,11 @@ class SamplingPane(Pane):
         self._show_tree()
         self._show_node()
         self._show_distribution()
-        self._check_empty()
+        self.check_empty()
 
     def _step_changed(self) -> None:
         self._message = ""
-        self._check_empty()
+        self.check_empty()
         if self.context.state.cursor is not None:
             self.stop()  # a step that was chosen by hand is drawn at once; a live one when the present growth has ended
         self.refresh()
@@ -994,9 +973,6 @@ class SamplingPane(Pane):
 
     def _set_scale(self, factor: int, _checked: bool = False) -> None:
         self.scale_factor = factor
-
-    def _trigger(self, name: str) -> None:
-        self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
         self._colors = restyle(self, self.context.state.theme)

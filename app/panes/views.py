@@ -16,9 +16,10 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from app.asking import Asker
-from app.panes import Context, Pane
+from app.panes import Context
+from app.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import Card, EmptyState, TextLines, restyle
+from app.widgets.parts import TextLines, restyle
 from app.widgets.puzzle_page import PuzzlePage, Score
 from app.widgets.view_batch import BatchPage
 from app.widgets.view_curves import InvariancePage
@@ -60,15 +61,17 @@ class Room:
     score: Score = field(default_factory=Score)
 
 
-class ViewsPane(Pane):
+class ViewsPane(RunPane):
     title = "Views"
     order = 35
     needs = ("views",)
+    invites = "Choose a run at the left, or train a method that learns from views of images, such as SimCLR."
+    waits = "Choose a run with one, or wait: the first comes within seconds of training."
+    refused = "{title} makes no views", "Choose a run of a method that learns from views of images, such as SimCLR."
     about = "The very tensors of the next batch, how similar the checkpoint finds them, and the riddles it learns from."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.shown = False
         self.page = self.wished = BATCH  # in front; and chosen by hand, which some runs do not have
         self.rooms: dict[str, Room] = {}
         self.failure = ""
@@ -87,25 +90,17 @@ class ViewsPane(Pane):
         state = context.state
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
-        state.runs_changed.connect(self._check_empty)
+        state.runs_changed.connect(self.check_empty)
         state.methods_changed.connect(self._step_changed)
         state.theme_changed.connect(self._restyle)
         self._restyle()
-        self._check_empty()
+        self.check_empty()
 
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(16, 16, 16, 16)
-        outer.addWidget(self.stack)
-        self.empty = EmptyState("", "", (("New run…", partial(self._trigger, "run.new")),))
-        card = Card(0, 0)
-        card.inside.addWidget(self.empty)
-        self.stack.addWidget(card)
         body = QWidget()
-        self.stack.addWidget(body)
+        self.hold(body, margin=16)
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -157,26 +152,15 @@ class ViewsPane(Pane):
         for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.status):
             widget.set_colors(c)
 
-    def _trigger(self, name: str) -> None:
-        if name in self.context.actions:
-            self.context.actions[name].trigger()
-
     # ------------------------------------------------------------------------------------------------ what is looked at
 
     @property
     def room(self) -> Room:
         return self.rooms.setdefault(self.context.state.run or "", Room())
 
-    def able(self) -> bool:
-        """Whether there is a run with a checkpoint whose method has views."""
-        state = self.context.state
-        info, method = state.run_info, state.method_info
-        can = method.capabilities if method else info.capabilities if info else ()
-        return state.step is not None and all(need in can for need in self.needs)
-
     def activate(self) -> None:
         self.shown = True
-        self._check_empty()
+        self.check_empty()
         self.refresh()
 
     def deactivate(self) -> None:
@@ -196,20 +180,6 @@ class ViewsPane(Pane):
             asker.forget()
         self._filler.forget()
 
-    def _check_empty(self) -> None:
-        state = self.context.state
-        info = state.run_info
-        self.stack.setCurrentIndex(1 if self.able() else 0)
-        if self.able():
-            return
-        if info is None:
-            self.empty.say("No run chosen", "Choose a run at the left, or train a method that learns from views of images, such as SimCLR.")
-        elif state.step is None:
-            self.empty.say("No checkpoint yet", "Choose a run with one, or wait: the first comes within seconds of training.")
-        else:
-            title = state.method_info.title if state.method_info else info.title or info.method
-            self.empty.say(f"{title} makes no views", "Choose a run of a method that learns from views of images, such as SimCLR.")
-
     def _run_changed(self) -> None:
         self._live.stop()
         self._forget()
@@ -222,11 +192,11 @@ class ViewsPane(Pane):
         self.puzzle.clear()
         self.puzzle.show_score(self.room.score)
         self._offer("", 0)
-        self._check_empty()
+        self.check_empty()
         self._front(BATCH if self.page in (PUZZLE, QUEUE) else self.page)
 
     def _step_changed(self) -> None:
-        self._check_empty()
+        self.check_empty()
         if not self.shown or not self.able():
             return
         wait = self._asked_at + LIVE_SECONDS - monotonic()

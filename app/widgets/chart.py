@@ -18,13 +18,20 @@ TICK_ROOM = 76  # pixels that a tick of the lower axis has for its figure
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values within [low, high], at most `most` steps between them: 1, 2 or 5 times a power of ten."""
+    """Round values within [low, high], at most `most` steps between them (more where else there would be a single value): 1, 2 or 5
+    times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low or most < 1:
         return []
     size = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(size * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (size * factor) <= most)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [place * step for place in range(first, last + 1)]
+    steps = [size * factor for factor in (20, 10, 5, 2, 1, 0.5, 0.2, 0.1)]
+    fine = next(place for place, step in reversed([*enumerate(steps[:5])]) if (high - low) / step <= most)
+    found: list[float] = []
+    for step in steps[fine:]:
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        found = [place * step for place in range(first, last + 1)]
+        if len(found) > 1:
+            break
+    return found
 
 
 def figures(values: list[float]) -> list[str]:

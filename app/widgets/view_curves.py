@@ -137,6 +137,7 @@ class InvariancePlot(Chart):
         if chosen is not None:
             unit = f", {chosen.transform.unit}" if chosen.transform.unit else ""
             name = f"{chosen.transform.name}: off and on" if chosen.transform.switch else f"{chosen.transform.name}{unit}"
+        name = f"cosine with the unchanged image, over: {name}"
         name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(place.width()))
         painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
 
@@ -159,7 +160,8 @@ class InvariancePlot(Chart):
             pen.setDashPattern([4, 3])
         painter.setPen(pen)
         points = self._points(curve)
-        painter.drawPolyline(QPolygonF(points))
+        if not curve.transform.switch:  # there is nothing between off and on
+            painter.drawPolyline(QPolygonF(points))
         for point in points:
             self._symbol(painter, point, marker, color, 6)
 

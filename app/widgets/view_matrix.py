@@ -15,7 +15,7 @@ from engine.messages import BatchShown
 
 LEGEND = 40  # px below the map
 NAMES = 18  # px beside and above it
-OUTLINED = 5.0  # px of a cell from which on its outline is drawn
+OUTLINED = 9.0  # px of a cell from which on its outline is drawn
 
 
 class Similarities:
@@ -189,7 +189,8 @@ class SimilarityMap(Chart):
         painter.drawText(QRectF(strip.left(), top + 9, 60, 16), MIDDLE, cosine(self.low, self.similar.digits))
         painter.drawText(QRectF(strip.right() - 60, top + 9, 60, 16), RIGHT | MIDDLE, cosine(self.high, self.similar.digits))
         rest = QRectF(strip.right() + 12, top - 4, place.right() - strip.right() - 12, 16)
-        text = painter.fontMetrics().elidedText("cosine · white outline: the same image", Qt.TextElideMode.ElideRight, int(rest.width()))
+        text = "cosine · white: the same image · grey: the view itself"
+        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(rest.width()))
         painter.drawText(rest, MIDDLE, text)
 
     # mouse and keyboard

@@ -133,7 +133,9 @@ def diagnose(explained: float) -> Diagnosis:
 
     - below LITTLE: no better than the mean picture; bad. Below MUCH: warning. Else good.
     """
-    share = f"{100 * max(0.0, explained):.0f} % of what is hidden"
+    share = f"{100 * explained:.0f} % of what is hidden"
+    if explained < 0:
+        return Diagnosis("bad", "Painting the mean picture would be nearer to what is hidden: train longer, or hide less.")
     if explained < LITTLE:
         return Diagnosis("bad", f"It explains {share}, hardly more than the mean picture would: train longer, or hide less.")
     if explained < MUCH:

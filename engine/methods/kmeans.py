@@ -84,7 +84,7 @@ class KMeans(Method):
         return {"loss": inertia, "inertia": inertia}
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        return f"inertia {terms['inertia']:.2f}"
+        return f"inertia {terms['inertia']:.2f} per image"
 
     def encode(self, x: Tensor) -> Tensor:
         """Distances to the centroids [B, K]."""
@@ -104,7 +104,7 @@ class KMeans(Method):
         spread = (x - x.mean(0)).square().flatten(1).sum(1).mean().item()
         inertia = distances.amin(1).square().mean().item()
         numbers = [
-            Number("inertia", inertia, "", 3, "Mean squared distance of a held-out image to its centroid, pixels from 0 to 1."),
+            Number("inertia per image", inertia, "", 3, "Mean squared distance of a held-out image to its centroid, pixels from 0 to 1."),
             Number("variance explained", 100 * (1 - inertia / max(spread, 1e-12)), "%", 1, "Of the held-out pixels, by the centroids."),
             Number("clusters in use", float((sizes > 0).sum()), f"of {len(sizes)}", 0, "By at least one held-out image."),
         ]

@@ -42,11 +42,12 @@ class Config(Augmented, EncoderSettings):
         high=1.0,
         group="Objective",
     )
-    temperature: float = setting(0.2, "What cosines are divided by; version 1 used 0.07.", low=0.01, high=10.0, log=True, group="Objective")
+    temperature: float = setting(0.1, "What cosines are divided by; version 1 used 0.07.", low=0.01, high=10.0, log=True, group="Objective")
     symmetric: bool = setting(False, "Let each of the two views once be the query and once the key, for twice the work.", group="Objective")
     norm: str = setting(
-        "split",
-        "Batch norm would tell a query which keys came with it; split batch norm hides that, group norm looks at each image by itself.",
+        "batch",
+        "split: batch norm over eighths of the batch, keys shuffled, so that statistics do not give away who came with whom; for long "
+        "trainings. group: each image by itself.",
         choices=("batch", "split", "group"),
     )
     batch_size: int = setting(

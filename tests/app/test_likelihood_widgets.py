@@ -51,6 +51,15 @@ def test_that_ticks_are_round_few_and_inside(low: float, high: float, most: int)
     assert len(set(figures(found))) == len(found)
 
 
+def test_that_a_low_chart_has_more_than_one_tick_and_none_is_rounded_to_another_value() -> None:
+    assert len(ticks(1.2, 2.3, 1)) > 1
+    assert len(ticks(1.15, 1.65, 2)) > 1
+    for low, high in ((1.15, 1.65), (0.273, 0.456), (27.0, 31.0)):
+        for most in (1, 2, 3):
+            found = ticks(low, high, most)
+            assert [float(text.replace("−", "-")) for text in figures(found)] == pytest.approx(found)
+
+
 def test_that_there_are_no_ticks_where_there_is_no_range() -> None:
     assert ticks(1, 1, 5) == ticks(float("nan"), 1, 5) == ticks(2, 1, 5) == []
     assert figures([]) == []

@@ -189,7 +189,7 @@ def test_that_a_hidden_pane_asks_nothing(kit: Kit, mapping: Mapping) -> None:
 
 def test_that_a_map_stands_as_long_as_it_took(kit: Kit, mapping: Mapping, monkeypatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("app.mapping.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.pursuit.monotonic", lambda: clock[0])
     kit.engine.answering = False
     mapping.plan = PCA
     mapping.look_at(LOOK)

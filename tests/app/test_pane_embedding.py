@@ -169,7 +169,7 @@ def test_that_the_map_ends_at_the_newest_step_whatever_was_passed_on_the_way(kit
 
 def test_that_a_live_run_is_followed_with_patience(kit: Kit, pane: EmbeddingPane, monkeypatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("app.mapping.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.pursuit.monotonic", lambda: clock[0])
     kit.engine.answering = False
     pane.mapping._rests_until = 0.0
     kit.state.checkpoint_saved(RUN, 1500, True)
@@ -269,7 +269,7 @@ def test_that_what_cannot_be_drawn_says_why_and_what_to_do(kit: Kit) -> None:
     ):
         kit.look_at(info)
         rest(kit, pane)
-        assert words in pane.empty.text.text() and pane.stack.currentWidget() is pane.empty
+        assert words in f"{pane.empty.title.text()}. {pane.empty.text.text()}" and pane.stack.currentWidget() is pane.empty
     assert not asked(kit)
 
 

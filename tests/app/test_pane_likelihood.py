@@ -132,7 +132,7 @@ def test_that_the_time_cursor_asks_everything_again_once_it_rests(kit: Kit, pane
 
 def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
     clock = [time.monotonic() + 100]
-    monkeypatch.setattr("app.inquiry.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.pursuit.monotonic", lambda: clock[0])
     kit.engine.answering = False
     kit.state.checkpoint_saved(RUN, 1500, True)  # finds the pane at rest
     rest(kit, pane)
@@ -238,7 +238,7 @@ def test_that_a_run_that_can_neither_of_the_three_says_why(kit: Kit) -> None:
     kit.look_at(run_info(method="pca"))
     assert "neither p(x) nor classes nor features" in pane.empty.text.text()
     kit.look_at(run_info("/runs/t", method="text"))
-    assert "reads text" in pane.empty.text.text()
+    assert "reads text" in pane.empty.title.text() and "trained on images" in pane.empty.text.text()
     kit.look_at(run_info("/runs/r", method="rotation"))  # it encodes
     rest(kit, pane)
     assert pane.stack.currentIndex() == 1 and len(kit.engine.of(m.Calibrate)) == 1

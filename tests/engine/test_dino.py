@@ -330,7 +330,9 @@ def test_that_a_short_training_finds_more_and_is_described_as_sound():
     assert sum(found[-10:]) > 1.5 * sum(found[:10]) > 1.5 * 10 / 64, "by chance one in 64"
     method = trainer.method.eval()
     told = method.describe(as_input(trainer.batches.first(128)), seeded())
-    assert {"teacher entropy", "prototypes in use", "KL", "feature spread", "effective rank"} == {number.name for number in told.numbers}
+    assert {"teacher entropy", "prototypes in use", "KL(teacher ‖ student)", "feature spread", "effective rank"} == {
+        number.name for number in told.numbers
+    }
     assert [word.level for word in told.diagnosis] == ["good", "good"], told
 
 

@@ -253,8 +253,17 @@ def test_that_uniform_and_one_hot_collapse_are_told_apart_from_sharp_answers():
     assert (diagnose(answers(uniform)).level, diagnose(answers(one)).level, diagnose(answers(sharp)).level) == ("bad", "bad", "good")
     assert "uniform" in diagnose(answers(uniform)).text and "one-hot" in diagnose(answers(one)).text
     numbers = {number.name: number.value for number in numbers_of(answers(uniform))}
-    assert numbers["teacher entropy"] == pytest.approx(math.log(k), rel=1e-5) and numbers["KL"] == pytest.approx(0, abs=1e-5)
+    assert numbers["teacher entropy"] == pytest.approx(math.log(k), rel=1e-5) and numbers["KL(teacher ‖ student)"] == pytest.approx(
+        0, abs=1e-5
+    )
     assert {n.name: n.value for n in numbers_of(answers(sharp))}["prototypes in use"] == pytest.approx(k, rel=1e-5)
+
+
+def test_that_a_teacher_who_hardly_prefers_anything_is_warned_of():
+    vague = torch.softmax(0.9 * random(1, 64, 16), 2).expand(2, -1, -1)
+    share = -(vague[0] * vague[0].log()).sum(1).mean().item() / math.log(16)
+    told = diagnose(answers_of(vague, random(2, 64, 16), 1.0))
+    assert 0.85 < share < 0.98 and told.level == "warning" and "nearly uniform" in told.text
 
 
 def test_that_a_student_with_nothing_left_to_learn_is_warned_of():
