@@ -331,14 +331,20 @@ class ProbePane(RunPane):
 
     def _in_words(self, figures: Figures) -> str:
         event = next(iter(figures.values()))
-        own, others = figures.get(WHOLE[OWN]), []
+        probe, vote = self._gains(figures, "linear", "The linear probe"), self._gains(figures, "knn", "The vote of neighbours")
+        return probe + vote + compared(event)
+
+    @staticmethod
+    def _gains(figures: Figures, measure: str, name: str) -> str:
+        """How far a figure is above or below the baselines, as a sentence; empty where there are none."""
+        own = getattr(figures.get(WHOLE[OWN]), measure, None)
+        others = []
         for of in (RANDOM, PIXELS):
-            other = figures.get(WHOLE[of])
-            if own is not None and own.linear is not None and other is not None and other.linear is not None:
-                gain = 100 * (own.linear - other.linear)
+            other = getattr(figures.get(WHOLE[of]), measure, None)
+            if own is not None and other is not None:
+                gain = 100 * (own - other)
                 others.append(f"{number(abs(gain), 1)} points {'above' if gain >= 0 else 'below'} the {NAMES[of]}")
-        told = f"The linear probe is {' and '.join(others)}. " if others else ""
-        return told + compared(event)
+        return f"{name} is {' and '.join(others)}. " if others else ""
 
     def _say(self, text: str, level: str = "") -> None:
         self._note, self._level = text, level

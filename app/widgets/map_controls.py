@@ -50,7 +50,7 @@ class MapControls(QWidget):
         self.min_dist.setValidator(QDoubleValidator(0.0, 1.0, 3, self))
         self.seed = self._number("Seed of the map", 58, "The same settings and seed give the same map.")
         self.seed.setValidator(QIntValidator(0, 999_999, self))
-        self.draw_button = button("Draw the map", self.draw_asked.emit, "Draw by these settings, from nothing.", primary=True)
+        self.draw_button = button("Draw the map", self.draw_asked.emit, "Draw by these settings, begun afresh.", primary=True)
         self.notice = QLabel("")
         role(self.notice, "warning")
         self._lay_out()

@@ -37,7 +37,7 @@ def figures(event: Embedded) -> tuple[tuple[str, str], ...]:
         lines.append((f"the two axes hold {shares} of the variance", ""))
     how = ["UMAP" if event.settings.kind == "umap" else "PCA", f"{count(event.features)} features", f"step {count(event.subset.step or 0)}"]
     lines.append((" · ".join(how), ""))
-    begun = "continued from the map before" if event.warm else "drawn from nothing"
+    begun = "continued from the map before" if event.warm else "begun afresh"
     took = f"{number(event.seconds, 1)} s" if event.seconds >= 0.05 else "kept from before"
     lines.append((f"seed {event.settings.seed} · {took} · {begun}", ""))
     lines += [(note, "") for note in event.note.split("; ") if note]

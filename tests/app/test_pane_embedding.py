@@ -406,7 +406,7 @@ def test_that_the_map_says_how_far_it_is_to_be_trusted(kit: Kit, pane: Embedding
         f"{kept}\u202f% of each point’s 15 true neighbours are neighbours here, on average",
         "kNN finds the class of 94.2\u202f% by features (119 votes), 91.0\u202f% on the map (15 votes)",
         f"UMAP · 12 features · step {count(1024)}",
-        "seed 0 · 2.3 s · drawn from nothing",
+        "seed 0 · 2.3 s · begun afresh",
     )
     QTest.mouseClick(words, Qt.MouseButton.LeftButton)
     assert words.shown() == words.lines[:1] and words.height() < 40
