@@ -157,6 +157,7 @@ class Mapping(Pursuit):
     def forget_run(self, run: str) -> None:
         """Another run has its folder: neither its scores nor its map are those of the former one."""
         self.detectors.pop(run, None)
+        self._fresh = self._fresh or (self.look is not None and self.look[0] == run)
         if self.look is not None and self.look[0] == run:
             look = self.look
             self.look_at(None)

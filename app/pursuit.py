@@ -93,6 +93,7 @@ class Pursuit(QObject):
         self._stopped = True
         self.stop_jobs()
         self.say(f"Stopped. {self.resume}")
+        self.said.emit()  # also where the line stays: there is nothing to stop any more
 
     def settled(self) -> None:
         """A job has ended and was taken off `jobs`: go on, or rest as long as all of it took."""

@@ -17,7 +17,7 @@ MARGIN = 8.0  # logical pixels around the whole map
 CHUNK = 65_536  # points at once: their scratch stays in the processor's cache
 FURTHEST, NEAREST = 0.5, 4096.0  # how far one can zoom, as a factor of the whole map's scale
 
-# The markers of `app/widgets/plot.py` in the same order, as polygons within a square of side 1, y downwards. The first five are the
+# `theme.MARKERS` in the same order, as polygons within a square of side 1, y downwards. The first five are the
 # classes of the built-in set of shapes, so that a square on its map is a square.
 _TURN = np.pi / 5 * np.arange(10)
 _PLUS = np.array([(-1, -4), (1, -4), (1, -1), (4, -1), (4, 1), (1, 1), (1, 4), (-1, 4), (-1, 1), (-4, 1), (-4, -1), (-1, -1)]) / 8

@@ -52,7 +52,7 @@ class RunPane(Pane):
         if info is None:
             return "No run chosen", self.invites
         if info.fault:
-            return "This run cannot be read", info.fault
+            return "Something is wrong with this run", info.fault
         method = self.context.state.methods.get(info.method)
         title = method.title if method else info.title or info.method
         if self.text_refused and method is not None and method.accepts == "text":

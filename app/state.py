@@ -70,12 +70,12 @@ class State(QObject):
         known = {run: info.created for run, info in self.runs.items() if info.created}
         replaced = [run for run, created in known.items() if self._created.get(run, created) != created]
         self._created |= known
-        for run in replaced:
-            self.run_replaced.emit(run)
         self.runs_changed.emit()
         if self.run is not None and self.run not in self.runs:
             self.set_run(None)
         self._settle()
+        for run in replaced:
+            self.run_replaced.emit(run)
 
     def set_run(self, run: str | None) -> None:
         """Look at another run, live."""

@@ -65,6 +65,7 @@ LIGHT = Colors(
 
 # Okabe and Ito, "Color Universal Design" (2008), without black; the order keeps neighbours apart. A dash or a marker is the second sign.
 CATEGORIES = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")
+MARKERS = ("s", "t", "o", "+", "star", "d", "x")  # pyqtgraph's names; colour is never the only sign
 
 FAMILIES = ("Inter", "SF Pro Text", ".AppleSystemUIFont", "Segoe UI Variable Text", "Segoe UI", "Noto Sans", "DejaVu Sans")
 MONOSPACE = ("SF Mono", "Cascadia Mono", "Noto Sans Mono", "DejaVu Sans Mono")

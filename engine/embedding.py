@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -44,11 +45,15 @@ class Map:
     seen: Seen
     plane: embed.Plane | None  # of a PCA
 
+    def arrays(self) -> list[Any]:
+        told = self.told
+        return [*self.seen.arrays(), told.images, told.places, told.neighbours, told.distances, told.survived]
+
 
 class Embedding:
     def __init__(self, explorer: Explorer) -> None:
         self.eyes = Eyes(explorer)
-        self._maps: Kept[Map] = Kept(MAPS_KEPT, lambda drawn: drawn.seen.bytes + drawn.told.images.nbytes)
+        self._maps: Kept[Map] = Kept(MAPS_KEPT, Map.arrays)
         self._own = threading.local()  # the helper process ends with the thread that asks it: a lane that ends leaves none behind
 
     @property

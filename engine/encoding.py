@@ -35,9 +35,8 @@ class EncoderSettings(Training):
     blocks: int = setting(1, "Blocks in each of the four stages; a ViT has as many in all.", low=1, high=8, unit="blocks")
     norm: str = setting(
         "batch",
-        "Batch norm uses what is common to a batch, split batch norm to each eighth of it, group norm looks at each image by itself. "
-        "A ViT has layer norm.",
-        choices=("batch", "split", "group"),
+        "Batch norm uses what is common to a batch, group norm looks at each image by itself. A ViT has layer norm.",
+        choices=("batch", "group"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -60,22 +60,26 @@ class Seen:
     near: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # k -> exact neighbours int64 [N, k], distances
     vote: float | None = None  # accuracy of the neighbours' vote
 
-    @property
-    def bytes(self) -> int:
-        return self.features.nbytes + sum(array.nbytes for pair in self.near.values() for array in pair)
+    def arrays(self) -> list[Any]:
+        return [self.features, *(array for pair in self.near.values() for array in pair)]
 
 
 class Kept(OrderedDict[Any, Result]):
-    """The newest `most` of their kind, fewer where their `size` together is more than KEPT_BYTES; one at least."""
+    """The newest `most` of their kind, fewer where the arrays they hold are together larger than KEPT_BYTES; one at least."""
 
-    def __init__(self, most: int, size: Callable[[Result], int]) -> None:
+    def __init__(self, most: int, arrays: Callable[[Result], Iterable[Any]]) -> None:
         super().__init__()
-        self.most, self.size = most, size
+        self.most, self.arrays = most, arrays
+
+    @property
+    def bytes(self) -> int:
+        """An array that several share counts once."""
+        return sum({id(array): array.nbytes for value in self.values() for array in self.arrays(value)}.values())
 
     def keep(self, key: Any, value: Result) -> Result:
         self[key] = value
         self.move_to_end(key)
-        while len(self) > self.most or (len(self) > 1 and sum(map(self.size, self.values())) > KEPT_BYTES):
+        while len(self) > self.most or (len(self) > 1 and self.bytes > KEPT_BYTES):
             self.popitem(last=False)
         return value
 
@@ -113,8 +117,8 @@ class Eyes:
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
         self.judging = Judging(explorer)
-        self._chosen: Kept[Chosen] = Kept(CHOSEN_KEPT, lambda chosen: chosen.images.nbytes)
-        self._seen: Kept[Seen] = Kept(SEEN_KEPT, lambda seen: seen.bytes)
+        self._chosen: Kept[Chosen] = Kept(CHOSEN_KEPT, lambda chosen: [chosen.images])
+        self._seen: Kept[Seen] = Kept(SEEN_KEPT, Seen.arrays)
 
     def model(self, subset: m.Subset) -> Model:
         model = self.explorer.model(subset.run, subset.step)

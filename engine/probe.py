@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.detector import FEATURES_AT_ONCE
 from engine.method import DataSpec, Method, build
 
 NEIGHBOURS = 200  # that vote (Wu et al. 2018, section 3.4)
@@ -23,7 +24,7 @@ C = 1.0  # how little large weights cost, as scikit-learn names and sets it; nev
 CONVERGED = 1e-6  # length of the gradient with respect to W and b at which the fit ends
 MOST_ITERATIONS = 1000
 MEMORY = 20  # steps that the curvature is estimated from
-IMAGES_AT_ONCE = 32  # through the encoder
+IMAGES_AT_ONCE = FEATURES_AT_ONCE  # through the encoder
 QUERIES_AT_ONCE = 100
 
 

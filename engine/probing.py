@@ -299,7 +299,7 @@ def left_out(shares: tuple[float, ...], measured: Collection[float], fitted: int
     if not missing:
         return ""
     words = " and ".join(f"{100 * share:g} %" for share in missing)
-    return f" {words} of the labels left out: no fewer than the {fitted:,} images that all else is fitted to."
+    return f" Not with {words} of the labels: those are no fewer than the {fitted:,} images that all else is fitted to."
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -349,13 +349,13 @@ def transforms_for(channels: int, size: tuple[int, int]) -> dict[str, m.Transfor
     """What can be done to images of this kind, by name."""
     blur = max(1.0, round(BLUR_SHARE * min(size), 1))
     found = [
-        m.Transform("brightness", 1.0, "", "All values are multiplied by 1 + s and, on the other side, by 1 − s."),
-        m.Transform("contrast", 1.0, "", "Distances from the mean grey value are multiplied by 1 + s and by 1 − s."),
-        m.Transform("saturation", 1.0, "", "Distances from the grey picture are multiplied by 1 + s and by 1 − s."),
-        m.Transform("hue", 0.5, "of the colour circle", "Colours are turned by s, either way."),
+        m.Transform("brightness", 1.0, "", "All values are multiplied by 1 plus the strength, and by 1 minus it."),
+        m.Transform("contrast", 1.0, "", "Distances from the mean grey value are multiplied by 1 plus the strength, and by 1 minus it."),
+        m.Transform("saturation", 1.0, "", "Distances from the grey picture are multiplied by 1 plus the strength, and by 1 minus it."),
+        m.Transform("hue", 0.5, "of the colour circle", "Colours are turned by the strength, either way."),
         m.Transform("grey", 1.0, "", "The colours are taken away.", switch=True),
-        m.Transform("blur", blur, "pixels", "Gaussian blur with the standard deviation s."),
-        m.Transform("rotation", 180.0, "degrees", "Turned by s, either way; the corners mirror the picture."),
+        m.Transform("blur", blur, "pixels", "Gaussian blur; the strength is its standard deviation."),
+        m.Transform("rotation", 180.0, "degrees", "Turned by the strength, either way; the corners mirror the picture."),
         m.Transform("crop", 0.95, "of the area cut away", "What is left, at places drawn at random, is enlarged to the whole."),
         m.Transform("cut-out", 0.75, "of the side", "A grey square of this side covers the picture at places drawn at random."),
         m.Transform("solarize", 1.0, "", "The bright half of the range is inverted.", switch=True),

@@ -328,8 +328,7 @@ class CurvesPane(Pane):
         return shade(color, self._colors).name()
 
     def marker_of(self, run: str) -> str:
-        markers = ("o", "t", "s", "d", "star", "+", "x")
-        return markers[self._slots.get(run, 0) % len(markers)]
+        return theme.MARKERS[self._slots.get(run, 0) % len(theme.MARKERS)]
 
     # ------------------------------------------------------------------------------------------------ points
 

@@ -85,6 +85,7 @@ class LikelihoodPane(RunPane):
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self._runs_changed)
+        state.run_replaced.connect(self._run_replaced)
         state.methods_changed.connect(self._runs_changed)
         state.data_changed.connect(self._data_changed)
         state.theme_changed.connect(self._restyle)
@@ -233,6 +234,11 @@ class LikelihoodPane(RunPane):
         self.draw()
         if self.shown:
             self._settling.start()
+
+    def _run_replaced(self, run: str) -> None:
+        if run in dict(self.inquiry.wanted):
+            self.inquiry.look_at(())
+            self._runs_changed()
 
     def _runs_changed(self) -> None:
         state = self.context.state

@@ -29,6 +29,7 @@ from app.widgets.probe_results import (
     Question,
     Results,
     compared,
+    not_measured,
     standard_error,
     supervised,
     table,
@@ -202,8 +203,7 @@ class ProbePane(RunPane):
         if event.job != self.job:
             return
         self.job, self.fitting = "", None
-        told_already = event.outcome == "ok" and "left out" not in event.message  # by the figures themselves
-        self._say("" if told_already else event.message, "bad" if event.outcome == "failed" else "")
+        self._say("" if event.outcome == "ok" else event.message, "bad" if event.outcome == "failed" else "")
         self._draw_soon()
 
     # ------------------------------------------------------------------------------------------------ fine-tuning
@@ -332,7 +332,7 @@ class ProbePane(RunPane):
     def _in_words(self, figures: Figures) -> str:
         event = next(iter(figures.values()))
         probe, vote = self._gains(figures, "linear", "The linear probe"), self._gains(figures, "knn", "The vote of neighbours")
-        return probe + vote + compared(event)
+        return probe + vote + compared(event) + (not_measured(figures, SHARES) if self.page.labels.isChecked() else "")
 
     @staticmethod
     def _gains(figures: Figures, measure: str, name: str) -> str:

@@ -10,9 +10,9 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 
 from app import separation
-from app.theme import CATEGORIES
+from app.theme import CATEGORIES, MARKERS
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
-from app.widgets.plot import MARKERS, shade
+from app.widgets.plot import shade
 from app.words import number
 
 DASHED = len(CATEGORIES)  # from here on the colours come again, dashed

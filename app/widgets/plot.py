@@ -24,7 +24,6 @@ from app.words import MINUS, count, number
 
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
 CORNERS = {(1, 0): (-8, 8), (0, 0): (8, 8), (1, 1): (-8, -8), (0, 1): (8, -8)}  # where the legend may stand -> its distance from there
-MARKERS = ("s", "t", "o", "+", "star", "d", "x")
 MARKS = 7  # markers along a curve, so that colour is not the only sign
 PROBES = 200  # places along the plot at which the legend looks for curves below it
 

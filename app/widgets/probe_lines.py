@@ -10,10 +10,10 @@ from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
-from app.theme import CATEGORIES
+from app.theme import CATEGORIES, MARKERS
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
 from app.widgets.parts import short
-from app.widgets.plot import MARKERS, shade
+from app.widgets.plot import shade
 from app.words import number
 
 ROOM = 0.08  # of the height, above and below the lines

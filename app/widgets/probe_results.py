@@ -88,6 +88,16 @@ def compared(event: ProbeMeasured) -> str:
     )
 
 
+def not_measured(figures: Figures, shares: tuple[float, ...]) -> str:
+    """Which of the shares of labels are no fewer images than all else is fitted to, as a sentence; empty where there are none."""
+    whole = figures.get(Subject(OWN))
+    missing = [share for share in shares if whole is not None and share * whole.n_split >= whole.n_train]
+    if whole is None or not missing:
+        return ""
+    words = " and ".join(f"{100 * share:g} %" for share in missing)
+    return f" Not with {words} of the labels: those are no fewer than the {count(whole.n_train)} images that all is fitted to."
+
+
 def table(steps: dict[int, Figures]) -> list[tuple[object, ...]]:
     """Rows of a CSV, columns as COLUMNS."""
     rows: list[tuple[object, ...]] = []

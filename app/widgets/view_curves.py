@@ -11,12 +11,12 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.theme import CATEGORIES, Colors
+from app.theme import CATEGORIES, MARKERS, Colors
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView
 from app.widgets.parts import Card, TextLines, button, muted
-from app.widgets.plot import MARKERS, shade
+from app.widgets.plot import shade
 from app.widgets.view_words import cosine
 from app.words import number
 from engine.messages import InvarianceMeasured, Transform
@@ -137,7 +137,7 @@ class InvariancePlot(Chart):
         if chosen is not None:
             unit = f", {chosen.transform.unit}" if chosen.transform.unit else ""
             name = f"{chosen.transform.name}: off and on" if chosen.transform.switch else f"{chosen.transform.name}{unit}"
-        name = f"cosine with the unchanged image, over: {name}"
+        name = f"{name} · upwards: cosine with the unchanged image"
         name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(place.width()))
         painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
 

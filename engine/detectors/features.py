@@ -14,6 +14,7 @@ from engine.detector import Detector, Look, Subject, Training, aside
 
 class Mahalanobis(Detector):
     name = "mahalanobis"
+    version = 2  # since jigsaw's features are those of tiles
     title = "Mahalanobis distance"
     density = "features"
     unit = ""
@@ -55,6 +56,7 @@ def class_distances(features: Tensor, means: Tensor, inverse: Tensor) -> Tensor:
 
 class Knn(Detector):
     name = "knn"
+    version = 2  # since jigsaw's features are those of tiles
     title = "k nearest neighbours"
     density = "features"
     unit = ""

@@ -271,6 +271,17 @@ def test_that_without_the_method_there_is_no_button_to_press(kit: Kit, pane: Pro
     assert not pane.page.tune_button.isEnabled() and not pane.page.scratch_button.isEnabled()
 
 
+def test_that_shares_of_labels_that_are_not_measured_are_named(kit: Kit, pane: ProbePane) -> None:
+    pane.page.labels.setChecked(True)
+    work = ask(kit, pane)
+    kit.engine.events += [worth(work, of, n_split=20_000) for of in RIGHT] + [m.Ended(work.job, "ok", "Measured.")]
+    rest(kit, pane)
+    assert pane.page.status.text.endswith("Not with 10 % of the labels: those are no fewer than the 1 000 images that all is fitted to.")
+    pane.page.labels.setChecked(False)
+    pane.draw()
+    assert "Not with" not in pane.page.status.text
+
+
 def test_that_figures_of_a_run_do_not_become_those_of_another_one_in_its_folder(kit: Kit, pane: ProbePane) -> None:
     begun = replace(run_info(), created=100.0)
     kit.look_at(begun, run_info(OTHER))

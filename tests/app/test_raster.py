@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from app.raster import MARGIN, SHAPES, Cells, Raster, Stamp, View, inside, mixed, packed, shape_of, stamp
-from app.theme import CATEGORIES
-from app.widgets.plot import MARKERS
+from app.theme import CATEGORIES, MARKERS
 
 GROUND = 0xFF101217
 

@@ -161,14 +161,18 @@ def test_that_a_second_map_and_a_colour_take_the_kept_features(runs, monkeypatch
 
 def test_that_what_is_kept_is_bounded_by_its_size_too(monkeypatch):
     monkeypatch.setattr("engine.eyes.KEPT_BYTES", 100)
-    kept = Kept(3, lambda size: size)
+    kept = Kept(3, lambda array: [array])
     for size in (10, 20, 30, 40):
-        kept.keep(size, size)
+        kept.keep(size, np.zeros(size, np.uint8))
     assert list(kept) == [20, 30, 40]
-    kept.keep(60, 60)
+    kept.keep(60, np.zeros(60, np.uint8))
     assert list(kept) == [40, 60]
-    kept.keep(500, 500)
+    kept.keep(500, np.zeros(500, np.uint8))
     assert list(kept) == [500]
+    shared = np.zeros(90, np.uint8)
+    for name in "abc":
+        kept.keep(name, shared)
+    assert list(kept) == ["a", "b", "c"], "what all of them hold counts once"
 
 
 def test_that_a_kept_map_needs_no_helper_process(shared, runs, monkeypatch):

@@ -107,6 +107,13 @@ def test_that_blocks_and_fewer_labels_have_their_own_figures(runs):
     assert [told[m.Subject("pixels", share=share)].n_train for share in (0.02, 0.05)] == [round(0.02 * count), round(0.05 * count)]
 
 
+def test_that_shares_that_are_not_measured_are_named(runs, capsys):
+    command = f"probe vae --limit {LIMIT} --labels 0.02,0.9 --json".split()
+    assert main([*command, "--runs", str(runs)]) == 0
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert list(told["labels"]) == ["0.02"] and told["note"].startswith("Not with 90 % of the labels")
+
+
 def test_that_a_share_of_labels_is_the_one_that_a_training_takes(runs):
     told = measured(ask(runs / "simclr", shares=(0.03,)))
     images, labels = shared(open_data("digits"), 0.03)
