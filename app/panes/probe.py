@@ -331,20 +331,23 @@ class ProbePane(RunPane):
 
     def _in_words(self, figures: Figures) -> str:
         event = next(iter(figures.values()))
-        probe, vote = self._gains(figures, "linear", "The linear probe"), self._gains(figures, "knn", "The vote of neighbours")
-        return probe + vote + compared(event) + (not_measured(figures, SHARES) if self.page.labels.isChecked() else "")
+        missing = not_measured(figures, SHARES) if self.page.labels.isChecked() else ""
+        return self._gains(figures) + compared(event) + missing
 
     @staticmethod
-    def _gains(figures: Figures, measure: str, name: str) -> str:
-        """How far a figure is above or below the baselines, as a sentence; empty where there are none."""
-        own = getattr(figures.get(WHOLE[OWN]), measure, None)
-        others = []
-        for of in (RANDOM, PIXELS):
-            other = getattr(figures.get(WHOLE[of]), measure, None)
-            if own is not None and other is not None:
-                gain = 100 * (own - other)
-                others.append(f"{number(abs(gain), 1)} points {'above' if gain >= 0 else 'below'} the {NAMES[of]}")
-        return f"{name} is {' and '.join(others)}. " if others else ""
+    def _gains(figures: Figures) -> str:
+        """How far both figures are above or below the baselines, as a sentence; empty where there are none."""
+        own = figures.get(WHOLE[OWN])
+        others = [(NAMES[of], figures[WHOLE[of]]) for of in (RANDOM, PIXELS) if own is not None and WHOLE[of] in figures]
+        told = []
+        for measure, name in (("linear", "Linear probe"), ("knn", "neighbours’ vote")):
+            mine = getattr(own, measure, None)
+            known = [(of, right) for of, other in others if (right := getattr(other, measure)) is not None]
+            gains = [(of, 100 * (mine - right)) for of, right in known if mine is not None]
+            parts = [f"{number(abs(gain), 1)} points {'above' if gain >= 0 else 'below'} the {of}" for of, gain in gains]
+            if parts:
+                told.append(f"{name} {' and '.join(parts)}")
+        return f"{'; '.join(told)}. " if told else ""
 
     def _say(self, text: str, level: str = "") -> None:
         self._note, self._level = text, level

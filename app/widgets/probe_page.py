@@ -28,7 +28,7 @@ class ProbePage(QScrollArea):
         column.setSpacing(6)
         column.addLayout(self._controls())
         row = QHBoxLayout()
-        self.status = TextLines(2, "What was compared, and what is going on")
+        self.status = TextLines(3, "What was compared, and what is going on")
         self.stop_button = button("Stop", None, "Stop measuring; the figures that are there stay.")
         row.addWidget(self.status, 1)
         row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignTop)

@@ -131,7 +131,7 @@ def test_that_every_figure_stands_beside_the_baselines_with_its_standard_error(k
     assert standard_error(0.849, 2500) == pytest.approx(math.sqrt(0.849 * 0.151 / 2500))
     told = pane.page.status.text
     assert "5.9 points above the random encoder" in told and "4.7 points above the raw pixels" in told
-    assert "The vote of neighbours is 11.1 points above the random encoder and 0.2 points above the raw pixels" in told
+    assert "neighbours’ vote 11.1 points above the random encoder and 0.2 points above the raw pixels. Frozen" in told
     assert "1\u202f000 training images" in told and "2\u202f500 test images" in told
     assert pane.page.stop_button.isHidden()
 
