@@ -110,7 +110,7 @@ class MapPoints:
                 lines.append(f"{self.value_name} {short(float(value))} {self.colors.unit}".rstrip())
             else:
                 lines.append(f"{self.value_name} {class_name(int(value), self.colors.names)}")
-        lines.append(f"{number(100 * float(event.survived[i]), 0, '%')} of its neighbours kept")
+        lines.append(f"neighbours kept: {number(100 * float(event.survived[i]), 0, '%')}")
         words = f"True neighbours, nearest at {short(float(event.distances[i, 0]))}" if k else "It has no neighbours"
         card = Shown(event.images[i], self.name_of(i), tuple(lines), event.images[near[:NEAR]], self._tips(near, event.distances[i]), words)
         page.hover_card.show_point(card, pinned)

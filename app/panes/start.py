@@ -17,10 +17,13 @@ from engine.messages import Ended, JobChanged, RunInfo, StartRun
 
 WHAT = (
     "Priorama trains representation-learning and generative models on images and texts and lets you explore what they learned. "
-    "Curves, latent space, samples and likelihoods stand in one window and always show the same step of the training."
+    "Curves, views, features, latent space, samples and likelihoods stand in one window and always show the same step of the training."
 )
 NEXT = (
     ("Curves", "watch every term of the loss fall, lay runs over each other, click a curve to move the time cursor."),
+    ("Views", "see the pairs that an encoder learns from, and how similar it finds them; play its riddles by hand."),
+    ("Embedding", "watch the classes separate on a map, lasso some points, drop an image and see where it lands."),
+    ("Probe", "measure what the features are worth beside a random encoder and raw pixels."),
     ("Latent", "drag the sliders of z, drop two of your own images, walk from one to the other."),
     ("Sampling", "watch a model draw pixel by pixel or write, choose otherwise at any place, complete half an image."),
     ("Likelihood", "drop your own images and learn how likely each is, by which score, and how sure that is."),

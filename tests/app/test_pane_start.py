@@ -57,7 +57,9 @@ def test_that_the_other_buttons_lead_on(kit: Kit, pane: StartPane) -> None:
 def test_that_every_next_step_leads_to_its_pane(kit: Kit, pane: StartPane) -> None:
     for title, _ in NEXT:
         pane._show(title)
-    assert kit.triggered == ["pane.CurvesPane", "pane.LatentPane", "pane.SamplingPane", "pane.LikelihoodPane", "pane.DataPane"]
+    assert kit.triggered == [
+        f"pane.{name}Pane" for name in ("Curves", "Views", "Embedding", "Probe", "Latent", "Sampling", "Likelihood", "Data")
+    ]
 
 
 def test_that_the_newest_runs_are_cards_and_a_click_looks_at_one(kit: Kit, pane: StartPane) -> None:
