@@ -15,7 +15,7 @@ from engine.messages import BatchShown
 
 LEGEND = 40  # px below the map
 NAMES = 18  # px beside and above it
-OUTLINED = 9.0  # px of a cell from which on its outline is drawn
+OUTLINED = 6.0  # px of a cell from which on its outline is drawn
 
 
 class Similarities:
