@@ -69,6 +69,19 @@ def test_that_another_run_in_the_folder_of_a_former_one_is_drawn_anew(kit: Kit, 
     assert mapping.map is None and not mapping.detectors
     kit.pump()
     assert mapping.map is not None and kinds(kit)[before:] == ["pca", "umap"]
+    assert not kit.engine.of(m.Embed)[before].warm, "the former run's maps are no beginning"
+
+
+def test_that_every_stop_is_told_even_where_the_words_stay(kit: Kit, mapping: Mapping) -> None:
+    kit.engine.answering = False
+    mapping.look_at(LOOK)
+    mapping.stop()
+    told: list[str] = []
+    mapping.said.connect(lambda: told.append(mapping.line))
+    mapping.begin("detectors", lambda job: m.Calibrate(job=job, channel="embedding.known", runs=(LOOK,)))
+    told.clear()
+    mapping.stop()
+    assert not mapping.jobs and told and told[-1].startswith("Stopped.")
 
 
 def test_that_a_map_by_components_needs_no_other_one_before_it(kit: Kit, mapping: Mapping) -> None:

@@ -130,6 +130,19 @@ def test_that_the_time_cursor_asks_everything_again_once_it_rests(kit: Kit, pane
     assert len(kit.engine.of(m.Judge)) == 1
 
 
+def test_that_scores_of_a_run_do_not_become_those_of_another_one_in_its_folder(kit: Kit, pane: LikelihoodPane) -> None:
+    begun = replace(run_info(), created=100.0)
+    kit.look_at(begun)
+    kit.pump()
+    pane._settle()
+    asked = len(kit.engine.of(m.Calibrate))
+    kit.state.set_runs((replace(begun, created=200.0),), "/runs")
+    assert pane.inquiry.wanted == ()
+    pane._settle()
+    kit.pump()
+    assert len(kit.engine.of(m.Calibrate)) == asked + 1
+
+
 def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
     clock = [time.monotonic() + 100]
     monkeypatch.setattr("app.pursuit.monotonic", lambda: clock[0])
