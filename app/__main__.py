@@ -69,7 +69,7 @@ def has_display() -> bool:
 
 
 def tour(arguments: list[str]) -> int:
-    from app.tour import main as run_tour
+    from app.tour.scenes import main as run_tour
 
     return run_tour(arguments)
 
@@ -88,10 +88,10 @@ def open_window(runs: Path | None, reset: bool) -> int:
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
 
-    from app import settings as stored
-    from app.report import Hooks, Log
-    from app.window import Window
-    from engine.worker import Engine
+    from app.shell import settings as stored
+    from app.shell.main_window import Window
+    from app.shell.session_log import Hooks, Log
+    from engine.worker.engine import Engine
 
     app = QApplication(["priorama"])
     prepare(app)
@@ -129,7 +129,7 @@ def prepare(app: object) -> None:
     from PySide6.QtGui import QIcon
     from PySide6.QtWidgets import QApplication
 
-    from app import theme
+    from app.shell import theme
 
     assert isinstance(app, QApplication)
     app.setApplicationName("priorama")

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.stage import Stage
+from app.tour.window_driver import Stage
 from benchmarks import Row
 from engine import messages as m
 from engine.data import open_data
-from engine.train import Plan, Trainer
-from engine.worker import Engine
+from engine.training.loop import Plan, Trainer
+from engine.worker.engine import Engine
 
 DATA = "shapes"
 SECONDS = 3.0

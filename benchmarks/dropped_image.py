@@ -17,9 +17,9 @@ import numpy as np
 from benchmarks import Row, main
 from engine import messages as m
 from engine.data import shapes
-from engine.detector import LOCAL, MUTATED, all_detectors
-from engine.judging import FIT_IMAGES
-from engine.worker import Engine
+from engine.detectors.base import LOCAL, MUTATED, all_detectors
+from engine.queries.scoring import FIT_IMAGES
+from engine.worker.engine import Engine
 
 METHODS = ("vae", "pixel_cnn", "classifier")
 HELD_OUT = 24

@@ -6,10 +6,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.stage import Stage
+from app.tour.window_driver import Stage
 from benchmarks import Row, main
 from engine import messages as m
-from engine.worker import Engine
+from engine.worker.engine import Engine
 
 SECONDS = 10.0
 POINTS = 20  # of the loss; the last five of them must lie below the first five on average
@@ -27,7 +27,7 @@ def measure() -> list[Row]:
 
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Engine(Path(folder)))
-        stage.window.bridge.metrics.connect(notice)
+        stage.window.bridge.on(m.Metrics, notice)
         started = time.perf_counter()
         with stage:
             stage.show_pane("StartPane")

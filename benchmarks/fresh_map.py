@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from benchmarks import ROOT, Row, interleave, main, seconds_of
-from engine import embed
-from engine.detector import finish
+from engine.detectors.base import finish
+from engine.umap import projection
 
 COUNT, SIZE, GROUPS = 10_000, 128, 20
 ROUNDS = 2
@@ -25,17 +25,17 @@ OURS = """
 import sys
 import numpy as np
 import torch
-from engine import embed
-from engine.detector import finish
-from engine.umap_process import UmapProcess
+from engine.umap import projection
+from engine.detectors.base import finish
+from engine.umap.process import UmapProcess
 
 process = UmapProcess()
 process.start()
 features = torch.from_numpy(np.load(sys.argv[1]))
-near, distances = finish(embed.neighbours(features, 14))
-graph = embed.graph(near.numpy(), distances.numpy())
-begin = embed.beginning(embed.pca(features).project(features.numpy()), 0)
-places = finish(process.lay_out(graph, begin, embed.curve(0.1), embed.epochs_for(len(begin), False), 1.0, 0))
+near, distances = finish(projection.neighbours(features, 14))
+graph = projection.graph(near.numpy(), distances.numpy())
+begin = projection.beginning(projection.pca(features).project(features.numpy()), 0)
+places = finish(process.lay_out(graph, begin, projection.curve(0.1), projection.epochs_for(len(begin), False), 1.0, 0))
 process.close()
 np.save(sys.argv[2], places)
 """
@@ -58,7 +58,7 @@ def mixture(seed: int = 0) -> torch.Tensor:
 
 
 def trust(features: torch.Tensor, places: np.ndarray) -> float:
-    return finish(embed.trustworthiness(features, embed.neighbours_on_map(places, 15), embed.trusted_rows(len(places))))
+    return finish(projection.trustworthiness(features, projection.neighbours_on_map(places, 15), projection.trusted_rows(len(places))))
 
 
 def measure() -> list[Row]:

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import Row, interleave, main, seconds_of
 from engine.config import make_config
-from engine.likelihoods import image_generators, iwae, log_normal
+from engine.losses.likelihoods import image_generators, iwae, log_normal
 from engine.method import DataSpec, build
 from engine.methods import method_named
 

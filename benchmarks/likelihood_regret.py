@@ -12,9 +12,9 @@ from torch import Tensor
 
 from benchmarks import Row, interleave, main, seconds_of
 from engine.config import make_config
-from engine.detector import Look, of
+from engine.detectors.base import Look, of
 from engine.detectors.regret import LikelihoodRegret
-from engine.likelihoods import kl_to_standard_normal
+from engine.losses.likelihoods import kl_to_standard_normal
 from engine.method import DataSpec, build
 from engine.methods import method_named
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from app.stage import Stage
+from app.tour.window_driver import Stage
 from benchmarks import Row, main
 from engine import messages as m
-from engine.train import Plan, train
-from engine.worker import Engine
+from engine.training.loop import Plan, train
+from engine.worker.engine import Engine
 
 CROSSINGS = 4 * 3600  # four a second for an hour
 STEPS_PER_CROSSING = 15

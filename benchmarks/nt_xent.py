@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import Row, interleave, main, seconds_of
-from engine.contrast import nt_xent
+from engine.losses.contrastive import nt_xent
 
 IMAGES, WIDTH, TEMPERATURE = 8192, 128, 0.2
 ROUNDS = 3

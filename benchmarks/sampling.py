@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 
 from benchmarks import Row, interleave, main, seconds_of
+from engine.bases.autoregressive import Sequential, pick
 from engine.config import make_config
 from engine.method import DataSpec, build
 from engine.methods import method_named
-from engine.sequential import Sequential, pick
 
 PIXELS = 784
 EVERY = 28  # the peer is asked at each 28th place, from the middle of the first 28 on: one place in every row

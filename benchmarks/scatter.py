@@ -12,8 +12,8 @@ from PySide6.QtCore import QPointF
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QApplication
 
-from app.theme import CATEGORIES
-from app.widgets.scatter import PICK_RADIUS, Scatter
+from app.panes.embedding.scatter import PICK_RADIUS, Scatter
+from app.shell.theme import CATEGORIES
 from benchmarks import Row, interleave, main, seconds_of
 
 POINTS, PEER_POINTS = 1_000_000, 200_000

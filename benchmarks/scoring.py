@@ -14,11 +14,11 @@ import torch
 
 from benchmarks import Row, interleave, main, seconds_of
 from engine.data import open_data
-from engine.evaluate import BATCH, evaluate
-from engine.explore import Model
-from engine.likelihoods import log_normal
-from engine.runs import Run
-from engine.train import Plan, train
+from engine.evaluation.evaluate import BATCH, evaluate
+from engine.losses.likelihoods import log_normal
+from engine.queries.session import Model
+from engine.storage.run_reader import Run
+from engine.training.loop import Plan, train
 
 SAMPLES = 16
 IMAGES = 512

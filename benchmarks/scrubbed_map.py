@@ -11,9 +11,9 @@ import torch
 
 from benchmarks import Row, interleave, main, seconds_of
 from benchmarks.fresh_map import WORSE, mixture, trust
-from engine import embed
-from engine.detector import finish
-from engine.umap_process import UmapProcess
+from engine.detectors.base import finish
+from engine.umap import projection
+from engine.umap.process import UmapProcess
 
 ROUNDS = 3
 STEP = 0.3  # how far each point moves between two checkpoints, in deviations of its features
@@ -28,12 +28,12 @@ def measure() -> list[Row]:
     maps: dict[str, np.ndarray] = {}
 
     def draw(x: torch.Tensor, former: np.ndarray | None = None) -> np.ndarray:
-        near, distances = finish(embed.neighbours(x, 14))
-        graph = embed.graph(near.numpy(), distances.numpy())
-        begin = embed.beginning(embed.pca(x).project(x.numpy()), 0) if former is None else former
-        epochs, alpha = embed.epochs_for(len(begin), former is not None), 1.0 if former is None else embed.WARM_ALPHA
-        places = finish(process.lay_out(graph, begin, embed.curve(0.1), epochs, alpha, 0))
-        return places if former is None else embed.align(places, former)
+        near, distances = finish(projection.neighbours(x, 14))
+        graph = projection.graph(near.numpy(), distances.numpy())
+        begin = projection.beginning(projection.pca(x).project(x.numpy()), 0) if former is None else former
+        epochs, alpha = projection.epochs_for(len(begin), former is not None), 1.0 if former is None else projection.WARM_ALPHA
+        places = finish(process.lay_out(graph, begin, projection.curve(0.1), epochs, alpha, 0))
+        return places if former is None else projection.align(places, former)
 
     former = draw(former_features)
     a, b, ratio = interleave(

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QObject
 
-from app.stage import Stage
+from app.tour.window_driver import Stage
 from benchmarks import Row, main, quantile
 from benchmarks._lane import training_window
 

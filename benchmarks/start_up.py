@@ -18,7 +18,7 @@ import json, os, sys, time
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 if {everything_first}:
     import numpy, PIL, pyqtgraph, scipy, sklearn, torch
-    import engine.cli, engine.evaluate, engine.explore, engine.train, engine.worker
+    import engine.cli, engine.evaluation.evaluate, engine.queries.session, engine.training.loop, engine.worker.engine
     from engine.methods import all_methods
     all_methods()
     from app.panes import find_panes
@@ -26,9 +26,10 @@ if {everything_first}:
 from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 from app.__main__ import prepare
-from app.settings import Settings
-from app.window import Window
-from engine.worker import Engine
+from app.shell.settings import Settings
+from app.shell.main_window import Window
+from engine.messages import Ready
+from engine.worker.engine import Engine
 
 times = {{}}
 
@@ -58,7 +59,7 @@ def ready(_event):
     times["ready"] = time.time()
     QTimer.singleShot(0, window.close)
 
-window.bridge.ready.connect(ready)
+window.bridge.on(Ready, ready)
 QTimer.singleShot(60_000, application.quit)
 window.show()
 application.exec()

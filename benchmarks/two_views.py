@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks import Row, interleave, main, seconds_of
-from engine.augmentation import Recipe, augment
+from engine.transforms.augmentation import Recipe, augment
 
 BATCH = 256
 SIDE = 32

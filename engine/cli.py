@@ -180,7 +180,7 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _root(options: argparse.Namespace) -> Path:
-    from engine.runs import default_root
+    from engine.storage.run_reader import default_root
 
     return Path(options.runs).expanduser() if options.runs else default_root()
 
@@ -196,7 +196,7 @@ def _run_path(options: argparse.Namespace) -> Path:
 
 def _list(options: argparse.Namespace) -> dict[str, Any]:
     from engine.data import built_in
-    from engine.detector import all_detectors, list_info
+    from engine.detectors.base import all_detectors, list_info
     from engine.method import info
     from engine.methods import all_methods
 
@@ -230,7 +230,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         raise Usage("--resume needs --name, the name of the run to go on with.")
     from engine.config import make_config
     from engine.methods import method_named
-    from engine.train import Plan, train
+    from engine.training.loop import Plan, train
 
     settings = {name: value for name, value in vars(make_config(method_named(options.method).Config, settings)).items() if name in settings}
     plan = Plan(
@@ -260,7 +260,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 def _same_run(path: Path, plan: Any, seed: int | None) -> None:
     """A run goes on as it was begun; what was asked for must not differ. Raises: Usage, BadRun."""
     from engine.data import lasting
-    from engine.runs import Run
+    from engine.storage.run_reader import Run
 
     manifest = Run.open(path).manifest
     if manifest is None:
@@ -318,14 +318,14 @@ def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
 
 
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.evaluate import evaluate
+    from engine.evaluation.evaluate import evaluate
 
     path = _run_path(options)
     encoder = _run_path(argparse.Namespace(**{**vars(options), "run": options.features})) if options.features else None
     result = _exhaust(evaluate(path, options.step, options.limit, options.k, options.seed))
     distances: dict[str, Any] = {}
     if encoder is not None:
-        from engine.fidelity import fidelity
+        from engine.evaluation.fid import fidelity
 
         distances = _exhaust(fidelity(path, encoder, options.samples, result.step, options.seed))
     values = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values, **distances}
@@ -345,7 +345,7 @@ def _exhaust(job: Any) -> Any:
 
 
 def _sample(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.sheet import sample_file
+    from engine.evaluation.sample_grid import sample_file
 
     out = Path(options.out).expanduser()
     o = options
@@ -356,7 +356,7 @@ def _sample(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _likely(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.verdicts import judge_files, table, write_csv
+    from engine.evaluation.score_report import judge_files, table, write_csv
 
     path = _with_background(options)
     told = judge_files(path, options.step, options.files, options.held_out, options.k)
@@ -368,7 +368,7 @@ def _likely(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ood(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.verdicts import compare_data, comparison
+    from engine.evaluation.score_report import compare_data, comparison
 
     path = _with_background(options)
     others = [name for names in options.out for name in names]
@@ -382,10 +382,10 @@ def _with_background(options: argparse.Namespace) -> Path:
     """The run's folder; with --background its background models are built first where there are none. Raises: Failed."""
     path = _run_path(options)
     if options.background or options.background_steps or options.background_minutes:
-        from engine.background import build_background, find_background
-        from engine.detector import background_kinds
-        from engine.explore import Model
-        from engine.runs import Run
+        from engine.detectors.base import background_kinds
+        from engine.queries.session import Model
+        from engine.storage.run_reader import Run
+        from engine.training.background_models import build_background, find_background
 
         for kind in background_kinds(Model(Run.open(path), None).method):
             found, why, buildable = find_background(path, kind)
@@ -401,7 +401,7 @@ def _with_background(options: argparse.Namespace) -> Path:
 
 
 def _probe(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.probing import report
+    from engine.queries.probing import report
 
     o = options
     values = _exhaust(report(_run_path(o), o.data, o.step, o.limit, o.split, o.blocks, o.labels))
@@ -415,7 +415,7 @@ def _probe(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _embed(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.map_file import map_file
+    from engine.evaluation.embedding_table import map_file
 
     o = options
     told = map_file(_run_path(o), Path(o.out).expanduser(), o.data, o.map, o.seed, o.limit, o.step, o.split)

@@ -17,7 +17,7 @@ from engine.config import fields_of
 from engine.messages import Diagnosis, MethodInfo, Number
 
 if TYPE_CHECKING:
-    from engine.augmentation import Draw
+    from engine.transforms.augmentation import Draw
 
 CAPABILITIES = ("encode", "decode", "log_prob", "sample", "classify", "views")
 
@@ -147,7 +147,7 @@ class Method(nn.Module):
 
     @classmethod
     def settings_of(cls, found: Any) -> dict[str, Any]:
-        """Settings that a folder of foreign weights decides (`engine.foreign.Pretrained`)."""
+        """Settings that a folder of foreign weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
         return {}
 
     def take(self, arrays: dict[str, Tensor]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pane_kit import PLAIN, RUN, Kit, report, run_info
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QLabel, QWidget
 
-from app import theme
 from app.panes import Pane, find_panes
+from app.shell import theme
+from tests.kit.panes import PLAIN, RUN, Kit, report, run_info
 
 PANES = find_panes()
 
@@ -67,7 +67,7 @@ def test_that_it_follows_both_themes_while_open(kit: Kit, kind: type[Pane], qapp
     kit.look_at()
     pane = kit.open(kind)
     if kit.engine.sent and kind.title == "Data":
-        kit.bridge.data_report.emit(report(pane.job))  # type: ignore[attr-defined]
+        kit.bridge.tell(report(pane.job))  # type: ignore[attr-defined]
     kit.pump()
     dark = colors_of(pane)
     theme.apply_theme(qapp, "light")
@@ -85,7 +85,7 @@ def test_that_every_widget_that_takes_the_keyboard_has_a_name(kit: Kit, kind: ty
         kit.look_at()
     pane = kit.open(kind)
     if with_run and kind.title == "Data":
-        kit.bridge.data_report.emit(report(pane.job, bad_total=0))  # type: ignore[attr-defined]
+        kit.bridge.tell(report(pane.job, bad_total=0))  # type: ignore[attr-defined]
     kit.pump()
     nameless = []
     for widget in pane.findChildren(QWidget):

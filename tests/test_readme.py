@@ -36,10 +36,10 @@ def linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_that_the_readmes_method_is_found_and_learns(linear, tmp_path):
     from engine import messages as m
-    from engine.explore import Explorer
     from engine.method import info
     from engine.methods import method_named
-    from engine.train import Plan, train
+    from engine.queries.session import Explorer
+    from engine.training.loop import Plan, train
 
     assert info(method_named("linear")).capabilities == ("encode", "decode")
     events = list(
@@ -65,7 +65,7 @@ def test_that_the_readmes_method_is_about_forty_lines():
 def test_that_the_readmes_pane_draws(qtbot, tmp_path, monkeypatch):
     from app import panes
     from engine.messages import Metrics
-    from tests.pane_kit import Kit, run_info
+    from tests.kit.panes import Kit, run_info
 
     (tmp_path / "large.py").write_text(example("Add a pane"), encoding="utf-8")
     monkeypatch.setattr(panes, "__path__", [*panes.__path__, str(tmp_path)])
@@ -74,7 +74,7 @@ def test_that_the_readmes_pane_draws(qtbot, tmp_path, monkeypatch):
     kit.look_at()
     pane = kind(kit.context)
     qtbot.addWidget(pane)
-    kit.bridge.metrics.emit(Metrics(run_info().run, {"loss": (np.array([1, 2]), np.array([9.0, 7.25]))}))
+    kit.bridge.tell(Metrics(run_info().run, {"loss": (np.array([1, 2]), np.array([9.0, 7.25]))}))
     assert pane.figure.text() == "7.2"
     sys.modules.pop("app.panes.large", None)
 

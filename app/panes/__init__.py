@@ -1,6 +1,6 @@
-"""One file here is one pane. They are found by folder: there is no list to edit.
+"""One folder here is one pane, or one file where that is enough. They are found by folder: there is no list to edit.
 
-A pane is a module with one subclass of `Pane`. It draws what the shared state says (run, step, theme) and asks the
+A pane is a subclass of `Pane`, in `pane.py` of its folder. It draws what the shared state says (run, step, theme) and asks the
 engine through the bridge; it knows no other pane and no method by name.
 """
 
@@ -16,9 +16,9 @@ from PySide6.QtWidgets import QWidget
 if TYPE_CHECKING:
     from PySide6.QtGui import QUndoStack
 
-    from app.actions import Actions
-    from app.bridge import Bridge
-    from app.state import State
+    from app.shell.actions import Actions
+    from app.shell.bridge import Bridge
+    from app.shell.state import State
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def find_panes() -> list[type[Pane]]:
     """Every pane class, from left to right."""
     found = []
     for module_info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{module_info.name}")
+        name = f"{__name__}.{module_info.name}"
+        module = importlib.import_module(f"{name}.pane" if module_info.ispkg else name)
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Pane) and value.__module__ == module.__name__:
                 found.append(value)

@@ -7,9 +7,9 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.theme import DARK, Colors, font
+from app.shell.formatting import number
+from app.shell.theme import DARK, Colors, font
 from app.widgets.image_view import to_qimage
-from app.words import number
 
 # Seventeen of its colours, evenly spaced; between them the map is as good as straight.
 ANCHORS = (

@@ -9,7 +9,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QSlider
 
-from app.theme import DARK, Colors, font
+from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import signed
 
 STEPS = 100  # slider positions per unit

@@ -9,8 +9,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from app.theme import DARK, Colors, colors, font
-from app.words import MINUS, number
+from app.shell.formatting import MINUS, number
+from app.shell.theme import DARK, Colors, colors, font
 
 
 def signed(value: float, digits: int = 2) -> str:

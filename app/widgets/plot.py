@@ -1,6 +1,6 @@
 """The one plot of curves: themed pyqtgraph with a time cursor, a hover readout, log axes, zoom, and copy, PNG and CSV.
 
-Every point stays in `app.series`; what is handed to pyqtgraph is the lowest and the highest value of each pixel column.
+Every point stays in `app.widgets.series`; what is handed to pyqtgraph is the lowest and the highest value of each pixel column.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
-from app.series import Series, thinned
-from app.theme import DARK, Colors, contrast, font
+from app.shell.formatting import MINUS, count, number
+from app.shell.theme import DARK, Colors, contrast, font
 from app.widgets.export import copy_image
 from app.widgets.latent_slider import mixed
 from app.widgets.parts import short
-from app.words import MINUS, count, number
+from app.widgets.series import Series, thinned
 
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
 CORNERS = {(1, 0): (-8, 8), (0, 0): (8, 8), (1, 1): (-8, -8), (0, 1): (8, -8)}  # where the legend may stand -> its distance from there

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.detector import Detector, Look, Subject
+from engine.detectors.base import Detector, Look, Subject
 
 
 class OfClassifier(Detector):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detector import Detector, Look, Subject, Training, aside
+from engine.detectors.base import Detector, Look, Subject, Training, aside
 
 
 class Mahalanobis(Detector):

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.detector import Detector, Look, Subject
-from engine.likelihoods import bits_per_dim
+from engine.detectors.base import Detector, Look, Subject
+from engine.losses.likelihoods import bits_per_dim
 
 
 def bits(method: Any, nats: float) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.detector import DECODES_AT_ONCE, SEED, Detector, Look, Steps, Subject, finish
-from engine.likelihoods import image_generators, kl_to_standard_normal, normal, uniform
+from engine.detectors.base import DECODES_AT_ONCE, SEED, Detector, Look, Steps, Subject, finish
+from engine.losses.likelihoods import image_generators, kl_to_standard_normal, normal, uniform
 
 AT_ONCE = 8  # optimisation steps between two yields for a batch of one
 

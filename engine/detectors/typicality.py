@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detector import Detector, Look, Steps, Subject, Training, density_steps, finish
+from engine.detectors.base import Detector, Look, Steps, Subject, Training, density_steps, finish
 
 
 class Typicality(Detector):

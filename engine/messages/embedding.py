@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.messages.core import Answer, Event, Picture, Query, Work
+from engine.messages.base import Answer, Event, Picture, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.messages.core import Event, Work
+from engine.messages.base import Event, Work
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.augmentation import Augmented, augment
+from engine.bases.encoder import EncoderSettings, Encoding, described, precise
 from engine.config import setting
-from engine.contrast import follow
-from engine.distillation import (
+from engine.losses.contrastive import follow
+from engine.losses.distillation import (
     along_cosine,
     answers_of,
     centred,
@@ -32,10 +32,10 @@ from engine.distillation import (
     sinkhorn_knopp,
     warmed,
 )
-from engine.encoding import EncoderSettings, Encoding, described, precise
 from engine.method import CannotLearn, DataSpec, Description, Moment, View
 from engine.nets.encoders import encoder
 from engine.precision import full
+from engine.transforms.augmentation import Augmented, augment
 
 GLOBALS = 2  # crops that the teacher sees
 RARE = 0.1  # how much rarer the second global crop is blurred than the first (Grill et al. 2020, BYOL, table 6)

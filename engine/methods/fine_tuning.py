@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from engine.bases.encoder import Encoding
 from engine.config import BadSetting, Training, make_config, setting
-from engine.encoding import Encoding
 from engine.method import CannotLearn, DataSpec, Method
 from engine.methods import UnknownMethod, method_named
 from engine.methods.classifier import Classifier

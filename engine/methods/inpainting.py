@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.augmentation import Augmented, Draw, augment
+from engine.bases.encoder import EncoderSettings, Encoding, described, precise
 from engine.config import setting
-from engine.encoding import EncoderSettings, Encoding, described, precise
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Moment, View
 from engine.nets.images import ConvDecoder, Offset
 from engine.precision import full
-from engine.pretext import MASKS, hidden_error, mask, without
+from engine.transforms.augmentation import Augmented, Draw, augment
+from engine.transforms.pretext import MASKS, hidden_error, mask, without
 
 LITTLE, MUCH = 0.05, 0.3  # shares of the hidden pixels' variance that are explained
 

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine import pretext
-from engine.augmentation import Augmented, Draw, Recipe, augment
+from engine.bases.encoder import EncoderSettings, Encoding, described, precise
 from engine.config import setting
-from engine.encoding import EncoderSettings, Encoding, described, precise
 from engine.messages import Number
 from engine.method import DataSpec, Description, Moment, View
 from engine.nets.heads import Head
 from engine.precision import full
+from engine.transforms import pretext
+from engine.transforms.augmentation import Augmented, Draw, Recipe, augment
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.classical import Classical, agreement
+from engine.bases.classical import Classical, agreement
 from engine.config import setting
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Method, Moment

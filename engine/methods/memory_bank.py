@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.augmentation import Augmented, augment
+from engine.bases.encoder import EncoderSettings, Encoding, precise
 from engine.config import setting
-from engine.encoding import EncoderSettings, Encoding, precise
 from engine.method import DataSpec, Moment, View
 from engine.precision import full
+from engine.transforms.augmentation import Augmented, augment
 
 
 @dataclass(frozen=True)

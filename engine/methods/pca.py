@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.classical import Classical
+from engine.bases.classical import Classical
 from engine.config import setting
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Latents, Method, Moment

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.bases.autoregressive import Memory, PixelSettings, Sequential, at_least_float32, frequencies
 from engine.config import setting
 from engine.method import DataSpec
 from engine.nets.masked import GatedPixelNet, Plain
 from engine.precision import full
-from engine.sequential import Memory, PixelSettings, Sequential, at_least_float32, frequencies
 
 SMALLEST_LOG_SCALE = -7.0  # of a logistic on [-1, 1] (PixelCNN++)
 LARGEST_LOG_SCALE = 5.0  # black and white have 0.498 each; pixels of only these two drive the scale beyond every number format

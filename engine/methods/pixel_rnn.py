@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.bases.autoregressive import Memory, PixelSettings, Sequential, frequencies
 from engine.config import setting
 from engine.method import DataSpec
 from engine.nets.recurrent import Recurrent
-from engine.sequential import Memory, PixelSettings, Sequential, frequencies
 
 
 @dataclass(frozen=True)

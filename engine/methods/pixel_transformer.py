@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.bases.autoregressive import Memory, PixelSettings, Sequential, frequencies
 from engine.config import BadSetting, setting
 from engine.method import DataSpec
 from engine.nets.transformer import Transformer
-from engine.sequential import Memory, PixelSettings, Sequential, frequencies
 
 
 @dataclass(frozen=True)

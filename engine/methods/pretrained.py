@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.classical import Classical
+from engine.bases.classical import Classical
+from engine.bases.encoder import described, precise
 from engine.config import setting
-from engine.encoding import described, precise
 from engine.messages import Diagnosis
 from engine.method import CannotLearn, DataSpec, Description, Method, Moment
 from engine.nets.backbone import Backbone, NotInstalled
@@ -58,7 +58,7 @@ class Pretrained(Method):
 
     @classmethod
     def settings_of(cls, found: Any) -> dict[str, Any]:
-        """What is noted of an opened folder (`engine.foreign.Pretrained`)."""
+        """What is noted of an opened folder (`engine.storage.pretrained_folder.Pretrained`)."""
         return {"architecture": found.architecture, "processing": found.processing}
 
     def take(self, arrays: dict[str, Tensor]) -> None:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.augmentation import Augmented, augment
+from engine.bases.encoder import EncoderSettings, Encoding, described, precise
 from engine.config import setting
-from engine.encoding import EncoderSettings, Encoding, described, precise
 from engine.messages import Number
 from engine.method import DataSpec, Description, Moment, View
 from engine.nets.heads import Head
 from engine.precision import full
-from engine.pretext import answered, quarter_turns, square
+from engine.transforms.augmentation import Augmented, augment
+from engine.transforms.pretext import answered, quarter_turns, square
 
 TURNS = ("as it is", "turned by 90°", "turned by 180°", "turned by 270°")
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.augmentation import Augmented, augment
+from engine.bases.encoder import EncoderSettings, Encoding, precise
 from engine.config import setting
-from engine.contrast import nt_xent
-from engine.encoding import EncoderSettings, Encoding, precise
+from engine.losses.contrastive import nt_xent
 from engine.method import DataSpec, Moment, View
 from engine.nets.heads import Head
 from engine.precision import full
+from engine.transforms.augmentation import Augmented, augment
 
 
 @dataclass(frozen=True)

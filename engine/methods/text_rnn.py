@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.bases.autoregressive import Memory, frequencies
+from engine.bases.text import TextSettings, Textual
 from engine.config import setting
 from engine.method import DataSpec
 from engine.nets.recurrent import Recurrent
-from engine.sequential import Memory, frequencies
-from engine.textual import TextSettings, Textual
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.bases.autoregressive import Memory, frequencies
+from engine.bases.text import Sliding, TextSettings, Textual, in_windows
 from engine.config import BadSetting, setting
 from engine.method import DataSpec, Moment
 from engine.nets.transformer import Transformer
-from engine.sequential import Memory, frequencies
-from engine.textual import Sliding, TextSettings, Textual, in_windows
 
 
 @dataclass(frozen=True)

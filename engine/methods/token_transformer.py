@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine import likelihoods
+from engine.bases.autoregressive import Memory, Sequential, entropy
 from engine.config import BadSetting, Training, setting
-from engine.likelihoods import Randomness
+from engine.losses import likelihoods
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Moment
 from engine.methods import vq_vae
@@ -25,7 +26,6 @@ from engine.methods.vq_vae import VQVAE
 from engine.nets.quantizer import perplexity
 from engine.nets.transformer import Transformer
 from engine.precision import full
-from engine.sequential import Memory, Sequential, entropy
 
 IMAGES_AT_ONCE = 256  # while scoring
 TOKENIZER = {"codes": "codes", "code_size": "code_size", "tokenizer_width": "width", "tokenizer_blocks": "blocks"}  # ours -> a VQ-VAE's

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine import likelihoods
 from engine.config import Training, setting
-from engine.likelihoods import Randomness
+from engine.losses import likelihoods
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Latents, Method, Moment
 from engine.nets import images as nets

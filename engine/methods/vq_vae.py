@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine import likelihoods
 from engine.config import Training, setting
+from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Method, Moment
 from engine.nets.images import Offset

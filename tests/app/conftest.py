@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine, NeedsSampling, Plain, example
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.__main__ import prepare
-from app.settings import Settings
-from app.window import Window
+from app.shell.main_window import Window
+from app.shell.settings import Settings
 from engine import messages as m
+from tests.kit.fake_engine import FakeEngine, NeedsSampling, Plain, example
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def open_window(request: pytest.FixtureRequest, qtbot: QtBot, monkeypatch: pytes
     They hold two small panes, or the real ones in tests that ask for `real_panes`.
     """
     if "real_panes" not in request.fixturenames:
-        monkeypatch.setattr("app.window.find_panes", lambda: [Plain, NeedsSampling])
+        monkeypatch.setattr("app.shell.main_window.find_panes", lambda: [Plain, NeedsSampling])
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     prepare(app)

@@ -22,7 +22,7 @@ import sys
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 from app import __main__ as program
-import app.window as w
+import app.shell.main_window as w
 
 class Window(w.Window):
     def _ready(self, event):
@@ -121,7 +121,8 @@ def test_without_a_display_it_says_so_and_makes_the_tour(monkeypatch: pytest.Mon
 
 
 def test_importing_the_window_loads_nothing_heavy() -> None:
-    code = "import sys, app.window; print(sorted({'torch', 'numpy', 'pyqtgraph', 'PIL', 'app.panes.latent'} & set(sys.modules)))"
+    heavy = {"torch", "numpy", "pyqtgraph", "PIL", "app.panes.latent.pane"}
+    code = f"import sys, app.shell.main_window; print(sorted({heavy!r} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
 

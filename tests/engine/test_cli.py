@@ -14,8 +14,8 @@ from PIL import Image
 
 from engine.cli import main
 from engine.data import open_data
-from engine.explore import Model
-from engine.runs import Run
+from engine.queries.session import Model
+from engine.storage.run_reader import Run
 
 TRAIN = ["train", "vae", "--data", "digits", "--steps", "6", "--set", "network=mlp", "--set", "width=8", "--set", "latent=4"]
 
@@ -73,7 +73,7 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
     _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--limit", "4", "--k", "8")
     method = Model(Run.open(tmp_path / "run"), 6).method
     images = torch.from_numpy(np.array(open_data("digits").splits["test"].images[:4])).float() / 255
-    from engine.likelihoods import image_generators
+    from engine.losses.likelihoods import image_generators
 
     total = 0.0
     for x, generator in zip(images, image_generators(images, 0), strict=True):

@@ -1,4 +1,4 @@
-"""Small foreign files, and the one way to look at a refusal."""
+"""Small foreign files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from engine.data import BadData, open_data
+from tests.kit.sentences import look_at
 
 
 @pytest.fixture
@@ -23,13 +24,6 @@ def refusal() -> Callable[[Path | str], str]:
         return look_at(str(caught.value))
 
     return refused
-
-
-def look_at(sentence: str) -> str:
-    assert sentence.endswith(".") and "\n" not in sentence, sentence
-    assert ";" in sentence or "," in sentence, f"no next step in: {sentence}"
-    assert "Traceback" not in sentence and "Error" not in sentence, sentence
-    return sentence
 
 
 @pytest.fixture

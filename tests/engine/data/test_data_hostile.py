@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import look_at
 
 from engine.data.pickles import Machine, Refused
+from tests.kit.sentences import look_at
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 2.0

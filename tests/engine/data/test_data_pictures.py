@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import look_at
 from PIL import Image
 
 from engine.data import BadData, adapt, close, picture_from_array, read_image
 from engine.data.decoder import Decoder, Undecodable
 from engine.data.limits import LONGEST_SIDE
+from tests.kit.sentences import look_at
 
 ROOT = Path(__file__).parents[3]
 RNG = np.random.default_rng(11)

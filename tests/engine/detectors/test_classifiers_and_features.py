@@ -10,10 +10,10 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from engine.detector import Look, Training, all_detectors, aside, finish, of
+from engine.detectors.base import Look, Training, all_detectors, aside, finish, of
 from engine.detectors.classifier import Energy, MaxLogit, Msp, Odin
 from engine.detectors.features import Knn, Mahalanobis, class_distances, nearest, tied_gaussian
-from tests.engine.detectors.detector_kit import Linear, images
+from tests.kit.detectors import Linear, images
 
 
 def logits_of(model: Linear, pixels: np.ndarray) -> np.ndarray:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from engine.config import make_config
-from engine.evaluate import evaluate
-from engine.explore import Model
+from engine.evaluation.evaluate import evaluate
 from engine.method import CannotLearn, DataSpec, Moment, build, capabilities
 from engine.methods.classifier import Classifier, Config, augmented, calibration_gap, diagnose
-from engine.runs import Run
-from engine.train import Plan, train
+from engine.queries.session import Model
+from engine.storage.run_reader import Run
+from engine.training.loop import Plan, train
 
 CLASSES = ("a", "b", "c")
 

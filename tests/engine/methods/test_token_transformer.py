@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine import growing
 from engine.config import BadSetting, make_config
 from engine.data import open_data
-from engine.evaluate import evaluate
-from engine.explore import Model
+from engine.evaluation.evaluate import evaluate
 from engine.method import DataSpec, Moment, build
 from engine.methods.token_transformer import Config, TokenTransformer, diagnose
 from engine.nets.transformer import Transformer
-from engine.runs import Run
-from engine.train import Plan, Trainer, TrainingFailed, train
+from engine.queries import sampling
+from engine.queries.session import Model
+from engine.storage.run_reader import Run
+from engine.training.loop import Plan, Trainer, TrainingFailed, train
 
 SHAPE = (1, 8, 8)  # a grid of 4 × 4 codes
 TINY = {"codes": 3, "code_size": 3, "tokenizer_width": 4, "tokenizer_blocks": 1, "width": 8, "layers": 2, "heads": 2}
@@ -168,9 +168,9 @@ def test_that_every_code_has_a_picture_and_that_growing_takes_the_model_as_it_is
     model = make().float()
     assert model.code_patches().shape == (3, 1, 2, 2)
     assert torch.equal(model.code_patches()[1], model.kept.from_codes(torch.ones(1, 4, 4, dtype=torch.int64))[0, :, 2:4, 2:4])
-    shape = growing.shape_of(model)
+    shape = sampling.shape_of(model)
     assert (shape.kind, shape.rows, shape.columns, shape.length) == ("codes", 4, 4, 16)
-    *_, last = growing.grow(model, 2, growing.noise_of(0, (0, 1), 16))
+    *_, last = sampling.grow(model, 2, sampling.noise_of(0, (0, 1), 16))
     assert int(last.tokens.min()) >= 0
     with torch.no_grad():
         assert torch.allclose(last.log_p, model.log_probs(last.tokens), atol=1e-5)

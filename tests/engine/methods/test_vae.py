@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch import distributions as dist
 
 from engine.config import make_config
-from engine.likelihoods import image_generators, iwae
+from engine.losses.likelihoods import image_generators, iwae
 from engine.method import DataSpec, Moment, build
 from engine.methods.vae import DECODED_AT_ONCE, VAE, Config, diagnose
 

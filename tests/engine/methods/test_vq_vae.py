@@ -16,8 +16,8 @@ from engine.config import make_config
 from engine.data import open_data
 from engine.method import DataSpec, Moment, build, capabilities
 from engine.methods.vq_vae import VQVAE, Config, diagnose
-from engine.runs import Run
-from engine.train import Plan, Trainer, train
+from engine.storage.run_reader import Run
+from engine.training.loop import Plan, Trainer, train
 
 SHAPE = (1, 8, 8)
 TINY = {"codes": 5, "code_size": 3, "width": 8, "blocks": 1}

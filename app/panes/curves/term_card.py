@@ -1,0 +1,95 @@
+"""A term of the loss as a small card: name, newest value and a sparkline per run. Pressing it puts the term on the large plot."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy
+
+from app.shell.theme import DARK, Colors, font
+from app.widgets.parts import short
+from app.widgets.series import Series, thinned
+
+LAST = "last batch"  # what the number is of
+
+
+class TermCard(QAbstractButton):
+    def __init__(self, term: str) -> None:
+        super().__init__()
+        self.term = term
+        self.unit = ""
+        self.lines: list[tuple[Series, str]] = []  # points and colour, the run that is looked at first
+        self.setCheckable(True)
+        self.setText(term)
+        self.setAccessibleName(f"Show {term}")
+        self.setToolTip(f"Show “{term}” on the large plot")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(72)
+        self.setMinimumWidth(96)  # five side by side in a small window
+        self._c: Colors = DARK
+        self._small, self._bold = font(11), font(13, bold=True)
+
+    def sizeHint(self) -> QSize:
+        return QSize(128, 72)
+
+    def set_colors(self, c: Colors) -> None:
+        self._c = c
+        self.update()
+
+    def show_lines(self, lines: list[tuple[Series, str]], unit: str = "") -> None:
+        self.lines, self.unit = lines, unit
+        if lines and len(lines[0][0]):
+            self.setAccessibleDescription(f"of the last batch {short(float(lines[0][0].values[-1]))} {unit}".rstrip())
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        c = self._c
+        chosen = self.isChecked() or self.hasFocus()
+        painter.setPen(QPen(QColor(c.accent if chosen else c.line), 1))
+        painter.setBrush(QColor(c.background if not self.isChecked() else c.raised))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
+        inside = QRectF(self.rect()).adjusted(10, 7, -10, -8)
+        painter.setFont(self._small)
+        painter.setPen(QColor(c.muted))
+        name = painter.fontMetrics().elidedText(self.term, Qt.TextElideMode.ElideRight, int(inside.width()))
+        painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, name)
+        if painter.fontMetrics().horizontalAdvance(name + "  " + LAST) <= inside.width():
+            painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, LAST)
+        if not self.lines or not len(self.lines[0][0]):
+            return
+        painter.setFont(self._bold)
+        painter.setPen(QColor(c.text))
+        value = short(float(self.lines[0][0].values[-1]))
+        below = inside.adjusted(0, 15, 0, 0)
+        painter.drawText(below, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, value)
+        after = painter.fontMetrics().horizontalAdvance(value + " ")
+        painter.setFont(self._small)
+        painter.setPen(QColor(c.muted))
+        what = painter.fontMetrics().elidedText(self.unit, Qt.TextElideMode.ElideRight, int(inside.width() - after))
+        painter.drawText(below.adjusted(after, 2, 0, 0), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, what)
+        self._sparklines(painter, QRectF(inside.left(), inside.bottom() - 20, inside.width(), 20))
+
+    def _sparklines(self, painter: QPainter, place: QRectF) -> None:
+        shown = []
+        for series, color in self.lines:
+            if len(series) >= 2:
+                x, y = thinned(series.steps, series.values, series.steps[0], series.steps[-1], int(place.width()))
+                good = np.isfinite(y)
+                if good.sum() >= 2:
+                    shown.append((x[good].astype(float), y[good].astype(float), color))
+        if not shown:
+            return
+        left, right = min(x[0] for x, _, _ in shown), max(x[-1] for x, _, _ in shown)
+        every = np.concatenate([y for _, y, _ in shown])
+        low, high = float(np.percentile(every, 1)), float(np.percentile(every, 97))
+        span = (high - low) or 1.0
+        for x, y, color in reversed(shown):
+            across = place.left() + (x - left) / ((right - left) or 1.0) * place.width()
+            down = place.bottom() - np.clip((y - low) / span, 0, 1) * place.height()
+            painter.setPen(QPen(QColor(color), 1))
+            painter.drawPolyline(QPolygonF([QPointF(a, b) for a, b in zip(across, down, strict=True)]))

@@ -1,0 +1,1 @@
+"""A map of the features of many images."""

@@ -1,0 +1,318 @@
+"""A map of the features of many images: which lie together, how far that is to be trusted, and what the points have in common.
+
+The pane draws and lets choose; what is asked and in which order is `controller`, how the parts are laid out `page`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QMenu
+
+from app.panes import Context
+from app.panes.embedding.controller import Colouring, Mapping, same_points
+from app.panes.embedding.export import Exports
+from app.panes.embedding.map_controls import OTHER
+from app.panes.embedding.map_legend import Kinds, Scale, look_of
+from app.panes.embedding.map_points import MapPoints
+from app.panes.embedding.page import HINT, EmbeddingPage
+from app.shell import theme
+from app.shell.formatting import count
+from app.shell.run_pane import RunPane
+from app.widgets.export import IMAGE_FILTER, ask_which
+from app.widgets.parts import restyle
+from engine.messages import Embedded
+
+SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
+OF_EACH_IMAGE = ("log_prob", "classify", "decode")  # with one of these the loss is one of each image, and not of a batch
+SCORES = "\0scores"  # the entry that looks up which scores the run has
+
+
+class EmbeddingPane(RunPane):
+    title = "Embedding"
+    order = 45
+    needs = ("encode",)
+    invites = "Choose a run at the left, or train one: what its network makes of many images is drawn here as a map."
+    waits = "The first one comes within seconds of training. The map appears by itself."
+    refused = "{title} cannot encode images", "There are no features to draw. Choose a run of another method."
+    text_refused = "Images are drawn here. Choose a run that was trained on images."
+    about = "A live map of the features: which images the network finds alike, and how far the map is to be trusted."
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._live = False  # whether what is looked at was the newest, and not chosen by hand
+        self._c = theme.colors(context.state.theme)
+        self.mapping = mapping = Mapping(context.bridge, self)
+        self.exports = Exports(self)
+        self._settling, self._resting = QTimer(self), QTimer(self)
+        for timer in (self._settling, self._resting):
+            timer.setSingleShot(True)
+            timer.setInterval(SETTLE_MS)
+            timer.timeout.connect(self._settle)
+        self._build()
+        self.points = MapPoints(self.page, mapping, self.tell, self._name_colors)
+        mapping.mapped.connect(self._draw_map)
+        mapping.coloured.connect(self._draw_colors)
+        mapping.detectors_came.connect(self._name_colors)
+        mapping.said.connect(self._say)
+        mapping.idle.connect(self._wait_for_newer)
+        state = context.state
+        state.run_changed.connect(self._run_changed)
+        state.step_changed.connect(self._step_changed)
+        state.runs_changed.connect(self.check_empty)
+        state.run_replaced.connect(self._run_replaced)
+        state.methods_changed.connect(self._step_changed)
+        state.data_changed.connect(self._name_data)
+        state.theme_changed.connect(self._restyle)
+        self._restyle()
+        self._name_data()
+        self._name_colors()
+        self.check_empty()
+
+    def _build(self) -> None:
+        self.page = page = EmbeddingPage()
+        self.hold(page)
+        page.controls.changed.connect(self._settings_changed)
+        page.controls.draw_asked.connect(self.draw)
+        page.controls.other_asked.connect(partial(self.trigger, "data.open"))
+        page.stop_button.clicked.connect(lambda _checked=False: self.mapping.stop())
+        page.colour.activated.connect(lambda _index: self.colour_by(page.colour.currentData()))
+        page.clusters.returnPressed.connect(lambda: self.colour_by("clusters"))
+        page.trust.toggled.connect(self._show_trust)
+        page.map.saved_asked.connect(self.exports.ask)
+        page.selection.csv_asked.connect(partial(self.exports.ask, "selection"))
+        page.selection.direction_asked.connect(lambda: self.colour_by("direction"))
+        page.newcomer.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
+        menu = QMenu(self)
+        for text, run in (
+            ("Copy map", self.exports.copy), ("Save map as PNG…", partial(self.exports.ask, "png")),
+            ("Save all points as CSV…", partial(self.exports.ask, "csv")),
+            ("Save selected points as CSV…", partial(self.exports.ask, "selection")),
+        ):  # fmt: skip
+            menu.addAction(text).triggered.connect(lambda _checked=False, run=run: run())
+        page.export_button.setMenu(menu)
+
+    # ------------------------------------------------------------------------------------------------ what is looked at
+
+    def activate(self) -> None:
+        self.shown = True
+        self.check_empty()
+        self._draw_map()
+        self._settle()
+
+    def deactivate(self) -> None:
+        self.shown = False
+        self._settling.stop()
+        self._resting.stop()
+        self.mapping.set_active(False)
+
+    def closeEvent(self, event: Any) -> None:
+        self._settling.stop()
+        self._resting.stop()
+        self.mapping.close()
+        self.exports.close()
+        super().closeEvent(event)
+
+    def newest(self) -> tuple[str, int] | None:
+        """The chosen run at the time cursor."""
+        state = self.context.state
+        return (state.run, state.step) if self.able() and state.run is not None and state.step is not None else None
+
+    def look(self) -> tuple[str, int] | None:
+        """What is drawn now: a step chosen by hand at once, the newest one of a training when the map has stood long enough."""
+        newest, now = self.newest(), self.mapping.look
+        follows = self.context.state.cursor is None and self._live
+        return now if newest and now and newest[0] == now[0] and follows and self.mapping.patience() else newest
+
+    def _run_changed(self) -> None:
+        self.mapping.look_at(None)
+        self._name_data()
+        self._name_colors()
+        self._step_changed()
+
+    def _run_replaced(self, run: str) -> None:
+        self.mapping.forget_run(run)
+        self._name_colors()
+
+    def _step_changed(self) -> None:
+        self.check_empty()
+        if self.mapping.look is not None and self.look() == self.mapping.look:
+            self._wait_for_newer()
+        elif self.shown:
+            self._settling.start()
+
+    def _wait_for_newer(self) -> None:
+        """A newer checkpoint waits until the map of this one has stood as long as it took."""
+        patience = self.mapping.patience()
+        if self.shown and math.isfinite(patience) and self.newest() != self.mapping.look:
+            self._resting.start(SETTLE_MS + round(1000 * patience))
+
+    def _settle(self) -> None:
+        self._settling.stop()
+        self._resting.stop()
+        if not self.shown:
+            return
+        look = self.look()
+        if look != self.mapping.look:
+            self._live = self.context.state.cursor is None
+        self.mapping.set_active(True)
+        self.mapping.look_at(look)
+        self._say()
+        self._wait_for_newer()
+
+    # ------------------------------------------------------------------------------------------------ settings
+
+    def _name_data(self) -> None:
+        info = self.context.state.run_info
+        own = f"its own: {info.data_name}" if info else "its own"
+        sets = [(one.name, data) for data, one in self.context.state.data.items() if one.kind == "images"]
+        chosen = self.page.controls.value().data
+        if chosen and chosen not in {data for _, data in sets}:
+            sets.append((Path(chosen).name, chosen))
+        self.page.controls.set_data([(own, ""), *sets, ("other data…", OTHER)])
+
+    def _settings_changed(self) -> None:
+        self.page.controls.say_changed(self.page.controls.value() != self.mapping.shown_plan)
+
+    def draw(self) -> None:
+        """Draw by what the controls say."""
+        self.mapping.draw(self.page.controls.value())
+        self.page.controls.show_plan(self.mapping.plan)
+        self._say()
+
+    def _name_colors(self) -> None:
+        state = self.context.state
+        info, method = state.run_info, state.method_info
+        able = method.capabilities if method else info.capabilities if info else ()
+        names = [("by class", "class"), ("by clusters", "clusters")]
+        if "classify" in able:
+            names.append(("by prediction", "prediction"))
+        if set(OF_EACH_IMAGE) & set(able):
+            names.append(("by loss", "loss"))
+        detectors = self.mapping.detectors.get(state.run or "")
+        names += [("by scores…", SCORES)] if detectors is None else [(f"by {one.title}", one.name) for one in detectors if not one.missing]
+        if len(self.points.ends) == 2:
+            names.append(("by direction A → B", "direction"))
+        box = self.page.colour
+        if names != [(box.itemText(i), box.itemData(i)) for i in range(box.count())]:
+            box.clear()
+            for text, by in names:
+                box.addItem(text, by)
+            box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 12)
+        self._show_color_choice()
+
+    def _show_color_choice(self) -> None:
+        by = self.mapping.colouring.by
+        self.page.colour.setCurrentIndex(max(0, self.page.colour.findData(by)))
+        self.page.clusters.setVisible(by == "clusters")
+
+    def colour_by(self, by: str) -> None:
+        if by == SCORES:
+            self.mapping.ask_detectors()
+        elif by == "direction":
+            self.points.select(None)  # all are to be seen on the way
+            self.mapping.colour_by(Colouring(by, a=self.points.ends["a"], b=self.points.ends["b"]))
+        else:
+            self.mapping.colour_by(Colouring(by, max(2, int(self.page.clusters.text() or 2))))
+        self._show_color_choice()
+        self._say()
+
+    # ------------------------------------------------------------------------------------------------ drawing
+
+    def _draw_map(self) -> None:
+        event, before, page = self.mapping.map, self.points.drawn, self.page
+        if not self.shown or (event is before and event is not None):
+            return
+        self.points.drawn = event
+        page.map.remove_flights()
+        if event is not None and before is not None and same_points(before, event):
+            page.map.move_to(event.places)
+        else:
+            self.points.forget()
+            page.map.set_points(np.zeros((0, 2), np.float32) if event is None else event.places)
+        page.map.set_thumbnails(None if event is None else event.images)
+        page.words.show_map(event)
+        if before is None or event is None or before.settings != event.settings:  # while scrubbing they stay where they are
+            page.put_words(event)
+        self.points.show_newcomer(None)
+        self._draw_colors()
+        self._show_trust()
+        self.points.pin(self.points.pinned)
+
+    def colors(self, event: Embedded) -> Kinds | Scale | None:
+        """What the points of a map are coloured by, as far as it is known."""
+        colours = self.mapping.colours
+        if colours is None:
+            if event.labels is None:
+                return None
+            return Kinds("class", event.labels, event.classes or tuple(str(i) for i in range(int(event.labels.max(initial=-1)) + 1)))
+        title = f"{self.colour_name()} · step {count(colours.subset.step or 0)}"
+        if colours.classes:
+            return Kinds(title, np.nan_to_num(colours.values, nan=-1).astype(np.int64), colours.classes)
+        return Scale(title, np.asarray(colours.values, np.float64), colours.unit)
+
+    def _draw_colors(self) -> None:
+        event, colours, page, points = self.points.drawn, self.mapping.colours, self.page, self.points
+        if not self.shown:
+            return
+        drawn = points.colors = None if event is None else self.colors(event)
+        points.value_name = self.colour_name()
+        if event is not None:
+            inks, markers = (None, None) if drawn is None else look_of(drawn, self._c)
+            page.map.set_inks(inks)
+            page.map.set_markers(markers)
+        by_direction = colours is not None and colours.by == "direction"
+        note = "" if colours is None else colours.note
+        title = "legend" if event is None else "no classes" if drawn is None else drawn.title
+        page.show_legend(drawn, title, "" if by_direction else note)
+        page.selection.show_way(note if by_direction else "", colours.images if by_direction and colours is not None else None)
+        self._name_colors()
+        points.show_selection(frozenset())
+
+    def _show_trust(self, _on: bool = False) -> None:
+        drawn = self.points.drawn
+        if drawn is not None:
+            self.page.map.set_opacity(drawn.survived if self.page.trust.isChecked() else None)
+
+    def colour_name(self) -> str:
+        """What the colours that are shown stand for."""
+        by = self.mapping.colours.by if self.mapping.colours is not None else "class"
+        infos = self.mapping.detectors.get(self.context.state.run or "", ())
+        return "direction A → B" if by == "direction" else next((info.title for info in infos if info.name == by), by)
+
+    def tell(self, text: str, level: str = "") -> None:
+        """Say something once."""
+        self.page.status.set_text(text, level)
+
+    def _say(self) -> None:
+        mapping = self.mapping
+        rest = ""
+        if mapping.map is not None:
+            rest = f"{count(len(mapping.map.places))} images. Click a point to keep its card; drag with Shift to select; the wheel zooms."
+        waits = "Drawing…" if "map" in mapping.jobs else rest
+        self.tell(mapping.line or waits, mapping.level)
+        self.page.stop_button.setVisible(bool(mapping.jobs))
+        self._settings_changed()
+        self.page.map.hint = (mapping.line if mapping.level == "bad" else "") or HINT
+        if mapping.map is None:
+            self.page.map.update()
+
+    def accept_image(self, path: str) -> bool:
+        return bool(self.accept_images([path]))
+
+    def accept_images(self, paths: list[str]) -> list[str]:
+        """Put images on the map; returns those that were taken: all of them, or none without a run that encodes."""
+        if not self.able():
+            return []
+        self.points.drop(paths)
+        return paths
+
+    def _restyle(self) -> None:
+        self._c = restyle(self, self.context.state.theme)
+        self.page.set_colors(self._c)
+        self._draw_colors()

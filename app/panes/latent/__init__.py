@@ -1,0 +1,1 @@
+"""A walk through a latent space."""

@@ -1,0 +1,1 @@
+"""How likely an image is, by which score, and how sure that is."""

@@ -1,0 +1,246 @@
+"""What the Likelihood pane asks of the engine, in which order, and what becomes of the answers. Nothing is drawn here.
+
+First the held-out images of the runs that are looked at, since every p-value is counted against them; then the dropped images,
+the one in front first; then a data set to compare with, and the path of a corrupted image. Answers about what is no longer
+looked at are dropped. While a training goes on, what was found about one checkpoint stands as long as it took to find, and then
+gives way to the newest one: a slow model would otherwise begin anew with every checkpoint and never come to a score.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Signal
+
+from app.panes.likelihood.scored_images import Docket, Dropped, Look
+from app.shell.bridge import Bridge
+from app.shell.formatting import count
+from app.shell.job_controller import Pursuit
+from engine.messages import (
+    BuildBackground,
+    Calibrate,
+    Calibrated,
+    Corrupt,
+    Corrupted,
+    DataJudged,
+    Ended,
+    Judge,
+    Judged,
+    JudgeData,
+    Progress,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PathWanted:
+    """An image that is to be corrupted under the eyes of one run."""
+
+    run: str
+    step: int
+    entry: Dropped
+    kind: str
+
+    def same(self, other: PathWanted | None) -> bool:
+        return other is not None and (self.run, self.step, self.kind) == (other.run, other.step, other.kind) and self.entry is other.entry
+
+
+class Inquiry(Pursuit):
+    name = "likelihood"
+    resume = "Drop an image or choose another step to go on."
+
+    calibrated = Signal()  # detectors and held-out scores have come, or went
+    judged = Signal(object)  # news about one image
+    compared = Signal()
+    corrupted = Signal()
+
+    def __init__(self, bridge: Bridge, parent: QObject) -> None:
+        super().__init__(bridge, parent)
+        self.docket = Docket()
+        self.front: Dropped | None = None  # judged before the others
+        self.wanted: tuple[Look, ...] = ()
+        self.refused: dict[str, str] = {}  # run -> why it cannot judge
+        self.building: dict[str, tuple[str, str]] = {}  # job that trains a background model -> run, kind
+        self.compare: tuple[str, int, str] | None = None  # run, step, data
+        self.comparison: DataJudged | None = None  # what was found out for `compare`
+        self.path_wanted: PathWanted | None = None
+        self.path: Corrupted | None = None
+        bridge.on(Calibrated, self._calibrated)
+        bridge.on(Judged, self._judged)
+        bridge.on(DataJudged, self._data_judged)
+        bridge.on(Corrupted, self._corrupted)
+        bridge.on(Progress, self._progress)
+        bridge.on(Ended, self._ended)
+
+    # -- what is wanted --------------------------------------------------------------------------------------------------
+
+    def look_at(self, looks: tuple[Look, ...]) -> None:
+        """Judge by these runs at these steps; what is under way for others ends."""
+        if looks == self.wanted:
+            self.go_on()
+            return
+        self.wanted = looks
+        self.refused = {}
+        self._anew()
+
+    def _anew(self) -> None:
+        self.stop_jobs()
+        self.docket.look_at(tuple(look for look in self.wanted if look[0] not in self.refused))
+        self.comparison = self.path = self.path_wanted = None
+        self.renew()
+        self.calibrated.emit()
+        self.go_on()
+
+    def again(self) -> None:
+        """A run has a detector more: everything is asked anew."""
+        self.stop_jobs()
+        self._given_up.clear()
+        self._stopped = False
+        self.docket.forget()
+        self.comparison = self.path = None
+        self.calibrated.emit()
+        self.go_on()
+
+    def images_came(self) -> None:
+        self._given_up.discard("judge")
+        if self._stopped:
+            self._given_up.clear()
+        self._stopped = False
+        self.go_on()
+
+    def set_compare(self, compare: tuple[str, int, str] | None) -> None:
+        """A data set whose test images are scored by one run."""
+        if compare == self.compare and (compare is None or self.comparison is not None or "compare" in self.jobs):
+            return
+        self.end("compare")
+        self._stopped = self._stopped and compare is None
+        self.compare, self.comparison = compare, None
+        self.go_on()
+
+    def set_path(self, wanted: PathWanted | None) -> None:
+        if wanted is None or not wanted.same(self.path_wanted):
+            self.end("path")
+            self._stopped = self._stopped and wanted is None
+            self.path_wanted, self.path = wanted, None
+            self.corrupted.emit()
+        self.go_on()
+
+    def build_background(self, run: str, kind: str) -> None:
+        if (run, kind) not in self.building.values():
+            job = self.bridge.new_job("train")
+            self.building[job] = run, kind
+            self.bridge.send(BuildBackground(job, run, kind=kind))
+            self.say("The background model is queued for training; its score appears when it is done.")
+            self.calibrated.emit()
+
+    def end(self, purpose: str) -> None:
+        self._given_up.discard(purpose)
+        super().end(purpose)
+
+    # -- asking ----------------------------------------------------------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Begin whatever is to be done next; nothing while the pane is hidden."""
+        if not self.active or not self.docket.looks:
+            return
+        looks = self.docket.looks
+        if self.docket.uncalibrated():
+            self.begin("calibrate", lambda job: Calibrate(job=job, channel="likelihood.known", runs=looks))
+            return
+        batch = self.docket.next_batch(self.front)
+        if batch:
+            pictures = tuple(entry.picture for entry in batch)
+            self.begin("judge", lambda job: Judge(job=job, channel="likelihood", runs=looks, pictures=pictures))
+        if self.compare is not None and self.comparison is None and self.compare[:2] in looks:
+            run, step, data = self.compare
+            self.begin("compare", lambda job: JudgeData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
+        path = self.path_wanted
+        if path is not None and self.path is None and (path.run, path.step) in looks:
+            picture = path.entry.picture
+            self.begin(
+                "path",
+                lambda job: Corrupt(
+                    job=job, channel="likelihood.path", run=path.run, step=path.step, picture=picture, kind=path.kind, runs=looks
+                ),
+            )
+
+    # -- answers -----------------------------------------------------------------------------------------------------------
+
+    def _calibrated(self, event: Calibrated) -> None:
+        if self.purpose_of(event.job) == "calibrate":
+            self.docket.calibrate(event)
+            self.calibrated.emit()
+
+    def _judged(self, event: Judged) -> None:
+        if self.purpose_of(event.job) == "judge":
+            entry = self.docket.take(event)
+            if entry is not None:
+                left = self.docket.waiting()
+                self.say(f"Judging: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
+                self.judged.emit(entry)
+
+    def _data_judged(self, event: DataJudged) -> None:
+        if self.purpose_of(event.job) == "compare":
+            self.comparison = event
+            self.say("")
+            self.compared.emit()
+
+    def _corrupted(self, event: Corrupted) -> None:
+        if self.purpose_of(event.job) == "path":
+            self.path = event
+            self.corrupted.emit()
+
+    def _progress(self, event: Progress) -> None:
+        if self.purpose_of(event.job) or event.job in self.building:
+            total = "" if event.total is None else f" of {count(event.total)}"
+            note = event.note or ("Training the background model" if event.job in self.building else "Scoring")
+            self.say(f"{note}: {event.unit} {count(event.done)}{total}")
+
+    def _ended(self, event: Ended) -> None:
+        if event.job in self.building:
+            self.building.pop(event.job)
+            if event.outcome == "failed":
+                self.say(event.message, "bad")
+            self.again()
+            return
+        purpose = self.purpose_of(event.job)
+        if not purpose:
+            if os.path.dirname(event.run) in dict(self.wanted):  # a background model that another window, or the last one, had begun
+                self.again()
+            return
+        del self.jobs[purpose]
+        if event.outcome == "ok":
+            self._ended_well(purpose)
+        else:
+            self._ended_badly(purpose, event)
+        self.settled()
+
+    def _ended_well(self, purpose: str) -> None:
+        lacking = {
+            "calibrate": bool(self.docket.uncalibrated()),
+            "compare": self.comparison is None,
+            "path": self.path is None,
+            "judge": False,
+        }
+        if lacking[purpose]:
+            self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
+        if purpose == "calibrate":
+            self.say("")
+        elif purpose == "judge" and not self.docket.waiting():
+            bad = sum(bool(entry.error) for entry in self.docket.entries)
+            done = len(self.docket.entries) - bad
+            unread = f" · {count(bad)} could not be read" if bad else ""
+            self.say(f"{count(done)} image{'s' if done != 1 else ''} judged{unread}")
+
+    def _ended_badly(self, purpose: str, event: Ended) -> None:
+        missing = self.docket.uncalibrated()
+        if purpose == "calibrate" and event.outcome == "failed" and missing:
+            self.refused[missing[0][0]] = event.message
+            if len(self.docket.looks) > 1:  # the others can still judge
+                self._anew()
+            else:
+                self._given_up.add(purpose)
+                self.calibrated.emit()
+        else:
+            self._given_up.add(purpose)
+        self.say(event.message, "bad" if event.outcome == "failed" else "")

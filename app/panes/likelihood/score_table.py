@@ -1,0 +1,328 @@
+"""The detectors' answers about one image as a table: value with unit, p-value, and a verdict in words beside a coloured dot.
+
+Several runs stand under each other, each below its name. What a run cannot say now is greyed, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QPainter, QResizeEvent
+from PySide6.QtWidgets import QHeaderView, QPushButton, QSizePolicy, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+
+from app.shell.formatting import number
+from app.shell.theme import DARK, Colors, font
+from app.widgets.parts import button
+from engine.messages import DetectorInfo, Score
+
+COLUMNS = ("Detector", "Density", "Value", "p-value", "AUROC", "Verdict")
+DETECTOR, DENSITY, VALUE, P_VALUE, AUROC, VERDICT = range(6)
+ROW_HEIGHT = 26
+DOT = 8
+WIDE = 560  # pixels from which every column fits
+TIPS = (
+    "The score. High always means: unlike the training data.",
+    "What kind of number stands behind it: an exact density, a bound on one, P(y|x), or features without a density.",
+    "As people read it, in its unit.",
+    "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1).",
+    "Probability that an image of the compared set scores higher than a held-out one; 0.5 is guessing. Never flipped.",
+    "From the p-value: below 1 % unlike training, below 5 % unusual.",
+)
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One line: a run's name (`info` None), or a detector of it."""
+
+    run: str
+    title: str
+    info: DetectorInfo | None = None
+    score: Score | None = None
+    auroc: float | None = None
+    waiting: bool = False  # the answer is on its way
+    building: bool = False  # what it lacks is being made
+
+    @property
+    def shape(self) -> tuple[str, str, bool, bool]:
+        """What decides how its cells are laid out."""
+        info = self.info
+        return self.run, info.name if info else self.title, bool(info and info.missing), self.building
+
+
+def value_text(info: DetectorInfo, value: float) -> str:
+    """A value with its unit, with as many digits as its size bears."""
+    size = abs(value)
+    digits = 1 if size >= 1000 else 2 if size >= 1 or size == 0 else 3
+    if "bits" in info.unit:
+        digits = 2
+    text = number(value, digits, "b/dim" if info.unit in ("bits/dim", "bits_per_dim") else info.unit)
+    return text
+
+
+def p_text(p: float) -> str:
+    """0.004 -> "0.4 %"."""
+    return number(100 * p, 1 if p < 0.0995 else 0, "%")
+
+
+def floor_text(score: Score) -> str:
+    """What a p-value means that cannot be smaller; empty for others."""
+    if score.p_value > score.floor:
+        return ""
+    held_out = round(1 / score.floor) - 1
+    return f"None of the {held_out} held-out images scores as high; {p_text(score.p_value)} is the smallest p-value that so many can give."
+
+
+class ScoreModel(QAbstractTableModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Row] = []
+        self.c: Colors = DARK
+
+    def set_rows(self, rows: list[Row]) -> bool:
+        """Returns whether the table has another shape now; only then is it laid out anew."""
+        if [row.shape for row in rows] == [row.shape for row in self.rows]:
+            self.rows = rows
+            if rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(COLUMNS) - 1))
+            return False
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+        return True
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        return len(self.rows)
+
+    def columnCount(self, parent: Index | None = None) -> int:
+        return len(COLUMNS)
+
+    def text(self, row: Row, column: int) -> str:
+        info, score = row.info, row.score
+        if info is None:
+            return row.title if column == DETECTOR else ""
+        if column == DETECTOR:
+            return info.title
+        if column == DENSITY:
+            return info.density
+        if column == AUROC:
+            return "" if row.auroc is None or info.missing else f"{row.auroc:.3f}"
+        if info.missing:
+            return info.missing if column in (VALUE, P_VALUE) else ""
+        if score is None:
+            return "…" if row.waiting and column in (VALUE, P_VALUE) else ""
+        return {VALUE: value_text(info, score.value), P_VALUE: p_text(score.p_value), VERDICT: score.verdict}[column]
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        row, column = self.rows[index.row()], index.column()
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return self.text(row, column)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            right = column in (VALUE, P_VALUE, AUROC) and not (row.info and row.info.missing)
+            return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.ToolTipRole and row.info is not None:
+            value = value_text(row.info, row.score.value) if row.score is not None else ""
+            floor = floor_text(row.score) if row.score is not None else ""
+            return "\n".join(part for part in (row.info.title, value, floor, row.info.missing, row.info.help, row.info.source) if part)
+        if role == Qt.ItemDataRole.ForegroundRole:
+            faint = row.info is None or bool(row.info.missing) or column == DENSITY
+            low = column == AUROC and row.auroc is not None and row.auroc < 0.5
+            return QColor(self.c.warning_text if low else self.c.muted if faint else self.c.text)
+        if role == Qt.ItemDataRole.FontRole and row.info is None:
+            return font(11)
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section].upper()
+            if role == Qt.ItemDataRole.TextAlignmentRole:
+                right = section in (VALUE, P_VALUE, AUROC)
+                return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return TIPS[section]
+        return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        return super().flags(index) if self.rows[index.row()].info is not None else Qt.ItemFlag.NoItemFlags
+
+
+class Lines(QStyledItemDelegate):
+    """A thin line under each row, the chosen row raised, and the verdict's dot."""
+
+    def __init__(self, table: ScoreTable) -> None:
+        super().__init__(table)
+        self.table = table
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        c, row = self.table.c, self.table.model_.rows[index.row()]
+        box = QRectF(option.rect)  # type: ignore[attr-defined]
+        painter.save()
+        if option.state & QStyle.StateFlag.State_Selected:  # type: ignore[attr-defined]
+            painter.fillRect(box, QColor(c.raised))
+            if index.column() == 0:
+                painter.fillRect(QRectF(box.left(), box.top(), 2, box.height()), QColor(c.accent))
+        painter.fillRect(QRectF(box.left(), box.bottom() - 1, box.width(), 1), QColor(c.line))
+        inside = box.adjusted(8, 0, -8, 0)
+        if index.column() == VERDICT and row.score is not None and row.info is not None and not row.info.missing:
+            dot = {"good": c.good, "warning": c.warning, "bad": c.bad}.get(row.score.level, c.muted)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(dot))
+            painter.drawEllipse(QRectF(inside.left(), inside.center().y() - DOT / 2, DOT, DOT))
+            inside.setLeft(inside.left() + DOT + 7)
+        painter.setFont(index.data(Qt.ItemDataRole.FontRole) or self.table.font())
+        painter.setPen(index.data(Qt.ItemDataRole.ForegroundRole))
+        text = painter.fontMetrics().elidedText(index.data(), Qt.TextElideMode.ElideRight, int(inside.width()) + 1)
+        painter.drawText(inside, Qt.AlignmentFlag(index.data(Qt.ItemDataRole.TextAlignmentRole)), text)
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        return QSize(60, ROW_HEIGHT)
+
+
+class ScoreTable(QTableView):
+    """`chosen(run, detector)` comes when the user takes another row; `remedy_asked(run, remedy)` from the button of a missing one."""
+
+    chosen = Signal(str, str)
+    remedy_asked = Signal(str, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c: Colors = DARK
+        self._buttons: list[QPushButton] = []
+        self.model_ = ScoreModel()
+        self.model_.setParent(self)
+        self.setModel(self.model_)
+        self.setItemDelegate(Lines(self))
+        self.setFont(font(12))
+        self.setAccessibleName("Scores of the image")
+        self.setShowGrid(False)
+        self.setFrameShape(QTableView.Shape.NoFrame)
+        self.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        head = self.horizontalHeader()
+        head.setHighlightSections(False)
+        head.setSectionsClickable(False)
+        head.setMinimumSectionSize(36)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        head.setSectionResizeMode(DETECTOR, QHeaderView.ResizeMode.Stretch)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.comparing = False
+        self.most_height = 400
+        self._hide_columns()
+        self._fit_columns()
+        self.selectionModel().currentRowChanged.connect(self._row_changed)
+        self._ours = False
+
+    def _fit_columns(self) -> None:
+        metrics = self.fontMetrics()
+        samples = {
+            DENSITY: "features",
+            VALUE: "−1 234.5 nat",
+            P_VALUE: "P-VALUE.",
+            AUROC: "AUROC..",
+            VERDICT: "unlike training",
+        }
+        for column, text in samples.items():
+            extra = DOT + 7 if column == VERDICT else 0
+            self.setColumnWidth(column, metrics.horizontalAdvance(text) + 16 + extra)
+
+    def _hide_columns(self) -> None:
+        """AUROC comes with a comparison; where there is no room for both, the value waits in the tooltip and the line below."""
+        self.setColumnHidden(AUROC, not self.comparing)
+        narrow = self.comparing and self.width() < WIDE
+        if narrow != self.isColumnHidden(VALUE):
+            self.setColumnHidden(VALUE, narrow)
+            self._span()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._hide_columns()
+
+    def set_colors(self, c: Colors) -> None:
+        self.c = self.model_.c = c
+        self.setStyleSheet(
+            "QTableView { border: none; background: transparent; }"
+            "QHeaderView { background: transparent; }"
+            f"QHeaderView::section {{ background: transparent; padding: 4px 8px; border-bottom: 1px solid {c.line}; }}"
+        )
+        self.viewport().update()
+
+    def set_rows(self, rows: list[Row], chosen: tuple[str, str], comparing: bool) -> None:
+        """Show these; `chosen` (run, detector) is the row that is looked at."""
+        self.comparing = comparing
+        self._hide_columns()
+        if self.model_.set_rows(rows):
+            self._span()
+        place = next((i for i, row in enumerate(rows) if row.info is not None and (row.run, row.info.name) == chosen), -1)
+        if place != self.currentIndex().row():
+            self._ours = True
+            if place >= 0:
+                self.selectRow(place)
+            else:
+                self.setCurrentIndex(QModelIndex())
+            self._ours = False
+        self.updateGeometry()
+        self.setFixedHeight(self.wanted_height())
+
+    def _span(self) -> None:
+        """A reason takes the room of the figures; names of runs take the whole line; a remedy is a button at the end of its line."""
+        self.clearSpans()
+        for former in self._buttons:
+            former.hide()
+            former.deleteLater()
+        self._buttons = []
+        first = P_VALUE if self.isColumnHidden(VALUE) else VALUE
+        for place, row in enumerate(self.model_.rows):
+            if row.info is None:
+                self.setSpan(place, 0, 1, len(COLUMNS))
+            elif row.info.missing and row.info.remedy:
+                self.setSpan(place, first, 1, VERDICT - first)
+                made = button("Build it", partial(self.remedy_asked.emit, row.run, row.info.remedy), row.info.missing)
+                made.setProperty("kind", "link")
+                made.setAccessibleName(f"Build what {row.info.title} needs")
+                if row.building:
+                    made.setText("Building…")
+                    made.setEnabled(False)
+                self.setIndexWidget(self.model_.index(place, VERDICT), made)
+                self._buttons.append(made)
+            elif row.info.missing:
+                self.setSpan(place, first, 1, VERDICT - first + 1)
+
+    def wanted_height(self) -> int:
+        rows = len(self.model_.rows)
+        return min(max(rows, 1) * ROW_HEIGHT + self.horizontalHeader().sizeHint().height() + 2, max(self.most_height, 4 * ROW_HEIGHT))
+
+    def sizeHint(self) -> QSize:
+        return QSize(420, self.wanted_height())
+
+    def set_most_height(self, pixels: int) -> None:
+        if pixels != self.most_height:
+            self.most_height = pixels
+            self.setFixedHeight(self.wanted_height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(300, 3 * ROW_HEIGHT)
+
+    def _row_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        if self._ours or not current.isValid():
+            return
+        row = self.model_.rows[current.row()]
+        if row.info is not None:
+            self.chosen.emit(row.run, row.info.name)
+
+    def remedy_button(self, detector: str) -> Any:
+        """The button of a missing detector, for a click; None when there is none."""
+        for place, row in enumerate(self.model_.rows):
+            if row.info is not None and row.info.name == detector:
+                return self.indexWidget(self.model_.index(place, VERDICT))
+        return None

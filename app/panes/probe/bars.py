@@ -1,0 +1,159 @@
+"""What features are worth, as pairs of bars: the linear probe and the neighbours' vote, with their standard errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QBrush, QColor, QPainter, QPen
+
+from app.panes.probe.results import figure, standard_error
+from app.shell.formatting import number
+from app.shell.theme import CATEGORIES
+from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.widgets.plot import shade
+
+ROW = 36  # pixels of a pair of bars
+FOOT = 34  # below them: the axis and its name
+HEAD = 22  # above them: what the colours mean
+NAMES = 250  # pixels, at most a third of the width
+
+
+@dataclass(frozen=True)
+class Bars:
+    name: str
+    linear: float | None
+    knn: float | None = None
+    images: int = 0  # that were asked about; 0: not known, so there is no error
+    supervised: bool = False
+    note: str = ""
+
+
+class ProbeBars(Chart):
+    """Call `set_bars`. One row for each kind of features; supervised runs have one bar of a third colour."""
+
+    def __init__(self) -> None:
+        self.bars: list[Bars] = []
+        self.chance: float | None = None
+        self.hint = ""
+        super().__init__("What the features are worth")
+
+    def set_bars(self, bars: list[Bars], chance: float | None, hint: str = "") -> None:
+        self.bars, self.chance, self.hint = bars, chance, hint
+        self.setMinimumHeight(HEAD + FOOT + ROW * max(3, len(bars)))
+        self.updateGeometry()
+        self.setAccessibleDescription(". ".join(self.said(bar) for bar in bars))
+        self.update()
+
+    @staticmethod
+    def said(bar: Bars) -> str:
+        told = [] if bar.linear is None else [f"{'right' if bar.supervised else 'linear'} {number(100 * bar.linear, 1, '%')}"]
+        told += [] if bar.knn is None else [f"kNN {number(100 * bar.knn, 1, '%')}"]
+        return f"{bar.name}: {', '.join(told) or bar.note}"
+
+    def sizeHint(self) -> QSize:
+        return QSize(420, HEAD + FOOT + ROW * max(3, len(self.bars)))
+
+    def plot(self) -> QRectF:
+        left = min(NAMES, round(0.3 * self.width()))
+        return QRectF(left, HEAD, max(self.width() - left - 96, 40), max(self.height() - HEAD - FOOT, 40))
+
+    def inks(self) -> tuple[QColor, QColor, QColor]:
+        """Of linear probes, of neighbours, and of supervised runs."""
+        blue, orange, green = (shade(color, self._c) for color in CATEGORIES[:3])
+        return blue, orange, green
+
+    def draw(self, painter: QPainter) -> None:
+        if not self.bars:
+            self.draw_hint(painter, self.hint)
+            return
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._axis(painter)
+        place = self.plot()
+        height = min(place.height() / len(self.bars), 48.0)
+        for row, bar in enumerate(self.bars):
+            self._row(painter, bar, place.top() + row * height, height)
+        self._legend(painter)
+
+    def _axis(self, painter: QPainter) -> None:
+        place, c = self.plot(), self._c
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        across = ticks(0, 1, max(2, int(place.width() // 64)))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        for value, text in zip(across, figures([100 * value for value in across]), strict=True):
+            x = self.to_x(value)
+            painter.setPen(QColor(c.line))
+            painter.drawLine(QPointF(x, place.top()), QPointF(x, place.bottom() + 3))
+            painter.setPen(QColor(c.muted))
+            wide = metrics.horizontalAdvance(text)
+            painter.drawText(QRectF(x - wide / 2, place.bottom() + 3, wide + 1, metrics.height()), LEFT, text)
+        name = QRectF(place.left(), self.height() - metrics.height() - 1, place.width(), metrics.height())
+        painter.drawText(name, Qt.AlignmentFlag.AlignHCenter, "right answers, in %  ·  whiskers: ± 1 standard error  ·  dashes: guessing")
+        if self.chance is not None:
+            pen = QPen(QColor(c.muted), 1)
+            pen.setDashPattern([3, 3])
+            painter.setPen(pen)
+            x = self.to_x(self.chance)
+            painter.drawLine(QPointF(x, place.top()), QPointF(x, place.bottom()))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+
+    def _row(self, painter: QPainter, bar: Bars, top: float, height: float) -> None:
+        place = self.plot()
+        linear, knn, green = self.inks()
+        painter.setFont(self.font())
+        painter.setPen(QColor(self._c.text))
+        name = painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideRight, int(place.left() - 10))
+        painter.drawText(QRectF(0, top, place.left() - 10, height), LEFT | MIDDLE, name)
+        shown = [(bar.linear, green if bar.supervised else linear, Qt.BrushStyle.SolidPattern)]
+        if not bar.supervised:
+            shown.append((bar.knn, knn, Qt.BrushStyle.BDiagPattern))
+        thick = min((height - 8) / 2, 13.0)
+        begins = top + (height - thick * len(shown)) / 2
+        painter.setFont(self._small)
+        for at, (value, ink, pattern) in enumerate(shown):
+            line = QRectF(place.left(), begins + at * thick, place.width(), thick)
+            if value is None:
+                painter.setPen(QColor(self._c.muted))
+                painter.drawText(line.adjusted(4, 0, 0, 0), LEFT | MIDDLE, bar.note or "…")
+            else:
+                self._bar(painter, line, value, bar, ink, pattern)
+
+    def _bar(self, painter: QPainter, line: QRectF, value: float, bar: Bars, ink: QColor, pattern: Qt.BrushStyle) -> None:
+        end, middle = self.to_x(value), line.center().y()
+        body = QRectF(line.left(), line.top() + 1, end - line.left(), line.height() - 2)
+        fill = QColor(ink)
+        fill.setAlpha(150 if pattern == Qt.BrushStyle.SolidPattern else 220)
+        painter.fillRect(body, QBrush(fill, pattern))
+        painter.setPen(QPen(ink, 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(body)
+        if bar.images:
+            error = standard_error(value, bar.images)
+            low, high = self.to_x(max(value - error, 0)), self.to_x(min(value + error, 1))
+            painter.setPen(QPen(QColor(self._c.text), 1.2))
+            painter.drawLine(QPointF(low, middle), QPointF(high, middle))
+            for x in (low, high):
+                painter.drawLine(QPointF(x, middle - 3), QPointF(x, middle + 3))
+        painter.setPen(QColor(self._c.text))
+        text = figure(value, bar.images) if bar.images else number(100 * value, 1, "%")
+        painter.drawText(QRectF(self.plot().right() + 4, line.top() - 1, 92, line.height() + 2), RIGHT | MIDDLE, text)
+
+    def _legend(self, painter: QPainter) -> None:
+        linear, knn, green = self.inks()
+        rows = [(linear, Qt.BrushStyle.SolidPattern, "linear probe"), (knn, Qt.BrushStyle.BDiagPattern, "kNN, k = 200")]
+        if any(bar.supervised for bar in self.bars):
+            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its headline, validation images)"))
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        x = self.plot().left()
+        for ink, pattern, name in rows:
+            fill = QColor(ink)
+            fill.setAlpha(150 if pattern == Qt.BrushStyle.SolidPattern else 220)
+            painter.fillRect(QRectF(x, 6, 12, 9), QBrush(fill, pattern))
+            painter.setPen(QPen(ink, 1))
+            painter.drawRect(QRectF(x, 6, 12, 9))
+            painter.setPen(QColor(self._c.text))
+            wide = metrics.horizontalAdvance(name)
+            painter.drawText(QRectF(x + 17, 2, wide + 4, 17), LEFT | MIDDLE, name)
+            x += wide + 34

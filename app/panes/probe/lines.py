@@ -1,0 +1,171 @@
+"""Small lines of the Probe pane: shares of right answers over blocks, labels or steps, and the loss of a fit over its iterations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+
+from app.shell.formatting import number
+from app.shell.theme import CATEGORIES, MARKERS
+from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.widgets.parts import short
+from app.widgets.plot import shade
+
+ROOM = 0.08  # of the height, above and below the lines
+
+
+@dataclass(frozen=True)
+class Points:
+    """One line: y at x; where there are names of places, x is the place's number."""
+
+    name: str
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    look: int = 0  # colour and marker
+    errors: tuple[float, ...] = ()  # of y
+    dashed: bool = False
+
+
+class ProbeLines(Chart):
+    """Call `set_lines`. `percent`: y are shares, written in %."""
+
+    def __init__(self, name: str, below: str, beside: str, hint: str, percent: bool = True) -> None:
+        self.lines: list[Points] = []
+        self.places: tuple[str, ...] = ()
+        self.below, self.beside, self.hint, self.percent = below, beside, hint, percent
+        self.bottom = 0.0
+        super().__init__(name)
+        self.setMinimumHeight(132)
+
+    def set_lines(self, lines: list[Points], places: Sequence[str] = ()) -> None:
+        self.lines, self.places = [line for line in lines if line.ys], tuple(places)
+        self._lay_out()
+        told = [f"{line.name}: {', '.join(self._said(line))}" for line in self.lines]
+        self.setAccessibleDescription(". ".join(told))
+        self.update()
+
+    def _said(self, line: Points) -> list[str]:
+        ends = range(len(line.ys)) if self.places else sorted({0, len(line.ys) - 1})
+        return [f"{self._place(line.xs[i])} {self._value(line.ys[i])}" for i in ends]
+
+    def _place(self, x: float) -> str:
+        return self.places[round(x)] if self.places else figures([x])[0]
+
+    def _value(self, y: float) -> str:
+        return number(100 * y, 1, "%") if self.percent else short(y)
+
+    def _lay_out(self) -> None:
+        xs = [x for line in self.lines for x in line.xs]
+        ys = [y + side for line in self.lines for y, error in self._with_errors(line) for side in (-error, error) if math.isfinite(y)]
+        if not xs or not ys:
+            return
+        side = 0.35 if self.places else 0.02 * (max(xs) - min(xs)) or 0.5
+        self.low, self.high = min(xs) - side, max(xs) + side
+        if self.places:
+            self.low, self.high = -side, len(self.places) - 1 + side
+        room = ROOM * (max(ys) - min(ys)) or 0.02 * abs(max(ys)) or 0.02
+        self.bottom, self.top = max(min(ys) - room, 0.0), max(ys) + room
+        if self.percent:
+            self.top = min(self.top, 1.0 + ROOM / 8)
+
+    @staticmethod
+    def _with_errors(line: Points) -> list[tuple[float, float]]:
+        return list(zip(line.ys, line.errors or (0.0,) * len(line.ys), strict=True))
+
+    def plot(self) -> QRectF:
+        return super().plot().adjusted(0, 18, 0, 0)
+
+    def to_y(self, value: float) -> float:
+        place = self.plot()
+        return place.bottom() - (value - self.bottom) / (self.top - self.bottom) * place.height()
+
+    def draw(self, painter: QPainter) -> None:
+        if not self.lines:
+            self.draw_hint(painter, self.hint)
+            return
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._axes(painter)
+        for line in self.lines:
+            self._line(painter, line)
+        self._legend(painter)
+
+    def _axes(self, painter: QPainter) -> None:
+        place, c = self.plot(), self._c
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        height = metrics.height()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        upright = ticks(self.bottom, self.top, max(2, int(place.height() // 26)))
+        for value, text in zip(upright, figures([100 * v for v in upright] if self.percent else upright), strict=True):
+            y = self.to_y(value)
+            painter.setPen(QColor(c.line))
+            painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
+            painter.setPen(QColor(c.muted))
+            painter.drawText(QRectF(0, y - height / 2, place.left() - 6, height), RIGHT | MIDDLE, f"{text} %" if self.percent else text)
+        across: list[float] = list(map(float, range(len(self.places)))) or ticks(self.low, self.high, max(2, int(place.width() // 76)))
+        texts = list(self.places) or figures(across)
+        room = place.width() / max(1, len(across)) if self.places else self.width()
+        for value, text in zip(across, texts, strict=True):
+            x = self.to_x(value)
+            painter.setPen(QColor(c.line))
+            painter.drawLine(QPointF(x, place.bottom()), QPointF(x, place.bottom() + 4))
+            painter.setPen(QColor(c.muted))
+            text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(12, int(room) - 4))
+            wide = metrics.horizontalAdvance(text)
+            left = min(max(x - wide / 2, 0), self.width() - wide - 1)
+            painter.drawText(QRectF(left, place.bottom() + 5, wide + 1, height), LEFT, text)
+        painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, self.below)
+        self.setToolTip(f"{self.name}. Across: {self.below}. Upwards: {self.beside}.")
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+
+    def _looks(self, line: Points) -> tuple[QPen, str]:
+        pen = QPen(shade(CATEGORIES[line.look % len(CATEGORIES)], self._c), 1.5)
+        if line.dashed:
+            pen.setDashPattern([3, 2.5])
+        return pen, MARKERS[line.look % len(MARKERS)]
+
+    def _line(self, painter: QPainter, line: Points) -> None:
+        pen, marker = self._looks(line)
+        points = [QPointF(self.to_x(x), self.to_y(y)) for x, y in zip(line.xs, line.ys, strict=True) if math.isfinite(y)]
+        painter.setPen(pen)
+        painter.drawPolyline(QPolygonF(points))
+        if line.errors:
+            painter.setPen(QPen(pen.color(), 1.1))
+            for x, (y, error) in zip(line.xs, self._with_errors(line), strict=True):
+                painter.drawLine(QPointF(self.to_x(x), self.to_y(y - error)), QPointF(self.to_x(x), self.to_y(y + error)))
+        for point in points if len(points) <= 24 else points[-1:]:
+            self._symbol(painter, point, marker, pen.color())
+
+    @staticmethod
+    def _symbol(painter: QPainter, at: QPointF, marker: str, color: QColor) -> None:
+        painter.save()
+        painter.translate(at)
+        drawSymbol(painter, marker, 7, QPen(Qt.PenStyle.NoPen), color)
+        painter.restore()
+
+    def _legend(self, painter: QPainter) -> None:
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        x, room = 6.0, (self.width() - 12) / len(self.lines)
+        for line in self.lines:
+            pen, marker = self._looks(line)
+            painter.setPen(pen)
+            painter.drawLine(QPointF(x, 12), QPointF(x + 18, 12))
+            self._symbol(painter, QPointF(x + 9, 12), marker, pen.color())
+            painter.setPen(QColor(self._c.text))
+            name = metrics.elidedText(line.name, Qt.TextElideMode.ElideRight, int(room - 26))
+            painter.drawText(QRectF(x + 22, 3, room - 22, 18), LEFT | MIDDLE, name)
+            x += min(room, metrics.horizontalAdvance(name) + 40)
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """What is drawn, as header and rows of a CSV."""
+        rows: list[tuple[object, ...]] = []
+        for line in self.lines:
+            for x, (y, error) in zip(line.xs, self._with_errors(line), strict=True):
+                rows.append((line.name, self._place(x) if self.places else repr(x), repr(y), repr(error) if line.errors else ""))
+        return ("line", self.below, self.beside, "standard error"), rows

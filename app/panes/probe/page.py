@@ -1,0 +1,133 @@
+"""How the Probe pane is laid out: what to measure on top, the bars, four small charts, and what one can train to compare."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from app.panes.probe.bars import ProbeBars
+from app.panes.probe.lines import ProbeLines
+from app.shell.formatting import count
+from app.shell.theme import Colors
+from app.widgets.parts import Card, TextLines, button, heading, muted
+
+SIZES = (2000, 5000, 10_000)
+
+
+class ProbePage(QScrollArea):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        contents = QWidget()
+        contents.setObjectName("contents")
+        self.setWidget(contents)
+        column = QVBoxLayout(contents)
+        column.setContentsMargins(16, 16, 16, 16)
+        column.setSpacing(6)
+        column.addLayout(self._controls())
+        row = QHBoxLayout()
+        self.status = TextLines(3, "What was compared, and what is going on")
+        self.stop_button = button("Stop", None, "Stop measuring; the figures that are there stay.")
+        row.addWidget(self.status, 1)
+        row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(row)
+        row = QHBoxLayout()
+        self.bars_heading = heading("What these features are worth")
+        self.export_button = QPushButton("Export")
+        self.export_button.setProperty("kind", "link")
+        self.export_button.setAccessibleName("Export")
+        self.export_menu = QMenu(self)
+        self.export_button.setMenu(self.export_menu)
+        row.addWidget(self.bars_heading)
+        row.addStretch(1)
+        row.addWidget(self.export_button)
+        column.addLayout(row)
+        self.bars = ProbeBars()
+        card = Card(10, 0)
+        card.inside.addWidget(self.bars)
+        column.addWidget(card)
+        column.addSpacing(4)
+        column.addLayout(self._charts(), 1)
+        column.addLayout(self._training())
+
+    def _controls(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        self.measure_button = button("Measure", None, "Freeze the encoder and see how well its features tell classes apart.", primary=True)
+        self.data = QComboBox()
+        self.data.setAccessibleName("Data to measure on")
+        self.data.setToolTip("Images with classes. The run’s own, or others: they are scaled to what the network sees.")
+        self.data.setMinimumWidth(130)
+        self.limit = QComboBox()
+        for size in SIZES:
+            self.limit.addItem(f"{count(size)} images", size)
+        self.limit.setCurrentIndex(1)
+        self.limit.setAccessibleName("Number of images")
+        self.limit.setToolTip("Training images that the probe is fitted on, and at most as many test images.")
+        self.blocks = QCheckBox("every block")
+        self.blocks.setToolTip("Measure after each block of the encoder, too.")
+        self.labels = QCheckBox("fewer labels")
+        self.labels.setToolTip("Measure with 1 % and 10 % of the training split’s labels, too.")
+        row.addWidget(self.measure_button)
+        row.addWidget(muted("on", wrap=False))
+        row.addWidget(self.data)
+        row.addWidget(self.limit)
+        for box in (self.blocks, self.labels):
+            box.setChecked(True)
+            box.setAccessibleName(f"Measure {box.text()}")
+            row.addWidget(box)
+        row.addStretch(1)
+        return row
+
+    def _charts(self) -> QGridLayout:
+        right = "right answers, in %"
+        self.by_block = ProbeLines(
+            "The probe at every block", "block of the encoder, from input to output", right, "Tick “every block” and measure."
+        )
+        self.by_labels = ProbeLines(
+            "The linear probe with fewer labels", "labels it learned from", right, "Tick “fewer labels” and measure."
+        )
+        self.by_iteration = ProbeLines(
+            "The linear probe while it is fitted", "iteration", "mean loss on training images, in nat",
+            "The loss appears here while it is fitted.", percent=False,
+        )  # fmt: skip
+        self.by_step = ProbeLines(
+            "Over the training", "step of the run", right, "Move the time cursor and measure again: the figures join here."
+        )
+        self.fit_heading = heading("Linear probe: loss")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(16)
+        grid.setVerticalSpacing(6)
+        titles = (heading("At every block"), heading("With fewer labels"), self.fit_heading, heading("Over the training"))
+        for place, (title, chart) in enumerate(zip(titles, self.charts, strict=True)):
+            card = Card(6, 0)
+            card.inside.addWidget(chart)
+            grid.addWidget(title, 2 * (place // 2), place % 2)
+            grid.addWidget(card, 2 * (place // 2) + 1, place % 2)
+            grid.setColumnStretch(place % 2, 1)
+        return grid
+
+    @property
+    def charts(self) -> tuple[ProbeLines, ...]:
+        return self.by_block, self.by_labels, self.by_iteration, self.by_step
+
+    def _training(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        self.tune_button = button(
+            "Fine-tune with 1 % of the labels", None, "Train this encoder on, end to end, with a linear head: a run of its own in the list."
+        )
+        self.scratch_button = button(
+            "The same from scratch", None, "The same network on the same images, from random weights: what fine-tuning is compared with."
+        )
+        self.train_line = TextLines(1, "About fine-tuning", small=True)
+        row.addWidget(self.tune_button)
+        row.addWidget(self.scratch_button)
+        row.addWidget(self.train_line, 1)
+        return row
+
+    def set_colors(self, c: Colors) -> None:
+        for part in (self.bars, *self.charts, self.status, self.train_line):
+            part.set_colors(c)

@@ -1,0 +1,110 @@
+"""What was measured of features in this session, which of it is shown, and how sure it is. Numbers only; nothing is drawn here."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from app.shell.formatting import count, number
+from engine.messages import ProbeMeasured, RunInfo, Subject
+
+OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
+NAMES = {OWN: "this checkpoint", RANDOM: "random encoder", PIXELS: "raw pixels"}
+COLUMNS = (
+    "features of", "block", "share of labels", "step", "linear", "linear standard error", "kNN", "kNN standard error", "dimensions",
+    "training images", "test images", "iterations", "gradient",
+)  # fmt: skip
+
+Question = tuple[str, str, int]  # run, data ("" is the run's own), images
+Figures = dict[Subject, ProbeMeasured]
+
+
+def standard_error(right: float, images: int) -> float:
+    """Of a share of right answers among so many images: √(p (1 - p) / n)."""
+    return math.sqrt(max(right * (1 - right), 0.0) / images) if images else math.nan
+
+
+class Results:
+    """Figures by question, then by step."""
+
+    def __init__(self) -> None:
+        self._found: dict[Question, dict[int, Figures]] = {}
+
+    def add(self, event: ProbeMeasured) -> None:
+        steps = self._found.setdefault((event.run, event.data, event.limit), {})
+        figures = steps.pop(event.step, {})  # the newest measured goes to the end
+        figures[event.subject] = event
+        steps[event.step] = figures
+
+    def forget(self, run: str) -> None:
+        self._found = {question: steps for question, steps in self._found.items() if question[0] != run}
+
+    def steps(self, question: Question) -> dict[int, Figures]:
+        """All that was measured, by ascending step."""
+        return dict(sorted(self._found.get(question, {}).items()))
+
+    def shown(self, question: Question, step: int | None) -> tuple[int, Figures] | None:
+        """The figures of a step, or else the newest ones of another step of that run."""
+        found = self._found.get(question, {})
+        if not found:
+            return None
+        at = step if step in found else next(reversed(found))
+        return at, found[at]
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A run that learned from labels of the same data, as its own headline tells."""
+
+    name: str
+    right: float
+
+
+def supervised(runs: dict[str, RunInfo], chosen: str, data: str) -> list[Supervised]:
+    """Runs of classifiers on the same data, with the accuracy on held-out images that their headline says."""
+    found = []
+    for run, info in runs.items():
+        said = re.fullmatch(r"([\d.]+) % right", info.headline)
+        if run != chosen and said and info.data == data and "classify" in info.capabilities and not info.fault:
+            share = info.config.get("label_share")
+            start = " from scratch" if info.config.get("start") == "scratch" else ""
+            labels = f", {100 * share:g} % of labels" if isinstance(share, int | float) else ""
+            found.append(Supervised(f"{info.title or info.method}{start}{labels} · {info.name}", float(said[1]) / 100))
+    return found
+
+
+def figure(right: float, images: int) -> str:
+    """0.843, 5000 -> "84.3 ± 0.5 %"."""
+    return f"{number(100 * right, 1)} ± {number(100 * standard_error(right, images), 1, '%')}"
+
+
+def compared(event: ProbeMeasured) -> str:
+    """What a figure rests on, in words."""
+    split = {"test": "test", "valid": "validation"}[event.split]
+    return (
+        f"Frozen encoder, no augmentation: fitted on {count(event.n_train)} training images of {event.data_name}, "
+        f"asked about {count(event.n_test)} {split} images, {count(event.classes)} classes."
+    )
+
+
+def not_measured(figures: Figures, shares: tuple[float, ...]) -> str:
+    """Which of the shares of labels are no fewer images than all else is fitted to, as a sentence; empty where there are none."""
+    whole = figures.get(Subject(OWN))
+    missing = [share for share in shares if whole is not None and share * whole.n_split >= whole.n_train]
+    if whole is None or not missing:
+        return ""
+    words = " and ".join(f"{100 * share:g} %" for share in missing)
+    return f" Not with {words} of the labels: those are no fewer than the {count(whole.n_train)} images that all is fitted to."
+
+
+def table(steps: dict[int, Figures]) -> list[tuple[object, ...]]:
+    """Rows of a CSV, columns as COLUMNS."""
+    rows: list[tuple[object, ...]] = []
+    for figures in steps.values():
+        for subject, e in figures.items():
+            linear = ("", "") if e.linear is None else (repr(e.linear), repr(standard_error(e.linear, e.n_test)))
+            knn = (repr(e.knn), repr(standard_error(e.knn, e.n_test)))
+            about = (NAMES[subject.of], subject.block, repr(subject.share), e.step if subject.of == OWN else "")
+            rows.append((*about, *linear, *knn, e.features, e.n_train, e.n_test, e.iterations, repr(e.gradient)))
+    return rows

@@ -1,0 +1,1 @@
+"""Samples as they arrive, and their branches."""

@@ -1,0 +1,162 @@
+"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also how it begins and how long it gets."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QIntValidator
+from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
+
+from app.panes.sampling.sample_tree import Settings
+from app.shell.theme import Colors
+from app.widgets.latent_slider import LatentSlider
+from app.widgets.parts import Card, button, muted
+from engine.messages import GrowthBegan
+
+COUNTS = (1, 4, 9, 16)
+NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
+
+
+class DrawSettings(Card):
+    """`moved` comes for changes by the user only; `moves_begin` when a slider is taken or left."""
+
+    moved = Signal()
+    moves_begin = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(12, 6)
+        self._ours = False
+        self.seed = self._number("Seed: the noise of the samples", 999_999, 64)
+        self.next_seed = button("Next", self.take_next_seed, "Other noise, other samples.")
+        self.counts = QComboBox()
+        self.counts.setAccessibleName("Grid: how many samples")
+        for n in COUNTS:
+            self.counts.addItem(str(n), n)
+        self.counts.currentIndexChanged.connect(self._moved)
+        self._row(muted("Seed", wrap=False), self.seed, self.next_seed, None, muted("Grid", wrap=False), self.counts)
+        self.temperature = self._dial("temperature", 2.0, f"Below 1 likely symbols become likelier; 0 takes the likeliest. {NOISE_STAYS}")
+        self.top_p = self._dial("top-p", 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
+        self.top_k = self._number("top-k", 4096, 64)
+        self.top_k.setPlaceholderText("all")
+        self.top_k.setToolTip("Only so many of the likeliest symbols at every place; empty: all.")
+        self.cached = QCheckBox("with cache")
+        self.cached.setChecked(True)
+        self.cached.setAccessibleName("With cache")
+        self.cached.setToolTip("Keep what was computed for earlier symbols. Without it the whole network runs for every symbol: compare.")
+        self.cached.toggled.connect(self._moved)
+        self._row(muted("top-k", wrap=False), self.top_k, None, self.cached)
+        self.classes = QComboBox()
+        self.classes.setAccessibleName("Class")
+        self.classes.setToolTip("Draw one class only. “any”: a class for each sample, drawn with its noise.")
+        self.classes.activated.connect(self._moved)
+        self.class_row = self._row(muted("class", wrap=False), self.classes, None)
+        self.prompt = QLineEdit()
+        self.prompt.setPlaceholderText("Prompt")
+        self.prompt.setAccessibleName("Prompt")
+        self.prompt.setToolTip("How the text begins. Press Enter to grow from here. \\n stands for a line end.")
+        self.prompt.editingFinished.connect(self._moved)
+        self.length = self._number("Length of the text in symbols", 4096, 64, live=False)
+        self.length.setToolTip("How long the text gets, the prompt included. Press Enter to grow.")
+        self.text_row = self._row(self.prompt, muted("length", wrap=False), self.length)
+
+    def _row(self, *parts: QWidget | None) -> QWidget:
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        for part in parts:
+            if part is None:
+                row.addStretch(1)
+            else:
+                row.addWidget(part)
+        self.inside.addWidget(holder)
+        return holder
+
+    def _number(self, name: str, most: int, width: int, live: bool = True) -> QLineEdit:
+        made = QLineEdit()
+        made.setValidator(QIntValidator(0, most, self))
+        made.setFixedWidth(width)
+        made.setAccessibleName(name)
+        (made.textChanged if live else made.editingFinished).connect(self._moved)
+        return made
+
+    def _dial(self, name: str, high: float, tip: str) -> LatentSlider:
+        slider = LatentSlider(0.0, high, value_width=44)
+        slider.with_sign, slider.unit = False, ""
+        slider.describe(name, "", tip=tip)
+        slider.set_exact(1.0)
+        slider.moved.connect(self._moved)
+        for taken_or_left in (slider.sliderPressed, slider.sliderReleased):
+            taken_or_left.connect(self.moves_begin)
+        slider.reset_asked.connect(partial(self._reset, slider))
+        self.inside.addWidget(slider)
+        return slider
+
+    def set_colors(self, c: Colors) -> None:
+        for slider in (self.temperature, self.top_p):
+            slider.set_colors(c)
+
+    def _reset(self, slider: LatentSlider) -> None:
+        self.moves_begin.emit()
+        slider.set_exact(1.0)
+        self._moved()
+
+    def _moved(self, *_: object) -> None:
+        if not self._ours:
+            self.moved.emit()
+
+    def held(self) -> bool:
+        """Whether a slider is being dragged."""
+        return self.temperature.isSliderDown() or self.top_p.isSliderDown()
+
+    def take_next_seed(self) -> None:
+        self.moves_begin.emit()
+        self.seed.setText(str(int(self.seed.text() or 0) + 1))
+
+    def value(self) -> Settings:
+        """What the controls say."""
+        return Settings(
+            seed=int(self.seed.text() or 0),
+            count=int(self.counts.currentData() or 1),
+            temperature=round(self.temperature.exact, 4),
+            top_k=int(self.top_k.text() or 0),
+            top_p=round(self.top_p.exact, 4),
+            label=self.classes.currentData(),
+            cached=self.cached.isChecked(),
+            prompt=self.prompt.text().replace("\\n", "\n"),
+            length=max(1, int(self.length.text() or 1)),
+        )
+
+    def show_settings(self, s: Settings, began: GrowthBegan | None, *, text: bool, one_row: bool) -> None:
+        """Say what a draw was made with; `one_row`: only one of its samples is grown, so their number is what it is."""
+        self._ours = True
+        if int(self.seed.text() or -1) != s.seed:
+            self.seed.setText(str(s.seed))
+        if self.counts.findData(s.count) < 0:
+            self.counts.addItem(str(s.count), s.count)
+        self.counts.setCurrentIndex(self.counts.findData(s.count))
+        self.counts.setEnabled(not one_row)
+        for slider, value in ((self.temperature, s.temperature), (self.top_p, s.top_p)):
+            if not slider.isSliderDown():
+                slider.set_exact(value)
+        if int(self.top_k.text() or 0) != s.top_k:
+            self.top_k.setText(str(s.top_k) if s.top_k else "")
+        self.cached.setChecked(s.cached)
+        self.prompt.setText(s.prompt.replace("\n", "\\n"))
+        self.length.setText(str(s.length))
+        self.text_row.setVisible(text)
+        self.show_classes(() if began is None else began.classes, s.label)
+        whole = began is not None and began.kind == "whole"
+        for widget in (self.top_k, self.top_p, self.cached):
+            widget.setEnabled(not whole)
+        self._ours = False
+
+    def show_classes(self, names: tuple[str, ...], label: int | None) -> None:
+        if [self.classes.itemText(index) for index in range(1, self.classes.count())] != list(names):
+            self.classes.clear()
+            self.classes.addItem("any", None)
+            for index, name in enumerate(names):
+                self.classes.addItem(name, index)
+        self.classes.setCurrentIndex(max(0, self.classes.findData(label)))
+        self.class_row.setVisible(bool(names))

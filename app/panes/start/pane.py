@@ -1,0 +1,270 @@
+"""The first page: what Priorama is, one click to a falling loss curve, and the latest runs."""
+
+from __future__ import annotations
+
+import datetime
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from app.panes import Context, Pane
+from app.shell import formatting, theme
+from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain, restyle
+from engine.messages import Ended, JobChanged, RunInfo, StartRun
+
+WHAT = (
+    "Priorama trains representation-learning and generative models on images and texts and lets you explore what they learned. "
+    "Curves, views, features, latent space, samples and likelihoods stand in one window and always show the same step of the training."
+)
+NEXT = (
+    ("Curves", "watch every term of the loss fall, lay runs over each other, click a curve to move the time cursor."),
+    ("Views", "see the pairs that an encoder learns from, and how similar it finds them; play its riddles by hand."),
+    ("Embedding", "watch the classes separate on a map, lasso some points, drop an image and see where it lands."),
+    ("Probe", "measure what the features are worth beside a random encoder and raw pixels."),
+    ("Latent", "drag the sliders of z, drop two of your own images, walk from one to the other."),
+    ("Sampling", "watch a model draw pixel by pixel or write, choose otherwise at any place, complete half an image."),
+    ("Likelihood", "drop your own images and learn how likely each is, by which score, and how sure that is."),
+    ("Data", "see what is in a set, its classes and its bad files, and what the network will really see."),
+)
+EXISTS = "Methods in this version: {}."
+QUICK: dict[str, object] = {"latent": 16, "width": 32, "encoder_blocks": 1}
+QUICK_STEPS = 4000
+RECENT = 6
+
+
+class StartPane(Pane):
+    title = "Start"
+    order = 0
+    wants_run = False
+    about = "What Priorama is, the latest runs, and what to do first."
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.shown = False
+        self.job = ""  # the training that was started here and is not listed yet
+        self._job_run = ""
+        self.cards: list[RunCard] = []
+        self._listed: list[RunInfo] = []
+        self._build()
+        state, bridge = context.state, context.bridge
+        state.runs_changed.connect(self._runs_changed)
+        state.jobs_changed.connect(self._runs_changed)
+        state.methods_changed.connect(self._methods_changed)
+        state.theme_changed.connect(self._restyle)
+        bridge.on(JobChanged, self._job_changed)
+        bridge.on(Ended, self._ended)
+        self._restyle()
+        self._methods_changed()
+        self._runs_changed()
+
+    def _build(self) -> None:
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        page = QWidget()
+        page.setObjectName("contents")
+        scroll.setWidget(page)
+        across = QHBoxLayout(page)
+        across.setContentsMargins(32, 40, 32, 32)
+        column = QVBoxLayout()
+        column.setSpacing(12)
+        holder = QWidget()
+        holder.setLayout(column)
+        column.setContentsMargins(0, 0, 0, 0)
+        holder.setMaximumWidth(760)
+        across.addStretch(1)
+        across.addWidget(holder, 20)
+        across.addStretch(1)
+        title = plain("Learn from images and texts, and look inside")
+        title.setProperty("role", "title")
+        column.addWidget(title)
+        column.addWidget(plain(WHAT, wrap=True))
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        self.train_button = button(
+            "Train a VAE on digits",
+            self.train_digits,
+            "1 797 pictures of 8×8 that come with the program: no download, no GPU, a first curve within seconds.",
+            primary=True,
+        )
+        self.new_button = button("New run…", partial(self._trigger, "run.new"), "Choose method, data and settings yourself.")
+        self.data_button = button("Open data…", None, "Look into a folder of images, MNIST, CIFAR-10, .npz or text.")
+        offer(self.data_button, (self.context.actions["data.open"], self.context.actions["data.open_file"]))
+        for made in (self.train_button, self.new_button, self.data_button):
+            row.addWidget(made)
+        row.addStretch(1)
+        column.addSpacing(4)
+        column.addLayout(row)
+        self.message = TextLines(1, "What happened")
+        column.addWidget(self.message)
+        self.recent_heading = heading("Latest runs")
+        column.addWidget(self.recent_heading)
+        self.recent = QGridLayout()
+        self.recent.setSpacing(8)
+        for place in range(3):
+            self.recent.setColumnStretch(place, 1)
+        column.addLayout(self.recent)
+        self.no_runs = muted("None yet. The first button above trains one in about a minute.")
+        column.addWidget(self.no_runs)
+        column.addSpacing(8)
+        column.addWidget(heading("What to do next"))
+        steps = QGridLayout()
+        steps.setHorizontalSpacing(16)
+        steps.setVerticalSpacing(8)
+        for place, (name, text) in enumerate(NEXT):
+            link = button(name, partial(self._show, name), f"Bring “{name}” to the front.")
+            link.setProperty("kind", "link")
+            link.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            steps.addWidget(link, place, 0, Qt.AlignmentFlag.AlignTop)
+            steps.addWidget(plain(text, wrap=True), place, 1)
+        steps.setColumnStretch(1, 1)
+        column.addLayout(steps)
+        column.addSpacing(4)
+        self.exists = muted("")
+        column.addWidget(self.exists)
+        column.addStretch(1)
+
+    def activate(self) -> None:
+        self.shown = True
+        self._runs_changed()
+
+    def deactivate(self) -> None:
+        self.shown = False
+
+    def train_digits(self) -> None:
+        """Start a small VAE on the built-in digits."""
+        bridge = self.context.bridge
+        self.job, self._job_run = bridge.new_job("train"), ""
+        known = self.context.state.methods.get("vae")
+        names = {field.name for field in known.fields} if known else set()
+        config: dict[str, object] = {name: value for name, value in QUICK.items() if not names or name in names}
+        bridge.send(StartRun(job=self.job, method="vae", data="digits", config=config, steps=QUICK_STEPS))
+        ready = self.context.state.engine is not None
+        self.message.set_text("Starting." if ready else "Starting as soon as the engine is ready: a few seconds.", "good")
+
+    def _job_changed(self, event: JobChanged) -> None:
+        if event.job == self.job and event.run:
+            self._job_run = event.run
+            if event.state == "queued":
+                self.message.set_text("In the queue: another training goes first.", "good")
+            self._look_at_started()
+
+    def _ended(self, event: Ended) -> None:
+        if event.job != self.job:
+            return
+        if not self._job_run or event.outcome == "failed":
+            self.message.set_text(event.message, "bad" if event.outcome == "failed" else "")
+        self.job = ""
+
+    def _look_at_started(self) -> None:
+        """The run that was started here is listed now: look at it and at its curves."""
+        if self.job and self._job_run in self.context.state.runs:
+            self.job = ""
+            self.message.set_text("")
+            self.context.state.set_run(self._job_run)
+            self._show("Curves")
+
+    def _runs_changed(self) -> None:
+        self._look_at_started()
+        if not self.shown:
+            return
+        runs = sorted(self.context.state.runs.values(), key=lambda info: (info.status == "training", info.created), reverse=True)[:RECENT]
+        self.no_runs.setVisible(not runs)
+        if [card.info.run for card in self.cards] != [info.run for info in runs]:
+            clear(self.recent)
+            self.cards = []
+            for place, info in enumerate(runs):
+                card = RunCard(info)
+                card.set_colors(self._colors)
+                card.clicked.connect(partial(self._open_run, info.run))
+                self.cards.append(card)
+                self.recent.addWidget(card, place // 3, place % 3)
+        for card, info in zip(self.cards, runs, strict=True):
+            card.show_info(info)
+
+    def _methods_changed(self) -> None:
+        titles = sorted(info.title for info in self.context.state.methods.values())
+        self.exists.setText(EXISTS.format(", ".join(titles)) if titles else "")
+
+    def _open_run(self, run: str, _checked: bool = False) -> None:
+        self.context.state.set_run(run)
+        self._show("Curves")
+
+    def _show(self, title: str) -> None:
+        """Bring another pane to the front, through the window's own action."""
+        self._trigger(f"pane.{title}Pane")
+
+    def _trigger(self, name: str) -> None:
+        self.context.actions[name].trigger()
+
+    def _restyle(self) -> None:
+        self._colors = restyle(self, self.context.state.theme)
+        self.message.set_colors(self._colors)
+        for card in self.cards:
+            card.set_colors(self._colors)
+
+
+STATUS_WORDS = {"training": "training", "queued": "waiting", "paused": "paused", "done": "done", "stopped": "stopped", "failed": "failed"}
+
+
+class RunCard(QAbstractButton):
+    """One run: name, state, best number."""
+
+    def __init__(self, info: RunInfo) -> None:
+        super().__init__()
+        self.info = info
+        self._c = theme.DARK
+        self._bold, self._plain, self._small = theme.font(13, bold=True), theme.font(12), theme.font(11)
+        self.setFixedHeight(76)
+        self.setMinimumWidth(140)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.show_info(info)
+
+    def sizeHint(self) -> QSize:
+        return QSize(220, 76)
+
+    def set_colors(self, c: theme.Colors) -> None:
+        self._c = c
+        self.update()
+
+    def show_info(self, info: RunInfo) -> None:
+        self.info = info
+        self.setAccessibleName(f"Look at {info.name}, {info.status}")
+        when = datetime.datetime.fromtimestamp(info.created).strftime("%d %b %Y, %H:%M") if info.created else ""
+        self.setToolTip("\n".join(part for part in (info.name, when, info.fault or info.message) if part))
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        c, info = self._c, self.info
+        painter.setPen(QPen(QColor(c.accent if self.hasFocus() or self.underMouse() else c.line), 1))
+        painter.setBrush(QColor(c.background))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
+        inside = QRectF(self.rect()).adjusted(12, 10, -12, -10)
+
+        def write(font, color: str, top: float, text: str, right: bool = False, left: float = 0, room: float = 0) -> None:
+            painter.setFont(font)
+            painter.setPen(QColor(color))
+            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+            text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(inside.width() - left - room))
+            painter.drawText(inside.adjusted(left, top, 0, 0), side | Qt.AlignmentFlag.AlignTop, text)
+
+        write(self._bold, c.text, 0, f"{info.title or info.method} · {info.data_name}")
+        write(self._small, c.muted, 18, formatting.settings(info.changed) or "default settings")
+        dot = {"training": c.good, "paused": c.warning, "queued": c.warning, "failed": c.bad, "damaged": c.bad}.get(info.status, c.accent)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(dot))
+        painter.drawEllipse(QRectF(inside.left(), inside.top() + 43, 7, 7))
+        best = painter.fontMetrics().horizontalAdvance(info.headline) + 8
+        write(self._plain, c.muted, 38, STATUS_WORDS.get(info.status, info.status), left=14, room=best)
+        write(self._plain, c.muted, 38, info.headline or Path(info.run).name, right=True, left=76)

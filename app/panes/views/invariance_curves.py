@@ -1,0 +1,356 @@
+"""How similar an image is found to itself, the more strongly it is changed: one curve for every transform."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.panes.views.formatting import cosine
+from app.shell.formatting import number
+from app.shell.theme import CATEGORIES, MARKERS, Colors
+from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.widgets.image_strip import ImageStrip
+from app.widgets.image_view import ImageView
+from app.widgets.parts import Card, TextLines, button, muted
+from app.widgets.plot import shade
+from engine.messages import InvarianceMeasured, Transform
+
+DASHED = len(CATEGORIES)  # from here on the colours come again, dashed
+LEGEND = 208  # px
+STEP = 1 / 8  # of the scale: what an arrow key moves
+
+
+def strength_words(transform: Transform, share: float) -> str:
+    """A strength with its unit, at a share of the most."""
+    if transform.switch:
+        return "on" if share >= 0.5 else "off"
+    return f"{figure(transform, share)} {transform.unit}".rstrip()
+
+
+def figure(transform: Transform, share: float) -> str:
+    """The same without its unit."""
+    return number(share * transform.most, 0 if transform.most >= 20 else 1 if transform.most > 1 else 2)
+
+
+class InvariancePlot(Chart):
+    """`share` is where the line stands, from 0 to the most; a click or the arrow keys move it. The legend's lines can be clicked."""
+
+    share_moved = Signal(float)
+    transform_chosen = Signal(str)
+
+    def __init__(self) -> None:
+        self.curves: list[InvarianceMeasured] = []
+        self.chosen = ""
+        self.share = 1.0
+        self.bottom = 0.0
+        self.hint = ""
+        super().__init__("Similarity against the strength of each transform; left and right move the strength, up and down the transform")
+        self.setMinimumSize(420, 220)
+
+    def set_curves(self, curves: Sequence[InvarianceMeasured], chosen: str) -> None:
+        self.curves, self.chosen = list(curves), chosen
+        low = min([0.0, *(float(np.nanmin(curve.cosines)) for curve in curves), *(curve.others for curve in curves)])
+        self.bottom = -1.0 if low < -0.5 else -0.5 if low < 0 else 0.0
+        self._describe()
+        self.update()
+
+    def set_share(self, share: float) -> None:
+        self.share = float(np.clip(share, 0, 1))
+        self._describe()
+        self.update()
+
+    def value(self, curve: InvarianceMeasured) -> float:
+        """The cosine where the line stands."""
+        return float(np.interp(self.share * curve.transform.most, curve.strengths, curve.cosines))
+
+    def _describe(self) -> None:
+        told = [f"{c.transform.name} {strength_words(c.transform, self.share)}: {cosine(self.value(c))}" for c in self.curves]
+        self.setAccessibleDescription(", ".join(told))
+
+    # where things are
+
+    def plot(self) -> QRectF:
+        return super().plot().adjusted(0, 0, -min(LEGEND, self.width() * 0.45), 0)
+
+    def to_y(self, value: float) -> float:
+        place = self.plot()
+        return place.bottom() - (value - self.bottom) / (self.top - self.bottom) * place.height()
+
+    def looks(self, place: int) -> tuple[QColor, str, bool]:
+        """Colour, marker and whether it is dashed."""
+        return shade(CATEGORIES[place % len(CATEGORIES)], self._c), MARKERS[place % len(MARKERS)], place >= DASHED
+
+    def legend_row(self, place: int) -> QRectF:
+        left = self.plot().right() + 14
+        high = min(19.0, (self.height() - 12) / (len(self.curves) + 2))
+        return QRectF(left, 6 + place * high, self.width() - left - 4, high)
+
+    # drawing
+
+    def draw(self, painter: QPainter) -> None:
+        if not self.curves:
+            self.draw_hint(painter, self.hint)
+            return
+        self._axes(painter)
+        place = self.plot()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        others = self.curves[0].others
+        pen = QPen(QColor(self._c.muted), 1)
+        pen.setDashPattern([2, 3])
+        painter.setPen(pen)
+        painter.drawLine(QPointF(place.left(), self.to_y(others)), QPointF(place.right(), self.to_y(others)))
+        painter.setPen(QPen(QColor(self._c.accent), 1))
+        painter.drawLine(QPointF(self.to_x(self.share), place.top()), QPointF(self.to_x(self.share), place.bottom()))
+        for index, curve in enumerate(self.curves):
+            if curve.transform.name == self.chosen:
+                self._band(painter, curve, self.looks(index)[0])
+        for index, curve in enumerate(self.curves):
+            self._curve(painter, curve, *self.looks(index))
+        for index, curve in enumerate(self.curves):
+            self._legend(painter, index, curve)
+        self._other_images(painter, others)
+
+    def _axes(self, painter: QPainter) -> None:
+        place, c = self.plot(), self._c
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        height = metrics.height()
+        upright = ticks(self.bottom, self.top, max(2, int(place.height() // 32)))
+        for value, text in zip(upright, figures(upright), strict=True):
+            painter.setPen(QColor(c.line))
+            painter.drawLine(QPointF(place.left(), self.to_y(value)), QPointF(place.right(), self.to_y(value)))
+            painter.setPen(QColor(c.muted))
+            painter.drawText(QRectF(0, self.to_y(value) - height / 2, place.left() - 6, height), RIGHT | MIDDLE, text)
+        chosen = next((curve for curve in self.curves if curve.transform.name == self.chosen), None)
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            x = self.to_x(share)
+            text = number(share, 2) if chosen is None or chosen.transform.switch else figure(chosen.transform, share)
+            wide = metrics.horizontalAdvance(text)
+            painter.drawText(QRectF(min(max(x - wide / 2, 0), self.width() - wide), place.bottom() + 5, wide + 1, height), LEFT, text)
+        name = "strength, as a share of the most"
+        if chosen is not None:
+            unit = f", {chosen.transform.unit}" if chosen.transform.unit else ""
+            name = f"{chosen.transform.name}: off and on" if chosen.transform.switch else f"{chosen.transform.name}{unit}"
+        name = f"{name} · upwards: cosine with the unchanged image"
+        name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(place.width()))
+        painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
+
+    def _points(self, curve: InvarianceMeasured, shift: np.ndarray | float = 0.0) -> list[QPointF]:
+        shares = curve.strengths / curve.transform.most
+        values = np.clip(curve.cosines + shift, self.bottom, self.top)
+        return [QPointF(self.to_x(float(s)), self.to_y(float(v))) for s, v in zip(shares, values, strict=True)]
+
+    def _band(self, painter: QPainter, curve: InvarianceMeasured, color: QColor) -> None:
+        """One deviation over the draws, either way."""
+        fill = QColor(color)
+        fill.setAlpha(50)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(fill)
+        painter.drawPolygon(QPolygonF(self._points(curve, curve.deviations) + self._points(curve, -curve.deviations)[::-1]))
+
+    def _curve(self, painter: QPainter, curve: InvarianceMeasured, color: QColor, marker: str, dashed: bool) -> None:
+        pen = QPen(color, 2.6 if curve.transform.name == self.chosen else 1.3)
+        if dashed:
+            pen.setDashPattern([4, 3])
+        painter.setPen(pen)
+        points = self._points(curve)
+        if not curve.transform.switch:  # there is nothing between off and on
+            painter.drawPolyline(QPolygonF(points))
+        for point in points:
+            self._symbol(painter, point, marker, color, 6)
+
+    @staticmethod
+    def _symbol(painter: QPainter, at: QPointF, marker: str, color: QColor, size: int) -> None:
+        painter.save()
+        painter.translate(at)
+        drawSymbol(painter, marker, size, QPen(Qt.PenStyle.NoPen), color)
+        painter.restore()
+
+    def _legend(self, painter: QPainter, index: int, curve: InvarianceMeasured) -> None:
+        color, marker, dashed = self.looks(index)
+        row, chosen = self.legend_row(index), curve.transform.name == self.chosen
+        pen = QPen(color, 2.6 if chosen else 1.3)
+        if dashed:
+            pen.setDashPattern([3, 2])
+        painter.setPen(pen)
+        painter.drawLine(QPointF(row.left(), row.center().y()), QPointF(row.left() + 18, row.center().y()))
+        self._symbol(painter, QPointF(row.left() + 9, row.center().y()), marker, color, 7)
+        painter.setFont(self._small)
+        value = cosine(self.value(curve))
+        wide = painter.fontMetrics().horizontalAdvance("−0.00") + 6
+        painter.setPen(QColor(self._c.text))
+        painter.drawText(row, RIGHT | MIDDLE, value)
+        text = curve.transform.name if curve.transform.switch else f"{curve.transform.name} {self._shortly(curve.transform)}"
+        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(row.width() - 24 - wide))
+        painter.setPen(QColor(self._c.text if chosen else self._c.muted))
+        painter.drawText(row.adjusted(24, 0, -wide, 0), LEFT | MIDDLE, text)
+
+    def _shortly(self, transform: Transform) -> str:
+        sign = {"degrees": "°", "pixels": " px"}.get(transform.unit, "")
+        return figure(transform, self.share) + sign
+
+    def _other_images(self, painter: QPainter, others: float) -> None:
+        row = self.legend_row(len(self.curves))
+        pen = QPen(QColor(self._c.muted), 1)
+        pen.setDashPattern([2, 3])
+        painter.setPen(pen)
+        painter.drawLine(QPointF(row.left(), row.center().y()), QPointF(row.left() + 18, row.center().y()))
+        painter.drawText(row, RIGHT | MIDDLE, cosine(others))
+        painter.drawText(row.adjusted(24, 0, 0, 0), LEFT | MIDDLE, "other images")
+
+    # mouse and keyboard
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        for index, curve in enumerate(self.curves):
+            if self.legend_row(index).contains(event.position()):
+                self.transform_chosen.emit(curve.transform.name)
+                return
+        self._move(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self._move(event)
+
+    def _move(self, event: QMouseEvent) -> None:
+        if self.curves and event.position().x() <= self.plot().right() + 8:
+            self.share_moved.emit(float(np.clip(self.from_x(event.position().x()), 0, 1)))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = Qt.Key(event.key())
+        names = [curve.transform.name for curve in self.curves]
+        along = {Qt.Key.Key_Left: -STEP, Qt.Key.Key_Right: STEP}
+        between = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
+        if names and key in along:
+            self.share_moved.emit(float(np.clip(self.share + along[key], 0, 1)))
+        elif names and key in between:
+            place = names.index(self.chosen) if self.chosen in names else 0
+            self.transform_chosen.emit(names[(place + between[key]) % len(names)])
+        else:
+            super().keyPressEvent(event)
+
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """Columns and rows of the CSV."""
+        rows: list[list[object]] = []
+        for curve in self.curves:
+            for values in zip(curve.strengths, curve.cosines, curve.deviations, strict=True):
+                rows.append([curve.transform.name, curve.transform.unit, *(float(f"{value:.6g}") for value in values)])
+        return ["transform", "unit", "strength", "cosine", "deviation"], rows
+
+
+class InvariancePage(QWidget):
+    open_asked = Signal()
+    another_asked = Signal()
+    by_chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.curves: dict[str, InvarianceMeasured] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        row = QHBoxLayout()
+        row.setSpacing(12)
+        self.picture = ImageView("The image that is changed", "Drop an image here")
+        self.picture.setFixedSize(88, 88)
+        row.addWidget(self.picture)
+        words = QVBoxLayout()
+        words.setSpacing(6)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        buttons.addWidget(button("Open image…", self.open_asked.emit, "Measure an image of your own; dropping one does the same."))
+        buttons.addWidget(button("Another test image", self.another_asked.emit, "Take the next image of the run’s test split."))
+        buttons.addSpacing(8)
+        buttons.addWidget(muted("compare", wrap=False))
+        self.by = QComboBox()
+        self.by.setAccessibleName("What is compared")
+        self.by.setToolTip("Projections are what the loss compares; features are what is kept after the training.")
+        self.by.activated.connect(lambda _index: self.by_chosen.emit(self.by.currentText()))
+        buttons.addWidget(self.by)
+        buttons.addStretch(1)
+        words.addLayout(buttons)
+        self.said = TextLines(3, "The image and the chosen transform", small=True)
+        words.addWidget(self.said)
+        row.addLayout(words, 1)
+        column.addLayout(row)
+        card = Card(12, 8)
+        self.chart = InvariancePlot()
+        self.chart.hint = "The curves appear here, one after the other."
+        self.chart.share_moved.connect(self._share_moved)
+        self.chart.transform_chosen.connect(self.choose)
+        card.inside.addWidget(self.chart, 1)
+        self.strip = ImageStrip("The image at each strength of the chosen transform", columns=9, least=24, most=72, gap=4, rows=1)
+        self.strip.setFixedHeight(72)
+        self.strip.picked.connect(self._strength_picked)
+        self.strip.looked_at.connect(self._strength_picked)
+        card.inside.addWidget(self.strip)
+        column.addWidget(card, 1)
+
+    def set_colors(self, c: Colors) -> None:
+        for widget in (self.picture, self.chart, self.strip, self.said):
+            widget.set_colors(c)
+
+    @property
+    def chosen(self) -> InvarianceMeasured | None:
+        return self.curves.get(self.chart.chosen) or next(iter(self.curves.values()), None)
+
+    def clear(self) -> None:
+        self.curves = {}
+        self.picture.set_pixels(None)
+        self._show()
+
+    def add(self, curve: InvarianceMeasured, *, first: bool) -> None:
+        """The first one of an image or a step takes the place of all that were there."""
+        if first:
+            self.curves = {}
+        self.curves[curve.transform.name] = curve
+        self.picture.set_pixels(curve.seen)
+        if [self.by.itemText(index) for index in range(self.by.count())] != list(curve.choices):
+            self.by.clear()
+            self.by.addItems(list(curve.choices))
+        self.by.setCurrentText(curve.by)
+        self.by.setEnabled(len(curve.choices) > 1)
+        self._show()
+
+    def choose(self, transform: str) -> None:
+        self.chart.chosen = transform
+        self._show()
+
+    def _show(self) -> None:
+        chosen = self.chosen
+        if chosen is None:
+            self.chart.set_curves([], "")
+            self.strip.set_pixels(None)
+            self.said.set_text("")
+            return
+        self.chart.set_curves(list(self.curves.values()), chosen.transform.name)
+        shares = chosen.strengths / chosen.transform.most
+        tips = [
+            f"{chosen.transform.name} {strength_words(chosen.transform, float(share))}: {cosine(value)}"
+            for share, value in zip(shares, chosen.cosines, strict=True)
+        ]
+        self.strip.set_pixels(chosen.images, tips)
+        self._show_words(chosen)
+
+    def _show_words(self, chosen: InvarianceMeasured) -> None:
+        share = self.chart.share
+        shares = chosen.strengths / chosen.transform.most
+        self.strip.choose(int(np.abs(shares - share).argmin()))
+        notes = f" {' '.join(chosen.notes)}" if chosen.notes else ""
+        where = f"{chosen.transform.name}, {strength_words(chosen.transform, share)}: similarity {cosine(self.chart.value(chosen))}."
+        other = f"Other images have {cosine(chosen.others)} on average." if math.isfinite(chosen.others) else ""
+        self.said.set_text(f"{chosen.label}.{notes} {where} {other} {chosen.transform.help}".replace("  ", " "))
+
+    def _share_moved(self, share: float) -> None:
+        self.chart.set_share(share)
+        if self.chosen is not None:
+            self._show_words(self.chosen)
+
+    def _strength_picked(self, index: int) -> None:
+        if self.chosen is not None:
+            self._share_moved(float(self.chosen.strengths[index] / self.chosen.transform.most))

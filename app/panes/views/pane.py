@@ -1,0 +1,401 @@
+"""What a run learns from: the views of its next batch, how similar the checkpoint finds them, how invariant it is, and its riddles.
+
+The pane asks the engine only for the page that is seen; pages draw what has come.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+
+from app.panes import Context
+from app.panes.views.batch_page import BatchPage
+from app.panes.views.export import ViewExports
+from app.panes.views.invariance_curves import InvariancePage
+from app.panes.views.pairs_page import PairsPage
+from app.panes.views.puzzle_page import PuzzlePage, Score
+from app.panes.views.queue_page import QueuePage
+from app.shell.formatting import count
+from app.shell.latest_query import Asker
+from app.shell.run_pane import RunPane
+from app.widgets.export import IMAGE_FILTER, ask_which
+from app.widgets.parts import TextLines, restyle
+from engine.messages import (
+    BatchShown,
+    FillMask,
+    InvarianceMeasured,
+    MaskFilled,
+    MeasureInvariance,
+    Picture,
+    PosePuzzle,
+    PuzzlePosed,
+    Query,
+    QueryFailed,
+    QueueShown,
+    ShowBatch,
+    ShowQueue,
+)
+
+PAGES = ("Batch", "Similarity", "Invariance", "Puzzle", "Queue")
+BATCH, SIMILARITY, INVARIANCE, PUZZLE, QUEUE = range(len(PAGES))
+IN_ROWS = 16  # images on the page of the batch
+IN_PAIRS = 64  # images in the matrix
+LIVE_SECONDS = 1.0  # a training's newest checkpoint is followed no more often
+
+
+@dataclass(eq=False)
+class Room:
+    """What belongs to one run while the window is open."""
+
+    settings: dict[str, Any] = field(default_factory=dict)  # of the augmentation, that differ from the run's
+    pair: tuple[int, int] | None = None
+    image: Picture = field(default_factory=lambda: Picture("Test image 0", index=0))
+    by: str = "projections"
+    score: Score = field(default_factory=Score)
+
+
+class ViewsPane(RunPane):
+    title = "Views"
+    order = 35
+    needs = ("views",)
+    invites = "Choose a run at the left, or train a method that learns from views of images, such as SimCLR."
+    waits = "Choose a run with one, or wait: the first comes within seconds of training."
+    refused = "{title} makes no views", "Choose a run of a method that learns from views of images, such as SimCLR."
+    about = "The very tensors of the next batch, how similar the checkpoint finds them, and the riddles it learns from."
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.page = self.wished = BATCH  # in front; and chosen by hand, which some runs do not have
+        self.rooms: dict[str, Room] = {}
+        self.failure = ""
+        self._drawn: dict[int, tuple[Any, ...]] = {}  # page -> what it shows or has asked for
+        self._asked_at = 0.0
+        bridge = context.bridge
+        self._askers = {
+            page: Asker(bridge, f"views.{PAGES[page].lower()}", on_answer, partial(self._on_failure, page))
+            for page, on_answer in enumerate((self._on_batch, self._on_batch, self._on_curve, self._on_puzzle, self._on_queue))
+        }
+        self._filler = Asker(bridge, "views.fill", self._on_filled, partial(self._on_failure, PUZZLE))
+        self._live = QTimer(self)
+        self._live.setSingleShot(True)
+        self._live.timeout.connect(self.refresh)
+        self._build()
+        state = context.state
+        state.run_changed.connect(self._run_changed)
+        state.step_changed.connect(self._step_changed)
+        state.runs_changed.connect(self.check_empty)
+        state.methods_changed.connect(self._step_changed)
+        state.theme_changed.connect(self._restyle)
+        self._restyle()
+        self.check_empty()
+
+    # ------------------------------------------------------------------------------------------------ widgets
+
+    def _build(self) -> None:
+        body = QWidget()
+        self.hold(body, margin=16)
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        column.addLayout(self._tabs())
+        self.status = TextLines(2, "What is shown", small=True)
+        column.addWidget(self.status)
+        self.pairs, self.curves, self.puzzle, self.queue = PairsPage(), InvariancePage(), PuzzlePage(), QueuePage()
+        self.next_batch = BatchPage()
+        self.grid, self.settings = self.next_batch.grid, self.next_batch.settings
+        self.pages = QStackedWidget()
+        for page in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue):
+            self.pages.addWidget(page)
+        column.addWidget(self.pages, 1)
+        self.grid.picked.connect(self.pairs.choose_image)
+        self.settings.changed.connect(self._settings_changed)
+        self.settings.copy_asked.connect(self._copy_settings)
+        self.settings.new_run_asked.connect(self._propose_run)
+        self.pairs.pair_chosen.connect(self._pair_chosen)
+        self.curves.open_asked.connect(self._choose_image)
+        self.curves.another_asked.connect(self._another_image)
+        self.curves.by_chosen.connect(self._by_chosen)
+        self.puzzle.next_asked.connect(self._next_puzzle)
+        self.puzzle.fill_asked.connect(self._fill)
+        for chart in (self.pairs.map, self.curves.chart, self.queue.chart):
+            chart.saved_asked.connect(self.exports.ask)
+
+    def _tabs(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(16)
+        self.tabs = QButtonGroup(self)
+        self.tabs.setExclusive(True)
+        for index, name in enumerate(PAGES):
+            tab = QPushButton(name.upper())
+            tab.setProperty("kind", "tab")
+            tab.setCheckable(True)
+            tab.setAccessibleName(name)
+            self.tabs.addButton(tab, index)
+            row.addWidget(tab)
+        self.tabs.button(BATCH).setChecked(True)
+        self.tabs.idClicked.connect(self.show_page)
+        self._offer("", 0)
+        row.addStretch(1)
+        self.exports = ViewExports(self)
+        row.addWidget(self.exports.button())
+        return row
+
+    def _restyle(self) -> None:
+        c = restyle(self, self.context.state.theme)
+        for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.status):
+            widget.set_colors(c)
+
+    # ------------------------------------------------------------------------------------------------ what is looked at
+
+    @property
+    def room(self) -> Room:
+        return self.rooms.setdefault(self.context.state.run or "", Room())
+
+    def activate(self) -> None:
+        self.shown = True
+        self.check_empty()
+        self.refresh()
+
+    def deactivate(self) -> None:
+        self.shown = False
+        self._live.stop()
+        self._forget()
+
+    def closeEvent(self, event: Any) -> None:
+        self.deactivate()
+        super().closeEvent(event)
+
+    def _forget(self) -> None:
+        """What was asked for and has not come is asked for again when it is wanted."""
+        for page, asker in self._askers.items():
+            if asker.in_flight is not None:
+                self._drawn.pop(page, None)
+            asker.forget()
+        self._filler.forget()
+
+    def _run_changed(self) -> None:
+        self._live.stop()
+        self._forget()
+        self._drawn.clear()
+        self._asked_at, self.failure = 0.0, ""
+        self.grid.set_batch(None)
+        self.pairs.set_batch(None)
+        self.queue.set_ages(None)
+        self.curves.clear()
+        self.puzzle.clear()
+        self.puzzle.show_score(self.room.score)
+        self._offer("", 0)
+        self.check_empty()
+        self._front(BATCH if self.page in (PUZZLE, QUEUE) else self.page)
+
+    def _step_changed(self) -> None:
+        self.check_empty()
+        if not self.shown or not self.able():
+            return
+        wait = self._asked_at + LIVE_SECONDS - monotonic()
+        if self.context.state.cursor is None and wait > 0:
+            if not self._live.isActive():
+                self._live.start(round(1000 * wait))
+        else:
+            self.refresh()
+
+    def _offer(self, puzzle: str, queue: int) -> None:
+        """Which pages there are for the run's method."""
+        self.tabs.button(PUZZLE).setVisible(bool(puzzle))
+        self.tabs.button(QUEUE).setVisible(queue > 0)
+
+    def show_page(self, page: int) -> None:
+        """Bring a page to the front, and ask for what it shows."""
+        self.wished = page
+        self._front(BATCH if self.tabs.button(page).isHidden() else page)
+
+    def _front(self, page: int) -> None:
+        self.page = page
+        self.tabs.button(page).setChecked(True)
+        self.pages.setCurrentIndex(page)
+        self.failure = ""
+        self._say()
+        self.refresh()
+
+    # ------------------------------------------------------------------------------------------------ asking
+
+    def refresh(self) -> None:
+        """Ask for what the page in front lacks."""
+        if not self.shown or not self.able():
+            return
+        self._live.stop()
+        state, room = self.context.state, self.room
+        at: dict[str, Any] = {"run": state.run, "step": state.step}
+        if method := state.method_info:
+            fields = tuple(field for field in method.fields if field.group == "Augmentation")
+            info = state.run_info
+            self.settings.set_fields(fields, info.config if info else {})
+            if self.settings.settings() != room.settings:
+                self.settings.show_settings(room.settings)
+        if self.page in (BATCH, SIMILARITY) or self.grid.batch is None:  # without a batch nobody knows which pages there are
+            page = self.page if self.page == SIMILARITY else BATCH
+            many = {BATCH: IN_ROWS, SIMILARITY: IN_PAIRS}[page]
+            query: Query = ShowBatch(**at, count=many, settings=dict(room.settings), pair=room.pair)
+            self._want(page, query, (*at.values(), repr(sorted(room.settings.items())), room.pair))
+        if self.page == INVARIANCE:
+            question = MeasureInvariance(**at, picture=room.image, by=room.by)
+            self._want(INVARIANCE, question, curve_key(question))
+        elif self.page == PUZZLE:
+            follows = state.cursor  # a live riddle is not changed in the middle
+            self._want(PUZZLE, PosePuzzle(**at, number=room.score.number), (state.run, follows, room.score.number))
+        elif self.page == QUEUE:
+            self._want(QUEUE, ShowQueue(**at), tuple(at.values()))
+
+    def _want(self, page: int, query: Query, key: tuple[Any, ...]) -> None:
+        if self._drawn.get(page) != key:
+            self._drawn[page] = key
+            self._asked_at = monotonic()
+            self._askers[page].want(query)
+
+    def _current(self, query: Any) -> bool:
+        """Whether an answer still belongs to the run that is looked at."""
+        return query.run == self.context.state.run
+
+    def _on_failure(self, page: int, failure: QueryFailed) -> None:
+        self._drawn.pop(page, None)
+        self.fail(failure.message)
+
+    def _on_batch(self, query: ShowBatch, shown: BatchShown) -> None:
+        if not self._current(query):
+            return
+        self.failure = ""
+        if query.count == IN_ROWS:
+            self.grid.set_batch(shown)
+        else:
+            self.pairs.set_batch(shown)
+            self.pairs.choose_image(self.grid.chosen)
+        self._offer(shown.puzzle, shown.queue)
+        self._say()
+        if self.page != self.wished and not self.tabs.button(self.wished).isHidden():
+            self._front(self.wished)
+
+    def _on_queue(self, query: ShowQueue, shown: QueueShown) -> None:
+        if self._current(query):
+            self.failure = ""
+            self.queue.set_ages(shown.ages)
+            self._say()
+
+    def _on_curve(self, query: MeasureInvariance, curve: InvarianceMeasured) -> None:
+        """Draw it, and ask for the next transform."""
+        if self._drawn.get(INVARIANCE) != curve_key(query):
+            return  # another image or step is wanted by now
+        self.failure = ""
+        place = curve.transforms.index(curve.transform.name)
+        self.curves.add(curve, first=place == 0)
+        if place + 1 < len(curve.transforms):
+            self._askers[INVARIANCE].want(replace(query, transform=curve.transforms[place + 1]))
+        self._say()
+
+    def _on_puzzle(self, query: PosePuzzle, posed: PuzzlePosed) -> None:
+        if self._current(query) and query.number == self.room.score.number:
+            self.failure = ""
+            self.puzzle.show_posed(posed)
+            self._say()
+
+    def _on_filled(self, query: FillMask, filled: MaskFilled) -> None:
+        if self._current(query):
+            self.failure = ""
+            self.puzzle.take(filled)
+            self._say()
+
+    # ------------------------------------------------------------------------------------------------ what the user does
+
+    def _settings_changed(self, settings: dict[str, Any]) -> None:
+        self.room.settings = settings
+        self.refresh()
+
+    def _propose_run(self) -> None:
+        """The form of a new run, filled in as this one was, with the strengths that are shown."""
+        info = self.context.state.run_info
+        if info is not None:
+            self.context.state.run_proposed.emit(info.method, info.data, {**info.changed, **self.settings.settings()})
+
+    def _copy_settings(self) -> None:
+        QGuiApplication.clipboard().setText(self.settings.as_arguments())
+
+    def _pair_chosen(self, a: int, b: int) -> None:
+        self.room.pair = (a, b)
+        self.refresh()
+
+    def _by_chosen(self, by: str) -> None:
+        self.room.by = by
+        self.refresh()
+
+    def _another_image(self) -> None:
+        index = (self.room.image.index or 0) + 1 if self.room.image.path is None else 0
+        self._measure(Picture(f"Test image {index}", index=index))
+
+    def _choose_image(self) -> None:
+        ask_which(self, "Open an image", IMAGE_FILTER, lambda paths: self.accept_image(paths[0]))
+
+    def accept_image(self, path: str) -> bool:
+        if not self.able():
+            return False
+        self._measure(Picture(os.path.basename(path), path=path))
+        self.show_page(INVARIANCE)
+        return True
+
+    def _measure(self, picture: Picture) -> None:
+        self.room.image = picture
+        self.refresh()
+
+    def _next_puzzle(self) -> None:
+        self.room.score.number += 1
+        self.refresh()
+
+    def _fill(self, hidden: Any) -> None:
+        state, posed = self.context.state, self.puzzle.fill.posed
+        if posed is not None and self.shown and self.able():
+            assert state.run is not None
+            self._filler.want(FillMask(run=state.run, step=state.step, index=posed.index, hidden=hidden))
+
+    # ------------------------------------------------------------------------------------------------ words
+
+    def fail(self, sentence: str) -> None:
+        self.failure = sentence
+        self._say()
+
+    def _say(self) -> None:
+        if self.failure:
+            self.status.set_text(self.failure, "bad")
+            return
+        similar = self.pairs.similar
+        shown = self.grid.batch if self.page == BATCH else similar.shown if similar is not None else None
+        if shown is None or self.page > SIMILARITY:
+            self.status.set_text(SAID[self.page])
+            return
+        some = (
+            f"{count(len(shown.originals))} of the {count(shown.batch)}"
+            if len(shown.originals) < shown.batch
+            else f"all {count(shown.batch)}"
+        )
+        exactly = "made again by these settings" if self.room.settings else "bit for bit what the network is given"
+        exactly = exactly if self.room.settings or shown.exact else "made again"
+        parts = [f"The batch after step {count(shown.step)}: {some} images, {exactly}. The cosines are of {shown.compares}.", *shown.notes]
+        self.status.set_text(" ".join(parts))
+
+
+def curve_key(query: MeasureInvariance) -> tuple[Any, ...]:
+    """What the curves of one image have in common."""
+    return query.run, query.step, id(query.picture), query.by
+
+
+SAID = (
+    "The batch that the training takes next is made again.",
+    "The similarities of the batch that the training takes next.",
+    "How similar the checkpoint finds an image to itself, the more strongly one transform changes it. Drop an image to measure it.",
+    "The riddle that this method learns from, on test images it has never seen: play against the model.",
+    "Views are told apart from keys of former batches too. This is how long ago each of them was encoded.",
+)

@@ -1,0 +1,1 @@
+"""The window around the panes: layout, lists, time cursor, palette, theme, and the bridge to the engine."""

@@ -1,0 +1,290 @@
+"""The page on which a new run is described. It fills a draft from the form and hands out one `StartRun`; nothing modal."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent, QShowEvent, QUndoStack
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from app.shell import formatting, theme
+from app.widgets.forms import Choice, Draft, Group, groups_of
+from engine.messages import DataInfo, FieldInfo, MethodInfo, Ready, StartRun
+
+DEFAULT_STEPS = 4000
+
+
+def run_fields(ready: Ready | None) -> tuple[FieldInfo, ...]:
+    """What every run has, whatever its method."""
+    devices = ("auto", *(ready.devices if ready else ("cpu",)))
+    auto = f"{ready.device}, {ready.precision}" if ready else "what this machine has"
+    return (
+        FieldInfo(
+            "length",
+            "train for",
+            "choice",
+            "steps",
+            "Whether the training ends after a number of steps or after some minutes.",
+            choices=("steps", "minutes"),
+        ),
+        FieldInfo(
+            "steps", "steps", "int", DEFAULT_STEPS, "Optimizer steps in total; it can be stopped sooner and continued later.", 1, 10_000_000
+        ),
+        FieldInfo("minutes", "minutes", "float", 5.0, "Time of training; pauses do not count.", 0.01, 100_000),
+        FieldInfo("seed", "seed", "int", 0, "Start of all random numbers: same seed, same machine, same numbers.", 0, 2**31 - 1),
+        FieldInfo("device", "device", "choice", "auto", f"Where it trains; auto is {auto}.", choices=devices),
+        FieldInfo(
+            "precision",
+            "precision",
+            "choice",
+            "auto",
+            "Number format of the networks; losses and scores are always fp32.",
+            choices=("auto", "fp32", "bf16"),
+        ),
+        FieldInfo("name", "name", "name", "", "Name of the run’s folder; without one it is made from method and data."),
+    )
+
+
+class NewRunPage(QWidget):
+    """Emits `started(StartRun)` with an empty job, `cancelled`, and `wanted` when a setting was undone and should be seen."""
+
+    started = Signal(object)
+    cancelled = Signal()
+    wanted = Signal()
+    method_changed = Signal(str)
+
+    def __init__(self, undo: QUndoStack, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("page")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.draft = Draft(undo, self)
+        self.methods: dict[str, MethodInfo] = {}
+        self.data: dict[str, DataInfo] = {}
+        self.ready: Ready | None = None
+        self.groups: list[Group] = []
+        self.sides: list[QVBoxLayout] = []
+        self._stale = True  # the cards are not those of the chosen method
+
+        title = theme.role(QLabel("New run"), "title")
+        title.setFont(theme.font(16, bold=True))
+        self.method = Choice()
+        self.method.setAccessibleName("Method")
+        self.method.setToolTip("How it learns")
+        self.method.setMinimumWidth(200)
+        self.method.activated.connect(lambda _i: self._choose_method())
+        self.data_box = Choice()
+        self.data_box.setAccessibleName("Data")
+        self.data_box.setToolTip("What it learns from")
+        self.data_box.setMinimumWidth(220)
+        self.data_box.activated.connect(lambda _i: self._check())
+        self.other = QPushButton("Other data…")
+        self.other.setAccessibleName("Open other data")
+        self.other.setToolTip("A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(title)
+        head.addSpacing(16)
+        head.addWidget(self.method)
+        head.addWidget(theme.role(QLabel("on"), "muted"))
+        head.addWidget(self.data_box)
+        head.addWidget(self.other)
+        head.addStretch()
+
+        self.body = QWidget()
+        self.body.setObjectName("contents")
+        self.columns = QHBoxLayout(self.body)
+        self.columns.setContentsMargins(0, 0, 8, 0)
+        self.columns.setSpacing(16)
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setAccessibleName("Settings of the new run")
+        self.area.setWidget(self.body)
+
+        self.summary = theme.role(QLabel(), "muted")
+        self.summary.setWordWrap(True)
+        self.start = QPushButton("Start")
+        self.start.setProperty("kind", "primary")
+        self.start.setAccessibleName("Start the run")
+        self.start.setToolTip("Queue the run and look at it (Ctrl+Enter)")
+        self.start.clicked.connect(self._start)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setAccessibleName("Close without starting")
+        self.cancel.setToolTip("Back to the panes; what was entered stays here")
+        self.cancel.clicked.connect(self.cancelled)
+        foot = QHBoxLayout()
+        foot.setSpacing(8)
+        foot.addWidget(self.summary, 1)
+        foot.addWidget(self.cancel)
+        foot.addWidget(self.start)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 16, 16, 16)
+        column.setSpacing(16)
+        column.addLayout(head)
+        column.addWidget(self.area, 1)
+        column.addLayout(foot)
+        self.draft.changed.connect(lambda _scope, _name: self._check())
+        self.draft.called_back.connect(self._called_back)
+        self._rebuild()
+
+    # What there is to choose from -----------------------------------------------------------------------------------
+
+    def set_engine(self, methods: dict[str, MethodInfo], ready: Ready | None) -> None:
+        chosen = self.method.currentData()
+        self.methods, self.ready = methods, ready
+        self.method.clear()
+        for name, info in methods.items():
+            self.method.addItem(info.title, name)
+        # The first choice is one with something to explore: a density and a decoder.
+        fitting = [name for name, info in methods.items() if info.density != "none" and "decode" in info.capabilities]
+        self.choose_method(chosen if chosen in methods else next(iter(fitting or methods), ""))
+
+    def set_data(self, data: dict[str, DataInfo]) -> None:
+        chosen = self.data_box.currentData()
+        self.data = data
+        self.data_box.clear()
+        for name, info in data.items():
+            self.data_box.addItem(f"{info.name}   {info.summary}", name)
+        self.choose_data(chosen if chosen in data else ("digits" if "digits" in data else next(iter(data), "")))
+
+    def choose_method(self, name: str) -> None:
+        at = self.method.findData(name)
+        if at >= 0:
+            self.method.setCurrentIndex(at)
+        self._rebuild()
+
+    def choose_data(self, data: str) -> None:
+        at = self.data_box.findData(data)
+        if at >= 0:
+            self.data_box.setCurrentIndex(at)
+        self._check()
+
+    def _choose_fitting_data(self) -> None:
+        """A method of texts is not left with images, nor the other way round, where something fits."""
+        info, chosen = self.method_info, self.data.get(self.data_box.currentData() or "")
+        if info is None or (chosen is not None and chosen.kind == info.accepts):
+            return
+        fitting = [name for name, one in self.data.items() if one.kind == info.accepts]
+        if fitting:
+            self.data_box.setCurrentIndex(self.data_box.findData(fitting[0]))
+
+    @property
+    def method_info(self) -> MethodInfo | None:
+        return self.methods.get(self.method.currentData() or "")
+
+    def _choose_method(self) -> None:
+        self._choose_fitting_data()
+        self._rebuild()
+        self.method_changed.emit(self.method.currentData() or "")
+
+    def _called_back(self, scope: str) -> None:
+        """A setting was undone or redone: the form of its method is what should be seen."""
+        if scope in self.methods and scope != self.method.currentData():
+            self.choose_method(scope)
+            self.method_changed.emit(scope)
+        self.wanted.emit()
+
+    # The form -------------------------------------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._stale:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make the cards of the chosen method, once somebody looks; the draft keeps the values of the others."""
+        self._stale = not self.isVisible()
+        if self._stale:
+            self._check()
+            return
+        for side in self.sides:
+            self.columns.removeItem(side)
+            side.deleteLater()
+        for group in self.groups:
+            group.hide()
+            group.deleteLater()
+        self.groups = []
+        info = self.method_info
+        if info is not None:
+            run = Group("Run", "run", run_fields(self.ready), self.draft)
+            self.groups = [run, *groups_of(info.name, info.fields, self.draft)]
+        self.sides = [QVBoxLayout(), QVBoxLayout()]
+        for side in self.sides:
+            side.setSpacing(16)
+            self.columns.addLayout(side, 1)
+        heights = [0, 0]
+        for group in self.groups:
+            group.validity_changed.connect(self._check)
+            shorter = 0 if heights[0] <= heights[1] else 1
+            heights[shorter] += len(group.rows) + 1
+            self.sides[shorter].addWidget(group)
+        for side in self.sides:
+            side.addStretch()
+        self._check()
+
+    @property
+    def errors(self) -> list[str]:
+        return [error for group in self.groups for error in group.errors]
+
+    def _check(self) -> None:
+        """Which length counts, and whether it can start."""
+        length = self.draft.values.get(("run", "length"), "steps")
+        if self.groups:
+            self.groups[0].rows["steps"].set_visible(length == "steps")
+            self.groups[0].rows["minutes"].set_visible(length == "minutes")
+        info = self.method_info
+        if info is None:
+            why = "The methods appear once the engine is ready, in a moment."
+        elif not self.data_box.currentData():
+            why = "Choose a data set first."
+        elif self.data[self.data_box.currentData()].kind != info.accepts:
+            chosen = self.data[self.data_box.currentData()]
+            what = "a text" if info.accepts == "text" else "a data set of images"
+            why = f"{info.title} learns from {info.accepts} and {chosen.name} is {chosen.kind}; choose {what}."
+        elif self.errors:
+            why = "One setting is not usable: " + self.errors[0]
+        else:
+            why = ""
+        self.start.setEnabled(not why)
+        if why:
+            self.summary.setText(why)
+        elif info is not None:
+            changed = formatting.settings(self.draft.differing(info.name))
+            self.summary.setText(
+                f"{info.title} on {self.data[self.data_box.currentData()].name}"
+                + (f" · {changed}" if changed else " · all settings at their defaults")
+            )
+
+    def request(self) -> StartRun:
+        """The run as it is described now; the job's name is still empty."""
+        info = self.method_info
+        assert info is not None
+        run = {field.name: self.draft.get("run", field) for field in run_fields(self.ready)}
+        by_steps = run["length"] == "steps"
+        return StartRun(
+            job="",
+            method=info.name,
+            data=self.data_box.currentData(),
+            config=self.draft.differing(info.name),
+            seed=run["seed"],
+            steps=run["steps"] if by_steps else None,
+            minutes=None if by_steps else run["minutes"],
+            name=run["name"] or None,
+            device=run["device"],
+            precision=run["precision"],
+        )
+
+    def _start(self) -> None:
+        focused = self.focusWidget()
+        if focused is not None:
+            focused.clearFocus()  # what was typed last counts
+        if self.start.isEnabled():
+            self.started.emit(self.request())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            self.cancelled.emit()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self._start()
+        else:
+            super().keyPressEvent(event)

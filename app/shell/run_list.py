@@ -1,0 +1,427 @@
+"""The runs, one card each: name, what was changed, a dot with a word, the best number. Questions are asked inside the card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from app.shell import formatting, theme
+from engine.messages import JobChanged, RunInfo
+
+HEIGHT = 72
+BUTTONS = {
+    "delete": "Delete",
+    "discard": "Discard",
+    "keep": "Keep",
+    "continue": "Continue",
+    "first": "Train next",
+    "resume": "Resume",
+    "remove": "Remove",
+}
+QUESTIONS = {
+    "delete": "Delete this run with all its files? It cannot be brought back.",
+    "discard": "Discard this training with all its files? It cannot be brought back.",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state of a run in words: `level` is the colour, `reason` the sentence below the card when there is one."""
+
+    level: str  # "good" | "accent" | "warning" | "bad" | "muted"
+    word: str
+    reason: str = ""
+    can_continue: bool = False
+
+
+def standing(info: RunInfo, job: JobChanged | None) -> Standing:
+    """How a run stands, from its folder and from the job that writes it now, if there is one."""
+    if info.fault:
+        return Standing("bad", "damaged", info.fault)
+    if job is not None:
+        if job.state == "queued":
+            return Standing("muted", "queued, next" if job.place <= 0 else f"queued, {ordinal(job.place + 1)}", job.message)
+        words_of = {
+            "running": ("good", "training"),
+            "pausing": ("warning", "pausing…"),
+            "paused": ("warning", "paused"),
+            "waiting": ("warning", "waiting"),
+            "stopping": ("muted", "stopping…"),
+            "discarding": ("muted", "discarding…"),
+        }
+        level, word = words_of.get(job.state, ("good", job.state))
+        return Standing(level, word, job.message if job.state in ("waiting", "paused") else "")
+    if info.elsewhere:
+        return Standing("good", "training elsewhere")
+    resumable = any(c.resumable and not c.fault for c in info.checkpoints)
+    match info.status:
+        case "done":
+            return Standing("accent", "done")
+        case "paused":
+            return Standing("warning", "paused", can_continue=resumable)
+        case "stopped":
+            return Standing("muted", "stopped")
+        case "failed":
+            return Standing("bad", "failed", info.message or "It failed without a word; the log may hold more.", can_continue=resumable)
+        case "interrupted" | "training":
+            return Standing("warning", "interrupted", f"Closed unexpectedly at step {formatting.count(info.step)}.", can_continue=resumable)
+        case "queued":
+            return Standing("muted", "queued", can_continue=resumable)
+        case "damaged":
+            return Standing("bad", "damaged", info.message)
+    return Standing("muted", info.status)
+
+
+WAITING = "job:"  # a job that has no folder yet stands in the list under this and its own name
+
+
+def waiting_run(job: JobChanged) -> RunInfo:
+    """A line for a job that has not begun."""
+    method, _, data = job.label.partition(" · ")
+    return RunInfo(WAITING + job.job, job.label, method, method, data, data, "queued", 0, None, (), {}, {}, "")
+
+
+def ordinal(place: int) -> str:
+    ending = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"
+
+
+class RunCard(QWidget):
+    """One run. The three lines are painted; a reason or a question stands below them in widgets of its own."""
+
+    def __init__(self, owner: RunList, info: RunInfo) -> None:
+        super().__init__()
+        self.owner = owner
+        self.info = info
+        self.job: JobChanged | None = None
+        self.standing = standing(info, None)
+        self._verbs = ("", "")
+        self.selected = False
+        self._hovered = False
+        self._asking = ""  # "delete" or "discard" while the card asks whether to
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.resize(theme.LEFT_WIDTH - 24, HEIGHT)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(11, HEIGHT - 6, 9, 9)
+        column.setSpacing(4)
+        self.extra = QWidget()
+        self.extra.setVisible(False)
+        column.addWidget(self.extra)
+        inside = QVBoxLayout(self.extra)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(4)
+        self.reason = theme.role(QLabel(), "small")
+        self.reason.setWordWrap(True)
+        inside.addWidget(self.reason)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        self.yes = QPushButton()
+        self.no = QPushButton()
+        for button in (self.yes, self.no):
+            button.setProperty("kind", "link")
+            buttons.addWidget(button)
+        buttons.addStretch()
+        inside.addLayout(buttons)
+        self.yes.clicked.connect(lambda: self._answer(0))
+        self.no.clicked.connect(lambda: self._answer(1))
+        self.show_run(info, None)
+
+    def show_run(self, info: RunInfo, job: JobChanged | None) -> None:
+        self.info, self.job = info, job
+        self.standing = standing(info, job)
+        if self._asking == ("delete" if job is not None else "discard"):
+            self._asking = ""  # the training has begun or ended meanwhile
+        self._lay_out()
+
+    @property
+    def title(self) -> str:
+        return f"{self.info.title or self.info.method or '?'} · {self.info.data_name or self.info.name}"
+
+    def _lay_out(self) -> None:
+        """The sentence below the three lines and the two buttons that answer it."""
+        queued = self.job is not None and self.job.state == "queued"
+        self._verbs = ("", "")
+        if self._asking:
+            sentence = QUESTIONS[self._asking]
+            self._verbs = (self._asking, "keep")
+        else:
+            sentence = self.standing.reason
+            if queued and self.job is not None:
+                self._verbs = ("first" if self.job.place > 0 else "", "remove")
+            elif self.job is not None and self.job.state == "paused" and self.info.run.startswith(WAITING):
+                self._verbs = ("resume", "remove")
+            elif self.standing.can_continue and sentence:
+                self._verbs = ("continue", "")
+        self.reason.setText(sentence)
+        self.reason.setVisible(bool(sentence))
+        for button, verb in zip((self.yes, self.no), self._verbs, strict=True):
+            button.setVisible(bool(verb))
+            button.setText(BUTTONS.get(verb, ""))
+            button.setAccessibleName(f"{BUTTONS.get(verb, 'Answer')}: {self.title}")
+        self.extra.setVisible(bool(sentence) or self._verbs != ("", ""))
+        self._fit()
+        headline = f", {self.info.headline}" if self.info.headline else ""
+        self.setAccessibleName(f"Run {self.title}, {self.standing.word}{headline}")
+        tip = [f"{self.info.name}", formatting.settings(self.info.changed) or "all settings at their defaults", f"seed {self.info.seed}"]
+        if self.standing.reason:
+            tip.append(self.standing.reason)
+        self.setToolTip("\n".join(tip))
+        self.updateGeometry()
+        self.update()
+
+    def _fit(self) -> None:
+        """As high as the sentence below needs at this width."""
+        layout = self.layout()
+        assert layout is not None
+        layout.activate()
+        height = HEIGHT if self.extra.isHidden() else max(HEIGHT, layout.totalHeightForWidth(self.width()))
+        if height != self.minimumHeight():
+            self.setFixedHeight(height)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._fit()
+
+    def ask(self, verb: str) -> None:
+        """Ask inside the card whether to "delete" or to "discard"; the button that keeps it has the focus."""
+        self._asking = verb
+        self._lay_out()
+        self.no.setFocus()
+
+    def remove(self) -> None:
+        """Out of the queue. What has a folder already would lose it, so that is asked first."""
+        if self.info.run.startswith(WAITING):
+            self.owner.verb_chosen.emit(self.info.run, "discard")
+        else:
+            self.ask("discard")
+
+    def _answer(self, place: int) -> None:
+        verb = self._verbs[place]
+        if self._asking:
+            self._asking = ""
+            self._lay_out()
+            self.setFocus()
+        run = self.info.run
+        if verb == "delete":
+            self.owner.delete_chosen.emit(run)
+        elif verb == "continue":
+            self.owner.continue_chosen.emit(run)
+        elif verb == "remove":
+            self.remove()
+        elif verb in ("first", "resume", "discard"):
+            self.owner.verb_chosen.emit(run, verb)
+
+    def set_selected(self, selected: bool) -> None:
+        if selected != self.selected:
+            self.selected = selected
+            self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.owner.chosen.emit(self.info.run)
+
+    def enterEvent(self, event: object) -> None:
+        self._hovered = True
+        self.update()
+
+    def leaveEvent(self, event: object) -> None:
+        self._hovered = False
+        self.update()
+
+    def focusInEvent(self, event: object) -> None:
+        self.owner.ensureWidgetVisible(self, 0, 8)
+        self.update()
+
+    def focusOutEvent(self, event: object) -> None:
+        self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        match event.key():
+            case Qt.Key.Key_Return | Qt.Key.Key_Enter:
+                self.owner.chosen.emit(self.info.run)
+            case Qt.Key.Key_Up:
+                self.owner.walk(self, -1)
+            case Qt.Key.Key_Down:
+                self.owner.walk(self, 1)
+            case Qt.Key.Key_Delete:
+                if self.job is None and not self.info.elsewhere:
+                    self.ask("delete")
+            case Qt.Key.Key_Menu:
+                self.owner.menu(self, self.mapToGlobal(QPoint(16, HEIGHT - 8)))
+            case Qt.Key.Key_Escape if self._asking:
+                self._answer(1)
+            case _:
+                super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        self.owner.menu(self, event.globalPos())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        c = self.owner.colors
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self.selected or self._hovered or self.hasFocus():
+            painter.setBrush(QColor(c.raised if self.selected else c.panel))
+            painter.setPen(QPen(QColor(c.accent if self.hasFocus() else c.line), 1))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
+        left, right = 11, self.width() - 11
+        bold, small = theme.font(13, bold=True), theme.font(12)
+        painter.setFont(bold)
+        painter.setPen(QColor(c.text))
+        line = QFontMetrics(bold)
+        painter.drawText(
+            QRectF(left, 9, right - left, 19),
+            int(Qt.AlignmentFlag.AlignVCenter),
+            line.elidedText(self.title, Qt.TextElideMode.ElideRight, right - left),
+        )
+        painter.setFont(small)
+        painter.setPen(QColor(c.muted))
+        metrics = QFontMetrics(small)
+        settings = formatting.settings(self.info.changed)
+        if not settings:
+            settings = self.info.name if self.info.fault else "has not begun" if self.info.run.startswith(WAITING) else "defaults"
+        painter.drawText(
+            QRectF(left, 28, right - left, 17),
+            int(Qt.AlignmentFlag.AlignVCenter),
+            metrics.elidedText(settings, Qt.TextElideMode.ElideRight, right - left),
+        )
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(getattr(c, self.standing.level)))
+        painter.drawEllipse(QRectF(left, 50, 8, 8))
+        painter.setPen(QColor(c.muted))
+        word_width = metrics.horizontalAdvance(self.standing.word)
+        painter.drawText(QRectF(left + 15, 45, right - left - 15, 18), int(Qt.AlignmentFlag.AlignVCenter), self.standing.word)
+        room = right - left - 15 - word_width - 8
+        painter.drawText(
+            QRectF(right - room, 45, room, 18),
+            int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight),
+            metrics.elidedText(
+                self.info.headline.replace("-", formatting.MINUS) if self.info.headline.startswith("-") else self.info.headline,
+                Qt.TextElideMode.ElideRight,
+                room,
+            ),
+        )
+
+
+class Contents(QWidget):
+    """The inside of a list; tells the list when it needs another height."""
+
+    def __init__(self, owner: QScrollArea) -> None:
+        super().__init__()
+        self.setObjectName("contents")
+        self.owner = owner
+
+    def event(self, event: QEvent) -> bool:
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.owner.updateGeometry()
+        return done
+
+
+class RunList(QScrollArea):
+    """All runs. Emits what the person wants; does nothing itself."""
+
+    chosen = Signal(str)
+    continue_chosen = Signal(str)
+    delete_chosen = Signal(str)
+    verb_chosen = Signal(str, str)  # run, "pause" | "resume" | "stop" | "discard" | "first" | "earlier" | "later"
+    open_folder_chosen = Signal(str)
+    copy_path_chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Runs")
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.colors = theme.DARK
+        body = Contents(self)
+        self.setWidget(body)
+        self.column = QVBoxLayout(body)
+        self.column.setContentsMargins(12, 0, 12, 0)
+        self.column.setSpacing(4)
+        self.empty = theme.role(
+            QLabel("No runs yet. “New run” starts one on the built-in digits; a run folder can also be dropped here."), "muted"
+        )
+        self.empty.setWordWrap(True)
+        self.empty.setContentsMargins(4, 0, 4, 0)
+        self.column.addWidget(self.empty)
+        self.column.addStretch()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.cards: dict[str, RunCard] = {}
+
+    def show_runs(self, runs: dict[str, RunInfo], jobs: dict[str, JobChanged], selected: str | None) -> None:
+        """`jobs` by run. New cards are made, gone ones removed, the rest shown afresh; order is that of `runs`."""
+        for gone in [run for run in self.cards if run not in runs]:
+            card = self.cards.pop(gone)
+            self.column.removeWidget(card)
+            card.hide()
+            card.deleteLater()
+        for place, (run, info) in enumerate(runs.items()):
+            card = self.cards.get(run)
+            job = jobs.get(run)
+            if card is None:
+                card = self.cards[run] = RunCard(self, info)
+                self.column.insertWidget(place + 1, card)
+            elif self.column.indexOf(card) != place + 1:
+                self.column.removeWidget(card)
+                self.column.insertWidget(place + 1, card)
+            if card.info is not info or card.job is not job:
+                card.show_run(info, job)
+            card.set_selected(run == selected)
+        self.empty.setVisible(not runs)
+
+    def sizeHint(self) -> QSize:
+        """Enough for all cards without scrolling."""
+        return QSize(theme.LEFT_WIDTH - 1, self.column.sizeHint().height() + 2)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))
+
+    def walk(self, card: RunCard, by: int) -> None:
+        order = sorted(self.cards.values(), key=self.column.indexOf)
+        place = order.index(card) + by
+        if 0 <= place < len(order):
+            order[place].setFocus()
+            self.chosen.emit(order[place].info.run)
+
+    def menu(self, card: RunCard, at: QPoint) -> None:
+        """The verbs that apply to a run now."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        run, job = card.info.run, card.job
+        if job is not None:
+            if job.state in ("running", "waiting"):
+                menu.addAction("Pause", lambda: self.verb_chosen.emit(run, "pause"))
+            if job.state == "paused":
+                menu.addAction("Resume", lambda: self.verb_chosen.emit(run, "resume"))
+            if job.state == "queued":
+                menu.addAction("Train next", lambda: self.verb_chosen.emit(run, "first"))
+                menu.addAction("Earlier in the queue", lambda: self.verb_chosen.emit(run, "earlier"))
+                menu.addAction("Later in the queue", lambda: self.verb_chosen.emit(run, "later"))
+            if not run.startswith(WAITING):
+                menu.addAction("Stop && keep", lambda: self.verb_chosen.emit(run, "stop"))
+            menu.addAction("Remove from the queue" if run.startswith(WAITING) else "Discard…", card.remove)
+        else:
+            go_on = menu.addAction("Continue…", lambda: self.continue_chosen.emit(run))
+            go_on.setEnabled(not card.info.elsewhere and any(c.resumable and not c.fault for c in card.info.checkpoints))
+        if run.startswith(WAITING):
+            menu.popup(at)
+            return
+        menu.addSeparator()
+        menu.addAction("Open folder", lambda: self.open_folder_chosen.emit(run))
+        menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(run))
+        if job is None:
+            menu.addSeparator()
+            delete = menu.addAction("Delete…", lambda: card.ask("delete"))
+            delete.setEnabled(not card.info.elsewhere)
+        menu.popup(at)
+
+    def set_colors(self, colors: theme.Colors) -> None:
+        self.colors = colors
+        for card in self.cards.values():
+            card.update()

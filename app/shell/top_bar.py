@@ -1,0 +1,87 @@
+"""The top line: the program's name and menus, the run chooser, where the training is, the search field, the device, the theme."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+
+from app.shell import theme
+
+
+class SearchField(QFrame):
+    """Looks like a field and opens the palette."""
+
+    pressed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("search")
+        self.setAccessibleName("Search runs, panes, actions")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.IBeamCursor)
+        self.setFixedHeight(28)
+        self.setMinimumWidth(180)
+        self.setMaximumWidth(300)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(10, 0, 8, 0)
+        self.text = theme.role(QLabel("Search runs, panes, actions…"), "muted")
+        self.text.setMinimumWidth(0)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row.addWidget(self.text, 1)
+        self.key = theme.role(QLabel(QKeySequence("Ctrl+K").toString(QKeySequence.SequenceFormat.NativeText).replace("+", " ")), "key")
+        row.addWidget(self.key)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self.pressed.emit()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+            self.pressed.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class TopBar(QFrame):
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("top")
+        self.setFixedHeight(theme.TOP_HEIGHT)
+        self.name = theme.role(QLabel("Priorama"), "title")
+        self.menus = QMenuBar()
+        self.menus.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        self.menus.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.runs = QPushButton("No run ▾")
+        self.runs.setProperty("kind", "quiet")
+        self.runs.setAccessibleName("Choose a run")
+        self.runs.setToolTip("The run that every pane looks at")
+        self.run_menu = QMenu(self)
+        self.runs.setMenu(self.run_menu)
+        self.step = theme.role(QLabel(), "muted")
+        self.search = SearchField()
+        self.device = QPushButton("starting…")
+        self.device.setProperty("kind", "quiet")
+        self.device.setAccessibleName("Device")
+        self.theme_button = QPushButton("◐")
+        self.theme_button.setAccessibleName("Light or dark")
+        self.theme_button.setProperty("kind", "quiet")
+        self.theme_button.setFixedWidth(32)
+        self.theme_button.setStyleSheet("padding: 0")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 0, 16, 1)
+        row.setSpacing(14)
+        row.addWidget(self.name)
+        row.addWidget(self.menus, 0, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.runs)
+        row.addWidget(self.step)
+        row.addStretch(1)
+        row.addWidget(self.search, 3)
+        row.addWidget(self.device)
+        row.addWidget(self.theme_button)
+
+    def show_run(self, title: str, step: str) -> None:
+        metrics = self.runs.fontMetrics()
+        self.runs.setText(metrics.elidedText(title or "No run", Qt.TextElideMode.ElideRight, 190) + " ▾")
+        self.runs.setAccessibleName(f"Choose a run, now {title or 'none'}")
+        self.step.setText(step)

@@ -1,0 +1,1 @@
+"""The real window without a screen: driven, waited for, photographed."""

@@ -1,0 +1,313 @@
+"""From the settings of a method to a form: one row for each, with range, unit, help, a reset and a mark when it differs from the default.
+
+`Draft` holds the values; rows only show and edit it, so undo and redo work whatever is on screen. Wrong input is refused in
+the row with a sentence and never reaches the draft.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoCommand, QUndoStack, QWheelEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
+
+from app.shell import formatting, theme
+from engine.messages import FieldInfo
+
+WORDS = ("text", "name")  # kinds of settings that are typed as they are
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(\.\d*)?")  # 10,000 or 1,234.5
+
+
+class BadValue(ValueError):
+    """One sentence: what is wrong and what is allowed."""
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a setting may be, in words."""
+    if field.kind == "choice":
+        return "one of " + ", ".join(field.choices)
+    if field.kind == "bool":
+        return "on or off"
+    if field.kind in WORDS:
+        return "any text" if field.kind == "text" else "a folder's name"
+    kind = "a whole number" if field.kind == "int" else "a number"
+    unit = f" {field.unit}" if field.unit else ""
+    if field.low is not None and field.high is not None:
+        return f"{kind} from {field.low:,g} to {field.high:,g}{unit}".replace(",", formatting.THIN)
+    if field.low is not None:
+        return f"{kind} of at least {field.low:g}{unit}"
+    return kind + unit
+
+
+def parse(field: FieldInfo, text: str) -> Any:
+    """What was typed, as a value. Spaces or commas between thousands and a decimal comma are understood.
+
+    A single comma before three figures separates thousands in a whole number and is the decimal comma otherwise.
+
+    Raises: BadValue.
+    """
+    if field.kind == "text":
+        return text.strip()
+    if field.kind == "name":
+        if any(sign in text for sign in '/\\:*?"<>|') or text.strip().startswith("."):
+            raise BadValue('A name becomes a folder, so it may not hold / \\ : * ? " < > | nor start with a dot.')
+        return text.strip()
+    cleaned = text.strip()
+    for space in (formatting.THIN, "\u2009", "\u00a0", " ", "_"):
+        cleaned = cleaned.replace(space, "")
+    cleaned = cleaned.replace(formatting.MINUS, "-")
+    groups = THOUSANDS.fullmatch(cleaned)
+    thousands = groups is not None and (field.kind == "int" or cleaned.count(",") > 1 or bool(groups[1]))
+    cleaned = cleaned.replace(",", "" if thousands else ".")
+    try:
+        number = float(cleaned)
+    except ValueError:
+        raise BadValue(f"“{text.strip()}” is no number; {field.label} is {allowed(field)}.") from None
+    too_low = field.low is not None and number < field.low
+    too_high = field.high is not None and number > field.high
+    if number != number or too_low or too_high or number in (float("inf"), float("-inf")):
+        raise BadValue(f"{text.strip()} is out of range; {field.label} is {allowed(field)}.")
+    if field.kind == "int":
+        if number != int(number):
+            raise BadValue(f"{text.strip()} is not whole; {field.label} is {allowed(field)}.")
+        return int(number)
+    return number
+
+
+def shown(field: FieldInfo, value: Any) -> str:
+    """A value as its field writes it."""
+    if isinstance(value, float):
+        return f"{value:g}" if abs(value - float(f"{value:g}")) <= 1e-12 * abs(value) else repr(value)
+    return str(value)
+
+
+class Draft(QObject):
+    """Values by (scope, name): the scope is "run" or a method's name. Only what differs from the default is kept."""
+
+    changed = Signal(str, str)
+    called_back = Signal(str)  # a change in this scope was undone or done again
+
+    def __init__(self, undo: QUndoStack, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.undo = undo
+        self.values: dict[tuple[str, str], Any] = {}
+
+    def get(self, scope: str, field: FieldInfo) -> Any:
+        return self.values.get((scope, field.name), field.default)
+
+    def set(self, scope: str, field: FieldInfo, value: Any) -> None:
+        """Change a value; can be undone."""
+        before = self.get(scope, field)
+        if value != before or type(value) is not type(before):
+            self.undo.push(_Change(self, scope, field, before, value))
+
+    def put(self, scope: str, field: FieldInfo, value: Any) -> None:
+        """Change a value without a trace in the undo stack."""
+        if value == field.default:
+            self.values.pop((scope, field.name), None)
+        else:
+            self.values[(scope, field.name)] = value
+        self.changed.emit(scope, field.name)
+
+    def differing(self, scope: str) -> dict[str, Any]:
+        """The settings of a scope that differ from their defaults."""
+        return {name: value for (where, name), value in self.values.items() if where == scope}
+
+
+class _Change(QUndoCommand):
+    """One setting changed. Every change is undone by itself."""
+
+    def __init__(self, draft: Draft, scope: str, field: FieldInfo, before: Any, after: Any) -> None:
+        super().__init__(f"{field.label} {shown(field, after)}")
+        self.draft, self.scope, self.field, self.before, self.after = draft, scope, field, before, after
+        self._done = False  # the first redo is the change itself
+
+    def redo(self) -> None:
+        self.draft.put(self.scope, self.field, self.after)
+        if self._done:
+            self.draft.called_back.emit(self.scope)
+        self._done = True
+
+    def undo(self) -> None:
+        self.draft.put(self.scope, self.field, self.before)
+        self.draft.called_back.emit(self.scope)
+
+
+class Choice(QComboBox):
+    """A box that the mouse wheel scrolls past instead of changing."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()
+
+
+class Row(QObject):
+    """Label, editor, unit, reset, and below them the help or what is wrong."""
+
+    validity_changed = Signal()
+
+    def __init__(self, scope: str, field: FieldInfo, draft: Draft, parent: QObject) -> None:
+        super().__init__(parent)
+        self.scope, self.field, self.draft = scope, field, draft
+        self.error = ""
+        self.mark = theme.role(QLabel(), "mark")
+        self.mark.setFixedWidth(6)
+        self.label = QLabel(field.label)
+        self.label.setToolTip(field.help)
+        self.editor = self._make_editor()
+        self.editor.setAccessibleName(f"{field.label}, {allowed(field)}" if field.kind not in WORDS else field.label)
+        self.editor.setAccessibleDescription(field.help)
+        self.editor.setToolTip(f"{field.help}\n{allowed(field).capitalize()}." if field.kind not in WORDS else field.help)
+        self.label.setBuddy(self.editor)
+        self.unit = theme.role(QLabel(field.unit), "small")
+        self.reset = QToolButton()
+        self.reset.setText("↺")
+        self.reset.setAccessibleName(f"Reset {field.label}")
+        self.reset.setToolTip(f"Back to {shown(field, field.default) or 'empty'}")
+        self.reset.clicked.connect(self._reset)
+        policy = self.reset.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.reset.setSizePolicy(policy)
+        self.hint = theme.role(QLabel(field.help), "small")
+        self.hint.setWordWrap(True)
+        draft.changed.connect(self._draft_changed)
+        self.refresh()
+
+    @property
+    def widgets(self) -> tuple[QWidget, ...]:
+        return (self.mark, self.label, self.editor, self.unit, self.reset, self.hint)
+
+    def _make_editor(self) -> QWidget:
+        if self.field.kind == "choice":
+            box = Choice()
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(4)  # a long choice must not push the card over the edge
+            for choice in self.field.choices:
+                box.addItem(choice.replace("_", " "), choice)
+            box.activated.connect(lambda i: self.draft.set(self.scope, self.field, box.itemData(i)))
+            return box
+        if self.field.kind == "bool":
+            check = QCheckBox()
+            check.clicked.connect(lambda on: self.draft.set(self.scope, self.field, bool(on)))
+            return check
+        line = QLineEdit()
+        line.setMaxLength(1000 if self.field.kind == "text" else 120)
+        line.textEdited.connect(self._typed)
+        line.editingFinished.connect(self._finished)
+        if self.field.kind in WORDS:
+            line.setPlaceholderText("none" if self.field.kind == "text" else "by itself")
+        return line
+
+    def _typed(self, text: str) -> None:
+        try:
+            parse(self.field, text)
+        except BadValue as wrong:
+            self._say(str(wrong))
+        else:
+            self._say("")
+
+    def _finished(self) -> None:
+        assert isinstance(self.editor, QLineEdit)
+        try:
+            value = parse(self.field, self.editor.text())
+        except BadValue as wrong:
+            self._say(str(wrong))
+        else:
+            self._say("")
+            self.draft.set(self.scope, self.field, value)
+            self.refresh()
+
+    def _say(self, error: str) -> None:
+        if error == self.error:
+            return
+        self.error = error
+        self.hint.setText(error or self.field.help)
+        theme.role(self.hint, "error" if error else "small")
+        theme.restyle(self.hint)
+        self.editor.setProperty("invalid", bool(error))
+        theme.restyle(self.editor)
+        self.validity_changed.emit()
+
+    def _reset(self) -> None:
+        self._say("")
+        self.draft.set(self.scope, self.field, self.field.default)
+        self.refresh()
+
+    def _draft_changed(self, scope: str, name: str) -> None:
+        if (scope, name) == (self.scope, self.field.name):
+            self._say("")
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show the draft's value, and whether it differs from the default."""
+        value = self.draft.get(self.scope, self.field)
+        if isinstance(self.editor, QComboBox):
+            self.editor.setCurrentIndex(self.editor.findData(value))
+        elif isinstance(self.editor, QCheckBox):
+            self.editor.setChecked(bool(value))
+        elif isinstance(self.editor, QLineEdit) and not self.error:
+            text = shown(self.field, value)
+            if self.editor.text() != text:
+                self.editor.setText(text)
+        changed = value != self.field.default
+        self.mark.setText("•" if changed else "")
+        self.mark.setToolTip("Changed from the default" if changed else "")
+        self.label.setAccessibleName(f"{self.field.label}, changed from the default" if changed else self.field.label)
+        self.reset.setEnabled(changed or bool(self.error))
+        self.reset.setVisible(changed)
+
+    def set_visible(self, visible: bool) -> None:
+        for widget in self.widgets:
+            widget.setVisible(visible and (widget is not self.reset or bool(self.mark.text())))
+
+
+class Group(QFrame):
+    """The rows of one heading, on a card."""
+
+    validity_changed = Signal()
+
+    def __init__(self, title: str, scope: str, fields: Iterable[FieldInfo], draft: Draft) -> None:
+        super().__init__()
+        theme.role(self, "card")
+        self.rows: dict[str, Row] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 12, 6, 10)
+        column.setSpacing(10)
+        self.title = theme.role(QLabel(title.upper()), "heading")
+        self.title.setContentsMargins(10, 0, 0, 0)
+        column.addWidget(self.title)
+        self.grid = QGridLayout()
+        self.grid.setHorizontalSpacing(4)
+        self.grid.setVerticalSpacing(2)
+        self.grid.setColumnMinimumWidth(1, 104)
+        self.grid.setColumnMinimumWidth(3, 64)
+        self.grid.setColumnStretch(2, 1)
+        column.addLayout(self.grid)
+        for field in fields:
+            self.add(Row(scope, field, draft, self))
+
+    def add(self, row: Row) -> None:
+        at = 3 * len(self.rows)
+        self.grid.addWidget(row.mark, at, 0)
+        self.grid.addWidget(row.label, at, 1)
+        self.grid.addWidget(row.editor, at, 2)
+        self.grid.addWidget(row.unit, at, 3)
+        self.grid.addWidget(row.reset, at, 4)
+        self.grid.addWidget(row.hint, at + 1, 2, 1, 3)
+        self.grid.setRowMinimumHeight(at + 2, 8)
+        self.rows[row.field.name] = row
+        row.validity_changed.connect(self.validity_changed)
+
+    @property
+    def errors(self) -> list[str]:
+        return [row.error for row in self.rows.values() if row.error and not row.editor.isHidden()]
+
+
+def groups_of(method: str, fields: Iterable[FieldInfo], draft: Draft) -> list[Group]:
+    """A card for each heading, in the order the method names them."""
+    by_title: dict[str, list[FieldInfo]] = {}
+    for field in fields:
+        by_title.setdefault(field.group, []).append(field)
+    return [Group(title, method, members, draft) for title, members in by_title.items()]

@@ -1,0 +1,1 @@
+"""What families of methods share: settings, networks wired alike, what they can do. No method by itself."""

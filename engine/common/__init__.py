@@ -1,0 +1,1 @@
+"""Numpy only: conversions, interpolation and metrics that engine and window share."""

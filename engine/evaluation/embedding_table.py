@@ -1,0 +1,62 @@
+"""The verb `embed`: the Embedding pane's own map, run to its end, as a table of places."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import messages as m
+from engine.evaluation.sample_grid import CannotWrite
+from engine.queries.embedding import Embedding
+from engine.queries.session import Explorer
+from engine.storage.atomic_io import write_file
+
+
+def map_file(
+    run: Path,
+    out: Path,
+    data: str = "",
+    kind: str = "umap",
+    seed: int = 0,
+    limit: int = 2000,
+    step: int | None = None,
+    split: str = "test",
+) -> dict[str, Any]:
+    """Draw a map and write a line for each image: its place in the split, its class (empty without classes), x and y.
+
+    Raises:
+        BadRun, BadData, CannotAnswer, NoLayout, CannotWrite: one sentence each.
+    """
+    room = Embedding(Explorer())
+    work = m.Embed(job="", subset=m.Subset(str(run), step, data, split, limit), settings=m.MapSettings(kind, seed=seed), warm=False)
+    try:
+        with torch.no_grad():
+            told = next(event for event in room.embed(work) if isinstance(event, m.Embedded))
+    finally:
+        room.close()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "label", "x", "y"])
+    for point, (x, y) in enumerate(told.places):
+        label = "" if told.labels is None or not told.classes else told.classes[int(told.labels[point])]
+        writer.writerow([int(told.indices[point]), label, float(x), float(y)])
+    try:
+        write_file(out.absolute(), text.getvalue().encode("utf-8"))
+    except OSError as error:
+        raise CannotWrite(f"The map could not be written to “{out}” ({error.strerror or error}); name another file with --out.") from None
+    return {
+        "file": str(out),
+        "n": len(told.places),
+        "step": told.subset.step,
+        "map": kind,
+        "seed": seed,
+        "split": split,
+        "trustworthiness": None if told.trustworthiness != told.trustworthiness else told.trustworthiness,
+        "knn": told.knn_map,
+        "knn_features": told.knn_features,
+        "seconds": round(told.seconds, 2),
+    }

@@ -1,0 +1,144 @@
+"""What a run is worth on its test split: densities in nats and bits, texts in nats per symbol, classifiers in accuracy.
+
+A generator of progress.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.bases.text import windows
+from engine.data import DataSet, open_data
+from engine.evaluation.bayes import bayes, given_each_class
+from engine.losses.likelihoods import bits_per_dim, image_generators, iwae
+from engine.messages import Progress
+from engine.queries.session import CannotAnswer, Model
+from engine.storage.run_reader import BadRun, Run
+from engine.training.batches import tokens_of
+
+DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is
+BATCH = 128
+SYMBOLS = 8192  # of a text looked at between two yields
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    step: int
+    images: int  # how many were scored; of a text 0
+    values: dict[str, Any]  # as section "verbs" of the README names them
+
+
+def evaluate(
+    path: Path, step: int | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = ""
+) -> Generator[Progress, None, Evaluation]:
+    """Score the first `limit` test images of the run's own data: eval mode, full precision, fixed seed.
+
+    Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
+    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
+    ones report p(x) with all classes equally likely, `nats_given_class`, and `bayes_accuracy`: how often the class that Bayes' rule
+    finds likeliest is the right one. Texts report
+    `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols.
+
+    Raises:
+        BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score.
+    """
+    run = Run.open(path)
+    if run.manifest is None:
+        raise BadRun(run.fault)
+    model = _model(run, step)
+    data = open_data(run.manifest.data)
+    if data.hash != run.manifest.data_hash:
+        raise BadRun(f"{run.manifest.data} is not what {run.path.name} was trained on (its content changed); put the old files back.")
+    if data.kind == "text":
+        return (yield from _text(model, data, limit, job))
+    split = data.splits["test"]
+    images = split.images[: limit or len(split.images)]
+    if model.method.density == "none" and not hasattr(model.method, "classify"):
+        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score on the test split.")
+    total: dict[str, float] = {}
+    batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(images[start : start + batch].copy()).float() / 255
+        y = None if split.labels is None else torch.from_numpy(split.labels[start : start + len(x)].copy())
+        with torch.inference_mode():
+            for name, value in _scores(model, x, y, k, seed).items():
+                total[name] = total.get(name, 0.0) + value
+        yield Progress(job, str(path), min(start + batch, len(images)), len(images), "image", 0.0, None)
+    values: dict[str, Any] = {name: value / len(images) for name, value in total.items()}
+    if "nats" in values:
+        values |= _bits(model, values)
+        values["density"] = model.method.density
+        if hasattr(model.method, "log_weights"):
+            values["k"] = k
+    return Evaluation(model.step, len(images), values)
+
+
+def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator[Progress, None, Evaluation]:
+    """Every symbol of the test split once, each with between context/2 and context - 1 symbols before it.
+
+    The first ones are told from the end of the part before the test. Text is read in windows that overlap by half, and
+    the second half of each counts.
+    """
+    log_probs: Any = model.can("log_probs")
+    context: int = model.method.config.context
+    half = context // 2
+    test = tokens_of(data, "test", model.spec)[:limit]
+    before = tokens_of(data, "valid", model.spec)[-half:]  # there is at least a whole window, or training had refused the text
+    read = windows(torch.from_numpy(np.concatenate([before, test]))[None], context)[0]  # [W, context]
+    nats, done, batch = 0.0, 0, max(1, SYMBOLS // context)
+    for part in read.split(batch):
+        with torch.inference_mode():
+            told = log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
+        nats -= float(told.double().sum())
+        done += len(told)
+        yield Progress(job, str(model.run.path), done, len(test), "symbol", 0.0, None)
+    values = {"nats_per_token": nats / done, "bits_per_token": nats / done / math.log(2), "tokens": done, "density": model.method.density}
+    return Evaluation(model.step, 0, values)
+
+
+def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, float]:
+    method: Any = model.method
+    sums = {}
+    if hasattr(method, "log_weights"):
+        own = image_generators(x, seed)  # an image's noise depends on its content, not on its batch mates
+        target = method.evaluate_target(x, own)
+        posterior = method.posterior(target)
+        *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
+        sums["nats"] = -float(last.log_p.sum())
+        sums["elbo_nats"] = -float(last.elbo.sum())
+    elif method.density != "none" and method.conditional:
+        given = given_each_class(method, x, len(model.spec.classes), seed)
+        told = bayes(given)
+        sums["nats"] = -float(told.log_marginal.sum())
+        if y is not None:
+            sums["nats_given_class"] = -float(given.gather(1, y.long()[:, None]).sum())
+            sums["bayes_accuracy"] = float((told.log_posterior.argmax(1) == y).sum())
+    elif method.density != "none":
+        sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())
+    if hasattr(method, "classify") and y is not None:
+        sums["accuracy"] = float((method.classify(x).argmax(1) == y).sum())
+    return sums
+
+
+def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
+    """Bits per dimension, in the method's own way where it has one (a continuous density is moved to the 8-bit scale)."""
+    to_bits = getattr(model.method, "bits_per_dim", lambda nats: bits_per_dim(nats, model.spec.dims))
+    names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
+    return {bits: to_bits(values[nats]) for nats, bits in names.items() if nats in values}
+
+
+def _model(run: Run, step: int | None) -> Model:
+    """The checkpoint at `step`, or the newest that can be read."""
+    steps = [c.step for c in run.checkpoints() if not c.fault]
+    if step is None:
+        return Model(run, None)
+    if step not in steps:
+        raise BadRun(f"{run.path.name} has no checkpoint at step {step}; there are {', '.join(map(str, steps))}.")
+    return Model(run, step)

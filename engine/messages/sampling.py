@@ -1,0 +1,118 @@
+"""Messages of the Sampling pane: x grows symbol after symbol, and any symbol could have been another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.messages.base import Answer, Event, Picture, Query, Work
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Grow(Work):
+    """Draw samples symbol by symbol -> `GrowthBegan`, then `Grown` again and again. A method without an order draws in one pass.
+
+    The noise of a sample depends on `seed` and its index only: other settings with the same seed change the sample as little as they must.
+    """
+
+    run: str
+    step: int | None = None
+    seed: int = 0
+    samples: tuple[int, ...] = (0,)  # which samples of this seed
+    temperature: float = 1.0  # 0: always the most likely symbol
+    top_k: int = 0  # only the k most likely symbols; 0: all
+    top_p: float = 1.0  # only the most likely symbols that together have this probability
+    label: int | None = None  # class, of a conditional model; None: drawn with the sample's noise
+    cached: bool = True  # False: the whole network again for every symbol
+    tokens: np.ndarray | None = None  # int [n, N]: symbols that are given, -1 where one is to be drawn
+    start: int = 0  # every place before has a given symbol
+    until: int | None = None  # stop before this place
+    prompt: str = ""  # of a text: how it begins
+    length: int = 0  # of a text: how many symbols, the prompt included; 0: as many as the model sees at once
+
+
+@dataclass(frozen=True, eq=False)
+class GrowthBegan(Event):
+    """What grows: `length` = rows · columns · depth symbols per sample, in raster order, the channels of a pixel after each other."""
+
+    job: str
+    run: str
+    step: int
+    kind: str  # "pixels" | "codes" | "text" | "whole" (a method that draws everything in one pass: no places)
+    length: int  # N
+    rows: int
+    columns: int
+    depth: int  # symbols per cell: the channels of a pixel
+    symbols: int  # V
+    values: tuple[str, ...]  # the symbols as people read them: "0" … "255", characters; empty for codes
+    classes: tuple[str, ...]  # of a conditional model, else empty
+    labels: tuple[int, ...]  # class of each sample, of a conditional model
+    start: int  # places that were given at the front
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Grown(Event):
+    """So far. `log_p` is what the unfiltered model gives each symbol: nats, NaN where there is none yet."""
+
+    job: str
+    run: str
+    step: int
+    place: int  # symbols that are there
+    tokens: np.ndarray  # int32 [n, N], -1: not there yet
+    log_p: np.ndarray  # float32 [n, N]
+    images: np.ndarray | None  # uint8 [n, C, H, W]; what is not there yet is to be hidden
+    texts: tuple[str, ...]
+    rate: float  # cells (pixels, patches, characters) per second of computing, all samples together; 0: not known yet
+    final: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SymbolDistribution(Query):
+    """What could stand at a place after these symbols -> `SymbolDistributed`."""
+
+    run: str
+    step: int | None = None
+    tokens: np.ndarray  # int [place]: all that stands before it
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    label: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReadSymbols(Query):
+    """An image as the method's symbols -> `SymbolsRead`."""
+
+    run: str
+    step: int | None = None
+    picture: Picture
+    label: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SymbolDistributed(Answer):
+    run: str
+    step: int
+    raw: np.ndarray  # float32 [V]: the model's own probabilities
+    filtered: np.ndarray  # float32 [V]: what is drawn from, after temperature, top-k and top-p
+    patches: np.ndarray | None = None  # uint8 [V, C, h, w]: what each code looks like by itself, where the method can tell
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SymbolsRead(Answer):
+    run: str
+    step: int
+    label: str
+    tokens: np.ndarray  # int32 [N]
+    log_p: np.ndarray  # float32 [N], nats
+    seen: np.ndarray  # what the network really saw, uint8 [C, H, W]
+    image: np.ndarray  # what the symbols stand for: fewer grey levels, codes; uint8 [C, H, W]
+    kind: str
+    rows: int
+    columns: int
+    depth: int
+    notes: tuple[str, ...]

@@ -1,0 +1,228 @@
+"""What the Embedding pane asks: maps of a data set's images as a checkpoint sees them, and places for new images.
+
+Here: the maps that are kept, the messages' jobs and answers. Images and features are those of `eyes.py`, colours are in
+`colouring.py`, the mathematics is in `projection.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from engine import messages as m
+from engine.data import adapt
+from engine.detectors.base import aside, finish
+from engine.detectors.features import nearest
+from engine.evaluation.linear_probe import features_of
+from engine.queries.feature_cache import Chosen, Eyes, Job, Kept, Part, Seen, Stage, finite, telling
+from engine.queries.point_colors import Colouring
+from engine.queries.session import CannotAnswer, Explorer, identity, shown
+from engine.umap import projection
+from engine.umap.process import UmapProcess
+
+MAPS_KEPT = 24
+MOST_NEIGHBOURS = 200
+
+
+def install(explorer: Explorer) -> Embedding:
+    """Teach the explorer to answer the Embedding pane."""
+    room = Embedding(explorer)
+    explorer._works |= {m.Embed: room.embed, m.ColourPoints: Colouring(room.eyes).colour}
+    explorer._answers |= {m.PlaceImage: room.place}
+    return room
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """A map as it was told, with what new images are placed by."""
+
+    told: m.Embedded
+    seen: Seen
+    plane: projection.Plane | None  # of a PCA
+
+    def arrays(self) -> list[Any]:
+        told = self.told
+        return [*self.seen.arrays(), told.images, told.places, told.neighbours, told.distances, told.survived]
+
+
+class Embedding:
+    def __init__(self, explorer: Explorer) -> None:
+        self.eyes = Eyes(explorer)
+        self._maps: Kept[Map] = Kept(MAPS_KEPT, Map.arrays)
+        self._own = threading.local()  # the helper process ends with the thread that asks it: a lane that ends leaves none behind
+
+    @property
+    def helper(self) -> UmapProcess:
+        """This thread's. It begins when the first map is laid out, and is kept."""
+        if not hasattr(self._own, "helper"):
+            self._own.helper = UmapProcess()
+        return self._own.helper
+
+    def close(self) -> None:
+        """End this thread's helper process."""
+        self.helper.close()
+
+    # -- a map ---------------------------------------------------------------------------------------------------------
+
+    def embed(self, work: m.Embed) -> Job:
+        started = time.perf_counter()
+        settings = _checked(work.settings)
+        model = self.eyes.model(work.subset)
+        helper, named = self.helper, self.eyes.named(model, work.subset)
+        if settings.kind == "umap" and all((d.told.subset, d.told.settings) != (named, settings) for d in self._maps.values()):
+            helper.start()  # it imports while the images are encoded
+        finished = False
+        try:
+            seen = yield from self.eyes.look(model, work)
+            kept = self._maps.get((seen.key, settings))
+            if kept is None or (kept.told.warm and not work.warm):
+                kept = yield from self._draw(work, settings, seen, helper, started)
+            self._maps.keep((seen.key, settings), kept)
+            finished = True
+        finally:
+            if not finished and settings.kind == "umap":
+                helper.close()
+        yield replace(kept.told, job=work.job, places=kept.told.places.copy(), seconds=time.perf_counter() - started)
+        count = len(kept.told.places)
+        return f"{count:,} image{' is' if count == 1 else 's are'} on the map."
+
+    def _draw(self, work: m.Embed, settings: m.MapSettings, seen: Seen, helper: UmapProcess, started: float) -> Part[Map]:
+        run, features, chosen = seen.subset.run, seen.features, seen.chosen
+        count = len(features)
+        k = min(settings.neighbours, count - 1)
+        true, distances = yield from self._neighbours(work, seen, k)
+        plane = yield from aside(lambda: projection.pca(features))
+        places = plane.project(features.numpy())
+        former = self._former(seen, settings) if work.warm else None
+        if settings.kind == "umap" and k:
+            places = yield from self._lay_out(work, settings, seen, helper, places, former)
+        near, survived = true, np.ones(count, np.float32)
+        if k:
+            near = yield from aside(lambda: projection.neighbours_on_map(places, k))
+            survived = yield from aside(lambda: projection.survived(true, near))
+        rows = projection.trusted_rows(count)
+        checking = Stage(work, run, len(rows), "image", "checking the map")
+        trust = yield from telling(projection.trustworthiness(features, near, rows), checking)
+        if seen.vote is None and chosen.judged is not None and k:
+            seen.vote = yield from telling(projection.knn_accuracy(features, chosen.judged, rows), checking)
+        answer = m.Embedded(
+            job=work.job,
+            subset=seen.subset,
+            settings=settings,
+            places=places,
+            indices=chosen.indices,
+            labels=chosen.labels,
+            classes=chosen.classes,
+            names=chosen.names,
+            images=chosen.images,
+            neighbours=true.astype(np.int32),
+            distances=distances.astype(np.float32),
+            survived=survived,
+            trustworthiness=trust,
+            knn_features=seen.vote,
+            knn_map=projection.vote_accuracy(near, chosen.judged) if chosen.judged is not None and k else None,
+            features=features.shape[1],
+            warm=former is not None,
+            seconds=time.perf_counter() - started,
+            explained=plane.explained if settings.kind == "pca" else (),
+            note=_note(chosen, features, rows),
+        )
+        return Map(answer, seen, plane if settings.kind == "pca" else None)
+
+    def _neighbours(self, work: m.Work, seen: Seen, k: int) -> Part[tuple[np.ndarray, np.ndarray]]:
+        if k == 0:
+            return np.zeros((1, 0), np.int64), np.zeros((1, 0))
+        if k not in seen.near:
+            stage = Stage(work, seen.subset.run, len(seen.features), "image", "neighbours")
+            places, distances = yield from telling(projection.neighbours(seen.features, k), stage)
+            seen.near[k] = places.numpy(), distances.numpy()
+        return seen.near[k]
+
+    def _lay_out(
+        self, work: m.Embed, settings: m.MapSettings, seen: Seen, helper: UmapProcess, plane: np.ndarray, former: Map | None
+    ) -> Part[np.ndarray]:
+        """A UMAP: from the plane of the principal components, or from a former map and then turned towards it."""
+        k = max(1, min(settings.neighbours, len(plane)) - 1)  # umap-learn counts a point among its own neighbours
+        true, distances = yield from self._neighbours(work, seen, min(settings.neighbours, len(plane) - 1))
+        graph, curve = yield from aside(lambda: (projection.graph(true[:, :k], distances[:, :k]), projection.curve(settings.min_dist)))
+        if former is None:
+            begin, epochs, alpha = projection.beginning(plane, settings.seed), projection.epochs_for(len(plane), False), 1.0
+        else:
+            begin, epochs, alpha = former.told.places, projection.epochs_for(len(plane), True), projection.WARM_ALPHA
+        layout = helper.lay_out(graph, begin, curve, epochs, alpha, settings.seed)
+        stage = Stage(work, seen.subset.run, epochs, "epoch", "")
+        while True:
+            try:
+                done = next(layout)
+            except StopIteration as end:
+                return end.value if former is None else projection.align(end.value, former.told.places)
+            yield stage(done, f"map, epoch {done:,} of {epochs:,}")
+
+    def _former(self, seen: Seen, settings: m.MapSettings) -> Map | None:
+        """The newest UMAP of the same images and settings at another step of the run."""
+        if settings.kind != "umap":
+            return None
+        own = seen.subset
+        for former in reversed(self._maps.values()):
+            other = former.told.subset
+            same = replace(other, step=own.step) == own and former.seen.chosen.key == seen.chosen.key and former.told.settings == settings
+            if same and other.step != own.step:
+                return former
+        return None
+
+    # -- a new image ---------------------------------------------------------------------------------------------------
+
+    def place(self, query: m.PlaceImage) -> m.ImagePlaced:
+        settings = _checked(query.settings)
+        model = self.eyes.model(query.subset)
+        subset = self.eyes.named(model, query.subset)
+        weights = identity(model.run, model.step)
+        same = (d for d in self._maps.values() if d.told.subset == subset and d.told.settings == settings and d.seen.key[0] == weights)
+        drawn = next(same, None)
+        if drawn is None:
+            raise CannotAnswer("This map is not kept any more; run it again, then drop the image.")
+        picture = self.eyes.judging._read(query.picture, model)
+        seen, how = adapt(picture, model.spec.shape)
+        row = finite(model, finish(features_of(model.method, seen[None]))[""])
+        features = drawn.seen.features
+        distances, found = nearest(row, features, min(settings.neighbours, len(features)))
+        near, apart = found[0].numpy(), distances[0].numpy()
+        place = projection.place(apart, drawn.told.places[near]) if drawn.plane is None else drawn.plane.project(row.numpy())[0]
+        own = drawn.told.distances
+        return m.ImagePlaced(
+            stamp=query.stamp,
+            channel=query.channel,
+            subset=drawn.told.subset,
+            label=query.picture.label,
+            place=place,
+            neighbours=near.astype(np.int32),
+            distances=apart.astype(np.float32),
+            seen=seen,
+            original=shown(picture),
+            usual=float(np.median(own[:, 0])) if own.shape[1] else float("nan"),
+            notes=(*picture.notes, *how),
+        )
+
+
+def _checked(settings: m.MapSettings) -> m.MapSettings:
+    if settings.kind not in ("umap", "pca"):
+        raise CannotAnswer(f"There is no map “{settings.kind}”; choose umap or pca.")
+    if not 1 <= settings.neighbours <= MOST_NEIGHBOURS:
+        raise CannotAnswer(f"A map counts from 1 to {MOST_NEIGHBOURS} neighbours, not {settings.neighbours}.")
+    if not 0 <= settings.min_dist <= 1:
+        raise CannotAnswer(f"The least distance of a UMAP lies between 0 and 1, not at {settings.min_dist:g}.")
+    return settings
+
+
+def _note(chosen: Chosen, features: Tensor, rows: np.ndarray) -> str:
+    notes = [chosen.note] if chosen.note else []
+    if len(rows) < len(features):
+        notes.append(f"trustworthiness and the vote in feature space were measured on {len(rows):,} of the points, drawn once at random")
+    if len(features) > 1 and bool((features == features[0]).all()):
+        notes.append("all images have the same features: the encoder has collapsed")
+    return "; ".join(notes)

@@ -1,0 +1,370 @@
+"""What the Probe pane and the verb `probe` ask: what the features of a checkpoint are worth beside a random encoder and raw pixels.
+
+Here: which images and features are compared, and the job. Not here: any formula (`probe.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import messages as m
+from engine.data import BadData, DataSet, inspect, lasting
+from engine.data.splits import draw
+from engine.detectors.base import aside
+from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, C, Fitted, features_of, fit, knn, untrained
+from engine.queries.scoring import adapted
+from engine.queries.session import CannotAnswer, Explorer, Model, identity
+from engine.storage.run_reader import BadRun
+
+MOST_FEATURES = 2048  # of a linear probe: the time of a fit grows with their square
+LOOKED_AT_ONCE = 1024  # images that a method may look at before its first step
+FITTING_SECONDS = 0.1  # between two events of a fit
+KEPT = 512  # figures that need not be measured again
+FULL = 1.0  # the share that stands for all of `limit`
+
+Job = Generator[m.Event | None, None, str | None]
+Result = TypeVar("Result")
+Rows = dict[float, np.ndarray]  # share -> rows of the training images
+
+
+def install(explorer: Explorer) -> Probing:
+    """Teach the explorer to measure features."""
+    probing = Probing(explorer)
+    explorer._works |= {m.Probe: probing.probe}
+    return probing
+
+
+class Images(NamedTuple):
+    """What everything is measured on."""
+
+    train: np.ndarray  # uint8 [N, C, H, W], as the network sees them
+    train_labels: Tensor  # int64 [N]
+    rows: Rows
+    test: np.ndarray  # uint8 [M, C, H, W]
+    test_labels: Tensor  # int64 [M]
+    classes: int
+
+
+@dataclass
+class Look:
+    """One job: whom it tells, and what it knows so far."""
+
+    work: m.Probe
+    model: Model
+    data: DataSet
+    done: int = 0  # figures
+    total: int | None = None
+    blocks: tuple[str, ...] = ()  # of the encoder that are asked for, by name
+
+    def progress(self, note: str) -> m.Progress:
+        return m.Progress(self.work.job, self.work.run, self.done, self.total, "figure", 0.0, None, note)
+
+
+class Probing:
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer = explorer
+        self._known: OrderedDict[tuple[Any, ...], m.ProbeMeasured] = OrderedDict()
+
+    def probe(self, work: m.Probe) -> Job:
+        model = self.explorer.model(work.run, work.step)
+        encode = model.can("encode")
+        if model.spec.kind != "images" or not callable(encode):
+            raise CannotAnswer(f"{model.run.path.name} is a model of text; features of images are probed, so choose a run of images.")
+        data = yield from self._data(model, work)
+        look = Look(work, model, data, blocks=_block_names(model) if work.blocks else ())
+        images = yield from _images(look)
+        kinds = [of for of, wanted in (("checkpoint", True), ("random", work.random), ("pixels", work.pixels)) if wanted]
+        look.total = sum(len(self._subjects(look, of, images)) for of in kinds)
+        for of in kinds:
+            for event in self._kept(look, of, images) or self._measure(look, of, images):
+                look.done += isinstance(event, m.ProbeMeasured)
+                yield event
+        told = f"Measured on {len(images.test):,} {work.split} images of {data.name}."
+        return told + left_out(work.shares, images.rows, len(images.rows[FULL]))
+
+    # -- what was measured before ----------------------------------------------------------------------------------------
+
+    def _key(self, look: Look, of: str) -> tuple[Any, ...]:
+        """What decides a figure: of the random encoder and of pixels the step is no part of it."""
+        work, manifest = look.work, look.model.run.manifest
+        assert manifest is not None
+        images = (look.data.hash, look.model.spec.shape, work.limit, work.split)
+        if of == "pixels":
+            return (of, *images)
+        if of == "random":
+            return (of, *images, manifest.method, manifest.seed, manifest.data_hash, repr(sorted(manifest.config.items())))
+        weights = identity(look.model.run, look.model.step) or object()
+        return (of, *images, weights, manifest.method, repr(sorted(manifest.config.items())))  # settings may say how weights are used
+
+    def _subjects(self, look: Look, of: str, images: Images) -> list[m.Subject]:
+        blocks = look.blocks if of != "pixels" else ()
+        whole = [m.Subject(of), *(m.Subject(of, share=share) for share in images.rows if share != FULL)]
+        return whole + [m.Subject(of, name) for name in blocks]
+
+    def _kept(self, look: Look, of: str, images: Images) -> list[m.ProbeMeasured]:
+        """All figures of one kind, or none where one is missing."""
+        key = self._key(look, of)
+        found = [self._known.get((*key, subject)) for subject in self._subjects(look, of, images)]
+        here = {"job": look.work.job, "run": look.work.run, "step": look.model.step, "data": look.work.data}
+        return [replace(event, **here) for event in found if event] if all(found) else []
+
+    def _keep(self, key: tuple[Any, ...], event: m.ProbeMeasured) -> None:
+        self._known[(*key, event.subject)] = event
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+
+    # -- measuring -------------------------------------------------------------------------------------------------------
+
+    def _measure(self, look: Look, of: str, images: Images) -> Generator[m.Event | None, None, None]:
+        features = yield from _features(look, of, images)
+        for subject in self._subjects(look, of, images):
+            known, asked = features[subject.block]
+            rows = torch.from_numpy(images.rows[subject.share])
+            event = yield from _worth(look, subject, known[rows], images.train_labels[rows], asked, images)
+            self._keep(self._key(look, of), event)
+            yield event
+
+    # -- what is needed --------------------------------------------------------------------------------------------------
+
+    def _data(self, model: Model, work: m.Probe) -> Generator[m.Event | None, None, DataSet]:
+        """Raises: BadData, BadRun, CannotAnswer."""
+        manifest = model.run.manifest
+        assert manifest is not None
+        name = lasting(work.data) if work.data else manifest.data
+        if not self.explorer.has_data(name):
+            for item in inspect(name, work.job):
+                if isinstance(item, DataSet):
+                    self.explorer.keep_data(item)
+                else:
+                    yield item
+        data = self.explorer.data(name)
+        if data.kind != "images":
+            raise BadData(f"{data.name} is a text; name a data set of images.")
+        if name == manifest.data and data.hash != manifest.data_hash:
+            raise BadRun(f"{name} is not what {model.run.path.name} was trained on (its content changed); put the old files back.")
+        if len(data.classes) < 2 or data.splits["train"].labels is None or data.splits[work.split].labels is None:
+            raise CannotAnswer(f"{data.name} has no classes that a probe could tell apart; choose a data set with classes.")
+        return data
+
+
+def _images(look: Look) -> Generator[m.Event | None, None, Images]:
+    """The training images of every share, the same ones that a training with `label_share` takes, and those that are asked about."""
+    work, data, shape = look.work, look.data, look.model.spec.shape
+    train, test = data.splits["train"], data.splits[work.split]
+    assert train.labels is not None and test.labels is not None
+    count = len(train.images)
+    places = {FULL: draw(count, min(count, work.limit), train.labels)}
+    for share in sorted(work.shares):
+        take = max(1, len(data.classes), round(share * count))
+        if share < FULL and take < len(places[FULL]):
+            places[share] = draw(count, take, train.labels)
+    needed = np.unique(np.concatenate(list(places.values())))
+    asked = draw(len(test.images), min(len(test.images), work.limit), test.labels)
+    yield look.progress("Reading the images")
+    return Images(
+        (yield from adapted(np.asarray(train.images[needed]), shape)),
+        torch.from_numpy(np.asarray(train.labels[needed])).long(),
+        {share: np.searchsorted(needed, rows) for share, rows in places.items()},
+        (yield from adapted(np.asarray(test.images[asked]), shape)),
+        torch.from_numpy(np.asarray(test.labels[asked])).long(),
+        len(data.classes),
+    )
+
+
+def _features(look: Look, of: str, images: Images) -> Generator[m.Event | None, None, dict[str, tuple[Tensor, Tensor]]]:
+    """Block -> features of the training and of the test images."""
+    if of == "pixels":
+        return {"": (_pixels(images.train), _pixels(images.test))}
+    words = {"checkpoint": f"Encoding at step {look.model.step:,}", "random": "Encoding with the random encoder"}[of]
+    method: Any = look.model.method
+    if of == "random":
+        manifest = look.model.run.manifest
+        assert manifest is not None
+        yield look.progress(words)
+        method = untrained(type(method), method.config, method.data, manifest.seed, images.train[:LOOKED_AT_ONCE])
+    sides = []
+    for some in (images.train, images.test):
+        tell = partial(_encoding, look, words, len(some))
+        sides.append((yield from _beside(features_of(method, some, look.work.blocks), tell)))
+    known, asked = sides
+    for name in known:
+        if not all(bool(torch.isfinite(side[name]).all()) for side in sides):
+            raise CannotAnswer(f"The features{f' after {name}' if name else ''} are not all finite numbers; choose another step.")
+    return {name: (known[name], asked[name]) for name in known}
+
+
+def _pixels(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).flatten(1).float() / 255
+
+
+def _worth(
+    look: Look, subject: m.Subject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
+) -> Generator[m.Event | None, None, m.ProbeMeasured]:
+    """Both figures of some features: `known` of the training images with labels, `asked` of the others."""
+    words = said(subject)
+    yield look.progress(f"Nearest neighbours of {words}")
+    votes = yield from _beside(knn(known, labels, asked, images.classes))
+    right = (votes == images.test_labels).double().mean().item()
+    linear, last, note = None, None, ""
+    if known.shape[1] <= MOST_FEATURES or len(known) <= MOST_FEATURES:
+        last, linear = yield from _fitted(look, subject, known, labels, asked, images)
+    else:
+        note = f"No linear probe: {known.shape[1]:,} features are more than the {MOST_FEATURES:,} that it is fitted to."
+    work = look.work
+    return m.ProbeMeasured(
+        work.job, work.run, look.model.step, work.data, look.data.name, work.limit, work.split, subject, right, linear, known.shape[1],
+        len(known), len(asked), images.classes, last.iteration if last else 0, last.gradient if last else 0.0,
+        last.converged if last else True, note, len(look.data.splits["train"].images),
+    )  # fmt: skip
+
+
+def _fitted(
+    look: Look, subject: m.Subject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
+) -> Generator[m.Event | None, None, tuple[Fitted, float]]:
+    """The end of the fit, and how often it is right."""
+    yield look.progress(f"Fitting the linear probe of {said(subject)}")
+    iterations = fit(known, labels, images.classes)
+    losses: list[float] = []
+    found: list[float] = []
+    last: Fitted | None = None
+    told = time.perf_counter()
+
+    def go_on() -> tuple[Fitted, float] | None:
+        one = next(iterations, None)
+        return None if one is None else (one, one.linear.right(asked, images.test_labels))
+
+    def event() -> m.ProbeFitting:
+        return m.ProbeFitting(look.work.job, look.work.run, look.model.step, subject, np.array(losses), np.array(found))
+
+    while (step := (yield from aside(go_on))) is not None:
+        last, right = step
+        losses.append(last.loss)
+        found.append(right)
+        if time.perf_counter() - told > FITTING_SECONDS:
+            told = time.perf_counter()
+            yield event()
+    assert last is not None
+    yield event()
+    return last, found[-1]
+
+
+def _encoding(look: Look, words: str, total: int, done: int) -> m.Progress:
+    return look.progress(f"{words}: {done:,} of {total:,} images")
+
+
+def _beside(
+    steps: Generator[int, None, Result], tell: Callable[[int], m.Progress] | None = None
+) -> Generator[m.Progress | None, None, Result]:
+    """A long computation in pieces, each by another thread, with yields meanwhile; `tell` makes progress of how much is done."""
+
+    def go_on() -> tuple[int | None, Any]:
+        try:
+            return next(steps), None
+        except StopIteration as end:
+            return None, end.value
+
+    while True:
+        done, found = yield from aside(go_on)
+        if done is None:
+            return found
+        yield None if tell is None else tell(done)
+
+
+def said(subject: m.Subject) -> str:
+    """In words: “the checkpoint’s block 2”, “the random encoder with 1 % of the labels”."""
+    words = {"checkpoint": "this checkpoint", "random": "the random encoder", "pixels": "the raw pixels"}[subject.of]
+    block = f", {subject.block}" if subject.block else ""
+    return words + block + (f", with {100 * subject.share:g} % of the labels" if subject.share != FULL else "")
+
+
+def _block_names(model: Model) -> tuple[str, ...]:
+    """Names of the encoder's blocks; none where the method has none."""
+    blocks = getattr(model.method, "blocks", None)
+    return () if blocks is None else tuple(blocks(torch.zeros(1, *model.spec.shape)))
+
+
+def left_out(shares: tuple[float, ...], measured: Collection[float], fitted: int) -> str:
+    """Which shares of the labels were not measured and why, as a sentence; empty where all were."""
+    missing = [share for share in shares if share not in measured and share < FULL]
+    if not missing:
+        return ""
+    words = " and ".join(f"{100 * share:g} %" for share in missing)
+    return f" Not with {words} of the labels: those are no fewer than the {fitted:,} images that all else is fitted to."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def report(
+    path: Path,
+    data: str = "",
+    step: int | None = None,
+    limit: int = 10_000,
+    split: str = "test",
+    blocks: bool = False,
+    shares: tuple[float, ...] = (),
+) -> Generator[m.Progress, None, dict[str, Any]]:
+    """What the verb `probe` answers: shares of right answers, all on the same images.
+
+    Raises:
+        BadRun, BadData, CannotAnswer: each one sentence.
+    """
+    work = m.Probe(job="", run=str(path), step=step, data=data, limit=limit, split=split, blocks=blocks, shares=shares)
+    found: dict[m.Subject, m.ProbeMeasured] = {}
+    for event in Explorer().work(work):
+        if isinstance(event, m.ProbeMeasured):
+            found[event.subject] = event
+        elif isinstance(event, m.Progress):
+            yield event
+    own, random, pixels = (found[m.Subject(of)] for of in ("checkpoint", "random", "pixels"))
+    values: dict[str, Any] = {
+        "knn": own.knn,
+        "linear": own.linear,
+        "random_init_knn": random.knn,
+        "random_init_linear": random.linear,
+        "pixels_knn": pixels.knn,
+        "pixels_linear": pixels.linear,
+        "step": own.step,
+        "data": own.data_name,
+        "split": own.split,
+        "features": own.features,
+        "n_train": own.n_train,
+        "n_test": own.n_test,
+        "k": min(NEIGHBOURS, own.n_train),
+        "temperature": TEMPERATURE,
+        "C": C,
+        "iterations": own.iterations,
+        "gradient": own.gradient,
+    }
+    values = {name: value for name, value in values.items() if value is not None}
+    if blocks:
+        values["blocks"] = {s.block: _figures(e) for s, e in found.items() if s.of == "checkpoint" and s.block}
+        values["random_init_blocks"] = {s.block: _figures(e) for s, e in found.items() if s.of == "random" and s.block}
+    if shares:
+        values["labels"] = {
+            f"{share:g}": {
+                f"{name}{measure}": value
+                for of, name in (("checkpoint", ""), ("random", "random_init_"), ("pixels", "pixels_"))
+                for measure, value in _figures(found[m.Subject(of, share=share)]).items()
+            }
+            | {"n_train": found[m.Subject("checkpoint", share=share)].n_train}
+            for share in shares
+            if m.Subject("checkpoint", share=share) in found
+        }
+        if note := left_out(shares, {subject.share for subject in found}, own.n_train):
+            values["note"] = note.strip()
+    return values
+
+
+def _figures(event: m.ProbeMeasured) -> dict[str, float]:
+    return {name: value for name, value in (("linear", event.linear), ("knn", event.knn)) if value is not None}

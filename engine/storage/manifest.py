@@ -1,0 +1,165 @@
+"""manifest.json: what it says, how it is read, and how it is rebuilt from the checkpoints when it is lost."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.storage import atomic_io
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+CHECKPOINTS = "checkpoints"
+STATE = "state.json"
+RESUME_FILE = "resume.safetensors"  # what only a training that goes on needs
+_YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, so a young one is read again
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
+Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+
+
+class FileFact(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    sha256: str
+    bytes: Count
+    step: Count | None = None
+
+
+class CheckpointEntry(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    step: Count
+    folder: FileName
+    resumable: bool
+    keep: bool
+    best: bool = False
+    files: dict[FileName, FileFact]
+
+
+class Facts(BaseModel):
+    """What a run is. Every checkpoint repeats it, so that a lost manifest can be rebuilt."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: int = FORMAT
+    name: str
+    method: str
+    title: str
+    config: dict[str, Any]
+    changed: dict[str, Any]
+    data: str
+    data_name: str
+    data_hash: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    kind: str = "images"
+    symbols: tuple[int, ...] = ()
+    units: str = "characters"
+    seed: int
+    versions: dict[str, str] = {}
+    created: float
+    device: str = ""
+    precision: str = ""
+    capabilities: tuple[str, ...] = ()
+    total_steps: int | None = None
+    minutes: float | None = None
+
+
+class Manifest(Facts):
+    """All of manifest.json. Fields of later versions are ignored."""
+
+    status: str
+    message: str = ""
+    step: Count = 0
+    headline: str = ""
+    files: dict[FileName, FileFact] = {}
+    checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Raises: atomic_io.Damaged."""
+    content = atomic_io.unseal(data)
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise _Newer(f"was written by a newer Priorama (format {version}, this one reads {FORMAT})")
+    try:
+        return Manifest.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise atomic_io.Damaged(f"does not describe a run ({where}: {first['msg']})") from None
+
+
+class _Newer(atomic_io.Damaged):
+    pass
+
+
+_manifests: dict[str, tuple[tuple[int, ...], Manifest | None, str]] = {}
+_manifests_lock = threading.Lock()
+
+
+def read_manifest(path: Path) -> tuple[Manifest | None, str]:
+    """The manifest and what is wrong with it; read again only when the file is another one."""
+    file = path / MANIFEST
+    try:
+        found = os.stat(file)
+        signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
+    except OSError:
+        signature = ()
+    with _manifests_lock:
+        known = _manifests.get(str(path))
+    if known and signature and known[0] == signature:
+        return known[1], known[2]
+    try:
+        manifest, fault = parse_manifest(atomic_io.read_file(file, limit=atomic_io.MAX_JSON_BYTES)), ""
+    except _Newer as reason:
+        return None, f"{MANIFEST} of “{path.name}” {reason}: update Priorama to open it."
+    except atomic_io.Damaged as reason:
+        return _rebuild(path, str(reason))
+    if signature and abs(time.time() - signature[2] / 1e9) > _YOUNG_SECONDS:
+        with _manifests_lock:
+            _manifests[str(path)] = (signature, manifest, fault)
+    return manifest, fault
+
+
+def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
+    """A manifest from what the checkpoints repeat of it."""
+    found = [about for folder in atomic_io.entries(path / CHECKPOINTS) if (about := _read_state(Path(folder.path))) is not None]
+    if not found:
+        sentence = "and no checkpoint is left to rebuild it from: delete this run or put the file back."
+        return None, f"{MANIFEST} of “{path.name}” {reason}, {sentence}"
+    by_step = {entry.step: entry for _, entry in found}
+    checkpoints = _one_best([by_step[step] for step in sorted(by_step)])
+    facts = {**vars(found[-1][0]), "status": "training", "step": checkpoints[-1].step, "checkpoints": checkpoints}
+    sentence = "it was rebuilt from the checkpoints, without status, best number and fixed images."
+    return Manifest(**facts), f"{MANIFEST} of “{path.name}” {reason}; {sentence}"
+
+
+def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry] | None:
+    """What a checkpoint's folder tells about itself and its run; None when it does not."""
+    try:
+        data = atomic_io.read_file(folder / STATE, limit=atomic_io.MAX_JSON_BYTES)
+        content = atomic_io.unseal(data)
+        facts = Facts.model_validate(content["run"])
+        entry = CheckpointEntry.model_validate({**content["checkpoint"], "folder": folder.name})
+    except (atomic_io.Damaged, pydantic.ValidationError, KeyError, TypeError):
+        return None
+    if facts.format > FORMAT:
+        return None
+    own = atomic_io.fact_of(data)
+    files = {**entry.files, STATE: FileFact(sha256=own.sha256, bytes=own.bytes, step=entry.step)}
+    if not os.path.lexists(folder / RESUME_FILE):
+        files.pop(RESUME_FILE, None)  # removed on purpose when newer ones had come
+    return facts, entry.model_copy(update={"files": files, "resumable": entry.resumable and RESUME_FILE in files})
+
+
+def _one_best(checkpoints: list[CheckpointEntry]) -> tuple[CheckpointEntry, ...]:
+    best = max((entry.step for entry in checkpoints if entry.best), default=-1)
+    return tuple(entry.model_copy(update={"best": entry.step == best}) for entry in checkpoints)

@@ -1,0 +1,1 @@
+"""Maps of features: neighbours, graphs, and UMAP in a process of its own."""

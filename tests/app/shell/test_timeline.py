@@ -1,0 +1,118 @@
+"""The time cursor: what it keeps of the loss, and what hands do to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from app.shell.timeline import Sparkline, Timeline
+
+CHECKPOINTS = [0, 1, 2, 4, 1000, 2000, 4000]
+
+
+@pytest.fixture
+def timeline(qtbot: QtBot) -> Timeline:
+    made = Timeline()
+    qtbot.addWidget(made)
+    made.resize(820, 91)
+    made.show_checkpoints(CHECKPOINTS, 4000, 8000, 4000, True)
+    made.show()
+    return made
+
+
+def test_the_curve_stays_bounded_and_keeps_its_extremes() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=300_000).astype(np.float32)
+    values[123_457], values[201_001] = 99, -99
+    curve = Sparkline(1024)
+    for start in range(0, len(values), 777):
+        curve.add(np.arange(start, min(start + 777, len(values))), values[start : start + 777])
+        assert len(curve.steps) <= 1024
+    assert max(curve.values) == 99
+    assert min(curve.values) == -99
+    assert curve.steps == sorted(curve.steps)
+
+
+def test_a_long_history_at_once_keeps_its_extremes() -> None:
+    values = np.zeros(1_000_001, np.float32)
+    values[[5, 500_000, 1_000_000]] = [3, -7, 11]
+    curve = Sparkline(1024)
+    curve.add(np.arange(len(values)), values)
+    assert len(curve.steps) <= 1024
+    assert {3.0, -7.0, 11.0} <= set(curve.values)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=400), st.integers(2, 64))
+@settings(max_examples=50, deadline=None)
+def test_what_is_drawn_has_the_extremes_of_every_column(values: list[float], width: int) -> None:
+    curve = Sparkline()
+    curve.add(list(range(len(values))), values)
+    last = max(1, len(values) - 1)
+    drawn = {x: (low, high) for x, low, high in curve.columns(0, last, width)}
+    by_hand: dict[int, list[float]] = {}
+    for i, value in enumerate(values):
+        by_hand.setdefault(min(width - 1, int(i / last * width)), []).append(value)
+    assert drawn == {x: (min(group), max(group)) for x, group in by_hand.items()}
+
+
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    curve = Sparkline()
+    curve.add([1, 2, 3], [1.0, float("nan"), float("inf")])
+    assert curve.values == [1.0]
+
+
+def test_arrow_keys_walk_the_checkpoints(timeline: Timeline, qtbot: QtBot) -> None:
+    moves: list[int] = []
+    timeline.moved.connect(moves.append)
+    timeline.setFocus()
+    QTest.keyClick(timeline, Qt.Key.Key_Left)
+    timeline.show_checkpoints(CHECKPOINTS, 4000, 8000, 2000, False)
+    QTest.keyClick(timeline, Qt.Key.Key_Left)
+    QTest.keyClick(timeline, Qt.Key.Key_Home)
+    assert moves == [2000, 1000, 0]
+    with qtbot.waitSignal(timeline.live_chosen):
+        QTest.keyClick(timeline, Qt.Key.Key_End)
+
+
+def test_dragging_goes_to_the_nearest_checkpoint_and_the_last_one_is_live(timeline: Timeline, qtbot: QtBot) -> None:
+    moves: list[int] = []
+    timeline.moved.connect(moves.append)
+
+    def at(step: float) -> QPoint:
+        return QPoint(round(timeline.x_of(step)), 58)
+
+    QTest.mousePress(timeline, Qt.MouseButton.LeftButton, pos=at(1100))
+    timeline.show_checkpoints(CHECKPOINTS, 4000, 8000, 1000, False)
+    QTest.mouseMove(timeline, at(1900))
+    timeline.show_checkpoints(CHECKPOINTS, 4000, 8000, 2000, False)
+    with qtbot.waitSignal(timeline.live_chosen):
+        QTest.mouseMove(timeline, at(7000))
+    QTest.mouseRelease(timeline, Qt.MouseButton.LeftButton, pos=at(7000))
+    assert moves == [1000, 2000]
+
+
+def test_places_and_steps_are_inverse(timeline: Timeline) -> None:
+    for step in (0, 17, 4000, 8000):
+        assert timeline.step_at(timeline.x_of(step)) == pytest.approx(step)
+
+
+def test_the_handle_is_drawn_where_the_cursor_is(timeline: Timeline) -> None:
+    timeline.show_checkpoints(CHECKPOINTS, 4000, 8000, 1000, False)
+    picture = timeline.grab().toImage()
+    here = picture.pixelColor(round(timeline.x_of(1000)), 58).name()
+    assert here == timeline.colors.accent
+    assert picture.pixelColor(round(timeline.x_of(3000)), 58).name() != timeline.colors.accent
+
+
+def test_without_a_run_it_says_what_will_be_here(qtbot: QtBot) -> None:
+    empty = Timeline()
+    qtbot.addWidget(empty)
+    empty.show_checkpoints([], 0, None, None, True)
+    assert not empty.isEnabled()
+    empty.show()
+    empty.grab()

@@ -1,0 +1,235 @@
+"""From settings to a form and back."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QUndoStack
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QComboBox, QLineEdit
+from pytestqt.qtbot import QtBot
+
+from app.shell.new_run_page import DEFAULT_STEPS, NewRunPage
+from app.widgets.forms import BadValue, Draft, Group, allowed, parse, shown
+from engine.messages import FieldInfo, StartRun
+from tests.kit.fake_engine import AUTOENCODER, DATA, FIELDS, READY, VAE
+
+LATENT, NETWORK, LIKELIHOOD, BETA, BINARIZE, BATCH, RATE = FIELDS
+FREE = FieldInfo("free", "free", "float", 0.0, "Any number at all.")
+
+
+@pytest.fixture
+def page(qtbot: QtBot) -> NewRunPage:
+    made = NewRunPage(QUndoStack())
+    made.draft.undo.setParent(made)
+    qtbot.addWidget(made)
+    made.set_engine({"autoencoder": AUTOENCODER, "vae": VAE}, READY)
+    made.set_data({info.data: info for info in DATA})
+    made.resize(760, 640)
+    made.show()
+    return made
+
+
+def row(page: NewRunPage, name: str):
+    return next(group.rows[name] for group in page.groups if name in group.rows)
+
+
+def type_into(page: NewRunPage, name: str, text: str) -> None:
+    line = row(page, name).editor
+    assert isinstance(line, QLineEdit)
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClicks(line, text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        (LATENT, "32", 32),
+        (LATENT, " 1\u202f00 ", 100),
+        (LATENT, "1e2", 100),
+        (RATE, "3e-4", 3e-4),
+        (RATE, "0,01", 0.01),
+        (BETA, "0", 0.0),
+        (BATCH, "10,000", 10_000),
+        (BATCH, "1,024", 1024),
+        (BETA, "1,5", 1.5),
+        (BETA, "1,500", 1.5),
+        (FREE, "1,234.5", 1234.5),
+        (FREE, "1,000,000", 1e6),
+    ],
+)
+def test_numbers_are_understood_as_people_write_them(field: FieldInfo, text: str, value: float) -> None:
+    assert parse(field, text) == value
+    assert type(parse(field, text)) is (int if field.kind == "int" else float)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        (LATENT, "0"),
+        (LATENT, "2.5"),
+        (LATENT, "x"),
+        (LATENT, ""),
+        (RATE, "2"),
+        (RATE, "nan"),
+        (BETA, "inf"),
+        (BETA, "-1"),
+        (LATENT, "1,5"),
+        (BATCH, "10,00,000"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_with_the_range(field: FieldInfo, text: str) -> None:
+    with pytest.raises(BadValue) as wrong:
+        parse(field, text)
+    assert allowed(field) in str(wrong.value)
+    assert str(wrong.value).endswith(".")
+
+
+def test_a_name_that_is_no_folder_is_refused() -> None:
+    name = FieldInfo("name", "name", "name", "", "")
+    assert parse(name, " first try ") == "first try"
+    for text in ("a/b", "..", "c:\\x", "*"):
+        with pytest.raises(BadValue):
+            parse(name, text)
+
+
+def test_that_a_text_is_taken_as_it_is_typed(qtbot: QtBot) -> None:
+    other = FieldInfo("tokenizer", "tokenizer", "text", "", "Name or folder of another run.")
+    assert parse(other, " ../runs/first try ") == "../runs/first try"
+    draft = Draft(QUndoStack())
+    group = Group("model", "token_transformer", [other], draft)
+    qtbot.addWidget(group)
+    line = group.rows["tokenizer"].editor
+    assert isinstance(line, QLineEdit)
+    QTest.keyClicks(line, "/runs/a:b")
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert draft.differing("token_transformer") == {"tokenizer": "/runs/a:b"} and not group.errors
+    draft.undo.undo()
+    assert line.text() == "" and draft.differing("token_transformer") == {}
+
+
+@given(st.floats(1e-6, 1.0))
+def test_every_number_survives_being_shown(value: float) -> None:
+    assert parse(RATE, shown(RATE, value)) == pytest.approx(value, rel=1e-11)
+
+
+def test_undoing_random_edits_brings_back_every_setting(page: NewRunPage) -> None:
+    rng = random.Random(0)
+    choices = {
+        LATENT: lambda: rng.randint(1, 512),
+        NETWORK: lambda: rng.choice(NETWORK.choices),
+        BETA: lambda: rng.choice([0.0, 0.5, 4.0]),
+        BINARIZE: lambda: rng.random() < 0.5,
+        RATE: lambda: rng.choice([1e-4, 1e-3, 1e-2]),
+    }
+    seen = [page.draft.differing("vae")]
+    for _ in range(50):
+        field = rng.choice(list(choices))
+        before = dict(page.draft.values)
+        page.draft.set("vae", field, choices[field]())
+        if page.draft.values != before:
+            seen.append(page.draft.differing("vae"))
+    for expected in reversed(seen[:-1]):
+        page.draft.undo.undo()
+        assert page.draft.differing("vae") == expected
+    assert page.draft.values == {}
+    for expected in seen[1:]:
+        page.draft.undo.redo()
+        assert page.draft.differing("vae") == expected
+
+
+def test_a_start_carries_only_what_was_changed(page: NewRunPage, qtbot: QtBot) -> None:
+    type_into(page, "latent", "32")
+    type_into(page, "seed", "7")
+    with qtbot.waitSignal(page.started) as heard:
+        page.start.click()
+    assert heard.args == [StartRun("", "vae", "digits", {"latent": 32}, 7, DEFAULT_STEPS, None, None, "auto", "auto")]
+
+
+def test_minutes_take_the_place_of_steps(page: NewRunPage) -> None:
+    box = row(page, "length").editor
+    assert isinstance(box, QComboBox)
+    box.setCurrentIndex(1)
+    box.activated.emit(1)
+    assert row(page, "steps").editor.isHidden()
+    type_into(page, "minutes", "2.5")
+    request = page.request()
+    assert (request.steps, request.minutes) == (None, 2.5)
+
+
+def test_a_wrong_value_is_named_in_its_row_and_nothing_starts(page: NewRunPage) -> None:
+    type_into(page, "latent", "zero")
+    assert "from 1 to 512" in row(page, "latent").hint.text()
+    assert not page.start.isEnabled()
+    assert "latent" in page.summary.text()
+    assert page.draft.values == {}
+    type_into(page, "latent", "8")
+    assert page.start.isEnabled()
+    assert row(page, "latent").hint.text() == LATENT.help
+
+
+def test_a_changed_setting_is_marked_and_can_be_reset(page: NewRunPage) -> None:
+    type_into(page, "latent", "8")
+    assert row(page, "latent").mark.text()
+    row(page, "latent").reset.click()
+    assert not row(page, "latent").mark.text()
+    editor = row(page, "latent").editor
+    assert isinstance(editor, QLineEdit) and editor.text() == "16"
+    page.draft.undo.undo()
+    assert editor.text() == "8"
+
+
+def test_each_method_keeps_its_own_settings(page: NewRunPage) -> None:
+    type_into(page, "latent", "8")
+    page.choose_method("autoencoder")
+    assert page.request().config == {}
+    page.choose_method("vae")
+    assert page.request().config == {"latent": 8}
+
+
+def test_what_is_typed_last_counts_without_leaving_the_field(page: NewRunPage, qtbot: QtBot) -> None:
+    line = row(page, "latent").editor
+    assert isinstance(line, QLineEdit)
+    page.activateWindow()
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClicks(line, "24")
+    with qtbot.waitSignal(page.started) as heard:
+        QTest.keyClick(line, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert heard.args is not None and heard.args[0].config == {"latent": 24}
+
+
+def test_undo_shows_the_form_of_the_method_it_concerns(page: NewRunPage, qtbot: QtBot) -> None:
+    type_into(page, "latent", "8")
+    page.choose_method("autoencoder")
+    with qtbot.waitSignal(page.wanted, timeout=0):
+        page.draft.undo.undo()
+    assert page.method.currentData() == "vae"
+    with qtbot.waitSignal(page.wanted, timeout=0):
+        page.draft.undo.redo()
+
+
+def test_setting_a_value_does_not_call_for_the_form(page: NewRunPage, qtbot: QtBot) -> None:
+    with qtbot.assertNotEmitted(page.wanted):
+        type_into(page, "latent", "8")
+
+
+def test_a_draft_forgets_defaults() -> None:
+    draft = Draft(QUndoStack())
+    draft.set("vae", LATENT, 32)
+    draft.set("vae", LATENT, 16)
+    assert draft.values == {}
+
+
+def test_without_methods_it_says_to_wait(qtbot: QtBot) -> None:
+    page = NewRunPage(QUndoStack())
+    page.draft.undo.setParent(page)
+    qtbot.addWidget(page)
+    assert not page.start.isEnabled()
+    assert "engine" in page.summary.text()

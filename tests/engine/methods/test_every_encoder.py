@@ -1,0 +1,103 @@
+"""What every method with an encoder must hold besides: going on exactly, detectors on its features, views that can be made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine import messages as m
+from engine.config import fields_of
+from engine.data import open_data
+from engine.method import Moment, capabilities
+from engine.methods import all_methods
+from engine.queries.session import Explorer, Model
+from engine.storage.run_reader import Run
+from engine.training.batches import noise_seed
+from engine.training.loop import Plan, Trainer, train
+
+SMALL = {"width": 4, "batch_size": 32, "projection": 8, "queue": 48, "prototypes": 16, "latent": 4, "clusters": 4, "components": 4}
+ENCODERS = [name for name, kind in all_methods().items() if "encode" in capabilities(kind) and kind.accepts == "images"]
+LEARNERS = [name for name in ENCODERS if "views" in capabilities(all_methods()[name])]
+
+
+def plan(name: str, steps: int, run: str) -> Plan:
+    known = {field.name for field in fields_of(all_methods()[name].Config)}
+    return Plan(name, "digits", {key: value for key, value in SMALL.items() if key in known}, steps=steps, name=run, device="cpu")
+
+
+def finish(events: Any) -> Any:
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
+
+
+def test_that_there_are_encoders_to_look_at():
+    assert {"rotation", "jigsaw", "inpainting", "simclr", "memory_bank", "moco", "dino"} <= set(LEARNERS)
+    assert {"pca", "kmeans", "vae", "classifier", "pretrained", "fine_tuning"} <= set(ENCODERS)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_that_two_halves_are_the_whole_bit_for_bit(name: str, tmp_path: Path):
+    """Queues, banks, centres, momentum encoders and their statistics included."""
+    finish(train(plan(name, 6, "whole"), tmp_path))
+    events = train(plan(name, 6, "half"), tmp_path)  # of the same length: the learning rate falls along it
+    try:
+        event = next(events)
+        while True:
+            saved = isinstance(event, m.CheckpointSaved) and event.step == 4
+            event = events.send("pause" if saved else None)
+    except StopIteration as end:
+        assert end.value.status == "paused" and end.value.step < 6
+    finish(train(Plan("", "", steps=6), tmp_path, resume=tmp_path / "half"))
+    for file in ("model.safetensors", "resume.safetensors"):
+        whole, half = (Run.open(tmp_path / run).load(6, file)[1] for run in ("whole", "half"))
+        assert whole.keys() == half.keys()
+        assert [key for key, value in whole.items() if not np.array_equal(half[key], value)] == []
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_that_the_detectors_that_want_features_judge_by_it(name: str, tmp_path: Path):
+    finish(train(plan(name, 2, "run"), tmp_path))
+    events = [e for e in Explorer().work(m.Calibrate(job="c", runs=((str(tmp_path / "run"), None),), limit=24)) if e is not None]
+    (told,) = [event for event in events if isinstance(event, m.Calibrated)]
+    assert {"knn", "mahalanobis"} <= {info.name for info in told.detectors if not info.missing}
+    for detector in ("knn", "mahalanobis"):
+        assert told.known[detector].shape == (24,) and np.isfinite(told.known[detector]).all()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_that_the_batch_and_the_noise_of_any_step_can_be_made_again_from_its_number_alone(name: str):
+    made = Trainer(plan(name, 9, "run"), open_data("digits"))
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+    loss = made.method.loss
+
+    def listened(x: torch.Tensor, y: torch.Tensor | None, moment: Moment) -> dict[str, torch.Tensor]:
+        assert moment.generator is not None
+        given.append((x, moment.generator.get_state()))
+        return loss(x, y, moment)
+
+    made.method.loss = listened  # type: ignore[method-assign]
+    for _ in range(4):
+        made.step()
+    order = type(made.order)(made.order.count, made.order.batch, 0)
+    examples, _ = made.batches.take(order.at(3))
+    assert torch.equal(given[3][0], examples.float() / 255)
+    assert torch.equal(given[3][1], torch.Generator().manual_seed(noise_seed(0, 3)).get_state())
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_that_features_of_a_checkpoint_do_not_depend_on_batch_mates(name: str, tmp_path: Path):
+    finish(train(plan(name, 2, "run"), tmp_path))
+    model = Model(Run.open(tmp_path / "run"), None)
+    x = model.probe()[:9]
+    together = model.method.encode(x)
+    assert torch.allclose(model.method.encode(x[4:5])[0], together[4], atol=1e-5)
+    blocks: dict[str, torch.Tensor] = model.method.blocks(x)  # type: ignore[operator]
+    assert all(len(value) == 9 and value.ndim == 2 for value in blocks.values())
+    assert torch.equal(list(blocks.values())[-1], together)

@@ -1,0 +1,537 @@
+"""What the Likelihood pane and the verbs `score` and `ood` are told, from tiny runs; against the detectors asked directly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine import messages as m
+from engine.cli import main
+from engine.common import ood_metrics
+from engine.data import adapt, open_data, picture_from_array
+from engine.detectors.base import Look, of
+from engine.detectors.likelihood import Iwae
+from engine.losses.likelihoods import image_generators
+from engine.queries.scoring import spread
+from engine.queries.session import CannotAnswer, Explorer, Model
+from engine.storage.run_reader import BadRun, Run, list_runs
+from engine.training.background_models import build_background, find_background
+from engine.training.loop import Plan, mutated, train
+from engine.transforms.corruptions import KINDS, BadCorruption, corrupt
+from engine.worker.engine import Engine
+
+SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
+HELD_OUT = 40
+ODD = m.Picture(label="odd", image=np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    for name, seed in (("vae", 0), ("twin", 1)):
+        list(train(Plan("vae", "digits", SMALL, steps=8, seed=seed, name=name, device="cpu"), root))
+    list(train(Plan("autoencoder", "digits", SMALL, steps=4, name="autoencoder", device="cpu"), root))
+    return root
+
+
+def ask(work: m.Work, explorer: Explorer | None = None) -> list[m.Event]:
+    return [event for event in (explorer or Explorer()).work(work) if event is not None]
+
+
+def only(events: list[m.Event], kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def calibrate(*paths: Path, **more) -> list:
+    work = m.Calibrate(job="c", runs=tuple((str(path), None) for path in paths), limit=HELD_OUT, samples=8, **more)
+    return only(ask(work), m.Calibrated)
+
+
+def judge(path: Path, *pictures: m.Picture, explorer: Explorer | None = None) -> list:
+    work = m.Judge(job="j", runs=((str(path), None),), pictures=pictures, limit=HELD_OUT, samples=8)
+    return only(ask(work, explorer), m.Judged)
+
+
+def test_that_calibration_scores_validation_images_that_were_never_trained_on(runs):
+    (told,) = calibrate(runs / "vae")
+    ready = [info.name for info in told.detectors if not info.missing]
+    assert set(told.known) == set(ready) > {"elbo", "iwae", "typicality", "input_complexity", "likelihood_regret", "knn", "mahalanobis"}
+    assert all(scores.shape == (HELD_OUT,) and np.isfinite(scores).all() for scores in told.known.values())
+    valid = open_data("digits").splits["valid"].images
+    images = np.asarray(valid[spread(len(valid), HELD_OUT)])
+    method = Model(Run.open(runs / "vae"), 8).method
+    direct = torch.cat([of(Iwae, method, samples=8).score(Look(method, image[None], 8)) for image in images])
+    assert told.known["iwae"] == pytest.approx(direct.numpy(), rel=1e-5)
+    assert told.weights == Run.open(runs / "vae").manifest.checkpoints[-1].files["model.safetensors"].sha256
+
+
+def test_that_a_second_look_takes_the_kept_scores_and_they_are_the_same_numbers(runs, monkeypatch):
+    (first,) = calibrate(runs / "vae")
+    monkeypatch.setattr("engine.detectors.base.density_steps", lambda *_: pytest.fail("it computed again"))
+    (second,) = calibrate(runs / "vae")
+    assert all(np.array_equal(first.known[name], second.known[name]) for name in first.known)
+
+
+def test_that_a_damaged_kept_score_is_computed_again(runs):
+    (first,) = calibrate(runs / "vae")
+    files = list((runs / "vae" / "scores").glob("*.npz"))
+    for file in files:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    (second,) = calibrate(runs / "vae")
+    for name in first.known:
+        assert second.known[name] == pytest.approx(first.known[name], rel=1e-6), name
+    assert not any("scores" in fault for fault in Run.open(runs / "vae").verify())
+
+
+def test_that_kept_scores_do_not_disturb_the_run_and_its_folder(runs):
+    calibrate(runs / "vae")
+    run = Run.open(runs / "vae")
+    assert run.verify() == [] and not run.fault
+    assert {r.name for r in list_runs(runs)} == {"vae", "twin", "autoencoder"}
+
+
+def test_that_without_write_permission_all_works_and_nothing_is_kept(runs, monkeypatch):
+    def refuse(*_args, **_more):
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr("engine.storage.atomic_io.write_file", refuse)
+    (told,) = calibrate(runs / "autoencoder")
+    assert told.known
+
+
+def test_that_a_judgement_says_value_p_value_and_verdict_of_every_ready_detector(runs):
+    explorer = Explorer()
+    (told,) = judge(runs / "vae", ODD, explorer=explorer)
+    (known,) = calibrate(runs / "vae")
+    assert {score.detector for score in told.scores} == set(known.known)
+    for score in told.scores:
+        assert score.p_value == (1 + (known.known[score.detector] >= score.score).sum()) / (HELD_OUT + 1)
+        assert (score.level, score.verdict) == ood_metrics.verdict(score.p_value)
+    values = {score.detector: score for score in told.scores}
+    assert values["iwae"].value == -values["iwae"].score
+    seen, notes = adapt(picture_from_array(ODD.image), (1, 8, 8))
+    assert np.array_equal(told.seen[str(runs / "vae")], seen)
+    assert told.notes == notes
+    assert told.png_bytes == ood_metrics.png_bytes(seen)
+
+
+def test_that_a_score_does_not_depend_on_the_pictures_beside_it(runs):
+    pictures = [m.Picture(label=str(i), index=i) for i in range(11)]
+    together = judge(runs / "vae", *pictures)
+    alone = [judge(runs / "vae", picture)[0] for picture in pictures[3:6]]
+    for a, b in zip(together[3:6], alone, strict=True):
+        for one, other in zip(a.scores, b.scores, strict=True):
+            assert one.score == pytest.approx(other.score, rel=2e-3, abs=2e-3), one.detector
+
+
+def test_that_unreadable_files_are_listed_with_the_reason_and_stop_nothing(runs, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    Image.fromarray(np.full((9, 9), 40, np.uint8)).save(tmp_path / "grey.png")
+    names = ["text.png", "grey.png", "gone.png"]
+    told = judge(runs / "vae", *(m.Picture(label=name, path=str(tmp_path / name)) for name in names))
+    assert [bool(event.error) for event in told] == [True, False, True]
+    assert "text" in told[0].error and told[1].scores and not told[0].scores
+
+
+def test_that_several_runs_judge_one_picture_and_two_seeds_make_an_ensemble(runs):
+    pair = tuple((str(runs / name), None) for name in ("vae", "twin"))
+    calibrated = only(ask(m.Calibrate(job="c", runs=pair, limit=HELD_OUT, samples=8)), m.Calibrated)
+    help_text = next(info.help for info in calibrated[0].detectors if info.name == "waic")
+    assert "2 runs of different seeds: twin" in help_text
+    (alone,) = calibrate(runs / "vae")
+    assert "checkpoints of this run: steps 1, 2, 4 and 8" in next(info.help for info in alone.detectors if info.name == "waic")
+    assert not np.array_equal(alone.known["waic"], calibrated[0].known["waic"])
+    (told,) = only(ask(m.Judge(job="j", runs=pair, pictures=(ODD,), limit=HELD_OUT, samples=8)), m.Judged)
+    assert {score.run for score in told.scores} == {run for run, _ in pair}
+
+
+def test_that_an_encoder_without_a_density_has_its_features_only(runs):
+    (told,) = calibrate(runs / "autoencoder")
+    assert {info.name for info in told.detectors} == {"mahalanobis", "knn"}
+
+
+def test_that_the_lane_is_never_kept_for_long(runs):
+    """No stretch between two yields holds a whole data set: there are many more yields than events."""
+    explorer = Explorer()
+    steps = list(explorer.work(m.JudgeData(job="d", run=str(runs / "vae"), data="digits", limit=30, held_out=HELD_OUT, samples=8)))
+    assert steps.count(None) > 30
+
+
+def test_that_the_judging_of_a_data_set_is_kept_and_adapts_like_a_drop(runs):
+    work = m.JudgeData(job="d", run=str(runs / "vae"), data="shapes:40", limit=4, held_out=HELD_OUT, samples=8)
+    (told,) = only(ask(work), m.DataJudged)
+    images = open_data("shapes:40").splits["test"].images
+    expected = [adapt(picture_from_array(images[i].transpose(1, 2, 0)), (1, 8, 8))[0] for i in told.indices]
+    assert np.array_equal(told.images, np.stack(expected))
+    (dropped,) = judge(runs / "vae", m.Picture(label="x", image=images[told.indices[0]].transpose(1, 2, 0)))
+    for score in dropped.scores:
+        assert told.scores[score.detector][0] == pytest.approx(score.score, rel=2e-3, abs=2e-3)
+    (again,) = only(ask(work), m.DataJudged)
+    assert all(np.array_equal(told.scores[name], again.scores[name]) for name in told.scores)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_that_a_corruption_begins_with_the_image_itself_and_goes_somewhere(kind):
+    image = open_data("digits").splits["test"].images[0]
+    path = [corrupt(image, kind, s, seed=3) for s in (0.0, 0.1, 0.5, 1.0)]
+    assert np.array_equal(path[0], image)
+    assert all(step.shape == image.shape and step.dtype == np.uint8 for step in path)
+    distances = [float(np.square(step.astype(float) - image).mean()) for step in path]
+    if kind == "rotation":
+        assert distances[1] > 0 and np.array_equal(path[3], image[:, ::-1, ::-1])
+    else:
+        assert distances[0] == 0 < distances[1] < distances[2] < distances[3]
+    assert np.array_equal(path[2], corrupt(image, kind, 0.5, seed=3))
+
+
+def test_that_an_unknown_corruption_is_answered_with_the_known_ones():
+    with pytest.raises(BadCorruption, match="blur, noise, brightness, rotation"):
+        corrupt(np.zeros((1, 8, 8), np.uint8), "rain", 0.5)
+
+
+def test_that_the_path_of_a_corruption_grows_strength_by_strength(runs):
+    work = m.Corrupt(
+        job="k", run=str(runs / "vae"), picture=m.Picture(label="t", index=2), kind="noise", count=4, limit=HELD_OUT, samples=8
+    )
+    path = only(ask(work), m.Corrupted)
+    assert [len(event.strengths) for event in path] == [1, 2, 3, 4]
+    assert path[-1].strengths.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert all(len(values) == 4 for values in path[-1].scores.values())
+    (plain,) = judge(runs / "vae", m.Picture(label="t", index=2))
+    for score in plain.scores:
+        assert path[-1].scores[score.detector][0] == pytest.approx(score.score, rel=1e-5, abs=1e-5)
+
+
+def test_that_looking_closer_finds_the_image_itself_among_the_training_images(runs):
+    train_split = open_data("digits").splits["train"]
+    picture = m.Picture(label="own", image=train_split.images[17, 0])
+    query = m.LookCloser(run=str(runs / "vae"), picture=picture, nearest=3, stamp=5)
+    shutil.rmtree(runs / "vae" / "scores", ignore_errors=True)
+    explorer = Explorer()
+    early = explorer.answer(query)
+    assert isinstance(early, m.LookedCloser) and not len(early.nearest) and "as soon as" in early.nearest_missing
+    ask(m.Calibrate(job="c", runs=((query.run, None),), limit=HELD_OUT, samples=8), explorer)
+    told = explorer.answer(query)
+    assert isinstance(told, m.LookedCloser) and not told.nearest_missing
+    stored = Explorer().answer(query)  # from the run's folder
+    assert isinstance(stored, m.LookedCloser) and np.array_equal(stored.nearest, told.nearest)
+    assert (told.stamp, told.nearest_by, told.bits) == (5, "features", None)
+    assert np.array_equal(told.nearest[0], train_split.images[17])
+    assert told.nearest_distances[0] == pytest.approx(0, abs=1e-5)
+    assert (np.diff(told.nearest_distances) >= 0).all()
+    assert told.reconstruction is not None and told.difference is not None
+    assert np.array_equal(told.difference, np.abs(told.seen.astype(int) - told.reconstruction.astype(int)))
+
+
+def test_that_pixels_find_neighbours_where_there_are_no_features():
+    from engine.queries.scoring import _nearest_pixels
+
+    images = np.random.default_rng(0).integers(0, 256, (90, 1, 5, 5), dtype=np.uint8)
+    seen = np.random.default_rng(1).integers(0, 256, (1, 5, 5), dtype=np.uint8)
+    places = spread(90, 60)
+    distances, found = _nearest_pixels(seen, images, places, 4, chunk=16)
+    slow = np.sqrt(((images[places].astype(float) - seen) ** 2).sum((1, 2, 3))) / 255
+    assert found[0].tolist() == np.argsort(slow)[:4].tolist()
+    assert distances[0].numpy() == pytest.approx(np.sort(slow)[:4])
+
+
+def test_that_places_are_spread_over_the_whole_and_never_repeat():
+    assert spread(10, 20).tolist() == list(range(10))
+    assert spread(1000, 4).tolist() == [0, 250, 500, 750]
+    assert len(set(spread(997, 500).tolist())) == 500
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_that_mutation_replaces_the_named_share_by_uniform_values():
+    images = torch.full((50, 1, 20, 20), 300 % 256, dtype=torch.uint8)
+    out = mutated(images, 0.3, 256, torch.Generator().manual_seed(0))
+    changed = out != images
+    assert float(changed.float().mean()) == pytest.approx(0.3 * 255 / 256, abs=0.01)
+    values = out[changed].float()
+    assert values.min() < 3 and values.max() > 252 and float(values.mean()) == pytest.approx(127.5, abs=2)
+    assert torch.equal(mutated(images, 0.3, 256, torch.Generator().manual_seed(0)), out)
+
+
+def test_that_a_background_is_built_beside_the_run_and_opens_the_ratio(runs, tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=6, name="owner", device="cpu"), tmp_path))
+    owner = tmp_path / "owner"
+    found, why, buildable = find_background(owner)
+    assert found is None and buildable and "build it" in why
+    (before,) = calibrate(owner)
+    info = next(info for info in before.detectors if info.name == "likelihood_ratio")
+    assert info.missing == why and info.remedy == "mutated" and "likelihood_ratio" not in before.known
+    events = build_background(owner)
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            assert end.value.status == "done" and end.value.step == 6
+            break
+    found, why, _ = find_background(owner)
+    assert found is not None and not why
+    plan = found.load(6, "state.json")[2]["plan"]
+    assert plan["mutation"] > 0 and plan["method"] == "vae" and plan["config"] == SMALL
+    probe = np.asarray(found.probe()["images"])
+    assert np.array_equal(probe, np.asarray(Run.open(owner).probe()["images"])), "what it is looked at with is never mutated"
+    assert [r.name for r in list_runs(tmp_path)] == ["owner"]
+    assert Run.open(owner).verify() == []
+    (after,) = calibrate(owner)
+    assert "likelihood_ratio" in after.known
+    assert not next(info for info in after.detectors if info.name == "likelihood_ratio").missing
+
+
+def test_that_an_unfinished_background_says_so_and_is_gone_on_with(tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
+    events = build_background(tmp_path / "owner", steps=12)
+    for event in events:
+        if isinstance(event, m.CheckpointSaved) and event.step >= 4:
+            break
+    events.close()
+    found, why, buildable = find_background(tmp_path / "owner")
+    assert found is None and buildable and "left at step" in why
+    list(build_background(tmp_path / "owner", steps=12))
+    found, _, _ = find_background(tmp_path / "owner")
+    assert found is not None and found.manifest is not None and found.manifest.step == 12
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def say(capsys):
+    def run(*arguments: str):
+        code = main([*arguments, "--json"])
+        out = capsys.readouterr()
+        return code, json.loads(out.out.strip().splitlines()[-1]) if code == 0 else None, out.err
+
+    return run
+
+
+def test_that_the_verb_says_what_the_pane_is_told(runs, say, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    Image.fromarray(ODD.image).save(folder / "odd.png")
+    (folder / "text.txt").write_text("no image")
+    table = tmp_path / "table.csv"
+    asked = ["score", "vae", "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8", "--csv", str(table)]
+    code, told, _ = say(*asked, str(folder), str(tmp_path / "gone.png"))
+    assert code == 0
+    assert [Path(image["file"]).name for image in told["images"]] == ["odd.png", "text.txt", "gone.png"]
+    assert [sorted(image) for image in told["images"]] == [["file", "scores"], ["error", "file"], ["error", "file"]]
+    (pane,) = judge(runs / "vae", ODD)
+    for score in pane.scores:
+        cell = told["images"][0]["scores"][score.detector]
+        assert cell["value"] == pytest.approx(score.value, rel=1e-6)
+        assert cell["p_value"] == score.p_value and cell["density"] in ("exact", "bound", "none")
+    assert told["step"] == 8 and len(told["weights"]) == 64
+    assert "likelihood_ratio" in told["missing"]
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert float(rows[0]["iwae"]) == told["images"][0]["scores"]["iwae"]["value"]
+    assert rows[1]["error"] and rows[0]["weights"] == told["weights"] and rows[0]["step"] == "8"
+
+
+def test_that_ood_reports_every_detector_as_it_is(runs, say):
+    asked = ["ood", "vae", "--runs", str(runs), "--in", "digits", "--out", "shapes:60", "photo-patches", "--limit", "20"]
+    code, told, _ = say(*asked, "--held-out", str(HELD_OUT), "--k", "8")
+    assert code == 0
+    assert set(told["results"]) == {"shapes:60", "photo-patches"}
+    cell = told["results"]["photo-patches"]["elbo"]
+    assert set(cell) == {"auroc", "fpr95", "n_in", "n_out"} and (cell["n_in"], cell["n_out"]) == (20, 20)
+    judged = {}
+    for data in ("digits", "photo-patches"):
+        work = m.JudgeData(job="d", run=str(runs / "vae"), data=data, limit=20, held_out=HELD_OUT, samples=8)
+        judged[data] = only(ask(work), m.DataJudged)[0].scores
+    for name, cell in told["results"]["photo-patches"].items():
+        assert cell["auroc"] == ood_metrics.auroc(judged["digits"][name], judged["photo-patches"][name]), name
+
+
+def test_that_ood_builds_the_background_when_asked(say, tmp_path):
+    say(
+        "train",
+        "vae",
+        "--data",
+        "digits",
+        "--steps",
+        "3",
+        "--set",
+        "network=mlp",
+        "--set",
+        "width=8",
+        "--runs",
+        str(tmp_path),
+        "--name",
+        "r",
+    )
+    asked = ["ood", "r", "--runs", str(tmp_path), "--out", "shapes:60", "--limit", "6", "--held-out", "10", "--k", "4"]
+    code, told, _ = say(*asked, "--background-steps", "2")
+    assert code == 0
+    assert "likelihood_ratio" in told["results"]["shapes:60"] and not told["missing"]
+
+
+def test_that_the_tables_are_readable(runs, capsys, tmp_path):
+    Image.fromarray(ODD.image).save(tmp_path / "odd.png")
+    more = ["--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8"]
+    assert main(["score", "vae", str(tmp_path / "odd.png"), *more]) == 0
+    out = capsys.readouterr().out
+    assert "input_complexity" in out and "bits/dim" in out and "likelihood_ratio is left out" in out
+    assert main(["ood", "vae", "--out", "shapes:60", "--limit", "20", *more]) == 0
+    assert "AUROC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["score", "nothing", "x.png"], 1, "There is no run “nothing”"),
+        (["score", "vae"], 2, "FILE"),
+        (["ood", "vae", "--in", "digits"], 2, "--out"),
+        (["ood", "vae", "--out", "/no/such/place"], 1, "/no/such/place"),
+        (["ood", "vae", "--out", "pydoc-text"], 1, "text"),
+        (["score", "vae", "x.png", "--step", "5"], 1, "no checkpoint at step 5"),
+    ],
+)
+def test_that_every_error_is_one_sentence(runs, capsys, arguments, code, says):
+    assert main([*arguments, "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8"]) == code
+    err = capsys.readouterr().err
+    assert says in err and len(err.strip().splitlines()) == 1
+
+
+def test_that_a_model_of_text_is_told_apart(tmp_path):
+    list(train(Plan("text_rnn", "pydoc-text", {"width": 8, "context": 16}, steps=1, name="text", device="cpu"), tmp_path))
+    with pytest.raises(CannotAnswer, match="model of text"):
+        calibrate(tmp_path / "text")
+
+
+@pytest.mark.parametrize("name", ["pixel_cnn", "classifier"])
+def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
+    list(train(Plan(name, "digits", {"width": 8}, steps=2, name="run", device="cpu"), tmp_path))
+    work = m.Calibrate(job="c", runs=((str(tmp_path / "run"), None),), limit=12)
+    (told,) = only(ask(work), m.Calibrated)
+    wanted = {
+        "pixel_cnn": {"log_likelihood", "input_complexity", "typicality", "waic"},
+        "classifier": {"msp", "max_logit", "energy", "odin"},
+    }
+    assert wanted[name] <= set(told.known)
+    closer = Explorer().answer(m.LookCloser(run=str(tmp_path / "run"), picture=m.Picture(label="t", index=0)))
+    assert isinstance(closer, m.LookedCloser)
+    if name == "pixel_cnn":
+        (judged,) = judge(tmp_path / "run", m.Picture(label="t", index=0))
+        value = next(score.value for score in judged.scores if score.detector == "log_likelihood")
+        assert closer.bits is not None and closer.bits.sum() / 64 == pytest.approx(value, rel=1e-4)
+
+
+def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_next_start(tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
+    first = Engine(tmp_path)
+    first.start()
+    first.send(m.BuildBackground(job="b", run=str(tmp_path / "owner")))
+    assert first.close(timeout=30)
+    second = Engine(tmp_path)
+    second.start()
+    try:
+        events: list[m.Event] = []
+        deadline = time.monotonic() + 60
+        while not (waiting := [e for e in only(events, m.JobChanged) if e.state == "paused"]):
+            assert time.monotonic() < deadline
+            events += second.drain()
+            threading.Event().wait(0.01)
+        assert waiting[0].label == "background model of owner"
+        second.send(m.ResumeJob(waiting[0].job))
+        while not only(events, m.Ended):
+            assert time.monotonic() < deadline
+            events += second.drain()
+            threading.Event().wait(0.01)
+        assert only(events, m.Ended)[0].outcome == "ok" and find_background(tmp_path / "owner")[0] is not None
+    finally:
+        assert second.close(timeout=20)
+
+
+def test_that_a_local_model_is_a_small_pixelcnn_of_the_same_images(tmp_path):
+    settings = {"width": 8, "layers": 2, "cell_layers": 0, "levels": 4}
+    list(train(Plan("pixel_cnn", "shapes:200", settings, steps=2, name="owner", device="cpu"), tmp_path))
+    (before,) = calibrate(tmp_path / "owner")
+    lacking = {info.name: info.remedy for info in before.detectors if info.missing}
+    assert lacking["local_ratio"] == "local" and lacking["likelihood_ratio"] == "mutated"
+    list(build_background(tmp_path / "owner", steps=3, kind="local"))
+    found, why, _ = find_background(tmp_path / "owner", "local")
+    assert found is not None and found.manifest is not None, why
+    assert (found.manifest.method, found.manifest.changed) == ("pixel_cnn", {"levels": 4, "layers": 1, "cell_layers": 0})
+    assert found.load(3, "state.json")[2]["plan"]["mutation"] == 0
+    (after,) = calibrate(tmp_path / "owner")
+    assert "local_ratio" in after.known and "likelihood_ratio" not in after.known
+    (judged,) = judge(tmp_path / "owner", ODD)
+    told = {score.detector: score.value for score in judged.scores}
+    x = torch.from_numpy(judged.seen[str(tmp_path / "owner")][None]).float() / 255
+    with torch.no_grad():
+        own, local = (float(Model(Run.open(path), None).method.log_prob(x)) for path in (tmp_path / "owner", found.path))
+    assert told["local_ratio"] == pytest.approx(own - local, rel=1e-5, abs=1e-3)
+
+
+@pytest.mark.parametrize(("data", "likelihood"), [("shapes:200", "gaussian"), ("digits", "bernoulli")], ids=["density", "size"])
+def test_that_no_local_model_is_offered_where_it_would_say_nothing(data, likelihood, tmp_path):
+    list(train(Plan("vae", data, SMALL | {"likelihood": likelihood}, steps=2, name="owner", device="cpu"), tmp_path))
+    (told,) = calibrate(tmp_path / "owner")
+    assert "local_ratio" not in {info.name for info in told.detectors}
+    with pytest.raises(BadRun, match="no local model"):
+        list(build_background(tmp_path / "owner", steps=1, kind="local"))
+
+
+def test_that_a_local_model_of_a_bernoulli_vae_sees_the_same_black_and_white_images(tmp_path):
+    list(train(Plan("vae", "shapes:200", SMALL | {"likelihood": "bernoulli"}, steps=2, name="owner", device="cpu"), tmp_path))
+    list(build_background(tmp_path / "owner", steps=2, kind="local"))
+    vae, local = (Model(Run.open(tmp_path / name), None).method for name in ("owner", "owner/local"))
+    assert local.config.levels == 2
+    x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    theirs = local.to_images(local.to_tokens(x, image_generators(x, 0)))
+    assert torch.equal(vae.evaluate_target(x, image_generators(x, 0)), theirs)
+
+
+def test_that_the_background_of_a_run_that_names_another_finds_it(tmp_path):
+    tokens = {"codes": 8, "code_size": 4, "width": 8, "blocks": 1}
+    list(train(Plan("vq_vae", "digits", tokens, steps=2, name="tokens", device="cpu"), tmp_path))
+    prior = {"tokenizer": "tokens", "width": 8, "layers": 1, "heads": 2}
+    list(train(Plan("token_transformer", "digits", prior, steps=2, name="prior", device="cpu"), tmp_path))
+    list(build_background(tmp_path / "prior"))
+    found, why, _ = find_background(tmp_path / "prior")
+    assert found is not None, why
+
+
+def test_that_the_lanes_build_a_background_and_then_judge_with_it(tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
+    owner = str(tmp_path / "owner")
+    engine = Engine(tmp_path)
+    engine.start()
+    try:
+
+        def until_ended(job: str) -> list[m.Event]:
+            events: list[m.Event] = []
+            deadline = time.monotonic() + 100
+            while not any(isinstance(event, m.Ended) and event.job == job for event in events):
+                assert time.monotonic() < deadline, events[-3:]
+                events += engine.drain()
+                threading.Event().wait(0.01)
+            return events
+
+        engine.send(m.BuildBackground(job="b", run=owner))
+        events = until_ended("b")
+        ended = only(events, m.Ended)
+        assert [(end.job, end.outcome, Path(end.run).name) for end in ended] == [("b", "ok", "background")]
+        assert only(events, m.RunsListed)[-1].runs[0].name == "owner" and len(only(events, m.RunsListed)[-1].runs) == 1
+        engine.send(m.Judge(job="j", runs=((owner, None),), pictures=(ODD,), limit=20, samples=4))
+        events = until_ended("j")
+        assert only(events, m.Ended)[0].outcome == "ok"
+        assert "likelihood_ratio" in {score.detector for score in only(events, m.Judged)[0].scores}
+    finally:
+        assert engine.close(timeout=20)

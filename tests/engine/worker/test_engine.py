@@ -1,0 +1,414 @@
+"""The lanes: jobs, queue, queries, and that exploring never changes a training."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine import messages as m
+from engine.queries.session import CannotAnswer
+from engine.storage.run_reader import NoSpace, Run, RunWriter
+from engine.training.loop import Plan, train
+from engine.worker.engine import Engine, history_points
+
+SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
+PATIENCE = 60.0  # seconds; imports of torch on a busy machine
+
+
+class Watched:
+    """An engine whose events are collected; `until` waits for one."""
+
+    def __init__(self, root: Path):
+        self.engine = Engine(root)
+        self.events: list[m.Event] = []
+        self.engine.start()
+
+    def drain(self):
+        fresh = self.engine.drain()
+        self.events += fresh
+        return fresh
+
+    def until(self, wanted, what="the event"):
+        deadline = time.monotonic() + PATIENCE
+        seen = 0
+        while True:
+            self.drain()
+            for event in self.events[seen:]:
+                if wanted(event):
+                    return event
+            seen = len(self.events)
+            assert time.monotonic() < deadline, f"{what} did not come; the last were {str(self.events[-3:])[-600:]}"
+            threading.Event().wait(0.005)
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def start(self, job="a", steps=200, **changes):
+        settings = {"method": "vae", "data": "digits", "config": SMALL, "device": "cpu", "precision": "fp32", **changes}
+        self.engine.send(m.StartRun(job, steps=steps, name=job, **settings))
+
+    def ended(self, job="a"):
+        return self.until(lambda e: isinstance(e, m.Ended) and e.job == job, f"the end of {job}")
+
+    def state(self, job, state):
+        return self.until(lambda e: isinstance(e, m.JobChanged) and e.job == job and e.state == state, f"{job} {state}")
+
+
+@pytest.fixture
+def watched(tmp_path):
+    made = []
+
+    def make(root=tmp_path):
+        made.append(Watched(root))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert one.engine.close(timeout=20)
+
+
+def weights(path: Path, step: int) -> dict[str, bytes]:
+    run = Run.open(path)
+    files = {**run.load(step)[1], **run.load(step, "resume.safetensors")[1]}
+    return {name: value.tobytes() for name, value in files.items()}
+
+
+def test_a_job_goes_through_its_states_and_ends_once(watched, tmp_path):
+    w = watched()
+    w.start(steps=50)
+    assert w.ended().outcome == "ok"
+    w.until(lambda e: isinstance(e, m.RunsListed) and any(r.status == "done" for r in e.runs))
+    states = [e.state for e in w.of(m.JobChanged)]
+    assert states[0] == "queued" and "running" in states
+    assert len(w.of(m.Ended)) == 1
+    assert w.of(m.Ready)[0].precision in ("fp32", "bf16")
+    steps = np.concatenate([e.points["loss"][0] for e in w.of(m.Metrics) if "loss" in e.points])
+    assert steps.tolist() == list(range(1, 51))
+
+
+def test_that_a_thread_that_takes_fewer_cores_leaves_later_trainings_theirs(watched, tmp_path):
+    first = watched(tmp_path / "first")
+    first.until(lambda e: isinstance(e, m.Ready))
+    other = threading.Thread(target=torch.set_num_threads, args=(1,))
+    other.start()
+    other.join()
+    second = watched(tmp_path / "second")
+    second.until(lambda e: isinstance(e, m.Ready))
+    assert second.engine.threads == first.engine.threads
+
+
+def test_the_numbers_are_the_same_with_and_without_someone_dragging(watched, tmp_path):
+    config = {**SMALL, "network": "conv", "batch_size": 128}
+    plan = Plan("vae", "digits", config, steps=120, device="cpu", precision="fp32", name="alone")
+    list(train(plan, tmp_path))
+    w = watched()
+    w.start("a", steps=120, config=config)
+    asked = 0
+    run = None
+    deadline = time.monotonic() + PATIENCE
+    while not w.of(m.Ended):
+        assert time.monotonic() < deadline
+        w.drain()
+        run = next((e.run for e in w.of(m.CheckpointSaved)), None)
+        if run:
+            asked += 1
+            z = np.full((1, 4), asked % 7 - 3, np.float32)
+            w.engine.send(m.Decode(run=run, z=z, stamp=asked, channel="latent"))
+            w.engine.send(m.SamplePrior(run=run, count=16, seed=asked, stamp=asked, channel="latent"))
+        threading.Event().wait(0.002)
+    assert asked > 10
+    assert len(w.of(m.Decoded)) > 3
+    assert weights(tmp_path / "alone", 120) == weights(tmp_path / "a", 120)
+
+
+def test_pause_and_resume_give_the_bits_of_an_undisturbed_training(watched, tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=300, device="cpu", precision="fp32", name="alone"), tmp_path))
+    w = watched()
+    w.start("a", steps=300)
+    w.until(lambda e: isinstance(e, m.CheckpointSaved) and e.step == 16)
+    w.engine.send(m.PauseJob("a"))
+    w.state("a", "paused")
+    assert not w.of(m.Ended)
+    paused_at = Run.open(tmp_path / "a").newest_resumable()
+    assert 16 <= paused_at < 300
+    w.engine.send(m.ResumeJob("a"))
+    assert w.ended().outcome == "ok"
+    assert weights(tmp_path / "alone", 300) == weights(tmp_path / "a", 300)
+
+
+def test_stop_keeps_the_run_and_discard_removes_it(watched, tmp_path):
+    w = watched()
+    for job, verb in (("a", m.StopJob), ("b", m.DiscardJob)):
+        w.start(job, steps=1_000_000)
+        w.until(lambda e, job=job: isinstance(e, m.CheckpointSaved) and Path(e.run).name == job)
+        sent = time.monotonic()
+        w.engine.send(verb(job))
+        w.until(lambda e, job=job: isinstance(e, m.JobChanged) and e.job == job and e.state in ("stopping", "discarding"))
+        assert time.monotonic() - sent < 1.0  # 0.1 s on an idle machine
+        assert w.ended(job).outcome == "stopped"
+    assert Run.open(tmp_path / "a").manifest.status == "stopped"
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_queue_is_worked_off_in_its_order_and_can_be_changed(watched):
+    w = watched()
+    w.start("a", steps=1_000_000)
+    w.until(lambda e: isinstance(e, m.CheckpointSaved))
+    for job in ("b", "c", "d"):
+        w.start(job, steps=3)
+    w.engine.send(m.MoveJob("d", 0))
+    w.engine.send(m.StopJob("c"))
+    assert w.ended("c").message.startswith("It was taken from the queue")
+    w.engine.send(m.StopJob("a"))
+    w.ended("b")
+    assert [e.job for e in w.of(m.Ended)] == ["c", "a", "d", "b"]
+
+
+def test_what_waited_when_the_window_was_closed_comes_back_paused(watched, tmp_path):
+    first = watched()
+    first.start("a", steps=1_000_000)
+    first.until(lambda e: isinstance(e, m.CheckpointSaved))
+    first.start("b", steps=3)
+    first.until(lambda e: isinstance(e, m.JobChanged) and e.job == "b")
+    assert first.engine.close(timeout=20)
+    first.drain()
+    assert sorted(e.job for e in first.of(m.Ended)) == ["a", "b"]
+    assert Run.open(tmp_path / "a").manifest.status == "paused"
+    second = watched()
+    second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused")
+    assert second.engine.close(timeout=20)  # nobody resumed it: it waits on
+    third = watched()
+    job = third.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused").job
+    third.engine.send(m.ResumeJob(job))
+    assert third.ended(job).outcome == "ok"
+
+
+def test_a_failure_is_one_sentence_with_the_traceback_beside_it(watched):
+    w = watched()
+    w.start("a", data="/nowhere/at/all")
+    end = w.ended()
+    assert end.outcome == "failed"
+    assert "/nowhere/at/all" in end.message and "\n" not in end.message
+    assert "Traceback" in end.details
+    w.start("b", steps=2)
+    assert w.ended("b").outcome == "ok"  # the lane lives
+
+
+def test_only_the_newest_question_of_a_kind_is_answered_last(watched, tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=2, device="cpu", name="a"), tmp_path))
+    w = watched()
+    w.until(lambda e: isinstance(e, m.Ready))
+    for stamp in range(1, 200):
+        w.engine.send(m.Decode(run=str(tmp_path / "a"), z=np.zeros((64, 4), np.float32), stamp=stamp, channel="latent"))
+    w.until(lambda e: isinstance(e, m.Decoded) and e.stamp == 199)
+    stamps = [e.stamp for e in w.of(m.Decoded)]
+    assert stamps == sorted(stamps)
+    assert len(stamps) < 199
+
+
+def test_a_bad_question_is_answered_with_a_sentence(watched, tmp_path):
+    w = watched()
+    w.engine.send(m.Decode(run=str(tmp_path / "none"), z=np.zeros((1, 4), np.float32), stamp=5, channel="latent"))
+    failed = w.until(lambda e: isinstance(e, m.QueryFailed))
+    assert (failed.stamp, failed.channel, failed.kind) == (5, "latent", "Decode")
+
+
+def test_a_followed_run_loses_no_point_and_repeats_none(watched, tmp_path):
+    w = watched()
+    w.start("a", steps=1500)
+    run = w.until(lambda e: isinstance(e, m.CheckpointSaved)).run
+    w.engine.send(m.FollowRun(run))
+    w.ended()
+    w.until(lambda e: isinstance(e, m.Metrics) and e.points.get("loss", ([-1],))[0][-1] == 1500)
+    steps: list[int] = []
+    for event in w.of(m.Metrics):
+        if event.history:
+            steps = []
+        if "loss" in event.points:
+            steps += event.points["loss"][0].tolist()
+    assert steps == list(range(1, 1501))
+
+
+def test_a_run_that_another_process_writes_is_followed(watched, tmp_path):
+    """The other process is played by a generator that no lane owns."""
+    events = train(Plan("vae", "digits", SMALL, steps=400, device="cpu", name="other"), tmp_path)
+    while not isinstance(next(events), m.CheckpointSaved):
+        pass
+    w = watched()
+    w.engine.send(m.FollowRun(str(tmp_path / "other")))
+    w.until(lambda e: isinstance(e, m.Metrics) and e.history)
+    for _ in events:
+        pass
+    w.until(lambda e: isinstance(e, m.Metrics) and "loss" in e.points and e.points["loss"][0][-1] == 400)
+    steps = np.concatenate([e.points["loss"][0] for e in w.of(m.Metrics) if "loss" in e.points])
+    assert steps.tolist() == list(range(1, 401))
+
+
+def test_a_full_disk_pauses_the_training_and_room_lets_it_go_on(watched, monkeypatch):
+    honest, room = RunWriter.save_checkpoint, threading.Event()
+
+    def crowded(self, step, *args, **kwargs):
+        if step >= 8 and not room.is_set():
+            raise NoSpace(1_000_000, 10)
+        return honest(self, step, *args, **kwargs)
+
+    monkeypatch.setattr(RunWriter, "save_checkpoint", crowded)
+    w = watched()
+    w.start("a", steps=20)
+    assert "disk is full" in w.state("a", "waiting").message
+    room.set()
+    assert w.ended().outcome == "ok"
+
+
+def test_closing_while_training_saves_within_three_seconds(watched, tmp_path):
+    w = watched()
+    w.start("a", steps=1_000_000)
+    w.until(lambda e: isinstance(e, m.CheckpointSaved) and e.step >= 4)
+    started = time.monotonic()
+    assert w.engine.close(timeout=20)
+    assert time.monotonic() - started < 3.0
+    run = Run.open(tmp_path / "a")
+    assert run.manifest.status == "paused"
+    assert run.newest_resumable() == run.manifest.step
+
+
+def test_data_are_inspected_remembered_and_forgotten(watched, tmp_path):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8))
+    w = watched(tmp_path / "runs")
+    w.engine.send(m.OpenData("d", str(tmp_path / "noise.npy")))
+    report = w.until(lambda e: isinstance(e, m.DataReport))
+    assert report.job == "d" and sum(report.counts.values()) == 50
+    assert w.ended("d").outcome == "ok"
+    w.until(lambda e: isinstance(e, m.DataListed) and any(d.data.endswith("noise.npy") for d in e.data))
+    again = watched(tmp_path / "runs")
+    again.until(lambda e: isinstance(e, m.DataListed) and any(d.data.endswith("noise.npy") for d in e.data))
+    again.engine.send(m.ForgetData(str(tmp_path / "noise.npy")))
+    again.until(lambda e: isinstance(e, m.DataListed) and not any(d.data.endswith("noise.npy") for d in e.data))
+
+
+def test_every_message_of_a_training_can_be_sent_to_another_process(watched):
+    w = watched()
+    w.start(steps=20)
+    w.ended()
+    for event in w.events:
+        assert type(pickle.loads(pickle.dumps(event))) is type(event)
+
+
+def test_rows_of_the_file_become_one_array_per_curve():
+    rows = [
+        {"t": 0.1, "steps": [1, 2], "values": {"loss": [9.0, 8.0]}},
+        {"t": 0.1, "steps": [2], "values": {"valid loss": [8.5]}},
+        {"t": 0.2, "steps": [3], "values": {"loss": [7.0]}},
+    ]
+    points = history_points(rows)
+    assert [array.tolist() for array in points["loss"]] == [[1, 2, 3], [9.0, 8.0, 7.0]]
+    assert [array.tolist() for array in points["valid loss"]] == [[2], [8.5]]
+
+
+def test_what_lay_past_the_checkpoint_that_a_killed_training_went_on_from_is_left_out():
+    rows = [
+        {"t": 0.1, "steps": [1, 2, 3], "values": {"loss": [9.0, 8.0, 7.0]}},
+        {"t": 0.2, "steps": [4, 5], "values": {"loss": [6.0, 5.0]}},
+        {"t": 0.1, "resumed": 2},
+        {"t": 0.2, "steps": [3, 4], "values": {"loss": [7.5, 6.5]}},
+    ]
+    steps, values = history_points(rows)["loss"]
+    assert steps.tolist() == [1, 2, 3, 4]
+    assert values.tolist() == [9.0, 8.0, 7.5, 6.5]
+
+
+def test_a_run_that_was_sent_just_before_closing_ends_and_is_not_forgotten(watched, tmp_path):
+    first = watched()
+    first.start("a", steps=3)
+    assert first.engine.close(timeout=30)
+    first.drain()
+    assert [e.job for e in first.of(m.Ended)] == ["a"]
+    second = watched()
+    assert second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused")
+
+
+def test_files_of_the_lane_that_hold_nonsense_do_not_stop_it(watched, tmp_path):
+    (tmp_path / "data.json").write_text("5")
+    (tmp_path / "queue.json").write_text('[{"method": "vae", "data": 5}]')
+    w = watched()
+    w.start("a", steps=2)
+    assert w.ended().outcome == "ok"
+
+
+def test_a_new_run_of_an_old_name_is_another_run(watched, tmp_path):
+    w = watched()
+    pictures = []
+    for seed in (0, 1):
+        w.start("a", steps=4, seed=seed)
+        w.ended()
+        w.events.clear()
+        w.engine.send(m.Decode(run=str(tmp_path / "a"), z=np.zeros((1, 4), np.float32), stamp=seed, channel="latent"))
+        pictures.append(w.until(lambda e: isinstance(e, m.Decoded)).images)
+        w.engine.send(m.DeleteRun(str(tmp_path / "a")))
+        w.until(lambda e: isinstance(e, m.Notice) and "deleted" in e.text)
+    assert not np.array_equal(*pictures)
+
+
+# Work of panes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Count(m.Work):
+    """Work made for these tests: tells how far it is, at most to `until`."""
+
+    until: int = 3
+    fails: bool = False
+
+
+def count(work: Count) -> Generator[m.Event | None, None, str]:
+    for number in range(work.until):
+        assert not torch.is_grad_enabled()
+        yield m.Notice("info", f"{work.job} {number}")
+        yield None
+    if work.fails:
+        raise CannotAnswer("It cannot count further; begin again.")
+    return "It has counted."
+
+
+def lines(w: Watched) -> list[str]:
+    return [event.text for event in w.of(m.Notice)]
+
+
+def with_counting(watched) -> Watched:
+    w = watched()
+    w.until(lambda e: isinstance(e, m.Ready))
+    w.engine.exploring.explorer._works[Count] = count
+    return w
+
+
+def test_that_work_ends_once_with_its_own_words_and_an_error_is_a_sentence(watched):
+    w = with_counting(watched)
+    w.engine.send(Count(job="a"))
+    w.engine.send(Count(job="b", fails=True))
+    assert (w.ended("a").outcome, w.ended("a").message) == ("ok", "It has counted.")
+    assert (w.ended("b").outcome, w.ended("b").message) == ("failed", "It cannot count further; begin again.")
+    assert len(w.of(m.Ended)) == 2
+    assert sorted(lines(w)) == [f"{job} {number}" for job in "ab" for number in range(3)]
+
+
+def test_that_newer_work_on_a_channel_ends_the_older_and_stop_ends_any(watched):
+    w = with_counting(watched)
+    w.engine.send(Count(job="old", channel="pane", until=10**9))
+    w.engine.send(Count(job="new", channel="pane", until=10**9))
+    w.engine.send(Count(job="other", until=10**9))
+    assert w.ended("old").outcome == "stopped"
+    known = len(lines(w))
+    for job in ("new", "other"):  # they take turns
+        w.until(lambda e, job=job: any(line.startswith(job) for line in lines(w)[known:]))
+    for job in ("new", "other"):
+        w.engine.send(m.StopJob(job))
+        assert w.ended(job).outcome == "stopped"
+    assert len(w.of(m.Ended)) == 3
