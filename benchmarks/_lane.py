@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.tour.window_driver import Stage
+from app.tour.window_driver import WindowDriver
 from benchmarks import Row
 from engine import messages as m
 from engine.data import open_data
@@ -24,7 +24,7 @@ ROUNDS = 6
 class Training:
     """A VAE that trains in the lane of an open window, and can be held while something else is measured."""
 
-    def __init__(self, stage: Stage, engine: Engine) -> None:
+    def __init__(self, stage: WindowDriver, engine: Engine) -> None:
         self.stage, self.engine, self.job = stage, engine, "bench"
         self.marks: list[tuple[float, int]] = []  # (seconds, step) as the lane tells them
         self.pictures = 0  # decoded for the window so far
@@ -72,7 +72,7 @@ class Training:
 def training_window() -> Iterator[Training]:
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Path(folder))
-        with Stage(engine) as stage:
+        with WindowDriver(engine) as stage:
             yield Training(stage, engine)
 
 

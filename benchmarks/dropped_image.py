@@ -46,9 +46,9 @@ def measure() -> list[Row]:
             for number, image in enumerate(test[0][:DROPS]):
                 picture = m.Picture(label=str(number), image=image)
                 started = time.perf_counter()
-                events = _done(engine, m.Judge(job=f"drop {number}", runs=runs, pictures=(picture,), limit=HELD_OUT))
+                events = _done(engine, m.ScoreImages(job=f"drop {number}", runs=runs, pictures=(picture,), limit=HELD_OUT))
                 seconds.append(time.perf_counter() - started)
-                (judged,) = (event for event in events if isinstance(event, m.Judged))
+                (judged,) = (event for event in events if isinstance(event, m.ImageScored))
                 scores = len(judged.scores)
                 assert {score.detector for score in judged.scores} == set(all_detectors()), "some detector is missing"
         finally:

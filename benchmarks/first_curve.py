@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.tour.window_driver import Stage
+from app.tour.window_driver import WindowDriver
 from benchmarks import Row, main
 from engine import messages as m
 from engine.worker.engine import Engine
@@ -26,7 +26,7 @@ def measure() -> list[Row]:
         return len(losses) >= POINTS and sum(losses[-5:]) < sum(losses[:5])
 
     with tempfile.TemporaryDirectory() as folder:
-        stage = Stage(Engine(Path(folder)))
+        stage = WindowDriver(Engine(Path(folder)))
         stage.window.bridge.on(m.Metrics, notice)
         started = time.perf_counter()
         with stage:

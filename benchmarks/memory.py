@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from app.tour.window_driver import Stage
+from app.tour.window_driver import WindowDriver
 from benchmarks import Row, main
 from engine import messages as m
 from engine.training.loop import Plan, train
@@ -28,7 +28,7 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         *_, _ = train(Plan("vae", "digits", steps=64, name="hour"), Path(folder))
         engine = Engine(Path(folder))
-        with Stage(engine) as stage:
+        with WindowDriver(engine) as stage:
             window = stage.window
             stage.wait(lambda: bool(window.state.engine and window.state.runs), "the engine was ready")
             run = next(iter(window.state.runs))
@@ -60,7 +60,7 @@ def tell(engine: Engine, run: str, crossing: int) -> None:
     engine.publish(m.Progress("train-1", run, int(steps[-1]), 1_000_000, "step", 7000.0, 100.0))
 
 
-def look_around(stage: Stage, number: int) -> None:
+def look_around(stage: WindowDriver, number: int) -> None:
     """Another checkpoint, another place."""
     state = stage.window.state
     checkpoints = state.checkpoints

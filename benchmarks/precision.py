@@ -16,7 +16,7 @@ from benchmarks import Row, interleave, main
 from engine import precision
 from engine.config import make_config
 from engine.data import open_data
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods import method_named
 
 BATCH = 128
@@ -79,14 +79,14 @@ def vae_step(images: Tensor, number_format: str, seed: int = 0) -> Callable[[], 
     """One optimizer step of the VAE on the next batch; returns -ELBO."""
     kind = method_named("vae")
     method = build(kind, make_config(kind.Config, {}), DataSpec(tuple(images.shape[1:])), seed)
-    method.prepare(images[:1024].float() / 255)
+    method.init_from_data(images[:1024].float() / 255)
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3, fused=True)
     generator = torch.Generator().manual_seed(seed)
 
     def step() -> Tensor:
         x = images[torch.randint(len(images), (BATCH,), generator=generator)].float() / 255
         with precision.autocast(number_format, "cpu"):
-            loss = method.loss(x, None, Moment(generator=generator))["loss"]
+            loss = method.loss(x, None, StepContext(generator=generator))["loss"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(method.parameters(), 100.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks import Row, interleave, main, seconds_of
-from engine.bases.autoregressive import Sequential, pick
+from engine.bases.autoregressive import Autoregressive, pick
 from engine.config import make_config
 from engine.method import DataSpec, build
 from engine.methods import method_named
@@ -24,7 +24,7 @@ def measure() -> list[Row]:
     torch.set_num_threads(1)  # as the lane that samples has it
     kind = method_named("pixel_transformer")
     method = build(kind, make_config(kind.Config, {}), DataSpec((1, 28, 28)), seed=0).eval().requires_grad_(False)
-    assert isinstance(method, Sequential) and method.length == PIXELS
+    assert isinstance(method, Autoregressive) and method.length == PIXELS
     noise = torch.rand(PIXELS, 1, generator=torch.Generator().manual_seed(0))
     written = torch.empty(1, 0, dtype=torch.int64)
     places = range(EVERY // 2, PIXELS, EVERY)

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QObject
 
-from app.tour.window_driver import Stage
+from app.tour.window_driver import WindowDriver
 from benchmarks import Row, main, quantile
 from benchmarks._lane import training_window
 
@@ -32,7 +32,7 @@ class PaintWatch(QObject):
         return False
 
 
-def latencies(stage: Stage) -> list[float]:
+def latencies(stage: WindowDriver) -> list[float]:
     """Milliseconds of `MOVES` single moves."""
     pane = stage.pane("LatentPane")
     watch = PaintWatch(pane)

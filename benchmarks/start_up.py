@@ -83,14 +83,14 @@ def measure() -> list[Row]:
     start(False)  # once, so that neither side pays for cold disk caches
     pairs = [(start(False), start(True)) for _ in range(ROUNDS)]
     rows = []
-    for what, moment, most, sooner in (
+    for what, context, most, sooner in (
         ("first paint", "paint", 0.6, 3.0),
         ("usable window", "usable", None, 3.0),
         ("ready engine", "ready", None, 1.0),
     ):
-        ours = statistics.median(mine[moment] for mine, _ in pairs)
-        peer = statistics.median(theirs[moment] for _, theirs in pairs)
-        ratio = statistics.median(theirs[moment] / mine[moment] for mine, theirs in pairs)
+        ours = statistics.median(mine[context] for mine, _ in pairs)
+        peer = statistics.median(theirs[context] for _, theirs in pairs)
+        ratio = statistics.median(theirs[context] / mine[context] for mine, theirs in pairs)
         target = f"≤ {most} s, ≥ {sooner:g}×" if most else f"≥ {sooner:g}×"
         holds = ratio >= sooner and (most is None or ours <= most)
         rows.append(Row(f"start to {what}", ours, "s", "import everything first", peer, ratio, target, holds))

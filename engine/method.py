@@ -43,7 +43,7 @@ class DataSpec:
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """Where in the training a loss is asked for."""
 
     step: int = 0
@@ -101,9 +101,9 @@ class Method(nn.Module):
         "rotation": answers(x) -> probabilities [B, 4] of 0°, 90°, 180°, 270° counter-clockwise
         "jigsaw": permutations [P, n], shuffled(x, p, generator) -> pictures, answers(pictures) -> probabilities [B, P]
         "mask": fill(x, hidden) -> images [B, C, H, W] in [0, 1]; hidden is bool [B, 1, H, W]
-    A method without gradients has no parameters and defines `learn(x, y, moment) -> terms`, one step of its own; `loss` judges it.
-    A loss over the whole batch (`batch_splits` False) that can be cut in two, `project(x, moment) -> [B, V, d]` image by image and
-    `contrast(z, moment) -> terms` for all of them, is computed in pieces of `config.piece` images with cached gradients.
+    A method without gradients has no parameters and defines `learn(x, y, context) -> terms`, one step of its own; `loss` judges it.
+    A loss over the whole batch (`batch_splits` False) that can be cut in two, `project(x, context) -> [B, V, d]` image by image and
+    `contrast(z, context) -> terms` for all of them, is computed in pieces of `config.piece` images with cached gradients.
     Images come as float in [0, 1], exactly k/255 for 8-bit k; a text comes as tokens, int64 [B, T].
     Networks may run under autocast; every loss, density and score must be computed in float32 or better (see `engine.precision.full`).
     """
@@ -125,9 +125,11 @@ class Method(nn.Module):
 
     puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"
     parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of; "": any
-    foreign: ClassVar[str] = ""  # the setting that may name a folder of weights trained elsewhere: see `settings_of` and `take`
-    whole: ClassVar[bool] = False  # a step takes all training images, not a batch
-    working: ClassVar[tuple[str, ...]] = ()  # buffers that only training needs (persistent=False): kept to go on from, not to look at
+    # the setting that may name a folder of weights trained elsewhere: see `settings_from_pretrained` and `load_pretrained`
+    pretrained_setting: ClassVar[str] = ""
+    full_batch: ClassVar[bool] = False  # a step takes all training images, not a batch
+    # buffers that only training needs (persistent=False): kept to go on from, not to look at
+    training_only_buffers: ClassVar[tuple[str, ...]] = ()
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
@@ -142,24 +144,24 @@ class Method(nn.Module):
         """Settings that the run named by `setting` decides, given that run's method and config: networks must have its sizes."""
         return {}
 
-    def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
+    def init_from_run(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
         """Take over the weights of the run named by `setting`, once, before the first step."""
 
     @classmethod
-    def settings_of(cls, found: Any) -> dict[str, Any]:
+    def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:
         """Settings that a folder of foreign weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
         return {}
 
-    def take(self, arrays: dict[str, Tensor]) -> None:
+    def load_pretrained(self, arrays: dict[str, Tensor]) -> None:
         """Take over foreign weights, once, before the first step."""
 
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Look once at some training images (float [N, C, H, W]) before the first step, for example for an output bias."""
 
-    def begin(self, images: int, generator: torch.Generator) -> None:
+    def on_train_start(self, images: int, generator: torch.Generator) -> None:
         """There are so many training images. Called once, before the first step or the restoring of a later one."""
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """Named terms, each already averaged over the batch; the one called `loss` is minimized."""
         raise NotImplementedError
 
@@ -181,7 +183,7 @@ class Method(nn.Module):
     def forget_batch(self) -> None:
         """Memory ran out amid a batch and it begins anew in smaller pieces: undo whatever `loss` has noted of it."""
 
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, context: StepContext) -> None:
         """Momentum encoders, queues, centres: whatever moves after the optimizer has."""
 
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.config import BadSetting, changed, fields_of, make_config
-from engine.method import CAPABILITIES, DataSpec, Method, Moment, build, capabilities, info, skeleton
+from engine.method import CAPABILITIES, DataSpec, Method, StepContext, build, capabilities, info, skeleton
 from engine.methods import UnknownMethod, all_methods, method_named
 
 SHAPE = (1, 12, 10)
@@ -43,7 +43,7 @@ def make(name: str, shape: tuple[int, ...] = SHAPE, **values: Any) -> Any:
     """For images of that shape; for texts in windows as long as such an image is high."""
     data = DataSpec((), (), "text", SYMBOLS) if reads(name) else DataSpec(shape, CLASSES)
     method = build(METHODS[name], config_of(name, **{"context": shape[1]} | values), data, seed=0)
-    method.prepare(examples(name, 16, shape))
+    method.init_from_data(examples(name, 16, shape))
     return method
 
 
@@ -94,7 +94,7 @@ def test_that_methods_are_found_by_folder_and_an_unknown_name_is_answered_with_t
 @every_method
 def test_that_units_are_of_terms_it_has(name: str):
     method = make(name)
-    terms = method.loss(examples(name, 4), None if reads(name) else labels(4), Moment(generator=seeded()))
+    terms = method.loss(examples(name, 4), None if reads(name) else labels(4), StepContext(generator=seeded()))
     assert set(method.units) <= set(terms)
     assert "loss" in method.units or method.density == "none"
 
@@ -136,14 +136,14 @@ def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
     x, y = examples(name, 4), labels(4)
     for f in fields_of(METHODS[name].Config):
         for choice in f.choices if f.kind == "choice" else ():
-            terms = make(name, **{f.name: choice}).loss(x, y, Moment(1, 0.5, seeded()))
+            terms = make(name, **{f.name: choice}).loss(x, y, StepContext(1, 0.5, seeded()))
             assert all(value.isfinite() for value in terms.values()), (f.name, choice)
 
 
 @every_method
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 13, 21)])
 def test_that_the_loss_is_finite_named_and_averaged(name: str, shape: tuple[int, ...]):
-    terms = make(name, shape).loss(examples(name, 4, shape), labels(4), Moment(0, 0.0, seeded()))
+    terms = make(name, shape).loss(examples(name, 4, shape), labels(4), StepContext(0, 0.0, seeded()))
     assert "loss" in terms
     assert METHODS[name].headline[0] in terms
     for value in terms.values():
@@ -157,15 +157,15 @@ def test_that_a_step_lowers_the_loss(name: str):
         method, x = make(name), examples(name, 40)
         if method.finished:
             pytest.skip(f"{name} has nothing to learn")
-        before = method.loss(x, labels(40), Moment())["loss"]
-        method.learn(x, labels(40), Moment(generator=seeded()))
-        assert method.loss(x, labels(40), Moment())["loss"] < before
+        before = method.loss(x, labels(40), StepContext())["loss"]
+        method.learn(x, labels(40), StepContext(generator=seeded()))
+        assert method.loss(x, labels(40), StepContext())["loss"] < before
         return
     method, x, y = make(name).double(), in_double(examples(name, 16)), labels(16)  # so that the smallest step down shows
     optimizer = torch.optim.SGD(method.parameters(), 1e-5)
     losses = []
     for _ in range(3):
-        terms = method.loss(x, y, Moment(0, 1.0, seeded()))
+        terms = method.loss(x, y, StepContext(0, 1.0, seeded()))
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
@@ -180,8 +180,8 @@ def test_that_no_global_random_state_is_touched_and_the_generator_decides_everyt
     results = []
     for _ in range(2):
         method, x, y = make(name), examples(name, 6), labels(6)
-        numbers = list(method.loss(x, y, Moment(1, 0.5, seeded(3))).values())
-        method.after_step(Moment(1, 0.5, seeded(3)))
+        numbers = list(method.loss(x, y, StepContext(1, 0.5, seeded(3))).values())
+        method.after_step(StepContext(1, 0.5, seeded(3)))
         if "sample" in capabilities(METHODS[name]):
             numbers.append(list(method.sample(2, generator=seeded(3)))[-1])
         if "log_prob" in capabilities(METHODS[name]):
@@ -201,15 +201,15 @@ def test_that_weights_load_into_a_skeleton_and_give_the_same_answers(name: str):
     method, x = make(name), examples(name, 3)
     copy = skeleton(METHODS[name], method.config, method.data)
     copy.load_state_dict({key: value.clone() for key, value in method.state_dict().items()}, assign=True)
-    first = method.loss(x, labels(3), Moment(1, 0.5, seeded()))["loss"]
-    assert torch.equal(copy.loss(x, labels(3), Moment(1, 0.5, seeded()))["loss"], first)
+    first = method.loss(x, labels(3), StepContext(1, 0.5, seeded()))["loss"]
+    assert torch.equal(copy.loss(x, labels(3), StepContext(1, 0.5, seeded()))["loss"], first)
 
 
 @every_method
 def test_that_losses_are_in_full_precision_under_autocast(name: str):
     method = make(name)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = method.loss(examples(name, 4), labels(4), Moment(0, 0.0, seeded()))
+        terms = method.loss(examples(name, 4), labels(4), StepContext(0, 0.0, seeded()))
     assert {value.dtype for value in terms.values()} == {torch.float32}
     if not learns_alone(name):
         terms["loss"].backward()

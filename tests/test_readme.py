@@ -38,7 +38,7 @@ def test_that_the_readmes_method_is_found_and_learns(linear, tmp_path):
     from engine import messages as m
     from engine.method import info
     from engine.methods import method_named
-    from engine.queries.session import Explorer
+    from engine.queries.session import QuerySession
     from engine.training.loop import Plan, train
 
     assert info(method_named("linear")).capabilities == ("encode", "decode")
@@ -50,12 +50,12 @@ def test_that_the_readmes_method_is_found_and_learns(linear, tmp_path):
     losses = np.concatenate([event.points["loss"][1] for event in events if isinstance(event, m.Metrics) and "loss" in event.points])
     assert len(losses) == 60
     assert losses[-10:].mean() < 0.7 * losses[:10].mean()
-    explorer = Explorer()
+    session = QuerySession()
     run = str(tmp_path / "runs" / "example")
-    assert explorer.answer(m.Describe(run=run)).latent == 4
-    decoded = explorer.answer(m.Decode(run=run, z=np.zeros((2, 4), np.float32)))
+    assert session.answer(m.Describe(run=run)).latent == 4
+    decoded = session.answer(m.Decode(run=run, z=np.zeros((2, 4), np.float32)))
     assert decoded.images.shape == (2, 1, 8, 8)
-    assert explorer.answer(m.Encode(run=run, index=0)).mean.shape == (4,)
+    assert session.answer(m.Encode(run=run, index=0)).mean.shape == (4,)
 
 
 def test_that_the_readmes_method_is_about_forty_lines():

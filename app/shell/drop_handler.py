@@ -50,7 +50,7 @@ def may_be_image(path: str) -> bool:
     return not path.lower().endswith(DATA_ENDINGS)
 
 
-class Intake:
+class DropHandler:
     """The door of one window."""
 
     def __init__(self, window: Window) -> None:

@@ -17,7 +17,7 @@ from app.shell.bridge import Bridge
 from engine.messages import StopJob, Work
 
 
-class Pursuit(QObject):
+class JobController(QObject):
     name: ClassVar[str]  # of its jobs
     resume: ClassVar[str]  # how to go on after a stop, as a sentence
 

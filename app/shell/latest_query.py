@@ -10,7 +10,7 @@ from app.shell.bridge import Bridge
 from engine.messages import Query, QueryFailed
 
 
-class Asker:
+class LatestQuery:
     """Keeps at most one query of its channel in flight; of those wanted meanwhile only the last is sent.
 
     `on_answer(query, answer)` gets the query it belongs to, so that the pane can see whether it still looks at that run and step.

@@ -46,7 +46,7 @@ from app.shell.actions import MENUS, Actions
 from app.shell.bridge import Bridge, EngineLike
 from app.shell.commands import add_all
 from app.shell.data_list import DataList
-from app.shell.drop_handler import Intake, kind_of
+from app.shell.drop_handler import DropHandler, kind_of
 from app.shell.drop_sign import DropSign
 from app.shell.inspector import Inspector, heading
 from app.shell.job_verbs import JobVerbs
@@ -104,7 +104,7 @@ class Window(QMainWindow):
         self._first_list = True
         self._followed: str | None = None
         self._awaited: dict[str, str] = {}  # job -> run folder once known, for runs that were started here
-        self.intake = Intake(self)
+        self.intake = DropHandler(self)
 
         self._build()
         self._wire()

@@ -64,11 +64,11 @@ def main(arguments: list[str]) -> int:
         print(f"{options.out} cannot be written ({error.strerror}); choose another folder with --out.", file=sys.stderr)
         return 1
     os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
-    from app.tour.window_driver import Stage, TooLate
+    from app.tour.window_driver import TooLate, WindowDriver
     from engine.worker.engine import Engine
 
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="priorama-tour-") as folder, Stage(Engine(Path(folder) / "runs")) as stage:
+    with tempfile.TemporaryDirectory(prefix="priorama-tour-") as folder, WindowDriver(Engine(Path(folder) / "runs")) as stage:
         tour = Tour(stage, options.out, Path(folder))
         try:
             tour.walk()

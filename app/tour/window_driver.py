@@ -26,8 +26,8 @@ class TooLate(Exception):
     """One sentence: what did not happen in time."""
 
 
-class Stage:
-    """`with Stage(engine) as stage:` gives an open, painted window with all its panes, and closes it at the end.
+class WindowDriver:
+    """`with WindowDriver(engine) as stage:` gives an open, painted window with all its panes, and closes it at the end.
 
     Nothing of the user's own settings is read or written.
     """
@@ -43,7 +43,7 @@ class Stage:
         self._closed = False
         self._ended_in_time = True
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> WindowDriver:
         sys.setswitchinterval(0.0005)  # as the program itself does
         self.hooks.install()
         self.window.show()

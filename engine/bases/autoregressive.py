@@ -19,7 +19,7 @@ from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Method, Moment
+from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.precision import full
 
 SYMBOLS_AT_ONCE = 2**17  # symbols in one pass while scoring: bounds the memory of the logits
@@ -86,7 +86,7 @@ class Writer:
 class Recompute:
     """No memory at all: the whole network runs again for every symbol. What a cache must agree with, and is measured against."""
 
-    def __init__(self, method: Sequential, n: int, y: Tensor | None, device: torch.device) -> None:
+    def __init__(self, method: Autoregressive, n: int, y: Tensor | None, device: torch.device) -> None:
         self._method, self._y = method, y
         self._tokens = torch.empty(n, 0, dtype=torch.int64, device=device)
 
@@ -101,7 +101,7 @@ class Mixture:
     Every sequence is carried once per class, and each symbol moves the classes' weights by Bayes' rule.
     """
 
-    def __init__(self, method: Sequential, n: int, classes: int, cached: bool, device: torch.device) -> None:
+    def __init__(self, method: Autoregressive, n: int, classes: int, cached: bool, device: torch.device) -> None:
         self._method, self._n, self._classes = method, n, classes
         self._y = torch.arange(classes, device=device).repeat_interleave(n)  # [K n], classes outermost
         self._memory = method.memory(self._y, len(self._y), cached)
@@ -125,7 +125,7 @@ class Mixture:
         return (self._last + self._weights).logsumexp(0)  # [n, V]; the writer normalizes
 
 
-class Sequential(Method):
+class Autoregressive(Method):
     """Base of the exact models. A subclass supplies
 
         logits(tokens [B, T], y [B] or None) -> [B, T, V]: of every symbol given those before it, for T up to `length`
@@ -200,9 +200,9 @@ class Sequential(Method):
             log_p = given.cumsum(2).logsumexp(0) - math.log(len(classes))  # of the first i symbols
             return log_p.diff(dim=1, prepend=torch.zeros_like(log_p[:, :1]))
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: nats per symbol. `bits_per_dim` of an image, and its `nats` in total."""
-        tokens = self.to_tokens(x, moment.generator)
+        tokens = self.to_tokens(x, context.generator)
         told = self.symbol_log_probs(tokens, y if self.conditional else None)
         with full(x.device):
             loss = -told.mean()

@@ -17,7 +17,7 @@ def _fixed(default: float | str) -> Any:
 
 
 @dataclass(frozen=True)
-class Classical(Training):
+class ClassicalMethod(Training):
     """Settings of a method without gradients, whose every step takes all images: nothing about an optimizer can be chosen."""
 
     batch_size: int = _fixed(1)

@@ -40,7 +40,7 @@ class EncoderSettings(Training):
     )
 
 
-class Encoding(Method):
+class EncoderMethod(Method):
     """A method with an encoder, `self.network`; what stands on it is thrown away after the training."""
 
     family = "Self-supervision"

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Memory, Sequential, diagnose, entropy
+from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Autoregressive, Memory, diagnose, entropy
 from engine.config import Training, setting
 from engine.losses.likelihoods import Randomness
 from engine.messages import Number
-from engine.method import DataSpec, Description, Moment
+from engine.method import DataSpec, Description, StepContext
 from engine.precision import full
 
 SYMBOLS_PER_PART = 16  # written between two partial results
@@ -34,7 +34,7 @@ class TextSettings(Training):
     units: str = setting("characters", "What a symbol is: a character, or a byte of any file.", choices=("characters", "bytes"))
 
 
-class Textual(Sequential):
+class TextAutoregressive(Autoregressive):
     """A text comes as tokens int64 [B, T], of any length T; `length` is the context."""
 
     accepts = "text"
@@ -55,7 +55,7 @@ class Textual(Sequential):
     def to_tokens(self, x: Tensor, generator: Randomness | None = None) -> Tensor:
         return x
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: nats per symbol, and the same in bits."""
         told = self.symbol_log_probs(x, None)
         with full(x.device):

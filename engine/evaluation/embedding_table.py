@@ -12,7 +12,7 @@ import torch
 from engine import messages as m
 from engine.evaluation.sample_grid import CannotWrite
 from engine.queries.embedding import Embedding
-from engine.queries.session import Explorer
+from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
 
@@ -31,7 +31,7 @@ def map_file(
     Raises:
         BadRun, BadData, CannotAnswer, NoLayout, CannotWrite: one sentence each.
     """
-    room = Embedding(Explorer())
+    room = Embedding(QuerySession())
     work = m.Embed(job="", subset=m.Subset(str(run), step, data, split, limit), settings=m.MapSettings(kind, seed=seed), warm=False)
     try:
         with torch.no_grad():

@@ -65,7 +65,7 @@ def untrained(kind: type[Method], config: Any, data: DataSpec, seed: int, images
     """
     method = build(kind, config, data, seed)
     with torch.no_grad():
-        method.prepare(torch.from_numpy(np.array(images)).float() / 255)
+        method.init_from_data(torch.from_numpy(np.array(images)).float() / 255)
     return method.requires_grad_(False).eval()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine import messages as m
 from engine.common import ood_metrics
-from engine.queries.session import Explorer
+from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
 DENSITIES = ("exact", "bound")  # all else says nothing about p(x): "none"
@@ -28,12 +28,12 @@ def judge_files(run: Path, step: int | None, files: list[str], held_out: int = 5
     Raises:
         BadRun, BadData, CannotAnswer: one sentence each.
     """
-    explorer = Explorer()
-    calibrated = _calibrated(explorer, run, step, held_out, k)
+    session = QuerySession()
+    calibrated = _calibrated(session, run, step, held_out, k)
     infos = {info.name: info for info in calibrated.detectors}
     pictures = tuple(m.Picture(label=file, path=file) for name in files for file in _files(name))
-    judge = m.Judge(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k)
-    images = [_row(event, infos) for event in explorer.work(judge) if isinstance(event, m.Judged)]
+    judge = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k)
+    images = [_row(event, infos) for event in session.work(judge) if isinstance(event, m.ImageScored)]
     return {**_head(run, calibrated), "images": images}
 
 
@@ -47,12 +47,12 @@ def compare_data(
     Raises:
         BadRun, BadData, CannotAnswer: one sentence each.
     """
-    explorer = Explorer()
-    calibrated = _calibrated(explorer, run, step, held_out, k)
+    session = QuerySession()
+    calibrated = _calibrated(session, run, step, held_out, k)
 
     def scores(data: str) -> dict[str, Any]:
-        work = m.JudgeData(job="", run=str(run), step=calibrated.step, data=data, limit=limit, held_out=held_out, samples=k)
-        return next(event.scores for event in explorer.work(work) if isinstance(event, m.DataJudged))
+        work = m.ScoreData(job="", run=str(run), step=calibrated.step, data=data, limit=limit, held_out=held_out, samples=k)
+        return next(event.scores for event in session.work(work) if isinstance(event, m.DataScored))
 
     ours = scores(known or "")
     results = {}
@@ -70,9 +70,9 @@ def compare_data(
     return {**_head(run, calibrated), "in": known or calibrated.data, "results": results}
 
 
-def _calibrated(explorer: Explorer, run: Path, step: int | None, held_out: int, k: int) -> m.Calibrated:
+def _calibrated(session: QuerySession, run: Path, step: int | None, held_out: int, k: int) -> m.Calibrated:
     work = m.Calibrate(job="", runs=((str(run), step),), limit=held_out, samples=k)
-    return next(event for event in explorer.work(work) if isinstance(event, m.Calibrated))
+    return next(event for event in session.work(work) if isinstance(event, m.Calibrated))
 
 
 def _head(run: Path, calibrated: m.Calibrated) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _head(run: Path, calibrated: m.Calibrated) -> dict[str, Any]:
     return {"run": str(run), "step": calibrated.step, "weights": calibrated.weights, "missing": missing}
 
 
-def _row(judged: m.Judged, infos: dict[str, m.DetectorInfo]) -> dict[str, Any]:
+def _row(judged: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, Any]:
     if judged.error:
         return {"file": judged.label, "error": judged.error}
     scores = {}

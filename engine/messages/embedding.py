@@ -73,8 +73,8 @@ class Embedded(Event):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ColourPoints(Work):
-    """A number or a class for every point of a map -> `Progress`, then `PointsColoured`."""
+class ColorPoints(Work):
+    """A number or a class for every point of a map -> `Progress`, then `PointsColored`."""
 
     subset: Subset
     by: str = "clusters"  # "prediction" | "loss" | "clusters" | a detector's name | "direction"
@@ -85,7 +85,7 @@ class ColourPoints(Work):
 
 
 @dataclass(frozen=True, eq=False)
-class PointsColoured(Event):
+class PointsColored(Event):
     job: str
     subset: Subset
     by: str

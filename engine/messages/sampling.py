@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Grow(Work):
-    """Draw samples symbol by symbol -> `GrowthBegan`, then `Grown` again and again. A method without an order draws in one pass.
+class DrawSamples(Work):
+    """Draw samples symbol by symbol -> `SamplingBegan`, then `SymbolsDrawn` again and again. A method without an order draws in one pass.
 
     The noise of a sample depends on `seed` and its index only: other settings with the same seed change the sample as little as they must.
     """
@@ -35,7 +35,7 @@ class Grow(Work):
 
 
 @dataclass(frozen=True, eq=False)
-class GrowthBegan(Event):
+class SamplingBegan(Event):
     """What grows: `length` = rows · columns · depth symbols per sample, in raster order, the channels of a pixel after each other."""
 
     job: str
@@ -55,7 +55,7 @@ class GrowthBegan(Event):
 
 
 @dataclass(frozen=True, eq=False)
-class Grown(Event):
+class SymbolsDrawn(Event):
     """So far. `log_p` is what the unfiltered model gives each symbol: nats, NaN where there is none yet."""
 
     job: str

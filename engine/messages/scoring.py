@@ -50,8 +50,8 @@ class Calibrate(Work):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Judge(Work):
-    """Score pictures with every ready detector of the runs -> one `Judged` per picture, unreadable ones with the reason."""
+class ScoreImages(Work):
+    """Score pictures with every ready detector of the runs -> one `ImageScored` per picture, unreadable ones with the reason."""
 
     runs: tuple[tuple[str, int | None], ...]
     pictures: tuple[Picture, ...]
@@ -60,8 +60,8 @@ class Judge(Work):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class JudgeData(Work):
-    """Score a whole data set's test images with one run's detectors -> `Progress`, then `DataJudged` (cached on disk)."""
+class ScoreData(Work):
+    """Score a whole data set's test images with one run's detectors -> `Progress`, then `DataScored` (cached on disk)."""
 
     run: str
     step: int | None = None
@@ -88,8 +88,8 @@ class Corrupt(Work):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LookCloser(Query):
-    """-> `LookedCloser`"""
+class InspectImage(Query):
+    """-> `ImageInspected`"""
 
     run: str
     step: int | None = None
@@ -109,7 +109,7 @@ class Calibrated(Event):
 
 
 @dataclass(frozen=True, eq=False)
-class Judged(Event):
+class ImageScored(Event):
     job: str
     label: str
     path: str | None
@@ -122,7 +122,7 @@ class Judged(Event):
 
 
 @dataclass(frozen=True, eq=False)
-class DataJudged(Event):
+class DataScored(Event):
     job: str
     run: str
     step: int
@@ -143,7 +143,7 @@ class Corrupted(Event):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LookedCloser(Answer):
+class ImageInspected(Answer):
     run: str
     step: int
     seen: np.ndarray  # uint8 [C, H, W]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.config import Training, setting
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Latents, Method, Moment
+from engine.method import DataSpec, Description, Latents, Method, StepContext
 from engine.nets import images as nets
 from engine.precision import full
 
@@ -46,14 +46,14 @@ class Autoencoder(Method):
         self.offset = nets.Offset(data.shape)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from the mean image."""
         self.offset.value.copy_(x.mean(0))
 
     def headline_words(self, terms: dict[str, float]) -> str:
         return f"error {terms['error']:.4f}"
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: squared error summed over an image, averaged over images. `error`: the same per dimension."""
         reconstruction = self.decoder(self.encoder(x))
         with full(x.device):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from engine.config import Training, setting
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Method, Moment
+from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.nets.resnet import ResNet
 from engine.precision import full
 
@@ -71,12 +71,12 @@ class Classifier(Method):
     # Training
     # -----------------------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: cross-entropy with smoothed labels. `cross_entropy`: with the labels as they are. `accuracy`: share of right answers."""
         if y is None:
             raise CannotLearn("A classifier learns from images with classes, and these have none; choose a data set with classes.")
         if self.training and self.config.augmentation != "none":
-            x = augmented(x, moment.generator, flip=self.config.augmentation == "shift_and_flip")
+            x = augmented(x, context.generator, flip=self.config.augmentation == "shift_and_flip")
         logits = self._logits(x)
         with full(x.device):
             plain = F.cross_entropy(logits, y)

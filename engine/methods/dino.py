@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.bases.encoder import EncoderSettings, Encoding, described, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
 from engine.config import setting
 from engine.losses.contrastive import follow
 from engine.losses.distillation import (
@@ -32,7 +32,7 @@ from engine.losses.distillation import (
     sinkhorn_knopp,
     warmed,
 )
-from engine.method import CannotLearn, DataSpec, Description, Moment, View
+from engine.method import CannotLearn, DataSpec, Description, StepContext, View
 from engine.nets.encoders import encoder
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
@@ -152,7 +152,7 @@ class Projection(nn.Module):
         return F.normalize(self.third(F.gelu(self.second(F.gelu(self.first(h))))), dim=1)
 
 
-class DINO(Encoding):
+class DINO(EncoderMethod):
     Config = Config
     title = "DINO"
     family = "Self-supervision · self-distillation"
@@ -164,7 +164,7 @@ class DINO(Encoding):
         "answer to another crop. The teacher is a moving average of the student. No negatives: centring and sharpening prevent collapse."
     )
     formula = "min −Σ<sub>k</sub> softmax((t − c)/τ<sub>t</sub>)<sub>k</sub> log softmax(s/τ<sub>s</sub>)<sub>k</sub>"
-    headline = ("found", "", True)
+    headline = ("top1_retrieval", "", True)
     units: ClassVar = {"loss": "nat", "teacher entropy": "nat", "KL": "nat"}
     valid_slice = 256
 
@@ -189,7 +189,7 @@ class DINO(Encoding):
         self.centre.zero_()
         self.patch_centre.zero_()
 
-    def begin(self, images: int, generator: torch.Generator) -> None:
+    def on_train_start(self, images: int, generator: torch.Generator) -> None:
         """The teacher begins as the student is."""
         self.network.load_state_dict(self.student.state_dict())
         self.head.load_state_dict(self.student_head.state_dict())
@@ -224,65 +224,65 @@ class DINO(Encoding):
 
     # -- the loss ------------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: cross-entropy of the teacher's and the student's answers, and what else has a weight. `teacher entropy` and `KL` add up
-        to that cross-entropy. `found`: share of global crops that the student sees nearest to where the teacher sees the other one of the
-        same image. `koleo` and `masked`: the terms of DINOv2, where they have a weight."""
-        assert moment.generator is not None
-        views = self.views(x, moment.generator)
+        to that cross-entropy. `top1_retrieval`: share of global crops that the student sees nearest to where the teacher sees
+        the other one of the same image. `koleo` and `masked`: the terms of DINOv2, where they have a weight."""
+        assert context.generator is not None
+        views = self.views(x, context.generator)
         large, small = (torch.cat([view.x for view in some]) if some else None for some in (views[:GLOBALS], views[GLOBALS:]))
         assert large is not None
         hidden = None
         if self.config.masked:
-            hidden = hidden_patches(len(large), self._places(large), self.config.mask_ratio, moment.generator).to(x.device)
+            hidden = hidden_patches(len(large), self._places(large), self.config.mask_ratio, context.generator).to(x.device)
         with torch.no_grad():
             theirs, their_patches = self._seen(self.network, large)
         ours, our_patches = self._seen(self.student, large, hidden)
         h = ours if small is None else torch.cat([ours, self._seen(self.student, small)[0]])
         with full(x.device):
-            terms = self._compared(h, theirs, moment)
+            terms = self._compared(h, theirs, context)
             if self.config.koleo:
                 terms["koleo"] = sum(
                     (koleo(one) for one in ours.unflatten(0, (GLOBALS, -1))), ours.new_zeros(())
                 )  # added up, as DINOv2 does
                 terms["loss"] = terms["loss"] + self.config.koleo * terms["koleo"]
             if hidden is not None and our_patches is not None and their_patches is not None:
-                terms["masked"] = self._masked(our_patches[hidden], their_patches[hidden], hidden, moment)
+                terms["masked"] = self._masked(our_patches[hidden], their_patches[hidden], hidden, context)
                 terms["loss"] = terms["loss"] + self.config.masked * terms["masked"]
         return terms
 
-    def _compared(self, h: Tensor, theirs: Tensor, moment: Moment) -> dict[str, Tensor]:
+    def _compared(self, h: Tensor, theirs: Tensor, context: StepContext) -> dict[str, Tensor]:
         """The terms of DINO from the student's features of all crops [S B, F] and the teacher's of its own [2 B, F]."""
         u = self.student_head(h)
-        logits = self._student_logits(u, moment).unflatten(0, (-1, len(theirs) // GLOBALS))  # [S, B, K]
+        logits = self._student_logits(u, context).unflatten(0, (-1, len(theirs) // GLOBALS))  # [S, B, K]
         with torch.no_grad():
             v = self.head(theirs)
             told = self.head.prototypes(v)
             self._note("centre", told)
-            q = self._answers(told, self.centre, moment.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
+            q = self._answers(told, self.centre, context.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
             spread = entropy(q)
         loss = dino(q, logits, self.config.student_temperature)
         with torch.no_grad():
             (asking1, asking2), (seen1, seen2) = u[: len(v)].chunk(GLOBALS), v.chunk(GLOBALS)
             found = (recognized(asking1, seen2) + recognized(asking2, seen1)) / 2
-        return {"loss": loss, "teacher entropy": spread, "KL": loss.detach() - spread, "found": found}
+        return {"loss": loss, "teacher entropy": spread, "KL": loss.detach() - spread, "top1_retrieval": found}
 
-    def _masked(self, ours: Tensor, theirs: Tensor, hidden: Tensor, moment: Moment) -> Tensor:
+    def _masked(self, ours: Tensor, theirs: Tensor, hidden: Tensor, context: StepContext) -> Tensor:
         """The masked-patch loss from features of hidden patches [M, F]; the head is the one of whole images (iBOT, section 3.2)."""
         if not len(ours):
             return ours.sum()
         with torch.no_grad():
             told = self.head.prototypes(self.head(theirs))
             self._note("patch_centre", told)
-            q = self._answers(told, self.patch_centre, moment.progress)
-        return masked_patches(q, self._student_logits(self.student_head(ours), moment), hidden, self.config.student_temperature)
+            q = self._answers(told, self.patch_centre, context.progress)
+        return masked_patches(q, self._student_logits(self.student_head(ours), context), hidden, self.config.student_temperature)
 
     def _places(self, x: Tensor) -> int:
         patch = self.student.patch
         return -(-x.shape[2] // patch) * -(-x.shape[3] // patch)
 
-    def _student_logits(self, u: Tensor, moment: Moment) -> Tensor:
-        return self.student_head.prototypes(u, learns=moment.progress >= self.config.freeze)
+    def _student_logits(self, u: Tensor, context: StepContext) -> Tensor:
+        return self.student_head.prototypes(u, learns=context.progress >= self.config.freeze)
 
     def _answers(self, logits: Tensor, centre: Tensor, progress: float) -> Tensor:
         """The teacher's answers [N, K] as probabilities."""
@@ -300,14 +300,14 @@ class DINO(Encoding):
         self._noted = {}
 
     @torch.no_grad()
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, context: StepContext) -> None:
         """The centre moves to what the teacher said of this batch, and the teacher to the student; its batch statistics are its own, of the
         global crops that it saw."""
         for name, (total, count) in self._noted.items():
             centre = self.get_buffer(name)
             centre.copy_(moved(centre, total / count, self.config.centre_momentum))
         self._noted = {}
-        momentum = along_cosine(self.config.momentum, 1.0, moment.progress)
+        momentum = along_cosine(self.config.momentum, 1.0, context.progress)
         follow(self.student, self.network, momentum)
         follow(self.student_head, self.head, momentum)
 
@@ -326,4 +326,4 @@ class DINO(Encoding):
         return Description(numbers_of(answers) + features.numbers, (diagnose(answers), *features.diagnosis))
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        return f"{100 * terms['found']:.1f} % found"
+        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

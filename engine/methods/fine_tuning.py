@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.bases.encoder import Encoding
+from engine.bases.encoder import EncoderMethod
 from engine.config import BadSetting, Training, make_config, setting
 from engine.method import CannotLearn, DataSpec, Method
 from engine.methods import UnknownMethod, method_named
@@ -62,7 +62,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         method: Any = self.method
-        if isinstance(method, Encoding) and type(method).encode is Encoding.encode:
+        if isinstance(method, EncoderMethod) and type(method).encode is EncoderMethod.encode:
             return method.features(x)  # the same numbers, under autocast where there is one
         return method.encode(x).flatten(1)
 
@@ -96,9 +96,9 @@ class FineTuning(Classifier):
             self.network.eval()
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """What the features do not come from (decoders, heads, teachers) is no parameter of this training."""
-        self.network.method.prepare(x)
+        self.network.method.init_from_data(x)
         if self.config.frozen:
             return
         parameters = list(self.network.requires_grad_(True).parameters())
@@ -118,7 +118,7 @@ class FineTuning(Classifier):
         values = {name: value for name, value in config.items() if name not in OF_THE_TRAINING}
         return {"base": method, "settings": json.dumps(values, separators=(",", ":"))}
 
-    def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
+    def init_from_run(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
         """Raises: CannotLearn: the encoder there is another one."""
         if self.config.start == "scratch":
             return

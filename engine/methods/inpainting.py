@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.bases.encoder import EncoderSettings, Encoding, described, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
 from engine.config import setting
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Moment, View
+from engine.method import DataSpec, Description, StepContext, View
 from engine.nets.images import ConvDecoder, Offset
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, Draw, augment
@@ -46,7 +46,7 @@ class Config(Augmented, EncoderSettings):
     )
 
 
-class Inpainting(Encoding):
+class Inpainting(EncoderMethod):
     Config = Config
     title = "Inpainting"
     family = "Self-supervision · pretext"
@@ -67,7 +67,7 @@ class Inpainting(Encoding):
         self.offset = Offset(data.shape)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from the mean image."""
         self.offset.value.copy_(x.mean(0))
 
@@ -80,9 +80,9 @@ class Inpainting(Encoding):
         seen, hidden, drawn = self._posed(x, generator)
         return (View("masked", without(seen, hidden), drawn),)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: squared error of what is hidden. `rmse`: its root, averaged over images, in parts of the range from black to white."""
-        seen, hidden, _ = self._posed(x, moment.generator)
+        seen, hidden, _ = self._posed(x, context.generator)
         painted = self._painted(without(seen, hidden))
         with full(x.device):
             error = hidden_error(painted, seen, hidden)  # [B]

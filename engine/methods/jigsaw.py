@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.bases.encoder import EncoderSettings, Encoding, described, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
 from engine.config import setting
 from engine.messages import Number
-from engine.method import DataSpec, Description, Moment, View
+from engine.method import DataSpec, Description, StepContext, View
 from engine.nets.heads import Head
 from engine.precision import full
 from engine.transforms import pretext
@@ -65,7 +65,7 @@ class Config(Augmented, EncoderSettings):
     )
 
 
-class Jigsaw(Encoding):
+class Jigsaw(EncoderMethod):
     Config = Config
     title = "Jigsaw"
     family = "Self-supervision · pretext"
@@ -99,9 +99,9 @@ class Jigsaw(Encoding):
         picture, _, drawn = self._posed(x, generator)
         return (View("shuffled", picture, drawn),)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: cross-entropy of the true order. `accuracy`: share of pictures whose order is found."""
-        picture, order, _ = self._posed(x, moment.generator)
+        picture, order, _ = self._posed(x, context.generator)
         logits = self._logits(picture)
         with full(x.device):
             right = (logits.argmax(1) == order).to(logits.dtype).mean()

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.bases.classical import Classical, agreement
+from engine.bases.classical import ClassicalMethod, agreement
 from engine.config import setting
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Method, Moment
+from engine.method import DataSpec, Description, Method, StepContext
 
 
 @dataclass(frozen=True)
-class Config(Classical):
+class Config(ClassicalMethod):
     clusters: int = setting(10, "Centroids: how many groups the images are divided into.", low=2, high=1000, unit="clusters", log=True)
     tolerance: float = setting(
         1e-5, "It ends when no centroid moves further, as a share of the images' spread.", low=1e-8, high=0.1, log=True, group="Training"
@@ -38,7 +38,7 @@ class KMeans(Method):
     )
     formula = "min Σ<sub>i</sub> |x<sub>i</sub> − c<sub>k(i)</sub>|²"
     headline = ("inertia", "", False)
-    whole = True
+    full_batch = True
     wants_labels = True
     units: ClassVar = {}
 
@@ -57,7 +57,7 @@ class KMeans(Method):
     def finished(self) -> bool:
         return bool(self.state[0]) and float(self.state[1]) <= self.config.tolerance
 
-    def learn(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """One iteration over all images. `inertia`: mean squared distance of an image to its centroid before the centroids move."""
         from sklearn.cluster import KMeans as Lloyd
         from sklearn.cluster import kmeans_plusplus
@@ -65,12 +65,12 @@ class KMeans(Method):
         rows = np.ascontiguousarray(x.flatten(1).cpu().numpy())
         clusters = min(self.config.clusters, len(rows))
         if not self.state[0]:
-            seed = int(torch.randint(2**31 - 1, (), generator=moment.generator, device=_device(moment)))
+            seed = int(torch.randint(2**31 - 1, (), generator=context.generator, device=_device(context)))
             centres, _ = kmeans_plusplus(rows, clusters, random_state=seed)
             self.centroids[:clusters] = torch.from_numpy(centres).to(self.centroids)
             self.centroids[clusters:] = self.centroids[:1]  # more clusters than images: doubles of the first, which win nothing
         before = self.centroids[:clusters].clone()
-        told = self.loss(x, y, moment)
+        told = self.loss(x, y, context)
         start: Any = {"init": before.cpu().numpy(), "n_init": 1}  # which the library's annotations do not know
         lloyd = Lloyd(clusters, max_iter=1, tol=0, algorithm="lloyd", **start).fit(rows)
         self.centroids[:clusters] = torch.from_numpy(lloyd.cluster_centers_).to(self.centroids)
@@ -78,7 +78,7 @@ class KMeans(Method):
         self.state.copy_(torch.stack([torch.ones_like(moved), moved]))
         return {**told, "moved": moved}
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss` and `inertia`: mean squared distance of an image to its centroid."""
         inertia = self.encode(x).amin(1).square().mean()
         return {"loss": inertia, "inertia": inertia}
@@ -122,5 +122,5 @@ class KMeans(Method):
         return Description(tuple(numbers), (words,), pictures=pictures[:100], captions=captions[:100])
 
 
-def _device(moment: Moment) -> torch.device:
-    return torch.device("cpu") if moment.generator is None else moment.generator.device
+def _device(context: StepContext) -> torch.device:
+    return torch.device("cpu") if context.generator is None else context.generator.device

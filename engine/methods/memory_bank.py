@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.bases.encoder import EncoderSettings, Encoding, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, precise
 from engine.config import setting
-from engine.method import DataSpec, Moment, View
+from engine.method import DataSpec, StepContext, View
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
 
@@ -36,7 +36,7 @@ class Config(Augmented, EncoderSettings):
     )
 
 
-class MemoryBank(Encoding):
+class MemoryBank(EncoderMethod):
     Config = Config
     title = "Memory bank"
     family = "Self-supervision · contrastive"
@@ -46,9 +46,9 @@ class MemoryBank(Encoding):
         "The slot then moves towards what was just seen, so the bank is always a little out of date."
     )
     formula = "min −log exp(v<sub>i</sub>·f(x)/τ) / Σ<sub>j</sub> exp(v<sub>j</sub>·f(x)/τ)"
-    headline = ("found", "", True)
-    units: ClassVar = {"loss": "nat", "information": "nat"}
-    working = ("bank",)
+    headline = ("top1_retrieval", "", True)
+    units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
+    training_only_buffers = ("bank",)
     valid_slice = 256
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -61,7 +61,7 @@ class MemoryBank(Encoding):
     def reset(self, generator: torch.Generator) -> None:
         """The bank is filled when the number of images is known."""
 
-    def begin(self, images: int, generator: torch.Generator) -> None:
+    def on_train_start(self, images: int, generator: torch.Generator) -> None:
         """Random unit vectors, so that the first loss is about ln(1 + K)."""
         drawn = torch.randn(images, self.config.projection, generator=generator)
         self.bank = F.normalize(drawn, dim=1).to(self.head.weight.device)
@@ -77,21 +77,22 @@ class MemoryBank(Encoding):
         with full(x.device):
             return F.normalize(self.head(self.network(x)), dim=1)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
-        """`loss`: cross-entropy of the own slot. `found`: share of views whose own slot is the likest. `information`: ln(1 + K) - loss.
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        """`loss`: cross-entropy of the own slot. `top1_retrieval`: share of views whose own slot is the likest.
+        `mi_lower_bound`: ln(1 + K) - loss.
 
         Images that have no slot, held-out ones, must find their second view among those of their batch.
         """
-        views = self.views(x, moment.generator)
+        views = self.views(x, context.generator)
         h = self.features(views[0].x)
         with full(x.device):
             u = F.normalize(precise(self.head(h)), dim=1)
-        if moment.indices is None or not len(self.bank):
+        if context.indices is None or not len(self.bank):
             own = u.detach() if len(views) == 1 else self._unit(views[1].x)
             bank, places, chosen = own, torch.arange(len(u), device=u.device), None
         else:
-            bank, places = self.bank, moment.indices.to(u.device)
-            chosen = self._drawn(moment.generator)
+            bank, places = self.bank, context.indices.to(u.device)
+            chosen = self._drawn(context.generator)
             if self.training:
                 self._seen.append((places, u.detach()))
         with full(x.device):
@@ -104,7 +105,7 @@ class MemoryBank(Encoding):
             loss = F.cross_entropy(logits, torch.zeros(len(u), dtype=torch.long, device=u.device))
             found = (logits.argmax(1) == 0).to(u.dtype).mean()
             candidates = logits.isfinite().sum(1).to(u.dtype)  # a drawn slot may be the image's own
-        return {"loss": loss, "found": found, "information": candidates.log().mean() - loss}
+        return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": candidates.log().mean() - loss}
 
     def _unit(self, x: Tensor) -> Tensor:
         with torch.no_grad(), full(x.device):
@@ -122,7 +123,7 @@ class MemoryBank(Encoding):
         self._seen = []
 
     @torch.no_grad()
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, context: StepContext) -> None:
         """v_i ← the unit vector of m v_i + (1 - m) f(x_i), for the images of the batch."""
         for places, u in self._seen:
             moved = self.config.momentum * self.bank[places] + (1 - self.config.momentum) * u.to(self.bank.dtype)
@@ -130,4 +131,4 @@ class MemoryBank(Encoding):
         self._seen = []
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        return f"{100 * terms['found']:.1f} % found"
+        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.bases.encoder import EncoderSettings, Encoding, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, precise
 from engine.config import setting
 from engine.losses.contrastive import follow, info_nce
-from engine.method import DataSpec, Moment, View
+from engine.method import DataSpec, StepContext, View
 from engine.nets.encoders import encoder
 from engine.nets.heads import Head
 from engine.precision import full
@@ -59,7 +59,7 @@ class Config(Augmented, EncoderSettings):
     )
 
 
-class MoCo(Encoding):
+class MoCo(EncoderMethod):
     Config = Config
     title = "MoCo"
     family = "Self-supervision · contrastive"
@@ -69,8 +69,8 @@ class MoCo(Encoding):
         "before it. The query must find its own key. A long queue gives many negatives without a large batch."
     )
     formula = "min −log exp(q·k₊/τ) / (exp(q·k₊/τ) + Σ<sub>queue</sub> exp(q·k/τ))"
-    headline = ("found", "", True)
-    units: ClassVar = {"loss": "nat", "information": "nat"}
+    headline = ("top1_retrieval", "", True)
+    units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
     valid_slice = 256
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -100,7 +100,7 @@ class MoCo(Encoding):
         self.pointer.zero_()
         self.images.zero_()
 
-    def begin(self, images: int, generator: torch.Generator) -> None:
+    def on_train_start(self, images: int, generator: torch.Generator) -> None:
         """The key encoder begins as the query encoder is."""
         self.images.fill_(images)
         self.key_network.load_state_dict(self.network.state_dict())
@@ -119,19 +119,19 @@ class MoCo(Encoding):
         with full(x.device):
             return F.normalize(head(network(x)), dim=1)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
-        """`loss`: InfoNCE. `found`: share of queries whose own key is the most similar of all. `information`: ln(1 + K) - loss."""
-        first, second = (view.x for view in self.views(x, moment.generator))
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        """`loss`: InfoNCE. `top1_retrieval`: share of queries whose own key is the most similar. `mi_lower_bound`: ln(1 + K) - loss."""
+        first, second = (view.x for view in self.views(x, context.generator))
         pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)
-        told = [self._one(a, b, moment) for a, b in pairs]
+        told = [self._one(a, b, context) for a, b in pairs]
         loss, found = (torch.stack(values).mean() for values in zip(*told, strict=True))
         others = len(self.queue) or len(x) - 1
-        return {"loss": loss, "found": found, "information": math.log(1 + others) - loss}
+        return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(1 + others) - loss}
 
-    def _one(self, asking: Tensor, answering: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
+    def _one(self, asking: Tensor, answering: Tensor, context: StepContext) -> tuple[Tensor, Tensor]:
         device = asking.device
         with torch.no_grad():
-            key = precise(self._shuffled(answering, moment.generator))
+            key = precise(self._shuffled(answering, context.generator))
         query = self.features(asking)
         with full(device):
             q = F.normalize(precise(self.head(query)), dim=1)
@@ -156,7 +156,7 @@ class MoCo(Encoding):
         self._keys = []
 
     @torch.no_grad()
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, context: StepContext) -> None:
         """The batch's keys take the place of the oldest ones, and the key encoder follows."""
         if self._keys and len(self.queue):
             keys = torch.cat(self._keys)[-len(self.queue) :].to(self.queue.dtype)
@@ -176,4 +176,4 @@ class MoCo(Encoding):
         return torch.where(behind < step * joined, behind // joined, -1)
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        return f"{100 * terms['found']:.1f} % found"
+        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

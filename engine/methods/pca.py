@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.bases.classical import Classical
+from engine.bases.classical import ClassicalMethod
 from engine.config import setting
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Latents, Method, Moment
+from engine.method import CannotLearn, DataSpec, Description, Latents, Method, StepContext
 
 EXACT = 1024  # pixel values of an image
 SHOWN = 24  # components as pictures
 
 
 @dataclass(frozen=True)
-class Config(Classical):
+class Config(ClassicalMethod):
     components: int = setting(32, "Directions that are kept.", low=1, high=512, unit="components", log=True)
 
 
@@ -38,7 +38,7 @@ class PCA(Method):
     )
     formula = "min |x − x̄ − W Wᵀ(x − x̄)|², &nbsp; WᵀW = I"
     headline = ("error", "", False)
-    whole = True
+    full_batch = True
     units: ClassVar = {}
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -64,7 +64,7 @@ class PCA(Method):
     def finished(self) -> bool:
         return bool(self.total > 0)
 
-    def learn(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """All of it. `loss`, `error`, `explained` as below, of the training images."""
         from sklearn.decomposition import PCA as Fit
 
@@ -73,8 +73,8 @@ class PCA(Method):
         rows = np.ascontiguousarray(x.flatten(1).cpu().numpy())
         kept = min(len(self.components), *rows.shape)
         solver = "covariance_eigh" if rows.shape[1] <= EXACT else "randomized" if kept < min(rows.shape) else "full"
-        device = torch.device("cpu") if moment.generator is None else moment.generator.device
-        seed = int(torch.randint(2**31 - 1, (), generator=moment.generator, device=device))
+        device = torch.device("cpu") if context.generator is None else context.generator.device
+        seed = int(torch.randint(2**31 - 1, (), generator=context.generator, device=device))
         powers: Any = {"iterated_power": 7}  # which the library's annotations do not know
         fit = Fit(kept, svd_solver=solver, random_state=seed, **powers).fit(rows)
         self.mean.copy_(torch.from_numpy(fit.mean_))
@@ -83,9 +83,9 @@ class PCA(Method):
         self.variance[:kept] = torch.from_numpy(fit.explained_variance_).to(self.variance)
         self.variance[kept:] = 0
         self.total.fill_(max(float(rows.var(0, ddof=1).sum()), 1e-12))
-        return self.loss(x, y, moment)
+        return self.loss(x, y, context)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: squared error of an image. `error`: the same per dimension. `explained`: share of these images' variance."""
         rows = x.flatten(1)
         squared = (self._back(self.encode(x)) - rows).square().sum(1).mean()
@@ -113,7 +113,7 @@ class PCA(Method):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """Sliders are in units of the components' deviations; the pictures are the mean and the components around grey."""
-        terms = self.loss(x, None, Moment())
+        terms = self.loss(x, None, StepContext())
         numbers = [
             Number(
                 "squared error", terms["error"].item(), "per dimension", 5, "Mean of (x − reconstruction)², of held-out pixels from 0 to 1."

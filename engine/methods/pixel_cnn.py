@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.bases.autoregressive import Memory, PixelSettings, Sequential, at_least_float32, frequencies
+from engine.bases.autoregressive import Autoregressive, Memory, PixelSettings, at_least_float32, frequencies
 from engine.config import setting
 from engine.method import DataSpec
 from engine.nets.masked import GatedPixelNet, Plain
@@ -50,7 +50,7 @@ class Config(PixelSettings):
     )
 
 
-class PixelCNN(Sequential):
+class PixelCNN(Autoregressive):
     Config = Config
     title = "PixelCNN"
     family = "Explicit density · exact"
@@ -78,9 +78,9 @@ class PixelCNN(Sequential):
             self.head = CategoricalHead(config.width, self.channels, config.levels)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from how often each value occurs."""
-        self.head.prepare(self.to_tokens(x))
+        self.head.init_from_data(self.to_tokens(x))
 
     # -- from symbols to numbers -----------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class CategoricalHead(nn.Module):
         self.out = nn.ModuleList(Zero(hidden(width) + width, levels) for _ in range(channels))
         self.told = nn.ModuleList(nn.ModuleList(nn.Embedding(levels, hidden(width)) for _ in range(c)) for c in range(channels))
 
-    def prepare(self, tokens: Tensor) -> None:
+    def init_from_data(self, tokens: Tensor) -> None:
         for out in self.out:
             out.bias.copy_(frequencies(tokens, self.levels))  # type: ignore[operator, union-attr]
 
@@ -217,7 +217,7 @@ class LogisticsHead(nn.Module):
         self.out = Zero(hidden(width) + width, mixtures * (1 + 2 * channels + channels * (channels - 1) // 2))
         self.start = Spread(channels, mixtures)
 
-    def prepare(self, tokens: Tensor) -> None:
+    def init_from_data(self, tokens: Tensor) -> None:
         """Weigh each logistic by how often a value is in its part. The means stay apart: equal ones would never part again."""
         part = tokens * self.mixtures // self.levels
         self.start.log_weights.copy_(frequencies(part, self.mixtures))

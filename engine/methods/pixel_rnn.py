@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.bases.autoregressive import Memory, PixelSettings, Sequential, frequencies
+from engine.bases.autoregressive import Autoregressive, Memory, PixelSettings, frequencies
 from engine.config import setting
 from engine.method import DataSpec
 from engine.nets.recurrent import Recurrent
@@ -29,7 +29,7 @@ class Config(PixelSettings):
     )
 
 
-class PixelRNN(Sequential):
+class PixelRNN(Autoregressive):
     Config = Config
     title = "Pixel RNN"
     family = "Explicit density · exact"
@@ -49,7 +49,7 @@ class PixelRNN(Sequential):
         self.net = Recurrent(config.levels, config.width, config.layers, (h, w, c), above=w * c, classes=classes)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from how often each value occurs."""
         self.net.head.bias.copy_(frequencies(self.to_tokens(x), self.symbols))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.bases.autoregressive import Memory, PixelSettings, Sequential, frequencies
+from engine.bases.autoregressive import Autoregressive, Memory, PixelSettings, frequencies
 from engine.config import BadSetting, setting
 from engine.method import DataSpec
 from engine.nets.transformer import Transformer
@@ -25,7 +25,7 @@ class Config(PixelSettings):
     )
 
 
-class PixelTransformer(Sequential):
+class PixelTransformer(Autoregressive):
     Config = Config
     title = "Pixel transformer"
     family = "Explicit density · exact"
@@ -46,7 +46,7 @@ class PixelTransformer(Sequential):
         self.net = Transformer(config.levels, (h, w, c), config.width, config.layers, config.heads, classes)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from how often each value occurs."""
         self.net.head.bias.copy_(frequencies(self.to_tokens(x), self.symbols))
 

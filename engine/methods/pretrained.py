@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.bases.classical import Classical
+from engine.bases.classical import ClassicalMethod
 from engine.bases.encoder import described, precise
 from engine.config import setting
 from engine.messages import Diagnosis
-from engine.method import CannotLearn, DataSpec, Description, Method, Moment
+from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.nets.backbone import Backbone, NotInstalled
 from engine.precision import full
 
 
 @dataclass(frozen=True)
-class Config(Classical):
+class Config(ClassicalMethod):
     folder: str = setting("", "Folder with the model's config.json and model.safetensors; empty: a tiny one with random weights.")
     side: int = setting(
         0, "Pixels a side that images are brought to, a multiple of its patches; 0: as the model's own processing says.", low=0, high=1024,
@@ -43,7 +43,7 @@ class Pretrained(Method):
     )
     formula = "f(x)"
     headline = ("spread", "", True)
-    foreign = "folder"
+    pretrained_setting = "folder"
     units: ClassVar = {}
     valid_examples = 64
     valid_slice = 8
@@ -57,11 +57,11 @@ class Pretrained(Method):
         self.requires_grad_(False)
 
     @classmethod
-    def settings_of(cls, found: Any) -> dict[str, Any]:
+    def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:
         """What is noted of an opened folder (`engine.storage.pretrained_folder.Pretrained`)."""
         return {"architecture": found.architecture, "processing": found.processing}
 
-    def take(self, arrays: dict[str, Tensor]) -> None:
+    def load_pretrained(self, arrays: dict[str, Tensor]) -> None:
         """The folder's weights.
 
         Raises:
@@ -77,11 +77,11 @@ class Pretrained(Method):
     def finished(self) -> bool:
         return True
 
-    def learn(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """Nothing."""
-        return self.loss(x, y, moment)
+        return self.loss(x, y, context)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`spread` of the features' directions, 1 at most; `loss`: what is missing to 1. Nothing is done about it."""
         directions = F.normalize(self.encode(x), dim=1)
         spread = directions.var(0, correction=0).sum().sqrt()

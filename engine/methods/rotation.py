@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.bases.encoder import EncoderSettings, Encoding, described, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
 from engine.config import setting
 from engine.messages import Number
-from engine.method import DataSpec, Description, Moment, View
+from engine.method import DataSpec, Description, StepContext, View
 from engine.nets.heads import Head
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
@@ -42,7 +42,7 @@ class Config(Augmented, EncoderSettings):
     )
 
 
-class Rotation(Encoding):
+class Rotation(EncoderMethod):
     Config = Config
     title = "Rotation"
     family = "Self-supervision · pretext"
@@ -71,10 +71,10 @@ class Rotation(Encoding):
         seen, drawn = augment(x, self.config.recipe(), generator)
         return tuple(View(name, turned, drawn) for name, turned in zip(TURNS, quarter_turns(square(seen)), strict=True))
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: cross-entropy of the true turn. `accuracy`: share of pictures whose turn is found. All four turns go through the
         network together, so batch norm knows no turn from another."""
-        logits = self._logits(torch.cat([view.x for view in self.views(x, moment.generator)]))
+        logits = self._logits(torch.cat([view.x for view in self.views(x, context.generator)]))
         turn = torch.arange(len(TURNS), device=x.device).repeat_interleave(len(x))
         with full(x.device):
             right = (logits.argmax(1) == turn).to(logits.dtype).mean()

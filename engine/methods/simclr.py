@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.bases.encoder import EncoderSettings, Encoding, precise
+from engine.bases.encoder import EncoderMethod, EncoderSettings, precise
 from engine.config import setting
 from engine.losses.contrastive import nt_xent
-from engine.method import DataSpec, Moment, View
+from engine.method import DataSpec, StepContext, View
 from engine.nets.heads import Head
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
@@ -29,7 +29,7 @@ class Config(Augmented, EncoderSettings):
         0.2, "What cosines are divided by: the lower it is, the more the nearest negatives count.", low=0.01, high=10.0, log=True,
         group="Objective",
     )  # fmt: skip
-    piece: int = setting(
+    micro_batch_size: int = setting(
         0, "Images whose activations are in memory at a time, 0: the whole batch. Gradients stay those of the whole batch, exactly "
         "where there is no batch norm; batch norm then sees a piece at a time.", low=0, high=16384, unit="images", group="Training",
     )  # fmt: skip
@@ -42,7 +42,7 @@ class Config(Augmented, EncoderSettings):
     )
 
 
-class SimCLR(Encoding):
+class SimCLR(EncoderMethod):
     Config = Config
     title = "SimCLR"
     family = "Self-supervision · contrastive"
@@ -52,8 +52,8 @@ class SimCLR(Encoding):
         "the same image, among all views of the batch. What survives the changes is what it learns."
     )
     formula = "min −log exp(s(z<sub>i</sub>, z<sub>j</sub>)/τ) / Σ<sub>k≠i</sub> exp(s(z<sub>i</sub>, z<sub>k</sub>)/τ)"
-    headline = ("found", "", True)
-    units: ClassVar = {"loss": "nat", "information": "nat"}
+    headline = ("top1_retrieval", "", True)
+    units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
     batch_splits = False
     valid_slice = 256
 
@@ -72,22 +72,22 @@ class SimCLR(Encoding):
         with full(x.device):
             return F.normalize(self.head(self.network(x)), dim=1)
 
-    def project(self, x: Tensor, moment: Moment) -> Tensor:
+    def project(self, x: Tensor, context: StepContext) -> Tensor:
         """Projections of both views [B, 2, d]; both go through the network together, so batch norm sees them as one batch."""
-        both = torch.cat([view.x for view in self.views(x, moment.generator)])
+        both = torch.cat([view.x for view in self.views(x, context.generator)])
         h = self.features(both)
         with full(x.device):
             return precise(self.head(h)).unflatten(0, (2, -1)).transpose(0, 1)
 
-    def contrast(self, z: Tensor, moment: Moment) -> dict[str, Tensor]:
-        """`loss`: NT-Xent. `found`: share of views whose partner is the most similar of all. `information`: ln(2N - 1) - loss, a lower
-        bound on what one view says about the other (van den Oord et al. 2018)."""
+    def contrast(self, z: Tensor, context: StepContext) -> dict[str, Tensor]:
+        """`loss`: NT-Xent. `top1_retrieval`: share of views whose partner is the most similar of all.
+        `mi_lower_bound`: ln(2N - 1) - loss, a lower bound on what one view says about the other (van den Oord et al. 2018)."""
         with full(z.device):
             loss, found = nt_xent(z, self.config.temperature)
-        return {"loss": loss, "found": found, "information": math.log(2 * len(z) - 1) - loss}
+        return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(2 * len(z) - 1) - loss}
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
-        return self.contrast(self.project(x, moment), moment)
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        return self.contrast(self.project(x, context), context)
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        return f"{100 * terms['found']:.1f} % found"
+        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.autoregressive import Memory, frequencies
-from engine.bases.text import TextSettings, Textual
+from engine.bases.text import TextAutoregressive, TextSettings
 from engine.config import setting
 from engine.method import DataSpec
 from engine.nets.recurrent import Recurrent
@@ -29,7 +29,7 @@ class Config(TextSettings):
     )
 
 
-class TextRNN(Textual):
+class TextRNN(TextAutoregressive):
     Config = Config
     title = "Text RNN"
     family = "Explicit density · exact"
@@ -45,7 +45,7 @@ class TextRNN(Textual):
         self.net = Recurrent(self.symbols, config.width, config.layers)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from how often each symbol occurs."""
         self.net.head.bias.copy_(frequencies(x, self.symbols))
 

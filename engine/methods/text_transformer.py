@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from engine.bases.autoregressive import Memory, frequencies
-from engine.bases.text import Sliding, TextSettings, Textual, in_windows
+from engine.bases.text import Sliding, TextAutoregressive, TextSettings, in_windows
 from engine.config import BadSetting, setting
-from engine.method import DataSpec, Moment
+from engine.method import DataSpec, StepContext
 from engine.nets.transformer import Transformer
 
 
@@ -35,7 +35,7 @@ class Config(TextSettings):
     )
 
 
-class TextTransformer(Textual):
+class TextTransformer(TextAutoregressive):
     Config = Config
     title = "Text transformer"
     family = "Explicit density · exact"
@@ -54,14 +54,14 @@ class TextTransformer(Textual):
         self._noise: torch.Generator | None = None  # of dropout, during a loss in training mode
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from how often each symbol occurs."""
         self.net.head.bias.copy_(frequencies(x, self.symbols))
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
-        self._noise = moment.generator if self.training else None
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        self._noise = context.generator if self.training else None
         try:
-            return super().loss(x, y, moment)
+            return super().loss(x, y, context)
         finally:
             self._noise = None
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.bases.autoregressive import Memory, Sequential, entropy
+from engine.bases.autoregressive import Autoregressive, Memory, entropy
 from engine.config import BadSetting, Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Moment
+from engine.method import DataSpec, Description, StepContext
 from engine.methods import vq_vae
 from engine.methods.vq_vae import VQVAE
 from engine.nets.quantizer import perplexity
@@ -59,10 +59,10 @@ class Config(Training):
     )
 
 
-class TokenTransformer(Sequential):
+class TokenTransformer(Autoregressive):
     """Two trainings in one: first a tokenizer (`trained`, whose average is `kept`), then, on the codes of `kept`, the prior.
 
-    codes(x) -> int64 [B, h, w]; `length` = h w codes in raster order, `symbols` = K of them, as `Sequential` has it.
+    codes(x) -> int64 [B, h, w]; `length` = h w codes in raster order, `symbols` = K of them, as `Autoregressive` has it.
     """
 
     Config = Config
@@ -103,40 +103,40 @@ class TokenTransformer(Sequential):
         nn.init.constant_(self.frozen, 0.0 if self.trained is not None else 1.0)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from a prior that is uniform, and a tokenizer that knows the mean image."""
         nn.init.zeros_(self.net.head.weight)
         nn.init.zeros_(self.net.head.bias)
         if self.trained is not None:
-            self.trained.prepare(x)
+            self.trained.init_from_data(x)
             self.kept.load_state_dict(self.trained.state_dict())
 
     @classmethod
     def settings_from(cls, setting: str, method: str, config: dict[str, Any]) -> dict[str, Any]:
         return {ours: config[theirs] for ours, theirs in TOKENIZER.items()}
 
-    def adopt(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
+    def init_from_run(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
         self.kept.load_state_dict(arrays)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Training
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _tokenizer_learns(self, moment: Moment) -> bool:
+    def _tokenizer_learns(self, context: StepContext) -> bool:
         if self.trained is None or self._is_frozen or not self.training:
             return False
         self._is_frozen = bool(self.frozen)
-        return not self._is_frozen and moment.progress < self.config.tokenizer_share
+        return not self._is_frozen and context.progress < self.config.tokenizer_share
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """First the tokenizer's loss, then -log p(z); whatever is not being learned is added as a constant, so that the curve goes on.
 
         `reconstruction`: -log p(x|z). `prior`: -log p(z), uniform while the tokenizer learns. `bits_per_dim` of their sum, the bound.
         `perplexity`: of the batch's codes.
         """
-        if self._tokenizer_learns(moment):
+        if self._tokenizer_learns(context):
             assert self.trained is not None
-            terms = self.trained.loss(x, y, moment)
+            terms = self.trained.loss(x, y, context)
             with full(x.device):
                 prior = torch.full_like(terms["loss"], self.kept.uniform_nats)
                 return self._terms(terms["loss"] + prior, terms["reconstruction"], prior, terms["perplexity"])
@@ -161,16 +161,16 @@ class TokenTransformer(Sequential):
             self.trained.forget_batch()
 
     @torch.no_grad()
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, context: StepContext) -> None:
         """While the tokenizer learns, its average follows; at its time it is frozen for good, also if the training is prolonged."""
         self._patches = None
         if self.trained is None:
             return
-        if moment.progress >= self.config.tokenizer_share:
+        if context.progress >= self.config.tokenizer_share:
             self.frozen.fill_(1.0)
-        if not self.trained.quantizer.update(moment.generator):
+        if not self.trained.quantizer.update(context.generator):
             return
-        decay = min(self.config.ema, moment.step / (moment.step + 10))
+        decay = min(self.config.ema, context.step / (context.step + 10))
         for ours, theirs in zip(self.kept.parameters(), self.trained.parameters(), strict=True):
             ours.lerp_(theirs, 1 - decay)
         for ours, theirs in zip(self.kept.buffers(), self.trained.buffers(), strict=True):

@@ -17,7 +17,7 @@ from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Latents, Method, Moment
+from engine.method import DataSpec, Description, Latents, Method, StepContext
 from engine.nets import images as nets
 from engine.precision import full
 
@@ -113,7 +113,7 @@ class VAE(Method):
             nn.init.zeros_(self.log_sigma)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from the mean image: p(x|z) of the untrained network is about the pixels' own mean and deviation."""
         channels = self.data.shape[0]
         mean, deviation = x.mean(0), x.std(0, correction=0)  # [C, H, W]
@@ -171,18 +171,18 @@ class VAE(Method):
         c = self.config
         return likelihoods.kl_weight(c.kl_schedule, progress, c.beta, c.kl_span, c.kl_cycles)
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """-ELBO with a weighted KL. `reconstruction` = E[-log p(x|z)], `kl` and `elbo` are the true, unweighted ones."""
-        x = self.evaluate_target(x, moment.generator)
+        x = self.evaluate_target(x, context.generator)
         q = self._posterior(x)
         with full(x.device):
             kl = likelihoods.kl_to_standard_normal(q.mean, q.sigma)  # [B, D]
-            z = q.mean + q.sigma * likelihoods.normal(q.mean, 1, moment.generator)[:, 0]
+            z = q.mean + q.sigma * likelihoods.normal(q.mean, 1, context.generator)[:, 0]
         maps = self._maps(z)
         with full(x.device):
             reconstruction = -self._log_likelihood(x, maps).mean()
             true_kl = kl.sum(1).mean()
-            beta = self.beta_at(moment.progress)
+            beta = self.beta_at(context.progress)
             penalty = likelihoods.free_bits(kl, self.config.free_bits) if self.config.free_bits else true_kl
             return {
                 "loss": reconstruction + beta * penalty,
@@ -202,8 +202,8 @@ class VAE(Method):
             return f"ELBO −{-terms['elbo']:.1f} nat"
         return f"{self.bits_per_dim(-terms['elbo']):.2f} bits/dim"
 
-    def after_step(self, moment: Moment) -> None:
-        self.kl_weight.fill_(self.beta_at(moment.progress))
+    def after_step(self, context: StepContext) -> None:
+        self.kl_weight.fill_(self.beta_at(context.progress))
 
     # -----------------------------------------------------------------------------------------------------------------
     # What it can do

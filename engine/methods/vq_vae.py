@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Method, Moment
+from engine.method import DataSpec, Description, Method, StepContext
 from engine.nets.images import Offset
 from engine.nets.quantizer import GridDecoder, GridEncoder, Quantizer, code_grid, perplexity
 from engine.precision import full
@@ -77,7 +77,7 @@ class VQVAE(Method):
         self.offset = Offset((maps, *data.shape[1:]))
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def init_from_data(self, x: Tensor) -> None:
         """Start from the mean image, its deviation, and a codebook of what the untrained encoder gives."""
         mean, deviation = x.mean(0), x.std(0, correction=0).clamp(min=0.1)  # [C, H, W]
         unit = 2 * math.sqrt(3) / math.pi  # a logistic of scale s deviates by s π / √3; its grid is twice as long
@@ -113,7 +113,7 @@ class VQVAE(Method):
     # Training
     # -----------------------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """log p(x|z) and the commitment; the codebook learns by itself (`after_step`).
 
         `loss` = reconstruction + β commitment. `reconstruction`: -log p(x|z). `commitment`: |z_e - sg[e]|², summed over the grid.
@@ -144,8 +144,8 @@ class VQVAE(Method):
     def forget_batch(self) -> None:
         self.quantizer.forget()
 
-    def after_step(self, moment: Moment) -> None:
-        self.quantizer.update(moment.generator)
+    def after_step(self, context: StepContext) -> None:
+        self.quantizer.update(context.generator)
 
     def headline_words(self, terms: dict[str, float]) -> str:
         return f"{likelihoods.bits_per_dim(-terms['bound'], self.data.dims):.2f} bits/dim"

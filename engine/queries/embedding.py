@@ -1,6 +1,6 @@
 """What the Embedding pane asks: maps of a data set's images as a checkpoint sees them, and places for new images.
 
-Here: the maps that are kept, the messages' jobs and answers. Images and features are those of `eyes.py`, colours are in
+Here: the maps that are kept, the messages' jobs and answers. Images and features are those of `feature_cache.py`, colours are in
 `colouring.py`, the mathematics is in `projection.py`.
 """
 
@@ -19,9 +19,9 @@ from engine.data import adapt
 from engine.detectors.base import aside, finish
 from engine.detectors.features import nearest
 from engine.evaluation.linear_probe import features_of
-from engine.queries.feature_cache import Chosen, Eyes, Job, Kept, Part, Seen, Stage, finite, telling
+from engine.queries.feature_cache import Chosen, FeatureCache, Job, Kept, Part, Seen, Stage, finite, telling
 from engine.queries.point_colors import Colouring
-from engine.queries.session import CannotAnswer, Explorer, identity, shown
+from engine.queries.session import CannotAnswer, QuerySession, identity, shown
 from engine.umap import projection
 from engine.umap.process import UmapProcess
 
@@ -29,11 +29,11 @@ MAPS_KEPT = 24
 MOST_NEIGHBOURS = 200
 
 
-def install(explorer: Explorer) -> Embedding:
+def install(session: QuerySession) -> Embedding:
     """Teach the explorer to answer the Embedding pane."""
-    room = Embedding(explorer)
-    explorer._works |= {m.Embed: room.embed, m.ColourPoints: Colouring(room.eyes).colour}
-    explorer._answers |= {m.PlaceImage: room.place}
+    room = Embedding(session)
+    session._works |= {m.Embed: room.embed, m.ColorPoints: Colouring(room.feature_cache).colour}
+    session._answers |= {m.PlaceImage: room.place}
     return room
 
 
@@ -51,8 +51,8 @@ class Map:
 
 
 class Embedding:
-    def __init__(self, explorer: Explorer) -> None:
-        self.eyes = Eyes(explorer)
+    def __init__(self, session: QuerySession) -> None:
+        self.feature_cache = FeatureCache(session)
         self._maps: Kept[Map] = Kept(MAPS_KEPT, Map.arrays)
         self._own = threading.local()  # the helper process ends with the thread that asks it: a lane that ends leaves none behind
 
@@ -72,13 +72,13 @@ class Embedding:
     def embed(self, work: m.Embed) -> Job:
         started = time.perf_counter()
         settings = _checked(work.settings)
-        model = self.eyes.model(work.subset)
-        helper, named = self.helper, self.eyes.named(model, work.subset)
+        model = self.feature_cache.model(work.subset)
+        helper, named = self.helper, self.feature_cache.named(model, work.subset)
         if settings.kind == "umap" and all((d.told.subset, d.told.settings) != (named, settings) for d in self._maps.values()):
             helper.start()  # it imports while the images are encoded
         finished = False
         try:
-            seen = yield from self.eyes.look(model, work)
+            seen = yield from self.feature_cache.look(model, work)
             kept = self._maps.get((seen.key, settings))
             if kept is None or (kept.told.warm and not work.warm):
                 kept = yield from self._draw(work, settings, seen, helper, started)
@@ -179,14 +179,14 @@ class Embedding:
 
     def place(self, query: m.PlaceImage) -> m.ImagePlaced:
         settings = _checked(query.settings)
-        model = self.eyes.model(query.subset)
-        subset = self.eyes.named(model, query.subset)
+        model = self.feature_cache.model(query.subset)
+        subset = self.feature_cache.named(model, query.subset)
         weights = identity(model.run, model.step)
         same = (d for d in self._maps.values() if d.told.subset == subset and d.told.settings == settings and d.seen.key[0] == weights)
         drawn = next(same, None)
         if drawn is None:
             raise CannotAnswer("This map is not kept any more; run it again, then drop the image.")
-        picture = self.eyes.judging._read(query.picture, model)
+        picture = self.feature_cache.scoring._read(query.picture, model)
         seen, how = adapt(picture, model.spec.shape)
         row = finite(model, finish(features_of(model.method, seen[None]))[""])
         features = drawn.seen.features

@@ -16,8 +16,8 @@ from engine import messages as m
 from engine.data import BadData, DataSet, adapt, lasting, picture_from_array
 from engine.detectors.base import FEATURES_AT_ONCE
 from engine.evaluation.linear_probe import features_of
-from engine.queries.scoring import Judging, adapted, spread
-from engine.queries.session import CannotAnswer, Explorer, Model, identity
+from engine.queries.scoring import Scoring, adapted, spread
+from engine.queries.session import CannotAnswer, Model, QuerySession, identity
 from engine.storage.run_reader import BadRun
 
 CHOSEN_KEPT = 3  # sets of images
@@ -111,17 +111,17 @@ def telling(part: Generator[int, None, Result], stage: Stage) -> Part[Result]:
         yield stage(done)
 
 
-class Eyes:
+class FeatureCache:
     """The images and features that the jobs of one explorer share."""
 
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
-        self.judging = Judging(explorer)
+    def __init__(self, session: QuerySession) -> None:
+        self.session = session
+        self.scoring = Scoring(session)
         self._chosen: Kept[Chosen] = Kept(CHOSEN_KEPT, lambda chosen: [chosen.images])
         self._seen: Kept[Seen] = Kept(SEEN_KEPT, Seen.arrays)
 
     def model(self, subset: m.Subset) -> Model:
-        model = self.explorer.model(subset.run, subset.step)
+        model = self.session.model(subset.run, subset.step)
         if model.spec.kind != "images":
             raise CannotAnswer(
                 f"{model.run.path.name} is a model of text, and maps are of images; choose a run that was trained on images."
@@ -138,7 +138,7 @@ class Eyes:
     def choose(self, model: Model, work: Any) -> Part[tuple[m.Subset, Chosen]]:
         """Images of the data set as the network sees them."""
         subset = self.named(model, work.subset)
-        data: DataSet = yield from self.judging._data(subset.data, work.job)
+        data: DataSet = yield from self.scoring._data(subset.data, work.job)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
         manifest = model.run.manifest

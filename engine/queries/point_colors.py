@@ -12,8 +12,8 @@ from engine import messages as m
 from engine.bases.classical import agreement
 from engine.common import ood_metrics
 from engine.detectors.base import SAMPLES, Look, aside
-from engine.queries.feature_cache import Chosen, Eyes, Job, Part, Stage, small_batches
-from engine.queries.scoring import Jury, Teller, companions
+from engine.queries.feature_cache import Chosen, FeatureCache, Job, Part, Stage, small_batches
+from engine.queries.scoring import CalibratedDetectors, ProgressReporter, companions
 from engine.queries.session import CannotAnswer, Model, lerp
 from engine.umap import projection
 
@@ -23,11 +23,11 @@ HELD_OUT = 500  # images that a detector is calibrated on, as in the Likelihood 
 
 
 class Colouring:
-    def __init__(self, eyes: Eyes) -> None:
-        self.eyes = eyes
+    def __init__(self, feature_cache: FeatureCache) -> None:
+        self.feature_cache = feature_cache
 
-    def colour(self, work: m.ColourPoints) -> Job:
-        model = self.eyes.model(work.subset)
+    def colour(self, work: m.ColorPoints) -> Job:
+        model = self.feature_cache.model(work.subset)
         if work.by == "prediction":
             answer = yield from self._by_prediction(model, work)
         elif work.by == "loss":
@@ -41,24 +41,24 @@ class Colouring:
         yield answer
         return "The points are coloured."
 
-    def _by_prediction(self, model: Model, work: m.ColourPoints) -> Part[m.PointsColoured]:
+    def _by_prediction(self, model: Model, work: m.ColorPoints) -> Part[m.PointsColored]:
         model.can("classify")
-        subset, chosen = yield from self.eyes.choose(model, work)
+        subset, chosen = yield from self.feature_cache.choose(model, work)
         logits = yield from self._each(model, work, subset, chosen, "predicting", lambda look: look.logits)
         found = logits.argmax(1).numpy()
         classes = model.spec.classes or tuple(str(i) for i in range(logits.shape[1]))
         note = ""
         if chosen.labels is not None and chosen.classes == model.spec.classes:
             note = f"{(found == chosen.labels).mean():.1%} of the predictions are right."
-        return m.PointsColoured(work.job, subset, work.by, found.astype(np.float32), classes, note=note)
+        return m.PointsColored(work.job, subset, work.by, found.astype(np.float32), classes, note=note)
 
-    def _by_loss(self, model: Model, work: m.ColourPoints) -> Part[m.PointsColoured]:
+    def _by_loss(self, model: Model, work: m.ColorPoints) -> Part[m.PointsColored]:
         method: Any = model.method
-        subset, chosen = yield from self.eyes.choose(model, work)
+        subset, chosen = yield from self.feature_cache.choose(model, work)
         if method.density != "none" and hasattr(method, "log_prob"):
             values = yield from self._each(model, work, subset, chosen, "measuring the loss", None)
             kind = "−log p(x)" if method.density == "exact" else f"−ELBO, of {LOSS_SAMPLES} samples per image"
-            return m.PointsColoured(work.job, subset, work.by, values.float().numpy(), unit="nat", note=f"{kind}.")
+            return m.PointsColored(work.job, subset, work.by, values.float().numpy(), unit="nat", note=f"{kind}.")
         if hasattr(method, "classify"):
             if chosen.labels is None or chosen.classes != model.spec.classes:
                 raise CannotAnswer(
@@ -67,15 +67,15 @@ class Colouring:
             y = torch.from_numpy(chosen.labels)
             logits = yield from self._each(model, work, subset, chosen, "measuring the loss", lambda look: look.logits)
             values = torch.nn.functional.cross_entropy(logits, y, reduction="none")
-            return m.PointsColoured(work.job, subset, work.by, values.float().numpy(), unit="nat", note="Cross-entropy of the true class.")
+            return m.PointsColored(work.job, subset, work.by, values.float().numpy(), unit="nat", note="Cross-entropy of the true class.")
         if hasattr(method, "decode"):
             values = yield from self._each(
                 model, work, subset, chosen, "measuring the loss", lambda look: _error_of_reconstruction(method, look.x)
             )
-            return m.PointsColoured(work.job, subset, work.by, values.float().numpy(), note="Mean squared error of the reconstruction.")
+            return m.PointsColored(work.job, subset, work.by, values.float().numpy(), note="Mean squared error of the reconstruction.")
         raise CannotAnswer(f"The loss of {method.title} belongs to a batch and not to an image; choose another colour.")
 
-    def _each(self, model: Model, work: m.ColourPoints, subset: m.Subset, chosen: Chosen, note: str, of: Any) -> Part[Tensor]:
+    def _each(self, model: Model, work: m.ColorPoints, subset: m.Subset, chosen: Chosen, note: str, of: Any) -> Part[Tensor]:
         """Something of every image, `of` a small batch after the other; without `of` the negative log-likelihood or ELBO."""
         stage = Stage(work, subset.run, len(chosen.images), "image", note)
         parts = []
@@ -88,8 +88,8 @@ class Colouring:
             yield stage(sum(len(part) for part in parts))
         return torch.cat(parts)
 
-    def _by_clusters(self, model: Model, work: m.ColourPoints) -> Part[m.PointsColoured]:
-        seen = yield from self.eyes.look(model, work)
+    def _by_clusters(self, model: Model, work: m.ColorPoints) -> Part[m.PointsColored]:
+        seen = yield from self.feature_cache.look(model, work)
         features = seen.features.numpy()
         wanted = max(1, min(work.clusters, len(features)))
         found = yield from aside(lambda: projection.clusters(features, wanted, work.seed))
@@ -100,30 +100,30 @@ class Colouring:
             nmi, right = yield from aside(lambda: agreement(found, labels))
             note += f"NMI with the classes {nmi:.3f}; accuracy {right:.1%} when each cluster stands for the class that suits it best."
         classes = tuple(f"cluster {i + 1}" for i in range(count))
-        return m.PointsColoured(work.job, seen.subset, work.by, found.astype(np.float32), classes, note=note.strip())
+        return m.PointsColored(work.job, seen.subset, work.by, found.astype(np.float32), classes, note=note.strip())
 
-    def _by_detector(self, model: Model, work: m.ColourPoints) -> Part[m.PointsColoured]:
-        subset, chosen = yield from self.eyes.choose(model, work)
+    def _by_detector(self, model: Model, work: m.ColorPoints) -> Part[m.PointsColored]:
+        subset, chosen = yield from self.feature_cache.choose(model, work)
         subject = companions(model, []).subject(model, SAMPLES)
         yield None
-        jury = Jury(model, subject, HELD_OUT)
-        info = next((info for info in jury.infos if info.name == work.by), None)
+        detectors = CalibratedDetectors(model, subject, HELD_OUT)
+        info = next((info for info in detectors.infos if info.name == work.by), None)
         if info is None:
-            names = ", ".join(info.name for info in jury.infos)
+            names = ", ".join(info.name for info in detectors.infos)
             raise CannotAnswer(f"{model.method.title} has no colour “{work.by}”; choose prediction, loss, clusters, direction or {names}.")
         if info.missing:
             raise CannotAnswer(f"{info.title} is not ready: {info.missing}")
-        jury.detectors = {work.by: jury.detectors[work.by]}
-        yield from self.eyes.judging._calibrate(jury, subset.run, work.job)
-        tell = Teller(work.job, subset.run, len(chosen.images), "Scoring the images")
-        scores = yield from jury.scores_of_data(chosen.images, chosen.hash, subset.split, subset.limit, tell)
+        detectors.detectors = {work.by: detectors.detectors[work.by]}
+        yield from self.feature_cache.scoring._calibrate(detectors, subset.run, work.job)
+        tell = ProgressReporter(work.job, subset.run, len(chosen.images), "Scoring the images")
+        scores = yield from detectors.scores_of_data(chosen.images, chosen.hash, subset.split, subset.limit, tell)
         values = scores[work.by].astype(np.float32)
-        above = float((scores[work.by] > np.quantile(jury.known[work.by], 0.95)).mean())
+        above = float((scores[work.by] > np.quantile(detectors.known[work.by], 0.95)).mean())
         note = f"{info.title} ({info.density}); high means unlike the training data. {above:.1%} lie beyond 95 % of held-out images."
-        return m.PointsColoured(work.job, subset, work.by, values, unit=info.score_unit or info.unit, note=note)
+        return m.PointsColored(work.job, subset, work.by, values, unit=info.score_unit or info.unit, note=note)
 
-    def _by_direction(self, model: Model, work: m.ColourPoints) -> Part[m.PointsColoured]:
-        seen = yield from self.eyes.look(model, work)
+    def _by_direction(self, model: Model, work: m.ColorPoints) -> Part[m.PointsColored]:
+        seen = yield from self.feature_cache.look(model, work)
         a, b = (np.unique(np.asarray([] if side is None else side, np.int64)) for side in (work.a, work.b))
         if not len(a) or not len(b):
             raise CannotAnswer("A direction leads from one lasso to another; draw both around some points.")
@@ -145,7 +145,7 @@ class Colouring:
             z = lerp(start.float(), end.float(), torch.linspace(0, 1, ON_THE_WAY))
             images = (255 * model.can("decode")(z).clamp(0, 1)).round().to(torch.uint8).numpy()
         note = f"The direction tells the lassos apart with AUROC {area:.3f}, {how}. 0 is the first one's mean, 1 the second's."
-        return m.PointsColoured(work.job, seen.subset, work.by, values, unit="of the way", note=note, images=images)
+        return m.PointsColored(work.job, seen.subset, work.by, values, unit="of the way", note=note, images=images)
 
 
 def _error_of_reconstruction(method: Any, x: Tensor) -> Tensor:

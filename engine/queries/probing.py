@@ -23,7 +23,7 @@ from engine.data.splits import draw
 from engine.detectors.base import aside
 from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, C, Fitted, features_of, fit, knn, untrained
 from engine.queries.scoring import adapted
-from engine.queries.session import CannotAnswer, Explorer, Model, identity
+from engine.queries.session import CannotAnswer, Model, QuerySession, identity
 from engine.storage.run_reader import BadRun
 
 MOST_FEATURES = 2048  # of a linear probe: the time of a fit grows with their square
@@ -37,10 +37,10 @@ Result = TypeVar("Result")
 Rows = dict[float, np.ndarray]  # share -> rows of the training images
 
 
-def install(explorer: Explorer) -> Probing:
+def install(session: QuerySession) -> Probing:
     """Teach the explorer to measure features."""
-    probing = Probing(explorer)
-    explorer._works |= {m.Probe: probing.probe}
+    probing = Probing(session)
+    session._works |= {m.Probe: probing.probe}
     return probing
 
 
@@ -71,12 +71,12 @@ class Look:
 
 
 class Probing:
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
+    def __init__(self, session: QuerySession) -> None:
+        self.session = session
         self._known: OrderedDict[tuple[Any, ...], m.ProbeMeasured] = OrderedDict()
 
     def probe(self, work: m.Probe) -> Job:
-        model = self.explorer.model(work.run, work.step)
+        model = self.session.model(work.run, work.step)
         encode = model.can("encode")
         if model.spec.kind != "images" or not callable(encode):
             raise CannotAnswer(f"{model.run.path.name} is a model of text; features of images are probed, so choose a run of images.")
@@ -141,13 +141,13 @@ class Probing:
         manifest = model.run.manifest
         assert manifest is not None
         name = lasting(work.data) if work.data else manifest.data
-        if not self.explorer.has_data(name):
+        if not self.session.has_data(name):
             for item in inspect(name, work.job):
                 if isinstance(item, DataSet):
-                    self.explorer.keep_data(item)
+                    self.session.keep_data(item)
                 else:
                     yield item
-        data = self.explorer.data(name)
+        data = self.session.data(name)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
         if name == manifest.data and data.hash != manifest.data_hash:
@@ -321,7 +321,7 @@ def report(
     """
     work = m.Probe(job="", run=str(path), step=step, data=data, limit=limit, split=split, blocks=blocks, shares=shares)
     found: dict[m.Subject, m.ProbeMeasured] = {}
-    for event in Explorer().work(work):
+    for event in QuerySession().work(work):
         if isinstance(event, m.ProbeMeasured):
             found[event.subject] = event
         elif isinstance(event, m.Progress):

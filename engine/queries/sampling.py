@@ -30,7 +30,7 @@ from engine.losses.likelihoods import image_generators
 from engine.training.batches import seeded
 
 if TYPE_CHECKING:
-    from engine.queries.session import Explorer, Model
+    from engine.queries.session import Model, QuerySession
 
 GREEDY = 1e-4  # temperatures below are 0: the most likely symbol
 EVENT_SECONDS = 1 / 30
@@ -38,12 +38,12 @@ MOST_SAMPLES = 64
 MOST_SYMBOLS = 4096  # of a text
 
 
-class CannotGrow(ValueError):
+class CannotSample(ValueError):
     """One sentence: why this cannot be drawn, and what can."""
 
 
 @dataclass(frozen=True)
-class Growth:
+class PartialSamples:
     """So far. The tensors are those being written to; copy what is to be kept."""
 
     place: int  # symbols that are there
@@ -113,7 +113,7 @@ def grow(
     top_k: int = 0,
     top_p: float = 1.0,
     cached: bool = True,
-) -> Iterator[Growth]:
+) -> Iterator[PartialSamples]:
     """Write n samples symbol after symbol, yielding before the first and after each.
 
     Args:
@@ -130,19 +130,19 @@ def grow(
     length = noise.shape[1]
     most = length if method.data.kind == "text" else method.length
     if noise.shape != (n, length) or length > most:
-        raise CannotGrow(f"Noise of shape {list(noise.shape)} is not for {n} samples of at most {most} symbols.")
+        raise CannotSample(f"Noise of shape {list(noise.shape)} is not for {n} samples of at most {most} symbols.")
     given = torch.full((n, length), -1) if fixed is None else fixed
     if given.shape != (n, length) or int(given.max()) >= method.symbols:
-        raise CannotGrow(f"The given symbols must be {n} × {length} numbers below {method.symbols}; start anew.")
+        raise CannotSample(f"The given symbols must be {n} × {length} numbers below {method.symbols}; start anew.")
     if not 0 <= start <= length or bool((given[:, :start] < 0).any()):
-        raise CannotGrow("Symbols are missing before the place where the growth begins; let it begin earlier.")
+        raise CannotSample("Symbols are missing before the place where the growth begins; let it begin earlier.")
     tokens = torch.full((n, length), -1)
     log_p = torch.full((n, length), math.nan)
     prefix = None
     if start:
         prefix = tokens[:, :start] = given[:, :start]
         log_p[:, :start] = prefix_log_probs(method, prefix, y)
-    yield Growth(start, tokens, log_p)
+    yield PartialSamples(start, tokens, log_p)
     if start == length:
         return
     writer = method.writer(n, y, prefix=prefix, cached=cached)
@@ -158,7 +158,7 @@ def grow(
         log_p[:, place] = log_probs[rows, symbols]
         if place + 1 < length:
             writer.write(symbols)
-        yield Growth(place + 1, tokens, log_p)
+        yield PartialSamples(place + 1, tokens, log_p)
 
 
 def prefix_log_probs(method: Any, prefix: Tensor, y: Tensor | None) -> Tensor:
@@ -211,24 +211,24 @@ def shown(symbol: int, units: str) -> str:
 class Questions:
     """Answers of the Sampling pane, from the models of an explorer."""
 
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
+    def __init__(self, session: QuerySession) -> None:
+        self.session = session
 
-    def grow(self, work: m.Grow) -> Generator[m.Event | None, None, str | None]:
-        model = self.explorer.model(work.run, work.step)
+    def grow(self, work: m.DrawSamples) -> Generator[m.Event | None, None, str | None]:
+        model = self.session.model(work.run, work.step)
         method: Any = model.method
         if method.sampling == "none" or not hasattr(method, "sample"):
-            raise CannotGrow(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
+            raise CannotSample(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
         if not 0 < len(work.samples) <= MOST_SAMPLES:
-            raise CannotGrow(f"{len(work.samples)} samples cannot be drawn at once; choose 1 to {MOST_SAMPLES}.")
+            raise CannotSample(f"{len(work.samples)} samples cannot be drawn at once; choose 1 to {MOST_SAMPLES}.")
         if work.length > MOST_SYMBOLS:
-            raise CannotGrow(f"A text of {work.length:,} symbols is longer than what can be drawn here; choose at most {MOST_SYMBOLS:,}.")
+            raise CannotSample(f"A text of {work.length:,} symbols is longer than what can be drawn here; choose at most {MOST_SYMBOLS:,}.")
         shape = shape_of(method, work.length or (0 if work.tokens is None else work.tokens.shape[1]))
         y = self._labels(model, work)
         if shape.kind == "whole":
             return (yield from self._whole(work, model, y))
         tokens, note = self._given(work, model, shape)
-        began = m.GrowthBegan(
+        began = m.SamplingBegan(
             **self._head(work, model, shape, y),
             start=work.start if work.tokens is not None else int((tokens[0] >= 0).sum()),
             note=note,
@@ -236,7 +236,7 @@ class Questions:
         yield began
         return (yield from self._symbols(work, model, shape, y, tokens, began.start))
 
-    def _head(self, work: m.Grow, model: Model, shape: Shape, y: Tensor | None) -> dict[str, Any]:
+    def _head(self, work: m.DrawSamples, model: Model, shape: Shape, y: Tensor | None) -> dict[str, Any]:
         return {
             "job": work.job,
             "run": work.run,
@@ -252,7 +252,7 @@ class Questions:
             "labels": () if y is None else tuple(y.tolist()),
         }
 
-    def _labels(self, model: Model, work: m.Grow) -> Tensor | None:
+    def _labels(self, model: Model, work: m.DrawSamples) -> Tensor | None:
         """The class of each sample [n], or None where the model knows none."""
         classes = len(model.spec.classes)
         if not is_conditional(model.method) or not classes:
@@ -261,12 +261,12 @@ class Questions:
             return labels_of(work.seed, work.samples, classes)
         return torch.full((len(work.samples),), check_label(work.label, classes))
 
-    def _given(self, work: m.Grow, model: Model, shape: Shape) -> tuple[Tensor, str]:
+    def _given(self, work: m.DrawSamples, model: Model, shape: Shape) -> tuple[Tensor, str]:
         """The given symbols [n, N], -1 elsewhere."""
         n, length = len(work.samples), shape.length
         if work.tokens is not None:
             if work.tokens.shape != (n, length):
-                raise CannotGrow(f"This run writes {length} symbols, not {work.tokens.shape[-1]}; grow anew.")
+                raise CannotSample(f"This run writes {length} symbols, not {work.tokens.shape[-1]}; grow anew.")
             return torch.from_numpy(np.array(work.tokens, np.int64)), ""
         tokens = torch.full((n, length), -1)
         if not work.prompt or shape.kind != "text":
@@ -280,7 +280,7 @@ class Questions:
         return tokens, note
 
     def _symbols(
-        self, work: m.Grow, model: Model, shape: Shape, y: Tensor | None, tokens: Tensor, start: int
+        self, work: m.DrawSamples, model: Model, shape: Shape, y: Tensor | None, tokens: Tensor, start: int
     ) -> Generator[m.Event | None, None, str | None]:
         until = shape.length if work.until is None else min(work.until, shape.length)
         row = shape.columns * shape.depth
@@ -314,7 +314,9 @@ class Questions:
             if final:
                 return ""
 
-    def _event(self, work: m.Grow, model: Model, shape: Shape, growth: Growth, given: Tensor, rate: float, final: bool) -> m.Grown:
+    def _event(
+        self, work: m.DrawSamples, model: Model, shape: Shape, growth: PartialSamples, given: Tensor, rate: float, final: bool
+    ) -> m.SymbolsDrawn:
         images, texts = None, ()
         if shape.kind == "text":
             written = growth.tokens[:, : growth.place].numpy()
@@ -324,7 +326,7 @@ class Questions:
             if shape.kind == "pixels":
                 there = there.clamp(min=0)  # black; a model of codes leaves the patch out by itself
             images = _bytes(model.method.to_images(there))  # type: ignore[operator]
-        return m.Grown(
+        return m.SymbolsDrawn(
             work.job,
             work.run,
             model.step,
@@ -337,13 +339,13 @@ class Questions:
             final,
         )
 
-    def _whole(self, work: m.Grow, model: Model, y: Tensor | None) -> Generator[m.Event | None, None, str | None]:
+    def _whole(self, work: m.DrawSamples, model: Model, y: Tensor | None) -> Generator[m.Event | None, None, str | None]:
         """A method without an order: its partial results as they come, the last one final."""
         method: Any = model.method
         n = len(work.samples)
         title = method.title
         note = f"{title} draws all pixels at once: there is no order to watch, and no pixel to choose."
-        yield m.GrowthBegan(**self._head(work, model, Shape("whole", 1, 1, 1, ()), y), start=0, note=note)
+        yield m.SamplingBegan(**self._head(work, model, Shape("whole", 1, 1, 1, ()), y), start=0, note=note)
         nothing = np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32)
         everyone = max(work.samples) + 1  # so that a sample is the same whoever is drawn beside it
         if y is not None and everyone > n:
@@ -353,25 +355,25 @@ class Questions:
         before: Tensor | None = None
         for images in method.sample(everyone, y, work.temperature, model.generator(work.seed)):
             if before is not None:
-                yield m.Grown(work.job, work.run, model.step, 0, *nothing, _bytes(before), (), 0.0)
+                yield m.SymbolsDrawn(work.job, work.run, model.step, 0, *nothing, _bytes(before), (), 0.0)
             before = images[list(work.samples)]
         seconds = time.perf_counter() - started
         if before is not None:
             rate = n * before.shape[-1] * before.shape[-2] / max(seconds, 1e-9)
-            yield m.Grown(work.job, work.run, model.step, 0, *nothing, _bytes(before), (), rate, True)
+            yield m.SymbolsDrawn(work.job, work.run, model.step, 0, *nothing, _bytes(before), (), rate, True)
         return ""
 
     # -- queries -------------------------------------------------------------------------------------------------------
 
     def distribution(self, query: m.SymbolDistribution) -> m.SymbolDistributed:
-        model = self.explorer.model(query.run, query.step)
+        model = self.session.model(query.run, query.step)
         method: Any = model.method
         if not hasattr(method, "writer"):
-            raise CannotGrow(f"{method.title} draws all pixels at once: no pixel has a distribution of its own.")
+            raise CannotSample(f"{method.title} draws all pixels at once: no pixel has a distribution of its own.")
         tokens = torch.from_numpy(np.array(query.tokens, np.int64))[None]
         too_long = tokens.shape[1] >= method.length and method.data.kind != "text"
         if too_long or (tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < method.symbols):
-            raise CannotGrow(f"These symbols are not this run's: it writes {method.length} of {method.symbols} kinds; grow anew.")
+            raise CannotSample(f"These symbols are not this run's: it writes {method.length} of {method.symbols} kinds; grow anew.")
         y = None
         if is_conditional(method) and query.label is not None:
             y = torch.tensor([check_label(query.label, len(model.spec.classes))])
@@ -389,16 +391,16 @@ class Questions:
         )
 
     def read_symbols(self, query: m.ReadSymbols) -> m.SymbolsRead:
-        model = self.explorer.model(query.run, query.step)
+        model = self.session.model(query.run, query.step)
         method: Any = model.method
         shape = shape_of(method)
         if shape.kind in ("text", "whole"):
-            raise CannotGrow(f"{method.title} cannot complete a picture; choose a run that draws images symbol by symbol.")
+            raise CannotSample(f"{method.title} cannot complete a picture; choose a run that draws images symbol by symbol.")
         picture, name = query.picture, query.picture.label
         pixels = read_image(picture.path) if picture.path is not None else None
         if pixels is None:
             if picture.image is None:
-                raise CannotGrow("There is no picture to complete; drop one.")
+                raise CannotSample("There is no picture to complete; drop one.")
             pixels = picture_from_array(picture.image)
         seen, notes = adapt(pixels, model.spec.shape)
         x = torch.from_numpy(np.array(seen))[None].float() / 255
@@ -431,7 +433,7 @@ def is_conditional(method: Any) -> bool:
 def check_label(label: int, classes: int) -> int:
     """Raises: CannotGrow."""
     if not 0 <= label < classes:
-        raise CannotGrow(f"There is no class {label}; choose one from 0 to {classes - 1}.")
+        raise CannotSample(f"There is no class {label}; choose one from 0 to {classes - 1}.")
     return label
 
 
@@ -440,9 +442,9 @@ def _bytes(images: Tensor) -> np.ndarray:
     return (images.clamp(0, 1) * 255).round().to(torch.uint8).numpy().copy()
 
 
-def install(explorer: Explorer) -> None:
+def install(session: QuerySession) -> None:
     """Let an explorer answer what the Sampling pane asks."""
-    questions = Questions(explorer)
-    explorer._works[m.Grow] = questions.grow
-    explorer._answers[m.SymbolDistribution] = questions.distribution
-    explorer._answers[m.ReadSymbols] = questions.read_symbols
+    questions = Questions(session)
+    session._works[m.DrawSamples] = questions.grow
+    session._answers[m.SymbolDistribution] = questions.distribution
+    session._answers[m.ReadSymbols] = questions.read_symbols

@@ -23,13 +23,13 @@ from engine.common import ood_metrics
 from engine.data import BadData, DataSet, Picture, adapt, inspect, lasting, picture_from_array, read_image
 from engine.detectors.base import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors, background_kinds
 from engine.detectors.features import Knn, nearest, unit_length
-from engine.queries.session import CannotAnswer, Explorer, Model, identity, shown
+from engine.queries.session import CannotAnswer, Model, QuerySession, identity, shown
 from engine.storage.run_reader import BadRun, Run
 from engine.storage.score_cache import ScoreFiles
 from engine.training.background_models import find_background
 from engine.transforms.corruptions import corrupt
 
-JURIES_KEPT = 4
+DETECTORS_KEPT = 4
 FIT_IMAGES = 10_000  # training images whose features are compared with
 NEAREST_IMAGES = 60_000  # training images whose pixels are compared with
 PICTURES_AT_ONCE = 8
@@ -44,12 +44,17 @@ class NotEncoded(Exception):
     """Nobody has computed the training images' features yet."""
 
 
-def install(explorer: Explorer) -> Judging:
+def install(session: QuerySession) -> Scoring:
     """Teach the explorer to answer the Likelihood pane."""
-    judging = Judging(explorer)
-    explorer._works |= {m.Calibrate: judging.calibrate, m.Judge: judging.judge, m.JudgeData: judging.judge_data, m.Corrupt: judging.corrupt}
-    explorer._answers |= {m.LookCloser: judging.look_closer}
-    return judging
+    scoring = Scoring(session)
+    session._works |= {
+        m.Calibrate: scoring.calibrate,
+        m.ScoreImages: scoring.judge,
+        m.ScoreData: scoring.judge_data,
+        m.Corrupt: scoring.corrupt,
+    }
+    session._answers |= {m.InspectImage: scoring.look_closer}
+    return scoring
 
 
 def spread(count: int, most: int) -> np.ndarray:
@@ -120,7 +125,7 @@ def companions(model: Model, peers: Sequence[Weights]) -> Companions:
     return Companions(backgrounds, lacking, tuple(others), words)
 
 
-class Jury:
+class CalibratedDetectors:
     """A checkpoint with its detectors, fitted, and their scores of held-out images: ready to judge."""
 
     def __init__(self, model: Model, subject: Subject, limit: int) -> None:
@@ -174,7 +179,7 @@ class Jury:
         return [Look(self.model.method, images[start : start + size], self.subject.samples) for start in range(0, len(images), size)]
 
     def scores(
-        self, looks: Sequence[Look], names: Sequence[str], tell: Teller | None = None
+        self, looks: Sequence[Look], names: Sequence[str], tell: ProgressReporter | None = None
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
         """Scores [N] of every named detector; yields often."""
         found: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -192,7 +197,7 @@ class Jury:
         return {name: torch.cat(parts).numpy() if parts else np.zeros(0) for name, parts in found.items()}
 
     def scores_of_data(
-        self, images: np.ndarray, data_hash: str, split: str, limit: int, tell: Teller
+        self, images: np.ndarray, data_hash: str, split: str, limit: int, tell: ProgressReporter
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
         """The same, kept in the run's folder."""
         kept, open_ones = self.kept_scores(data_hash, split, limit, len(images))
@@ -238,7 +243,7 @@ class Jury:
         return tuple(told)
 
 
-class Teller:
+class ProgressReporter:
     """Counts what is done and makes progress of it."""
 
     def __init__(self, job: str, run: str, total: int, note: str) -> None:
@@ -255,21 +260,23 @@ class Teller:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class Judging:
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
-        self._juries: OrderedDict[tuple[Any, ...], Jury] = OrderedDict()
+class Scoring:
+    def __init__(self, session: QuerySession) -> None:
+        self.session = session
+        self._juries: OrderedDict[tuple[Any, ...], CalibratedDetectors] = OrderedDict()
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def calibrate(self, work: m.Calibrate) -> Job:
         for run, step in work.runs:
-            jury = yield from self._jury(run, step, work)
-            manifest = _manifest(jury.model)
-            yield m.Calibrated(work.job, run, jury.model.step, jury.weights, jury.infos, dict(jury.known), manifest.data_name)
+            detectors = yield from self._jury(run, step, work)
+            manifest = _manifest(detectors.model)
+            yield m.Calibrated(
+                work.job, run, detectors.model.step, detectors.weights, detectors.infos, dict(detectors.known), manifest.data_name
+            )
         return "The held-out images are scored."
 
-    def judge(self, work: m.Judge) -> Job:
+    def judge(self, work: m.ScoreImages) -> Job:
         juries = []
         for run, step in work.runs:
             juries.append((run, (yield from self._jury(run, step, work))))
@@ -287,61 +294,61 @@ class Judging:
         return f"{count - bad:,} of {count:,} images were judged; {bad:,} could not be read." if bad else f"{_images(count)} judged."
 
     def _judge_some(
-        self, job: str, pictures: Sequence[m.Picture], read: Sequence[Picture | str], juries: Sequence[tuple[str, Jury]]
-    ) -> Generator[m.Event | None, None, list[m.Judged]]:
+        self, job: str, pictures: Sequence[m.Picture], read: Sequence[Picture | str], juries: Sequence[tuple[str, CalibratedDetectors]]
+    ) -> Generator[m.Event | None, None, list[m.ImageScored]]:
         good = [i for i, picture in enumerate(read) if isinstance(picture, Picture)]
         seen: dict[int, dict[str, np.ndarray]] = {i: {} for i in good}
         notes: dict[int, list[str]] = {i: [] for i in good}
         scores: dict[int, tuple[m.Score, ...]] = {i: () for i in good}
-        for run, jury in juries:
+        for run, detectors in juries:
             for i in good:
                 picture = read[i]
                 assert isinstance(picture, Picture)
-                seen[i][run], how = adapt(picture, jury.shape)
+                seen[i][run], how = adapt(picture, detectors.shape)
                 notes[i] += [note for note in (*picture.notes, *how) if note not in notes[i]]
             if good:
-                found = yield from jury.scores(jury.looks(np.stack([seen[i][run] for i in good])), list(jury.detectors))
+                found = yield from detectors.scores(detectors.looks(np.stack([seen[i][run] for i in good])), list(detectors.detectors))
                 for row, i in enumerate(good):
-                    scores[i] += jury.verdicts(run, {name: float(values[row]) for name, values in found.items()})
+                    scores[i] += detectors.verdicts(run, {name: float(values[row]) for name, values in found.items()})
         judged = []
         for i, (asked, picture) in enumerate(zip(pictures, read, strict=True)):
             if isinstance(picture, str):
-                judged.append(m.Judged(job, asked.label, asked.path, (), {}, None, (), error=picture))
+                judged.append(m.ImageScored(job, asked.label, asked.path, (), {}, None, (), error=picture))
                 continue
             size = ood_metrics.png_bytes(next(iter(seen[i].values()))) if seen[i] else 0
-            judged.append(m.Judged(job, asked.label, asked.path, scores[i], seen[i], shown(picture), tuple(notes[i]), size))
+            judged.append(m.ImageScored(job, asked.label, asked.path, scores[i], seen[i], shown(picture), tuple(notes[i]), size))
         return judged
 
-    def judge_data(self, work: m.JudgeData) -> Job:
-        jury = yield from self._jury(work.run, work.step, work)
-        data = yield from self._data(lasting(work.data) if work.data else _manifest(jury.model).data, work.job)
+    def judge_data(self, work: m.ScoreData) -> Job:
+        detectors = yield from self._jury(work.run, work.step, work)
+        data = yield from self._data(lasting(work.data) if work.data else _manifest(detectors.model).data, work.job)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
         split = data.splits["test"]
         indices = spread(len(split), work.limit)
-        images = yield from adapted(np.asarray(split.images[indices]), jury.shape)
-        tell = Teller(work.job, work.run, len(images), f"Scoring {data.name}")
-        scores = yield from jury.scores_of_data(images, data.hash, "test", work.limit, tell)
-        yield m.DataJudged(work.job, work.run, jury.model.step, work.data, scores, indices, images)
+        images = yield from adapted(np.asarray(split.images[indices]), detectors.shape)
+        tell = ProgressReporter(work.job, work.run, len(images), f"Scoring {data.name}")
+        scores = yield from detectors.scores_of_data(images, data.hash, "test", work.limit, tell)
+        yield m.DataScored(work.job, work.run, detectors.model.step, work.data, scores, indices, images)
         return f"{_images(len(images))} of {data.name} judged."
 
     def corrupt(self, work: m.Corrupt) -> Job:
-        jury = yield from self._jury(work.run, work.step, work)
-        image, _ = adapt(self._read(work.picture, jury.model), jury.shape)
+        detectors = yield from self._jury(work.run, work.step, work)
+        image, _ = adapt(self._read(work.picture, detectors.model), detectors.shape)
         strengths = np.linspace(0, 1, max(2, work.count))
         images = np.zeros((0, *image.shape), np.uint8)
-        scores: dict[str, np.ndarray] = {name: np.zeros(0) for name in jury.detectors}
+        scores: dict[str, np.ndarray] = {name: np.zeros(0) for name in detectors.detectors}
         for i, strength in enumerate(strengths):
             images = np.concatenate([images, corrupt(image, work.kind, float(strength), work.seed)[None]])
-            found = yield from jury.scores(jury.looks(images[-1:]), list(jury.detectors))
+            found = yield from detectors.scores(detectors.looks(images[-1:]), list(detectors.detectors))
             scores = {name: np.append(scores[name], values) for name, values in found.items()}
             yield m.Corrupted(work.job, work.run, work.kind, strengths[: i + 1].copy(), dict(scores), images.copy())
         return "The path is complete."
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def look_closer(self, query: m.LookCloser) -> m.LookedCloser:
-        model = self.explorer.model(query.run, query.step)
+    def look_closer(self, query: m.InspectImage) -> m.ImageInspected:
+        model = self.session.model(query.run, query.step)
         _require_images(model)
         picture = self._read(query.picture, model)
         seen, how = adapt(picture, model.spec.shape)
@@ -358,14 +365,14 @@ class Judging:
         by = "features" if hasattr(method, "encode") else "pixels"
         images, labels, distances, missing = np.zeros((0, *seen.shape), np.uint8), (), np.zeros(0), ""
         try:
-            data = self.explorer.data(_manifest(model).data)
+            data = self.session.data(_manifest(model).data)
             _require_same(model, data)
             images, labels, distances = self._nearest(model, data, seen, query.nearest)
         except (BadRun, BadData) as error:
             missing = f"No nearest training images: {error}"
         except NotEncoded as error:
             missing = str(error)
-        return m.LookedCloser(
+        return m.ImageInspected(
             stamp=query.stamp,
             channel=query.channel,
             run=query.run,
@@ -404,20 +411,20 @@ class Judging:
         Raises:
             NotEncoded: there are none yet.
         """
-        for jury in self._juries.values():
-            if jury.model is model and "knn" in jury.detectors and "bank" in jury.detectors["knn"].fitted:
-                return jury.detectors["knn"].fitted["bank"]
-        jury = Jury(model, Subject(model.method), 0)
-        detector = jury.detectors[Knn.name]
-        if detector in jury.restore_fits():
+        for detectors in self._juries.values():
+            if detectors.model is model and "knn" in detectors.detectors and "bank" in detectors.detectors["knn"].fitted:
+                return detectors.detectors["knn"].fitted["bank"]
+        detectors = CalibratedDetectors(model, Subject(model.method), 0)
+        detector = detectors.detectors[Knn.name]
+        if detector in detectors.restore_fits():
             raise NotEncoded("The nearest training images follow as soon as the held-out images are scored.")
         return detector.fitted["bank"]
 
     # -- what they need ------------------------------------------------------------------------------------------------
 
-    def _jury(self, run: str, step: int | None, work: Any) -> Generator[m.Event | None, None, Jury]:
+    def _jury(self, run: str, step: int | None, work: Any) -> Generator[m.Event | None, None, CalibratedDetectors]:
         """The jury of a run: kept, from scores on the disk, or calibrated now."""
-        model = self.explorer.model(run, step)
+        model = self.session.model(run, step)
         _require_images(model)
         friends = companions(model, self._peers(model, getattr(work, "runs", ())))
         hashes = (
@@ -429,24 +436,24 @@ class Judging:
         key = (str(model.run.path), model.step, identity(model.run, model.step), held_out, work.samples, *hashes)
         if key not in self._juries:
             yield None
-            jury = Jury(model, friends.subject(model, work.samples), held_out)
-            yield from self._calibrate(jury, run, work.job)
-            self._juries[key] = jury
-            while len(self._juries) > JURIES_KEPT:
+            detectors = CalibratedDetectors(model, friends.subject(model, work.samples), held_out)
+            yield from self._calibrate(detectors, run, work.job)
+            self._juries[key] = detectors
+            while len(self._juries) > DETECTORS_KEPT:
                 self._juries.popitem(last=False)
         self._juries.move_to_end(key)
         return self._juries[key]
 
-    def _calibrate(self, jury: Jury, run: str, job: str) -> Generator[m.Event | None, None, None]:
+    def _calibrate(self, detectors: CalibratedDetectors, run: str, job: str) -> Generator[m.Event | None, None, None]:
         """Fit what must be fitted and score held-out images of the run's own data, none of which was ever trained on."""
-        manifest = _manifest(jury.model)
-        unfitted = jury.restore_fits()
-        kept, missing = jury.kept_scores(manifest.data_hash, "valid", jury.limit)
+        manifest = _manifest(detectors.model)
+        unfitted = detectors.restore_fits()
+        kept, missing = detectors.kept_scores(manifest.data_hash, "valid", detectors.limit)
         if unfitted or missing:
             data = yield from self._data(manifest.data, job)
-            _require_same(jury.model, data)
+            _require_same(detectors.model, data)
             valid, train = data.splits["valid"], data.splits["train"]
-            looks = jury.looks(np.asarray(valid.images[spread(len(valid), jury.limit)]))
+            looks = detectors.looks(np.asarray(valid.images[spread(len(valid), detectors.limit)]))
             places = spread(len(train), FIT_IMAGES)
             needed = any(detector.fits_on == "training" for detector in unfitted)
             labels = None if train.labels is None else np.asarray(train.labels[places])
@@ -455,13 +462,13 @@ class Judging:
             for detector in unfitted:
                 for _ in detector.fit(looks, training):
                     yield None
-                if jury.weights:
-                    jury.files.keep(f"fit-{detector.name}", jury.fit_facts(detector), detector.fitted)
-            tell = Teller(job, run, sum(len(look.images) for look in looks), "Scoring held-out images")
-            fresh = yield from jury.scores(looks, missing, tell)
-            jury.keep(fresh, manifest.data_hash, "valid", jury.limit)
+                if detectors.weights:
+                    detectors.files.keep(f"fit-{detector.name}", detectors.fit_facts(detector), detector.fitted)
+            tell = ProgressReporter(job, run, sum(len(look.images) for look in looks), "Scoring held-out images")
+            fresh = yield from detectors.scores(looks, missing, tell)
+            detectors.keep(fresh, manifest.data_hash, "valid", detectors.limit)
             kept |= fresh
-        jury.known = {name: kept[name] for name in jury.detectors}
+        detectors.known = {name: kept[name] for name in detectors.detectors}
 
     def _peers(self, model: Model, runs: Chosen) -> list[Weights]:
         """Other runs of the same method and data among those that are looked at together."""
@@ -475,13 +482,13 @@ class Judging:
         return found
 
     def _data(self, name: str, job: str) -> Generator[m.Event | None, None, DataSet]:
-        if not self.explorer.has_data(name):
+        if not self.session.has_data(name):
             for item in inspect(name, job):
                 if isinstance(item, DataSet):
-                    self.explorer.keep_data(item)
+                    self.session.keep_data(item)
                 else:
                     yield item
-        return self.explorer.data(name)
+        return self.session.data(name)
 
     def _read(self, picture: m.Picture, model: Model | None) -> Picture:
         """Raises: BadData: one sentence."""
@@ -491,7 +498,7 @@ class Judging:
             return picture_from_array(picture.image)
         if picture.data is None and model is None:
             raise BadData("No image was named; give a file, pixels or a place in a data set.")
-        data = self.explorer.data(lasting(picture.data) if picture.data else _manifest(model).data)
+        data = self.session.data(lasting(picture.data) if picture.data else _manifest(model).data)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
         images = data.splits["test"].images

@@ -26,7 +26,7 @@ from engine.methods import method_named
 from engine.storage.manifest import Manifest
 from engine.storage.run_reader import BadRun, Run
 
-ROOMS = ("embedding", "sampling", "scoring", "probing", "views")  # modules that answer panes, each with an `install(explorer)`
+ROOMS = ("embedding", "sampling", "scoring", "probing", "views")  # modules that answer panes, each with an `install(session)`
 MODELS_KEPT = 6
 DATA_KEPT = 3
 ORIGINAL_PIXELS = 512  # the longest side of an original as it is shown
@@ -91,7 +91,7 @@ class Model:
         return torch.Generator().manual_seed(seed)
 
 
-class Explorer:
+class QuerySession:
     """Answers queries; keeps the models and data sets it looked at last."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from engine import messages as m
 from engine.config import BadSetting, fields_of, make_config
 from engine.data import DataSet, Picture, adapt, picture_from_array, read_image
 from engine.method import Method, View, skeleton
-from engine.queries.session import CannotAnswer, Explorer, Model, _array, _bytes, _float, _head, identity
+from engine.queries.session import CannotAnswer, Model, QuerySession, _array, _bytes, _float, _head, identity
 from engine.storage.run_reader import BadRun
 from engine.training.batches import batches_of, noise_seed, seeded
 from engine.training.loop import as_input, mutated
@@ -33,10 +33,10 @@ BLUR_SHARE = 1 / 8  # of the side: the strongest blur of an invariance curve
 TURNS = 4
 
 
-def install(explorer: Explorer) -> Viewing:
+def install(session: QuerySession) -> Viewing:
     """Teach the explorer to answer the Views pane."""
-    viewing = Viewing(explorer)
-    explorer._answers |= {
+    viewing = Viewing(session)
+    session._answers |= {
         m.ShowBatch: viewing.show_batch,
         m.ShowQueue: viewing.show_queue,
         m.MeasureInvariance: viewing.measure_invariance,
@@ -69,13 +69,13 @@ def next_batch(model: Model, data: DataSet, method: Method | None = None) -> Nex
     """
     manifest, method = manifest_of(model), method or with_settings(model, {})  # a copy: others look through the model itself
     state = model.run.load(model.step, "state.json")[2]
-    batches = batches_of(data, model.spec, method.config, manifest.seed, "cpu", method.whole)
+    batches = batches_of(data, model.spec, method.config, manifest.seed, "cpu", method.full_batch)
     indices = batches.order.at(model.step)
     examples, labels = batches.take(indices)
     noise = torch.Generator().manual_seed(noise_seed(manifest.seed, model.step))
     if mutation := state.get("plan", {}).get("mutation"):
         examples = mutated(examples, mutation, 256, noise)
-    piece = state.get("micro") or getattr(method.config, "piece", 0) or len(examples)
+    piece = state.get("micro") or getattr(method.config, "micro_batch_size", 0) or len(examples)
     x = as_input(examples[:piece])
     method.train()  # some methods make other views of held-out images
     try:
@@ -143,8 +143,8 @@ def compares(method: Method) -> tuple[str, ...]:
 
 
 class Viewing:
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
+    def __init__(self, session: QuerySession) -> None:
+        self.session = session
         self._before: tuple[tuple[Any, ...], np.ndarray] | None = None  # the newest batch's cosines with the run's own settings
         self._held_out: tuple[tuple[Any, ...], Tensor] | None = None
 
@@ -311,7 +311,7 @@ class Viewing:
     # -- what they need ------------------------------------------------------------------------------------------------
 
     def _model(self, run: str, step: int | None) -> Model:
-        model = self.explorer.model(run, step)
+        model = self.session.model(run, step)
         if model.spec.kind != "images":
             raise CannotAnswer(f"{model.run.path.name} is a model of text and has no views; choose a run that was trained on images.")
         return model
@@ -323,7 +323,7 @@ class Viewing:
             BadRun: it is not that any more.
         """
         manifest = manifest_of(model)
-        data = self.explorer.data(manifest.data)
+        data = self.session.data(manifest.data)
         if data.hash != manifest.data_hash:
             raise BadRun(
                 f"{manifest.data} is not what {model.run.path.name} was trained on (its content changed), so its batches cannot be made "

@@ -164,7 +164,7 @@ def tokens_of(data: DataSet, split: str, spec: DataSpec) -> np.ndarray:
 
 
 def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: str, whole: bool = False) -> ImageBatches | TextBatches:
-    """Batches of `config.batch_size` examples; with `whole`, all images at once.
+    """Batches of `config.batch_size` examples; with `full_batch`, all images at once.
 
     Raises:
         BadData: the text is too short for one window.

@@ -23,7 +23,7 @@ from engine import precision as precisions
 from engine.config import changed, make_config
 from engine.data import DataSet, inspect, lasting
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, Stalled
-from engine.method import Moment, build, capabilities, cuts
+from engine.method import StepContext, build, capabilities, cuts
 from engine.methods import method_named
 from engine.storage.pretrained_folder import Pretrained, open_pretrained
 from engine.storage.run_reader import BadRun, NonFinite, NoSpace, Run, RunWriter, delete_run, is_run
@@ -98,37 +98,37 @@ class Trainer:
         self.config = make_config(kind.Config, plan.config)
         self.spec = spec_of(data, getattr(self.config, "units", "characters"))
         self.context: int = getattr(self.config, "context", 0)  # symbols in a window of a text
-        self.batches = batches_of(data, self.spec, self.config, plan.seed, self.device, kind.whole)
+        self.batches = batches_of(data, self.spec, self.config, plan.seed, self.device, kind.full_batch)
         self.order = self.batches.order
         self.batch = self.order.batch
-        self.micro = min(self.batch, getattr(self.config, "piece", 0) or self.batch)  # images at once
+        self.micro = min(self.batch, getattr(self.config, "micro_batch_size", 0) or self.batch)  # images at once
         self.step_number = 0
         self.seconds = 0.0
         self.exact = True  # a resumed training goes on bit for bit
         self.noise = torch.Generator(self.device).manual_seed(seeded(plan.seed, NOISE))
         self.method = build(kind, self.config, self.spec, plan.seed, self.device)
         with torch.no_grad():
-            self.method.prepare(as_input(self.batches.first(PREPARE_IMAGES)))
+            self.method.init_from_data(as_input(self.batches.first(PREPARE_IMAGES)))
         self.shown = self.method
         if self.config.ema:
             self.shown = build(kind, self.config, self.spec, plan.seed, self.device)
             self.shown.load_state_dict(self.method.state_dict())
             self.shown.requires_grad_(False)
         for one in {self.method, self.shown}:
-            one.begin(self.order.count, torch.Generator().manual_seed(seeded(plan.seed, NOISE)))
+            one.on_train_start(self.order.count, torch.Generator().manual_seed(seeded(plan.seed, NOISE)))
         self.parameters = [p for p in self.method.parameters() if p.requires_grad]  # what is frozen from the start is no parameter
         self.optimizer = self._optimizer()
 
-    def adopt(self, parent: Parent) -> None:
+    def init_from_run(self, parent: Parent) -> None:
         """Begin with the weights of another run where the method builds on one."""
         arrays = {name: torch.from_numpy(value.copy()) for name, value in parent.arrays.items()}
-        self.method.adopt(parent.setting, parent.config, arrays)
+        self.method.init_from_run(parent.setting, parent.config, arrays)
         if self.shown is not self.method:
             self.shown.load_state_dict(self.method.state_dict())
 
     def take(self, found: Pretrained) -> None:
         """Begin with weights that others have trained."""
-        self.method.take({name: torch.from_numpy(value) for name, value in found.arrays.items()})
+        self.method.load_pretrained({name: torch.from_numpy(value) for name, value in found.arrays.items()})
         if self.shown is not self.method:
             self.shown.load_state_dict(self.method.state_dict())
 
@@ -175,7 +175,7 @@ class Trainer:
         else:
             terms = self._descended(self.optimizer, examples, labels, indices)
         self.step_number += 1
-        self.method.after_step(self._moment())
+        self.method.after_step(self._context())
         self._average()
         return terms
 
@@ -183,7 +183,7 @@ class Trainer:
     def _learned(self, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
         """A step of a method that learns without gradients."""
         method: Any = self.method
-        return method.learn(as_input(examples), labels, self._moment(indices))
+        return method.learn(as_input(examples), labels, self._context(indices))
 
     def _descended(self, optimizer: torch.optim.Optimizer, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor]:
         """A step down the gradient of the batch."""
@@ -203,8 +203,8 @@ class Trainer:
         optimizer.step()
         return terms
 
-    def _moment(self, indices: Tensor | None = None) -> Moment:
-        return Moment(step=self.step_number, progress=self.progress, generator=self.noise, indices=indices)
+    def _context(self, indices: Tensor | None = None) -> StepContext:
+        return StepContext(step=self.step_number, progress=self.progress, generator=self.noise, indices=indices)
 
     def _gradients(self, examples: Tensor, labels: Tensor | None, indices: Tensor) -> dict[str, Tensor] | None:
         """Terms averaged over the batch, with gradients of all of it; None when memory ran out."""
@@ -230,7 +230,7 @@ class Trainer:
             share = len(x) / len(examples)
             y = None if labels is None else labels[piece]
             with precisions.autocast(self.precision, self.device):
-                terms = self.method.loss(x, y, self._moment(indices[piece]))
+                terms = self.method.loss(x, y, self._context(indices[piece]))
             (terms["loss"] * share).backward()
             for name, value in terms.items():
                 total[name] = total.get(name, 0) + value.detach() * share
@@ -249,15 +249,15 @@ class Trainer:
         with torch.no_grad(), precisions.autocast(self.precision, self.device):
             for piece in pieces:
                 noises.append(self.noise.get_state())
-                projections.append(method.project(as_input(piece), self._moment()))
+                projections.append(method.project(as_input(piece), self._context()))
         z = torch.cat(projections).requires_grad_()
-        terms: dict[str, Tensor] = method.contrast(z, self._moment())
+        terms: dict[str, Tensor] = method.contrast(z, self._context())
         terms["loss"].backward()
         assert z.grad is not None
         for piece, noise, gradient in zip(pieces, noises, z.grad.split(self.micro), strict=True):
             self.noise.set_state(noise)
             with precisions.autocast(self.precision, self.device):
-                again = method.project(as_input(piece), self._moment())
+                again = method.project(as_input(piece), self._context())
             again.backward(gradient)
         return {name: value.detach() for name, value in terms.items()}
 
@@ -291,7 +291,7 @@ class Trainer:
 
     def resume_arrays(self) -> dict[str, np.ndarray]:
         arrays = {f"weights/{name}": _array(value) for name, value in self.method.state_dict().items()}
-        for name in self.method.working:
+        for name in self.method.training_only_buffers:
             arrays[f"working/{name}"] = _array(self.method.get_buffer(name))
         state = {} if self.optimizer is None else self.optimizer.state
         for name, parameter in self.method.named_parameters():
@@ -311,7 +311,7 @@ class Trainer:
         self.method.load_state_dict(weights)
         if self.shown is not self.method:
             self.shown.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in shown.items()})
-        for name in self.method.working:
+        for name in self.method.training_only_buffers:
             for one in {self.method, self.shown}:
                 one.get_buffer(name).copy_(tensors[f"working/{name}"])
         for name, parameter in self.method.named_parameters():
@@ -374,10 +374,10 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
         plan = replace(plan, config={**plan.config, **told})
     foreign = _foreign(plan) if old is None else None
     if foreign is not None:
-        plan = replace(plan, config={**plan.config, **method_named(plan.method).settings_of(foreign)})
+        plan = replace(plan, config={**plan.config, **method_named(plan.method).settings_from_pretrained(foreign)})
     trainer = Trainer(plan, data)
     for parent in parents:
-        trainer.adopt(parent)
+        trainer.init_from_run(parent)
     if foreign is not None:
         trainer.take(foreign)
     writer = (yield from _new_run(plan, root, data, trainer, job)) if old is None else RunWriter.resume(old.path)
@@ -395,7 +395,7 @@ def train(plan: Plan, root: Path, job: str = "", resume: Path | None = None) -> 
 
 def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run | None) -> Events:
     run = str(writer.path)
-    book = _Book(trainer, writer, data, job)
+    book = RunRecorder(trainer, writer, data, job)
     verb: Verb | None = None
     if old is not None:
         verb = yield from book.restore(old)
@@ -426,7 +426,7 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
     return Outcome(status, message, run, trainer.step_number, book.rate)
 
 
-class _Book:
+class RunRecorder:
     """Keeps the record of one training: numbers that cross from the device, checkpoints, speed; waits while the disk is full."""
 
     def __init__(self, trainer: Trainer, writer: RunWriter, data: DataSet, job: str) -> None:
@@ -509,13 +509,13 @@ class _Book:
     def validate(self) -> Generator[Event | None, Verb | None, tuple[dict[str, float], Verb | None]]:
         """The loss terms of the shown weights on held-out images, in full precision, always with the same noise."""
         trainer, verb = self.trainer, None
-        moment = Moment(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
+        context = StepContext(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
         totals: dict[str, float] = {}
         trainer.shown.eval()
         for start in range(0, len(self.valid), trainer.method.valid_slice):
             piece = self.valid[start : start + trainer.method.valid_slice]
             y = None if self.valid_labels is None else self.valid_labels[start : start + trainer.method.valid_slice]
-            terms = trainer.shown.loss(as_input(piece), y, moment)
+            terms = trainer.shown.loss(as_input(piece), y, context)
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / len(self.valid)
             verb = (yield None) or verb
@@ -648,7 +648,7 @@ def _parents(plan: Plan, root: Path, data: DataSet) -> list[Parent]:
 def _foreign(plan: Plan) -> Pretrained | None:
     """The folder of foreign weights that the plan names, if it names one. Raises: BadBackbone."""
     kind = method_named(plan.method)
-    folder = getattr(make_config(kind.Config, plan.config), kind.foreign) if kind.foreign else ""
+    folder = getattr(make_config(kind.Config, plan.config), kind.pretrained_setting) if kind.pretrained_setting else ""
     return open_pretrained(folder) if folder else None
 
 

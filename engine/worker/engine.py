@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from engine import messages as m
 
 if TYPE_CHECKING:
-    from engine.queries.session import Explorer
+    from engine.queries.session import QuerySession
     from engine.training.loop import Events, Plan
 
 LIST_SECONDS = 1.0  # how often the run folders are looked at
@@ -506,7 +506,7 @@ class _ExploringLane(_Lane):
         self.listed: tuple[m.RunInfo, ...] | None = None
         self.look_at = 0.0
         self.follow_at = 0.0
-        self.explorer: Explorer | None = None
+        self.session: QuerySession | None = None
         self._owned: set[str] = set()
 
     def owns(self, job: str) -> bool:
@@ -567,7 +567,7 @@ class _ExploringLane(_Lane):
         from engine import device, precision
         from engine.method import info
         from engine.methods import all_methods, broken
-        from engine.queries.session import Explorer
+        from engine.queries.session import QuerySession
         from engine.training.loop import versions
 
         # The number of threads holds per calling thread, but a thread that has not asked yet takes the newest one set anywhere:
@@ -575,7 +575,7 @@ class _ExploringLane(_Lane):
         self.engine.threads = _threads_of_machine()
         torch.set_num_threads(1)  # a small decode must not wait for the training's threads
         torch.get_num_threads()
-        self.explorer = Explorer()
+        self.session = QuerySession()
         methods = tuple(info(method) for method in all_methods().values())
         for name, error in broken.items():
             details = "".join(traceback.format_exception(error))
@@ -636,9 +636,9 @@ class _ExploringLane(_Lane):
     # -- queries -------------------------------------------------------------------------------------------------------
 
     def _answer(self, query: m.Query) -> None:
-        assert self.explorer is not None
+        assert self.session is not None
         try:
-            answer = self.explorer.answer(query)
+            answer = self.session.answer(query)
         except Exception as error:
             sentence, details = self.report(error)
             answer = m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=sentence, details=details)
@@ -700,10 +700,10 @@ class _ExploringLane(_Lane):
             self.jobs[former].close()
             self._end(former, "stopped", "Something newer was asked for.")
         self.channels[work.channel] = work.job
-        if self.explorer is None:
+        if self.session is None:
             self._end(work.job, "failed", "The engine could not start, so it cannot answer; restart the program.")
             return
-        self.jobs[work.job] = self.explorer.work(work)
+        self.jobs[work.job] = self.session.work(work)
         self.publish(m.JobChanged(work.job, "work", "running"))
 
     def _open_data(self, job: str, data: str) -> None:
@@ -734,8 +734,8 @@ class _ExploringLane(_Lane):
             self._end(job, "failed", sentence, details)
 
     def _data_is_here(self, job: str, data: Any) -> None:
-        assert self.explorer is not None
-        self.explorer.keep_data(data)
+        assert self.session is not None
+        self.session.keep_data(data)
         self.publish(replace(data.report, job=job))
         from engine.data import built_in
 

@@ -255,11 +255,11 @@ def _calibrate(engine: FakeEngine, w: m.Calibrate) -> list[Any]:
     return [m.Calibrated(w.job, run, 1024 if step is None else step, WEIGHTS, DETECTORS, _known(run), "digits") for run, step in w.runs]
 
 
-def _judge(engine: FakeEngine, w: m.Judge) -> list[Any]:
+def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
     out = []
     for picture in w.pictures:
         if UNREADABLE in (picture.path or ""):
-            out.append(m.Judged(w.job, picture.label, picture.path, (), {}, None, (), error="It is cut off. Save it again."))
+            out.append(m.ImageScored(w.job, picture.label, picture.path, (), {}, None, (), error="It is cut off. Save it again."))
             continue
         image = paper_image(picture)
         scores = []
@@ -271,16 +271,16 @@ def _judge(engine: FakeEngine, w: m.Judge) -> list[Any]:
                 scores.append(m.Score(run, name, float(-value[0]), float(value[0]), p, level, verdict))
         seen = {run: image for run, _ in w.runs}
         original = np.repeat(image[0][..., None], 3, axis=2)
-        out.append(m.Judged(w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141))
+        out.append(m.ImageScored(w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141))
     return out
 
 
-def _judge_data(engine: FakeEngine, w: m.JudgeData) -> list[Any]:
+def _judge_data(engine: FakeEngine, w: m.ScoreData) -> list[Any]:
     images = 255 - digits()[0][:STRANGE]
     at = 1024 if w.step is None else w.step
     return [
         m.Progress(w.job, w.run, 60, STRANGE, "image", 100.0, 1.0, "Scoring shapes"),
-        m.DataJudged(w.job, w.run, at, w.data, paper_scores(images, w.run), np.arange(STRANGE) * 3, images),
+        m.DataScored(w.job, w.run, at, w.data, paper_scores(images, w.run), np.arange(STRANGE) * 3, images),
     ]
 
 
@@ -295,10 +295,10 @@ def _corrupt(engine: FakeEngine, w: m.Corrupt) -> list[Any]:
     ]
 
 
-def _look_closer(engine: FakeEngine, q: m.LookCloser) -> m.LookedCloser:
+def _look_closer(engine: FakeEngine, q: m.InspectImage) -> m.ImageInspected:
     seen = paper_image(q.picture)
     bits = seen[0].astype(np.float32) / 32
-    return m.LookedCloser(
+    return m.ImageInspected(
         stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), seen=seen, bits=bits, nearest=digits()[0][: q.nearest],
         nearest_labels=tuple(str(label) for label in digits()[1][: q.nearest]), nearest_distances=np.linspace(0.1, 0.6, q.nearest),
         nearest_by="features", reconstruction=255 - seen, difference=seen // 2,
@@ -306,9 +306,9 @@ def _look_closer(engine: FakeEngine, q: m.LookCloser) -> m.LookedCloser:
 
 
 WORKS: dict[type, Callable[[FakeEngine, Any], list[Any]]] = {
-    m.Calibrate: _calibrate, m.Judge: _judge, m.JudgeData: _judge_data, m.Corrupt: _corrupt,
+    m.Calibrate: _calibrate, m.ScoreImages: _judge, m.ScoreData: _judge_data, m.Corrupt: _corrupt,
 }  # fmt: skip
-ANSWERS[m.LookCloser] = _look_closer
+ANSWERS[m.InspectImage] = _look_closer
 
 
 # The sampler of paper writes digits pixel by pixel: how often a value follows the one before it, at every place. 17 levels.
@@ -344,23 +344,23 @@ def paper_odds(tokens: np.ndarray, temperature: float = 1.0, top_k: int = 0) -> 
     return raw, warm / warm.sum()
 
 
-def _grow(engine: FakeEngine, q: m.Grow) -> list[m.Event]:
+def _grow(engine: FakeEngine, q: m.DrawSamples) -> list[m.Event]:
     n, step = len(q.samples), _step(q)
     if q.run != PIXEL_RUN:  # a method without an order
         z = np.stack([np.random.default_rng((q.seed, i)).standard_normal(LATENT) for i in q.samples]) * q.temperature
-        began = m.GrowthBegan(q.job, q.run, step, "whole", 0, 1, 1, 1, 0, (), (), (), 0, "There is no order to watch.")
+        began = m.SamplingBegan(q.job, q.run, step, "whole", 0, 1, 1, 1, 0, (), (), (), 0, "There is no order to watch.")
         nothing = np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32)
-        return [began, m.Grown(q.job, q.run, step, 0, *nothing, decoded(z), (), 900.0, True)]
+        return [began, m.SymbolsDrawn(q.job, q.run, step, 0, *nothing, decoded(z), (), 900.0, True)]
     given = np.full((n, 64), -1, np.int32) if q.tokens is None else q.tokens
     tokens, log_p = np.full((n, 64), -1, np.int32), np.full((n, 64), np.nan, np.float32)
     values = tuple(str(value) for value in level_value(np.arange(LEVELS)))
     until = 64 if q.until is None else q.until
-    events: list[m.Event] = [m.GrowthBegan(q.job, q.run, step, "pixels", 64, 8, 8, 1, LEVELS, values, (), (), q.start)]
+    events: list[m.Event] = [m.SamplingBegan(q.job, q.run, step, "pixels", 64, 8, 8, 1, LEVELS, values, (), (), q.start)]
     for place in range(until + 1):
         if place >= q.start and (place % 8 == 0 or place == until or place == q.start):
             images = level_value(np.where(tokens < 0, given, tokens)).reshape(n, 1, 8, 8)
             rate = 3000.0 if q.cached else 100.0
-            events.append(m.Grown(q.job, q.run, step, place, tokens.copy(), log_p.copy(), images, (), rate, place == until))
+            events.append(m.SymbolsDrawn(q.job, q.run, step, place, tokens.copy(), log_p.copy(), images, (), rate, place == until))
         if place == until:
             break
         for row, index in enumerate(q.samples):
@@ -388,7 +388,7 @@ def _read_symbols(engine: FakeEngine, q: m.ReadSymbols) -> m.SymbolsRead:
 
 
 ANSWERS |= {m.SymbolDistribution: _symbol, m.ReadSymbols: _read_symbols}
-WORKS[m.Grow] = _grow
+WORKS[m.DrawSamples] = _grow
 
 
 def report(job: str = "", **changes: Any) -> m.DataReport:

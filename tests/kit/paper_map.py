@@ -82,7 +82,7 @@ def embed(engine: FakeEngine, work: m.Embed) -> list[Any]:
     ]
 
 
-def colour(engine: FakeEngine, work: m.ColourPoints) -> list[Any]:
+def colour(engine: FakeEngine, work: m.ColorPoints) -> list[Any]:
     n = min(work.subset.limit, MOST)
     images, labels = digits()
     flat = images[:n].reshape(n, 64).astype(np.float64)
@@ -90,17 +90,17 @@ def colour(engine: FakeEngine, work: m.ColourPoints) -> list[Any]:
     if work.by == "clusters":
         values, note = labels[:n] % work.clusters, "NMI with the classes 0.74."
         names = tuple(f"cluster {i + 1}" for i in range(work.clusters))
-        return [m.PointsColoured(**common, values=values.astype(np.float32), classes=names, note=note)]
+        return [m.PointsColored(**common, values=values.astype(np.float32), classes=names, note=note)]
     if work.by == "prediction":
-        return [m.PointsColoured(**common, values=((labels[:n] + (np.arange(n) % 17 == 0)) % 10).astype(np.float32), classes=NAMES)]
+        return [m.PointsColored(**common, values=((labels[:n] + (np.arange(n) % 17 == 0)) % 10).astype(np.float32), classes=NAMES)]
     if work.by == "direction":
         assert work.a is not None and work.b is not None
         way = flat[work.b].mean(0) - flat[work.a].mean(0)
         steps = flat[work.a].mean(0) + np.linspace(0, 1, 6)[:, None] * way
         decoded = np.clip(steps, 0, 255).astype(np.uint8).reshape(6, 1, 8, 8)
         note = "It tells A from B in 97 % of their images."
-        return [m.PointsColoured(**common, values=(flat @ way / np.linalg.norm(way)).astype(np.float32), note=note, images=decoded)]
-    return [m.PointsColoured(**common, values=np.linspace(0.1, 3.4, n).astype(np.float32), unit="nat" if work.by == "loss" else "")]
+        return [m.PointsColored(**common, values=(flat @ way / np.linalg.norm(way)).astype(np.float32), note=note, images=decoded)]
+    return [m.PointsColored(**common, values=np.linspace(0.1, 3.4, n).astype(np.float32), unit="nat" if work.by == "loss" else "")]
 
 
 def place(engine: FakeEngine, query: m.PlaceImage) -> Any:

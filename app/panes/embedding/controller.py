@@ -18,11 +18,11 @@ from PySide6.QtCore import QObject, Signal
 
 from app.shell.bridge import Bridge
 from app.shell.formatting import count, number
-from app.shell.job_controller import Pursuit
+from app.shell.job_controller import JobController
 from engine.messages import (
     Calibrate,
     Calibrated,
-    ColourPoints,
+    ColorPoints,
     DetectorInfo,
     Embed,
     Embedded,
@@ -31,7 +31,7 @@ from engine.messages import (
     MapSettings,
     Picture,
     PlaceImage,
-    PointsColoured,
+    PointsColored,
     Progress,
     QueryFailed,
     Subset,
@@ -73,7 +73,7 @@ class Colouring:
     b: np.ndarray | None = None
 
 
-class Mapping(Pursuit):
+class EmbeddingController(JobController):
     name = "embedding"
     resume = "Draw the map or choose another step to go on."
 
@@ -89,7 +89,7 @@ class Mapping(Pursuit):
         self.map: Embedded | None = None
         self.shows: Wanted | None = None  # what `map` was asked as
         self.colouring = Colouring()
-        self.colours: PointsColoured | None = None
+        self.colours: PointsColored | None = None
         self.detectors: dict[str, tuple[DetectorInfo, ...]] = {}  # run -> all that it can have, as it said last
         self.pictures: list[Picture] = []  # dropped, oldest first
         self.places: dict[str, ImagePlaced] = {}  # key of a picture -> where it lies on `map`
@@ -99,7 +99,7 @@ class Mapping(Pursuit):
         self._queue: deque[Picture] = deque()
         self._placing: Picture | None = None
         bridge.on(Embedded, self._embedded)
-        bridge.on(PointsColoured, self._coloured)
+        bridge.on(PointsColored, self._coloured)
         bridge.on(Calibrated, self._calibrated)
         bridge.on(Progress, self._progress)
         bridge.on(Ended, self._ended)
@@ -232,7 +232,7 @@ class Mapping(Pursuit):
             return
         self.begin(
             "colour",
-            lambda job: ColourPoints(
+            lambda job: ColorPoints(
                 job=job, channel="embedding.colour", subset=subset, by=colouring.by, clusters=colouring.clusters,
                 seed=self.plan.settings.seed, a=colouring.a, b=colouring.b,
             ),
@@ -272,7 +272,7 @@ class Mapping(Pursuit):
         self.mapped.emit()
         self.go_on()
 
-    def _coloured(self, event: PointsColoured) -> None:
+    def _coloured(self, event: PointsColored) -> None:
         if self.purpose_of(event.job) == "colour" and self.map is not None and len(event.values) == len(self.map.places):
             self.colours, self._coloured_for = event, (self.colouring, self.map.subset)
             if self.level != "bad":

@@ -19,7 +19,7 @@ ROWS = 2000  # written in one piece
 COLUMNS = ("index", "name", "label", "x", "y", "value", "survived")
 
 
-class Exports:
+class EmbeddingExports:
     def __init__(self, pane: EmbeddingPane) -> None:
         self.pane = pane
         self._writer: PartWriter | None = None

@@ -13,12 +13,12 @@ import numpy as np
 from PySide6.QtCore import QPointF
 from PySide6.QtGui import QCursor
 
-from app.panes.embedding.controller import Mapping, find, how_far, key
+from app.panes.embedding.controller import EmbeddingController, find, how_far, key
 from app.panes.embedding.hover_card import NEAR, Shown
 from app.panes.embedding.lasso_page import MOST_TILES, Selected
 from app.panes.embedding.map_legend import Kinds, Scale
 from app.panes.embedding.page import EmbeddingPage
-from app.panes.embedding.projected_image_page import Newcomer
+from app.panes.embedding.projected_image_page import ProjectedImage
 from app.shell.formatting import count, number
 from app.widgets.image_view import to_qimage
 from app.widgets.parts import short
@@ -31,7 +31,9 @@ def class_name(label: int, classes: tuple[str, ...]) -> str:
 
 
 class MapPoints:
-    def __init__(self, page: EmbeddingPage, mapping: Mapping, tell: Callable[[str, str], None], kept: Callable[[], None]) -> None:
+    def __init__(
+        self, page: EmbeddingPage, mapping: EmbeddingController, tell: Callable[[str, str], None], kept: Callable[[], None]
+    ) -> None:
         self.page, self.mapping, self.tell, self.kept = page, mapping, tell, kept
         self.drawn: Embedded | None = None  # the map on screen
         self.colors: Kinds | Scale | None = None
@@ -221,7 +223,7 @@ class MapPoints:
         notes = " ".join(f"{note.rstrip('.')}." for note in answer.notes)
         tips = self._tips(near, answer.distances)
         images = event.images[near]
-        self.page.newcomer.show_newcomer(Newcomer(answer.label, answer.original, answer.seen, words, level, images, tips, notes))
+        self.page.newcomer.show_newcomer(ProjectedImage(answer.label, answer.original, answer.seen, words, level, images, tips, notes))
 
     def _newcomer_picked(self, place: int) -> None:
         answers = list(self.mapping.places.values())

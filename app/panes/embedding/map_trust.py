@@ -44,7 +44,7 @@ def figures(event: Embedded) -> tuple[tuple[str, str], ...]:
     return tuple(lines)
 
 
-class MapWords(QWidget):
+class MapTrust(QWidget):
     """Painted by itself, over the map."""
 
     def __init__(self, parent: QWidget) -> None:

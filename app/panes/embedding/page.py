@@ -25,8 +25,8 @@ from app.panes.embedding.hover_card import HoverCard
 from app.panes.embedding.lasso_page import LassoPage
 from app.panes.embedding.map_controls import MapControls
 from app.panes.embedding.map_legend import Kinds, MapLegend, Scale
-from app.panes.embedding.map_trust import MapWords
-from app.panes.embedding.projected_image_page import NewcomerPage
+from app.panes.embedding.map_trust import MapTrust
+from app.panes.embedding.projected_image_page import ProjectedImagePage
 from app.panes.embedding.raster import View
 from app.panes.embedding.scatter import Scatter
 from app.shell.theme import DARK, Colors, font
@@ -145,7 +145,7 @@ class EmbeddingPage(QWidget):
         self.map = Scatter("Map of the features", HINT)
         card.inside.addWidget(self.map)
         left.addWidget(card, 1)
-        self.words = MapWords(self.map)
+        self.words = MapTrust(self.map)
         self.hover_card = HoverCard(self.map)
         self.map.installEventFilter(self)
         self.lasso.toggled.connect(self.map.set_lasso)
@@ -176,7 +176,7 @@ class EmbeddingPage(QWidget):
             row.addWidget(tab)
         row.addStretch(1)
         column.addLayout(row)
-        self.selection, self.newcomer = LassoPage(), NewcomerPage()
+        self.selection, self.newcomer = LassoPage(), ProjectedImagePage()
         column.addWidget(self.selection, 1)
         column.addWidget(self.newcomer, 1)
         self.tabs.idClicked.connect(self.show_side)

@@ -15,8 +15,8 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QMenu
 
 from app.panes import Context
-from app.panes.embedding.controller import Colouring, Mapping, same_points
-from app.panes.embedding.export import Exports
+from app.panes.embedding.controller import Colouring, EmbeddingController, same_points
+from app.panes.embedding.export import EmbeddingExports
 from app.panes.embedding.map_controls import OTHER
 from app.panes.embedding.map_legend import Kinds, Scale, look_of
 from app.panes.embedding.map_points import MapPoints
@@ -47,8 +47,8 @@ class EmbeddingPane(RunPane):
         super().__init__(context)
         self._live = False  # whether what is looked at was the newest, and not chosen by hand
         self._c = theme.colors(context.state.theme)
-        self.mapping = mapping = Mapping(context.bridge, self)
-        self.exports = Exports(self)
+        self.mapping = mapping = EmbeddingController(context.bridge, self)
+        self.exports = EmbeddingExports(self)
         self._settling, self._resting = QTimer(self), QTimer(self)
         for timer in (self._settling, self._resting):
             timer.setSingleShot(True)

@@ -17,7 +17,7 @@ EMPTY = "Drop an image on the map: it flies to where it belongs and shows its ne
 
 
 @dataclass(frozen=True, eq=False)
-class Newcomer:
+class ProjectedImage:
     label: str
     original: np.ndarray  # uint8 [H, W, 3]
     seen: np.ndarray  # uint8 [C, H, W]
@@ -28,7 +28,7 @@ class Newcomer:
     notes: str  # how it was adapted
 
 
-class NewcomerPage(Card):
+class ProjectedImagePage(Card):
     picked = Signal(int)  # the k-th neighbour
     open_asked = Signal()
     clear_asked = Signal()
@@ -69,7 +69,7 @@ class NewcomerPage(Card):
         for part in (self.original, self.seen, self.notes, self.words, self.near):
             part.set_colors(c)
 
-    def show_newcomer(self, newcomer: Newcomer | None) -> None:
+    def show_newcomer(self, newcomer: ProjectedImage | None) -> None:
         self.clear_button.setEnabled(newcomer is not None)
         for part in (self.original, self.seen, self.name, self.notes):
             part.setVisible(newcomer is not None)

@@ -29,7 +29,7 @@ from PySide6.QtWidgets import (
 
 from app.panes import Context
 from app.shell.formatting import number
-from app.shell.latest_query import Asker
+from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_where, ask_which, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.image_strip import ImageStrip
@@ -157,9 +157,9 @@ class LatentPane(RunPane):
         self.scale_factor = 2  # of exported pictures
         self._message = ""
         bridge = context.bridge
-        self._decoder = Asker(bridge, "latent", self._on_decoded, self._on_failure)
-        self._way = Asker(bridge, "latent.way", self._on_interpolated, self._on_failure)
-        self._plane = Asker(bridge, "latent.plane", self._on_grid, self._on_failure)
+        self._decoder = LatestQuery(bridge, "latent", self._on_decoded, self._on_failure)
+        self._way = LatestQuery(bridge, "latent.way", self._on_interpolated, self._on_failure)
+        self._plane = LatestQuery(bridge, "latent.plane", self._on_grid, self._on_failure)
         self._grid_timer = QTimer(self)
         self._grid_timer.setSingleShot(True)
         self._grid_timer.setInterval(160)

@@ -13,22 +13,22 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
-from app.panes.likelihood.scored_images import Docket, Dropped, Look
+from app.panes.likelihood.scored_images import Dropped, Look, ScoredImages
 from app.shell.bridge import Bridge
 from app.shell.formatting import count
-from app.shell.job_controller import Pursuit
+from app.shell.job_controller import JobController
 from engine.messages import (
     BuildBackground,
     Calibrate,
     Calibrated,
     Corrupt,
     Corrupted,
-    DataJudged,
+    DataScored,
     Ended,
-    Judge,
-    Judged,
-    JudgeData,
+    ImageScored,
     Progress,
+    ScoreData,
+    ScoreImages,
 )
 
 
@@ -45,7 +45,7 @@ class PathWanted:
         return other is not None and (self.run, self.step, self.kind) == (other.run, other.step, other.kind) and self.entry is other.entry
 
 
-class Inquiry(Pursuit):
+class LikelihoodController(JobController):
     name = "likelihood"
     resume = "Drop an image or choose another step to go on."
 
@@ -56,18 +56,18 @@ class Inquiry(Pursuit):
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
         super().__init__(bridge, parent)
-        self.docket = Docket()
+        self.docket = ScoredImages()
         self.front: Dropped | None = None  # judged before the others
         self.wanted: tuple[Look, ...] = ()
         self.refused: dict[str, str] = {}  # run -> why it cannot judge
         self.building: dict[str, tuple[str, str]] = {}  # job that trains a background model -> run, kind
         self.compare: tuple[str, int, str] | None = None  # run, step, data
-        self.comparison: DataJudged | None = None  # what was found out for `compare`
+        self.comparison: DataScored | None = None  # what was found out for `compare`
         self.path_wanted: PathWanted | None = None
         self.path: Corrupted | None = None
         bridge.on(Calibrated, self._calibrated)
-        bridge.on(Judged, self._judged)
-        bridge.on(DataJudged, self._data_judged)
+        bridge.on(ImageScored, self._judged)
+        bridge.on(DataScored, self._data_judged)
         bridge.on(Corrupted, self._corrupted)
         bridge.on(Progress, self._progress)
         bridge.on(Ended, self._ended)
@@ -150,10 +150,10 @@ class Inquiry(Pursuit):
         batch = self.docket.next_batch(self.front)
         if batch:
             pictures = tuple(entry.picture for entry in batch)
-            self.begin("judge", lambda job: Judge(job=job, channel="likelihood", runs=looks, pictures=pictures))
+            self.begin("judge", lambda job: ScoreImages(job=job, channel="likelihood", runs=looks, pictures=pictures))
         if self.compare is not None and self.comparison is None and self.compare[:2] in looks:
             run, step, data = self.compare
-            self.begin("compare", lambda job: JudgeData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
+            self.begin("compare", lambda job: ScoreData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
         path = self.path_wanted
         if path is not None and self.path is None and (path.run, path.step) in looks:
             picture = path.entry.picture
@@ -171,7 +171,7 @@ class Inquiry(Pursuit):
             self.docket.calibrate(event)
             self.calibrated.emit()
 
-    def _judged(self, event: Judged) -> None:
+    def _judged(self, event: ImageScored) -> None:
         if self.purpose_of(event.job) == "judge":
             entry = self.docket.take(event)
             if entry is not None:
@@ -179,7 +179,7 @@ class Inquiry(Pursuit):
                 self.say(f"Judging: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
                 self.judged.emit(entry)
 
-    def _data_judged(self, event: DataJudged) -> None:
+    def _data_judged(self, event: DataScored) -> None:
         if self.purpose_of(event.job) == "compare":
             self.comparison = event
             self.say("")

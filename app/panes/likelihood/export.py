@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BITS_PIXELS = 512  # at least so wide is the map of bits as a PNG
 
 
-class Exports:
+class LikelihoodExports:
     def __init__(self, pane: LikelihoodPane) -> None:
         self.pane = pane
 

@@ -13,7 +13,7 @@ from app.shell.theme import DARK, Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, to_qimage
 from app.widgets.parts import Card, Elided, TextLines, muted, short
-from engine.messages import LookedCloser
+from engine.messages import ImageInspected
 
 
 def small(text: str) -> QLabel:
@@ -88,7 +88,7 @@ class DropCard(Card):
         self.caption.setText(entry.label)
         self.caption.setToolTip(f"{entry.key}\nMore images and folders can be dropped here.")
 
-    def show_look(self, look: LookedCloser | None, hint: str = "") -> None:
+    def show_look(self, look: ImageInspected | None, hint: str = "") -> None:
         bits = None if look is None else look.bits
         no_map = look is not None and bits is None
         for widget in (self.heat, self.legend):
@@ -99,7 +99,7 @@ class DropCard(Card):
         self.legend.set_bits(bits)
 
 
-class CloserLook(Card):
+class ImageDetail(Card):
     """What the network saw, its reconstruction and the difference where there is one, and the nearest training images."""
 
     picked = Signal(int)
@@ -149,7 +149,7 @@ class CloserLook(Card):
         notes = () if entry is None else entry.notes
         self.notes.set_text(" ".join(f"{note.rstrip('.')}." for note in notes))
 
-    def show_look(self, look: LookedCloser | None, entry: Dropped | None) -> None:
+    def show_look(self, look: ImageInspected | None, entry: Dropped | None) -> None:
         self.show_notes(entry)
         self.seen.set_pixels(None if look is None else look.seen)
         for widget in (self.seen, self.captions[0]):
@@ -172,7 +172,7 @@ class CloserLook(Card):
         self.near.set_pixels(look.nearest, tips)
 
 
-def size_text(png_bytes: int, look: LookedCloser | None) -> str:
+def size_text(png_bytes: int, look: ImageInspected | None) -> str:
     """What a PNG file of the image that the network saw needs, and the model's code for each pixel."""
     parts = []
     if png_bytes:

@@ -63,7 +63,7 @@ def able(method: MethodInfo) -> bool:
     return method.accepts == "images" and method.density in ("exact", "bound") and "log_prob" in method.capabilities
 
 
-class ParadoxPage(QWidget):
+class OodExperimentPage(QWidget):
     """`train_asked(method, data, minutes)`, `compare_asked(run, data, classifier or "")`; the pane keeps `set_known` up to date."""
 
     train_asked = Signal(str, str, float)

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSc
 from app.panes.likelihood.corruption import CorruptionCard
 from app.panes.likelihood.distribution import DistributionCard
 from app.panes.likelihood.dropped_list import DroppedList
-from app.panes.likelihood.image_detail import CloserLook, DropCard
+from app.panes.likelihood.image_detail import DropCard, ImageDetail
 from app.panes.likelihood.score_table import ScoreTable
 from app.shell.formatting import count
 from app.shell.theme import Colors
@@ -67,7 +67,7 @@ class LikelihoodPage(QScrollArea):
         row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignTop)
         left.addLayout(row)
         self.left_tabs = self._tabs(left, ("Up close", "Dropped so far"), self.show_left)
-        self.closer = CloserLook()
+        self.closer = ImageDetail()
         left.addWidget(self.closer)
         self.list_heading = heading("Dropped so far")
         left.addWidget(self.list_heading)

@@ -18,21 +18,21 @@ from PySide6.QtWidgets import QMenu
 
 from app.panes import Context
 from app.panes.likelihood import separation
-from app.panes.likelihood.controller import Inquiry, PathWanted
+from app.panes.likelihood.controller import LikelihoodController, PathWanted
 from app.panes.likelihood.distribution import OTHER, Sides
-from app.panes.likelihood.export import Exports
+from app.panes.likelihood.export import LikelihoodExports
 from app.panes.likelihood.image_detail import size_text
-from app.panes.likelihood.ood_experiment import ParadoxPage
+from app.panes.likelihood.ood_experiment import OodExperimentPage
 from app.panes.likelihood.page import LikelihoodPage
 from app.panes.likelihood.path_plot import Path as ScorePath
 from app.panes.likelihood.score_table import Row, value_text
 from app.panes.likelihood.scored_images import Dropped, Look
 from app.shell.formatting import count
-from app.shell.latest_query import Asker
+from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import restyle
-from engine.messages import DetectorInfo, LookCloser, LookedCloser, Picture, QueryFailed, RunInfo, StartRun
+from engine.messages import DetectorInfo, ImageInspected, InspectImage, Picture, QueryFailed, RunInfo, StartRun
 
 JUDGES = ("log_prob", "classify", "encode")  # one of these is enough
 SETTLE_MS = 120  # after the last move of the time cursor
@@ -61,12 +61,12 @@ class LikelihoodPane(RunPane):
         self.others: list[str] = []  # runs that judge beside the chosen one
         self.compare = ""  # a data set; empty: the dropped images
         self.thresholds: dict[tuple[str, str], float] = {}
-        self.look: LookedCloser | None = None
+        self.look: ImageInspected | None = None
         self._message = ""
         self._live = False  # whether what is looked at was the newest, and not chosen by hand
-        self.inquiry = Inquiry(context.bridge, self)
+        self.inquiry = LikelihoodController(context.bridge, self)
         self.docket = self.inquiry.docket
-        self._looker = Asker(context.bridge, "likelihood.look", self._on_look, self._on_no_look)
+        self._looker = LatestQuery(context.bridge, "likelihood.look", self._on_look, self._on_no_look)
         self._settling, self._drawing, self._resting = QTimer(self), QTimer(self), QTimer(self)
         for timer, pause, slot in (
             (self._settling, SETTLE_MS, self._settle), (self._drawing, DRAW_MS, self.draw), (self._resting, SETTLE_MS, self._settle),
@@ -74,7 +74,7 @@ class LikelihoodPane(RunPane):
             timer.setSingleShot(True)
             timer.setInterval(pause)
             timer.timeout.connect(slot)
-        self.exports = Exports(self)
+        self.exports = LikelihoodExports(self)
         self._build()
         self.inquiry.calibrated.connect(self._on_calibrated)
         self.inquiry.judged.connect(self._on_judged)
@@ -106,7 +106,7 @@ class LikelihoodPane(RunPane):
 
     def _build(self) -> None:
         self.page = page = LikelihoodPage()
-        self.paradox = ParadoxPage()
+        self.paradox = OodExperimentPage()
         self.hold(page)
         self.stack.addWidget(self.paradox)
         for made, run in (
@@ -336,9 +336,9 @@ class LikelihoodPane(RunPane):
             self._looker.forget()
             return
         if again or self.look is None or (self.look.run, self.look.step) != (self.detector[0], step):
-            self._looker.want(LookCloser(run=self.detector[0], step=step, picture=entry.picture))
+            self._looker.want(InspectImage(run=self.detector[0], step=step, picture=entry.picture))
 
-    def _on_look(self, query: LookCloser, answer: LookedCloser) -> None:
+    def _on_look(self, query: InspectImage, answer: ImageInspected) -> None:
         entry = self.chosen
         if entry is not None and query.picture is entry.picture and not entry.error and (query.run, query.step) in self.inquiry.wanted:
             self.look = answer

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.messages import Calibrated, DetectorInfo, Judged, Picture, Score
+from engine.messages import Calibrated, DetectorInfo, ImageScored, Picture, Score
 
 Look = tuple[str, int]  # run, step
 MOST_AT_ONCE = 256  # pictures of one job: another one can be looked at in between
@@ -40,7 +40,7 @@ class Dropped:
         return self.scores.get(run, {}).get(detector)
 
 
-class Docket:
+class ScoredImages:
     """All dropped images in their order, the looks they are judged by, and the held-out scores of each."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Docket:
         self.calibrated[event.run] = event
         self.detectors[event.run] = event.detectors
 
-    def take(self, event: Judged) -> Dropped | None:
+    def take(self, event: ImageScored) -> Dropped | None:
         """Write down what was said about an image; None when it is not here any more."""
         entry = self._by_key.get(event.path or event.label)
         if entry is None:

@@ -12,7 +12,7 @@ from app.panes.sampling.sample_tree import Settings
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, muted
-from engine.messages import GrowthBegan
+from engine.messages import SamplingBegan
 
 COUNTS = (1, 4, 9, 16)
 NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
@@ -128,7 +128,7 @@ class DrawSettings(Card):
             length=max(1, int(self.length.text() or 1)),
         )
 
-    def show_settings(self, s: Settings, began: GrowthBegan | None, *, text: bool, one_row: bool) -> None:
+    def show_settings(self, s: Settings, began: SamplingBegan | None, *, text: bool, one_row: bool) -> None:
         """Say what a draw was made with; `one_row`: only one of its samples is grown, so their number is what it is."""
         self._ours = True
         if int(self.seed.text() or -1) != s.seed:

@@ -35,26 +35,26 @@ from app.panes.sampling.draw_settings import DrawSettings
 from app.panes.sampling.film_bar import FilmBar
 from app.panes.sampling.sample_canvas import SampleCanvas, Sheet
 from app.panes.sampling.sample_tree import Node, Settings
-from app.panes.sampling.symbol_card import PlaceCard
+from app.panes.sampling.symbol_card import SymbolCard
 from app.panes.sampling.text_canvas import TextCanvas, Texts
 from app.shell.formatting import count, number
-from app.shell.latest_query import Asker
+from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_where, ask_which, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.heat import HeatLegend
 from app.widgets.parts import Card, TextLines, button, heading, muted, restyle
 from engine.messages import (
+    DrawSamples,
     Ended,
-    Grow,
-    Grown,
-    GrowthBegan,
     Picture,
     QueryFailed,
     ReadSymbols,
     RunInfo,
+    SamplingBegan,
     StopJob,
     SymbolDistributed,
     SymbolDistribution,
+    SymbolsDrawn,
     SymbolsRead,
 )
 
@@ -132,7 +132,7 @@ class SamplingPane(RunPane):
         self._session = 0
         self._moved_at = 0.0
         bridge = context.bridge
-        self._symbol = Asker(bridge, "sampling.symbol", self._on_distribution, self._on_failure)
+        self._symbol = LatestQuery(bridge, "sampling.symbol", self._on_distribution, self._on_failure)
         self._settle, self._player = QTimer(self), QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
@@ -140,8 +140,8 @@ class SamplingPane(RunPane):
         self._player.setInterval(FILM_MS)
         self._player.timeout.connect(self._next_frame)
         self._build()
-        bridge.on(GrowthBegan, self._on_began)
-        bridge.on(Grown, self._on_grown)
+        bridge.on(SamplingBegan, self._on_began)
+        bridge.on(SymbolsDrawn, self._on_grown)
         bridge.on(Ended, self._on_ended)
         state = context.state
         state.run_changed.connect(self._run_changed)
@@ -242,7 +242,7 @@ class SamplingPane(RunPane):
         row.addStretch(1)
         side.addSpacing(4)
         side.addLayout(row)
-        self.place_card, branches, self.completion = PlaceCard(), Card(12, 8), CompletionCard()
+        self.place_card, branches, self.completion = SymbolCard(), Card(12, 8), CompletionCard()
         self.place_card.regrow_asked.connect(self.regrow)
         self.place_card.channel_asked.connect(self._channel_chosen)
         self._build_tree(branches.inside)
@@ -435,7 +435,7 @@ class SamplingPane(RunPane):
         self.job = self.context.bridge.new_job("grow")
         self.growing, self._fresh = node, fresh
         self.context.bridge.send(
-            Grow(
+            DrawSamples(
                 job=self.job,
                 channel="sampling",
                 run=state.run,  # type: ignore[arg-type]
@@ -470,7 +470,7 @@ class SamplingPane(RunPane):
         else:
             self._grow(node)
 
-    def _on_began(self, event: GrowthBegan) -> None:
+    def _on_began(self, event: SamplingBegan) -> None:
         node = self.growing
         if event.job != self.job or node is None:
             return
@@ -482,7 +482,7 @@ class SamplingPane(RunPane):
         self._show_node()
         self._show_distribution()
 
-    def _on_grown(self, event: Grown) -> None:
+    def _on_grown(self, event: SymbolsDrawn) -> None:
         node = self.growing
         if event.job != self.job or node is None:
             return

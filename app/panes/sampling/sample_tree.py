@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from app.shell.formatting import number
-from engine.messages import Grown, GrowthBegan
+from engine.messages import SamplingBegan, SymbolsDrawn
 
 CHANNELS = ("red", "green", "blue")
 NAMES = {"pixels": "pixel", "codes": "patch", "text": "character", "whole": "image"}  # one cell
@@ -58,7 +58,7 @@ class Node:
     change: tuple[int, int, int] | None = None  # of a branch: sample, place, symbol
     note: str = ""
     stale: bool = True  # what is there was not grown with these settings
-    began: GrowthBegan | None = None
+    began: SamplingBegan | None = None
     tokens: np.ndarray | None = None  # int32 [n, N]
     log_p: np.ndarray | None = None  # float32 [n, N], nats
     images: np.ndarray | None = None  # uint8 [n, C, H, W]
@@ -124,7 +124,7 @@ class Node:
             self.texts, self.places = [], np.zeros(0, int)
         self.settings, self.stale = settings, True
 
-    def begin(self, event: GrowthBegan, fresh: bool) -> None:
+    def begin(self, event: SamplingBegan, fresh: bool) -> None:
         """A job has begun to grow the rows; `fresh` from their start, otherwise it goes on."""
         same = self.began is not None and (self.began.length, self.began.kind) == (event.length, event.kind)
         if not same or self.tokens is None or len(self.tokens) != self.count:
@@ -142,7 +142,7 @@ class Node:
             assert self.log_p is not None
             self.tokens[rows], self.log_p[rows], self.places[rows] = -1, np.nan, 0
 
-    def take(self, event: Grown) -> None:
+    def take(self, event: SymbolsDrawn) -> None:
         rows = list(self.rows)
         assert self.tokens is not None and self.log_p is not None
         self.tokens[rows], self.log_p[rows] = event.tokens, event.log_p

@@ -14,7 +14,7 @@ from app.widgets.parts import Card, Elided, TextLines, button
 from engine.messages import SymbolDistributed
 
 
-class PlaceCard(Card):
+class SymbolCard(Card):
     """`regrow_asked(symbol)`, and `channel_asked(channel)` for the red, green or blue value of a pixel."""
 
     regrow_asked = Signal(int)

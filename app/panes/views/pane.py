@@ -23,7 +23,7 @@ from app.panes.views.pairs_page import PairsPage
 from app.panes.views.puzzle_page import PuzzlePage, Score
 from app.panes.views.queue_page import QueuePage
 from app.shell.formatting import count
-from app.shell.latest_query import Asker
+from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import TextLines, restyle
@@ -79,10 +79,10 @@ class ViewsPane(RunPane):
         self._asked_at = 0.0
         bridge = context.bridge
         self._askers = {
-            page: Asker(bridge, f"views.{PAGES[page].lower()}", on_answer, partial(self._on_failure, page))
+            page: LatestQuery(bridge, f"views.{PAGES[page].lower()}", on_answer, partial(self._on_failure, page))
             for page, on_answer in enumerate((self._on_batch, self._on_batch, self._on_curve, self._on_puzzle, self._on_queue))
         }
-        self._filler = Asker(bridge, "views.fill", self._on_filled, partial(self._on_failure, PUZZLE))
+        self._filler = LatestQuery(bridge, "views.fill", self._on_filled, partial(self._on_failure, PUZZLE))
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.timeout.connect(self.refresh)

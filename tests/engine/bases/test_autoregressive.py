@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.bases.autoregressive import Sequential, entropy, frequencies, pick
+from engine.bases.autoregressive import Autoregressive, entropy, frequencies, pick
 from engine.config import fields_of, make_config
 from engine.losses.likelihoods import image_generators
-from engine.method import CannotLearn, DataSpec, Moment, build, skeleton
+from engine.method import CannotLearn, DataSpec, StepContext, build, skeleton
 from engine.methods import all_methods
 
-EXACT = {name: kind for name, kind in all_methods().items() if issubclass(kind, Sequential) and kind.density == "exact"}
+EXACT = {name: kind for name, kind in all_methods().items() if issubclass(kind, Autoregressive) and kind.density == "exact"}
 IMAGES = [name for name, kind in EXACT.items() if kind.accepts == "images"]
 TEXTS = [name for name, kind in EXACT.items() if kind.accepts == "text"]
 SMALL = {"width": 8, "layers": 2, "heads": 2, "context": 8}
@@ -323,7 +323,7 @@ def test_that_a_class_is_only_asked_of_data_that_have_some(name: str):
 def test_that_the_loss_is_the_mean_code_length_in_its_units(name: str):
     method = make(name, (1, 4, 4), levels=256)
     x = torch.randint(0, 256, (3, 1, 4, 4), generator=seeded()).double() / 255
-    terms = method.loss(x, None, Moment(generator=seeded()))
+    terms = method.loss(x, None, StepContext(generator=seeded()))
     nats = -method.log_prob(x).mean().item()
     assert terms["nats"].item() == pytest.approx(nats)
     assert terms["bits_per_dim"].item() == pytest.approx(nats / 16 / math.log(2))

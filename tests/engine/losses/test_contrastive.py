@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from engine.config import make_config
 from engine.losses.contrastive import follow, info_nce, nt_xent
-from engine.method import DataSpec, Method, Moment, build
+from engine.method import DataSpec, Method, StepContext, build
 from engine.methods import method_named
 
 SHAPE = (3, 8, 8)
@@ -28,7 +28,7 @@ def make(name: str, **settings) -> Method:
     kind = method_named(name)
     config = make_config(kind.Config, {"width": 8, "projection": 16, **settings})
     method = build(kind, config, DataSpec(SHAPE), 0)
-    method.begin(64, seeded(5))
+    method.on_train_start(64, seeded(5))
     return method.train()
 
 
@@ -154,7 +154,7 @@ def test_that_the_queue_holds_the_newest_keys_in_the_order_in_which_they_came():
     for step in range(7):
         keys = F.normalize(torch.randn(4, 16, generator=seeded(step)), dim=1)
         method._keys = [keys]
-        method.after_step(Moment(step))
+        method.after_step(StepContext(step))
         kept += list(keys)
         pointer = (step + 1) * 4 % 10
         assert method.pointer.item() == pointer
@@ -166,18 +166,18 @@ def test_that_a_batch_larger_than_the_queue_leaves_its_last_keys():
     method = make("moco", queue=3)
     keys = F.normalize(torch.randn(8, 16, generator=seeded()), dim=1)
     method._keys = [keys]
-    method.after_step(Moment())
+    method.after_step(StepContext())
     assert {tuple(row) for row in method.queue.tolist()} == {tuple(row) for row in keys[-3:].tolist()}
 
 
 def test_that_a_step_is_told_apart_from_keys_before_it_only_and_the_queue_learns_nothing():
     method = make("moco", queue=8)
     before = method.queue.clone()
-    method.loss(images(4), None, Moment(generator=seeded()))["loss"].backward()
+    method.loss(images(4), None, StepContext(generator=seeded()))["loss"].backward()
     assert torch.equal(method.queue, before), "the loss came before the keys joined"
     assert not method.queue.requires_grad
     assert all(p.grad is None for p in [*method.key_network.parameters(), *method.key_head.parameters()])
-    method.after_step(Moment())
+    method.after_step(StepContext())
     assert not torch.equal(method.queue, before)
     assert torch.allclose(method.queue.norm(dim=1), torch.ones(8), atol=1e-6)
 
@@ -186,15 +186,15 @@ def test_that_held_out_images_leave_queue_and_bank_as_they_are():
     for name in ("moco", "memory_bank"):
         method = make(name).eval()
         before = {key: value.clone() for key, value in method.named_buffers()}
-        method.loss(images(4), None, Moment(generator=seeded()))
-        method.after_step(Moment())
+        method.loss(images(4), None, StepContext(generator=seeded()))
+        method.after_step(StepContext())
         assert all(torch.equal(value, before[key]) for key, value in method.named_buffers()), name
 
 
 def test_that_the_first_loss_is_near_the_logarithm_of_the_number_of_keys():
     """A random queue: all similarities are near zero, except that of the key to an equal network."""
     method = make("moco", queue=2048, temperature=10.0)
-    loss = method.loss(images(16), None, Moment(generator=seeded()))["loss"].item()
+    loss = method.loss(images(16), None, StepContext(generator=seeded()))["loss"].item()
     assert loss == pytest.approx(math.log(2049), abs=0.11)  # cosines of at most 1, divided by 10
 
 
@@ -202,7 +202,7 @@ def test_that_ages_of_keys_count_steps_and_tell_those_that_never_came():
     method = make("moco", queue=10, batch_size=4)
     for step in range(2):
         method._keys = [F.normalize(torch.randn(4, 16, generator=seeded(step)), dim=1)]
-        method.after_step(Moment(step))
+        method.after_step(StepContext(step))
     assert method.queue_ages(2).tolist() == [1, 1, 1, 1, 0, 0, 0, 0, -1, -1]
 
 
@@ -210,9 +210,9 @@ def test_that_a_slot_moves_towards_what_was_seen_and_others_stay():
     method = make("memory_bank", momentum=0.25)
     before = method.bank.clone()
     x, places = images(3), torch.tensor([5, 9, 2])
-    method.loss(x, None, Moment(generator=seeded(7), indices=places))
+    method.loss(x, None, StepContext(generator=seeded(7), indices=places))
     seen = method._seen[0][1].double()
-    method.after_step(Moment())
+    method.after_step(StepContext())
     for row, place in enumerate(places.tolist()):
         moved = 0.25 * before[place].double() + 0.75 * seen[row]
         assert torch.allclose(method.bank[place].double(), moved / moved.norm(), atol=1e-6)
@@ -225,7 +225,7 @@ def test_that_the_loss_of_the_bank_is_a_softmax_over_slots_in_which_ones_own_cou
     method = make("memory_bank", negatives=negatives, temperature=0.5).double()
     method.bank = method.bank.double()
     x, places = images(3).double(), torch.tensor([5, 9, 2])
-    loss = method.loss(x, None, Moment(generator=seeded(7), indices=places))["loss"].item()
+    loss = method.loss(x, None, StepContext(generator=seeded(7), indices=places))["loss"].item()
     seen = method._seen[0][1]
     generator = seeded(7)
     method.views(x, generator)  # draws what the loss drew

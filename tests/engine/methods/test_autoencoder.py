@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from engine.config import make_config
-from engine.method import DataSpec, Moment, build, capabilities
+from engine.method import DataSpec, StepContext, build, capabilities
 from engine.methods.autoencoder import Autoencoder, Config
 from engine.methods.vae import VAE
 from engine.nets.init import initialize
@@ -40,15 +40,15 @@ def test_that_it_is_the_vaes_network_and_not_a_copy_of_it():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 13, 33)])
 def test_that_losses_are_finite_and_gradients_reach_everything(shape: tuple[int, ...], network: str):
     model, x = make(shape, network=network), grey(3, shape)
-    model.loss(x, None, Moment())["loss"].backward()
+    model.loss(x, None, StepContext())["loss"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0, name
 
 
 def test_that_the_loss_is_the_squared_error_of_an_image():
     model, x = make().double(), grey(5).double()
-    model.prepare(x)
-    terms = model.loss(x, None, Moment())
+    model.init_from_data(x)
+    terms = model.loss(x, None, StepContext())
     total = sum(((model.offset(model.decoder(model.encoder(image[None]))) - image) ** 2).sum().item() for image in x)
     assert terms["loss"].item() == pytest.approx(total / 5, abs=1e-10)
     assert terms["error"].item() == pytest.approx(total / 5 / 64, abs=1e-12)
@@ -67,14 +67,14 @@ def test_that_a_linear_one_trained_to_its_end_finds_the_principal_subspace():
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = model.loss(x, None, Moment())["loss"]
+        loss = model.loss(x, None, StepContext())["loss"]
         loss.backward()
         return loss
 
     optimizer.step(closure)  # type: ignore[arg-type]
     flat = x.flatten(1) - x.flatten(1).mean(0)
     discarded = torch.linalg.eigvalsh(flat.T @ flat / 200)[:-4].sum().item()
-    assert model.loss(x, None, Moment())["loss"].item() == pytest.approx(discarded, rel=1e-4)
+    assert model.loss(x, None, StepContext())["loss"].item() == pytest.approx(discarded, rel=1e-4)
 
 
 def test_that_its_posterior_is_a_point():

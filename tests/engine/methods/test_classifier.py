@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.config import make_config
 from engine.evaluation.evaluate import evaluate
-from engine.method import CannotLearn, DataSpec, Moment, build, capabilities
+from engine.method import CannotLearn, DataSpec, StepContext, build, capabilities
 from engine.methods.classifier import Classifier, Config, augmented, calibration_gap, diagnose
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
@@ -52,7 +52,7 @@ def test_that_it_has_classes_and_features_and_no_density():
 def test_that_the_loss_is_the_cross_entropy_of_the_true_class():
     model, x = make(label_smoothing=0.3).double().eval(), images(9).double()
     y = torch.arange(9) % 3
-    terms = model.loss(x, y, Moment())
+    terms = model.loss(x, y, StepContext())
     plain = smooth = right = 0.0
     for row, label in zip(model.classify(x).tolist(), y.tolist(), strict=True):
         log_p = [value - math.log(sum(math.exp(other) for other in row)) for value in row]
@@ -66,10 +66,10 @@ def test_that_the_loss_is_the_cross_entropy_of_the_true_class():
 
 def test_that_adding_a_constant_to_all_logits_changes_no_loss():
     model, x, y = make().double().eval(), images(9).double(), torch.arange(9) % 3
-    before = model.loss(x, y, Moment())
+    before = model.loss(x, y, StepContext())
     with torch.no_grad():
         model.head.bias.add_(5.0)
-    after = model.loss(x, y, Moment())
+    after = model.loss(x, y, StepContext())
     assert all(after[name].item() == pytest.approx(before[name].item(), abs=1e-10) for name in before)
 
 
@@ -91,7 +91,7 @@ def test_that_the_logits_are_linear_in_the_features():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 12, 10), (3, 28, 28)])
 def test_that_gradients_reach_every_weight_and_the_image(shape: tuple[int, ...]):
     model, x = make(shape), images(4, shape).requires_grad_()
-    model.loss(x, torch.tensor([0, 1, 2, 0]), Moment(generator=seeded()))["loss"].backward()
+    model.loss(x, torch.tensor([0, 1, 2, 0]), StepContext(generator=seeded()))["loss"].backward()
     for name, tensor in [*model.named_parameters(), ("image", x)]:
         assert tensor.grad is not None and tensor.grad.isfinite().all() and tensor.grad.abs().sum() > 0, name
 
@@ -118,7 +118,7 @@ def test_that_training_images_are_shifted_by_whole_pixels_and_validation_is_not(
         moves.add(fits[0])
     assert len(moves) == 9
     model, y = make((2, 28, 20)).eval(), torch.arange(40) % 3
-    assert model.loss(x, y, Moment(generator=seeded(1)))["loss"] == model.loss(x, y, Moment(generator=seeded(2)))["loss"]
+    assert model.loss(x, y, StepContext(generator=seeded(1)))["loss"] == model.loss(x, y, StepContext(generator=seeded(2)))["loss"]
 
 
 def test_that_about_half_of_the_images_are_mirrored():
@@ -156,11 +156,11 @@ def test_that_a_separable_toy_is_learned_to_the_last_image():
     model = make((1, 12, 12))
     optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
     for step in range(60):
-        loss = model.loss(x, y, Moment(step, step / 60, seeded(step)))["loss"]
+        loss = model.loss(x, y, StepContext(step, step / 60, seeded(step)))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert model.eval().loss(x, y, Moment())["accuracy"].item() == 1
+    assert model.eval().loss(x, y, StepContext())["accuracy"].item() == 1
 
 
 def test_that_a_run_on_digits_is_described_and_scored_with_its_labels(tmp_path: Path):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.config import make_config
 from engine.data import DataSet, inspect
-from engine.method import CannotLearn, DataSpec, Moment, build
+from engine.method import CannotLearn, DataSpec, StepContext, build
 from engine.methods.dino import DINO, Config
 from engine.training.loop import Plan, Trainer, as_input
 
@@ -30,7 +30,7 @@ def images(count: int, seed: int = 1) -> Tensor:
 def make(**settings) -> DINO:
     made = build(DINO, make_config(Config, SMALL | settings), DataSpec(SHAPE), 0)
     assert isinstance(made, DINO)
-    made.begin(64, seeded(5))
+    made.on_train_start(64, seeded(5))
     return made.train()
 
 
@@ -44,11 +44,11 @@ def apart(method: DINO, seed: int = 9) -> DINO:
 
 
 def step(method: DINO, optimizer: torch.optim.Optimizer, seed: int, progress: float = 0.5) -> dict[str, Tensor]:
-    terms = method.loss(images(8, seed), None, Moment(seed, progress, seeded(seed)))
+    terms = method.loss(images(8, seed), None, StepContext(seed, progress, seeded(seed)))
     optimizer.zero_grad()
     terms["loss"].backward()
     optimizer.step()
-    method.after_step(Moment(seed + 1, progress, seeded(seed)))
+    method.after_step(StepContext(seed + 1, progress, seeded(seed)))
     return terms
 
 
@@ -91,7 +91,7 @@ def test_that_the_loss_is_the_papers_algorithm_written_out(encoder: str, local_c
                 total -= sum(a * math.log(c) for a, c in zip(q, p, strict=True)) / 3
             terms += 1
     assert terms == 2 * len(views) - 2
-    got = method.loss(images(3), None, Moment(0, 0.15, seeded(4)))
+    got = method.loss(images(3), None, StepContext(0, 0.15, seeded(4)))
     assert got["loss"].item() == pytest.approx(total / terms, rel=1e-9)
     assert (got["teacher entropy"] + got["KL"]).item() == pytest.approx(got["loss"].item(), rel=1e-12)
     assert got["KL"] > 0
@@ -100,16 +100,16 @@ def test_that_the_loss_is_the_papers_algorithm_written_out(encoder: str, local_c
 def test_that_alike_teacher_and_student_without_locals_agree_with_themselves_on_equal_crops():
     still = {"crop_least": 1.0, "flip": 0.0, "jitter": 0.0, "grey": 0.0, "solarize": 0.0, "local_crops": 0}
     method = make(centering="centre", teacher_temperature=0.1, later_temperature=0.1, **still).eval()
-    terms = method.loss(images(4), None, Moment(0, 0.5, seeded()))
+    terms = method.loss(images(4), None, StepContext(0, 0.5, seeded()))
     assert terms["KL"].item() == pytest.approx(0, abs=1e-5)
-    assert terms["found"].item() == 1
+    assert terms["top1_retrieval"].item() == 1
 
 
 def test_that_every_crop_size_goes_through_a_network_once_and_the_teacher_sees_large_ones_only():
     method, seen = make(local_crops=3), []
     for name, network in (("teacher", method.network), ("student", method.student)):
         network.register_forward_pre_hook(lambda _, inputs, name=name: seen.append((name, *inputs[0].shape)))
-    method.loss(images(4), None, Moment(0, 0.5, seeded()))
+    method.loss(images(4), None, StepContext(0, 0.5, seeded()))
     assert sorted(seen) == [("student", 8, 3, 16, 16), ("student", 12, 3, 8, 8), ("teacher", 8, 3, 16, 16)]
 
 
@@ -144,7 +144,7 @@ def test_that_compared_vectors_are_the_ones_before_the_prototypes_of_who_is_aske
 
 def test_that_no_gradient_reaches_the_teacher_and_no_optimizer_would_move_it():
     method = make(encoder="vit", masked=1.0, koleo=0.1)
-    method.loss(images(4), None, Moment(0, 0.5, seeded()))["loss"].backward()
+    method.loss(images(4), None, StepContext(0, 0.5, seeded()))["loss"].backward()
     for module in (method.network, method.head):
         assert all(p.grad is None and not p.requires_grad for p in module.parameters())
     assert all(p.grad is not None for p in (*method.student.parameters(), *method.student_head.parameters()))
@@ -158,7 +158,7 @@ def test_that_the_teacher_begins_as_the_student_and_draws_near_to_a_resting_one_
         teacher.add_(1.0)
     begun = (teacher - student).mean().item()
     for _ in range(100):
-        method.after_step(Moment(1, 0.0))
+        method.after_step(StepContext(1, 0.0))
     assert (teacher - student).mean().item() / begun == pytest.approx(0.366032341, rel=1e-4)
 
 
@@ -166,13 +166,13 @@ def test_that_the_teacher_begins_as_the_student_and_draws_near_to_a_resting_one_
 def test_that_a_momentum_of_one_freezes_the_teacher_as_it_does_at_the_end_of_every_training(momentum: float, progress: float):
     method = apart(make(momentum=momentum))
     before = [p.clone() for p in method.network.parameters()]
-    method.after_step(Moment(1, progress))
+    method.after_step(StepContext(1, progress))
     assert all(torch.equal(a, b) for a, b in zip(before, method.network.parameters(), strict=True))
 
 
 def test_that_a_momentum_of_zero_copies_the_student():
     method = apart(make(momentum=0.0))
-    method.after_step(Moment(1, 0.0))
+    method.after_step(StepContext(1, 0.0))
     for theirs, ours in ((method.student, method.network), (method.student_head, method.head)):
         assert all(torch.equal(a, b) for a, b in zip(theirs.parameters(), ours.parameters(), strict=True))
 
@@ -208,9 +208,9 @@ def teacher_logits(method: DINO, x: Tensor, seed: int) -> Tensor:
 def test_that_the_centre_moves_after_the_loss_by_the_mean_of_the_teachers_logits():
     method, x = make(centering="centre", norm="group"), images(6)
     logits = teacher_logits(method, x, 2)
-    method.loss(x, None, Moment(0, 0.5, seeded(2)))
+    method.loss(x, None, StepContext(0, 0.5, seeded(2)))
     assert not method.centre.any(), "the loss itself saw the old one"
-    method.after_step(Moment(1, 0.5))
+    method.after_step(StepContext(1, 0.5))
     assert torch.allclose(method.centre, 0.1 * logits.mean(0), atol=1e-7)
 
 
@@ -218,20 +218,20 @@ def test_that_a_batch_in_pieces_moves_the_centre_as_a_whole_one_and_a_forgotten_
     method, x = make(centering="centre", norm="group"), images(6)
     pieces = [(x[:4], 2), (x[4:], 3)]
     expected = torch.cat([teacher_logits(method, piece, seed) for piece, seed in pieces]).mean(0)
-    method.loss(images(6, seed=8), None, Moment(0, 0.5, seeded(7)))
+    method.loss(images(6, seed=8), None, StepContext(0, 0.5, seeded(7)))
     method.forget_batch()
     for piece, seed in pieces:
-        method.loss(piece, None, Moment(0, 0.5, seeded(seed)))
-    method.after_step(Moment(1, 0.5))
+        method.loss(piece, None, StepContext(0, 0.5, seeded(seed)))
+    method.after_step(StepContext(1, 0.5))
     assert torch.allclose(method.centre, 0.1 * expected, atol=1e-7)
 
 
 def test_that_held_out_images_and_descriptions_do_not_move_the_centre():
     method = make().eval()
-    method.loss(images(6), None, Moment(0, 0.5, seeded()))
+    method.loss(images(6), None, StepContext(0, 0.5, seeded()))
     method.train()
     method.describe(images(6), seeded())
-    method.after_step(Moment(1, 0.5))
+    method.after_step(StepContext(1, 0.5))
     assert not method.centre.any()
 
 
@@ -246,12 +246,12 @@ def test_that_only_losses_that_are_means_over_images_are_taken_in_pieces():
 
 
 def test_that_options_add_their_weighted_terms_and_nothing_without_a_weight():
-    x, moment = images(6), lambda: Moment(0, 0.5, seeded(3))
+    x, context = images(6), lambda: StepContext(0, 0.5, seeded(3))
     plain = make(encoder="vit").eval()
-    assert set(plain.loss(x, None, moment())) == {"loss", "teacher entropy", "KL", "found"}
-    terms = make(encoder="vit", koleo=0.1).eval().loss(x, None, moment())
+    assert set(plain.loss(x, None, context())) == {"loss", "teacher entropy", "KL", "top1_retrieval"}
+    terms = make(encoder="vit", koleo=0.1).eval().loss(x, None, context())
     assert terms["loss"].item() == pytest.approx((terms["teacher entropy"] + terms["KL"] + 0.1 * terms["koleo"]).item(), rel=1e-5)
-    terms = make(encoder="vit", masked=2.0).eval().loss(x, None, moment())
+    terms = make(encoder="vit", masked=2.0).eval().loss(x, None, context())
     assert terms["loss"].item() == pytest.approx((terms["teacher entropy"] + terms["KL"] + 2.0 * terms["masked"]).item(), rel=1e-5)
     assert terms["masked"] > 0
 
@@ -278,7 +278,7 @@ def test_that_the_masked_loss_hears_of_hidden_patches_only_and_the_teacher_sees_
     heard = {}
     for where in ("nowhere", "elsewhere", "hidden"):
         monkeypatch.setattr(method.student, "tokens", noisy(where))
-        heard[where] = method.loss(images(6), None, Moment(0, 0.5, seeded(3)))["masked"].item()
+        heard[where] = method.loss(images(6), None, StepContext(0, 0.5, seeded(3)))["masked"].item()
     assert heard["elsewhere"] == heard["nowhere"] != heard["hidden"]
     assert asked == [None] * 3 and 0 < hiding[0].float().mean() < 0.5
 
@@ -326,7 +326,7 @@ def test_that_a_short_training_finds_more_and_is_described_as_sound():
     easy = {"flip": 0.0, "jitter": 0.0, "solarize": 0.0, "crop_least": 0.7, "local_crops": 0, "batch_size": 64, "momentum": 0.9}
     sizes = {"width": 8, "prototypes": 64, "hidden": 64, "projection": 32, "centering": "sinkhorn"}
     trainer = Trainer(Plan("dino", "digits", easy | sizes | {"warmup": 5, "learning_rate": 3e-3}, steps=60, device="cpu"), digits())
-    found = [trainer.step()["found"].item() for _ in range(60)]
+    found = [trainer.step()["top1_retrieval"].item() for _ in range(60)]
     assert sum(found[-10:]) > 1.5 * sum(found[:10]) > 1.5 * 10 / 64, "by chance one in 64"
     method = trainer.method.eval()
     told = method.describe(as_input(trainer.batches.first(128)), seeded())

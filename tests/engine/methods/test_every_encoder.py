@@ -12,9 +12,9 @@ import torch
 from engine import messages as m
 from engine.config import fields_of
 from engine.data import open_data
-from engine.method import Moment, capabilities
+from engine.method import StepContext, capabilities
 from engine.methods import all_methods
-from engine.queries.session import Explorer, Model
+from engine.queries.session import Model, QuerySession
 from engine.storage.run_reader import Run
 from engine.training.batches import noise_seed
 from engine.training.loop import Plan, Trainer, train
@@ -64,7 +64,7 @@ def test_that_two_halves_are_the_whole_bit_for_bit(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_that_the_detectors_that_want_features_judge_by_it(name: str, tmp_path: Path):
     finish(train(plan(name, 2, "run"), tmp_path))
-    events = [e for e in Explorer().work(m.Calibrate(job="c", runs=((str(tmp_path / "run"), None),), limit=24)) if e is not None]
+    events = [e for e in QuerySession().work(m.Calibrate(job="c", runs=((str(tmp_path / "run"), None),), limit=24)) if e is not None]
     (told,) = [event for event in events if isinstance(event, m.Calibrated)]
     assert {"knn", "mahalanobis"} <= {info.name for info in told.detectors if not info.missing}
     for detector in ("knn", "mahalanobis"):
@@ -77,10 +77,10 @@ def test_that_the_batch_and_the_noise_of_any_step_can_be_made_again_from_its_num
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
     loss = made.method.loss
 
-    def listened(x: torch.Tensor, y: torch.Tensor | None, moment: Moment) -> dict[str, torch.Tensor]:
-        assert moment.generator is not None
-        given.append((x, moment.generator.get_state()))
-        return loss(x, y, moment)
+    def listened(x: torch.Tensor, y: torch.Tensor | None, context: StepContext) -> dict[str, torch.Tensor]:
+        assert context.generator is not None
+        given.append((x, context.generator.get_state()))
+        return loss(x, y, context)
 
     made.method.loss = listened  # type: ignore[method-assign]
     for _ in range(4):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.config import BadSetting, make_config
 from engine.data import open_data
-from engine.method import CannotLearn, DataSpec, Moment, build, capabilities
+from engine.method import CannotLearn, DataSpec, StepContext, build, capabilities
 from engine.methods import all_methods, method_named
 from engine.methods.fine_tuning import FineTuning
 from engine.queries.session import Model
@@ -46,7 +46,7 @@ def of(name: str, **config) -> FineTuning:
     values = FineTuning.settings_from("encoder", name, vars(make_config(kind.Config, {})))
     made = build(FineTuning, make_config(FineTuning.Config, values | config), SPEC, 0)
     assert isinstance(made, FineTuning)
-    made.prepare(images(8))
+    made.init_from_data(images(8))
     return made
 
 
@@ -54,7 +54,7 @@ def step_of(method: FineTuning) -> dict[str, Tensor]:
     """One step down the gradient; what the weights are afterwards."""
     parameters = [p for p in method.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, 0.1)
-    method.loss(images(6), torch.arange(6) % 3, Moment(generator=torch.Generator().manual_seed(0)))["loss"].backward()
+    method.loss(images(6), torch.arange(6) % 3, StepContext(generator=torch.Generator().manual_seed(0)))["loss"].backward()
     optimizer.step()
     return {name: value.clone() for name, value in method.network.state_dict().items()}
 
@@ -71,7 +71,7 @@ def test_that_the_network_of_every_method_that_encodes_can_be_tuned(name: str):
     with torch.no_grad():
         assert torch.allclose(method.encode(images(5)), inner.eval().encode(images(5)).flatten(1), atol=1e-6)
     method.train()
-    terms = method.loss(images(6), torch.arange(6) % 3, Moment(generator=torch.Generator().manual_seed(0)))
+    terms = method.loss(images(6), torch.arange(6) % 3, StepContext(generator=torch.Generator().manual_seed(0)))
     terms["loss"].backward()
     learning = {name: p for name, p in method.named_parameters() if p.requires_grad}
     assert {"head.1.weight", "head.1.bias"} <= set(learning)
@@ -143,7 +143,7 @@ def test_that_weights_that_do_not_fit_are_refused_in_a_sentence():
     method = of("simclr")
     other = {name: torch.zeros(3) for name in method.network.method.state_dict()}
     with pytest.raises(CannotLearn, match="do not fit"):
-        method.adopt("encoder", {}, other)
+        method.init_from_run("encoder", {}, other)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.config import make_config
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods import method_named
 from engine.methods.pixel_cnn import Mixture, all_log_probs, log_masses, mixture_log_probs
 
@@ -319,7 +319,7 @@ def test_that_it_starts_from_how_often_values_occur():
     for values in ({"levels": 4}, {"levels": 256}):
         method = make((1, 6, 6), trained=False, **values)
         before = method.log_prob(x.double()).mean()
-        method.prepare(x)
+        method.init_from_data(x)
         assert method.log_prob(x.double()).mean() > before
 
 
@@ -331,7 +331,7 @@ def test_that_it_learns_a_pattern_that_only_the_row_above_tells(levels: int):
     for _ in range(120):
         first = torch.randint(2, (32, 1, 1, 6), generator=generator).float()
         x = torch.cat([first if row % 2 == 0 else 1 - first for row in range(6)], 2)
-        loss = method.loss(x, None, Moment(generator=generator))["loss"]
+        loss = method.loss(x, None, StepContext(generator=generator))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.config import make_config
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods.pixel_rnn import Config, PixelRNN
 
 
@@ -64,7 +64,7 @@ def test_that_it_remembers_the_first_pixel_to_the_last():
     optimizer = torch.optim.Adam(method.parameters(), 2e-2)
     for _ in range(200):
         optimizer.zero_grad()
-        method.loss(pictures, None, Moment())["loss"].backward()
+        method.loss(pictures, None, StepContext())["loss"].backward()
         optimizer.step()
     nats = -method.log_prob_map(pictures)
     assert nats[:, 0, 0].tolist() == pytest.approx([0.693] * 2, abs=0.1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.config import BadSetting, make_config
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods.pixel_transformer import Config, PixelTransformer
 
 SMALL = {"width": 16, "layers": 1, "heads": 2}
@@ -31,19 +31,19 @@ def grey(count: int, shape: tuple[int, ...] = (1, 4, 4), seed: int = 0) -> torch
 def test_that_a_head_of_zeros_is_uniform_noise(levels: int, bits: float):
     method = make(levels=levels)
     method.net.head.weight.zero_()
-    assert method.loss(grey(5), None, Moment(generator=torch.Generator()))["bits_per_dim"].item() == pytest.approx(bits, abs=1e-5)
+    assert method.loss(grey(5), None, StepContext(generator=torch.Generator()))["bits_per_dim"].item() == pytest.approx(bits, abs=1e-5)
 
 
 @torch.no_grad()
 def test_that_after_one_look_an_untrained_net_costs_about_the_entropy_of_the_values():
     x = torch.where(grey(500) < 0.3, 0.0, grey(500))
     method = make()
-    method.prepare(x)
+    method.init_from_data(x)
     method.net.head.weight.zero_()
     counts = torch.bincount((x * 255).round().long().flatten(), minlength=256) + 1
     p = counts.double() / counts.sum()
     expected = -(p[(x * 255).round().long()].log2()).mean().item()
-    assert method.loss(x, None, Moment())["bits_per_dim"].item() == pytest.approx(expected, rel=1e-6)
+    assert method.loss(x, None, StepContext())["bits_per_dim"].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_that_it_learns_which_class_has_which_picture():
@@ -54,7 +54,7 @@ def test_that_it_learns_which_class_has_which_picture():
     optimizer = torch.optim.Adam(method.parameters(), 1e-2)
     for _ in range(150):
         optimizer.zero_grad()
-        method.loss(pictures, y, Moment())["loss"].backward()
+        method.loss(pictures, y, StepContext())["loss"].backward()
         optimizer.step()
     assert method.log_prob(pictures, y).tolist() == pytest.approx([0, 0], abs=0.05)
     assert (method.log_prob(pictures, 1 - y) < -5).all()

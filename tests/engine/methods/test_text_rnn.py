@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.config import make_config
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods.text_rnn import Config, TextRNN
 
 
@@ -47,7 +47,7 @@ def test_that_a_head_of_zeros_costs_the_logarithm_of_the_symbols():
     method = make(65)
     method.net.head.weight.zero_()
     method.net.head.bias.zero_()
-    loss = method.loss(torch.randint(65, (3, 8), generator=torch.Generator().manual_seed(0)), None, Moment())["loss"]
+    loss = method.loss(torch.randint(65, (3, 8), generator=torch.Generator().manual_seed(0)), None, StepContext())["loss"]
     assert loss.item() == pytest.approx(4.174387270, abs=1e-6)
 
 
@@ -57,7 +57,7 @@ def test_that_a_periodic_text_costs_only_its_beginning():
     loss = torch.zeros(())
     for step in range(200):
         starts = torch.arange(4)[:, None] + step
-        loss = method.loss((starts + torch.arange(8)) % 4, None, Moment())["loss"]
+        loss = method.loss((starts + torch.arange(8)) % 4, None, StepContext())["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.config import BadSetting, make_config
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods.text_transformer import Config, TextTransformer
 
 
@@ -34,7 +34,7 @@ def learned(method: TextTransformer, text: Tensor, steps: int, batch: int = 32) 
     context, losses = method.length, []
     for _ in range(steps):
         starts = torch.randint(len(text) - context, (batch,), generator=generator)
-        loss = method.loss(text[starts[:, None] + torch.arange(context)], None, Moment())["loss"]
+        loss = method.loss(text[starts[:, None] + torch.arange(context)], None, StepContext())["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -47,7 +47,7 @@ def learned(method: TextTransformer, text: Tensor, steps: int, batch: int = 32) 
 def test_that_a_head_of_zeros_costs_the_logarithm_of_the_symbols(symbols: int, nats: float):
     method = make(symbols)
     method.net.head.weight.zero_()
-    terms = method.loss(torch.randint(symbols, (3, 8), generator=torch.Generator().manual_seed(0)), None, Moment())
+    terms = method.loss(torch.randint(symbols, (3, 8), generator=torch.Generator().manual_seed(0)), None, StepContext())
     assert terms["loss"].item() == pytest.approx(nats, abs=1e-6)
     assert terms["bits_per_token"].item() == pytest.approx(nats / math.log(2), abs=1e-6)
     assert method.headline_words({"loss": 1.7249}) == "1.72 nat/character"
@@ -62,7 +62,7 @@ def test_that_noise_never_costs_less_than_the_logarithm_of_its_symbols():
     noise = torch.randint(4, (20_000,), generator=torch.Generator().manual_seed(3))
     method = make()
     learned(method, noise[:10_000], 150)
-    held_out = method.loss(noise[10_000:].view(-1, 8), None, Moment())["loss"].item()
+    held_out = method.loss(noise[10_000:].view(-1, 8), None, StepContext())["loss"].item()
     assert math.log(4) - 0.002 < held_out < math.log(4) + 0.03
 
 
@@ -132,7 +132,7 @@ def test_that_dropout_is_noise_of_the_training_only():
     x = torch.randint(4, (4, 8), generator=torch.Generator().manual_seed(0))
 
     def loss(seed: int) -> float:
-        return method.loss(x, None, Moment(generator=torch.Generator().manual_seed(seed)))["loss"].item()
+        return method.loss(x, None, StepContext(generator=torch.Generator().manual_seed(seed)))["loss"].item()
 
     assert loss(1) == loss(1) != loss(2)
     assert torch.equal(method.log_prob(x), method.log_prob(x))

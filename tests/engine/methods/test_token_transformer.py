@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.config import BadSetting, make_config
 from engine.data import open_data
 from engine.evaluation.evaluate import evaluate
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods.token_transformer import Config, TokenTransformer, diagnose
 from engine.nets.transformer import Transformer
 from engine.queries import sampling
@@ -42,7 +42,7 @@ def make(shape: tuple[int, ...] = SHAPE, **settings: Any) -> TokenTransformer:
     made = build(TokenTransformer, make_config(Config, TINY | settings), DataSpec(shape, CLASSES), 0)
     assert isinstance(made, TokenTransformer)
     made = made.double()
-    made.prepare(images(20, shape))
+    made.init_from_data(images(20, shape))
     with torch.no_grad():
         for parameter in made.net.parameters():
             parameter.normal_(0, 0.6, generator=seeded(4))
@@ -118,7 +118,7 @@ def test_that_the_bound_is_the_codes_and_the_pixels_given_them(shape: tuple[int,
         placed = model.log_prob_map(x)
         assert placed.shape == (3, *shape[1:])
         assert torch.allclose(placed.sum((1, 2)), model.log_prob(x), atol=1e-9)
-        told = model.loss(x, None, Moment(progress=1.0))
+        told = model.loss(x, None, StepContext(progress=1.0))
         assert told["bits_per_dim"].item() == pytest.approx(-model.log_prob(x).mean().item() / math.prod(shape) / math.log(2), rel=1e-9)
         assert model.bits_per_dim(-model.log_prob(x).mean().item()) == pytest.approx(told["bits_per_dim"].item(), rel=1e-9)
 

@@ -13,7 +13,7 @@ from torch import distributions as dist
 
 from engine.config import make_config
 from engine.losses.likelihoods import image_generators, iwae
-from engine.method import DataSpec, Moment, build
+from engine.method import DataSpec, StepContext, build
 from engine.methods.vae import DECODED_AT_ONCE, VAE, Config, diagnose
 
 F64 = torch.float64
@@ -85,7 +85,7 @@ def test_that_a_linear_vae_with_its_exact_posterior_gives_log_p_for_every_k():
     assert torch.allclose(log_w, expected.expand(50, -1), atol=1e-9)
     assert torch.allclose(model.elbo(x, seeded(), samples=3), expected, atol=1e-9)
     assert torch.allclose(model.log_prob(x), expected, atol=1e-9)
-    terms = model.loss(x, None, Moment(generator=seeded()))
+    terms = model.loss(x, None, StepContext(generator=seeded()))
     assert terms["loss"].item() == pytest.approx(-terms["elbo"].item(), abs=1e-10)
 
 
@@ -158,8 +158,8 @@ def test_that_bernoulli_images_of_a_small_model_sum_to_one_given_z():
 def test_that_losses_are_finite_and_gradients_reach_everything(shape: tuple[int, ...], likelihood: str, sigma: str, network: str):
     model = make(shape, likelihood=likelihood, sigma=sigma, network=network)
     x = eight_bit(3, shape).float()
-    model.prepare(x)
-    terms = model.loss(x, None, Moment(generator=seeded()))
+    model.init_from_data(x)
+    terms = model.loss(x, None, StepContext(generator=seeded()))
     terms["loss"].backward()
     assert all(value.isfinite() for value in terms.values())
     for name, parameter in model.named_parameters():
@@ -171,14 +171,14 @@ def test_that_losses_are_finite_and_gradients_reach_everything(shape: tuple[int,
 def test_that_the_largest_colour_image_works():
     model = make((3, 64, 64), network="conv")
     x = eight_bit(2, (3, 64, 64)).float()
-    assert model.loss(x, None, Moment(generator=seeded()))["loss"].isfinite()
+    assert model.loss(x, None, StepContext(generator=seeded()))["loss"].isfinite()
     assert model.decode(model.encode(x)).shape == x.shape
 
 
 def test_that_terms_are_nats_summed_over_pixels_and_averaged_over_images():
     model = spread(make(likelihood="gaussian", sigma="fixed"))
     x = eight_bit(5)
-    terms = model.loss(x, None, Moment(generator=seeded(4)))
+    terms = model.loss(x, None, StepContext(generator=seeded(4)))
     q = model.posterior(x)
     z = q.mean + q.sigma * torch.randn(5, 1, 4, generator=seeded(4)).double()[:, 0]
     maps = model.decoder(z) + model.offset.value
@@ -191,7 +191,7 @@ def test_that_terms_are_nats_summed_over_pixels_and_averaged_over_images():
 
 def test_that_beta_weighs_the_kl_but_not_the_reported_bound():
     x = eight_bit(4)
-    terms = {beta: spread(make(beta=beta)).loss(x, None, Moment(generator=seeded())) for beta in (0.0, 1.0, 3.0)}
+    terms = {beta: spread(make(beta=beta)).loss(x, None, StepContext(generator=seeded())) for beta in (0.0, 1.0, 3.0)}
     kl, reconstruction = terms[1.0]["kl"].item(), terms[1.0]["reconstruction"].item()
     for beta, found in terms.items():
         assert found["loss"].item() == pytest.approx(reconstruction + beta * kl, abs=1e-9)
@@ -204,7 +204,7 @@ def test_that_many_free_bits_switch_the_kl_gradient_off():
     gradients = []
     for settings in ({"free_bits": 10.0}, {"beta": 0.0}, {"free_bits": 0.0, "beta": 1.0}):
         model = spread(make(**settings))
-        model.loss(x, None, Moment(generator=seeded()))["loss"].backward()
+        model.loss(x, None, StepContext(generator=seeded()))["loss"].backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.allclose(gradients[0], gradients[1], atol=1e-12)
     assert not torch.allclose(gradients[0], gradients[2])
@@ -214,9 +214,9 @@ def test_that_bernoulli_training_draws_black_and_white_anew_each_time():
     model = spread(make(likelihood="bernoulli"))
     seen = []
     model.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    x, moment = eight_bit(4), Moment(generator=seeded())
+    x, context = eight_bit(4), StepContext(generator=seeded())
     for _ in range(2):
-        model.loss(x, None, moment)
+        model.loss(x, None, context)
     assert set(torch.cat(seen).unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(seen[0], seen[1])
 
@@ -225,9 +225,9 @@ def test_that_the_untrained_network_starts_at_the_mean_image():
     x = eight_bit(300) * torch.linspace(0, 1, 64, dtype=F64).reshape(1, 8, 8)
     for likelihood, sigma in LIKELIHOODS:
         model = make(likelihood=likelihood, sigma=sigma).double()
-        unprepared = model.loss(x, None, Moment(generator=seeded()))["loss"]
-        model.prepare(x)
-        assert model.loss(x, None, Moment(generator=seeded()))["loss"] < unprepared, (likelihood, sigma)
+        unprepared = model.loss(x, None, StepContext(generator=seeded()))["loss"]
+        model.init_from_data(x)
+        assert model.loss(x, None, StepContext(generator=seeded()))["loss"] < unprepared, (likelihood, sigma)
         for parameter in model.decoder.parameters():
             nn.init.zeros_(parameter)  # what is left is where it started
         started = model.decode(torch.zeros(1, 4, dtype=F64))[0]
@@ -239,11 +239,11 @@ def test_that_a_short_training_learns_more_than_the_mean_image():
 
     x = torch.from_numpy(load_digits().images / 16)[:, None].float().mul(255).round() / 255
     model = make(width=16, latent=8)
-    model.prepare(x)
+    model.init_from_data(x)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     generator, elbos, variance = seeded(), [], (x - x.mean(0)).square().mean()
     for step in range(250):
-        terms = model.loss(x[torch.randint(0, len(x), (64,), generator=generator)], None, Moment(step, step / 250, generator))
+        terms = model.loss(x[torch.randint(0, len(x), (64,), generator=generator)], None, StepContext(step, step / 250, generator))
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
@@ -309,7 +309,7 @@ def test_that_autocast_around_it_changes_no_density_and_no_image():
     plain = model.log_prob(x), model.decode(z), model.encode(x)
     with torch.autocast("cpu", torch.bfloat16):
         inside = model.log_prob(x), model.decode(z), model.encode(x)
-        terms = model.loss(x, None, Moment(generator=seeded()))
+        terms = model.loss(x, None, StepContext(generator=seeded()))
     for before, after in zip(plain, inside, strict=True):
         assert torch.equal(before, after)
     assert {value.dtype for value in terms.values()} == {torch.float32}
@@ -346,7 +346,7 @@ def test_that_the_numbers_of_a_checkpoint_are_those_of_its_definition():
     assert described.kl is not None and torch.allclose(described.kl, kl, atol=1e-10)
     assert described.scale is not None and described.scale.tolist() == [1.0] * 4
     assert described.centre is not None and described.centre.tolist() == [0.0] * 4
-    terms = model.loss(x, None, Moment(generator=seeded(2)))
+    terms = model.loss(x, None, StepContext(generator=seeded(2)))
     assert numbers["ELBO"] == pytest.approx(terms["elbo"].item(), abs=1e-9)
     assert numbers["reconstruction"] == pytest.approx(terms["reconstruction"].item(), abs=1e-9)
     assert numbers["KL"] == pytest.approx(terms["kl"].item(), abs=1e-9)
@@ -396,11 +396,11 @@ def test_that_a_checkpoint_remembers_where_its_warm_up_was():
     x = eight_bit(8).float()
     model = make(kl_schedule="linear", kl_span=0.5)
     assert any("still rising: 0 of 1" in word.text for word in model.describe(x, seeded()).diagnosis)
-    model.after_step(Moment(10, 0.25))
+    model.after_step(StepContext(10, 0.25))
     other = make(kl_schedule="linear", kl_span=0.5, seed=1)
     other.load_state_dict(model.state_dict())
     assert any("still rising: 0.5 of 1" in word.text for word in other.describe(x, seeded()).diagnosis)
-    other.after_step(Moment(20, 0.5))
+    other.after_step(StepContext(20, 0.5))
     assert not any("still rising" in word.text for word in other.describe(x, seeded()).diagnosis)
     assert not any("still rising" in word.text for word in make(beta=0.7).describe(x, seeded()).diagnosis)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.config import make_config
 from engine.data import open_data
-from engine.method import DataSpec, Moment, build, capabilities
+from engine.method import DataSpec, StepContext, build, capabilities
 from engine.methods.vq_vae import VQVAE, Config, diagnose
 from engine.storage.run_reader import Run
 from engine.training.loop import Plan, Trainer, train
@@ -35,7 +35,7 @@ def make(shape: tuple[int, ...] = SHAPE, **settings: Any) -> VQVAE:
     made = build(VQVAE, make_config(Config, TINY | settings), DataSpec(shape), 0)
     assert isinstance(made, VQVAE)
     made = made.double()
-    made.prepare(images(20, shape))
+    made.init_from_data(images(20, shape))
     return made
 
 
@@ -58,7 +58,7 @@ def test_that_the_bound_is_the_decoders_likelihood_and_a_uniform_prior():
         pixels = zip((x[b] * 255).round().flatten().tolist(), mean[b].flatten().tolist(), log_scale[b].flatten().tolist(), strict=True)
         slow = sum(math.log(logistic_mass(round(k), m, s)) for k, m, s in pixels)
         assert bound == pytest.approx(slow - 16 * math.log(5), abs=1e-6)
-    assert model.loss(x, None, Moment())["bound"].item() == pytest.approx(model.log_prob(x).mean().item(), abs=1e-8)
+    assert model.loss(x, None, StepContext())["bound"].item() == pytest.approx(model.log_prob(x).mean().item(), abs=1e-8)
 
 
 def test_that_all_256_values_of_a_pixel_share_one_probability():
@@ -70,7 +70,7 @@ def test_that_all_256_values_of_a_pixel_share_one_probability():
 
 def test_that_the_loss_is_reconstruction_and_weighted_commitment():
     model, x = make(commitment=0.7), images(6)
-    terms = model.loss(x, None, Moment())
+    terms = model.loss(x, None, StepContext())
     z, codes = model._vectors(x).detach().flatten(0, 2), model.codes(x).flatten()
     slow = sum(float((row - model.quantizer.codebook[code]).square().sum()) for row, code in zip(z, codes, strict=True))
     assert terms["commitment"].item() == pytest.approx(slow / 6, rel=1e-9)
@@ -97,23 +97,23 @@ def test_that_the_codebook_moves_with_a_step_of_training_and_never_with_a_look()
     model, x = make(), images(12)
     before = model.quantizer.codebook.clone()
     model.eval()
-    model.loss(x, None, Moment(1, 1.0, seeded()))
-    model.after_step(Moment(1, 1.0, seeded()))
+    model.loss(x, None, StepContext(1, 1.0, seeded()))
+    model.after_step(StepContext(1, 1.0, seeded()))
     assert torch.equal(model.quantizer.codebook, before)
     model.train()
     with torch.no_grad():
-        model.loss(x, None, Moment(1, 1.0, seeded()))
-    model.after_step(Moment(1, 1.0, seeded()))
+        model.loss(x, None, StepContext(1, 1.0, seeded()))
+    model.after_step(StepContext(1, 1.0, seeded()))
     assert torch.equal(model.quantizer.codebook, before)
-    model.loss(x, None, Moment(1, 1.0, seeded()))
+    model.loss(x, None, StepContext(1, 1.0, seeded()))
     assert torch.equal(model.quantizer.codebook, before)
-    model.after_step(Moment(1, 1.0, seeded()))
+    model.after_step(StepContext(1, 1.0, seeded()))
     assert not torch.equal(model.quantizer.codebook, before)
 
 
 def test_that_gradients_reach_every_weight():
     model = make()
-    model.loss(images(4), None, Moment())["loss"].backward()
+    model.loss(images(4), None, StepContext())["loss"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -166,11 +166,11 @@ def test_that_running_out_of_memory_amid_a_batch_counts_no_image_twice(monkeypat
     calm, tight = (Trainer(plan(steps=3, config=still), data) for _ in range(2))
     tight.micro = calm.micro = calm.batch // 2
 
-    def hungry(self: VQVAE, x: Tensor, y: Tensor | None, moment: Moment) -> dict[str, Tensor]:
+    def hungry(self: VQVAE, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         calls.append(len(x))
         if len(calls) == 2:  # the first half of the batch went well
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return honest(self, x, y, moment)
+        return honest(self, x, y, context)
 
     calm.step()
     monkeypatch.setattr(VQVAE, "loss", hungry)

@@ -25,7 +25,7 @@ from engine.detectors.base import Look
 from engine.queries.embedding import install
 from engine.queries.feature_cache import Kept
 from engine.queries.scoring import spread
-from engine.queries.session import CannotAnswer, Explorer, Model
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import Run
 from engine.training.loop import Plan, train
 from engine.umap import projection
@@ -59,10 +59,10 @@ def shared(compiled, runs):
     """One explorer whose helper process lives as long as this file's tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_CACHE_DIR", compiled)
-        explorer = Explorer()
-        room = install(explorer)
+        session = QuerySession()
+        room = install(session)
         room.helper.start()
-    yield explorer
+    yield session
     room.close()
 
 
@@ -70,17 +70,17 @@ def subset(path: Path, limit: int = 80, **more) -> m.Subset:
     return m.Subset(str(path), limit=limit, **more)
 
 
-def ask(explorer: Explorer, work: m.Work) -> list[m.Event]:
-    return [event for event in explorer.work(work) if event is not None]
+def ask(session: QuerySession, work: m.Work) -> list[m.Event]:
+    return [event for event in session.work(work) if event is not None]
 
 
-def drawn(explorer: Explorer, which: m.Subset, settings: m.MapSettings = PLANE, warm: bool = True) -> m.Embedded:
-    (told,) = [e for e in ask(explorer, m.Embed(job="e", subset=which, settings=settings, warm=warm)) if isinstance(e, m.Embedded)]
+def drawn(session: QuerySession, which: m.Subset, settings: m.MapSettings = PLANE, warm: bool = True) -> m.Embedded:
+    (told,) = [e for e in ask(session, m.Embed(job="e", subset=which, settings=settings, warm=warm)) if isinstance(e, m.Embedded)]
     return told
 
 
-def coloured(explorer: Explorer, which: m.Subset, by: str, **more) -> m.PointsColoured:
-    (told,) = [e for e in ask(explorer, m.ColourPoints(job="c", subset=which, by=by, **more)) if isinstance(e, m.PointsColoured)]
+def coloured(session: QuerySession, which: m.Subset, by: str, **more) -> m.PointsColored:
+    (told,) = [e for e in ask(session, m.ColorPoints(job="c", subset=which, by=by, **more)) if isinstance(e, m.PointsColored)]
     return told
 
 
@@ -93,7 +93,7 @@ def features_of(path: Path, images: np.ndarray, step: int | None = None) -> np.n
 
 
 def test_that_a_pca_map_is_that_of_scikit_learn_on_the_features_of_the_images_it_names(runs):
-    told = drawn(Explorer(), subset(runs / "vae"))
+    told = drawn(QuerySession(), subset(runs / "vae"))
     split = open_data("digits").splits["test"]
     assert np.array_equal(told.indices, spread(len(split), 80))
     assert np.array_equal(told.images, split.images[told.indices]) and np.array_equal(told.labels, split.labels[told.indices])
@@ -122,7 +122,7 @@ def test_that_progress_says_what_is_done(shared, runs):
 def test_that_the_same_seed_gives_the_same_umap_in_another_explorer_and_another_seed_another(shared, runs):
     settings = m.MapSettings(seed=3)
     first = drawn(shared, subset(runs / "vae"), settings)
-    other = Explorer()
+    other = QuerySession()
     room = install(other)
     second = drawn(other, subset(runs / "vae"), settings)
     room.close()
@@ -151,12 +151,12 @@ def test_that_a_map_of_other_images_or_settings_or_of_another_run_is_no_beginnin
 
 
 def test_that_a_second_map_and_a_colour_take_the_kept_features(runs, monkeypatch):
-    explorer = Explorer()
-    first = drawn(explorer, subset(runs / "vae"))
+    session = QuerySession()
+    first = drawn(session, subset(runs / "vae"))
     monkeypatch.setattr("engine.queries.feature_cache.features_of", lambda *_: pytest.fail("it encoded again"))
-    again = drawn(explorer, subset(runs / "vae"), replace(PLANE, neighbours=5))
+    again = drawn(session, subset(runs / "vae"), replace(PLANE, neighbours=5))
     assert np.array_equal(first.places, again.places) and again.neighbours.shape == (80, 5)
-    coloured(explorer, subset(runs / "vae"), "clusters")
+    coloured(session, subset(runs / "vae"), "clusters")
 
 
 def test_that_what_is_kept_is_bounded_by_its_size_too(monkeypatch):
@@ -182,10 +182,10 @@ def test_that_a_kept_map_needs_no_helper_process(shared, runs, monkeypatch):
 
 
 def test_that_what_the_window_does_to_its_map_does_not_reach_the_kept_one(runs):
-    explorer = Explorer()
-    first = drawn(explorer, subset(runs / "vae"))
+    session = QuerySession()
+    first = drawn(session, subset(runs / "vae"))
     first.places[:] = 0
-    assert drawn(explorer, subset(runs / "vae")).places.any()
+    assert drawn(session, subset(runs / "vae")).places.any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
@@ -200,11 +200,11 @@ def test_that_few_images_have_a_map_too(shared, runs, kind, count):
 
 
 def test_that_features_that_are_no_numbers_are_one_sentence(runs, monkeypatch):
-    explorer = Explorer()
-    method = explorer.model(str(runs / "vae"), None).method
+    session = QuerySession()
+    method = session.model(str(runs / "vae"), None).method
     monkeypatch.setattr(method, "encode", lambda x: torch.full((len(x), 4), float("nan")))
     with pytest.raises(CannotAnswer, match=r"^vae at step 40 gives features that are not finite numbers.*; choose an earlier step\.$"):
-        drawn(explorer, subset(runs / "vae"))
+        drawn(session, subset(runs / "vae"))
 
 
 def test_that_a_collapsed_encoder_has_a_map_that_says_so(shared, runs, monkeypatch):
@@ -220,14 +220,14 @@ def test_that_a_collapsed_encoder_has_a_map_that_says_so(shared, runs, monkeypat
 )
 def test_that_impossible_settings_are_refused_in_one_sentence(runs, settings, says):
     with pytest.raises(CannotAnswer, match=says):
-        drawn(Explorer(), subset(runs / "vae"), replace(PLANE, **settings))
+        drawn(QuerySession(), subset(runs / "vae"), replace(PLANE, **settings))
 
 
 def test_that_a_text_and_a_split_that_is_not_there_are_refused(runs):
     with pytest.raises(BadData, match="is a text"):
-        drawn(Explorer(), subset(runs / "vae", data="pydoc-text"))
+        drawn(QuerySession(), subset(runs / "vae", data="pydoc-text"))
     with pytest.raises(BadData, match="no images in its split “later”"):
-        drawn(Explorer(), subset(runs / "vae", split="later"))
+        drawn(QuerySession(), subset(runs / "vae", split="later"))
 
 
 def test_that_index_name_and_picture_stay_together_where_files_are_broken_grey_or_coloured(runs, tmp_path):
@@ -239,7 +239,7 @@ def test_that_index_name_and_picture_stay_together_where_files_are_broken_grey_o
         kind = ("L", "RGB")[number % 3 == 0]
         Image.new(kind, (8, 8), value if kind == "L" else (value, value, value)).save(folder / f"shade-{value:03}.png")
         (folder / f"broken-{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
-    told = drawn(Explorer(), subset(runs / "vae", 50, data=str(tmp_path), split="train"))
+    told = drawn(QuerySession(), subset(runs / "vae", 50, data=str(tmp_path), split="train"))
     split = open_data(str(tmp_path)).splits["train"]
     assert len(told.names) == len(told.places) > 5 and not any("broken" in name for name in told.names)
     for point, name in enumerate(told.names):
@@ -259,7 +259,7 @@ def helpers() -> set[int]:
 def test_that_stopping_amid_a_umap_ends_its_process_within_a_second(runs, monkeypatch):
     monkeypatch.setattr(projection, "epochs_for", lambda count, warm: 10_000_000)
     before = helpers()
-    job = Explorer().work(m.Embed(job="e", subset=subset(runs / "vae"), settings=m.MapSettings()))
+    job = QuerySession().work(m.Embed(job="e", subset=subset(runs / "vae"), settings=m.MapSettings()))
     while not getattr(next(job), "note", "").startswith("map, epoch 1"):
         pass
     assert len(helpers() - before) == 1
@@ -272,13 +272,13 @@ def test_that_stopping_amid_a_umap_ends_its_process_within_a_second(runs, monkey
 def test_that_a_run_that_is_changed_or_deleted_amid_the_work_does_no_harm(runs, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(runs / "vae", copy)
-    explorer = Explorer()
-    job = explorer.work(m.Embed(job="e", subset=subset(copy), settings=PLANE))
+    session = QuerySession()
+    job = session.work(m.Embed(job="e", subset=subset(copy), settings=PLANE))
     next(job)
     shutil.rmtree(copy)
     assert len([event for event in job if isinstance(event, m.Embedded)]) == 1
     list(train(Plan("vae", "digits", SMALL, steps=40, seed=5, name="copy", device="cpu"), tmp_path))
-    again = drawn(explorer, subset(copy))
+    again = drawn(session, subset(copy))
     features = features_of(copy, again.images)
     assert again.distances[:, 0] == pytest.approx(np.sort(np.linalg.norm(features[:, None] - features, axis=2), 1)[:, 1], rel=1e-3)
 
@@ -306,26 +306,26 @@ def test_that_closing_the_engine_leaves_no_process_behind(runs, monkeypatch, ami
 
 
 def test_that_predictions_are_the_classifiers_and_its_loss_the_cross_entropy(runs):
-    explorer = Explorer()
-    told = coloured(explorer, subset(runs / "classifier"), "prediction")
-    seen = drawn(explorer, subset(runs / "classifier"))
+    session = QuerySession()
+    told = coloured(session, subset(runs / "classifier"), "prediction")
+    seen = drawn(session, subset(runs / "classifier"))
     method = Model(Run.open(runs / "classifier"), None).method
     logits = torch.cat([Look(method, image[None]).logits for image in seen.images]).detach()
     assert np.array_equal(told.values, logits.argmax(1).numpy()) and told.classes == seen.classes
     assert told.note == f"{(told.values == seen.labels).mean():.1%} of the predictions are right."
-    loss = coloured(explorer, subset(runs / "classifier"), "loss")
+    loss = coloured(session, subset(runs / "classifier"), "loss")
     slow = [float(row.logsumexp(0) - row[label]) for row, label in zip(logits, seen.labels, strict=True)]
     assert loss.values == pytest.approx(slow, rel=1e-4, abs=1e-6) and loss.unit == "nat" and not loss.classes
 
 
 def test_that_the_loss_of_a_density_is_its_bound_and_of_an_autoencoder_its_error(runs):
-    explorer = Explorer()
-    bound = coloured(explorer, subset(runs / "vae", 20), "loss")
-    seen = drawn(explorer, subset(runs / "vae", 20))
+    session = QuerySession()
+    bound = coloured(session, subset(runs / "vae", 20), "loss")
+    seen = drawn(session, subset(runs / "vae", 20))
     method = Model(Run.open(runs / "vae"), None).method
     assert bound.values == pytest.approx([-float(Look(method, image[None], 16).elbo) for image in seen.images], rel=1e-5)
     assert bound.unit == "nat" and "ELBO" in bound.note
-    error = coloured(explorer, subset(runs / "autoencoder", 20), "loss")
+    error = coloured(session, subset(runs / "autoencoder", 20), "loss")
     method = Model(Run.open(runs / "autoencoder"), None).method
     x = torch.from_numpy(seen.images.copy()).double() / 255
     back = torch.cat([method.decode(method.encode(image[None].float())) for image in x]).double()
@@ -342,10 +342,10 @@ def test_that_clusters_come_with_nmi_and_accuracy_and_the_same_seed_gives_the_sa
 
 
 def test_that_a_detectors_colour_is_the_score_of_the_likelihood_pane(runs):
-    explorer = Explorer()
-    told = coloured(explorer, subset(runs / "vae", 30), "knn")
-    judged = m.JudgeData(job="j", run=str(runs / "vae"), limit=30)
-    (scores,) = [event for event in explorer.work(judged) if isinstance(event, m.DataJudged)]
+    session = QuerySession()
+    told = coloured(session, subset(runs / "vae", 30), "knn")
+    judged = m.ScoreData(job="j", run=str(runs / "vae"), limit=30)
+    (scores,) = [event for event in session.work(judged) if isinstance(event, m.DataScored)]
     assert told.values == pytest.approx(scores.scores["knn"], rel=1e-5)
     assert "features" in told.note and not told.classes
 
@@ -429,7 +429,7 @@ def test_that_an_image_of_the_map_lies_at_its_own_place_on_a_umap(shared, runs):
 def test_that_without_its_map_an_image_has_no_place(runs):
     own = m.Picture(label="own", index=0)
     with pytest.raises(CannotAnswer, match="run it again"):
-        Explorer().answer(m.PlaceImage(subset=subset(runs / "vae"), settings=PLANE, picture=own))
+        QuerySession().answer(m.PlaceImage(subset=subset(runs / "vae"), settings=PLANE, picture=own))
 
 
 # -- the verb ----------------------------------------------------------------------------------------------------------

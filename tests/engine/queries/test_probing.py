@@ -18,7 +18,7 @@ from engine.data.splits import draw
 from engine.detectors.base import finish
 from engine.evaluation.linear_probe import features_of, fit, knn, untrained
 from engine.queries.probing import report
-from engine.queries.session import CannotAnswer, Explorer, Model
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import BadRun, Run
 from engine.training.batches import shared
 from engine.training.loop import Plan, train
@@ -38,9 +38,9 @@ def runs(tmp_path_factory) -> Path:
     return root
 
 
-def ask(path: Path, explorer: Explorer | None = None, **changes) -> list[m.Event]:
+def ask(path: Path, session: QuerySession | None = None, **changes) -> list[m.Event]:
     work = replace(m.Probe(job="p", run=str(path), limit=LIMIT, shares=(), blocks=False), **changes)
-    return [event for event in (explorer or Explorer()).work(work) if event is not None]
+    return [event for event in (session or QuerySession()).work(work) if event is not None]
 
 
 def measured(events: list[m.Event]) -> dict[m.Subject, m.ProbeMeasured]:
@@ -125,10 +125,10 @@ def test_that_a_share_of_labels_is_the_one_that_a_training_takes(runs):
 
 
 def test_that_baselines_are_not_measured_again_for_another_step(runs, monkeypatch):
-    explorer = Explorer()
-    first = measured(ask(runs / "simclr", explorer))
+    session = QuerySession()
+    first = measured(ask(runs / "simclr", session))
     monkeypatch.setattr("engine.queries.probing.untrained", lambda *_: pytest.fail("it built the random encoder again"))
-    second = measured(ask(runs / "simclr", explorer, step=0))
+    second = measured(ask(runs / "simclr", session, step=0))
     assert set(second) == set(first)
     for of in ("random", "pixels"):
         assert second[m.Subject(of)].linear == first[m.Subject(of)].linear

@@ -19,8 +19,8 @@ from engine.data.dataset import BadData
 from engine.method import DataSpec, build
 from engine.methods import all_methods
 from engine.queries import sampling
-from engine.queries.sampling import CannotGrow, Questions, filtered, grow, noise_of
-from engine.queries.session import Explorer
+from engine.queries.sampling import CannotSample, Questions, filtered, grow, noise_of
+from engine.queries.session import QuerySession
 from engine.training.loop import Plan, train
 
 V, HEIGHT, WIDTH = 5, 3, 4
@@ -87,14 +87,14 @@ class Room:
         return self.found
 
 
-def final(*arguments, **settings) -> sampling.Growth:
+def final(*arguments, **settings) -> sampling.PartialSamples:
     *_, last = grow(*arguments, **settings)
     return last
 
 
 def run_job(chain: Any, **settings) -> list:
     settings.setdefault("samples", (0, 1))
-    return [e for e in Questions(Room(chain)).grow(m.Grow(job="j", run="/r", **settings)) if e is not None]  # type: ignore[arg-type]
+    return [e for e in Questions(Room(chain)).grow(m.DrawSamples(job="j", run="/r", **settings)) if e is not None]  # type: ignore[arg-type]
 
 
 # -- one symbol ----------------------------------------------------------------------------------------------------------
@@ -259,11 +259,11 @@ def test_that_stopping_half_way_leaves_a_part_and_the_model_unharmed():
 
 def test_that_what_does_not_fit_is_said():
     noise = noise_of(0, (0,), N)
-    with pytest.raises(CannotGrow, match="below 5"):
+    with pytest.raises(CannotSample, match="below 5"):
         final(Chain(), 1, noise, fixed=torch.full((1, N), V))
-    with pytest.raises(CannotGrow, match="missing before"):
+    with pytest.raises(CannotSample, match="missing before"):
         final(Chain(), 1, noise, start=3)
-    with pytest.raises(CannotGrow, match="at most 12"):
+    with pytest.raises(CannotSample, match="at most 12"):
         final(Chain(), 1, noise_of(0, (0,), N + 1))
 
 
@@ -305,7 +305,7 @@ def test_that_classes_are_kept_or_drawn():
     drawn = run_job(chain, samples=tuple(range(60)))[0].labels
     assert set(drawn) == {0, 1, 2}
     assert run_job(chain, samples=(5,))[0].labels == drawn[5:6]
-    with pytest.raises(CannotGrow, match="no class 3"):
+    with pytest.raises(CannotSample, match="no class 3"):
         run_job(chain, label=3)
 
 
@@ -328,7 +328,7 @@ def test_that_a_text_may_be_longer_than_what_the_model_sees_and_the_noise_stays(
     again = run_job(chain, seed=3, tokens=np.where(np.arange(3 * N) < 30, long.tokens, -1), start=30)[-1]
     np.testing.assert_array_equal(again.tokens, long.tokens)
     np.testing.assert_allclose(again.log_p, long.log_p, atol=1e-6)
-    with pytest.raises(CannotGrow, match="at most 4,096"):
+    with pytest.raises(CannotSample, match="at most 4,096"):
         run_job(chain, length=5000)
 
 
@@ -339,7 +339,7 @@ def test_that_the_distribution_is_the_chains_row():
         answer = questions.distribution(m.SymbolDistribution(run="/r", tokens=np.array(tokens, np.int32), top_k=2))
         np.testing.assert_allclose(answer.raw, expected, atol=1e-6)
         np.testing.assert_allclose(answer.filtered, slow_filter(expected.log().tolist(), 1.0, 2, 1.0), atol=1e-6)
-    with pytest.raises(CannotGrow):
+    with pytest.raises(CannotSample):
         questions.distribution(m.SymbolDistribution(run="/r", tokens=np.zeros(N, np.int32)))
 
 
@@ -364,9 +364,9 @@ def untrained(name: str, shape: tuple[int, ...], **settings: object) -> Any:
     text = method.accepts == "text"
     made = build(method, config, DataSpec((), (), "text", tuple(range(97, 109))) if text else DataSpec(shape, ("a", "b", "c")), seed=0)
     if text:
-        made.prepare(torch.randint(0, 12, (8, 8), generator=torch.Generator().manual_seed(1)))
+        made.init_from_data(torch.randint(0, 12, (8, 8), generator=torch.Generator().manual_seed(1)))
     else:
-        made.prepare(torch.randint(0, 256, (8, *shape), generator=torch.Generator().manual_seed(1)).float() / 255)
+        made.init_from_data(torch.randint(0, 256, (8, *shape), generator=torch.Generator().manual_seed(1)).float() / 255)
     return made.requires_grad_(False).eval()
 
 
@@ -411,13 +411,13 @@ def vae(tmp_path_factory) -> str:
 
 
 def test_that_a_method_without_an_order_draws_in_one_go_and_says_so(vae):
-    explorer = Explorer()
-    began, *grown = [e for e in explorer.work(m.Grow(job="j", run=vae, samples=(0, 1, 2), seed=5)) if e is not None]
-    assert isinstance(began, m.GrowthBegan) and began.kind == "whole" and "no order" in began.note
-    method = explorer.model(vae, None).method
+    session = QuerySession()
+    began, *grown = [e for e in session.work(m.DrawSamples(job="j", run=vae, samples=(0, 1, 2), seed=5)) if e is not None]
+    assert isinstance(began, m.SamplingBegan) and began.kind == "whole" and "no order" in began.note
+    method = session.model(vae, None).method
     *_, expected = method.sample(3, None, 1.0, torch.Generator().manual_seed(5))  # type: ignore[operator]
     last = grown[-1]
-    assert isinstance(last, m.Grown) and last.final and last.images is not None
+    assert isinstance(last, m.SymbolsDrawn) and last.final and last.images is not None
     np.testing.assert_array_equal(last.images, (expected.detach().clamp(0, 1) * 255).round().byte())
-    with pytest.raises(CannotGrow):
-        explorer.answer(m.SymbolDistribution(run=vae, tokens=np.zeros(0, np.int32)))
+    with pytest.raises(CannotSample):
+        session.answer(m.SymbolDistribution(run=vae, tokens=np.zeros(0, np.int32)))

@@ -22,7 +22,7 @@ from engine.detectors.base import Look, of
 from engine.detectors.likelihood import Iwae
 from engine.losses.likelihoods import image_generators
 from engine.queries.scoring import spread
-from engine.queries.session import CannotAnswer, Explorer, Model
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import BadRun, Run, list_runs
 from engine.training.background_models import build_background, find_background
 from engine.training.loop import Plan, mutated, train
@@ -43,8 +43,8 @@ def runs(tmp_path_factory) -> Path:
     return root
 
 
-def ask(work: m.Work, explorer: Explorer | None = None) -> list[m.Event]:
-    return [event for event in (explorer or Explorer()).work(work) if event is not None]
+def ask(work: m.Work, session: QuerySession | None = None) -> list[m.Event]:
+    return [event for event in (session or QuerySession()).work(work) if event is not None]
 
 
 def only(events: list[m.Event], kind: type) -> list:
@@ -56,9 +56,9 @@ def calibrate(*paths: Path, **more) -> list:
     return only(ask(work), m.Calibrated)
 
 
-def judge(path: Path, *pictures: m.Picture, explorer: Explorer | None = None) -> list:
-    work = m.Judge(job="j", runs=((str(path), None),), pictures=pictures, limit=HELD_OUT, samples=8)
-    return only(ask(work, explorer), m.Judged)
+def judge(path: Path, *pictures: m.Picture, session: QuerySession | None = None) -> list:
+    work = m.ScoreImages(job="j", runs=((str(path), None),), pictures=pictures, limit=HELD_OUT, samples=8)
+    return only(ask(work, session), m.ImageScored)
 
 
 def test_that_calibration_scores_validation_images_that_were_never_trained_on(runs):
@@ -111,8 +111,8 @@ def test_that_without_write_permission_all_works_and_nothing_is_kept(runs, monke
 
 
 def test_that_a_judgement_says_value_p_value_and_verdict_of_every_ready_detector(runs):
-    explorer = Explorer()
-    (told,) = judge(runs / "vae", ODD, explorer=explorer)
+    session = QuerySession()
+    (told,) = judge(runs / "vae", ODD, session=session)
     (known,) = calibrate(runs / "vae")
     assert {score.detector for score in told.scores} == set(known.known)
     for score in told.scores:
@@ -152,7 +152,7 @@ def test_that_several_runs_judge_one_picture_and_two_seeds_make_an_ensemble(runs
     (alone,) = calibrate(runs / "vae")
     assert "checkpoints of this run: steps 1, 2, 4 and 8" in next(info.help for info in alone.detectors if info.name == "waic")
     assert not np.array_equal(alone.known["waic"], calibrated[0].known["waic"])
-    (told,) = only(ask(m.Judge(job="j", runs=pair, pictures=(ODD,), limit=HELD_OUT, samples=8)), m.Judged)
+    (told,) = only(ask(m.ScoreImages(job="j", runs=pair, pictures=(ODD,), limit=HELD_OUT, samples=8)), m.ImageScored)
     assert {score.run for score in told.scores} == {run for run, _ in pair}
 
 
@@ -163,21 +163,21 @@ def test_that_an_encoder_without_a_density_has_its_features_only(runs):
 
 def test_that_the_lane_is_never_kept_for_long(runs):
     """No stretch between two yields holds a whole data set: there are many more yields than events."""
-    explorer = Explorer()
-    steps = list(explorer.work(m.JudgeData(job="d", run=str(runs / "vae"), data="digits", limit=30, held_out=HELD_OUT, samples=8)))
+    session = QuerySession()
+    steps = list(session.work(m.ScoreData(job="d", run=str(runs / "vae"), data="digits", limit=30, held_out=HELD_OUT, samples=8)))
     assert steps.count(None) > 30
 
 
 def test_that_the_judging_of_a_data_set_is_kept_and_adapts_like_a_drop(runs):
-    work = m.JudgeData(job="d", run=str(runs / "vae"), data="shapes:40", limit=4, held_out=HELD_OUT, samples=8)
-    (told,) = only(ask(work), m.DataJudged)
+    work = m.ScoreData(job="d", run=str(runs / "vae"), data="shapes:40", limit=4, held_out=HELD_OUT, samples=8)
+    (told,) = only(ask(work), m.DataScored)
     images = open_data("shapes:40").splits["test"].images
     expected = [adapt(picture_from_array(images[i].transpose(1, 2, 0)), (1, 8, 8))[0] for i in told.indices]
     assert np.array_equal(told.images, np.stack(expected))
     (dropped,) = judge(runs / "vae", m.Picture(label="x", image=images[told.indices[0]].transpose(1, 2, 0)))
     for score in dropped.scores:
         assert told.scores[score.detector][0] == pytest.approx(score.score, rel=2e-3, abs=2e-3)
-    (again,) = only(ask(work), m.DataJudged)
+    (again,) = only(ask(work), m.DataScored)
     assert all(np.array_equal(told.scores[name], again.scores[name]) for name in told.scores)
 
 
@@ -216,16 +216,16 @@ def test_that_the_path_of_a_corruption_grows_strength_by_strength(runs):
 def test_that_looking_closer_finds_the_image_itself_among_the_training_images(runs):
     train_split = open_data("digits").splits["train"]
     picture = m.Picture(label="own", image=train_split.images[17, 0])
-    query = m.LookCloser(run=str(runs / "vae"), picture=picture, nearest=3, stamp=5)
+    query = m.InspectImage(run=str(runs / "vae"), picture=picture, nearest=3, stamp=5)
     shutil.rmtree(runs / "vae" / "scores", ignore_errors=True)
-    explorer = Explorer()
-    early = explorer.answer(query)
-    assert isinstance(early, m.LookedCloser) and not len(early.nearest) and "as soon as" in early.nearest_missing
-    ask(m.Calibrate(job="c", runs=((query.run, None),), limit=HELD_OUT, samples=8), explorer)
-    told = explorer.answer(query)
-    assert isinstance(told, m.LookedCloser) and not told.nearest_missing
-    stored = Explorer().answer(query)  # from the run's folder
-    assert isinstance(stored, m.LookedCloser) and np.array_equal(stored.nearest, told.nearest)
+    session = QuerySession()
+    early = session.answer(query)
+    assert isinstance(early, m.ImageInspected) and not len(early.nearest) and "as soon as" in early.nearest_missing
+    ask(m.Calibrate(job="c", runs=((query.run, None),), limit=HELD_OUT, samples=8), session)
+    told = session.answer(query)
+    assert isinstance(told, m.ImageInspected) and not told.nearest_missing
+    stored = QuerySession().answer(query)  # from the run's folder
+    assert isinstance(stored, m.ImageInspected) and np.array_equal(stored.nearest, told.nearest)
     assert (told.stamp, told.nearest_by, told.bits) == (5, "features", None)
     assert np.array_equal(told.nearest[0], train_split.images[17])
     assert told.nearest_distances[0] == pytest.approx(0, abs=1e-5)
@@ -352,8 +352,8 @@ def test_that_ood_reports_every_detector_as_it_is(runs, say):
     assert set(cell) == {"auroc", "fpr95", "n_in", "n_out"} and (cell["n_in"], cell["n_out"]) == (20, 20)
     judged = {}
     for data in ("digits", "photo-patches"):
-        work = m.JudgeData(job="d", run=str(runs / "vae"), data=data, limit=20, held_out=HELD_OUT, samples=8)
-        judged[data] = only(ask(work), m.DataJudged)[0].scores
+        work = m.ScoreData(job="d", run=str(runs / "vae"), data=data, limit=20, held_out=HELD_OUT, samples=8)
+        judged[data] = only(ask(work), m.DataScored)[0].scores
     for name, cell in told["results"]["photo-patches"].items():
         assert cell["auroc"] == ood_metrics.auroc(judged["digits"][name], judged["photo-patches"][name]), name
 
@@ -424,8 +424,8 @@ def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
         "classifier": {"msp", "max_logit", "energy", "odin"},
     }
     assert wanted[name] <= set(told.known)
-    closer = Explorer().answer(m.LookCloser(run=str(tmp_path / "run"), picture=m.Picture(label="t", index=0)))
-    assert isinstance(closer, m.LookedCloser)
+    closer = QuerySession().answer(m.InspectImage(run=str(tmp_path / "run"), picture=m.Picture(label="t", index=0)))
+    assert isinstance(closer, m.ImageInspected)
     if name == "pixel_cnn":
         (judged,) = judge(tmp_path / "run", m.Picture(label="t", index=0))
         value = next(score.value for score in judged.scores if score.detector == "log_likelihood")
@@ -529,9 +529,9 @@ def test_that_the_lanes_build_a_background_and_then_judge_with_it(tmp_path):
         ended = only(events, m.Ended)
         assert [(end.job, end.outcome, Path(end.run).name) for end in ended] == [("b", "ok", "background")]
         assert only(events, m.RunsListed)[-1].runs[0].name == "owner" and len(only(events, m.RunsListed)[-1].runs) == 1
-        engine.send(m.Judge(job="j", runs=((owner, None),), pictures=(ODD,), limit=20, samples=4))
+        engine.send(m.ScoreImages(job="j", runs=((owner, None),), pictures=(ODD,), limit=20, samples=4))
         events = until_ended("j")
         assert only(events, m.Ended)[0].outcome == "ok"
-        assert "likelihood_ratio" in {score.detector for score in only(events, m.Judged)[0].scores}
+        assert "likelihood_ratio" in {score.detector for score in only(events, m.ImageScored)[0].scores}
     finally:
         assert engine.close(timeout=20)

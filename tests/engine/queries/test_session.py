@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine import messages as m
 from engine.data import open_data
-from engine.queries.session import CannotAnswer, Explorer, Model, lerp, log_standard_normal, slerp
+from engine.queries.session import CannotAnswer, Model, QuerySession, lerp, log_standard_normal, slerp
 from engine.storage.run_reader import BadRun, Run
 from engine.training.loop import Plan, train
 
@@ -28,13 +28,13 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def explorer():
-    return Explorer()
+def session():
+    return QuerySession()
 
 
-def test_decode_is_the_method_itself_in_eval_mode(runs, explorer):
+def test_decode_is_the_method_itself_in_eval_mode(runs, session):
     z = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    answer = explorer.answer(m.Decode(run=str(runs / "vae"), z=z, stamp=7, channel="latent"))
+    answer = session.answer(m.Decode(run=str(runs / "vae"), z=z, stamp=7, channel="latent"))
     method = Model(Run.open(runs / "vae"), 8).method
     expected = (method.decode(torch.from_numpy(z)).clamp(0, 1) * 255).round().byte().numpy()
     assert np.array_equal(answer.images, expected)
@@ -42,64 +42,64 @@ def test_decode_is_the_method_itself_in_eval_mode(runs, explorer):
     assert answer.log_prior == pytest.approx([-0.5 * (row @ row) - 2 * math.log(2 * math.pi) for row in z.astype(float)])
 
 
-def test_every_step_has_its_own_weights(runs, explorer):
+def test_every_step_has_its_own_weights(runs, session):
     z = np.ones((1, 4), np.float32)
-    pictures = [explorer.answer(m.Decode(run=str(runs / "vae"), step=step, z=z)).images for step in (0, 4, 8)]
+    pictures = [session.answer(m.Decode(run=str(runs / "vae"), step=step, z=z)).images for step in (0, 4, 8)]
     assert not np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[1], pictures[2])
 
 
-def test_an_image_is_shown_as_the_network_sees_it(runs, explorer, tmp_path):
+def test_an_image_is_shown_as_the_network_sees_it(runs, session, tmp_path):
     digits = open_data("digits").splits["test"].images
     Image.fromarray(digits[5, 0]).save(tmp_path / "five.png")
-    answer = explorer.answer(m.Encode(run=str(runs / "vae"), path=str(tmp_path / "five.png")))
+    answer = session.answer(m.Encode(run=str(runs / "vae"), path=str(tmp_path / "five.png")))
     assert answer.label == "five.png"
     assert np.array_equal(answer.seen, digits[5])
-    same = explorer.answer(m.Encode(run=str(runs / "vae"), index=5))
+    same = session.answer(m.Encode(run=str(runs / "vae"), index=5))
     assert np.array_equal(answer.mean, same.mean)
     assert (answer.sigma > 0).all() and math.isfinite(answer.nats)
 
 
-def test_a_large_colour_photograph_is_adapted_and_says_how(runs, explorer, tmp_path):
+def test_a_large_colour_photograph_is_adapted_and_says_how(runs, session, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 140, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
-    answer = explorer.answer(m.Encode(run=str(runs / "vae"), path=str(tmp_path / "photo.png")))
+    answer = session.answer(m.Encode(run=str(runs / "vae"), path=str(tmp_path / "photo.png")))
     assert answer.seen.shape == (1, 8, 8)
     assert answer.notes
     assert answer.original.shape[2] == 3
 
 
-def test_an_autoencoder_has_no_prior_and_says_so(runs, explorer):
-    sampled = explorer.answer(m.SamplePrior(run=str(runs / "autoencoder"), count=5))
+def test_an_autoencoder_has_no_prior_and_says_so(runs, session):
+    sampled = session.answer(m.SamplePrior(run=str(runs / "autoencoder"), count=5))
     assert "no prior" in sampled.note
     assert sampled.images.shape == (5, 1, 8, 8)
-    decoded = explorer.answer(m.Decode(run=str(runs / "autoencoder"), z=np.zeros((1, 4), np.float32)))
+    decoded = session.answer(m.Decode(run=str(runs / "autoencoder"), z=np.zeros((1, 4), np.float32)))
     assert decoded.log_prior is None
-    assert (explorer.answer(m.Encode(run=str(runs / "autoencoder"), index=0)).sigma == 0).all()
+    assert (session.answer(m.Encode(run=str(runs / "autoencoder"), index=0)).sigma == 0).all()
 
 
-def test_prior_samples_of_one_seed_are_the_same_and_the_temperature_scales_them(runs, explorer):
+def test_prior_samples_of_one_seed_are_the_same_and_the_temperature_scales_them(runs, session):
     ask = {"run": str(runs / "vae"), "count": 6, "seed": 3}
-    warm, same, cool = (explorer.answer(m.SamplePrior(**ask, temperature=t)) for t in (1.0, 1.0, 0.5))
+    warm, same, cool = (session.answer(m.SamplePrior(**ask, temperature=t)) for t in (1.0, 1.0, 0.5))
     assert np.array_equal(warm.images, same.images)
     assert cool.z == pytest.approx(warm.z * 0.5)
     assert not warm.note
 
 
-def test_the_grid_walks_two_dimensions_and_leaves_the_others(runs, explorer):
+def test_the_grid_walks_two_dimensions_and_leaves_the_others(runs, session):
     z = np.array([0.3, -0.2, 0.1, 0.7], np.float32)
-    grid = explorer.answer(m.DecodeGrid(run=str(runs / "vae"), z=z, x=2, y=0, span=2.0, count=5))
+    grid = session.answer(m.DecodeGrid(run=str(runs / "vae"), z=z, x=2, y=0, span=2.0, count=5))
     corner = z.copy()
     corner[2], corner[0] = -2.0, 2.0  # top left: x lowest, y highest
-    alone = explorer.answer(m.Decode(run=str(runs / "vae"), z=corner[None]))
+    alone = session.answer(m.Decode(run=str(runs / "vae"), z=corner[None]))
     assert np.abs(grid.images[0].astype(int) - alone.images[0]).max() <= 1
     with pytest.raises(CannotAnswer, match="4 latent dimensions"):
-        explorer.answer(m.DecodeGrid(run=str(runs / "vae"), z=z, x=4))
+        session.answer(m.DecodeGrid(run=str(runs / "vae"), z=z, x=4))
 
 
-def test_interpolation_ends_at_its_ends(runs, explorer):
+def test_interpolation_ends_at_its_ends(runs, session):
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(2, 4)).astype(np.float32)
-    answer = explorer.answer(m.Interpolate(run=str(runs / "vae"), a=a, b=b, count=7))
+    answer = session.answer(m.Interpolate(run=str(runs / "vae"), a=a, b=b, count=7))
     for z, images in ((answer.lerp_z, answer.lerp), (answer.slerp_z, answer.slerp)):
         assert z[0] == pytest.approx(a, abs=1e-6) and z[-1] == pytest.approx(b, abs=1e-6)
         assert images.shape == (7, 1, 8, 8)
@@ -129,53 +129,53 @@ def test_the_log_prior_is_the_sum_of_one_dimensional_gaussians():
     assert float(log_standard_normal(z)) == pytest.approx(float(expected))
 
 
-def test_a_description_is_kept_and_carries_the_newest_stamp(runs, explorer):
-    first = explorer.answer(m.Describe(run=str(runs / "vae"), stamp=1))
-    second = explorer.answer(m.Describe(run=str(runs / "vae"), stamp=2, channel="x"))
+def test_a_description_is_kept_and_carries_the_newest_stamp(runs, session):
+    first = session.answer(m.Describe(run=str(runs / "vae"), stamp=1))
+    second = session.answer(m.Describe(run=str(runs / "vae"), stamp=2, channel="x"))
     assert (second.stamp, second.channel, second.latent) == (2, "x", 4)
     assert first.numbers == second.numbers
     assert first.kl is not None and first.kl.shape == (4,)
 
 
-def test_a_page_of_data_keeps_image_index_and_label_together(explorer):
+def test_a_page_of_data_keeps_image_index_and_label_together(session):
     data = open_data("digits")
-    page = explorer.answer(m.BrowseData(data="digits", split="train", label=3, offset=2, count=4))
+    page = session.answer(m.BrowseData(data="digits", split="train", label=3, offset=2, count=4))
     for image, index, label in zip(page.images, page.indices, page.labels, strict=True):
         assert np.array_equal(image, data.splits["train"].images[index])
         assert label == data.classes[3] == data.classes[int(data.splits["train"].labels[index])]
     assert page.total == int((np.asarray(data.splits["train"].labels) == 3).sum())
 
 
-def test_data_are_shown_as_a_network_sees_them(runs, explorer):
-    page = explorer.answer(m.BrowseData(data="shapes", count=3, seen_by=str(runs / "vae")))
+def test_data_are_shown_as_a_network_sees_them(runs, session):
+    page = session.answer(m.BrowseData(data="shapes", count=3, seen_by=str(runs / "vae")))
     assert page.images.shape == (3, 1, 8, 8)
     assert page.notes
 
 
-def test_text_is_paged_as_text(explorer):
-    page = explorer.answer(m.BrowseData(data="pydoc-text", offset=0, count=100))
+def test_text_is_paged_as_text(session):
+    page = session.answer(m.BrowseData(data="pydoc-text", offset=0, count=100))
     assert 90 <= len(page.text) <= 100
     assert page.total > 100_000
 
 
-def test_a_run_that_is_gone_is_one_sentence(explorer, tmp_path):
+def test_a_run_that_is_gone_is_one_sentence(session, tmp_path):
     with pytest.raises(BadRun) as error:
-        explorer.answer(m.Decode(run=str(tmp_path / "none"), z=np.zeros((1, 4), np.float32)))
+        session.answer(m.Decode(run=str(tmp_path / "none"), z=np.zeros((1, 4), np.float32)))
     assert "\n" not in str(error.value)
 
 
-def test_codes_of_another_run_are_refused_in_words(runs, explorer):
+def test_codes_of_another_run_are_refused_in_words(runs, session):
     with pytest.raises(CannotAnswer, match="4 latent dimensions, not 7"):
-        explorer.answer(m.Decode(run=str(runs / "vae"), z=np.zeros((1, 7), np.float32)))
+        session.answer(m.Decode(run=str(runs / "vae"), z=np.zeros((1, 7), np.float32)))
 
 
-def test_live_panes_fall_back_to_the_newest_checkpoint_that_can_be_read(explorer, tmp_path):
+def test_live_panes_fall_back_to_the_newest_checkpoint_that_can_be_read(session, tmp_path):
     list(train(Plan("vae", "digits", CONFIG, steps=8, name="run", device="cpu"), tmp_path))
     newest = tmp_path / "run" / "checkpoints" / "step-00000008" / "model.safetensors"
     data = bytearray(newest.read_bytes())
     data[-5] ^= 4
     newest.write_bytes(data)
     z = np.zeros((1, 4), np.float32)
-    assert explorer.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step == 4
+    assert session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step == 4
     with pytest.raises(BadRun):
-        explorer.answer(m.Decode(run=str(tmp_path / "run"), step=8, z=z))
+        session.answer(m.Decode(run=str(tmp_path / "run"), step=8, z=z))

@@ -18,7 +18,7 @@ from engine.data import open_data
 from engine.method import DataSpec, Method, capabilities
 from engine.methods import all_methods
 from engine.queries import views
-from engine.queries.session import CannotAnswer, Explorer, Model
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import BadRun, Run
 from engine.training.loop import Plan, Trainer, train
 from engine.transforms.augmentation import Draw
@@ -50,8 +50,8 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def explorer() -> Explorer:
-    return Explorer()
+def session() -> QuerySession:
+    return QuerySession()
 
 
 Pictures = set[tuple[tuple[int, ...], bytes]]  # shape and bytes of each
@@ -94,10 +94,10 @@ def pictures_of(shown: m.BatchShown, given: Pictures) -> Pictures:
 
 
 @pytest.mark.parametrize("name", VIEWED)
-def test_that_the_tensors_shown_are_those_that_the_training_gives_to_the_network(runs, explorer, name):
+def test_that_the_tensors_shown_are_those_that_the_training_gives_to_the_network(runs, session, name):
     run = runs(name)
     for step in (0, 2):
-        shown = explorer.answer(m.ShowBatch(run=str(run.path), step=step, count=64))
+        shown = session.answer(m.ShowBatch(run=str(run.path), step=step, count=64))
         indices, given = fed(run, step)
         assert shown.exact and shown.batch == len(indices) == 12
         np.testing.assert_array_equal(shown.indices, indices)
@@ -106,9 +106,9 @@ def test_that_the_tensors_shown_are_those_that_the_training_gives_to_the_network
         assert pictures_of(shown, given) == given
 
 
-def test_that_a_batch_learned_from_in_pieces_shows_its_first_piece_and_says_so(runs, explorer):
-    run = runs("simclr", "pieces", piece=5)
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=64))
+def test_that_a_batch_learned_from_in_pieces_shows_its_first_piece_and_says_so(runs, session):
+    run = runs("simclr", "pieces", micro_batch_size=5)
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=2, count=64))
     indices, given = fed(run, 2)
     assert (shown.batch, shown.piece) == (12, 5) and len(shown.indices) == 5
     np.testing.assert_array_equal(shown.indices, indices[:5])
@@ -116,34 +116,34 @@ def test_that_a_batch_learned_from_in_pieces_shows_its_first_piece_and_says_so(r
     assert any("first, 5 of 12" in note for note in shown.notes)
 
 
-def test_that_only_so_many_images_are_shown_as_were_asked_for(runs, explorer):
+def test_that_only_so_many_images_are_shown_as_were_asked_for(runs, session):
     run = runs("simclr")
-    few = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=3))
-    all_of_them = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=64))
+    few = session.answer(m.ShowBatch(run=str(run.path), step=2, count=3))
+    all_of_them = session.answer(m.ShowBatch(run=str(run.path), step=2, count=64))
     assert len(few.originals) == len(few.labels) == len(few.views[0].drawn) == 3
     np.testing.assert_array_equal(few.views[1].x, all_of_them.views[1].x[:3])
 
 
-def test_that_a_run_of_another_device_is_said_to_have_other_noise(runs, explorer, monkeypatch):
+def test_that_a_run_of_another_device_is_said_to_have_other_noise(runs, session, monkeypatch):
     monkeypatch.setattr(views.devices, "describe", lambda device: "another CPU")
-    shown = explorer.answer(m.ShowBatch(run=str(runs("simclr").path), step=2))
+    shown = session.answer(m.ShowBatch(run=str(runs("simclr").path), step=2))
     assert not shown.exact
     assert any("trained on CPU" in note and "other noise" in note for note in shown.notes)
 
 
-def test_that_data_which_changed_are_refused_with_a_sentence(runs, explorer):
+def test_that_data_which_changed_are_refused_with_a_sentence(runs, session):
     data = open_data("digits")
-    explorer.keep_data(replace(data, hash="0" * 64))
+    session.keep_data(replace(data, hash="0" * 64))
     with pytest.raises(BadRun, match="its content changed"):
-        explorer.answer(m.ShowBatch(run=str(runs("simclr").path), step=2))
+        session.answer(m.ShowBatch(run=str(runs("simclr").path), step=2))
 
 
-def test_that_a_method_without_views_is_refused_with_a_sentence(tmp_path, explorer):
+def test_that_a_method_without_views_is_refused_with_a_sentence(tmp_path, session):
     list(train(Plan("autoencoder", "digits", {"network": "mlp", "width": 8, "latent": 2}, steps=1, name="a", device="cpu"), tmp_path))
     with pytest.raises(CannotAnswer, match="makes no views"):
-        explorer.answer(m.ShowBatch(run=str(tmp_path / "a")))
+        session.answer(m.ShowBatch(run=str(tmp_path / "a")))
     with pytest.raises(CannotAnswer, match="keeps no keys"):
-        explorer.answer(m.ShowQueue(run=str(tmp_path / "a")))
+        session.answer(m.ShowQueue(run=str(tmp_path / "a")))
 
 
 # -- what is compared --------------------------------------------------------------------------------------------------
@@ -163,11 +163,11 @@ def plain_vectors(x: np.ndarray, role: str = "") -> np.ndarray:
 
 
 @pytest.fixture
-def plainly(explorer, monkeypatch):
+def plainly(session, monkeypatch):
     """Let a checkpoint compare by `plain_vectors`, and have features of its own: a network that has hardly learned finds all alike."""
 
     def look(run: Run, step: int) -> None:
-        method = explorer.model(str(run.path), step).method
+        method = session.model(str(run.path), step).method
 
         def compared(x: torch.Tensor, role: str = "") -> torch.Tensor:
             return torch.from_numpy(plain_vectors(x.numpy(), role)).float()
@@ -178,10 +178,10 @@ def plainly(explorer, monkeypatch):
     return look
 
 
-def test_that_the_matrix_holds_the_cosines_of_all_views_row_by_row(runs, explorer, plainly):
+def test_that_the_matrix_holds_the_cosines_of_all_views_row_by_row(runs, session, plainly):
     run = runs("simclr")
     plainly(run, 2)
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=4))
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=2, count=4))
     assert shown.rows == shown.columns == (0, 1) and shown.matrix.shape == (8, 8) and shown.compares == "projections"
     vectors = np.concatenate([plain_vectors(view.x) for view in shown.views])
     expected = [[cosine(a, b) for b in vectors] for a in vectors]
@@ -191,28 +191,28 @@ def test_that_the_matrix_holds_the_cosines_of_all_views_row_by_row(runs, explore
     assert shown.before is None
 
 
-def test_that_it_is_the_checkpoints_own_projections_that_are_compared(runs, explorer):
+def test_that_it_is_the_checkpoints_own_projections_that_are_compared(runs, session):
     run = runs("simclr")
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=4))
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=2, count=4))
     method: Any = Model(run, 2).method
     with torch.no_grad():
         first, second = (method.compared(torch.from_numpy(view.x.copy())).numpy() for view in shown.views)
     np.testing.assert_allclose(shown.cosines[:, 0, 1], [cosine(a, b) for a, b in zip(first, second, strict=True)], atol=2e-6)
 
 
-def test_that_a_query_is_compared_with_keys_of_the_other_network(runs, explorer, plainly):
+def test_that_a_query_is_compared_with_keys_of_the_other_network(runs, session, plainly):
     run = runs("moco", "queue", queue=24)
     plainly(run, STEPS)
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=STEPS, count=3))
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=STEPS, count=3))
     assert [watcher.role for watcher in shown.watchers] == ["query", "key"]
     queries, keys = (plain_vectors(view.x, role) for view, role in zip(shown.views, ("query", "key"), strict=True))
     np.testing.assert_allclose(shown.matrix, [[cosine(q, k) for k in keys] for q in queries], atol=1e-5)
 
 
-def test_that_teacher_and_student_both_look_at_the_global_crops(runs, explorer, plainly):
+def test_that_teacher_and_student_both_look_at_the_global_crops(runs, session, plainly):
     run = runs("dino")
     plainly(run, 2)
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=3))
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=2, count=3))
     assert [(w.view, w.role) for w in shown.watchers] == [
         (0, "student"), (0, "teacher"), (1, "student"), (1, "teacher"), (2, "student"), (3, "student"),
     ]  # fmt: skip
@@ -222,18 +222,18 @@ def test_that_teacher_and_student_both_look_at_the_global_crops(runs, explorer, 
     np.testing.assert_allclose(shown.cosines[:, 3, 4], [cosine(t, s) for t, s in zip(teacher, student, strict=True)], atol=1e-5)
 
 
-def test_that_the_queue_says_how_many_steps_old_its_keys_are(runs, explorer):
+def test_that_the_queue_says_how_many_steps_old_its_keys_are(runs, session):
     run = runs("moco", "queue", queue=24)
-    ages = explorer.answer(m.ShowQueue(run=str(run.path), step=1)).ages
+    ages = session.answer(m.ShowQueue(run=str(run.path), step=1)).ages
     assert sorted(ages.tolist()) == [-1] * 12 + [0] * 12  # one batch of twelve has joined
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=1))
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=1))
     assert shown.queue == 24
-    assert sorted(explorer.answer(m.ShowQueue(run=str(run.path), step=STEPS)).ages.tolist()) == [0] * 12 + [1] * 12
+    assert sorted(session.answer(m.ShowQueue(run=str(run.path), step=STEPS)).ages.tolist()) == [0] * 12 + [1] * 12
 
 
-def test_that_another_pair_can_be_compared(runs, explorer):
+def test_that_another_pair_can_be_compared(runs, session):
     run = runs("simclr")
-    shown = explorer.answer(m.ShowBatch(run=str(run.path), step=2, count=3, pair=(1, 1)))
+    shown = session.answer(m.ShowBatch(run=str(run.path), step=2, count=3, pair=(1, 1)))
     assert shown.pair == (1, 1) and shown.matrix.shape == (3, 3)
     np.testing.assert_allclose(np.diag(shown.matrix), 1, atol=1e-6)
 
@@ -241,12 +241,12 @@ def test_that_another_pair_can_be_compared(runs, explorer):
 # -- other settings ----------------------------------------------------------------------------------------------------
 
 
-def test_that_a_changed_strength_leaves_all_other_draws_and_the_run_as_they_were(runs, explorer):
+def test_that_a_changed_strength_leaves_all_other_draws_and_the_run_as_they_were(runs, session):
     run = runs("simclr", "colour", data="shapes:400")
     asked = {"run": str(run.path), "step": 2, "count": 8}
-    before = explorer.answer(m.ShowBatch(**asked))
+    before = session.answer(m.ShowBatch(**asked))
     manifest = (run.path / "manifest.json").read_bytes()
-    after = explorer.answer(m.ShowBatch(**asked, settings={"hue": 0.5, "grey": 0.0}))
+    after = session.answer(m.ShowBatch(**asked, settings={"hue": 0.5, "grey": 0.0}))
     for view, same in zip(after.views, before.views, strict=True):
         for drawn, former in zip(view.drawn, same.drawn, strict=True):
             assert replace(drawn, hue=0.0, grey=False) == replace(former, hue=0.0, grey=False)
@@ -254,16 +254,16 @@ def test_that_a_changed_strength_leaves_all_other_draws_and_the_run_as_they_were
     assert after.before is not None
     np.testing.assert_array_equal(after.before, before.cosines[:, 0, 1])
     assert not np.array_equal(after.cosines[:, 0, 1], after.before)
-    again = explorer.answer(m.ShowBatch(**asked))
+    again = session.answer(m.ShowBatch(**asked))
     np.testing.assert_array_equal(again.views[0].x, before.views[0].x)
     assert (run.path / "manifest.json").read_bytes() == manifest
-    fresh = Explorer().answer(m.ShowBatch(**asked, settings={"hue": 0.5}))  # nobody had asked before
+    fresh = QuerySession().answer(m.ShowBatch(**asked, settings={"hue": 0.5}))  # nobody had asked before
     np.testing.assert_allclose(fresh.before, after.before, atol=1e-6)
 
 
-def test_that_all_switched_off_leaves_the_originals(runs, explorer):
+def test_that_all_switched_off_leaves_the_originals(runs, session):
     off = {"crop_least": 1.0, "crop_most": 1.0, "flip": 0.0, "jitter": 0.0, "grey": 0.0}
-    shown = explorer.answer(m.ShowBatch(run=str(runs("simclr").path), step=2, settings=off))
+    shown = session.answer(m.ShowBatch(run=str(runs("simclr").path), step=2, settings=off))
     for view in shown.views:
         np.testing.assert_array_equal(view.x, shown.originals.astype(np.float32) / 255)
     np.testing.assert_allclose(shown.cosines[:, 0, 1], 1, atol=1e-6)
@@ -273,9 +273,9 @@ def test_that_all_switched_off_leaves_the_originals(runs, explorer):
     ("settings", "words"),
     [({"width": 8}, "no setting of how SimCLR makes its views"), ({"hue": 3.0}, "from 0 to 0.5"), ({"nothing": 1}, "no setting")],
 )
-def test_that_settings_which_are_none_of_the_augmentation_are_refused(runs, explorer, settings, words):
+def test_that_settings_which_are_none_of_the_augmentation_are_refused(runs, session, settings, words):
     with pytest.raises(CannotAnswer, match=words):
-        explorer.answer(m.ShowBatch(run=str(runs("simclr").path), step=2, settings=settings))
+        session.answer(m.ShowBatch(run=str(runs("simclr").path), step=2, settings=settings))
 
 
 def test_that_a_draw_is_told_in_plain_numbers():
@@ -292,13 +292,13 @@ def test_that_a_draw_is_told_in_plain_numbers():
 # -- invariance --------------------------------------------------------------------------------------------------------
 
 
-def test_that_strength_nothing_is_the_image_itself_for_every_transform(runs, explorer):
+def test_that_strength_nothing_is_the_image_itself_for_every_transform(runs, session):
     run = runs("simclr", "colour", data="shapes:400")
     asked = {"run": str(run.path), "step": 2, "picture": m.Picture("test image 3", index=3)}
-    first = explorer.answer(m.MeasureInvariance(**asked))
+    first = session.answer(m.MeasureInvariance(**asked))
     assert first.transform.name == "brightness" and len(first.transforms) == 11
     for name in first.transforms:
-        told = explorer.answer(m.MeasureInvariance(**asked, transform=name, count=5))
+        told = session.answer(m.MeasureInvariance(**asked, transform=name, count=5))
         assert told.strengths[0] == 0 and told.strengths[-1] == np.float32(told.transform.most)
         assert len(told.strengths) == (2 if told.transform.switch else 5)
         assert told.cosines[0] == pytest.approx(1, abs=1e-5) and told.deviations[0] == pytest.approx(0, abs=1e-5)
@@ -306,10 +306,10 @@ def test_that_strength_nothing_is_the_image_itself_for_every_transform(runs, exp
         assert not np.array_equal(told.images[-1], told.seen)
 
 
-def test_that_the_curve_is_the_mean_over_both_ways(runs, explorer, plainly):
+def test_that_the_curve_is_the_mean_over_both_ways(runs, session, plainly):
     run = runs("simclr")
     plainly(run, 2)
-    told = explorer.answer(m.MeasureInvariance(run=str(run.path), step=2, picture=m.Picture("", index=5), transform="brightness", count=3))
+    told = session.answer(m.MeasureInvariance(run=str(run.path), step=2, picture=m.Picture("", index=5), transform="brightness", count=3))
     x = open_data("digits").splits["test"].images[5].astype(np.float64) / 255
     own, *changed = plain_vectors(np.stack([x, np.clip(0.5 * x, 0, 1), np.clip(1.5 * x, 0, 1)]))
     both = [cosine(own, vector) for vector in changed]
@@ -319,13 +319,13 @@ def test_that_the_curve_is_the_mean_over_both_ways(runs, explorer, plainly):
     assert told.others == pytest.approx(np.mean([cosine(own, other) for other in held_out]), abs=1e-5)
 
 
-def test_that_features_can_be_compared_in_place_of_projections(runs, explorer, plainly):
+def test_that_features_can_be_compared_in_place_of_projections(runs, session, plainly):
     run = runs("simclr")
     plainly(run, 2)
     asked = {"run": str(run.path), "step": 2, "picture": m.Picture("", index=5), "transform": "flip"}
     x = open_data("digits").splits["test"].images[5][None] / 255
     for by, role in (("projections", ""), ("features", "features")):
-        told = explorer.answer(m.MeasureInvariance(**asked, by=by))
+        told = session.answer(m.MeasureInvariance(**asked, by=by))
         assert told.by == by and told.choices == ("projections", "features")
         own, mirrored = (plain_vectors(one, role)[0] for one in (x, x[..., ::-1]))
         assert told.cosines[1] == pytest.approx(cosine(own, mirrored), abs=1e-5)
@@ -349,14 +349,14 @@ def test_that_each_transform_does_what_its_name_says():
     assert torch.allclose(views.stronger(flat, "blur", 2.0, 1, 0), flat)
 
 
-def test_that_grey_images_are_not_asked_about_their_colours(runs, explorer):
-    told = explorer.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.Picture("", index=0)))
+def test_that_grey_images_are_not_asked_about_their_colours(runs, session):
+    told = session.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.Picture("", index=0)))
     assert not {"saturation", "hue", "grey"} & set(told.transforms) and len(told.transforms) == 8
 
 
-def test_that_a_dropped_file_is_adapted_and_says_how(runs, explorer, tmp_path):
+def test_that_a_dropped_file_is_adapted_and_says_how(runs, session, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
-    told = explorer.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.Picture("photo", path=str(tmp_path / "photo.png"))))
+    told = session.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.Picture("photo", path=str(tmp_path / "photo.png"))))
     assert told.seen.shape == (1, 8, 8) and told.notes and told.label == "photo"
 
 
@@ -388,11 +388,11 @@ class Riddle(Method):
 
 
 @pytest.fixture
-def riddle(runs, explorer, monkeypatch):
+def riddle(runs, session, monkeypatch):
     """A run whose checkpoint is looked at through a method of riddles of some kind."""
 
     def of(kind: str) -> Riddle:
-        model = explorer.model(str(runs("simclr").path), 2)
+        model = session.model(str(runs("simclr").path), 2)
         method = Riddle()
         method.puzzle = kind  # type: ignore[misc]
         monkeypatch.setattr(model, "method", method)
@@ -401,14 +401,14 @@ def riddle(runs, explorer, monkeypatch):
     return of
 
 
-def pose(explorer: Explorer, runs: Any, number: int = 0) -> m.PuzzlePosed:
-    return explorer.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2, number=number))
+def pose(session: QuerySession, runs: Any, number: int = 0) -> m.PuzzlePosed:
+    return session.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2, number=number))
 
 
-def test_that_a_turned_test_image_is_a_riddle_with_the_methods_answer(runs, explorer, riddle):
+def test_that_a_turned_test_image_is_a_riddle_with_the_methods_answer(runs, session, riddle):
     method = riddle("rotation")
     test = open_data("digits").splits["test"]
-    posed = [pose(explorer, runs, number) for number in range(12)]
+    posed = [pose(session, runs, number) for number in range(12)]
     assert {one.answer for one in posed} == {0, 1, 2, 3} and len({one.index for one in posed}) > 6
     for one in posed:
         np.testing.assert_array_equal(one.original, test.images[one.index])
@@ -417,16 +417,16 @@ def test_that_a_turned_test_image_is_a_riddle_with_the_methods_answer(runs, expl
         np.testing.assert_allclose(
             one.probabilities, method.answers(torch.from_numpy(one.picture.copy())[None].float() / 255)[0], atol=1e-6
         )
-    again = Explorer()
+    again = QuerySession()
     model = again.model(str(runs("simclr").path), 0)  # at another checkpoint
     model.method = method
     same = again.answer(m.PosePuzzle(run=str(runs("simclr").path), step=0, number=3))
     assert (same.index, same.answer) == (posed[3].index, posed[3].answer)
 
 
-def test_that_tiles_lie_as_the_permutation_says(runs, explorer, riddle):
+def test_that_tiles_lie_as_the_permutation_says(runs, session, riddle):
     method = riddle("jigsaw")
-    one = next(one for one in (pose(explorer, runs, number) for number in range(20)) if one.answer == 2)
+    one = next(one for one in (pose(session, runs, number) for number in range(20)) if one.answer == 2)
     assert one.side == 2 and one.permutations.tolist() == method.permutations.tolist()
     for place, tile in enumerate(one.permutations[one.answer]):
         row, column = divmod(place, 2)
@@ -437,12 +437,12 @@ def test_that_tiles_lie_as_the_permutation_says(runs, explorer, riddle):
         )
 
 
-def test_that_what_is_filled_in_is_compared_with_the_truth_where_it_was_hidden(runs, explorer, riddle):
+def test_that_what_is_filled_in_is_compared_with_the_truth_where_it_was_hidden(runs, session, riddle):
     riddle("mask")
-    assert pose(explorer, runs).kind == "mask"
+    assert pose(session, runs).kind == "mask"
     hidden = np.zeros((8, 8), bool)
     hidden[2:5, 3:6] = True
-    told = explorer.answer(m.FillMask(run=str(runs("simclr").path), step=2, index=4, hidden=hidden))
+    told = session.answer(m.FillMask(run=str(runs("simclr").path), step=2, index=4, hidden=hidden))
     truth = open_data("digits").splits["test"].images[4][0].astype(float)
     seen = [truth[r, c] for r in range(8) for c in range(8) if not hidden[r, c]]
     missed = [(128 - truth[r, c]) ** 2 for r in range(8) for c in range(8) if hidden[r, c]]
@@ -453,26 +453,26 @@ def test_that_what_is_filled_in_is_compared_with_the_truth_where_it_was_hidden(r
 
 
 @pytest.mark.parametrize("hidden", [np.zeros((8, 8), bool), np.ones((8, 8), bool), np.ones((4, 4), bool)])
-def test_that_nothing_everything_and_another_shape_cannot_be_hidden(runs, explorer, riddle, hidden):
+def test_that_nothing_everything_and_another_shape_cannot_be_hidden(runs, session, riddle, hidden):
     riddle("mask")
     with pytest.raises(CannotAnswer, match="mark some blocks"):
-        explorer.answer(m.FillMask(run=str(runs("simclr").path), step=2, hidden=hidden))
+        session.answer(m.FillMask(run=str(runs("simclr").path), step=2, hidden=hidden))
 
 
-def test_that_a_method_without_a_riddle_says_so(runs, explorer):
+def test_that_a_method_without_a_riddle_says_so(runs, session):
     with pytest.raises(CannotAnswer, match="no riddle"):
-        explorer.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2))
+        session.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2))
 
 
 @pytest.mark.parametrize("name", [name for name in VIEWED if all_methods()[name].puzzle])
-def test_that_every_method_with_a_riddle_answers_it(runs, explorer, name):
+def test_that_every_method_with_a_riddle_answers_it(runs, session, name):
     run = runs(name)
-    posed = explorer.answer(m.PosePuzzle(run=str(run.path), step=2))
+    posed = session.answer(m.PosePuzzle(run=str(run.path), step=2))
     assert posed.kind == all_methods()[name].puzzle
     if posed.kind == "mask":
         hidden = np.zeros((8, 8), bool)
         hidden[:4, :4] = True
-        told = explorer.answer(m.FillMask(run=str(run.path), step=2, index=posed.index, hidden=hidden))
+        told = session.answer(m.FillMask(run=str(run.path), step=2, index=posed.index, hidden=hidden))
         np.testing.assert_array_equal(told.filled[:, ~hidden], posed.original[:, ~hidden])
         return
     assert posed.probabilities.sum() == pytest.approx(1, abs=1e-5)

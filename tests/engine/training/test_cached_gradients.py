@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.data import open_data
-from engine.method import Moment, View
+from engine.method import StepContext, View
 from engine.training.loop import Plan, Trainer
 
 STILL = {"crop_least": 1.0, "flip": 0.0, "jitter": 0.0, "grey": 0.0}
@@ -46,7 +46,7 @@ def gradients_of_a_step(made: Trainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("piece", [1, 3, 5])
 def test_that_pieces_of_any_size_have_the_gradients_of_the_whole_batch(digits, piece: int):
-    whole, pieces = gradients_of_a_step(trainer(digits)), gradients_of_a_step(trainer(digits, piece=piece))
+    whole, pieces = gradients_of_a_step(trainer(digits)), gradients_of_a_step(trainer(digits, micro_batch_size=piece))
     assert int(whole.pop("largest")) == 24 and int(pieces.pop("largest")) == 2 * piece
     assert whole.keys() == pieces.keys() and len(whole) > 8
     for name, value in whole.items():
@@ -54,12 +54,12 @@ def test_that_pieces_of_any_size_have_the_gradients_of_the_whole_batch(digits, p
 
 
 def test_that_batch_norm_sees_pieces_and_so_the_gradients_differ(digits):
-    whole, pieces = (gradients_of_a_step(trainer(digits, norm="batch", piece=piece)) for piece in (0, 3))
+    whole, pieces = (gradients_of_a_step(trainer(digits, norm="batch", micro_batch_size=piece)) for piece in (0, 3))
     assert not torch.allclose(whole["network.stem.weight"], pieces["network.stem.weight"], atol=1e-6)
 
 
 def test_that_both_passes_over_a_piece_see_the_same_views(digits):
-    made = trainer(digits, piece=4, crop_least=0.3, flip=0.5, jitter=0.8)
+    made = trainer(digits, micro_batch_size=4, crop_least=0.3, flip=0.5, jitter=0.8)
     seen: list[torch.Tensor] = []
     views = type(made.method).views
 
@@ -80,11 +80,11 @@ def test_that_too_little_memory_leads_to_pieces_and_not_to_a_failure(digits):
     project = made.method.project
     most: list[int] = []
 
-    def tight(x: torch.Tensor, moment: Moment) -> torch.Tensor:
+    def tight(x: torch.Tensor, context: StepContext) -> torch.Tensor:
         if len(x) > 6:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
         most.append(len(x))
-        return project(x, moment)
+        return project(x, context)
 
     made.method.project = tight  # type: ignore[method-assign, assignment]
     terms = made.step()

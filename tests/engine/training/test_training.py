@@ -142,9 +142,9 @@ def test_numbers_that_are_not_finite_stop_the_training_before_a_checkpoint_holds
 
     honest = VAE.loss
 
-    def poisoned(self, x, y, moment):
-        terms = honest(self, x, y, moment)
-        return {name: value * math.nan for name, value in terms.items()} if moment.step == 6 and self.training else terms
+    def poisoned(self, x, y, context):
+        terms = honest(self, x, y, context)
+        return {name: value * math.nan for name, value in terms.items()} if context.step == 6 and self.training else terms
 
     monkeypatch.setattr(VAE, "loss", poisoned)
     with pytest.raises(TrainingFailed, match=r"at step 7.*encoder.*learning_rate"):
@@ -177,10 +177,10 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
     pieces = Trainer(plan(config=config), data)
     honest = VAE.loss
 
-    def hungry(self, x, y, moment):
+    def hungry(self, x, y, context):
         if len(x) > 16:
             raise error
-        return honest(self, x, y, moment)
+        return honest(self, x, y, context)
 
     monkeypatch.setattr(VAE, "loss", hungry)
     terms = pieces.step()
@@ -189,7 +189,7 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
     monkeypatch.setattr(VAE, "loss", honest)
 
     # an oracle without noise: a quadratic loss whose gradient is the same in pieces and in one
-    def quadratic(self, x, y, moment):
+    def quadratic(self, x, y, context):
         return {"loss": (self.decode(self.encode(x)) - x).square().sum((1, 2, 3)).mean()}
 
     monkeypatch.setattr(VAE, "loss", quadratic)
@@ -206,7 +206,7 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
 def test_no_memory_at_all_is_a_clear_stop_that_names_the_setting(monkeypatch):
     from engine.methods.vae import VAE
 
-    def hungry(self, x, y, moment):
+    def hungry(self, x, y, context):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     trainer = Trainer(plan(), open_data("digits"))
@@ -218,7 +218,7 @@ def test_no_memory_at_all_is_a_clear_stop_that_names_the_setting(monkeypatch):
 def test_another_error_is_not_taken_for_missing_memory(monkeypatch):
     from engine.methods.vae import VAE
 
-    def broken(self, x, y, moment):
+    def broken(self, x, y, context):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     trainer = Trainer(plan(), open_data("digits"))

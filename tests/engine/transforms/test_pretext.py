@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.config import fields_of, make_config
-from engine.method import DataSpec, Method, Moment, build
+from engine.method import DataSpec, Method, StepContext, build
 from engine.methods.inpainting import Inpainting
 from engine.methods.inpainting import diagnose as diagnose_holes
 from engine.methods.jigsaw import Jigsaw
@@ -264,10 +264,10 @@ def test_that_right_answers_are_put_into_words():
 
 def test_that_who_knows_nothing_of_turns_has_ln_4():
     model = without_head(make(Rotation))
-    terms = model.loss(images(8), None, Moment(generator=seeded()))
+    terms = model.loss(images(8), None, StepContext(generator=seeded()))
     assert terms["loss"].item() == pytest.approx(math.log(4), abs=1e-6)
     assert torch.allclose(model.answers(images(8)), torch.full((8, 4), 0.25))
-    assert make(Rotation).loss(images(8), None, Moment(generator=seeded()))["loss"].item() == pytest.approx(math.log(4), abs=0.1)
+    assert make(Rotation).loss(images(8), None, StepContext(generator=seeded()))["loss"].item() == pytest.approx(math.log(4), abs=0.1)
 
 
 def test_that_the_rotation_loss_is_that_of_the_views_as_they_are_shown():
@@ -281,7 +281,7 @@ def test_that_the_rotation_loss_is_that_of_the_views_as_they_are_shown():
         assert torch.allclose(p.sum(1), torch.ones(6))
         nats -= p[:, turn].double().log().mean().item() / 4
         right += (p.argmax(1) == turn).double().mean().item() / 4
-    terms = model.loss(x, None, Moment(generator=seeded(5)))
+    terms = model.loss(x, None, StepContext(generator=seeded(5)))
     assert terms["loss"].item() == pytest.approx(nats, abs=1e-5)
     assert terms["accuracy"].item() == pytest.approx(right, abs=1e-6)
 
@@ -304,7 +304,7 @@ def test_that_pictures_that_are_not_square_are_turned_in_their_middle():
 @pytest.mark.parametrize(("settings", "orders"), [({}, 24), ({"permutations": 10}, 10), ({"side": 3, "permutations": 30}, 30)])
 def test_that_who_knows_nothing_of_orders_has_the_logarithm_of_their_number(settings: dict[str, int], orders: int):
     model = without_head(make(Jigsaw, **settings))
-    terms = model.loss(images(8), None, Moment(generator=seeded()))
+    terms = model.loss(images(8), None, StepContext(generator=seeded()))
     assert terms["loss"].item() == pytest.approx(math.log(orders), abs=1e-5)
     assert torch.allclose(model.answers(images(8)), torch.full((8, orders), 1 / orders))
     assert model.permutations.shape == (orders, model.side**2)
@@ -360,7 +360,7 @@ def test_that_the_jigsaw_loss_is_that_of_the_picture_as_it_is_shown():
     assert view.name == "shuffled" and torch.equal(view.x, seen)
     p = model.answers(view.x)
     assert torch.allclose(p.sum(1), torch.ones(6))
-    terms = model.loss(x, None, Moment(generator=seeded(5)))
+    terms = model.loss(x, None, StepContext(generator=seeded(5)))
     assert terms["loss"].item() == pytest.approx(-p[torch.arange(6), order].double().log().mean().item(), abs=1e-5)
     assert terms["accuracy"].item() == pytest.approx((p.argmax(1) == order).double().mean().item(), abs=1e-6)
 
@@ -400,7 +400,7 @@ def test_that_the_inpainting_loss_is_the_error_of_the_masked_view():
     (view,) = model.views(x, seeded(5))
     seen, hidden, _ = model._posed(x, seeded(5))
     assert view.name == "masked" and torch.equal(view.x, torch.where(hidden, 0.5, seen))
-    terms = model.loss(x, None, Moment(generator=seeded(5)))
+    terms = model.loss(x, None, StepContext(generator=seeded(5)))
     error = ((model._painted(view.x) - seen) ** 2)[hidden.expand_as(seen)].view(6, -1)  # as many hidden in each picture
     assert terms["loss"].item() == pytest.approx(error.mean().item(), abs=1e-12)
     assert terms["rmse"].item() == pytest.approx(error.mean(1).sqrt().mean().item(), abs=1e-12)
@@ -408,7 +408,7 @@ def test_that_the_inpainting_loss_is_the_error_of_the_masked_view():
 
 def test_that_an_untrained_network_paints_about_the_mean_picture():
     model, x = make(Inpainting), 0.2 + 0.1 * images(64)
-    model.prepare(x)
+    model.init_from_data(x)
     hidden = model.masked(x, seeded())
     error = pretext.hidden_error(model.fill(x, hidden), x, hidden).mean().sqrt()
     assert error < 0.15
@@ -435,7 +435,7 @@ def test_that_it_learns_what_up_and_down_are(method: type[Method], settings: dic
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     generator, losses = seeded(), []
     for _ in range(40):
-        terms = model.loss(x, None, Moment(generator=generator))
+        terms = model.loss(x, None, StepContext(generator=generator))
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()

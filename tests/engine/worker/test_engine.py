@@ -385,7 +385,7 @@ def lines(w: Watched) -> list[str]:
 def with_counting(watched) -> Watched:
     w = watched()
     w.until(lambda e: isinstance(e, m.Ready))
-    w.engine.exploring.explorer._works[Count] = count
+    w.engine.exploring.session._works[Count] = count
     return w
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.panes.embedding.controller import Colouring, Mapping, Plan, find, how_far
+from app.panes.embedding.controller import Colouring, EmbeddingController, Plan, find, how_far
 from engine import messages as m
 from tests.kit import paper_map
 from tests.kit.panes import ANSWERS, OTHER, RUN, WORKS, Kit
@@ -21,7 +21,7 @@ PCA = Plan(limit=80, settings=m.MapSettings("pca", 15))
 
 @pytest.fixture
 def kit(qapp, monkeypatch) -> Iterator[Kit]:
-    for kind, answer in ((m.Embed, paper_map.embed), (m.ColourPoints, paper_map.colour), (m.Calibrate, paper_map.calibrate)):
+    for kind, answer in ((m.Embed, paper_map.embed), (m.ColorPoints, paper_map.colour), (m.Calibrate, paper_map.calibrate)):
         monkeypatch.setitem(WORKS, kind, answer)
     monkeypatch.setitem(ANSWERS, m.PlaceImage, paper_map.place)
     made = Kit()
@@ -30,8 +30,8 @@ def kit(qapp, monkeypatch) -> Iterator[Kit]:
 
 
 @pytest.fixture
-def mapping(kit: Kit) -> Mapping:
-    made = Mapping(kit.bridge, kit)
+def mapping(kit: Kit) -> EmbeddingController:
+    made = EmbeddingController(kit.bridge, kit)
     made.plan = UMAP
     made.set_active(True)
     return made
@@ -45,7 +45,7 @@ def kinds(kit: Kit) -> list[str]:
     return [work.settings.kind for work in kit.engine.of(m.Embed)]
 
 
-def test_that_the_first_map_is_preceded_by_one_that_costs_next_to_nothing(kit: Kit, mapping: Mapping) -> None:
+def test_that_the_first_map_is_preceded_by_one_that_costs_next_to_nothing(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.look_at(LOOK)
     kit.pump()
     assert kinds(kit) == ["pca", "umap"]
@@ -58,7 +58,7 @@ def test_that_the_first_map_is_preceded_by_one_that_costs_next_to_nothing(kit: K
     assert mapping.map.subset.step == 128 and mapping.map.warm
 
 
-def test_that_another_run_in_the_folder_of_a_former_one_is_drawn_anew(kit: Kit, mapping: Mapping) -> None:
+def test_that_another_run_in_the_folder_of_a_former_one_is_drawn_anew(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.look_at(LOOK)
     kit.pump()
     mapping.detectors[RUN] = ()
@@ -72,7 +72,7 @@ def test_that_another_run_in_the_folder_of_a_former_one_is_drawn_anew(kit: Kit, 
     assert not kit.engine.of(m.Embed)[before].warm, "the former run's maps are no beginning"
 
 
-def test_that_every_stop_is_told_even_where_the_words_stay(kit: Kit, mapping: Mapping) -> None:
+def test_that_every_stop_is_told_even_where_the_words_stay(kit: Kit, mapping: EmbeddingController) -> None:
     kit.engine.answering = False
     mapping.look_at(LOOK)
     mapping.stop()
@@ -84,14 +84,14 @@ def test_that_every_stop_is_told_even_where_the_words_stay(kit: Kit, mapping: Ma
     assert not mapping.jobs and told and told[-1].startswith("Stopped.")
 
 
-def test_that_a_map_by_components_needs_no_other_one_before_it(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_map_by_components_needs_no_other_one_before_it(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)
     kit.pump()
     assert kinds(kit) == ["pca"]
 
 
-def test_that_a_map_that_goes_on_from_another_is_finished_and_then_the_newest_step_follows(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_map_that_goes_on_from_another_is_finished_and_then_the_newest_step_follows(kit: Kit, mapping: EmbeddingController) -> None:
     """Each overtaken one would cost its helper process."""
     mapping.look_at(LOOK)
     kit.pump()
@@ -108,7 +108,7 @@ def test_that_a_map_that_goes_on_from_another_is_finished_and_then_the_newest_st
     assert mapping.map is not None and mapping.map.subset.step == 512 and not mapping.jobs
 
 
-def test_that_a_first_map_gives_way_to_the_newest_step_and_comes_too_late(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_first_map_gives_way_to_the_newest_step_and_comes_too_late(kit: Kit, mapping: EmbeddingController) -> None:
     kit.engine.answering = False
     mapping.look_at(LOOK)
     (late,) = kit.engine.of(m.Embed)
@@ -119,7 +119,7 @@ def test_that_a_first_map_gives_way_to_the_newest_step_and_comes_too_late(kit: K
     assert [work.subset.step for work in kit.engine.of(m.Embed)] == [64, 128]
 
 
-def test_that_another_run_stops_all_work_and_forgets_the_map(kit: Kit, mapping: Mapping) -> None:
+def test_that_another_run_stops_all_work_and_forgets_the_map(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.look_at(LOOK)
     kit.pump()
     mapping.place([picture("seven.png")])
@@ -141,7 +141,7 @@ def test_that_another_run_stops_all_work_and_forgets_the_map(kit: Kit, mapping: 
     assert list(mapping.places) == ["/home/me/seven.png"], "the image is placed on the new map, too"
 
 
-def test_that_stop_ends_it_and_nothing_is_begun_again_by_itself(kit: Kit, mapping: Mapping) -> None:
+def test_that_stop_ends_it_and_nothing_is_begun_again_by_itself(kit: Kit, mapping: EmbeddingController) -> None:
     kit.engine.answering = False
     mapping.look_at(LOOK)
     (work,) = kit.engine.of(m.Embed)
@@ -154,7 +154,7 @@ def test_that_stop_ends_it_and_nothing_is_begun_again_by_itself(kit: Kit, mappin
     assert len(kit.engine.of(m.Embed)) == 2 and mapping.line == ""
 
 
-def test_that_a_map_that_fails_says_why_and_is_not_asked_for_again_and_again(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_map_that_fails_says_why_and_is_not_asked_for_again_and_again(kit: Kit, mapping: EmbeddingController) -> None:
     kit.engine.answering = False
     mapping.look_at(LOOK)
     kit.engine.open.clear()
@@ -167,14 +167,14 @@ def test_that_a_map_that_fails_says_why_and_is_not_asked_for_again_and_again(kit
     assert len(kit.engine.of(m.Embed)) == 2
 
 
-def test_that_work_that_says_nothing_is_not_asked_for_for_ever(kit: Kit, mapping: Mapping, monkeypatch) -> None:
+def test_that_work_that_says_nothing_is_not_asked_for_for_ever(kit: Kit, mapping: EmbeddingController, monkeypatch) -> None:
     monkeypatch.setitem(WORKS, m.Embed, lambda engine, work: [])
     mapping.look_at(LOOK)
     kit.pump()
     assert len(kit.engine.of(m.Embed)) == 1
 
 
-def test_that_the_button_draws_from_nothing_and_the_cursor_goes_on_from_there(kit: Kit, mapping: Mapping) -> None:
+def test_that_the_button_draws_from_nothing_and_the_cursor_goes_on_from_there(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.look_at(LOOK)
     kit.pump()
     mapping.draw(replace(UMAP, settings=m.MapSettings("umap", 15, 0.5, 7)))
@@ -189,7 +189,7 @@ def test_that_the_button_draws_from_nothing_and_the_cursor_goes_on_from_there(ki
     assert kit.engine.of(m.Embed)[-1].warm
 
 
-def test_that_a_hidden_pane_asks_nothing(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_hidden_pane_asks_nothing(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.set_active(False)
     mapping.look_at(LOOK)
     mapping.colour_by(Colouring("loss"))
@@ -200,7 +200,7 @@ def test_that_a_hidden_pane_asks_nothing(kit: Kit, mapping: Mapping) -> None:
     assert mapping.map is not None and mapping.colours is not None and mapping.places
 
 
-def test_that_a_map_stands_as_long_as_it_took(kit: Kit, mapping: Mapping, monkeypatch) -> None:
+def test_that_a_map_stands_as_long_as_it_took(kit: Kit, mapping: EmbeddingController, monkeypatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("app.shell.job_controller.monotonic", lambda: clock[0])
     kit.engine.answering = False
@@ -217,30 +217,30 @@ def test_that_a_map_stands_as_long_as_it_took(kit: Kit, mapping: Mapping, monkey
     assert mapping.patience() == 0
 
 
-def test_that_colours_belong_to_the_map_that_is_shown(kit: Kit, mapping: Mapping) -> None:
+def test_that_colours_belong_to_the_map_that_is_shown(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)
     kit.pump()
-    assert not kit.engine.of(m.ColourPoints), "labels came with the map"
+    assert not kit.engine.of(m.ColorPoints), "labels came with the map"
     mapping.colour_by(Colouring("clusters", 4))
     kit.pump()
-    (work,) = kit.engine.of(m.ColourPoints)
+    (work,) = kit.engine.of(m.ColorPoints)
     assert mapping.map is not None and work.subset == mapping.map.subset and (work.by, work.clusters) == ("clusters", 4)
     assert mapping.colours is not None and len(mapping.colours.classes) == 4
     kit.engine.answering = False
     mapping.look_at((RUN, 128))
-    assert len(kit.engine.of(m.ColourPoints)) == 1, "not before its map is there"
+    assert len(kit.engine.of(m.ColorPoints)) == 1, "not before its map is there"
     kit.engine.answering = True
     kit.pump()
-    assert kit.engine.of(m.ColourPoints)[-1].subset.step == 128 and mapping.colours.subset.step == 128
+    assert kit.engine.of(m.ColorPoints)[-1].subset.step == 128 and mapping.colours.subset.step == 128
     mapping.colour_by(Colouring("class"))
     assert mapping.colours is None
     mapping.go_on()
     kit.pump()
-    assert len(kit.engine.of(m.ColourPoints)) == 2
+    assert len(kit.engine.of(m.ColorPoints)) == 2
 
 
-def test_that_colours_of_a_step_that_was_left_are_dropped(kit: Kit, mapping: Mapping) -> None:
+def test_that_colours_of_a_step_that_was_left_are_dropped(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)
     kit.pump()
@@ -256,7 +256,7 @@ def test_that_colours_of_a_step_that_was_left_are_dropped(kit: Kit, mapping: Map
     assert mapping.colours is None
 
 
-def test_that_a_direction_between_points_of_other_images_is_given_up(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_direction_between_points_of_other_images_is_given_up(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)
     kit.pump()
@@ -271,7 +271,7 @@ def test_that_a_direction_between_points_of_other_images_is_given_up(kit: Kit, m
     assert mapping.colouring.by == "class" and mapping.colours is None
 
 
-def test_that_scores_become_known_when_they_are_looked_up_or_when_another_pane_did(kit: Kit, mapping: Mapping) -> None:
+def test_that_scores_become_known_when_they_are_looked_up_or_when_another_pane_did(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.look_at(LOOK)
     kit.pump()
     mapping.ask_detectors()
@@ -282,7 +282,7 @@ def test_that_scores_become_known_when_they_are_looked_up_or_when_another_pane_d
     assert [one.name for one in mapping.detectors[OTHER]] == ["knn"]
 
 
-def test_that_dropped_images_are_placed_one_after_the_other_and_again_on_every_map(kit: Kit, mapping: Mapping) -> None:
+def test_that_dropped_images_are_placed_one_after_the_other_and_again_on_every_map(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.place([picture("seven.png"), picture("broken.png"), picture("boot.png")])
     assert not kit.engine.sent
@@ -301,7 +301,7 @@ def test_that_dropped_images_are_placed_one_after_the_other_and_again_on_every_m
     assert len(kit.engine.of(m.PlaceImage)) == 5
 
 
-def test_that_a_place_on_a_map_that_went_is_dropped(kit: Kit, mapping: Mapping) -> None:
+def test_that_a_place_on_a_map_that_went_is_dropped(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)
     kit.pump()
@@ -319,7 +319,7 @@ def test_that_a_place_on_a_map_that_went_is_dropped(kit: Kit, mapping: Mapping) 
     assert [answer.subset.step for answer in mapping.places.values()] == [128]
 
 
-def test_that_closing_leaves_nothing_under_way(kit: Kit, mapping: Mapping) -> None:
+def test_that_closing_leaves_nothing_under_way(kit: Kit, mapping: EmbeddingController) -> None:
     mapping.plan = PCA
     mapping.look_at(LOOK)
     kit.pump()
@@ -332,7 +332,7 @@ def test_that_closing_leaves_nothing_under_way(kit: Kit, mapping: Mapping) -> No
     assert not kit.bridge._waiting and not mapping.jobs
 
 
-def test_that_progress_is_told_in_words(kit: Kit, mapping: Mapping) -> None:
+def test_that_progress_is_told_in_words(kit: Kit, mapping: EmbeddingController) -> None:
     kit.engine.answering = False
     mapping.look_at(LOOK)
     job = kit.engine.of(m.Embed)[0].job

@@ -38,7 +38,7 @@ N = 120
 @pytest.fixture
 def kit(qapp, monkeypatch) -> Iterator[Kit]:
     monkeypatch.setattr(paper_map, "MOST", N)
-    for kind, answer in ((m.Embed, paper_map.embed), (m.ColourPoints, paper_map.colour), (m.Calibrate, paper_map.calibrate)):
+    for kind, answer in ((m.Embed, paper_map.embed), (m.ColorPoints, paper_map.colour), (m.Calibrate, paper_map.calibrate)):
         monkeypatch.setitem(WORKS, kind, answer)
     monkeypatch.setitem(ANSWERS, m.PlaceImage, paper_map.place)
     made = Kit()
@@ -355,7 +355,7 @@ def test_that_one_can_colour_by_whatever_the_run_has(kit: Kit, pane: EmbeddingPa
     assert box.currentData() == "class" and "choose one to colour by" in pane.page.status.text
     pane.colour_by("knn")
     rest(kit, pane)
-    assert kit.engine.of(m.ColourPoints)[-1].by == "knn" and pane.page.title == f"kNN feature distance · step {count(1024)}"
+    assert kit.engine.of(m.ColorPoints)[-1].by == "knn" and pane.page.title == f"kNN feature distance · step {count(1024)}"
     kit.state.methods["classifier"] = replace(PLAIN, name="classifier", title="Classifier", capabilities=("encode", "classify"))
     kit.look_at(run_info("/runs/c", method="classifier"))
     rest(kit, pane)
@@ -367,7 +367,7 @@ def test_that_one_can_colour_by_whatever_the_run_has(kit: Kit, pane: EmbeddingPa
 def test_that_clusters_are_counted_and_told_in_words(kit: Kit, pane: EmbeddingPane) -> None:
     pane.colour_by("clusters")
     rest(kit, pane)
-    assert pane.page.clusters.isVisible() and kit.engine.of(m.ColourPoints)[-1].clusters == 10
+    assert pane.page.clusters.isVisible() and kit.engine.of(m.ColorPoints)[-1].clusters == 10
     pane.page.clusters.setText("3")
     QTest.keyClick(pane.page.clusters, Qt.Key.Key_Return)
     rest(kit, pane)
@@ -383,7 +383,7 @@ def test_that_colours_say_of_which_step_they_are_and_follow_the_cursor(kit: Kit,
     rest(kit, pane)
     kit.state.set_cursor(64)
     rest(kit, pane)
-    assert kit.engine.of(m.ColourPoints)[-1].subset.step == 64 and pane.page.title == "loss · step 64"
+    assert kit.engine.of(m.ColorPoints)[-1].subset.step == 64 and pane.page.title == "loss · step 64"
 
 
 def test_that_trust_shows_how_many_neighbours_survived(kit: Kit, pane: EmbeddingPane) -> None:
@@ -544,7 +544,7 @@ def test_that_a_direction_from_one_lasso_to_another_colours_and_decodes(kit: Kit
     assert "by direction A → B" in [pane.page.colour.itemText(i) for i in range(pane.page.colour.count())]
     QTest.mouseClick(page.direction_button, Qt.MouseButton.LeftButton)
     rest(kit, pane)
-    work = kit.engine.of(m.ColourPoints)[-1]
+    work = kit.engine.of(m.ColorPoints)[-1]
     assert work.by == "direction" and np.array_equal(work.a, a) and np.array_equal(work.b, b)
     assert page.note.text == "It tells A from B in 97 % of their images." and len(page.way.images) == 6
     assert page.way.isVisible() and not pane.page.legend_note.isVisible()

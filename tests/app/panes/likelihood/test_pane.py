@@ -87,15 +87,15 @@ def p_of(score: float, detector: str) -> float:
 
 def test_that_held_out_images_are_scored_once_before_any_image_is_judged(kit: Kit, pane: LikelihoodPane) -> None:
     assert [work.runs for work in kit.engine.of(m.Calibrate)] == [((RUN, 1024),)]
-    assert not kit.engine.of(m.Judge)
+    assert not kit.engine.of(m.ScoreImages)
     pane.accept_images(["/home/me/seven.png", "/home/me/boot.png"])
     rest(kit, pane)
-    (work,) = kit.engine.of(m.Judge)
+    (work,) = kit.engine.of(m.ScoreImages)
     assert [picture.path for picture in work.pictures] == ["/home/me/seven.png", "/home/me/boot.png"]
     assert len(kit.engine.of(m.Calibrate)) == 1
     pane.accept_image("/home/me/three.png")
     rest(kit, pane)
-    assert [picture.label for picture in kit.engine.of(m.Judge)[-1].pictures] == ["three.png"]
+    assert [picture.label for picture in kit.engine.of(m.ScoreImages)[-1].pictures] == ["three.png"]
 
 
 def test_that_a_hidden_pane_asks_nothing(kit: Kit, pane: LikelihoodPane) -> None:
@@ -110,8 +110,8 @@ def test_that_a_hidden_pane_asks_nothing(kit: Kit, pane: LikelihoodPane) -> None
     pane.activate()
     rest(kit, pane)
     assert [work.runs for work in kit.engine.of(m.Calibrate)] == [((OTHER, 1024),)]
-    assert [picture.label for picture in kit.engine.of(m.Judge)[0].pictures] == ["seven.png"]
-    assert len(kit.engine.of(m.JudgeData)) == 1
+    assert [picture.label for picture in kit.engine.of(m.ScoreImages)[0].pictures] == ["seven.png"]
+    assert len(kit.engine.of(m.ScoreData)) == 1
 
 
 def test_that_the_time_cursor_asks_everything_again_once_it_rests(kit: Kit, pane: LikelihoodPane) -> None:
@@ -125,9 +125,9 @@ def test_that_the_time_cursor_asks_everything_again_once_it_rests(kit: Kit, pane
     assert not [sent for sent in kit.engine.sent if not isinstance(sent, m.StopJob)]
     rest(kit, pane)
     assert [work.runs for work in kit.engine.of(m.Calibrate)] == [((RUN, 64),)]
-    assert [work.step for work in kit.engine.of(m.JudgeData)] == [64]
-    assert [query.step for query in kit.engine.of(m.LookCloser)] == [64]
-    assert len(kit.engine.of(m.Judge)) == 1
+    assert [work.step for work in kit.engine.of(m.ScoreData)] == [64]
+    assert [query.step for query in kit.engine.of(m.InspectImage)] == [64]
+    assert len(kit.engine.of(m.ScoreImages)) == 1
 
 
 def test_that_scores_of_a_run_do_not_become_those_of_another_one_in_its_folder(kit: Kit, pane: LikelihoodPane) -> None:
@@ -180,7 +180,7 @@ def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(ki
     assert not pane.inquiry.jobs and 25 < pane.inquiry.patience() <= 32, "all of it counts, not the last part alone"
     clock[0] += 20
     pane.accept_image("/home/me/boot.png")
-    for work in [open_ for open_ in kit.engine.open if isinstance(open_, m.Judge)]:
+    for work in [open_ for open_ in kit.engine.open if isinstance(open_, m.ScoreImages)]:
         kit.engine.open.remove(work)
         kit.engine.reply(work)
     kit.bridge.drain()
@@ -204,27 +204,27 @@ def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: Likeli
     rest(kit, pane)
     assert len(kit.engine.of(m.Calibrate)) == asked
     pane.accept_image("/home/me/boot.png")
-    assert len(kit.engine.of(m.Judge)) == 2
+    assert len(kit.engine.of(m.ScoreImages)) == 2
     pane.inquiry.stop()
     pane.set_compare("shapes")
-    assert kit.engine.of(m.JudgeData) and pane.inquiry._stopped is False
+    assert kit.engine.of(m.ScoreData) and pane.inquiry._stopped is False
 
 
 def test_that_neighbours_that_were_not_ready_are_asked_for_again_once_they_can_be(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
-    honest = ANSWERS[m.LookCloser]
+    honest = ANSWERS[m.InspectImage]
     none = {"nearest": np.zeros((0, 1, 8, 8), np.uint8), "nearest_labels": (), "nearest_missing": "They follow."}
-    monkeypatch.setitem(ANSWERS, m.LookCloser, lambda engine, query: replace(honest(engine, query), **none))
+    monkeypatch.setitem(ANSWERS, m.InspectImage, lambda engine, query: replace(honest(engine, query), **none))
     pane.accept_image("/home/me/seven.png")
     rest(kit, pane)
     assert pane.page.closer.near_line.text == "They follow."
-    monkeypatch.setitem(ANSWERS, m.LookCloser, honest)
+    monkeypatch.setitem(ANSWERS, m.InspectImage, honest)
     pane.inquiry.calibrated.emit()
     rest(kit, pane)
     assert pane.page.closer.near_line.text == "Nearest training images, by features"
-    asked = len(kit.engine.of(m.LookCloser))
+    asked = len(kit.engine.of(m.InspectImage))
     pane.inquiry.calibrated.emit()
     rest(kit, pane)
-    assert len(kit.engine.of(m.LookCloser)) == asked
+    assert len(kit.engine.of(m.InspectImage)) == asked
 
 
 def test_that_late_answers_of_another_step_are_dropped(kit: Kit, pane: LikelihoodPane) -> None:
@@ -318,7 +318,7 @@ def test_that_other_runs_judge_in_the_same_table(kit: Kit, pane: LikelihoodPane)
     action.trigger()
     rest(kit, pane)
     assert pane.looks() == ((RUN, 1024), (OTHER, 1024))
-    assert kit.engine.of(m.Judge)[-1].runs == ((RUN, 1024), (OTHER, 1024))
+    assert kit.engine.of(m.ScoreImages)[-1].runs == ((RUN, 1024), (OTHER, 1024))
     names = [texts(pane, row)[0] for row in range(8)]
     assert names[0] == "VAE · vae-digits · step 1\u202f024" and names[4] == "VAE · vae-digits-2 · step 1\u202f024"
     assert names[1:4] == names[5:8] == [info.title for info in DETECTORS]
@@ -326,7 +326,7 @@ def test_that_other_runs_judge_in_the_same_table(kit: Kit, pane: LikelihoodPane)
     pane.page.table.selectRow(6)
     assert pane.detector == (OTHER, "roughness")
     rest(kit, pane)
-    assert kit.engine.of(m.LookCloser)[-1].run == OTHER
+    assert kit.engine.of(m.InspectImage)[-1].run == OTHER
     pane.fill_runs_menu()
     pane.page.runs_menu.actions()[0].trigger()
     rest(kit, pane)
@@ -388,17 +388,17 @@ def test_that_hundreds_of_files_become_rows_as_they_come_and_are_drawn_a_few_tim
     pane.draw()
     rows = listed(pane)
     assert len(rows) == 700 and all(p.endswith("%") for _, p in rows)
-    works = kit.engine.of(m.Judge)
+    works = kit.engine.of(m.ScoreImages)
     assert [len(work.pictures) for work in works] == [256, 256, 188]
     pane.accept_images(paths)  # once more: nothing is taken twice
     rest(kit, pane)
-    assert len(listed(pane)) == 700 and len(kit.engine.of(m.Judge)) == 3
+    assert len(listed(pane)) == 700 and len(kit.engine.of(m.ScoreImages)) == 3
 
 
 def test_that_test_images_of_the_run_are_taken(kit: Kit, pane: LikelihoodPane) -> None:
     pane.page.test_button.click()
     rest(kit, pane)
-    pictures = kit.engine.of(m.Judge)[-1].pictures
+    pictures = kit.engine.of(m.ScoreImages)[-1].pictures
     assert len(pictures) == 16 and {picture.data for picture in pictures} == {"digits"}
     assert [picture.index for picture in pictures] == list(range(16))
     assert pictures[3].label == "digits, test image 3"
@@ -522,7 +522,7 @@ def test_that_only_image_sets_are_offered_and_another_one_can_be_opened(kit: Kit
     box.setCurrentIndex(2)
     box.activated.emit(2)
     rest(kit, pane)
-    assert [(work.data, work.step) for work in kit.engine.of(m.JudgeData)] == [("shapes", 1024)]
+    assert [(work.data, work.step) for work in kit.engine.of(m.ScoreData)] == [("shapes", 1024)]
     assert pane.page.distribution.sides is not None and pane.page.distribution.sides.strange_name == "shapes · 120 test images"
 
 
@@ -628,7 +628,7 @@ def test_that_the_paradox_explains_trains_and_compares(kit: Kit) -> None:
     page.compare.click()
     rest(kit, pane)
     assert kit.state.run == RUN and pane.stack.currentIndex() == 1
-    assert [(work.run, work.data) for work in kit.engine.of(m.JudgeData)] == [(RUN, "shapes")]
+    assert [(work.run, work.data) for work in kit.engine.of(m.ScoreData)] == [(RUN, "shapes")]
     assert "AUROC" in pane.page.distribution.figures.text()
 
 
@@ -685,16 +685,16 @@ def test_that_fashion_mnist_is_offered_when_the_window_knows_it_and_asked_for_ot
 def test_that_closing_ends_what_is_under_way(kit: Kit, pane: LikelihoodPane) -> None:
     kit.engine.answering = False
     pane.accept_image("/a/seven.png")
-    job = kit.engine.of(m.Judge)[-1].job
+    job = kit.engine.of(m.ScoreImages)[-1].job
     pane.page.stop_button.click()
     assert [stop.job for stop in kit.engine.of(m.StopJob)][-1] == job
     assert "Stopped" in pane.page.status.text
     pane.draw()
-    assert not pane.page.stop_button.isVisible() and len(kit.engine.of(m.Judge)) == 1
+    assert not pane.page.stop_button.isVisible() and len(kit.engine.of(m.ScoreImages)) == 1
     pane.accept_image("/a/boot.png")
-    assert len(kit.engine.of(m.Judge)[-1].pictures) == 2
+    assert len(kit.engine.of(m.ScoreImages)[-1].pictures) == 2
     kit.close(pane)
-    assert kit.engine.of(m.StopJob)[-1].job == kit.engine.of(m.Judge)[-1].job
+    assert kit.engine.of(m.StopJob)[-1].job == kit.engine.of(m.ScoreImages)[-1].job
     assert not kit.bridge._waiting and not pane._settling.isActive() and not pane._drawing.isActive()
 
 

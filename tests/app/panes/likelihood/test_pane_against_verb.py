@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from app.panes.likelihood.score_table import DETECTOR, P_VALUE, VERDICT, value_text
-from app.tour.window_driver import Stage
+from app.tour.window_driver import WindowDriver
 from engine.cli import main
 from engine.training.loop import Plan, train
 from engine.worker.engine import Engine
@@ -47,7 +47,7 @@ def files(tmp_path: Path) -> list[str]:
 def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, files: list[str], capsys, qapp) -> None:
     assert main(["score", method, *files, "--runs", str(runs), "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    with Stage(Engine(runs)) as stage:
+    with WindowDriver(Engine(runs)) as stage:
         window = stage.window
         stage.wait(lambda: window.state.engine is not None and str(runs / method) in window.state.runs, "the run was listed", 60)
         window.choose_run(str(runs / method))
@@ -79,7 +79,7 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
 
 def test_that_a_folder_of_odd_images_is_scored_or_explained_file_by_file(runs: Path, shared_data: Path, qapp) -> None:
     rows = {row["file"]: row for row in csv.DictReader((shared_data / "odd_images.csv").read_text(encoding="utf-8").splitlines())}
-    with Stage(Engine(runs)) as stage:
+    with WindowDriver(Engine(runs)) as stage:
         window = stage.window
         stage.wait(lambda: window.state.engine is not None and str(runs / "vae") in window.state.runs, "the run was listed", 60)
         window.choose_run(str(runs / "vae"))

@@ -66,7 +66,7 @@ def settle(kit: Kit, pane: SamplingPane) -> None:
     kit.pump()
 
 
-def by_hand(kit: Kit, pane: SamplingPane, seed: int = 5) -> tuple[m.Grow, list]:
+def by_hand(kit: Kit, pane: SamplingPane, seed: int = 5) -> tuple[m.DrawSamples, list]:
     """Start a growth whose events the test hands over one by one."""
     from tests.kit.panes import _grow
 
@@ -74,7 +74,7 @@ def by_hand(kit: Kit, pane: SamplingPane, seed: int = 5) -> tuple[m.Grow, list]:
     kit.engine.open.clear()
     pane.change(Settings(seed=seed))
     settle(kit, pane)
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     kit.engine.open.clear()
     return work, _grow(kit.engine, work)
 
@@ -85,7 +85,7 @@ def hand(kit: Kit, *events) -> None:
 
 
 def test_that_samples_grow_by_themselves_and_are_drawn_pixel_for_pixel(kit: Kit, pane: SamplingPane) -> None:
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.run, work.step, work.seed, work.samples, work.temperature) == (PIXEL_RUN, 1024, 0, (0, 1, 2, 3), 1.0)
     tokens = tokens_of(pane)
     assert (tokens >= 0).all() and len(pane.canvas.drawn) == 4
@@ -126,7 +126,7 @@ def test_that_pause_keeps_what_is_there_and_go_on_continues_from_it(kit: Kit, pa
     assert pane.film == 16 and node_of(pane).head == 16
     assert pane.bar.play_button.text() == "Go on"
     pane.bar.play_button.click()
-    again = kit.engine.of(m.Grow)[-1]
+    again = kit.engine.of(m.DrawSamples)[-1]
     assert again.start == 16 and again.seed == 5
     np.testing.assert_array_equal(again.tokens[:, :16], whole[:, :16])
     assert (again.tokens[:, 16:] == -1).all()
@@ -140,17 +140,17 @@ def test_that_steps_go_on_by_one_pixel_and_by_one_row(kit: Kit, pane: SamplingPa
     hand(kit, *events[:4], m.Ended(work.job, "stopped", ""))
     kit.engine.answering = True
     pane.bar.step_button.click()
-    assert kit.engine.of(m.Grow)[-1].until == 17
+    assert kit.engine.of(m.DrawSamples)[-1].until == 17
     kit.pump()
     assert pane.film == node_of(pane).head == 17
     pane.bar.row_button.click()
     kit.pump()
     assert pane.film == 24
     pane.set_film(3)
-    asked = len(kit.engine.of(m.Grow))
+    asked = len(kit.engine.of(m.DrawSamples))
     pane.bar.step_button.click()
     pane.bar.row_button.click()
-    assert pane.film == 8 and len(kit.engine.of(m.Grow)) == asked  # what is there already is only shown
+    assert pane.film == 8 and len(kit.engine.of(m.DrawSamples)) == asked  # what is there already is only shown
 
 
 def test_that_the_film_winds_back_without_asking_the_engine(kit: Kit, pane: SamplingPane) -> None:
@@ -171,7 +171,7 @@ def test_that_the_temperature_changes_the_samples_but_not_their_noise(kit: Kit, 
     before = tokens_of(pane).copy()
     pane.draws.temperature.setValue(80)
     settle(kit, pane)
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.temperature, work.seed) == (0.8, 0) and work.tokens is None
     after = tokens_of(pane)
     assert 0 < (before != after).mean() < 0.6
@@ -197,13 +197,13 @@ def test_that_a_drag_of_the_temperature_is_one_step_to_undo(kit: Kit, pane: Samp
 
 
 def test_that_a_moving_slider_starts_one_growth_at_a_time(kit: Kit, pane: SamplingPane) -> None:
-    asked = len(kit.engine.of(m.Grow))
+    asked = len(kit.engine.of(m.DrawSamples))
     for value in range(101, 160):
         pane.draws.temperature.setValue(value)
-    assert len(kit.engine.of(m.Grow)) == asked
+    assert len(kit.engine.of(m.DrawSamples)) == asked
     settle(kit, pane)
-    assert len(kit.engine.of(m.Grow)) == asked + 1
-    assert kit.engine.of(m.Grow)[-1].temperature == 1.59
+    assert len(kit.engine.of(m.DrawSamples)) == asked + 1
+    assert kit.engine.of(m.DrawSamples)[-1].temperature == 1.59
 
 
 def test_that_a_new_seed_draws_others_and_keeps_a_draw_with_branches(kit: Kit, pane: SamplingPane) -> None:
@@ -280,7 +280,7 @@ def test_that_another_choice_grows_a_branch_that_keeps_all_before(kit: Kit, pane
     value = branch_at(kit, pane, 1, 20)
     branch = node_of(pane)
     assert branch is root.children[0] and branch.name == f"B · pixel 4,2 → {level_value(np.array(value))}"
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.samples, work.start) == ((1,), 21)
     after = tokens_of(pane)
     np.testing.assert_array_equal(after[1, :20], before[1, :20])
@@ -300,7 +300,7 @@ def test_that_branches_are_a_tree_one_can_go_back_in(kit: Kit, pane: SamplingPan
     assert second.parent is first and [one.title() for one in second.family()] == [root.title(), first.name, second.name]
     top = pane.tree.topLevelItem(0)
     assert top.text(0) == "seed 0 · ×4" and top.child(0).text(0) == first.name and top.child(0).child(0).text(0) == second.name
-    asked = len(kit.engine.of(m.Grow))
+    asked = len(kit.engine.of(m.DrawSamples))
     pane.show_page(1)
     pane.tree.itemClicked.emit(top, 0)
     assert node_of(pane) is root
@@ -310,7 +310,7 @@ def test_that_branches_are_a_tree_one_can_go_back_in(kit: Kit, pane: SamplingPan
     kit.undo.undo()
     assert node_of(pane) is first
     kit.undo.redo()
-    assert node_of(pane) is second and len(kit.engine.of(m.Grow)) == asked  # nothing had to be grown again
+    assert node_of(pane) is second and len(kit.engine.of(m.DrawSamples)) == asked  # nothing had to be grown again
 
 
 def test_that_a_branch_morphs_from_its_choice_on(kit: Kit, pane: SamplingPane) -> None:
@@ -318,7 +318,7 @@ def test_that_a_branch_morphs_from_its_choice_on(kit: Kit, pane: SamplingPane) -
     before = tokens_of(pane).copy()
     pane.draws.temperature.setValue(150)
     settle(kit, pane)
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.start, work.temperature, work.samples) == (21, 1.5, (1,))
     after = tokens_of(pane)
     np.testing.assert_array_equal(after[1, :21], before[1, :21])
@@ -342,7 +342,7 @@ def test_that_an_image_is_completed_from_its_upper_half_and_ranked(kit: Kit, pan
     assert pane.pages.currentIndex() == 2 and pane.completion.painter.known[:4].all() and not pane.completion.painter.known[4:].any()
     pane.completion.complete_button.click()
     kit.pump()
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     read = np.round(digits()[0][17].reshape(64) / 15.9375).astype(int)
     assert work.start == 32 and work.samples == tuple(range(8))
     np.testing.assert_array_equal(work.tokens, np.broadcast_to(np.where(np.arange(64) < 32, read, -1), (8, 64)))
@@ -381,7 +381,7 @@ def test_that_speed_is_said_with_and_without_the_cache(kit: Kit, pane: SamplingP
     assert "3\u202f000 pixels/s with cache" in pane.status.text
     pane.draws.cached.click()
     settle(kit, pane)
-    assert kit.engine.of(m.Grow)[-1].cached is False
+    assert kit.engine.of(m.DrawSamples)[-1].cached is False
     assert "100 pixels/s without cache" in pane.status.text and "the cache makes it 30.0× as fast" in pane.status.text
 
 
@@ -395,7 +395,7 @@ def test_that_a_failure_is_said_in_the_pane(kit: Kit, pane: SamplingPane) -> Non
 def test_that_a_chosen_step_is_grown_at_once_with_the_same_noise(kit: Kit, pane: SamplingPane) -> None:
     kit.state.set_cursor(70)
     kit.pump()
-    work = kit.engine.of(m.Grow)[-1]
+    work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.step, work.seed) == (64, 0) and node_of(pane).step == 64
 
 
@@ -403,9 +403,9 @@ def test_that_a_live_checkpoint_waits_for_the_end_of_the_present_growth(kit: Kit
     work, events = by_hand(kit, pane)
     hand(kit, *events[:3])
     kit.state.checkpoint_saved(PIXEL_RUN, 2048, False)
-    assert kit.engine.of(m.Grow)[-1] is work
+    assert kit.engine.of(m.DrawSamples)[-1] is work
     hand(kit, *events[3:], m.Ended(work.job, "ok", ""))
-    assert kit.engine.of(m.Grow)[-1].step == 2048
+    assert kit.engine.of(m.DrawSamples)[-1].step == 2048
 
 
 def test_that_a_hidden_pane_asks_nothing_and_goes_on_when_seen(kit: Kit, pane: SamplingPane) -> None:
@@ -417,12 +417,12 @@ def test_that_a_hidden_pane_asks_nothing_and_goes_on_when_seen(kit: Kit, pane: S
     kit.state.set_cursor(4)
     pane.play()
     pane._start_over()
-    assert not kit.engine.of(m.Grow) and not kit.engine.of(m.SymbolDistribution)
+    assert not kit.engine.of(m.DrawSamples) and not kit.engine.of(m.SymbolDistribution)
     kit.state.set_cursor(None)
     kit.engine.answering = True
     pane.activate()
     kit.pump()
-    assert kit.engine.of(m.Grow)[-1].start == 8 and node_of(pane).done
+    assert kit.engine.of(m.DrawSamples)[-1].start == 8 and node_of(pane).done
     assert not [timer for timer in pane.findChildren(QTimer) if timer.isActive()]
 
 
@@ -467,7 +467,9 @@ def test_that_classes_can_be_asked_for(kit: Kit, pane: SamplingPane) -> None:
     assert not pane.draws.classes.isVisible()
     work, events = by_hand(kit, pane)
     began = events[0]
-    classes = m.GrowthBegan(*(getattr(began, name) for name in list(began.__dataclass_fields__)[:10]), ("boot", "bag"), (1, 0, 1, 1), 0, "")
+    classes = m.SamplingBegan(
+        *(getattr(began, name) for name in list(began.__dataclass_fields__)[:10]), ("boot", "bag"), (1, 0, 1, 1), 0, ""
+    )
     hand(kit, classes, *events[1:], m.Ended(work.job, "ok", ""))
     assert pane.draws.classes.isVisible() and [pane.draws.classes.itemText(i) for i in range(3)] == ["any", "boot", "bag"]
     assert pane.captions(node_of(pane))[0].startswith("A · bag · ")
@@ -477,7 +479,7 @@ def test_that_classes_can_be_asked_for(kit: Kit, pane: SamplingPane) -> None:
     pane.draws.classes.setCurrentIndex(2)
     pane.draws.classes.activated.emit(2)
     settle(kit, pane)
-    assert kit.engine.of(m.Grow)[-1].label == 1
+    assert kit.engine.of(m.DrawSamples)[-1].label == 1
 
 
 # -- text ----------------------------------------------------------------------------------------------------------------
@@ -499,16 +501,16 @@ def writing(kit: Kit) -> Iterator[SamplingPane]:
     yield made
 
 
-def write(kit: Kit, until: int = len(TEXT), start: int = 0) -> m.Grow:
-    work = kit.engine.of(m.Grow)[-1]
+def write(kit: Kit, until: int = len(TEXT), start: int = 0) -> m.DrawSamples:
+    work = kit.engine.of(m.DrawSamples)[-1]
     symbols = tuple(sorted(set(TEXT)))
     tokens = np.array([[symbols.index(sign) for sign in TEXT]], np.int32)
     log_p = -np.linspace(0.1, 3, len(TEXT), dtype=np.float32)[None]
     tokens[:, until:], log_p[:, until:] = -1, np.nan
-    began = m.GrowthBegan(
+    began = m.SamplingBegan(
         work.job, work.run, 1024, "text", len(TEXT), 1, len(TEXT), 1, len(symbols), symbols, (), (), start
     )  # fmt: skip
-    grown = m.Grown(work.job, work.run, 1024, until, tokens, log_p, None, (TEXT[:until],), 250.0, True)
+    grown = m.SymbolsDrawn(work.job, work.run, 1024, until, tokens, log_p, None, (TEXT[:until],), 250.0, True)
     hand(kit, began, grown, m.Ended(work.job, "ok", ""))
     return work
 
@@ -538,7 +540,7 @@ def test_that_a_character_has_its_distribution_and_its_surprise(kit: Kit, writin
     assert image.pixelColor(int(corner.left()) + 1, int(corner.top()) + 1).getRgb()[:3] == tuple(viridis(np.array(share)))
     writing.place_card.rows.taken.emit(2)
     assert writing.node is not None and writing.node.name == f"A · character 9 → “{symbols[2]}”"
-    assert kit.engine.of(m.Grow)[-1].start == 10
+    assert kit.engine.of(m.DrawSamples)[-1].start == 10
 
 
 def test_that_a_prompt_goes_to_the_engine_with_its_line_ends(kit: Kit, writing: SamplingPane) -> None:
@@ -546,7 +548,7 @@ def test_that_a_prompt_goes_to_the_engine_with_its_line_ends(kit: Kit, writing: 
     writing.draws.prompt.setText("To be,\\n")
     writing.draws.prompt.editingFinished.emit()
     settle(kit, writing)
-    assert kit.engine.of(m.Grow)[-1].prompt == "To be,\n"
+    assert kit.engine.of(m.DrawSamples)[-1].prompt == "To be,\n"
     write(kit, start=7)
     assert writing.text.texts is not None and writing.text.texts.given is not None
     assert writing.text.texts.given[0].tolist() == [True] * 7 + [False] * 6
