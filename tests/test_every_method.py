@@ -227,7 +227,7 @@ def test_that_the_gradient_in_bf16_is_that_in_full_precision_but_for_rounding(na
         method = make(name, shape, width=32)
         spoiled = [torch.full_like(p, torch.nan, dtype=kind) for p in method.parameters() for kind in (torch.bfloat16, torch.float32) * 5]
         with autocast(precision, "cpu"):
-            loss = method.loss(examples(name, 32, shape), None if reads(name) else labels(32), Moment(0, 0.0, seeded()))["loss"]
+            loss = method.loss(examples(name, 32, shape), None if reads(name) else labels(32), StepContext(0, 0.0, seeded()))["loss"]
         spoiled.clear()  # to whom asks for memory next
         loss.backward()
         found.append({key: p.grad for key, p in method.named_parameters() if p.grad is not None})
