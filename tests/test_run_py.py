@@ -192,7 +192,7 @@ def test_that_test_runs_pytest_and_returns_its_exit_code(run, monkeypatch):
     monkeypatch.setattr(run, "provide_qt_libraries", lambda: None)
     monkeypatch.setattr(run.subprocess, "call", lambda command, **how: calls.append((command[1:], how["cwd"])) or 5)
     assert run.main(["test", "-k", "nothing"]) == 5
-    assert calls == [(["-m", "pytest", "-k", "nothing"], ROOT)]
+    assert calls == [(["-m", "pytest", *run.on_every_core(["-k", "nothing"])], ROOT)]
 
 
 def test_that_a_reason_goes_to_stderr_and_ends_with_1(run, monkeypatch, capsys):
