@@ -37,14 +37,14 @@ def measure() -> list[Row]:
         try:
             for method in METHODS:
                 _done(engine, m.StartRun(method, method, str(data), steps=2, name=method))
-            runs = tuple((str(engine.root / method), None) for method in METHODS)
+            runs = tuple((str(engine.runs.root / method), None) for method in METHODS)
             for run, _ in runs[:2]:
                 for kind in (MUTATED, LOCAL):
                     _done(engine, m.BuildBackground(f"{kind} {run}", run, steps=2, kind=kind))
             _done(engine, m.Calibrate(job="known", runs=runs, limit=HELD_OUT))
             seconds, scores = [], 0
             for number, image in enumerate(test[0][:DROPS]):
-                picture = m.Picture(label=str(number), image=image)
+                picture = m.PictureRef(label=str(number), image=image)
                 started = time.perf_counter()
                 events = _done(engine, m.ScoreImages(job=f"drop {number}", runs=runs, pictures=(picture,), limit=HELD_OUT))
                 seconds.append(time.perf_counter() - started)
