@@ -14,7 +14,8 @@ from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 
 from app.panes.sampling.pane import SamplingPane
-from app.panes.sampling.sample_tree import Node, Settings
+from app.panes.sampling.sample_grid import captions
+from app.panes.sampling.sample_tree import SampleNode, SamplingSettings
 from app.shell import theme
 from app.widgets.heat import viridis
 from engine import messages as m
@@ -37,7 +38,7 @@ def pane(kit: Kit) -> Iterator[SamplingPane]:
     yield made
 
 
-def node_of(pane: SamplingPane) -> Node:
+def node_of(pane: SamplingPane) -> SampleNode:
     assert pane.node is not None
     return pane.node
 
@@ -50,19 +51,19 @@ def tokens_of(pane: SamplingPane) -> np.ndarray:
 
 def drawn(pane: SamplingPane, index: int = 0) -> np.ndarray:
     """What the canvas shows of a sample, uint8 [8, 8, 3]."""
-    image = pane.canvas.drawn[index]
+    image = pane.view.canvas.drawn[index]
     return np.array([[image.pixelColor(x, y).getRgb()[:3] for x in range(8)] for y in range(8)])
 
 
 def click(pane: SamplingPane, sample: int, cell: int) -> None:
-    QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(sample, cell).center().toPoint())
+    QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.cell_rect(sample, cell).center().toPoint())
 
 
 def settle(kit: Kit, pane: SamplingPane) -> None:
     """Let the short wait after a change of settings be over."""
-    if pane._settle.isActive():
-        pane._settle.stop()
-        pane._start_over()
+    if pane.controller._settle.isActive():
+        pane.controller._settle.stop()
+        pane.controller.draw_anew()
     kit.pump()
 
 
@@ -72,7 +73,7 @@ def by_hand(kit: Kit, pane: SamplingPane, seed: int = 5) -> tuple[m.DrawSamples,
 
     kit.engine.answering = False
     kit.engine.open.clear()
-    pane.change(Settings(seed=seed))
+    pane.controller.change(SamplingSettings(seed=seed))
     settle(kit, pane)
     work = kit.engine.of(m.DrawSamples)[-1]
     kit.engine.open.clear()
@@ -88,27 +89,27 @@ def test_that_samples_grow_by_themselves_and_are_drawn_pixel_for_pixel(kit: Kit,
     work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.run, work.step, work.seed, work.samples, work.temperature) == (PIXEL_RUN, 1024, 0, (0, 1, 2, 3), 1.0)
     tokens = tokens_of(pane)
-    assert (tokens >= 0).all() and len(pane.canvas.drawn) == 4
+    assert (tokens >= 0).all() and len(pane.view.canvas.drawn) == 4
     for sample in range(4):
         np.testing.assert_array_equal(drawn(pane, sample)[..., 0], level_value(tokens[sample]).reshape(8, 8))
-    assert pane.canvas.sheet is not None and not pane.canvas.sheet.hidden.any()  # type: ignore[union-attr]
+    assert pane.view.canvas.grid is not None and not pane.view.canvas.grid.hidden.any()  # type: ignore[union-attr]
     assert pane.bar.play_button.text() == "Replay" and pane.bar.label.text() == "64 of 64"
 
 
 def test_that_the_caption_is_the_log_likelihood(pane: SamplingPane) -> None:
     tokens = tokens_of(pane)[2]
     nats = sum(np.log(paper_odds(tokens[:place])[0][tokens[place]]) for place in range(64))
-    assert pane.captions(node_of(pane))[2] == f"C · −{-nats:.1f} nat"
+    assert captions(node_of(pane))[2] == f"C · −{-nats:.1f} nat"
 
 
 def test_that_rows_appear_as_they_arrive_and_the_rest_stays_open(kit: Kit, pane: SamplingPane) -> None:
     work, events = by_hand(kit, pane)
-    pane.rooms[PIXEL_RUN].node.ghost = None  # type: ignore[union-attr]
+    pane.controller.runs[PIXEL_RUN].node.previous = None  # type: ignore[union-attr]
     began, start, first, second, *_ = events
     hand(kit, began, start, first, second)
-    assert second.place == 16 and pane.film == 16
-    pane.growing.ghost = None  # type: ignore[union-attr]
-    pane._show_node()
+    assert second.place == 16 and pane.film.position == 16
+    pane.controller.drawing.previous = None  # type: ignore[union-attr]
+    pane._show_samples()
     open_color = theme.colors("dark").raised
     assert {QColor(*map(int, pixel)).name() for pixel in drawn(pane)[2:].reshape(-1, 3)} == {open_color}
     np.testing.assert_array_equal(drawn(pane)[:2, :, 0], level_value(second.tokens[0, :16]).reshape(2, 8))
@@ -123,7 +124,7 @@ def test_that_pause_keeps_what_is_there_and_go_on_continues_from_it(kit: Kit, pa
     pane.bar.play_button.click()
     assert kit.engine.of(m.StopJob)[-1].job == work.job
     hand(kit, events[4], m.Ended(work.job, "stopped", "Stopped."))  # what was under way is not drawn any more
-    assert pane.film == 16 and node_of(pane).head == 16
+    assert pane.film.position == 16 and node_of(pane).reached == 16
     assert pane.bar.play_button.text() == "Go on"
     pane.bar.play_button.click()
     again = kit.engine.of(m.DrawSamples)[-1]
@@ -142,48 +143,48 @@ def test_that_steps_go_on_by_one_pixel_and_by_one_row(kit: Kit, pane: SamplingPa
     pane.bar.step_button.click()
     assert kit.engine.of(m.DrawSamples)[-1].until == 17
     kit.pump()
-    assert pane.film == node_of(pane).head == 17
+    assert pane.film.position == node_of(pane).reached == 17
     pane.bar.row_button.click()
     kit.pump()
-    assert pane.film == 24
-    pane.set_film(3)
+    assert pane.film.position == 24
+    pane.controller.wind(3)
     asked = len(kit.engine.of(m.DrawSamples))
     pane.bar.step_button.click()
     pane.bar.row_button.click()
-    assert pane.film == 8 and len(kit.engine.of(m.DrawSamples)) == asked  # what is there already is only shown
+    assert pane.film.position == 8 and len(kit.engine.of(m.DrawSamples)) == asked  # what is there already is only shown
 
 
 def test_that_the_film_winds_back_without_asking_the_engine(kit: Kit, pane: SamplingPane) -> None:
     kit.engine.sent.clear()
     pane.bar.slider.setValue(20)
-    assert kit.engine.sent == [] and pane.film == 20 and pane.bar.label.text() == "20 of 64"
-    assert pane.canvas.sheet is not None and pane.canvas.sheet.hidden is not None
-    np.testing.assert_array_equal(pane.canvas.sheet.hidden[0].ravel(), np.arange(64) >= 20)
+    assert kit.engine.sent == [] and pane.film.position == 20 and pane.bar.label.text() == "20 of 64"
+    assert pane.view.canvas.grid is not None and pane.view.canvas.grid.hidden is not None
+    np.testing.assert_array_equal(pane.view.canvas.grid.hidden[0].ravel(), np.arange(64) >= 20)
     assert pane.bar.play_button.text() == "Play"
     pane.bar.play_button.click()
-    assert pane._player.isActive()
+    assert pane.film.playing
     for _ in range(200):
-        pane._next_frame()
-    assert pane.film == 64 and not pane._player.isActive()
+        pane.film.next_frame()
+    assert pane.film.position == 64 and not pane.film.playing
 
 
 def test_that_the_temperature_changes_the_samples_but_not_their_noise(kit: Kit, pane: SamplingPane) -> None:
     before = tokens_of(pane).copy()
-    pane.draws.temperature.setValue(80)
+    pane.settings_card.temperature.setValue(80)
     settle(kit, pane)
     work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.temperature, work.seed) == (0.8, 0) and work.tokens is None
     after = tokens_of(pane)
     assert 0 < (before != after).mean() < 0.6
-    pane.draws.temperature.setValue(100)
+    pane.settings_card.temperature.setValue(100)
     settle(kit, pane)
     np.testing.assert_array_equal(tokens_of(pane), before)
-    assert len(pane.room.roots) == 1
+    assert len(pane.controller.samples.roots) == 1
 
 
 def test_that_a_drag_of_the_temperature_is_one_step_to_undo(kit: Kit, pane: SamplingPane) -> None:
     before = tokens_of(pane).copy()
-    slider = pane.draws.temperature
+    slider = pane.settings_card.temperature
     QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(150, 12))
     for x in range(150, 190, 4):
         QTest.mouseMove(slider, QPoint(x, 12))
@@ -192,14 +193,14 @@ def test_that_a_drag_of_the_temperature_is_one_step_to_undo(kit: Kit, pane: Samp
     assert kit.undo.count() == 1 and node_of(pane).settings.temperature != 1
     kit.undo.undo()
     settle(kit, pane)
-    assert pane.draws.temperature.exact == 1.0 and node_of(pane).settings.temperature == 1
+    assert pane.settings_card.temperature.exact == 1.0 and node_of(pane).settings.temperature == 1
     np.testing.assert_array_equal(tokens_of(pane), before)
 
 
 def test_that_a_moving_slider_starts_one_growth_at_a_time(kit: Kit, pane: SamplingPane) -> None:
     asked = len(kit.engine.of(m.DrawSamples))
     for value in range(101, 160):
-        pane.draws.temperature.setValue(value)
+        pane.settings_card.temperature.setValue(value)
     assert len(kit.engine.of(m.DrawSamples)) == asked
     settle(kit, pane)
     assert len(kit.engine.of(m.DrawSamples)) == asked + 1
@@ -208,22 +209,22 @@ def test_that_a_moving_slider_starts_one_growth_at_a_time(kit: Kit, pane: Sampli
 
 def test_that_a_new_seed_draws_others_and_keeps_a_draw_with_branches(kit: Kit, pane: SamplingPane) -> None:
     before = tokens_of(pane).copy()
-    pane.draws.next_seed.click()
+    pane.settings_card.next_seed.click()
     settle(kit, pane)
-    assert node_of(pane).settings.seed == 1 and len(pane.room.roots) == 1
+    assert node_of(pane).settings.seed == 1 and len(pane.controller.samples.roots) == 1
     assert (tokens_of(pane) != before).any()
     branch_at(kit, pane, 1, 20)
-    pane.draws.next_seed.click()
+    pane.settings_card.next_seed.click()
     settle(kit, pane)
-    assert [root.settings.seed for root in pane.room.roots] == [1, 2]
-    assert len(pane.room.roots[0].children) == 1
+    assert [root.settings.seed for root in pane.controller.samples.roots] == [1, 2]
+    assert len(pane.controller.samples.roots[0].children) == 1
 
 
 def test_that_the_grid_grows_without_changing_the_samples_in_it(kit: Kit, pane: SamplingPane) -> None:
     before = tokens_of(pane).copy()
-    pane.draws.counts.setCurrentIndex(pane.draws.counts.findData(9))
+    pane.settings_card.counts.setCurrentIndex(pane.settings_card.counts.findData(9))
     settle(kit, pane)
-    assert len(pane.canvas.drawn) == 9
+    assert len(pane.view.canvas.drawn) == 9
     np.testing.assert_array_equal(tokens_of(pane)[:4], before)
 
 
@@ -233,15 +234,15 @@ def branch_at(kit: Kit, pane: SamplingPane, sample: int, cell: int) -> int:
     kit.pump()
     there = int(tokens_of(pane)[sample, cell])
     value = next(symbol for symbol in (6, 9) if symbol != there)
-    pane.place_card.bars.choose(value)
-    pane.place_card.bars.picked.emit(value)
-    pane.place_card.regrow_button.click()
+    pane.symbol_card.bars.choose(value)
+    pane.symbol_card.bars.picked.emit(value)
+    pane.symbol_card.regrow_button.click()
     kit.pump()
     return value
 
 
 def test_that_a_click_shows_the_distribution_of_that_pixel(kit: Kit, pane: SamplingPane) -> None:
-    pane.draws.top_k.setText("3")
+    pane.settings_card.top_k.setText("3")
     settle(kit, pane)
     click(pane, 2, 27)
     kit.pump()
@@ -249,16 +250,16 @@ def test_that_a_click_shows_the_distribution_of_that_pixel(kit: Kit, pane: Sampl
     asked = kit.engine.of(m.SymbolDistribution)[-1]
     np.testing.assert_array_equal(asked.tokens, tokens[:27])
     raw, filtered = paper_odds(tokens[:27], 1.0, 3)
-    np.testing.assert_allclose(pane.place_card.bars.raw, raw)
-    np.testing.assert_allclose(pane.place_card.bars.filtered, filtered)
-    assert pane.place_card.bars.there == tokens[27]
+    np.testing.assert_allclose(pane.symbol_card.bars.raw, raw)
+    np.testing.assert_allclose(pane.symbol_card.bars.filtered, filtered)
+    assert pane.symbol_card.bars.there == tokens[27]
     bits = -np.log2(raw[tokens[27]])
-    assert pane.place_card.where.text() == f"C · pixel 3,3 · {bits:.2f} bits"
-    assert pane.canvas.mark == (2, 27)
-    assert not pane.place_card.regrow_button.isEnabled()
-    image = pane.place_card.bars.grab().toImage()
+    assert pane.symbol_card.where.text() == f"C · pixel 3,3 · {bits:.2f} bits"
+    assert pane.view.canvas.mark == (2, 27)
+    assert not pane.symbol_card.regrow_button.isEnabled()
+    image = pane.symbol_card.bars.grab().toImage()
     likeliest = int(np.argmax(filtered))
-    assert image.pixelColor(int(pane.place_card.bars.middle(likeliest)), int(pane.place_card.bars.area().bottom()) - 3).name() in (
+    assert image.pixelColor(int(pane.symbol_card.bars.middle(likeliest)), int(pane.symbol_card.bars.area().bottom()) - 3).name() in (
         theme.colors("dark").accent,
         theme.colors("dark").text,
     )
@@ -266,12 +267,12 @@ def test_that_a_click_shows_the_distribution_of_that_pixel(kit: Kit, pane: Sampl
 
 def test_that_arrow_keys_walk_over_pixels_and_values(kit: Kit, pane: SamplingPane) -> None:
     click(pane, 0, 0)
-    QTest.keyClick(pane.canvas, Qt.Key.Key_Right)
-    QTest.keyClick(pane.canvas, Qt.Key.Key_Down)
+    QTest.keyClick(pane.view.canvas, Qt.Key.Key_Right)
+    QTest.keyClick(pane.view.canvas, Qt.Key.Key_Down)
     kit.pump()
-    assert pane.at == (0, 9) and pane.place_card.bars.there == tokens_of(pane)[0, 9]
-    QTest.keyClick(pane.place_card.bars, Qt.Key.Key_Right)
-    assert pane.place_card.bars.candidate == min(pane.place_card.bars.there + 1, LEVELS - 1)
+    assert pane.symbol.at == (0, 9) and pane.symbol_card.bars.there == tokens_of(pane)[0, 9]
+    QTest.keyClick(pane.symbol_card.bars, Qt.Key.Key_Right)
+    assert pane.symbol_card.bars.candidate == min(pane.symbol_card.bars.there + 1, LEVELS - 1)
 
 
 def test_that_another_choice_grows_a_branch_that_keeps_all_before(kit: Kit, pane: SamplingPane) -> None:
@@ -297,12 +298,12 @@ def test_that_branches_are_a_tree_one_can_go_back_in(kit: Kit, pane: SamplingPan
     first = node_of(pane)
     branch_at(kit, pane, 0, 30)
     second = node_of(pane)
-    assert second.parent is first and [one.title() for one in second.family()] == [root.title(), first.name, second.name]
-    top = pane.tree.topLevelItem(0)
+    assert second.parent is first and [one.title() for one in second.path()] == [root.title(), first.name, second.name]
+    top = pane.branches.tree.topLevelItem(0)
     assert top.text(0) == "seed 0 · ×4" and top.child(0).text(0) == first.name and top.child(0).child(0).text(0) == second.name
     asked = len(kit.engine.of(m.DrawSamples))
     pane.show_page(1)
-    pane.tree.itemClicked.emit(top, 0)
+    pane.branches.tree.itemClicked.emit(top, 0)
     assert node_of(pane) is root
     np.testing.assert_array_equal(drawn(pane)[..., 0], level_value(root.tokens[0]).reshape(8, 8))  # type: ignore[index]
     kit.undo.undo()
@@ -316,7 +317,7 @@ def test_that_branches_are_a_tree_one_can_go_back_in(kit: Kit, pane: SamplingPan
 def test_that_a_branch_morphs_from_its_choice_on(kit: Kit, pane: SamplingPane) -> None:
     value = branch_at(kit, pane, 1, 20)
     before = tokens_of(pane).copy()
-    pane.draws.temperature.setValue(150)
+    pane.settings_card.temperature.setValue(150)
     settle(kit, pane)
     work = kit.engine.of(m.DrawSamples)[-1]
     assert (work.start, work.temperature, work.samples) == (21, 1.5, (1,))
@@ -326,14 +327,14 @@ def test_that_a_branch_morphs_from_its_choice_on(kit: Kit, pane: SamplingPane) -
 
 
 def test_that_bits_are_drawn_in_viridis_with_their_legend(kit: Kit, pane: SamplingPane) -> None:
-    assert not pane.legend.isVisible()
-    pane.bits_box.click()
-    assert pane.legend.isVisible()
+    assert not pane.view.legend.isVisible()
+    pane.view.bits_box.click()
+    assert pane.view.legend.isVisible()
     tokens = tokens_of(pane)
     bits = np.array([[-np.log2(paper_odds(row[:place])[0][row[place]]) for place in range(64)] for row in tokens])
-    assert pane.legend.most == pytest.approx(bits.max(), rel=1e-5)
+    assert pane.view.legend.most == pytest.approx(bits.max(), rel=1e-5)
     np.testing.assert_allclose(drawn(pane, 3), viridis(bits[3] / bits.max()).reshape(8, 8, 3), atol=1)
-    assert f"{bits[3, 9]:.2f} bits" in pane.canvas.tip(3, 9)
+    assert f"{bits[3, 9]:.2f} bits" in pane.view.canvas.tip(3, 9)
 
 
 def test_that_an_image_is_completed_from_its_upper_half_and_ranked(kit: Kit, pane: SamplingPane) -> None:
@@ -349,11 +350,11 @@ def test_that_an_image_is_completed_from_its_upper_half_and_ranked(kit: Kit, pan
     node = node_of(pane)
     assert node.name == "seven.png · upper half"
     np.testing.assert_array_equal(tokens_of(pane)[:, :32], np.broadcast_to(read[:32], (8, 32)))
-    nats = [node.nats(row) for row in node.order()]
+    nats = [node.log_likelihood(row) for row in node.display_order()]
     assert len(nats) == 8 and nats == sorted(nats, reverse=True)  # type: ignore[type-var]
-    best = node.order()[0]
+    best = node.display_order()[0]
     np.testing.assert_array_equal(drawn(pane, 0)[..., 0], level_value(tokens_of(pane)[best]).reshape(8, 8))
-    assert pane.canvas.sheet is not None and pane.canvas.sheet.captions[0] == f"1. {'ABCDEFGH'[best]} · −{-nats[0]:.1f} nat"  # type: ignore[operator]
+    assert pane.view.canvas.grid is not None and pane.view.canvas.grid.captions[0] == f"1. {'ABCDEFGH'[best]} · −{-nats[0]:.1f} nat"  # type: ignore[operator]
 
 
 def test_that_a_painted_mask_keeps_later_pixels_and_says_so(kit: Kit, pane: SamplingPane) -> None:
@@ -367,19 +368,19 @@ def test_that_a_painted_mask_keeps_later_pixels_and_says_so(kit: Kit, pane: Samp
     QTest.mouseClick(pane.completion.painter, Qt.MouseButton.RightButton, pos=pane.completion.painter.cell_rect(0, 19).center().toPoint())
     assert np.flatnonzero(~pane.completion.painter.known.ravel()).tolist() == [18]
     assert "45 given pixels come after" in pane.completion.note.text and pane.completion.note.level == "warning"
-    pane.complete()
+    pane.completing.complete()
     kit.pump()
     read = np.round(digits()[0][17].reshape(64) / 15.9375).astype(int)
     tokens = tokens_of(pane)
     np.testing.assert_array_equal(np.delete(tokens, 18, 1), np.broadcast_to(np.delete(read, 18), (8, 63)))
-    pane.set_film(0)
-    assert pane.canvas.sheet is not None and pane.canvas.sheet.hidden is not None
-    assert np.flatnonzero(pane.canvas.sheet.hidden[0].ravel()).tolist() == [18]  # what was given is there from the beginning
+    pane.controller.wind(0)
+    assert pane.view.canvas.grid is not None and pane.view.canvas.grid.hidden is not None
+    assert np.flatnonzero(pane.view.canvas.grid.hidden[0].ravel()).tolist() == [18]  # what was given is there from the beginning
 
 
 def test_that_speed_is_said_with_and_without_the_cache(kit: Kit, pane: SamplingPane) -> None:
     assert "3\u202f000 pixels/s with cache" in pane.status.text
-    pane.draws.cached.click()
+    pane.settings_card.cached.click()
     settle(kit, pane)
     assert kit.engine.of(m.DrawSamples)[-1].cached is False
     assert "100 pixels/s without cache" in pane.status.text and "the cache makes it 30.0× as fast" in pane.status.text
@@ -415,8 +416,8 @@ def test_that_a_hidden_pane_asks_nothing_and_goes_on_when_seen(kit: Kit, pane: S
     assert kit.engine.of(m.StopJob)[-1].job == work.job
     kit.engine.sent.clear()
     kit.state.set_cursor(4)
-    pane.play()
-    pane._start_over()
+    pane.controller.play()
+    pane.controller.draw_anew()
     assert not kit.engine.of(m.DrawSamples) and not kit.engine.of(m.SymbolDistribution)
     kit.state.set_cursor(None)
     kit.engine.answering = True
@@ -432,7 +433,7 @@ def test_that_late_events_of_another_run_are_not_drawn(kit: Kit, pane: SamplingP
     kit.state.set_run(RUN)
     kit.engine.open.clear()
     hand(kit, *events, m.Ended(work.job, "ok", ""))
-    assert pane.canvas.drawn == [] and pane.node is not None and pane.node.tokens is None
+    assert pane.view.canvas.drawn == [] and pane.node is not None and pane.node.tokens is None
 
 
 def test_that_a_method_without_an_order_draws_too_and_says_so(kit: Kit) -> None:
@@ -440,15 +441,15 @@ def test_that_a_method_without_an_order_draws_too_and_says_so(kit: Kit) -> None:
     assert isinstance(pane, SamplingPane)
     kit.look_at()
     kit.pump()
-    assert len(pane.canvas.drawn) == 4 and "no order" in pane.status.text
-    assert not pane.draws.top_k.isEnabled() and not pane.draws.cached.isEnabled() and not pane.bar.step_button.isVisible()
+    assert len(pane.view.canvas.drawn) == 4 and "no order" in pane.status.text
+    assert not pane.settings_card.top_k.isEnabled() and not pane.settings_card.cached.isEnabled() and not pane.bar.step_button.isVisible()
     kit.engine.sent.clear()
-    QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.place(0).center().toPoint())
+    QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.place(0).center().toPoint())
     kit.pump()
-    assert not kit.engine.of(m.SymbolDistribution) and "all pixels at once" in pane.place_card.bars.empty_text
+    assert not kit.engine.of(m.SymbolDistribution) and "all pixels at once" in pane.symbol_card.bars.empty_text
     assert not pane.accept_image("/home/me/seven.png")
     before = drawn(pane)
-    pane.draws.next_seed.click()
+    pane.settings_card.next_seed.click()
     settle(kit, pane)
     assert (drawn(pane) != before).any()
 
@@ -464,20 +465,20 @@ def test_that_without_sampling_it_says_so_and_asks_nothing(kit: Kit) -> None:
 
 
 def test_that_classes_can_be_asked_for(kit: Kit, pane: SamplingPane) -> None:
-    assert not pane.draws.classes.isVisible()
+    assert not pane.settings_card.classes.isVisible()
     work, events = by_hand(kit, pane)
     began = events[0]
     classes = m.SamplingBegan(
         *(getattr(began, name) for name in list(began.__dataclass_fields__)[:10]), ("boot", "bag"), (1, 0, 1, 1), 0, ""
     )
     hand(kit, classes, *events[1:], m.Ended(work.job, "ok", ""))
-    assert pane.draws.classes.isVisible() and [pane.draws.classes.itemText(i) for i in range(3)] == ["any", "boot", "bag"]
-    assert pane.captions(node_of(pane))[0].startswith("A · bag · ")
+    assert pane.settings_card.classes.isVisible() and [pane.settings_card.classes.itemText(i) for i in range(3)] == ["any", "boot", "bag"]
+    assert captions(node_of(pane))[0].startswith("A · bag · ")
     kit.engine.sent.clear()
     click(pane, 1, 3)
     assert kit.engine.of(m.SymbolDistribution)[-1].label == 0
-    pane.draws.classes.setCurrentIndex(2)
-    pane.draws.classes.activated.emit(2)
+    pane.settings_card.classes.setCurrentIndex(2)
+    pane.settings_card.classes.activated.emit(2)
     settle(kit, pane)
     assert kit.engine.of(m.DrawSamples)[-1].label == 1
 
@@ -517,47 +518,47 @@ def write(kit: Kit, until: int = len(TEXT), start: int = 0) -> m.DrawSamples:
 
 def test_that_a_text_is_shown_letter_by_letter(kit: Kit, writing: SamplingPane) -> None:
     assert write(kit, 8).samples == (0,)
-    assert writing.sheets.currentWidget() is writing.text
-    assert [(first, end) for _, first, end in writing.text.lines] == [(0, 7), (7, 8)]  # the line end breaks the line
+    assert writing.view.canvases.currentWidget() is writing.view.text
+    assert [(first, end) for _, first, end in writing.view.text.lines] == [(0, 7), (7, 8)]  # the line end breaks the line
     assert "250 tokens/s with cache" in writing.status.text
     assert writing.bar.step_button.text() == "+1 character" and not writing.bar.row_button.isVisible()
 
 
 def test_that_a_character_has_its_distribution_and_its_surprise(kit: Kit, writing: SamplingPane) -> None:
     write(kit)
-    rect = writing.text.rect_of(0, 9)
-    QTest.mouseClick(writing.text.viewport(), Qt.MouseButton.LeftButton, pos=rect.center().toPoint())
+    rect = writing.view.text.rect_of(0, 9)
+    QTest.mouseClick(writing.view.text.viewport(), Qt.MouseButton.LeftButton, pos=rect.center().toPoint())
     asked = kit.engine.of(m.SymbolDistribution)[-1]
     assert len(asked.tokens) == 9
     symbols = tuple(sorted(set(TEXT)))
     raw = np.linspace(1, 2, len(symbols)) / np.linspace(1, 2, len(symbols)).sum()
     hand(kit, m.SymbolDistributed(stamp=asked.stamp, channel=asked.channel, run=TEXT_RUN, step=1024, raw=raw, filtered=raw))
-    assert writing.place_card.rows.ranked[0] == len(symbols) - 1 and writing.place_card.rows.there == symbols.index(TEXT[9])
-    writing.bits_box.click()
-    image = writing.text.viewport().grab().toImage()
-    corner = writing.text.rect_of(0, 12)
-    share = writing.text.texts.bits[0, 12] / writing.legend.most  # type: ignore[union-attr,index]
+    assert writing.symbol_card.rows.ranked[0] == len(symbols) - 1 and writing.symbol_card.rows.there == symbols.index(TEXT[9])
+    writing.view.bits_box.click()
+    image = writing.view.text.viewport().grab().toImage()
+    corner = writing.view.text.rect_of(0, 12)
+    share = writing.view.text.texts.bits[0, 12] / writing.view.legend.most  # type: ignore[union-attr,index]
     assert image.pixelColor(int(corner.left()) + 1, int(corner.top()) + 1).getRgb()[:3] == tuple(viridis(np.array(share)))
-    writing.place_card.rows.taken.emit(2)
+    writing.symbol_card.rows.taken.emit(2)
     assert writing.node is not None and writing.node.name == f"A · character 9 → “{symbols[2]}”"
     assert kit.engine.of(m.DrawSamples)[-1].start == 10
 
 
 def test_that_a_prompt_goes_to_the_engine_with_its_line_ends(kit: Kit, writing: SamplingPane) -> None:
     write(kit)
-    writing.draws.prompt.setText("To be,\\n")
-    writing.draws.prompt.editingFinished.emit()
+    writing.settings_card.prompt.setText("To be,\\n")
+    writing.settings_card.prompt.editingFinished.emit()
     settle(kit, writing)
     assert kit.engine.of(m.DrawSamples)[-1].prompt == "To be,\n"
     write(kit, start=7)
-    assert writing.text.texts is not None and writing.text.texts.given is not None
-    assert writing.text.texts.given[0].tolist() == [True] * 7 + [False] * 6
+    assert writing.view.text.texts is not None and writing.view.text.texts.given is not None
+    assert writing.view.text.texts.given[0].tolist() == [True] * 7 + [False] * 6
 
 
 def test_that_a_text_is_saved_with_its_recipe(kit: Kit, writing: SamplingPane, tmp_path) -> None:
     write(kit)
-    assert writing.exports["txt"].isEnabled() and not writing.exports["png"].isEnabled()
-    writing.save_text(str(tmp_path / "out.txt"))
+    assert writing.exports.entries["txt"].isEnabled() and not writing.exports.entries["png"].isEnabled()
+    writing.exports.save_text(str(tmp_path / "out.txt"))
     saved = (tmp_path / "out.txt").read_text()
     assert saved.endswith(TEXT) and "# run: text" in saved and "# sample_seed: 0" in saved
 
@@ -568,8 +569,8 @@ def test_that_a_text_is_saved_with_its_recipe(kit: Kit, writing: SamplingPane, t
 @pytest.mark.parametrize("factor", [1, 8])
 def test_that_a_png_carries_its_recipe(kit: Kit, pane: SamplingPane, tmp_path, factor: int) -> None:
     value = branch_at(kit, pane, 1, 20)
-    pane.scale_factor = factor
-    pane.save_png(str(tmp_path / "out.png"))
+    pane.exports.scale_factor = factor
+    pane.exports.save_png(str(tmp_path / "out.png"))
     with Image.open(tmp_path / "out.png") as image:
         text, size = image.text, image.size  # type: ignore[attr-defined]
         pixels = np.asarray(image.convert("L"))
@@ -580,7 +581,7 @@ def test_that_a_png_carries_its_recipe(kit: Kit, pane: SamplingPane, tmp_path, f
 
 
 def test_that_the_gif_is_the_growth(kit: Kit, pane: SamplingPane, tmp_path) -> None:
-    pane.save_gif(str(tmp_path / "out.gif"))
+    pane.exports.save_gif(str(tmp_path / "out.gif"))
     with Image.open(io.BytesIO((tmp_path / "out.gif").read_bytes())) as film:
         frames = getattr(film, "n_frames", 1)
         comment = json.loads(film.info["comment"])
@@ -592,11 +593,11 @@ def test_that_the_gif_is_the_growth(kit: Kit, pane: SamplingPane, tmp_path) -> N
     assert frames > 20 and comment["run"] == "pixel-cnn-digits"
     assert np.abs(last[:8, :8, 0].astype(int) - level_value(tokens_of(pane)[0]).reshape(8, 8)).max() <= 8  # 256 colours
     assert len(np.unique(first[:8, :8].reshape(-1, 3), axis=0)) == 1
-    assert pane.film == 64 and len(pane.canvas.drawn) == 4
+    assert pane.film.position == 64 and len(pane.view.canvas.drawn) == 4
 
 
 def test_that_a_folder_that_cannot_be_written_is_said(pane: SamplingPane, tmp_path) -> None:
-    pane.save_png(str(tmp_path / "missing" / "out.png"))
+    pane.exports.save_png(str(tmp_path / "missing" / "out.png"))
     assert "could not be written" in pane.status.text and pane.status.level == "bad"
 
 
@@ -604,7 +605,7 @@ def test_that_a_folder_that_cannot_be_written_is_said(pane: SamplingPane, tmp_pa
 def test_that_it_is_painted_in_both_themes(kit: Kit, pane: SamplingPane, qapp, name: str) -> None:
     theme.apply_theme(qapp, name)
     kit.state.set_theme(name)
-    pane.set_film(20)
+    pane.controller.wind(20)
     kit.pump()
     image = pane.grab().toImage()
     colors = {image.pixelColor(x, y).name() for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)}
