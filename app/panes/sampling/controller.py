@@ -247,7 +247,7 @@ class SamplingController(QObject):
             start = node.start if given is not None else 0
         else:
             given, start = node.prefix(), node.reached
-        self.job = self.context.bridge.new_job("grow")
+        self.job = self.context.bridge.new_job("sample")
         self.drawing, self._fresh = node, fresh
         self.context.bridge.send(
             DrawSamples(

@@ -12,14 +12,14 @@ from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from app.panes.sampling import controller as controller_module
 from app.panes.sampling.frames import FilmMemory
 from app.panes.sampling.pane import SamplingPane
-from app.panes.sampling.sample_tree import SamplingSettings
+from app.panes.sampling.sample_tree import SampleNode, SamplingSettings
 from engine import messages as m
 from tests.kit import panes as kit_panes
 from tests.kit.denoiser import STEPS, denoise, frame
 from tests.kit.panes import VAE, Kit, run_info
+from tests.kit.sampling_pane import hand
 
 DENOISER_RUN = "/runs/denoiser"
 ROWS = (0, 1, 2, 3)
@@ -57,11 +57,6 @@ def by_hand(kit: Kit, pane: SamplingPane, seed: int = 5) -> list:
     pane.controller.draw_anew()
     kit.engine.open.clear()
     return denoise()(kit.engine, kit.engine.of(m.DrawSamples)[-1])
-
-
-def hand(kit: Kit, *events) -> None:
-    kit.engine.events.extend(events)
-    kit.bridge.drain()
 
 
 def test_that_every_frame_is_drawn_as_it_arrives(kit: Kit, pane: SamplingPane) -> None:
@@ -203,7 +198,7 @@ def test_that_the_films_of_older_draws_are_let_go_where_memory_is_short(kit: Kit
     assert first is not None and len(first.frames) == STEPS + 1
     pane.controller._memory = FilmMemory(first.frames.nbytes * 3 // 2)
     pane.controller._memory.touch(first.frames)
-    other = controller_module.SampleNode("draw", SamplingSettings(seed=1), ROWS)
+    other = SampleNode("draw", SamplingSettings(seed=1), ROWS)
     pane.controller.draw_root(other)
     kit.pump()
     assert len(other.frames) == STEPS + 1 and len(first.frames) == 1
