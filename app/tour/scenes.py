@@ -275,7 +275,7 @@ class Tour:
         self.stage.show_pane("SamplingPane")
         pane = self.stage.pane("SamplingPane")
         self.grown()
-        QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(1, cell).center().toPoint())
+        QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.cell_rect(1, cell).center().toPoint())
         self.stage.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
 
     def use_text(self) -> None:
@@ -286,8 +286,8 @@ class Tour:
         self.stage.show_pane("SamplingPane")
         pane = self.stage.pane("SamplingPane")
         self.grown()
-        at = pane.text.rect_of(0, 40).center().toPoint()
-        QTest.mouseClick(pane.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        at = pane.view.text.rect_of(0, 40).center().toPoint()
+        QTest.mouseClick(pane.view.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
         self.stage.wait(lambda: pane.answer is not None, "the character's distribution was shown", 30)
 
     def grown(self) -> None:
@@ -297,18 +297,18 @@ class Tour:
     def regrow(self) -> None:
         """Take the third likeliest value at the clicked pixel, and look at the surprise."""
         pane = self.stage.pane("SamplingPane")
-        bars = pane.place_card.bars
+        bars = pane.symbol_card.bars
         bars.taken.emit(int(bars.raw.argsort()[-3]))
         self.grown()
         pane.show_page(1)
-        pane.bits_box.setChecked(True)
+        pane.view.bits_box.setChecked(True)
 
     def complete_image(self) -> None:
         pane = self.stage.pane("SamplingPane")
-        pane.bits_box.setChecked(False)
+        pane.view.bits_box.setChecked(False)
         self.window.take([str(self.picture_of("3"))])
         self.stage.wait(lambda: pane.completion.read is not None, "the picture was read", 30)
-        pane.complete()
+        pane.completing.complete()
         self.grown()
 
     def use_likelihood(self) -> None:
@@ -345,7 +345,7 @@ class Tour:
 
     def no_samples(self) -> str:
         pane = self.stage.pane("SamplingPane")
-        drawn = pane.is_text() or pane.canvas.drawn
+        drawn = pane.is_text() or pane.view.canvas.drawn
         return "" if pane.node is not None and pane.node.done and drawn else "no sample was finished"
 
     def no_scores(self) -> str:
