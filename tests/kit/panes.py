@@ -90,6 +90,7 @@ GAN = replace(  # a generator: a prior and a decoder, no encoder
     VAE, name="gan", title="GAN", family="Implicit density", density="none", capabilities=("decode", "latents", "sample")
 )
 KMEANS = replace(VAE, name="kmeans", title="k-means", density="none", sampling="none", capabilities=("encode", "decode"))
+GAN_RUN = "/runs/gan-digits"
 PLAIN = replace(VAE, name="rotation", title="Rotation", capabilities=("encode",), density="none")
 
 
@@ -157,8 +158,8 @@ def _step(query: Any) -> int:
 
 def _describe(engine: FakeEngine, q: m.Describe) -> m.Described:
     return m.Described(
-        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT, kl=KL,
-        scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
+        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT,
+        kl=None if q.run == GAN_RUN else KL, scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
     )  # fmt: skip
 
 

@@ -16,22 +16,23 @@ DEAD = 0.01  # nat; below this a dimension carries nothing
 class LatentAxes:
     """`order` leads from the rank of a dimension to its index in z; kl (nat), scale and centre are [D] in the order of z.
 
-    One sigma is the deviation of the prior, or of the data where there is no prior.
+    One sigma is the deviation of the prior, or of the data where there is no prior. There is no KL without a posterior.
     """
 
     order: tuple[int, ...]
     kl: np.ndarray | None
     scale: np.ndarray | None
     centre: np.ndarray | None
+    has_prior: bool = True
 
     @classmethod
-    def of(cls, described: Described) -> LatentAxes:
-        """Ranked by KL where the checkpoint has a prior, by deviation otherwise; ties in the order of z."""
+    def of(cls, described: Described, has_prior: bool) -> LatentAxes:
+        """Ranked by KL where there is one, by deviation otherwise; ties in the order of z."""
         weight = described.kl if described.kl is not None else described.scale
         if weight is None:
             weight = np.zeros(described.latent)
         order = tuple(int(dim) for dim in np.argsort(-np.asarray(weight), kind="stable"))
-        return cls(order, described.kl, described.scale, described.centre)
+        return cls(order, described.kl, described.scale, described.centre, has_prior)
 
     def reordered(self, order: tuple[int, ...]) -> LatentAxes:
         return replace(self, order=order)
@@ -67,7 +68,7 @@ class LatentAxes:
         return {dim: self.label(rank) for rank, dim in enumerate(self.order)}
 
     def note(self, rank: int) -> str:
-        """Its KL; empty where there is no prior."""
+        """Its KL; empty where there is none."""
         return "" if self.kl is None else f"{float(self.kl[self.order[rank]]):.2f} nat"
 
     def is_dead(self, rank: int) -> bool:
@@ -80,7 +81,7 @@ class LatentAxes:
         where = f"{self.label(rank)} is dimension {dim} of z."
         if self.kl is None:
             spread = float(self.scale[dim]) if self.scale is not None else 1.0
-            return f"{where} One σ is {spread:.3g}: the deviation over the data."
+            return f"{where} One σ is {spread:.3g}: the deviation {'of the prior' if self.has_prior else 'over the data'}."
         tail = (
             "– does nothing: the decoder has no information about it."
             if self.is_dead(rank)

@@ -61,12 +61,17 @@ class LatentController(QObject):
     failed = Signal(str)
 
     def __init__(
-        self, context: Context, history: PositionHistory, able: Callable[[], bool], encodes: Callable[[], bool], parent: QObject
+        self,
+        context: Context,
+        history: PositionHistory,
+        able: Callable[[], bool],
+        capabilities: Callable[[], tuple[str, ...]],
+        parent: QObject,
     ) -> None:
-        """`able`: whether the chosen run has a checkpoint to ask about; `encodes`: whether its method can encode images."""
+        """`able`: whether the chosen run has a checkpoint to ask about; `capabilities`: what its method can do."""
         super().__init__(parent)
         self.state, self.bridge, self.history = context.state, context.bridge, history
-        self.able, self.encodes = able, encodes
+        self.able, self.capabilities = able, capabilities
         self.active = False
         self.tab = LatentTab.INTERPOLATION
         self.seed = 0  # of the card's prior samples
@@ -152,6 +157,10 @@ class LatentController(QObject):
         elif tab is LatentTab.PLANE:
             self.ask_plane()
 
+    def encodes(self) -> bool:
+        """Whether the run's method can encode an image."""
+        return "posterior" in self.capabilities()
+
     def _current(self, query: Any) -> bool:
         """Whether an answer to this query is still about what the window looks at."""
         return (query.run, query.step) == (self.state.run, self.state.step)
@@ -166,7 +175,7 @@ class LatentController(QObject):
         if answer.latent <= 0:
             self.failed.emit("This checkpoint has no latent space.")
             return
-        axes = LatentAxes.of(answer)
+        axes = LatentAxes.of(answer, has_prior=answer.kl is not None or "sample" in self.capabilities())
         position = self.history.current
         if position is None or len(position.z) != answer.latent:
             self.history.start_at(answer.run, axes.middle())

@@ -43,7 +43,7 @@ class LatentPane(RunPane):
         super().__init__(context)
         state = context.state
         self.history = PositionHistory(state, context.undo, self)
-        self.controller = LatentController(context, self.history, self.able, self.encodes, self)
+        self.controller = LatentController(context, self.history, self.able, self.run_capabilities, self)
         self.decoded_image = DecodedImageCard(context.undo, self._choose_image, self.controller.draw_sample)
         self.no_encoder = muted("")
         self.encoded_image = EncodedImageCard()
@@ -150,11 +150,7 @@ class LatentPane(RunPane):
         """Where the pane stands in the space of the chosen run."""
         return self.history.current
 
-    def encodes(self) -> bool:
-        """Whether the run's method can encode an image."""
-        return "posterior" in self._capabilities()
-
-    def _capabilities(self) -> tuple[str, ...]:
+    def run_capabilities(self) -> tuple[str, ...]:
         """Of the chosen run's method."""
         info, method = self.context.state.run_info, self.context.state.method_info
         return method.capabilities if method is not None else info.capabilities if info is not None else ()
@@ -204,7 +200,7 @@ class LatentPane(RunPane):
         """Offer what needs an encoder where the method has one; say what is missing otherwise."""
         info, method = self.context.state.run_info, self.context.state.method_info
         why_not = ""
-        if info is not None and set(self.needs) <= set(self._capabilities()) and not self.encodes():
+        if info is not None and set(self.needs) <= set(self.run_capabilities()) and not self.controller.encodes():
             why_not = NO_ENCODER.format(title=method.title if method is not None else info.title or info.method)
         self.no_encoder.setText(why_not)
         self.no_encoder.setVisible(bool(why_not))

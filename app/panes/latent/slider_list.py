@@ -89,7 +89,7 @@ class SliderList(QWidget):
             slider.describe(axes.label(rank), axes.note(rank), dead=axes.is_dead(rank), tip=axes.explanation(rank))
         if axes.kl is None:
             set_heading(self.heading, "Latent dimensions, ordered by spread")
-            self.active_label.setText("no prior to draw from")
+            self.active_label.setText("" if axes.has_prior else "no prior to draw from")
         else:
             set_heading(self.heading, "Latent dimensions, ordered by KL")
             active = int(np.sum(np.asarray(axes.kl) >= DEAD))

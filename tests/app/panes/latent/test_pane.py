@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PySide6.QtTest import QTest
 from app.panes.latent.pane import LatentPane
 from app.panes.latent.position import LatentPosition, interpolate
 from engine import messages as m
-from tests.kit.panes import GAN, KL, KMEANS, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
+from tests.kit.panes import GAN, GAN_RUN, KL, KMEANS, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
 
 
 @pytest.fixture
@@ -587,7 +588,7 @@ def gan(kit: Kit) -> LatentPane:
     kit.state.methods["gan"] = GAN
     made = kit.open(LatentPane)
     assert isinstance(made, LatentPane)
-    kit.look_at(run_info("/runs/gan-digits", "gan", capabilities=GAN.capabilities))
+    kit.look_at(run_info(GAN_RUN, "gan", capabilities=GAN.capabilities))
     kit.pump()
     return made
 
@@ -643,3 +644,18 @@ def test_that_k_means_has_no_latent_space_to_walk_in(kit: Kit, pane: LatentPane)
     assert pane.empty.title.text() == "k-means has no latent space to walk in"
     assert not pane.accept_image("/home/me/seven.png")
     assert not [message for message in kit.engine.sent if isinstance(message, m.Query)]
+
+
+def test_that_a_prior_without_a_posterior_has_no_kl_and_is_not_called_missing(kit: Kit, gan: LatentPane) -> None:
+    assert "KL" not in gan.slider_list.heading.text()
+    assert gan.slider_list.active_label.text() == ""
+    assert gan.slider_list.sliders[0].toolTip().endswith("One σ is 1: the deviation of the prior.")
+    assert order_of(gan) == tuple(range(LATENT))
+
+
+def test_that_the_deviation_over_the_data_is_the_unit_where_nothing_can_be_drawn(kit: Kit, gan: LatentPane) -> None:
+    kit.state.methods["gan"] = replace(GAN, capabilities=("encode", "decode", "latents", "posterior"))
+    kit.state.set_cursor(64)
+    kit.pump()
+    assert gan.slider_list.active_label.text() == "no prior to draw from"
+    assert gan.slider_list.sliders[0].toolTip().endswith("the deviation over the data.")
