@@ -15,7 +15,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from app.panes.latent.pane import LatentPane
-from app.panes.latent.position import LatentPosition, interpolate
+from app.panes.latent.position import LatentPosition
 from engine import messages as m
 from tests.kit.panes import GAN, GAN_RUN, KL, KMEANS, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
 
@@ -283,20 +283,6 @@ def test_that_t_walks_from_a_to_b(kit: Kit, pane: LatentPane) -> None:
     assert pane.position.t == 0.5
 
 
-def test_that_slerp_keeps_the_length_on_the_unit_sphere_and_ends_at_both_ends() -> None:
-    rng = np.random.default_rng(1)
-    a, b = (x / np.linalg.norm(x) for x in rng.standard_normal((2, 7)))
-    for t in np.linspace(0, 1, 11):
-        assert np.linalg.norm(interpolate(a, b, float(t), "slerp")) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(interpolate(a, b, 0.0, "slerp"), a, atol=1e-6)
-    np.testing.assert_allclose(interpolate(a, b, 1.0, "slerp"), b, atol=1e-6)
-    angle = np.arccos(a @ b)
-    third = interpolate(a, b, 1 / 3, "slerp")
-    assert np.arccos(np.clip(third @ a, -1, 1)) == pytest.approx(angle / 3, abs=1e-5)
-    np.testing.assert_allclose(interpolate(a, a, 0.5, "slerp"), a, atol=1e-6)
-    assert not interpolate(np.zeros(3), np.zeros(3), 0.5, "slerp").any()
-
-
 def test_that_a_prior_sample_becomes_z_and_its_seed_is_said(kit: Kit, pane: LatentPane) -> None:
     pane.decoded_image.prior_button.click()
     kit.pump()
@@ -441,19 +427,6 @@ def test_that_a_move_lays_nothing_out_anew(kit: Kit, pane: LatentPane, qtbot) ->
         kit.pump()
         qtbot.wait(1)
     assert ear.heard == 0
-
-
-def test_that_the_slider_walks_the_same_arc_as_the_engine() -> None:
-    import torch
-
-    from engine.queries.session import slerp
-
-    rng = np.random.default_rng(4)
-    for _ in range(20):
-        a, b = rng.standard_normal((2, 9)).astype(np.float32) * rng.uniform(0.2, 3, (2, 1)).astype(np.float32)
-        t = np.linspace(0, 1, 7)
-        expected = slerp(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(t).float()).numpy()
-        np.testing.assert_allclose([interpolate(a, b, float(x), "slerp") for x in t], expected, atol=1e-5)
 
 
 def test_that_images_dropped_before_the_pane_was_ever_shown_become_a_and_b(qapp, kit: Kit) -> None:
