@@ -66,7 +66,7 @@ def look_around(stage: WindowDriver, number: int) -> None:
     state = stage.window.state
     checkpoints = state.checkpoints
     state.set_cursor(checkpoints[number % len(checkpoints)].step)
-    sliders = stage.pane("LatentPane").sliders
+    sliders = stage.pane("LatentPane").slider_list.sliders
     sliders[number % len(sliders)].setValue((31 * number) % 400 - 200)
 
 
