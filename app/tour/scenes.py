@@ -142,8 +142,8 @@ class Tour:
         for name in window.docks.docks:
             if name not in self.visited:
                 self.visit(Scene(name.removesuffix("Pane").lower(), name, window.docks.docks[name].pane.about, self.show(name)))
-        self.visit(Scene("shortcuts", "Shortcuts", "every action with its keys", window.show_shortcuts))
-        window.show_panes()
+        self.visit(Scene("shortcuts", "Shortcuts", "every action with its keys", window.centre.show_shortcuts))
+        window.centre.show_panes()
         self.visit(Scene("palette", "Palette", "actions, runs, panes and data found by a few letters", self.open_palette, self.no_palette))
         window.finder.shut()
 
@@ -174,7 +174,7 @@ class Tour:
 
     def look_at_data(self) -> None:
         self.stage.show_pane("DataPane")
-        self.window.choose_data("digits")
+        self.window.centre.show_data("digits")
         self.stage.settle()
 
     def train(self, method: str, steps: int, data: str = "digits", watch: bool = False) -> str:

@@ -49,7 +49,6 @@ from engine.messages import (
     Picture,
     QueryFailed,
     ReadSymbols,
-    RunInfo,
     SamplingBegan,
     StopJob,
     SymbolDistributed,
@@ -304,10 +303,6 @@ class SamplingPane(RunPane):
     def is_text(self) -> bool:
         method = self.context.state.method_info
         return method is not None and method.accepts == "text"
-
-    def can(self, info: RunInfo) -> bool:
-        method = self.context.state.methods.get(info.method)
-        return super().can(info) and not (method is not None and method.sampling == "none")
 
     def activate(self) -> None:
         self.shown = True
