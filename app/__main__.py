@@ -69,7 +69,7 @@ def has_display() -> bool:
 
 
 def tour(arguments: list[str]) -> int:
-    from app.tour.scenes import main as run_tour
+    from app.tour.runner import main as run_tour
 
     return run_tour(arguments)
 
@@ -89,6 +89,7 @@ def open_window(runs: Path | None, reset: bool) -> int:
     from PySide6.QtWidgets import QApplication
 
     from app.shell import settings as stored
+    from app.shell.application import prepare
     from app.shell.main_window import Window
     from app.shell.session_log import Hooks, Log
     from engine.worker.engine import Engine
@@ -122,24 +123,6 @@ def open_window(runs: Path | None, reset: bool) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def prepare(app: object) -> None:
-    """Name, font and style of the application."""
-    from PySide6.QtGui import QIcon
-    from PySide6.QtWidgets import QApplication
-
-    from app.shell import theme
-
-    assert isinstance(app, QApplication)
-    app.setApplicationName("priorama")
-    app.setApplicationDisplayName("Priorama")
-    app.setDesktopFileName("priorama")
-    app.setStyle("Fusion")
-    app.setFont(theme.font(13))
-    icon = Path(__file__).resolve().parent.parent / "assets" / "icons" / "priorama.svg"
-    if icon.exists():
-        app.setWindowIcon(QIcon(str(icon)))
 
 
 if __name__ == "__main__":

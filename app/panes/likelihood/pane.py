@@ -32,9 +32,8 @@ from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import restyle
-from engine.messages import DetectorInfo, ImageInspected, InspectImage, PictureRef, QueryFailed, RunInfo, StartRun
+from engine.messages import DetectorInfo, ImageInspected, InspectImage, PictureRef, QueryFailed, StartRun
 
-JUDGES = ("log_prob", "classify", "encode")  # one of these is enough
 SETTLE_MS = 120  # after the last move of the time cursor
 DRAW_MS = 60  # at most so often while answers pour in
 TEST_IMAGES = 16
@@ -43,6 +42,7 @@ TEST_IMAGES = 16
 class LikelihoodPane(RunPane):
     title = "Likelihood"
     order = 70
+    needs_one_of = ("log_prob", "classify", "encode")
     wants_run = False
     takes_folders = True
     invites = (
@@ -172,9 +172,6 @@ class LikelihoodPane(RunPane):
         if self.stack.currentWidget() is not self.paradox:
             super().check_empty()
 
-    def can(self, info: RunInfo) -> bool:
-        return bool(set(JUDGES) & set(self.capabilities(info)))
-
     def looks(self) -> tuple[Look, ...]:
         """What is looked at now: a step chosen by hand at once, the newest one of a training when the inquiry is ready for it."""
         newest, now = self.newest_looks(), self.inquiry.wanted
@@ -205,7 +202,7 @@ class LikelihoodPane(RunPane):
             action.setChecked(run in self.others)
             why = self.why_not(info)
             action.setEnabled(why is None)
-            action.setToolTip(" – ".join(why or ()))
+            action.setToolTip(f"{why.heading} – {why.advice}" if why else "")
             action.toggled.connect(partial(self.set_other, run))
         if self.page.runs_menu.isEmpty():
             self.page.runs_menu.addAction("There is no other run").setEnabled(False)

@@ -35,8 +35,8 @@ def test_an_exception_in_a_slot_is_said_and_the_window_lives(window: Window, hoo
             made.remove()
     assert "ZeroDivisionError" in window.message_bar.label.text()
     window.message_bar.button.click()
-    assert "1 / 0" in window.log_pane.details.toPlainText()
-    window.toggle_theme()
+    assert "1 / 0" in window.centre.log_pane.details.toPlainText()
+    window.themes.toggle()
     assert window.isVisible()
 
 
@@ -98,12 +98,12 @@ def test_a_log_that_cannot_be_written_is_kept_in_memory(tmp_path: Path, qtbot: Q
 
 
 def test_details_open_the_message_they_belong_to_and_not_the_newest(window: Window) -> None:
-    window.log_pane.level.setCurrentIndex(2)  # faults only
+    window.centre.log_pane.level.setCurrentIndex(2)  # faults only
     window.say("warning", "The disk is nearly full.", "12 MB are left")
     window.log.add("bad", "Something newer.", "another traceback")
     window.message_bar.button.click()
-    assert "12 MB are left" in window.log_pane.details.toPlainText()
-    assert "The disk is nearly full." in window.log_pane.list.currentItem().text()
+    assert "12 MB are left" in window.centre.log_pane.details.toPlainText()
+    assert "The disk is nearly full." in window.centre.log_pane.list.currentItem().text()
 
 
 def test_the_log_pane_filters_and_copies(qtbot: QtBot) -> None:

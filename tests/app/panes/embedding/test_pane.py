@@ -16,12 +16,12 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtTest import QTest
 
-from app.__main__ import prepare
 from app.panes.embedding.map_controls import CHANGED
 from app.panes.embedding.map_controls import OTHER as OTHER_DATA
 from app.panes.embedding.map_legend import Kinds, Scale, class_color, look_of
 from app.panes.embedding.pane import SCORES, EmbeddingPane
 from app.shell import theme
+from app.shell.application import prepare
 from app.shell.formatting import count
 from engine import messages as m
 from tests.kit import paper_map
