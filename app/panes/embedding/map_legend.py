@@ -12,10 +12,10 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from app.panes.embedding.raster import SHAPES, shape_of
 from app.shell.formatting import count
 from app.shell.theme import CATEGORIES, DARK, Colors, font
+from app.widgets.colors import shade
 from app.widgets.heat import viridis
 from app.widgets.image_view import to_qimage
 from app.widgets.parts import short
-from app.widgets.plot import shade
 
 ROW = 21  # pixels
 SIGN = 9  # pixels of a marker

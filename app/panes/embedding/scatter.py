@@ -18,8 +18,8 @@ from app.panes.embedding.raster import MARGIN, Cells, Raster, View, inside, mixe
 from app.panes.embedding.thumbnails import Source, Thumbnails
 from app.shell.formatting import count
 from app.shell.theme import CATEGORIES, Colors
+from app.widgets.colors import shade
 from app.widgets.image_view import fitted
-from app.widgets.plot import shade
 
 MORPH_POINTS = 200_000  # with more of them a map jumps
 FRAME_MS = 16

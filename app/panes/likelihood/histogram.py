@@ -9,8 +9,8 @@ from PySide6.QtGui import QBrush, QColor, QFocusEvent, QKeyEvent, QMouseEvent, Q
 from app.panes.likelihood import separation
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, Chart
+from app.widgets.colors import shade
 from app.widgets.parts import short
-from app.widgets.plot import shade
 
 GRIP = 9  # pixels beside the line that still take it
 FINE = 1 / 200  # of the width: one press of an arrow key

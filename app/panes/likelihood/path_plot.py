@@ -13,7 +13,7 @@ from app.panes.likelihood import separation
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES, MARKERS
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
-from app.widgets.plot import shade
+from app.widgets.colors import shade
 
 DASHED = len(CATEGORIES)  # from here on the colours come again, dashed
 LEGEND = 212  # pixels

@@ -11,7 +11,7 @@ from app.panes.probe.results import figure, standard_error
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
-from app.widgets.plot import shade
+from app.widgets.colors import shade
 
 ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name

@@ -13,8 +13,8 @@ from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES, MARKERS
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.widgets.colors import shade
 from app.widgets.parts import short
-from app.widgets.plot import shade
 
 ROOM = 0.08  # of the height, above and below the lines
 

@@ -15,10 +15,10 @@ from app.panes.views.formatting import cosine
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES, MARKERS, Colors
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.widgets.colors import shade
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView
 from app.widgets.parts import Card, TextLines, button, muted
-from app.widgets.plot import shade
 from engine.messages import InvarianceMeasured, Transform
 
 DASHED = len(CATEGORIES)  # from here on the colours come again, dashed

@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES, DARK, Colors, font
+from app.widgets.colors import shade
 from app.widgets.image_view import ImageView
 from app.widgets.parts import Card, TextLines, button, muted
-from app.widgets.plot import shade
 from engine.messages import PuzzlePosed
 
 TURNS = ("0°, upright", "90°", "180°", "270°")

@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.panes.views.formatting import cosine, pixels, said
 from app.shell.theme import CATEGORIES, DARK, Colors, font
+from app.widgets.colors import shade
 from app.widgets.image_view import chw_to_qimage
 from app.widgets.parts import signed
-from app.widgets.plot import shade
 from engine.messages import BatchShown
 
 GAP = 8
