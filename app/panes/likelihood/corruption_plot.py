@@ -20,20 +20,20 @@ LEGEND = 212  # pixels
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class ScorePath:
     name: str
     strengths: np.ndarray  # [k]
     p_values: np.ndarray  # [k]
     chosen: bool = False
 
 
-class PathPlot(Chart):
+class CorruptionPlot(Chart):
     """`strength` is where the slider stands; a click or the arrow keys move it along the strengths that are there."""
 
     strength_moved = Signal(float)
 
     def __init__(self) -> None:
-        self.paths: list[Path] = []
+        self.paths: list[ScorePath] = []
         self.level = separation.KNOWN_LOST
         self.strength = 0.0
         self.kind = ""
@@ -41,7 +41,7 @@ class PathPlot(Chart):
         super().__init__("Scores of the image as it is corrupted")
         self.low, self.high, self.top = 0.0, 1.0, 1.0
 
-    def set_paths(self, paths: list[Path], level: float, kind: str) -> None:
+    def set_paths(self, paths: list[ScorePath], level: float, kind: str) -> None:
         self.paths, self.level, self.kind = paths, level, kind
         found = [f"{path.name}: {self.said(path)}" for path in paths]
         self.setAccessibleDescription(", ".join(found))
@@ -51,15 +51,15 @@ class PathPlot(Chart):
         self.strength = strength
         self.update()
 
-    def crossing(self, path: Path) -> float | None:
+    def crossing(self, path: ScorePath) -> float | None:
         return separation.crossing(path.strengths, path.p_values, self.level)
 
-    def shortly(self, path: Path) -> str:
+    def shortly(self, path: ScorePath) -> str:
         """`said` for the legend."""
         where = self.crossing(path)
         return "never" if where is None else "at once" if where <= 0 else f"{where:.2f}"
 
-    def said(self, path: Path) -> str:
+    def said(self, path: ScorePath) -> str:
         where = self.crossing(path)
         if where is None:
             return "stays above"
@@ -85,14 +85,14 @@ class PathPlot(Chart):
         x = self.to_x(self.strength)
         painter.drawLine(QPointF(x, place.top()), QPointF(x, place.bottom()))
         for number_of, path in enumerate(self.paths):
-            self._path(painter, path, *self.looks(number_of))
+            self._path(painter, path, *self.run_steps(number_of))
         self._legend(painter)
 
-    def looks(self, place: int) -> tuple[QColor, str, bool]:
+    def run_steps(self, place: int) -> tuple[QColor, str, bool]:
         """Colour, marker and whether it is dashed."""
         return shade(CATEGORIES[place % len(CATEGORIES)], self._c), MARKERS[place % len(MARKERS)], place >= DASHED
 
-    def _path(self, painter: QPainter, path: Path, color: QColor, marker: str, dashed: bool) -> None:
+    def _path(self, painter: QPainter, path: ScorePath, color: QColor, marker: str, dashed: bool) -> None:
         good = np.isfinite(path.p_values)
         points = [QPointF(self.to_x(s), self.to_y(p)) for s, p in zip(path.strengths[good], path.p_values[good], strict=True)]
         pen = QPen(color, 2.4 if path.chosen else 1.3)
@@ -124,7 +124,7 @@ class PathPlot(Chart):
         painter.setPen(QColor(self._c.muted))
         painter.drawText(QRectF(left, 4, width, row), RIGHT | MIDDLE, f"below {number(100 * self.level, 1, '%')} from")
         for place, path in enumerate(self.paths):
-            color, marker, dashed = self.looks(place)
+            color, marker, dashed = self.run_steps(place)
             top = 4 + (place + 1) * row
             pen = QPen(color, 2.4 if path.chosen else 1.3)
             if dashed:
