@@ -29,7 +29,7 @@ from app.panes.likelihood.selection import Selection
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import restyle
-from engine.messages import Picture, RunInfo, StartRun
+from engine.messages import PictureRef, RunInfo, StartRun
 
 SCORES_BY = ("log_prob", "classify", "encode")  # one of these capabilities is enough
 SETTLE_MS = 120  # after the last move of the time cursor
@@ -244,10 +244,10 @@ class LikelihoodPane(RunPane):
         """Score these files; returns those that were taken: all of them, or none without a run that can score."""
         if not self.able():
             return []
-        self.add(Picture(label=Path(path).name, path=path) for path in paths)
+        self.add(PictureRef(label=Path(path).name, path=path) for path in paths)
         return paths
 
-    def add(self, pictures: Iterable[Picture]) -> None:
+    def add(self, pictures: Iterable[PictureRef]) -> None:
         """Score more images; the first of them is looked at."""
         added = self.images.add(pictures)
         if not added:
@@ -264,7 +264,7 @@ class LikelihoodPane(RunPane):
         info = self.context.state.run_info
         if info is not None and self.able():
             name = info.data_name
-            self.add(Picture(label=f"{name}, test image {i}", data=info.data, index=i) for i in range(TEST_IMAGES))
+            self.add(PictureRef(label=f"{name}, test image {i}", data=info.data, index=i) for i in range(TEST_IMAGES))
 
     def choose(self, image: Dropped | None) -> None:
         """Look at one of the images."""
@@ -348,7 +348,7 @@ class LikelihoodPane(RunPane):
         comparison, selection = self.controller.comparison, self.selection
         if selection.compare and comparison is not None:
             place = int(comparison.indices[index])
-            self.add([Picture(label=f"{selection.data_name()}, test image {place}", data=selection.compare, index=place)])
+            self.add([PictureRef(label=f"{selection.data_name()}, test image {place}", data=selection.compare, index=place)])
         elif not selection.compare:
             entries, _ = self.images.scored(*selection.detector)
             if index < len(entries):

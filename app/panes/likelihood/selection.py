@@ -10,7 +10,7 @@ from app.panes.likelihood import separation
 from app.panes.likelihood.controller import LikelihoodController
 from app.panes.likelihood.scored_images import Dropped
 from app.shell.state import State
-from engine.messages import Score
+from engine.messages import DetectorScore
 
 
 class Selection:
@@ -27,7 +27,7 @@ class Selection:
         return dict(self._controller.wanted).get(self.detector[0])
 
     @property
-    def score(self) -> Score | None:
+    def score(self) -> DetectorScore | None:
         """The selected image's, by the selected detector."""
         return None if self.image is None else self.image.score(*self.detector)
 
