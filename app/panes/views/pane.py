@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWi
 
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
-from app.panes.views.export import ViewExports
+from app.panes.views.export import ExportSource, ViewExports
 from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
 from app.panes.views.puzzle_page import PuzzlePage, Score
@@ -99,6 +99,7 @@ class ViewsPane(RunPane):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
+        self.exports = ViewExports(self.context.state, self._export_source, lambda: self.room.settings, self.fail)
         body = QWidget()
         self.hold(body, margin=16)
         column = QVBoxLayout(body)
@@ -143,9 +144,15 @@ class ViewsPane(RunPane):
         self.tabs.idClicked.connect(self.show_page)
         self._offer("", 0)
         row.addStretch(1)
-        self.exports = ViewExports(self)
         row.addWidget(self.exports.button())
         return row
+
+    def _export_source(self) -> ExportSource:
+        """Of the page in front."""
+        pairs, curves, queue = self.pairs.map, self.curves.chart, self.queue.chart
+        widgets = (self.grid, pairs, curves, self.puzzle, queue)
+        tables = (self.grid.table, pairs.table, curves.table, self.puzzle.table, queue.table)
+        return ExportSource(PAGES[self.page], widgets[self.page], tables[self.page])
 
     def _restyle(self) -> None:
         c = restyle(self, self.context.state.theme)
