@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from app.shell.formatting import count, number
-from engine.messages import ProbeMeasured, ProbeSubject, RunInfo
+from engine.messages import MethodInfo, ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
 NAMES = {OWN: "this checkpoint", RANDOM: "random encoder", PIXELS: "raw pixels"}
@@ -72,6 +72,16 @@ def supervised(runs: dict[str, RunInfo], chosen: str, data: str) -> list[Supervi
             labels = f", {100 * share:g} % of labels" if isinstance(share, int | float) else ""
             found.append(Supervised(f"{info.title or info.method}{start}{labels} · {info.name}", float(said[1]) / 100))
     return found
+
+
+def find_fine_tuner(methods: dict[str, MethodInfo]) -> MethodInfo | None:
+    """A method of classes that goes on from another run's encoder, or from random weights in the same network, with a share of labels."""
+    for method in methods.values():
+        fields = {field.name: field for field in method.fields}
+        starts = fields["start"].choices if "start" in fields else ()
+        if "classify" in method.capabilities and {"encoder", "label_share"} <= set(fields) and {"run", "scratch"} <= set(starts):
+            return method
+    return None
 
 
 def figure(right: float, images: int) -> str:

@@ -135,8 +135,8 @@ class ViewGrid(QWidget):
         if self.batch is None:
             return MOST
         shares = [0.5 if self.small(column[0]) else 1.0 for column in self.columns()]
-        room = self.width() - 2 * EDGE - WORDS - GAP * (len(shares) + 1)
-        return float(np.clip(room / (1 + sum(shares)), LEAST, MOST))
+        run_views = self.width() - 2 * EDGE - WORDS - GAP * (len(shares) + 1)
+        return float(np.clip(run_views / (1 + sum(shares)), LEAST, MOST))
 
     def row_height(self) -> float:
         """The pictures, or what stands beside them, and below a line for what was done to each large view."""

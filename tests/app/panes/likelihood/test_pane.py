@@ -311,7 +311,7 @@ def test_that_a_missing_score_is_greyed_with_its_reason_and_one_click_builds_it(
     assert pane.page.table.remedy_button("ratio").text() == "Build it"
 
 
-def test_that_other_runs_judge_in_the_same_table(kit: Kit, pane: LikelihoodPane) -> None:
+def test_that_other_runs_score_in_the_same_table(kit: Kit, pane: LikelihoodPane) -> None:
     pane.accept_image("/home/me/seven.png")
     rest(kit, pane)
     pane.runs.fill_menu(pane.page.runs_menu)
@@ -640,15 +640,18 @@ def test_that_the_paradox_begins_with_the_chosen_run_and_lets_a_classifier_answe
     assert isinstance(pane, LikelihoodPane)
     fashion, mnist = (m.DataInfo(f"/d/{name}", name, "images", "70 000") for name in ("FashionMNIST", "MNIST"))
     kit.state.set_data((*SETS, fashion, mnist))
-    kit.state.methods["classifier"] = replace(PLAIN, name="classifier", title="Classifier", capabilities=("classify", "encode"))
+    encoder = m.FieldInfo("encoder", "encoder", "text", "", "Another run.")  # such a method needs more than images and labels
+    learner = replace(PLAIN, title="Classifier", capabilities=("classify", "encode"), fields=())
+    kit.state.methods["fine_tuning"] = replace(learner, name="fine_tuning", fields=(encoder,))
+    kit.state.methods["perceptron"] = replace(learner, name="perceptron")
     pane.show_experiment()
     page = pane.experiment
     assert page.choice.checkedId() == 0 and page.teach.isEnabled() and page.contrast.currentData() == "new"
     page.teach.click()
     start = kit.engine.of(m.StartRun)[-1]
-    assert (start.method, start.data, start.minutes) == ("classifier", "/d/FashionMNIST", 3)
+    assert (start.method, start.data, start.minutes) == ("perceptron", "/d/FashionMNIST", 3)
     newest = run_info(OTHER, created=2e9)
-    sure = run_info("/runs/sure", method="classifier")
+    sure = run_info("/runs/sure", method="perceptron")
     kit.state.set_runs((run_info(), newest, sure), "/runs")
     kit.state.set_run(RUN)
     pane.show_experiment()

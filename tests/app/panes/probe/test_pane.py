@@ -24,7 +24,17 @@ SETS = (
     m.DataInfo("shapes", "shapes", "images", "10 000", True),
     m.DataInfo("pydoc-text", "pydoc-text", "text", "bytes", True),
 )
-TUNING = replace(VAE, name="fine_tuning", title="Fine-tuning", capabilities=("encode", "classify"))
+TUNING = replace(
+    VAE,
+    name="learn_on",
+    title="Fine-tuning",
+    capabilities=("encode", "classify"),
+    fields=(
+        m.FieldInfo("encoder", "encoder", "text", "", "The run."),
+        m.FieldInfo("start", "start", "choice", "run", "The weights.", choices=("run", "scratch")),
+        m.FieldInfo("label_share", "label share", "float", 0.01, "The labels.", 0.001, 1.0),
+    ),
+)
 BLOCKS = ("stem", "block 1", "block 2", "features")
 RIGHT = {"checkpoint": (0.849, 0.812), "random": (0.79, 0.701), "pixels": (0.802, 0.81)}
 
@@ -33,7 +43,7 @@ RIGHT = {"checkpoint": (0.849, 0.812), "random": (0.79, 0.701), "pixels": (0.802
 def kit(qapp) -> Iterator[Kit]:
     made = Kit()
     made.engine.answering = False
-    made.state.methods = {**made.state.methods, "fine_tuning": TUNING}
+    made.state.methods = {**made.state.methods, "learn_on": TUNING}
     made.state.set_data(SETS)
     yield made
     made.end()
@@ -252,7 +262,7 @@ def test_that_fine_tuning_and_its_counterpart_differ_in_the_start_alone(kit: Kit
     pane.page.tune_button.click()
     pane.page.scratch_button.click()
     tuned, scratch = kit.engine.of(m.StartRun)
-    assert tuned.method == "fine_tuning" and tuned.data == "digits"
+    assert tuned.method == "learn_on" and tuned.data == "digits"
     assert tuned.config == {"encoder": "vae-digits", "start": "run", "label_share": TUNING_SHARE}
     assert scratch.config == tuned.config | {"start": "scratch"}
     assert (scratch.seed, scratch.steps) == (tuned.seed, tuned.steps) and tuned.seed == run_info().seed
