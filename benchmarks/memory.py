@@ -13,7 +13,8 @@ import psutil
 from app.tour.window_driver import WindowDriver
 from benchmarks import Row, main
 from engine import messages as m
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.worker.engine import Engine
 
 CROSSINGS = 4 * 3600  # four a second for an hour

@@ -20,7 +20,8 @@ from engine.evaluation.bayes import bayes, given_each_class
 from engine.losses.likelihoods import bits_per_dim, image_generators, iwae
 from engine.messages import Progress
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 from engine.training.batches import tokens_of
 
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is

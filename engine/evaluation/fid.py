@@ -20,7 +20,8 @@ from engine.data import open_data
 from engine.messages import Progress
 from engine.queries.scoring import spread
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 from engine.training.batches import seeded
 
 AT_ONCE = 100  # samples drawn, images encoded

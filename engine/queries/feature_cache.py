@@ -18,7 +18,7 @@ from engine.detectors.base import FEATURES_AT_ONCE
 from engine.evaluation.linear_probe import features_of
 from engine.queries.scoring import Scoring, adapted, spread
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity
-from engine.storage.run_reader import BadRun
+from engine.storage.run_folders import BadRun
 
 CHOSEN_KEPT = 3  # sets of images
 SEEN_KEPT = 8  # their features at checkpoints

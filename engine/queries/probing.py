@@ -24,7 +24,7 @@ from engine.detectors.base import aside
 from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, C, Fitted, features_of, fit, knn, untrained
 from engine.queries.scoring import adapted
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity
-from engine.storage.run_reader import BadRun
+from engine.storage.run_folders import BadRun
 
 MOST_FEATURES = 2048  # of a linear probe: the time of a fit grows with their square
 LOOKED_AT_ONCE = 1024  # images that a method may look at before its first step

@@ -24,7 +24,8 @@ from engine.data import BadData, DataSet, Picture, adapt, inspect, lasting, pict
 from engine.detectors.base import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors, background_kinds
 from engine.detectors.features import Knn, nearest, unit_length
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity, shown
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 from engine.storage.score_cache import ScoreFiles
 from engine.training.background_models import find_background
 from engine.transforms.corruptions import corrupt

@@ -24,7 +24,8 @@ from engine.data import DataSet, Picture, adapt, open_data, picture_from_array, 
 from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
 from engine.storage.manifest import Manifest
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 
 ROOMS = ("embedding", "sampling", "scoring", "probing", "views")  # modules that answer panes, each with an `install(session)`
 MODELS_KEPT = 6

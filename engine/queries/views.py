@@ -21,9 +21,8 @@ from engine.config import BadSetting, fields_of, make_config
 from engine.data import DataSet, Picture, adapt, picture_from_array, read_image
 from engine.method import Method, View, skeleton
 from engine.queries.session import CannotAnswer, Model, QuerySession, _array, _bytes, _float, _head, identity
-from engine.storage.run_reader import BadRun
-from engine.training.batches import batches_of, noise_seed, seeded
-from engine.training.loop import as_input, mutated
+from engine.storage.run_folders import BadRun
+from engine.training.batches import as_input, batches_of, mutated, noise_seed, seeded
 from engine.transforms.augmentation import Draw, Recipe, apply, draw
 from engine.transforms.pretext import square
 

@@ -26,7 +26,8 @@ from engine import messages as m
 
 if TYPE_CHECKING:
     from engine.queries.session import QuerySession
-    from engine.training.loop import Events, Plan
+    from engine.training.loop import Events
+    from engine.training.plan import Plan
 
 LIST_SECONDS = 1.0  # how often the run folders are looked at
 FOLLOW_SECONDS = 0.25  # how often the metrics of runs that other processes write are read
@@ -53,7 +54,7 @@ class Engine:
     """Commands and queries in (`send`), events out (`drain`). Start and close it once.
 
     Every job that was started gets exactly one `Ended`; a paused job has not ended.
-    Without a `root` runs live in the user's data folder (`engine.storage.run_reader.default_root`).
+    Without a `root` runs live in the user's data folder (`engine.storage.run_folders.default_root`).
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
@@ -71,7 +72,7 @@ class Engine:
     @property
     def root(self) -> Path:
         if self._root is None:
-            from engine.storage.run_reader import default_root
+            from engine.storage.run_folders import default_root
 
             self._root = default_root()
         return self._root
@@ -277,7 +278,7 @@ class _TrainingLane(_Lane):
         torch.get_num_threads()
 
     def _obey(self, message: m.Command) -> None:
-        from engine.training.loop import Plan
+        from engine.training.plan import Plan
 
         match message:
             case m.StartRun(job=job):
@@ -344,7 +345,7 @@ class _TrainingLane(_Lane):
         self.publish(m.Ended(job.job, "stopped", message, job.run))
 
     def _discard_folder(self, run: str) -> str:
-        from engine.storage.run_reader import BadRun, delete_run
+        from engine.storage.run_folders import BadRun, delete_run
 
         try:
             delete_run(Path(run))
@@ -354,7 +355,8 @@ class _TrainingLane(_Lane):
         return "The run was discarded."
 
     def _set_status(self, run: str, status: str) -> None:
-        from engine.storage.run_reader import BadRun, RunWriter
+        from engine.storage.run_folders import BadRun
+        from engine.storage.run_writer import RunWriter
 
         try:
             writer = RunWriter.resume(Path(run))
@@ -367,12 +369,14 @@ class _TrainingLane(_Lane):
     def _begin(self, job: _TrainingJob) -> None:
         from engine.training.background_models import build_background
         from engine.training.loop import train
+        from engine.training.plan import ResumePlan
 
         self._tell_queue()
         if job.beside:
             job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)
         else:
-            job.events = train(job.plan, self.engine.root, job.job, Path(job.run) if job.resume else None)
+            plan = ResumePlan(Path(job.run), job.plan.steps, job.plan.minutes, job.plan.device) if job.resume else job.plan
+            job.events = train(plan, self.engine.root, job.job)
         self.current = job
         self.retry_at = 0.0
         self._tell(job, "running")
@@ -468,7 +472,7 @@ class _TrainingLane(_Lane):
 
     def _restore_queue(self) -> None:
         """What waited when the window was closed comes back paused: nothing starts by itself."""
-        from engine.training.loop import Plan
+        from engine.training.plan import Plan
 
         self.restored = True
         try:
@@ -568,7 +572,7 @@ class _ExploringLane(_Lane):
         from engine.method import info
         from engine.methods import all_methods, broken
         from engine.queries.session import QuerySession
-        from engine.training.loop import versions
+        from engine.training.recorder import versions
 
         # The number of threads holds per calling thread, but a thread that has not asked yet takes the newest one set anywhere:
         # so this lane asks at once, and the training lane sets its own afterwards.
@@ -647,7 +651,8 @@ class _ExploringLane(_Lane):
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def _list_runs(self) -> None:
-        from engine.storage.run_reader import BadRun, Run, list_runs
+        from engine.storage.run_folders import BadRun
+        from engine.storage.run_reader import Run, list_runs
 
         runs = list_runs(self.engine.root)
         for path in list(self.opened):
@@ -662,7 +667,7 @@ class _ExploringLane(_Lane):
             self.publish(m.RunsListed(listed, str(self.engine.root)))
 
     def _remove_run(self, path: Path) -> None:
-        from engine.storage.run_reader import delete_run
+        from engine.storage.run_folders import delete_run
 
         delete_run(path)
         self.opened = [p for p in self.opened if p != path]
@@ -671,7 +676,8 @@ class _ExploringLane(_Lane):
 
     def _follow(self) -> None:
         """New points of followed runs that no lane of ours is writing."""
-        from engine.storage.run_reader import BadRun, Run
+        from engine.storage.run_folders import BadRun
+        from engine.storage.run_reader import Run
 
         ours = self.engine.training.current
         for run in list(self.followed):

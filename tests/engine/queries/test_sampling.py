@@ -21,7 +21,8 @@ from engine.methods import all_methods
 from engine.queries import sampling
 from engine.queries.sampling import CannotSample, Questions, filtered, grow, noise_of
 from engine.queries.session import QuerySession
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 V, HEIGHT, WIDTH = 5, 3, 4
 N = HEIGHT * WIDTH

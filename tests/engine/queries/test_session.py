@@ -13,8 +13,10 @@ from PIL import Image
 from engine import messages as m
 from engine.data import open_data
 from engine.queries.session import CannotAnswer, Model, QuerySession, lerp, log_standard_normal, slerp
-from engine.storage.run_reader import BadRun, Run
-from engine.training.loop import Plan, train
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 CONFIG = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
 

@@ -15,8 +15,11 @@ import torch
 
 from engine import messages as m
 from engine.queries.session import CannotAnswer
-from engine.storage.run_reader import NoSpace, Run, RunWriter
-from engine.training.loop import Plan, train
+from engine.storage.atomic_io import NoSpace
+from engine.storage.run_reader import Run
+from engine.storage.run_writer import RunWriter
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.worker.engine import Engine, history_points
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
