@@ -143,7 +143,7 @@ class ProbeBars(Chart):
         linear, knn, green = self.inks()
         rows = [(linear, Qt.BrushStyle.SolidPattern, "linear probe"), (knn, Qt.BrushStyle.BDiagPattern, "kNN, k = 200")]
         if any(bar.supervised for bar in self.bars):
-            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its headline, validation images)"))
+            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its best checkpoint, validation images)"))
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
         x = self.plot().left()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from app.shell.formatting import count, number
@@ -15,6 +14,8 @@ COLUMNS = (
     "features of", "block", "share of labels", "step", "linear", "linear standard error", "kNN", "kNN standard error", "dimensions",
     "training images", "test images", "iterations", "gradient",
 )  # fmt: skip
+
+ACCURACY = "accuracy"  # the term of a classifier's figure: a share
 
 Question = tuple[str, str, int]  # run, data ("" is the run's own), images
 Figures = dict[ProbeSubject, ProbeMeasured]
@@ -55,22 +56,22 @@ class Results:
 
 @dataclass(frozen=True)
 class Supervised:
-    """A run that learned from labels of the same data, as its own headline tells."""
+    """A run that learned from labels of the same data, with its best figure."""
 
     name: str
     right: float
 
 
 def supervised(runs: dict[str, RunInfo], chosen: str, data: str) -> list[Supervised]:
-    """Runs of classifiers on the same data, with the accuracy on held-out images that their headline says."""
+    """Runs of classifiers on the same data, with the accuracy of their best checkpoint; none of version 0.1.0, which kept no figures."""
     found = []
     for run, info in runs.items():
-        said = re.fullmatch(r"([\d.]+) % right", info.headline)
-        if run != chosen and said and info.data == data and "classify" in info.capabilities and not info.fault:
+        best = info.best
+        if run != chosen and best and best.term == ACCURACY and info.data == data and "classify" in info.capabilities and not info.fault:
             share = info.config.get("label_share")
             start = " from scratch" if info.config.get("start") == "scratch" else ""
             labels = f", {100 * share:g} % of labels" if isinstance(share, int | float) else ""
-            found.append(Supervised(f"{info.title or info.method}{start}{labels} · {info.name}", float(said[1]) / 100))
+            found.append(Supervised(f"{info.title or info.method}{start}{labels} · {info.name}", best.value))
     return found
 
 

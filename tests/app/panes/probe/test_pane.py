@@ -196,11 +196,14 @@ def test_that_another_run_data_set_or_size_has_its_own_figures(kit: Kit, pane: P
     assert len(pane.page.bars.bars) == 3
 
 
-def test_that_runs_with_labels_stand_beside_by_their_own_headline(kit: Kit, pane: ProbePane) -> None:
-    classifier = run_info("/runs/classifier", headline="93.1 % right", title="Classifier", capabilities=("encode", "classify"))
-    tuned = replace(classifier, run="/runs/tuned", config={"label_share": 0.01, "start": "scratch"}, headline="71.5 % right")
+def test_that_runs_with_labels_stand_beside_by_the_accuracy_of_their_best_checkpoint(kit: Kit, pane: ProbePane) -> None:
+    best = m.RunFigure("accuracy", 0.931, "", True, 512)
+    classifier = run_info("/runs/classifier", best=best, headline="12.0 % right", title="Classifier", capabilities=("encode", "classify"))
+    tuned = replace(classifier, run="/runs/tuned", config={"label_share": 0.01, "start": "scratch"}, best=replace(best, value=0.715))
     elsewhere = replace(classifier, run="/runs/elsewhere", data="shapes")
-    found = supervised({one.run: one for one in (classifier, tuned, elsewhere, run_info())}, RUN, "digits")
+    old = replace(classifier, run="/runs/old", best=None)  # as version 0.1.0 kept it: in words alone
+    other_term = replace(classifier, run="/runs/other", best=replace(best, term="loss"))
+    found = supervised({one.run: one for one in (classifier, tuned, elsewhere, old, other_term, run_info())}, RUN, "digits")
     assert [one.right for one in found] == [pytest.approx(0.931), pytest.approx(0.715)]
     assert "from scratch, 1 % of labels" in found[1].name
     kit.look_at(run_info(), classifier)
