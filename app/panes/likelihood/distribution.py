@@ -15,6 +15,7 @@ from app.shell.formatting import count, number
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, Elided, TextLines, short
+from engine.common.ood_metrics import auroc, fpr_at
 
 OTHER = "\0other"  # the entry that opens another data set
 THUMBNAILS = 24
@@ -142,13 +143,13 @@ class DistributionCard(Card):
             self.flips = np.zeros(0, np.int64)
             self.strip.set_pixels(None)
             return
-        area = separation.auroc(sides.known, sides.strange)
+        area = auroc(sides.known, sides.strange) if len(sides.known) and len(sides.strange) else float("nan")
         if np.isfinite(area):
-            lost = separation.fpr_at(sides.known, sides.strange)
+            lost = fpr_at(sides.known, sides.strange)
             self.figures.setText(f"AUROC {area:.3f} · FPR@95 {number(100 * lost, 1, '%')}")
         else:
             self.figures.setText("")
-        self.words.set_text(*separation.in_words(area, len(sides.strange)))
+        self.words.set_text(*separation.auroc_in_words(area, len(sides.strange)))
         true, false = separation.rates(sides.known, sides.strange, self.chart.threshold)
         parts = [f"true positives {number(100 * true, 1, '%')}"] if np.isfinite(true) else []
         parts += [f"false positives {number(100 * false, 1, '%')}"] if np.isfinite(false) else []

@@ -220,12 +220,7 @@ class OodExperimentPage(QWidget):
         classifier = find_classifier(self.methods)
         for press, line, ready, words in (
             (self.train, self.train_line, self.method.count() > 0, _learning(known, pair.minutes)),
-            (
-                self.teach,
-                self.teach_line,
-                find_classifier(self.methods) is not None,
-                _learning(known, min(pair.minutes, CLASSIFIER_MINUTES)),
-            ),
+            (self.teach, self.teach_line, classifier is not None, _learning(known, min(pair.minutes, CLASSIFIER_MINUTES))),
         ):
             press.setEnabled(known is not None and ready)
             line.set_text(words if ready else "Wait until the methods are here.")

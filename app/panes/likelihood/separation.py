@@ -1,7 +1,8 @@
-"""How well a score tells two sets of images apart: AUROC, false positives, p-values, the threshold and its crossings.
+"""What a threshold on a score does to two sets of images, and how a histogram and a path of scores are read.
 
-Numpy only, and small enough to follow a dragged threshold. Everywhere a high score means "unlike the training data" and the
-strangers are the positives; a value below 0.5 stays below 0.5. A score that is not a number counts as the highest.
+Numpy only, and small enough to follow a dragged threshold; AUROC, FPR@95 and p-values are in `engine.common.ood_metrics`, whose
+convention holds here too: a high score means "unlike the training data", OOD images are the positives, nothing is flipped. A score
+that is not a number counts as the highest.
 """
 
 from __future__ import annotations
@@ -15,37 +16,9 @@ CHANCE = 0.5
 FEW = 20  # with fewer images single points say more than a histogram
 
 
-def auroc(known: np.ndarray, strange: np.ndarray) -> float:
-    """Probability that a random strange image scores higher than a random known one, ties half: the Mann-Whitney U over n·m.
-
-    NaN when one side is empty.
-    """
-    known, strange = np.sort(_ranked(known)), _ranked(strange)
-    if not len(known) or not len(strange):
-        return float("nan")
-    below = np.searchsorted(known, strange, side="left")
-    up_to = np.searchsorted(known, strange, side="right")
-    return float((below + up_to).mean() / 2 / len(known))
-
-
 def rates(known: np.ndarray, strange: np.ndarray, threshold: float) -> tuple[float, float]:
     """Shares of strange and of known images at or above the threshold: true and false positives. NaN for an empty side."""
     return _share(strange, threshold), _share(known, threshold)
-
-
-def fpr_at(known: np.ndarray, strange: np.ndarray, tpr: float = 0.95) -> float:
-    """The smallest share of known images lost when at least `tpr` of the strange ones are found. NaN when one side is empty."""
-    known, strange = _ranked(known), np.sort(_ranked(strange))[::-1]
-    if not len(known) or not len(strange):
-        return float("nan")
-    needed = int(np.ceil(tpr * len(strange) - 1e-9))
-    return _share(known, strange[max(needed, 1) - 1])
-
-
-def p_values(known: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(1 + how many held-out scores are at least as high) / (n + 1), for each score [k]."""
-    ordered = np.sort(_ranked(known))
-    return (1 + len(ordered) - np.searchsorted(ordered, _ranked(scores), side="left")) / (len(ordered) + 1)
 
 
 def first_threshold(known: np.ndarray, lost: float = KNOWN_LOST) -> float:
@@ -105,7 +78,7 @@ def shares(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.histogram(inside, edges)[0] / len(scores)
 
 
-def in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
+def auroc_in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
     """What an AUROC says, and its level."""
     if not np.isfinite(value):
         return "", ""

@@ -137,3 +137,59 @@ def test_that_the_filters_can_be_undone():
                 a, b, c = back[y + 1, x], back[y, x + 1], back[y, x]
                 back[y + 1, x + 1] = (int(filtered[y, x, 0]) + ways[name](a, b, c)) % 256
         assert np.array_equal(back[1:, 1:], image), name
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# As the window draws them
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["normal", "ties", "reversed", "few"])
+def sides(request) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(7)
+    if request.param == "ties":
+        return rng.integers(0, 6, 300).astype(float), rng.integers(2, 9, 211).astype(float)
+    if request.param == "reversed":
+        return rng.normal(2, 1, 400), rng.normal(0, 1, 300)
+    if request.param == "few":
+        return rng.normal(0, 1, 9), rng.normal(0.5, 1, 3)
+    return rng.normal(0, 1, 500), rng.normal(1.5, 2, 700)
+
+
+def joined(sides: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    known, strange = sides
+    return np.concatenate([np.zeros(len(known)), np.ones(len(strange))]), np.concatenate([known, strange])
+
+
+def test_that_auroc_is_that_of_scikit_learn(sides) -> None:
+    assert ood_metrics.auroc(*sides) == pytest.approx(roc_auc_score(*joined(sides)), abs=1e-12)
+
+
+def test_that_an_area_below_one_half_stays_below() -> None:
+    known, strange = np.array([3.0, 4.0]), np.array([1.0, 2.0])
+    assert ood_metrics.auroc(known, strange) == 0.0
+    assert ood_metrics.auroc(strange, known) == 1.0
+    assert ood_metrics.auroc(np.ones(5), np.ones(7)) == 0.5
+    assert ood_metrics.auroc(np.array([0.1, 0.4]), np.array([0.35, 0.8])) == 0.75
+
+
+def test_that_fpr_at_95_is_that_of_scikit_learns_curve(sides) -> None:
+    false, true, _ = roc_curve(*joined(sides), drop_intermediate=False)
+    assert ood_metrics.fpr_at(*sides) == pytest.approx(false[true >= 0.95 - 1e-12].min(), abs=1e-12)
+
+
+def test_that_p_values_count_held_out_scores_that_are_as_high() -> None:
+    rng = np.random.default_rng(1)
+    known, scores = rng.integers(0, 20, 99).astype(float), rng.integers(-2, 25, 30).astype(float)
+    slow = [(1 + sum(1 for k in known if k >= value)) / (len(known) + 1) for value in scores]
+    np.testing.assert_allclose(ood_metrics.p_values(known, scores), slow)
+    assert ood_metrics.p_values(known, np.array([1e9]))[0] == 0.01
+
+
+def test_that_an_empty_side_is_refused_and_a_score_that_is_no_number_is_the_highest() -> None:
+    empty, known, odd = np.array([]), np.array([1.0, 2.0, 3.0]), np.array([np.nan])
+    for measure in (ood_metrics.auroc, ood_metrics.fpr_at):
+        for pair in ((empty, known), (known, empty)):
+            with pytest.raises(ood_metrics.BadScores):
+                measure(*pair)
+    assert ood_metrics.p_values(known, odd)[0] == 0.25 and ood_metrics.auroc(known, odd) == 1.0
