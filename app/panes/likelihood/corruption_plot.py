@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 
 from app.panes.likelihood import separation
 from app.shell.formatting import number
-from app.shell.theme import CATEGORIES, MARKERS
-from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
-from app.widgets.colors import shade
+from app.widgets.chart import LEFT, MIDDLE, RIGHT
+from app.widgets.line_chart import LineChart
 
-DASHED = len(CATEGORIES)  # from here on the colours come again, dashed
 LEGEND = 212  # pixels
 
 
@@ -27,7 +24,7 @@ class ScorePath:
     chosen: bool = False
 
 
-class CorruptionPlot(Chart):
+class CorruptionPlot(LineChart):
     """`strength` is where the slider stands; a click or the arrow keys move it along the strengths that are there."""
 
     strength_moved = Signal(float)
@@ -75,45 +72,27 @@ class CorruptionPlot(Chart):
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self.draw_axes(painter, f"strength of the {self.kind}, 0 to 1", "p-value against held-out images, in %")
-        place = self.plot()
-        pen = QPen(QColor(self._c.text), 1.2)
-        pen.setDashPattern([3, 3])
-        painter.setPen(pen)
-        y = self.to_y(self.level)
-        painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
-        painter.setPen(QPen(QColor(self._c.accent), 1))
-        x = self.to_x(self.strength)
-        painter.drawLine(QPointF(x, place.top()), QPointF(x, place.bottom()))
+        self.draw_level(painter, self.pen(QColor(self._c.text), 1.2, (3, 3)), self.level)
+        self.draw_cursor(painter, self.strength)
         for number_of, path in enumerate(self.paths):
-            self._path(painter, path, *self.run_steps(number_of))
+            self._path(painter, path, number_of)
         self._legend(painter)
 
-    def run_steps(self, place: int) -> tuple[QColor, str, bool]:
-        """Colour, marker and whether it is dashed."""
-        return shade(CATEGORIES[place % len(CATEGORIES)], self._c), MARKERS[place % len(MARKERS)], place >= DASHED
+    def _pen(self, number_of: int, dashes: tuple[float, float]) -> QPen:
+        width = 2.4 if self.paths[number_of].chosen else 1.3
+        return self.pen(self.color(number_of), width, dashes if self.repeats(number_of) else None)
 
-    def _path(self, painter: QPainter, path: ScorePath, color: QColor, marker: str, dashed: bool) -> None:
+    def _path(self, painter: QPainter, path: ScorePath, number_of: int) -> None:
         good = np.isfinite(path.p_values)
         points = [QPointF(self.to_x(s), self.to_y(p)) for s, p in zip(path.strengths[good], path.p_values[good], strict=True)]
-        pen = QPen(color, 2.4 if path.chosen else 1.3)
-        if dashed:
-            pen.setDashPattern([4, 3])
-        painter.setPen(pen)
-        painter.drawPolyline(QPolygonF(points))
-        for point in points:
-            self._symbol(painter, point, marker, color, 6)
+        pen = self._pen(number_of, (4, 3))
+        self.draw_line(painter, pen, points)
+        self.draw_markers(painter, self.marker(number_of), pen.color(), 6, points)
         where = self.crossing(path)
         if where is not None and where > 0:
             painter.setPen(QPen(QColor(self._c.text), 1.4))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(self.to_x(where), self.to_y(self.level)), 5, 5)
-
-    @staticmethod
-    def _symbol(painter: QPainter, at: QPointF, marker: str, color: QColor, size: int) -> None:
-        painter.save()
-        painter.translate(at)
-        drawSymbol(painter, marker, size, QPen(Qt.PenStyle.NoPen), color)
-        painter.restore()
 
     def _legend(self, painter: QPainter) -> None:
         painter.setFont(self._small)
@@ -124,14 +103,8 @@ class CorruptionPlot(Chart):
         painter.setPen(QColor(self._c.muted))
         painter.drawText(QRectF(left, 4, width, row), RIGHT | MIDDLE, f"below {number(100 * self.level, 1, '%')} from")
         for place, path in enumerate(self.paths):
-            color, marker, dashed = self.run_steps(place)
             top = 4 + (place + 1) * row
-            pen = QPen(color, 2.4 if path.chosen else 1.3)
-            if dashed:
-                pen.setDashPattern([3, 2])
-            painter.setPen(pen)
-            painter.drawLine(QPointF(left, top + row / 2), QPointF(left + 18, top + row / 2))
-            self._symbol(painter, QPointF(left + 9, top + row / 2), marker, color, 7)
+            self.draw_sample(painter, self._pen(place, (3, 2)), QPointF(left, top + row / 2), self.marker(place))
             said = self.shortly(path)
             room = metrics.horizontalAdvance(said) + 6
             painter.setPen(QColor(self._c.text))

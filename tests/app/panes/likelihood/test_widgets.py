@@ -163,8 +163,8 @@ def test_that_paths_say_where_they_cross_and_the_arrows_walk_the_strength(shown)
     chart.set_paths(paths, 0.05, "blur")
     assert [chart.shortly(path) for path in paths] == ["0.90", "never", "at once"]
     assert "falls: below from 0.90" in chart.accessibleDescription()
-    run_steps = [chart.run_steps(i) for i in range(2 * len(CATEGORIES))]
-    assert len({(color.name(), marker, dashed) for color, marker, dashed in run_steps}) == len(run_steps)
+    looks = {(chart.color(i).name(), chart.marker(i), chart.repeats(i)) for i in range(2 * len(CATEGORIES))}
+    assert len(looks) == 2 * len(CATEGORIES)
     moved: list[float] = []
     chart.strength_moved.connect(moved.append)
     QTest.keyClick(chart, Qt.Key.Key_Right)
