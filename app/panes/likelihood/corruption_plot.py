@@ -12,6 +12,7 @@ from app.panes.likelihood import separation
 from app.shell.formatting import number
 from app.widgets.chart import LEFT, MIDDLE, RIGHT
 from app.widgets.line_chart import LineChart
+from engine.common import ood_metrics
 
 LEGEND = 212  # pixels
 
@@ -49,7 +50,7 @@ class CorruptionPlot(LineChart):
         self.update()
 
     def crossing(self, path: ScorePath) -> float | None:
-        return separation.crossing(path.strengths, path.p_values, self.level)
+        return ood_metrics.crossing(path.strengths, path.p_values, self.level)
 
     def shortly(self, path: ScorePath) -> str:
         """`said` for the legend."""

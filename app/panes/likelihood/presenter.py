@@ -18,7 +18,7 @@ from app.panes.likelihood.scored_images import RunStep
 from app.panes.likelihood.selection import Selection
 from app.shell.formatting import count
 from app.shell.state import State
-from engine.common.ood_metrics import auroc, p_values
+from engine.common import ood_metrics
 from engine.messages import DetectorInfo
 
 
@@ -42,7 +42,7 @@ class LikelihoodPresenter:
                 rows.append(ScoreRow(run, f"{info.title or info.method} · {info.name} · step {count(step)}"))
             for detector in images.detectors.get(run, ()):
                 known, ood = images.known(run, detector.name), selection.ood_scores(run, detector.name)
-                area = auroc(known, ood) if comparing and len(known) and len(ood) else None
+                area = ood_metrics.auroc(known, ood) if comparing and len(known) and len(ood) else None
                 score = image.score(run, detector.name) if image is not None else None
                 waiting = image is not None and not image.error and run not in image.scores
                 building = (run, detector.remedy) in self._controller.building.values()
@@ -111,7 +111,7 @@ class LikelihoodPresenter:
             return
         event, paths = self._controller.path, []
         known = self._images.known(*selection.detector)
-        false = separation.rates(known, np.zeros(0), selection.threshold())[1] if len(known) else separation.KNOWN_LOST
+        false = ood_metrics.rates_at(known, np.zeros(0), selection.threshold())[1] if len(known) else separation.KNOWN_LOST
         # the p-value of a score right at the threshold, and half a held-out image more: what reaches it lies below
         level = (1.5 + false * len(known)) / (len(known) + 1) if len(known) else separation.KNOWN_LOST
         if event is not None:
@@ -119,7 +119,7 @@ class LikelihoodPresenter:
                 scores, held_out = event.scores.get(detector.name), self._images.known(event.run, detector.name)
                 if scores is not None and len(held_out):
                     selected = (event.run, detector.name) == selection.detector
-                    paths.append(ScorePath(detector.title, event.strengths, p_values(held_out, scores), selected))
+                    paths.append(ScorePath(detector.title, event.strengths, ood_metrics.p_values(held_out, scores), selected))
         hint = "Drop an image or use test images: every score’s path appears here as the image is corrupted."
         page.corruption.show_event(event, paths, level, hint if selection.image is None else "Corrupting it…")
 

@@ -10,6 +10,7 @@ from app.panes.likelihood import separation
 from app.panes.likelihood.controller import LikelihoodController
 from app.panes.likelihood.scored_images import Dropped
 from app.shell.state import State
+from engine.common import ood_metrics
 from engine.messages import DetectorScore
 
 
@@ -37,7 +38,7 @@ class Selection:
             known = self._images.known(*self.detector)
             if not len(known):
                 return float("nan")
-            self.thresholds[self.detector] = separation.first_threshold(known)
+            self.thresholds[self.detector] = ood_metrics.threshold_at_fpr(known, separation.KNOWN_LOST)
         return self.thresholds[self.detector]
 
     def set_threshold(self, value: float) -> None:
