@@ -60,7 +60,7 @@ class FeatureScenes:
     def see_map(self) -> None:
         self.stage.show_pane("EmbeddingPane")
         pane = self.stage.pane("EmbeddingPane")
-        self.stage.wait(lambda: pane.points.drawn is not None and not pane.mapping.jobs, "the map was drawn", 240)
+        self.stage.wait(lambda: pane.points.drawn is not None and not pane.controller.jobs, "the map was drawn", 240)
         pane.points.pin(5)
         self.stage.run_for(1)
 
@@ -72,16 +72,16 @@ class FeatureScenes:
         for end, kind in (("a", 0), ("b", 1)):
             pane.points.select(np.flatnonzero(labels == kind))
             pane.points.keep(end)
-        pane.colour_by("direction")
-        self.stage.wait(lambda: not pane.mapping.jobs, "the direction was found", 60)
+        pane.color_by("direction")
+        self.stage.wait(lambda: not pane.controller.jobs, "the direction was found", 60)
         self.stage.run_for(0.5)
 
     def drop_on_map(self) -> None:
         pane = self.stage.pane("EmbeddingPane")
-        pane.colour_by("class")
+        pane.color_by("class")
         pane.page.trust.setChecked(True)
         self.window.take([str(self.tour.picture_of("7"))])
-        self.stage.wait(lambda: bool(pane.mapping.places), "the picture was placed on the map", 60)
+        self.stage.wait(lambda: bool(pane.controller.places), "the picture was placed on the map", 60)
         self.stage.run_for(1)
 
     def see_probe(self) -> None:

@@ -46,7 +46,7 @@ class WindowScenes:
         yield Scene("sampling-tokens", "SamplingPane", "images grown code by code", lambda: self.use_sampling(9), self.no_samples)
         window.choose_run(tour.train("text_transformer", TEXT_STEPS, "pydoc-text"))
         yield Scene("sampling-text", "SamplingPane", "a text grown, one character's odds", self.use_text, self.no_samples)
-        paradox = self.stage.pane("LikelihoodPane").show_paradox
+        paradox = self.stage.pane("LikelihoodPane").show_experiment
         yield Scene("likelihood-paradox", "LikelihoodPane", "the likelihood paradox, ready to be run", paradox)
 
     def last_scenes(self) -> Iterator[Scene]:
@@ -163,7 +163,7 @@ class WindowScenes:
         pane = self.stage.pane("LikelihoodPane")
         self.stage.wait(lambda: pane.page.table.remedy_button("likelihood_ratio") is not None, "a background model was offered", 60)
         QTest.mouseClick(pane.page.table.remedy_button("likelihood_ratio"), Qt.MouseButton.LeftButton)
-        self.stage.wait(lambda: not pane.inquiry.building, "the background model was trained", 300)
+        self.stage.wait(lambda: not pane.controller.building, "the background model was trained", 300)
         pane.use_test_images()
         self.window.take([str(self.tour.picture_of("7")), str(self.tour.picture_of("0"))])
         self.stage.wait(lambda: not self.no_scores(), "the images were scored", 120)
@@ -171,7 +171,7 @@ class WindowScenes:
     def compare(self) -> None:
         pane = self.stage.pane("LikelihoodPane")
         pane.set_compare("shapes")
-        self.stage.wait(lambda: pane.inquiry.comparison is not None, "the shapes were scored", 120)
+        self.stage.wait(lambda: pane.controller.comparison is not None, "the shapes were scored", 120)
 
     def open_palette(self) -> None:
         self.window.find()
@@ -193,9 +193,9 @@ class WindowScenes:
 
     def no_scores(self) -> str:
         pane = self.stage.pane("LikelihoodPane")
-        entries = pane.docket.entries
-        judged = sum(bool(entry.scores) for entry in entries)
-        return "" if entries and judged == len(entries) else f"{judged} of {len(entries)} images were scored"
+        entries = pane.images.entries
+        scored = sum(bool(entry.scores) for entry in entries)
+        return "" if entries and scored == len(entries) else f"{scored} of {len(entries)} images were scored"
 
     def no_palette(self) -> str:
         return "" if self.window.finder.isVisible() and self.window.finder.list.count() > 1 else "the palette found nothing"

@@ -22,7 +22,9 @@ from engine import messages as m
 from engine.common import ood_metrics
 from engine.data import BadData, DataSet, Picture, adapt, inspect, lasting, picture_from_array, read_image
 from engine.detectors.base import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors, background_kinds
+from engine.detectors.code_length import png_bytes
 from engine.detectors.features import Knn, nearest, unit_length
+from engine.protocols import ImportanceWeighted
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity, shown
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
@@ -175,7 +177,7 @@ class CalibratedDetectors:
     def looks(self, images: np.ndarray) -> list[Look]:
         """Small batches. Their size follows from the method alone, so that the same images always have the same numbers."""
         size = min(self.model.method.valid_slice, FEATURES_AT_ONCE)
-        if self.subject.can("log_weights"):
+        if self.subject.can(ImportanceWeighted):
             size = min(size, PICTURES_AT_ONCE)
         return [Look(self.model.method, images[start : start + size], self.subject.samples) for start in range(0, len(images), size)]
 
@@ -316,7 +318,7 @@ class Scoring:
             if isinstance(picture, str):
                 judged.append(m.ImageScored(job, asked.label, asked.path, (), {}, None, (), error=picture))
                 continue
-            size = ood_metrics.png_bytes(next(iter(seen[i].values()))) if seen[i] else 0
+            size = png_bytes(next(iter(seen[i].values()))) if seen[i] else 0
             judged.append(m.ImageScored(job, asked.label, asked.path, scores[i], seen[i], shown(picture), tuple(notes[i]), size))
         return judged
 

@@ -143,6 +143,7 @@ class BlockPicker(QWidget):
 class MaskPuzzle(QWidget):
     """`fill_asked(hidden)`; `filled(error, plain)` when the answer to a new question has come."""
 
+    kind = "mask"  # of `PuzzlePosed`
     fill_asked = Signal(object)
     filled = Signal(float, float)
 
