@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
+from engine.common.importing import IMPORTING
 from engine.worker.lane import Lane
 from engine.worker.list_file import ListFile
 from engine.worker.run_follower import RunFollower
@@ -186,6 +187,8 @@ class TrainingLane(Lane):
         from engine.training.loop import train
         from engine.training.plan import ResumePlan
 
+        with IMPORTING:  # the first optimizer would, in the middle of a training; it takes most of a second
+            import torch._dynamo  # noqa: F401
         self._tell_queue()
         if job.beside:
             job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)
