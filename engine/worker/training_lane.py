@@ -19,7 +19,7 @@ from engine.worker.startup import Startup, give_way
 
 if TYPE_CHECKING:
     from engine.training.loop import Events
-    from engine.training.plan import Plan
+    from engine.training.plan import Plan, ResumePlan
 
 TRAINING_NICENESS = 5
 
@@ -27,7 +27,7 @@ TRAINING_NICENESS = 5
 @dataclass
 class TrainingJob:
     job: str
-    plan: Plan
+    plan: Plan | ResumePlan
     run: str = ""  # the folder, once there is one
     resume: bool = False
     beside: str = ""  # the run whose background model this is
@@ -42,7 +42,9 @@ class TrainingJob:
         if self.beside:
             what = "local model" if self.kind == "local" else "background model"
             return f"{what} of {Path(self.beside).name}"
-        return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
+        from engine.training.plan import ResumePlan  # imported already: else there were no plan
+
+        return Path(self.run).name if isinstance(self.plan, ResumePlan) else f"{self.plan.method} · {Path(self.plan.data).name}"
 
 
 class TrainingLane(Lane):
@@ -94,7 +96,7 @@ class TrainingLane(Lane):
         torch.get_num_threads()
 
     def _obey(self, message: m.Command) -> None:
-        from engine.training.plan import Plan
+        from engine.training.plan import Plan, ResumePlan
 
         match message:
             case m.StartRun(job=job):
@@ -104,8 +106,7 @@ class TrainingLane(Lane):
                 plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
                 self._enqueue(TrainingJob(job, plan, beside=run, kind=kind))
             case m.ContinueRun(job=job, run=run):
-                plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
-                self._enqueue(TrainingJob(job, plan, run=run, resume=True))
+                self._enqueue(TrainingJob(job, ResumePlan(Path(run), message.steps, message.minutes), run=run, resume=True))
             case m.PauseJob(job=job) | m.StopJob(job=job) | m.DiscardJob(job=job):
                 verb = {m.PauseJob: "pause", m.StopJob: "stop", m.DiscardJob: "discard"}[type(message)]
                 self._verb(job, verb)
