@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.panes.views.puzzle_mask import MaskPuzzle
-from app.panes.views.puzzle_tiles import TilePuzzle
-from app.panes.views.puzzle_turn import TurnPuzzle
+from app.panes.views.puzzle_mask import MaskPuzzleBoard
+from app.panes.views.puzzle_tiles import TilePuzzleBoard
+from app.panes.views.puzzle_turn import TurnPuzzleBoard
 from app.shell.formatting import number
 from app.shell.theme import Colors
 from app.widgets.parts import button, plain
@@ -56,7 +56,7 @@ class PuzzlePage(QWidget):
         self.next_button = button("Next puzzle", self.next_asked.emit, "Another test image.")
         row.addWidget(self.next_button)
         column.addLayout(row)
-        self.turn, self.tiles, self.fill = TurnPuzzle(), TilePuzzle(), MaskPuzzle()
+        self.turn, self.tiles, self.fill = TurnPuzzleBoard(), TilePuzzleBoard(), MaskPuzzleBoard()
         self.kinds = {widget.kind: widget for widget in (self.turn, self.tiles, self.fill)}  # as methods declare them
         self.stack = QStackedWidget()
         for widget in self.kinds.values():

@@ -143,7 +143,7 @@ class TileBoard(QWidget):
             super().keyPressEvent(event)
 
 
-class TilePuzzle(QWidget):
+class TilePuzzleBoard(QWidget):
     """`answered(you, model)`: whether each was right."""
 
     kind = "jigsaw"  # of `PuzzlePosed`

@@ -62,7 +62,7 @@ class AnswerBars(QWidget):
             painter.drawText(QRectF(bar.right() + 54, middle - 10, 106, 20), LEFT, remark)
 
 
-class TurnPuzzle(QWidget):
+class TurnPuzzleBoard(QWidget):
     """`answered(you, model)`: whether each was right. Keys 1 to 4 answer too."""
 
     kind = "rotation"  # of `PuzzlePosed`
