@@ -25,7 +25,7 @@ class Undecodable(Exception):
     """Why a file gives no picture: a clause with cause and next step, without the file's name."""
 
 
-class Decoder:
+class DecodeProcess:
     """One child process that decodes foreign images. Usable from several threads; they take turns."""
 
     def __init__(self, seconds: float = DECODE_SECONDS) -> None:
@@ -141,10 +141,10 @@ class Decoder:
             child.wait()
 
 
-_decoder = Decoder()
+_decoder = DecodeProcess()
 
 
-def the_decoder() -> Decoder:
+def the_decoder() -> DecodeProcess:
     """The one that the program shares."""
     return _decoder
 
