@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks import Row, interleave, main, seconds_of
 from engine.config import make_config
-from engine.detectors.base import Look, of
+from engine.detectors.base import ImageBatch, of
 from engine.detectors.regret import LikelihoodRegret
 from engine.losses.likelihoods import kl_to_standard_normal
 from engine.method import DataSpec, build
@@ -30,13 +30,13 @@ def measure() -> list[Row]:
     found: dict[str, Tensor] = {}
 
     def ours() -> None:
-        found["ours"] = detector.score(Look(method, images))
+        found["ours"] = detector.score(ImageBatch(method, images))
 
     def peer() -> None:
-        found["peer"] = torch.stack([_alone(method, image) for image in Look(method, images[:PEER_IMAGES]).x])
+        found["peer"] = torch.stack([_alone(method, image) for image in ImageBatch(method, images[:PEER_IMAGES]).x])
 
     with torch.no_grad():
-        method.posterior(Look(method, images[:1]).x)  # type: ignore[operator]
+        method.posterior(ImageBatch(method, images[:1]).x)  # type: ignore[operator]
         a, b, ratio = interleave(lambda: seconds_of(ours) / IMAGES, lambda: seconds_of(peer) / PEER_IMAGES, rounds=3)
     assert torch.allclose(found["ours"][:PEER_IMAGES], found["peer"], rtol=0.1), "the two ways find different regrets"
     return [Row("likelihood regret, 28×28", a, "s per image", "image-by-image loop", b, 1 / ratio, "≥ 20", 1 / ratio >= 20)]

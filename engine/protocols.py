@@ -265,7 +265,7 @@ class JigsawPuzzle(Puzzle, Protocol):
         ...
 
 
-class MaskPuzzle(Puzzle, Protocol):
+class FillPuzzle(Puzzle, Protocol):
     def fill(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Images [B, C, H, W] in [0, 1] from what `hidden`, bool [B, 1, H, W], leaves of them."""
         ...

@@ -13,7 +13,7 @@ from engine.config import BadSetting, changed, fields_of, make_config
 from engine.method import DataSpec, FullBatch, StepContext, build, capabilities, info, skeleton
 from engine.methods import UnknownMethod, all_methods, method_named
 from engine.precision import autocast, best
-from engine.protocols import CAPABILITIES, JigsawPuzzle, MaskPuzzle, RotationPuzzle, implements
+from engine.protocols import CAPABILITIES, FillPuzzle, JigsawPuzzle, RotationPuzzle, implements
 
 SHAPE = (1, 12, 10)
 CLASSES = ("a", "b", "c")
@@ -336,7 +336,7 @@ def test_that_its_description_is_words_and_finite_numbers(name: str):
 
 
 LATENT = {"autoencoder", "pca", "vae"}  # of those that come with the program
-PUZZLES = {"rotation": RotationPuzzle, "jigsaw": JigsawPuzzle, "mask": MaskPuzzle}
+PUZZLES = {"rotation": RotationPuzzle, "jigsaw": JigsawPuzzle, "mask": FillPuzzle}
 
 
 @every_method

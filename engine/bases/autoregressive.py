@@ -95,7 +95,7 @@ class Recompute:
         return self._method.logits(F.pad(self._tokens, (0, 1)), self._y)[:, -1]  # the last symbol is never looked at
 
 
-class Mixture:
+class ClassMixture:
     """A class-conditional model whose class is unknown: p(t_i | t_<i) = Σ_y p(y | t_<i) p(t_i | t_<i, y), with p(y) uniform.
 
     Every sequence is carried once per class, and each symbol moves the classes' weights by Bayes' rule.
@@ -267,7 +267,7 @@ class Autoregressive(Method):
             cached: remember what was computed; otherwise the whole network runs again for every symbol.
         """
         if self.conditional and y is None:
-            memory: Memory = Mixture(self, n, len(self.data.classes), cached, self._device)
+            memory: Memory = ClassMixture(self, n, len(self.data.classes), cached, self._device)
         else:
             memory = self.memory(y if self.conditional else None, n, cached)
         writer = Writer(memory, n, self._device)

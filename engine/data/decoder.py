@@ -33,7 +33,7 @@ class _Dead(Exception):
     """The child ended by itself amid a file."""
 
 
-class Decoder:
+class DecodeProcess:
     """One child process that decodes foreign images. Usable from several threads; they take turns."""
 
     def __init__(self, seconds: float = DECODE_SECONDS) -> None:
@@ -172,10 +172,10 @@ class Decoder:
             child.wait()
 
 
-_decoder = Decoder()
+_decoder = DecodeProcess()
 
 
-def the_decoder() -> Decoder:
+def the_decoder() -> DecodeProcess:
     """The one that the program shares."""
     return _decoder
 

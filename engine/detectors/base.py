@@ -47,7 +47,7 @@ def background_kinds(method: Any) -> tuple[str, ...]:
 
 
 @dataclass
-class Subject:
+class ScoredModel:
     """What is asked about images: a checkpoint's method and, where there are any, its companions."""
 
     method: Any  # eval mode, full precision, weights without gradients
@@ -67,7 +67,7 @@ class Subject:
         return self.method.density != "none" and self.can(Density)
 
 
-class Look:
+class ImageBatch:
     """A batch of images as all detectors see it. What several of them need is computed once."""
 
     def __init__(self, method: Any, images: np.ndarray, samples: int = SAMPLES) -> None:
@@ -133,7 +133,7 @@ def weighed(method: Any, x: Tensor, samples: int) -> Estimate:
     return last
 
 
-class Training:
+class TrainingImages:
     """Training images and, once somebody needed them, their features."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray | None) -> None:
@@ -146,7 +146,7 @@ class Training:
         if self._features is None:
             rows = []
             for start in range(0, len(self.images), FEATURES_AT_ONCE):
-                rows.append(Look(method, self.images[start : start + FEATURES_AT_ONCE]).features)
+                rows.append(ImageBatch(method, self.images[start : start + FEATURES_AT_ONCE]).features)
                 yield
             self._features = torch.cat(rows)
         return self._features
@@ -171,13 +171,13 @@ class Detector:
     version: ClassVar[int] = 1  # counts up when its numbers change, so that kept scores are not taken for new ones
     fits_on: ClassVar[str] = ""  # "known" (held-out images) | "training"
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: ScoredModel) -> None:
         self.subject = subject
         self.method = subject.method
         self.fitted: dict[str, np.ndarray] = {}
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         """Whether the method can have this score at all."""
         raise NotImplementedError
 
@@ -203,15 +203,15 @@ class Detector:
             self.name, self.title, kind, self.unit, self.source, self.about(), self.missing(), self.remedy(), self.score_unit
         )
 
-    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
         """Fill `fitted`; yields between small batches."""
         yield from ()
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         """float64 [B]; high = unlike the training data."""
         raise NotImplementedError
 
-    def steps(self, look: Look) -> Steps:
+    def steps(self, look: ImageBatch) -> Steps:
         """`score` in pieces, with a yield between them."""
         if self.density in ("P(y|x)", "features"):
             yield
@@ -278,4 +278,4 @@ def aside(work: Callable[[], Result]) -> Generator[None, None, Result]:
 
 def of(kind: type[Detector], method: Method, **companions: Any) -> Detector:
     """A detector around a method alone."""
-    return kind(Subject(method, **companions))
+    return kind(ScoredModel(method, **companions))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.detectors.base import Detector, Look, Subject
+from engine.detectors.base import Detector, ImageBatch, ScoredModel
 from engine.protocols import Classifier
 
 
@@ -19,7 +19,7 @@ class OfClassifier(Detector):
     density = "P(y|x)"
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.can(Classifier)
 
 
@@ -31,7 +31,7 @@ class Msp(OfClassifier):
     help = "The probability of the class it chooses; a sure answer is no proof that the image is known."
     place = 20
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return doubt(look.logits)
 
     def value(self, score: float) -> float:
@@ -46,7 +46,7 @@ class MaxLogit(OfClassifier):
     help = "The chosen class's logit before the softmax compares it with the others."
     place = 21
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return -look.logits.amax(1)
 
     def value(self, score: float) -> float:
@@ -61,7 +61,7 @@ class Energy(OfClassifier):
     help = "−log Σ exp(logits): low where some class is strongly supported."
     place = 22
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return -look.logits.logsumexp(1)
 
 
@@ -81,7 +81,7 @@ class Odin(OfClassifier):
     def settings(self) -> dict[str, Any]:
         return {"temperature": self.temperature, "epsilon": self.epsilon}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         logits = self.method.classify(self._surer(look.x)).double() if self.epsilon else look.logits
         return doubt(logits / self.temperature)
 

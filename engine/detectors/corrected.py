@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.detectors.base import LOCAL, MUTATED, Detector, Look, Steps, Subject, background_kinds, density_steps, finish
+from engine.detectors.base import LOCAL, MUTATED, Detector, ImageBatch, ScoredModel, Steps, background_kinds, density_steps, finish
 from engine.detectors.code_length import WEBP_EFFORT, code_bits
 from engine.detectors.likelihood import bits
 
@@ -27,7 +27,7 @@ class LikelihoodRatio(Detector):
     kind: ClassVar[str] = MUTATED  # of background model
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density
 
     def _lacks(self) -> tuple[str, str]:
@@ -45,10 +45,10 @@ class LikelihoodRatio(Detector):
     def settings(self) -> dict[str, Any]:
         return {"background": self.subject.facts.get(self.kind, ""), "samples": self.subject.samples}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return finish(self.steps(look))
 
-    def steps(self, look: Look) -> Steps:
+    def steps(self, look: ImageBatch) -> Steps:
         yield from look.prepare()
         background, _ = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples)
         return background - look.log_p
@@ -69,7 +69,7 @@ class LocalRatio(LikelihoodRatio):
     kind = LOCAL
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density and LOCAL in background_kinds(subject.method)
 
 
@@ -86,13 +86,13 @@ class InputComplexity(Detector):
     place = 12
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density
 
     def settings(self) -> dict[str, Any]:
         return {"samples": self.subject.samples, "effort": WEBP_EFFORT}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         """Bits per dimension on both sides."""
         dims = math.prod(look.images.shape[1:])
         model = torch.tensor([bits(self.method, -float(log_p)) for log_p in look.log_p], dtype=torch.float64)

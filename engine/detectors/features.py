@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detectors.base import Detector, Look, Subject, Training, aside
+from engine.detectors.base import Detector, ImageBatch, ScoredModel, TrainingImages, aside
 from engine.protocols import Encoder
 
 
@@ -25,10 +25,10 @@ class Mahalanobis(Detector):
     fits_on = "training"
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.can(Encoder) and len(subject.method.data.classes) > 1
 
-    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
         """Class means and the covariance all classes share: scatter around the own class's mean, divided by all N."""
         features = yield from training.features(self.method)
         assert training.labels is not None
@@ -36,7 +36,7 @@ class Mahalanobis(Detector):
         means, inverse = yield from aside(lambda: tied_gaussian(features, labels))
         self.fitted = {"means": means.numpy(), "inverse": inverse.numpy()}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         means, inverse = (torch.from_numpy(self.fitted[name]) for name in ("means", "inverse"))
         return class_distances(look.features, means, inverse).amin(1)
 
@@ -68,17 +68,17 @@ class Knn(Detector):
     k = 50
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.can(Encoder)
 
     def settings(self) -> dict[str, Any]:
         return {"k": self.k}
 
-    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
         features = yield from training.features(self.method)
         self.fitted = {"bank": unit_length(features).float().numpy()}  # float32 keeps the file small; errors near 1e-7
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         bank = torch.from_numpy(self.fitted["bank"])
         return nearest(unit_length(look.features), bank, min(self.k, len(bank)))[0][:, -1]
 

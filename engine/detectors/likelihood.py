@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.detectors.base import Detector, Look, Subject
+from engine.detectors.base import Detector, ImageBatch, ScoredModel
 from engine.protocols import ImportanceWeighted
 
 
@@ -29,10 +29,10 @@ class LogLikelihood(Detector):
     place = 1
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density and subject.method.density == "exact"
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return -look.log_p
 
     def value(self, score: float) -> float:
@@ -49,13 +49,13 @@ class Elbo(Detector):
     place = 2
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density and subject.method.density == "bound"
 
     def settings(self) -> dict[str, Any]:
         return {"samples": self.subject.samples} if self.subject.can(ImportanceWeighted) else {}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return -look.elbo
 
     def value(self, score: float) -> float:
@@ -72,7 +72,7 @@ class Iwae(Detector):
     place = 3
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density and subject.can(ImportanceWeighted)
 
     def settings(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Iwae(Detector):
     def about(self) -> str:
         return f"{self.help} Here K = {self.subject.samples}."
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return -look.log_p
 
     def value(self, score: float) -> float:

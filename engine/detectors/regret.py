@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.detectors.base import DECODES_AT_ONCE, SEED, Detector, Look, Steps, Subject, finish
+from engine.detectors.base import DECODES_AT_ONCE, SEED, Detector, ImageBatch, ScoredModel, Steps, finish
 from engine.losses.likelihoods import image_generators, kl_to_standard_normal, normal, uniform
 from engine.protocols import ImportanceWeighted
 
@@ -32,16 +32,16 @@ class LikelihoodRegret(Detector):
     final_samples = 16  # of each of the two ELBOs that are compared
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density and subject.can(ImportanceWeighted)
 
     def settings(self) -> dict[str, Any]:
         return {"steps": self.optimisation_steps, "rate": self.rate, "samples": self.final_samples}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return finish(self.steps(look))
 
-    def steps(self, look: Look) -> Steps:
+    def steps(self, look: ImageBatch) -> Steps:
         """The whole batch at once. Sums over images have separate gradients, and Adam works number by number, so images do not mix."""
         own = image_generators(look.x, SEED)
         x = self.method.evaluate_target(look.x, own)

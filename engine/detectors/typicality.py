@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detectors.base import Detector, Look, Steps, Subject, Training, density_steps, finish
+from engine.detectors.base import Detector, ImageBatch, ScoredModel, Steps, TrainingImages, density_steps, finish
 
 
 class Typicality(Detector):
@@ -26,13 +26,13 @@ class Typicality(Detector):
     fits_on = "known"
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density
 
     def settings(self) -> dict[str, Any]:
         return {"samples": self.subject.samples}
 
-    def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
+    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
         """The entropy of the model's data, estimated by the mean of -log p over held-out images."""
         nats = []
         for look in known:
@@ -40,7 +40,7 @@ class Typicality(Detector):
             nats.append(-look.log_p)
         self.fitted = {"mean": np.array([float(torch.cat(nats).mean())])}
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return (-look.log_p - float(self.fitted["mean"][0])).abs()
 
 
@@ -57,7 +57,7 @@ class Waic(Detector):
     place = 13
 
     @classmethod
-    def suits(cls, subject: Subject) -> bool:
+    def suits(cls, subject: ScoredModel) -> bool:
         return subject.has_density
 
     def missing(self) -> str:
@@ -69,10 +69,10 @@ class Waic(Detector):
     def about(self) -> str:
         return f"{self.help} Here over {self.subject.others_are}." if self.subject.others else self.help
 
-    def score(self, look: Look) -> Tensor:
+    def score(self, look: ImageBatch) -> Tensor:
         return finish(self.steps(look))
 
-    def steps(self, look: Look) -> Steps:
+    def steps(self, look: ImageBatch) -> Steps:
         yield from look.prepare()
         rows = [look.log_p]
         for other in self.subject.others:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from engine.bases.autoregressive import Autoregressive, Memory, PixelSettings, at_least_float32, frequencies
 from engine.config import setting
 from engine.method import DataSpec
-from engine.nets.masked import GatedPixelNet, Plain
+from engine.nets.masked import GatedPixelNet, ScaledLinear
 from engine.precision import full
 
 SMALLEST_LOG_SCALE = -7.0  # of a logistic on [-1, 1] (PixelCNN++)
@@ -165,7 +165,7 @@ class CategoricalHead(nn.Module):
     def __init__(self, width: int, channels: int, levels: int) -> None:
         super().__init__()
         self.levels = levels
-        self.hidden = nn.ModuleList(Plain(width, hidden(width)) for _ in range(channels))
+        self.hidden = nn.ModuleList(ScaledLinear(width, hidden(width)) for _ in range(channels))
         self.out = nn.ModuleList(Zero(hidden(width) + width, levels) for _ in range(channels))
         self.told = nn.ModuleList(nn.ModuleList(nn.Embedding(levels, hidden(width)) for _ in range(c)) for c in range(channels))
 
@@ -197,7 +197,7 @@ class CategoricalHead(nn.Module):
         return torch.stack(told, -1)
 
 
-class Mixture(NamedTuple):
+class LogisticMixture(NamedTuple):
     """K logistics on [-1, 1] for a pixel of C channels; the means are those before the other channels are told."""
 
     log_weights: Tensor  # [..., K], normalized
@@ -213,7 +213,7 @@ class LogisticsHead(nn.Module):
         super().__init__()
         self.levels, self.channels, self.mixtures = levels, channels, mixtures
         self.work = 4 * mixtures
-        self.hidden = Plain(width, hidden(width))
+        self.hidden = ScaledLinear(width, hidden(width))
         self.out = Zero(hidden(width) + width, mixtures * (1 + 2 * channels + channels * (channels - 1) // 2))
         self.start = Spread(channels, mixtures)
 
@@ -222,13 +222,13 @@ class LogisticsHead(nn.Module):
         part = tokens * self.mixtures // self.levels
         self.start.log_weights.copy_(frequencies(part, self.mixtures))
 
-    def mixture(self, features: Tensor) -> Mixture:
+    def mixture(self, features: Tensor) -> LogisticMixture:
         top, h = features.chunk(2, -1)
         raw = at_least_float32(self.out(torch.cat([F.relu(self.hidden(top)), h], -1)))
         with full(features.device):
             c, k = self.channels, self.mixtures
             parts = raw.unflatten(-1, (-1, k)).split([1, c, c, c * (c - 1) // 2], -2)
-            return Mixture(
+            return LogisticMixture(
                 (parts[0].squeeze(-2) + self.start.log_weights).log_softmax(-1),
                 parts[1] + self.start.means,
                 bounded(parts[2] + self.start.log_scales),
@@ -306,7 +306,7 @@ def log_masses(values: Tensor, means: Tensor, log_scales: Tensor, levels: int) -
     return torch.where(last, 0.0, below) + torch.where(first, 0.0, above) + torch.where(first | last, 0.0, log_width)
 
 
-def coupled_means(mixture: Mixture, before: Tensor, levels: int) -> Tensor:
+def coupled_means(mixture: LogisticMixture, before: Tensor, levels: int) -> Tensor:
     """Of the channel after those in `before` [..., c]: μ + Σ coupling · value, as in PixelCNN++ (section 2.2) [..., K]."""
     channel = before.shape[-1]
     mean, first = mixture.means[..., channel, :], channel * (channel - 1) // 2
@@ -316,7 +316,7 @@ def coupled_means(mixture: Mixture, before: Tensor, levels: int) -> Tensor:
     return mean
 
 
-def mixture_log_probs(mixture: Mixture, pixels: Tensor, levels: int) -> Tensor:
+def mixture_log_probs(mixture: LogisticMixture, pixels: Tensor, levels: int) -> Tensor:
     """log p of every channel given those before it [..., C]. What a channel turned out to be moves the weights (Bayes' rule)."""
     log_weights, told = mixture.log_weights, []
     for channel in range(pixels.shape[-1]):
@@ -327,7 +327,7 @@ def mixture_log_probs(mixture: Mixture, pixels: Tensor, levels: int) -> Tensor:
     return torch.stack(told, -1)
 
 
-def all_log_probs(mixture: Mixture, before: Tensor, levels: int) -> Tensor:
+def all_log_probs(mixture: LogisticMixture, before: Tensor, levels: int) -> Tensor:
     """log p of all V values of the channel after those in `before` [..., c] -> [..., V]"""
     log_weights, channel = mixture.log_weights, before.shape[-1]
     for earlier in range(channel):

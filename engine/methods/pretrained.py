@@ -32,7 +32,7 @@ class Config(ClassicalMethod):
     processing: str = setting("", "What is done to images before it sees them.", group="", kept=True)
 
 
-class Pretrained(Method):
+class PretrainedEncoder(Method):
     Config = Config
     title = "Pretrained backbone"
     family = "Self-supervision · self-distillation"

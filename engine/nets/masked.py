@@ -21,7 +21,7 @@ PATCH = 4  # side of a cell of the context, in pixels
 FLAT = (3, 5)  # kernel of the context, in cells
 
 
-class Plain(nn.Linear):
+class ScaledLinear(nn.Linear):
     """A layer across channels whose numbers keep their size on average; `gain` scales them."""
 
     def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
@@ -68,17 +68,17 @@ def gate(z: Tensor) -> Tensor:
     return F.glu(z, -1)
 
 
-class Block(nn.Module):
+class GatedBlock(nn.Module):
     """One layer of both stacks. The vertical one (v) knows the rows above, the horizontal one (h) also what is to the left."""
 
     def __init__(self, width: int, gain: float, last: bool) -> None:
         super().__init__()
         self.last = last
         self.v_near = Kernel(width, width, (TALL, WIDE), apart=True)
-        self.v_across = Plain(width, 2 * width)
+        self.v_across = ScaledLinear(width, 2 * width)
         self.h_near = Kernel(width, width, (1, LONG), apart=True)
-        self.h_across = Plain(2 * width, 2 * width)  # of h and v
-        self.out = Plain(width, width if last else 2 * width, gain)  # to the end (skip), and on along h (residual)
+        self.h_across = ScaledLinear(2 * width, 2 * width)  # of h and v
+        self.out = ScaledLinear(width, width if last else 2 * width, gain)  # to the end (skip), and on along h (residual)
 
     def forward(self, v: Tensor, h: Tensor, v_shift: Tensor | None, h_shift: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """-> v, h, and what goes straight to the end. A class's shifts are [B, 1, 1, 2 C]."""
@@ -98,15 +98,15 @@ class Block(nn.Module):
         return h + residual, skip
 
 
-class Context(nn.Module):
+class CellContext(nn.Module):
     """The rows above in cells of 4×4 pixels: far sight for little work. A row of cells is seen once it is complete."""
 
     def __init__(self, inputs: int, outputs: int, width: int, layers: int) -> None:
         super().__init__()
-        self.cells = Plain(inputs * PATCH**2, width)
+        self.cells = ScaledLinear(inputs * PATCH**2, width)
         self.near = nn.ModuleList(Kernel(width, width, FLAT, apart=True) for _ in range(layers))
-        self.across = nn.ModuleList(Plain(width, 2 * width) for _ in range(layers))
-        self.pixels = Plain(width, outputs * PATCH**2, 0.5)
+        self.across = nn.ModuleList(ScaledLinear(width, 2 * width) for _ in range(layers))
+        self.pixels = ScaledLinear(width, outputs * PATCH**2, 0.5)
 
     def forward(self, planes: Tensor) -> Tensor:  # [B, H, W, I] -> [B, H, W, C]
         height, width = planes.shape[1:3]
@@ -137,8 +137,8 @@ class GatedPixelNet(nn.Module):
         self.width = width
         self.above = Kernel(inputs, width, (UP, 2 * ASIDE + 1))
         self.left = Kernel(inputs, width, (1, BACK))
-        self.context = Context(inputs, width, 64 * width // 48, context) if context else None
-        self.blocks = nn.ModuleList(Block(width, 1 / math.sqrt(layers), layer == layers - 1) for layer in range(layers))
+        self.context = CellContext(inputs, width, 64 * width // 48, context) if context else None
+        self.blocks = nn.ModuleList(GatedBlock(width, 1 / math.sqrt(layers), layer == layers - 1) for layer in range(layers))
         self.classes = Shifts(classes, layers * 4 * width) if classes else None
 
     def forward(self, planes: Tensor, y: Tensor | None = None) -> Tensor:
@@ -188,9 +188,9 @@ class Rows:
         self._h = [like.new_zeros(n, LONG - 1 + self._width, net.width) for _ in net.blocks]  # this row, behind its edge
         self._from_v = [like.new_zeros(0)] * len(net.blocks)  # what v adds to h before the gate, in this row [n, W, 2 C]
         self._far = like.new_zeros(0)  # of the context, for this row of cells
-        self._blocks: list[tuple[Block, Tensor, Tensor, Tensor]] = []  # with its weights for one pixel
+        self._blocks: list[tuple[GatedBlock, Tensor, Tensor, Tensor]] = []  # with its weights for one pixel
         for block in net.blocks:
-            assert isinstance(block, Block)
+            assert isinstance(block, GatedBlock)
             near, across = block.h_near.weight[:, 0, 0].T, block.h_across.weight[:, : net.width].T  # [LONG, C], [C, 2 C]
             both = (near[:, :, None] * across).flatten(0, 1)  # [LONG C, 2 C]: two linear layers are one
             missing = 2 * net.width - len(block.out.bias)  # the last block says nothing more to h
@@ -224,7 +224,7 @@ class Rows:
             v = block.vertical(block.v_near(rows, (0, WIDE // 2)), v, self._shifts[layer][0])
             self._keep(layer, block, v[:, 0])
 
-    def _keep(self, layer: int, block: Block, v: Tensor) -> None:
+    def _keep(self, layer: int, block: GatedBlock, v: Tensor) -> None:
         """What the vertical stack's row [n, W, C] says to the horizontal one."""
         width = self._net.width
         from_v = F.linear(v, block.h_across.weight[:, width:], block.h_across.bias)

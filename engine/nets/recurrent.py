@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.nets.transformer import Table
+from engine.nets.transformer import NormalEmbedding
 from engine.precision import full
 
 
@@ -45,10 +45,10 @@ class Recurrent(nn.Module):
         super().__init__()
         self.symbols, self.above_by = symbols, above
         spread = 0.5  # inputs about as large as the states they meet
-        self.start, self.symbol = Table(1, width, spread), Table(symbols, width, spread)
-        self.above = Table(symbols + 1, width, spread) if above else None  # the last one: nothing is above
-        self.places = nn.ModuleList(Table(size, width, spread) for size in places)
-        self.label = Table(classes, width, spread) if classes else None
+        self.start, self.symbol = NormalEmbedding(1, width, spread), NormalEmbedding(symbols, width, spread)
+        self.above = NormalEmbedding(symbols + 1, width, spread) if above else None  # the last one: nothing is above
+        self.places = nn.ModuleList(NormalEmbedding(size, width, spread) for size in places)
+        self.label = NormalEmbedding(classes, width, spread) if classes else None
         self.lstm = Lstm(width, width, layers, batch_first=True)
         self.head = nn.Linear(width, symbols)
 
@@ -70,16 +70,16 @@ class Recurrent(nn.Module):
             h = h + self.above(F.pad(above, (end - first - above.shape[1], 0), value=self.symbols))
         place = torch.arange(first, end, device=tokens.device)
         for table in reversed(self.places):
-            assert isinstance(table, Table)
+            assert isinstance(table, NormalEmbedding)
             h = h + table(place % table.num_embeddings)
             place = place.div(table.num_embeddings, rounding_mode="floor")
         return h if self.label is None or y is None else h + self.label(y)[:, None]
 
-    def state(self, n: int, y: Tensor | None = None) -> State:
-        return State(self, n, y)
+    def state(self, n: int, y: Tensor | None = None) -> RecurrentMemory:
+        return RecurrentMemory(self, n, y)
 
 
-class State:
+class RecurrentMemory:
     """What the LSTM remembers of n sequences; the symbols themselves are kept as far back as the row above."""
 
     def __init__(self, net: Recurrent, n: int, y: Tensor | None) -> None:

@@ -48,7 +48,7 @@ class ResNet(nn.Module):
         return made
 
     def _block(self, channels: int, to: int, stride: int, kind: str) -> nn.Module:
-        return Block(channels, to, stride, kind)
+        return PreactBlock(channels, to, stride, kind)
 
     def begun(self, x: Tensor) -> Tensor:
         """The stem's maps [B, width, h, w]."""
@@ -77,10 +77,10 @@ class ConvNet(ResNet):
     """The same without shortcuts: in each block one 3×3 convolution, norm and ReLU."""
 
     def _block(self, channels: int, to: int, stride: int, kind: str) -> nn.Module:
-        return Plain(channels, to, stride, kind)
+        return ConvBlock(channels, to, stride, kind)
 
 
-class Block(nn.Module):
+class PreactBlock(nn.Module):
     """x + f(x), f = two rounds of norm, ReLU and 3×3 convolution (He et al. 2016, “Identity Mappings”, fig. 4e)."""
 
     def __init__(self, channels: int, to: int, stride: int, kind: str = "group") -> None:
@@ -98,7 +98,7 @@ class Block(nn.Module):
         return short + self.second(F.relu(self.second_norm(self.first(h))))
 
 
-class Plain(nn.Module):
+class ConvBlock(nn.Module):
     """ReLU of the norm of a 3×3 convolution."""
 
     def __init__(self, channels: int, to: int, stride: int, kind: str) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 SPREAD = 0.02  # of initial weights (Radford et al. 2019)
 
 
-class Weights(nn.Linear):
+class NormalLinear(nn.Linear):
     """A linear layer that begins small: N(0, spread²), no offset."""
 
     def __init__(self, inputs: int, outputs: int, spread: float = SPREAD) -> None:
@@ -28,7 +28,7 @@ class Weights(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-class Table(nn.Embedding):
+class NormalEmbedding(nn.Embedding):
     """A learned vector for each of some things: N(0, spread²) in the beginning."""
 
     def __init__(self, size: int, width: int, spread: float = SPREAD) -> None:
@@ -39,12 +39,12 @@ class Table(nn.Embedding):
         nn.init.normal_(self.weight, 0.0, self.spread, generator=generator)
 
 
-class Places(nn.Module):
+class PositionEmbedding(nn.Module):
     """A learned vector for each place of a grid: the sum of one per place along each of its axes (row, column, channel)."""
 
     def __init__(self, shape: Sequence[int], width: int) -> None:
         super().__init__()
-        self.axes = nn.ModuleList(Table(size, width) for size in shape)
+        self.axes = nn.ModuleList(NormalEmbedding(size, width) for size in shape)
 
     def forward(self) -> Tensor:  # -> [N, W] in raster order, the last axis fastest
         first, *others = (axis.weight for axis in self.axes)
@@ -58,9 +58,9 @@ class Inputs(nn.Module):
 
     def __init__(self, symbols: int, places: Sequence[int], width: int, classes: int = 0) -> None:
         super().__init__()
-        self.symbol, self.start = Table(symbols, width), Table(1, width)
-        self.places = Places(places, width)
-        self.label = Table(classes, width) if classes else None
+        self.symbol, self.start = NormalEmbedding(symbols, width), NormalEmbedding(1, width)
+        self.places = PositionEmbedding(places, width)
+        self.label = NormalEmbedding(classes, width) if classes else None
 
     def forward(self, tokens: Tensor, y: Tensor | None) -> Tensor:  # [B, T] -> [B, T, W]
         before = torch.cat([self.start.weight.expand(len(tokens), 1, -1), self.symbol(tokens[:, :-1])], 1)
@@ -68,7 +68,7 @@ class Inputs(nn.Module):
         return h if self.label is None or y is None else h + self.label(y)[:, None]
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """x + attention(norm x), then x + mlp(norm x); squared ReLU (So et al. 2021, Primer): as good as GELU, and cheap on a processor."""
 
     def __init__(self, width: int, heads: int, layers: int, dropout: float) -> None:
@@ -76,8 +76,8 @@ class Block(nn.Module):
         towards_residual = SPREAD / math.sqrt(2 * layers)  # so that the sum over all layers keeps its size
         self.heads, self.dropout = heads, dropout
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.project = Weights(width, 3 * width), Weights(width, width, towards_residual)
-        self.widen, self.narrow = Weights(width, 4 * width), Weights(4 * width, width, towards_residual)
+        self.qkv, self.project = NormalLinear(width, 3 * width), NormalLinear(width, width, towards_residual)
+        self.fc1, self.fc2 = NormalLinear(width, 4 * width), NormalLinear(4 * width, width, towards_residual)
 
     def forward(self, h: Tensor, generator: torch.Generator | None) -> Tensor:  # [B, T, W] -> the same
         q, k, v = self._heads(self.norm1(h))
@@ -89,7 +89,7 @@ class Block(nn.Module):
         return self.qkv(h).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
     def _mlp(self, h: Tensor) -> Tensor:
-        return self.narrow(F.relu(self.widen(self.norm2(h))).square())
+        return self.fc2(F.relu(self.fc1(self.norm2(h))).square())
 
     def _dropped(self, h: Tensor, generator: torch.Generator | None) -> Tensor:
         """Dropout, of the nearest 256th, whose noise comes from the generator; without one there is none."""
@@ -136,9 +136,9 @@ class Transformer(nn.Module):
             raise ValueError(f"A width of {width} cannot be shared by {heads} heads.")
         self.length = math.prod(places)
         self.inputs = Inputs(symbols, places, width, classes)
-        self.blocks = nn.ModuleList(Block(width, heads, layers, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, layers, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.head = Weights(width, symbols)
+        self.head = NormalLinear(width, symbols)
 
     def forward(self, tokens: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         h = self.inputs(tokens, y)
@@ -156,7 +156,7 @@ class Cache:
     def __init__(self, net: Transformer, n: int, y: Tensor | None) -> None:
         self._net, self._n = net, n
         inputs, block = net.inputs, net.blocks[0]
-        assert isinstance(block, Block)
+        assert isinstance(block, TransformerBlock)
         heads, width = block.heads, net.norm.normalized_shape[0]
         self._place = 0  # places whose keys are known
         self._started = False
@@ -165,7 +165,7 @@ class Cache:
             self._told = told if inputs.label is None or y is None else told + inputs.label(y)
             self._at = self._told.unbind(0)
             self._kv = told.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
-            self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, Block)]
+            self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, TransformerBlock)]
         self._symbols = inputs.symbol.weight
         self._norm = (net.norm.normalized_shape, net.norm.weight, net.norm.bias, net.norm.eps)
         self._head = (net.head.bias, net.head.weight.t())
@@ -189,7 +189,7 @@ class Cache:
             h = torch.cat([net.inputs.start.weight.expand(self._n, 1, -1), h], 1)
         h = h + self._told[self._place : self._place + h.shape[1]].transpose(0, 1)
         for i, block in enumerate(net.blocks):
-            assert isinstance(block, Block)
+            assert isinstance(block, TransformerBlock)
             h = block.extend(h, self._kv[i, 0], self._kv[i, 1], self._place)
         self._place += h.shape[1]
         self._started = True
@@ -197,9 +197,9 @@ class Cache:
 
 
 class _Step:
-    """One block at one new place. The same as `Block.extend` with as few calls as can be: at batch 1 the calls are the cost."""
+    """One block at one new place. The same as `TransformerBlock.extend` with as few calls as can be: at batch 1 the calls are the cost."""
 
-    def __init__(self, block: Block, kv: Tensor) -> None:
+    def __init__(self, block: TransformerBlock, kv: Tensor) -> None:
         _, n, heads, length, size = kv.shape  # [2, n, heads, N, d]
         if n == 1:  # q and k with v lie behind each other
             self.view, self.sizes, self.axis, where = (3 * heads, 1, size), (heads, 2 * heads), 0, kv.view(2 * heads, length, size)
@@ -210,7 +210,7 @@ class _Step:
         keys, self.values = kv.view(2, n * heads, length, size).unbind(0)
         self.keys = keys.mT  # [n heads, d, N]
         self.norm1, self.norm2 = ((norm.normalized_shape, norm.weight, norm.bias, norm.eps) for norm in (block.norm1, block.norm2))
-        layers = (block.qkv, block.project, block.widen, block.narrow)
+        layers = (block.qkv, block.project, block.fc1, block.fc2)
         self.b1, self.b2, self.b3, self.b4 = (layer.bias for layer in layers)
         self.w1, self.w2, self.w3, self.w4 = (layer.weight.t() for layer in layers)
         scale = self.b1.new_ones(len(self.b1))

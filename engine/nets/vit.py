@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.nets.resnet import LARGEST, SMALLEST
-from engine.nets.transformer import SPREAD, Weights
+from engine.nets.transformer import SPREAD, NormalLinear
 
 HEAD = 32  # channels of an attention head
 LAYER_SCALE = 0.1  # of each branch in the beginning (Touvron et al. 2021); with few blocks a smaller one only slows learning
@@ -26,7 +26,7 @@ class Learned(nn.Module):
         nn.init.normal_(self.value, 0.0, SPREAD, generator=generator)
 
 
-class Scale(nn.Module):
+class LayerScale(nn.Module):
     """A learned factor for each channel."""
 
     def __init__(self, channels: int) -> None:
@@ -47,15 +47,15 @@ class ViTBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.project = Weights(width, 3 * width), Weights(width, width)
-        self.widen, self.narrow = Weights(width, 4 * width), Weights(4 * width, width)
-        self.scale1, self.scale2 = Scale(width), Scale(width)
+        self.qkv, self.project = NormalLinear(width, 3 * width), NormalLinear(width, width)
+        self.fc1, self.fc2 = NormalLinear(width, 4 * width), NormalLinear(4 * width, width)
+        self.scale1, self.scale2 = LayerScale(width), LayerScale(width)
 
     def forward(self, h: Tensor) -> Tensor:  # [B, T, W] -> the same
         q, k, v = self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         h = h + self.scale1(self.project(attended))
-        return h + self.scale2(self.narrow(F.gelu(self.widen(self.norm2(h)))))
+        return h + self.scale2(self.fc2(F.gelu(self.fc1(self.norm2(h)))))
 
 
 class ViT(nn.Module):

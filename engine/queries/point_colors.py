@@ -11,7 +11,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.bases.classical import agreement
 from engine.common import ood_metrics
-from engine.detectors.base import SAMPLES, Look, aside
+from engine.detectors.base import SAMPLES, ImageBatch, aside
 from engine.queries.feature_cache import Chosen, FeatureCache, Job, Part, Stage, small_batches
 from engine.queries.scoring import CalibratedDetectors, ProgressReporter, companions
 from engine.queries.session import CannotAnswer, Model, lerp
@@ -80,7 +80,7 @@ class Colouring:
         stage = Stage(work, subset.run, len(chosen.images), "image", note)
         parts = []
         for images in small_batches(model, chosen.images):
-            look = Look(model.method, images, LOSS_SAMPLES)
+            look = ImageBatch(model.method, images, LOSS_SAMPLES)
             if of is None:
                 for _ in look.prepare():
                     yield None

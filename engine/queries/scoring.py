@@ -21,7 +21,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common import ood_metrics
 from engine.data import BadData, DataSet, Picture, adapt, inspect, lasting, picture_from_array, read_image
-from engine.detectors.base import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors, background_kinds
+from engine.detectors.base import FEATURES_AT_ONCE, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
 from engine.detectors.code_length import png_bytes
 from engine.detectors.features import Knn, nearest, unit_length
 from engine.protocols import ImportanceWeighted
@@ -93,10 +93,10 @@ class Companions:
     others: tuple[Weights, ...]
     others_are: str
 
-    def subject(self, model: Model, samples: int) -> Subject:
+    def subject(self, model: Model, samples: int) -> ScoredModel:
         facts = {kind: weights.sha256 for kind, weights in self.backgrounds.items()}
         facts["others"] = " ".join(o.sha256 for o in self.others)
-        return Subject(
+        return ScoredModel(
             method=model.method,
             samples=samples,
             backgrounds={kind: Model(weights.run, weights.step).method for kind, weights in self.backgrounds.items()},
@@ -131,7 +131,7 @@ def companions(model: Model, peers: Sequence[Weights]) -> Companions:
 class CalibratedDetectors:
     """A checkpoint with its detectors, fitted, and their scores of held-out images: ready to judge."""
 
-    def __init__(self, model: Model, subject: Subject, limit: int) -> None:
+    def __init__(self, model: Model, subject: ScoredModel, limit: int) -> None:
         self.model, self.subject, self.limit = model, subject, limit
         self.weights = identity(model.run, model.step)
         self.files = ScoreFiles(model.run.path)
@@ -174,15 +174,15 @@ class CalibratedDetectors:
             "fit": self.fit_facts(detector) if detector.fits_on else None,
         }
 
-    def looks(self, images: np.ndarray) -> list[Look]:
+    def looks(self, images: np.ndarray) -> list[ImageBatch]:
         """Small batches. Their size follows from the method alone, so that the same images always have the same numbers."""
         size = min(self.model.method.valid_slice, FEATURES_AT_ONCE)
         if self.subject.can(ImportanceWeighted):
             size = min(size, PICTURES_AT_ONCE)
-        return [Look(self.model.method, images[start : start + size], self.subject.samples) for start in range(0, len(images), size)]
+        return [ImageBatch(self.model.method, images[start : start + size], self.subject.samples) for start in range(0, len(images), size)]
 
     def scores(
-        self, looks: Sequence[Look], names: Sequence[str], tell: ProgressReporter | None = None
+        self, looks: Sequence[ImageBatch], names: Sequence[str], tell: ProgressReporter | None = None
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
         """Scores [N] of every named detector; yields often."""
         found: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -398,7 +398,7 @@ class Scoring:
         if hasattr(model.method, "encode"):
             places = spread(len(split), FIT_IMAGES)
             bank = torch.from_numpy(self._bank(model))
-            row = unit_length(Look(model.method, seen[None]).features)
+            row = unit_length(ImageBatch(model.method, seen[None]).features)
             distances, found = nearest(row, bank, min(count, len(bank)))
         else:
             places = spread(len(split), NEAREST_IMAGES)
@@ -417,7 +417,7 @@ class Scoring:
         for detectors in self._juries.values():
             if detectors.model is model and "knn" in detectors.detectors and "bank" in detectors.detectors["knn"].fitted:
                 return detectors.detectors["knn"].fitted["bank"]
-        detectors = CalibratedDetectors(model, Subject(model.method), 0)
+        detectors = CalibratedDetectors(model, ScoredModel(model.method), 0)
         detector = detectors.detectors[Knn.name]
         if detector in detectors.restore_fits():
             raise NotEncoded("The nearest training images follow as soon as the held-out images are scored.")
@@ -460,7 +460,7 @@ class Scoring:
             places = spread(len(train), FIT_IMAGES)
             needed = any(detector.fits_on == "training" for detector in unfitted)
             labels = None if train.labels is None else np.asarray(train.labels[places])
-            training = Training(np.asarray(train.images[places if needed else places[:0]]), labels)
+            training = TrainingImages(np.asarray(train.images[places if needed else places[:0]]), labels)
             yield m.Progress(job, run, 0, sum(len(look.images) for look in looks), "image", 0.0, None, "Scoring held-out images")
             for detector in unfitted:
                 for _ in detector.fit(looks, training):

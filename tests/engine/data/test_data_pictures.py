@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from engine.data import BadData, adapt, close, picture_from_array, read_image
-from engine.data.decoder import Decoder, Undecodable
+from engine.data.decoder import DecodeProcess, Undecodable
 from engine.data.limits import LONGEST_SIDE
 from tests.kit.sentences import look_at
 
@@ -73,7 +73,7 @@ def test_that_every_orientation_is_turned_upright(orientation, kind):
     picture = read_image(encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **how))
     assert np.array_equal(picture.pixels, PHOTO)
     assert bool(picture.notes) == (orientation != 1)
-    decoder = Decoder()
+    decoder = DecodeProcess()
     assert decoder.look(encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **how)) == (3, 40, 30)
     decoder.close()
 
@@ -287,7 +287,7 @@ def test_that_200_fuzzed_images_give_a_picture_or_a_sentence():
 
 
 def test_that_a_dead_decoder_is_replaced():
-    decoder = Decoder()
+    decoder = DecodeProcess()
     data = encoded(Image.fromarray(PHOTO))
     decoder.decode(data)
     assert decoder._child is not None
@@ -298,7 +298,7 @@ def test_that_a_dead_decoder_is_replaced():
 
 
 def test_that_a_decoder_that_hangs_is_ended_within_its_time():
-    decoder = Decoder(seconds=0.3)
+    decoder = DecodeProcess(seconds=0.3)
     data = encoded(Image.fromarray(PHOTO))
     decoder.decode(data)
     assert decoder._child is not None
@@ -311,7 +311,7 @@ def test_that_a_decoder_that_hangs_is_ended_within_its_time():
 
 
 def test_that_the_decoder_has_a_limit_of_memory():
-    decoder = Decoder(seconds=10)
+    decoder = DecodeProcess(seconds=10)
     decoder.look(encoded(Image.fromarray(PHOTO)))
     assert decoder._child is not None
     if not hasattr(psutil.Process, "rlimit"):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from engine.detectors.base import Look, Training, all_detectors, aside, finish, of
+from engine.detectors.base import ImageBatch, TrainingImages, all_detectors, aside, finish, of
 from engine.detectors.classifier import Energy, MaxLogit, Msp, Odin
 from engine.detectors.features import Knn, Mahalanobis, class_distances, nearest, tied_gaussian
 from tests.kit.detectors import Linear, images
@@ -27,7 +27,7 @@ class Shifted(Linear):
 
 def test_that_scores_of_logits_are_their_formulas():
     model, pixels = Linear(), images(6)
-    look, logits = Look(model, pixels), logits_of(Linear(), pixels)
+    look, logits = ImageBatch(model, pixels), logits_of(Linear(), pixels)
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert of(Msp, model).score(look).numpy() == pytest.approx(1 - softmax.max(1), abs=1e-5)
     assert of(MaxLogit, model).score(look).numpy() == pytest.approx(-logits.max(1), abs=1e-5)
@@ -38,7 +38,7 @@ def test_that_scores_of_logits_are_their_formulas():
 
 def test_that_a_common_shift_of_the_logits_moves_the_energy_and_not_the_softmax():
     pixels = images(6)
-    plain, shifted = Look(Linear(), pixels), Look(Shifted(), pixels)
+    plain, shifted = ImageBatch(Linear(), pixels), ImageBatch(Shifted(), pixels)
     assert torch.allclose(of(Msp, Shifted()).score(shifted), of(Msp, Linear()).score(plain), atol=1e-6)
     assert torch.allclose(of(Energy, Shifted()).score(shifted), of(Energy, Linear()).score(plain) - 3, atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_that_a_very_sure_classifier_can_still_be_ranked():
         def classify(self, x):
             return 12 * super().classify(x)
 
-    scores = of(Msp, Sure()).score(Look(Sure(), images(40)))
+    scores = of(Msp, Sure()).score(ImageBatch(Sure(), images(40)))
     assert len(scores.unique()) > 30
 
 
@@ -56,7 +56,7 @@ def test_that_odin_at_temperature_one_without_a_push_is_the_softmax_maximum_bit_
     model, pixels = Linear(), images(6)
     detector = of(Odin, model)
     detector.temperature, detector.epsilon = 1.0, 0.0
-    assert torch.equal(detector.score(Look(model, pixels)), of(Msp, model).score(Look(model, pixels)))
+    assert torch.equal(detector.score(ImageBatch(model, pixels)), of(Msp, model).score(ImageBatch(model, pixels)))
 
 
 def test_that_odin_pushes_every_pixel_towards_a_surer_answer():
@@ -70,10 +70,10 @@ def test_that_odin_pushes_every_pixel_towards_a_surer_answer():
         pushed = row + 0.0014 * np.sign(w[:, p.argmax()] - w @ p)
         scores.append(1 - (np.exp(pushed @ w / 1000) / np.exp(pushed @ w / 1000).sum()).max())
     with torch.no_grad():  # as in the query lane
-        found = detector.score(Look(model, pixels)).numpy()
+        found = detector.score(ImageBatch(model, pixels)).numpy()
     assert found == pytest.approx(scores, abs=1e-8)
     detector.epsilon = 0.0
-    assert (found < detector.score(Look(model, pixels)).numpy()).all()
+    assert (found < detector.score(ImageBatch(model, pixels)).numpy()).all()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_that_mahalanobis_takes_the_nearest_class_of_the_training_images():
     model, pixels = Linear(), images(60)
     labels = np.arange(60) % 3
     detector = of(Mahalanobis, model)
-    list(detector.fit((), Training(pixels, labels)))
+    list(detector.fit((), TrainingImages(pixels, labels)))
     features = (pixels.reshape(60, -1) / 255) @ model.f.double().numpy()
     means = np.stack([features[labels == k].mean(0) for k in range(3)])
     centred = features - means[labels]
@@ -125,7 +125,7 @@ def test_that_mahalanobis_takes_the_nearest_class_of_the_training_images():
     asked = images(4, seed=3)
     rows = (asked.reshape(4, -1) / 255) @ model.f.double().numpy()
     expected = [min((row - mean) @ inverse @ (row - mean) for mean in means) for row in rows]
-    assert detector.score(Look(model, asked)).numpy() == pytest.approx(expected, rel=1e-4)
+    assert detector.score(ImageBatch(model, asked)).numpy() == pytest.approx(expected, rel=1e-4)
 
 
 def test_that_neighbours_are_those_of_scikit_learn():
@@ -143,17 +143,17 @@ def test_that_a_training_image_is_its_own_nearest_neighbour():
     model, pixels = Linear(), images(80)
     detector = of(Knn, model)
     detector.k = 1
-    list(detector.fit((), Training(pixels, None)))
-    assert detector.score(Look(model, pixels)).max() < 1e-6
+    list(detector.fit((), TrainingImages(pixels, None)))
+    assert detector.score(ImageBatch(model, pixels)).max() < 1e-6
     detector.k = 5
-    assert detector.score(Look(model, pixels)).min() > 1e-4
+    assert detector.score(ImageBatch(model, pixels)).min() > 1e-4
 
 
 def test_that_a_small_training_set_has_fewer_neighbours():
     model = Linear()
     detector = of(Knn, model)
-    list(detector.fit((), Training(images(8), None)))
-    assert detector.score(Look(model, images(2, seed=9))).isfinite().all()
+    list(detector.fit((), TrainingImages(images(8), None)))
+    assert detector.score(ImageBatch(model, images(2, seed=9))).isfinite().all()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

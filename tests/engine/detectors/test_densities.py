@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.config import make_config
-from engine.detectors.base import Look, Subject, Training, all_detectors, finish, of
+from engine.detectors.base import ImageBatch, ScoredModel, TrainingImages, all_detectors, finish, of
 from engine.detectors.code_length import code_bits
 from engine.detectors.corrected import InputComplexity, LikelihoodRatio, LocalRatio
 from engine.detectors.likelihood import Elbo, Iwae, LogLikelihood
@@ -20,7 +20,7 @@ from engine.methods import method_named
 from engine.training.background_models import NEARBY
 from tests.kit.detectors import SHAPE, Gaussian, LinearVAE, images, vae
 
-NOTHING = Training(np.zeros((0, *SHAPE), np.uint8), None)
+NOTHING = TrainingImages(np.zeros((0, *SHAPE), np.uint8), None)
 
 
 def exact_nats(pixels: np.ndarray, mean: float) -> np.ndarray:
@@ -32,7 +32,7 @@ def exact_nats(pixels: np.ndarray, mean: float) -> np.ndarray:
 def test_that_raw_likelihood_is_minus_log_p_and_shown_in_bits_per_dim():
     pixels = images(5)
     detector = of(LogLikelihood, Gaussian())
-    scores = detector.score(Look(detector.method, pixels)).numpy()
+    scores = detector.score(ImageBatch(detector.method, pixels)).numpy()
     assert scores == pytest.approx(exact_nats(pixels, 0.5), abs=1e-5)
     assert detector.value(scores[0]) == pytest.approx(scores[0] / (16 * math.log(2)))
 
@@ -40,9 +40,9 @@ def test_that_raw_likelihood_is_minus_log_p_and_shown_in_bits_per_dim():
 def test_that_identical_models_have_the_ratio_zero_and_others_the_difference():
     pixels = images(6)
     same = of(LikelihoodRatio, Gaussian(), backgrounds={"mutated": Gaussian()})
-    assert same.score(Look(same.method, pixels)).tolist() == [0.0] * 6
+    assert same.score(ImageBatch(same.method, pixels)).tolist() == [0.0] * 6
     other = of(LikelihoodRatio, Gaussian(0.5), backgrounds={"mutated": Gaussian(0.0)})
-    found = other.score(Look(other.method, pixels)).numpy()
+    found = other.score(ImageBatch(other.method, pixels)).numpy()
     assert found == pytest.approx(exact_nats(pixels, 0.5) - exact_nats(pixels, 0.0), abs=1e-5)
     assert other.value(2.5) == -2.5
 
@@ -51,18 +51,18 @@ def test_that_two_identical_vaes_have_the_ratio_zero():
     """Both get the same noise for an image, so that no sampling error is left between them."""
     model = vae()
     detector = of(LikelihoodRatio, model, backgrounds={"mutated": vae()})
-    assert detector.score(Look(model, images(4, shape=(1, 8, 8)))).tolist() == [0.0] * 4
+    assert detector.score(ImageBatch(model, images(4, shape=(1, 8, 8)))).tolist() == [0.0] * 4
 
 
 def test_that_the_local_ratio_compares_with_the_local_model_only():
     pixels, method = images(6), Gaussian(0.5)
-    assert not LocalRatio.suits(Subject(method))
+    assert not LocalRatio.suits(ScoredModel(method))
     method.pixel_levels = 256
-    assert not LocalRatio.suits(Subject(method)), "the window would be the whole image"
+    assert not LocalRatio.suits(ScoredModel(method)), "the window would be the whole image"
     method.data = DataSpec((1, 28, 28))
-    assert LocalRatio.suits(Subject(method))
+    assert LocalRatio.suits(ScoredModel(method))
     detector = of(LocalRatio, method, backgrounds={"mutated": Gaussian(0.3), "local": Gaussian(0.0)})
-    found = detector.score(Look(method, pixels)).numpy()
+    found = detector.score(ImageBatch(method, pixels)).numpy()
     assert found == pytest.approx(exact_nats(pixels, 0.5) - exact_nats(pixels, 0.0), abs=1e-5)
     assert of(LocalRatio, method, backgrounds={"mutated": Gaussian()}).info().remedy == "local"
 
@@ -99,27 +99,27 @@ def test_that_complexity_takes_bits_from_bits():
     pixels = images(3)
     detector = of(InputComplexity, Gaussian())
     expected = exact_nats(pixels, 0.5) / math.log(2) - code_bits(pixels)
-    assert detector.score(Look(detector.method, pixels)).numpy() * 16 == pytest.approx(expected, abs=1e-4)
+    assert detector.score(ImageBatch(detector.method, pixels)).numpy() * 16 == pytest.approx(expected, abs=1e-4)
 
 
 def test_that_complexity_measures_the_image_the_model_means():
     """A model of black and white: the code is that of the black-or-white image its likelihood is about."""
     model = vae(likelihood="bernoulli")
-    coded = Look(model, images(4, shape=(1, 8, 8))).coded
+    coded = ImageBatch(model, images(4, shape=(1, 8, 8))).coded
     assert set(np.unique(coded)) == {0, 255}
-    assert Look(vae(), images(4, shape=(1, 8, 8))).coded.tolist() == images(4, shape=(1, 8, 8)).tolist()
+    assert ImageBatch(vae(), images(4, shape=(1, 8, 8))).coded.tolist() == images(4, shape=(1, 8, 8)).tolist()
 
 
 def test_that_typicality_is_zero_at_the_mean_and_grows_both_ways():
     known = images(50)
     detector = of(Typicality, Gaussian())
-    list(detector.fit([Look(detector.method, known[:20]), Look(detector.method, known[20:])], NOTHING))
+    list(detector.fit([ImageBatch(detector.method, known[:20]), ImageBatch(detector.method, known[20:])], NOTHING))
     mean = exact_nats(known, 0.5).mean()
     assert detector.fitted["mean"][0] == pytest.approx(mean, abs=1e-5)
-    found = detector.score(Look(detector.method, known)).numpy()
+    found = detector.score(ImageBatch(detector.method, known)).numpy()
     assert found == pytest.approx(np.abs(exact_nats(known, 0.5) - mean), abs=1e-5)
     detector.fitted = {"mean": np.array([exact_nats(known[:1], 0.5)[0]])}
-    assert detector.score(Look(detector.method, known[:1]))[0] == pytest.approx(0, abs=1e-5)
+    assert detector.score(ImageBatch(detector.method, known[:1]))[0] == pytest.approx(0, abs=1e-5)
 
 
 def test_that_typicality_rejects_the_likeliest_point_of_a_wide_gaussian():
@@ -133,27 +133,27 @@ def test_that_typicality_rejects_the_likeliest_point_of_a_wide_gaussian():
     samples = np.clip(np.rint(255 * (np.random.default_rng(0).normal(size=(200, 1, 28, 28)) / 12 + 0.5)), 0, 255).astype(np.uint8)
     centre = np.full((1, 1, 28, 28), 128, np.uint8)
     likelihood, typicality = of(LogLikelihood, model), of(Typicality, model)
-    known = Look(model, samples)
+    known = ImageBatch(model, samples)
     list(typicality.fit([known], NOTHING))
-    assert likelihood.score(Look(model, centre))[0] == pytest.approx(720.5, abs=1)
-    assert likelihood.score(Look(model, centre))[0] < likelihood.score(known).min() - 200
-    assert typicality.score(Look(model, centre))[0] > typicality.score(known).max() + 200
+    assert likelihood.score(ImageBatch(model, centre))[0] == pytest.approx(720.5, abs=1)
+    assert likelihood.score(ImageBatch(model, centre))[0] < likelihood.score(known).min() - 200
+    assert typicality.score(ImageBatch(model, centre))[0] > typicality.score(known).max() + 200
 
 
 def test_that_waic_of_identical_models_is_log_p_and_disagreement_costs_its_variance():
     pixels = images(5)
     same = of(Waic, Gaussian(), others=(Gaussian(), Gaussian()), others_are="three of a kind")
-    assert same.score(Look(same.method, pixels)).numpy() == pytest.approx(exact_nats(pixels, 0.5), abs=1e-5)
+    assert same.score(ImageBatch(same.method, pixels)).numpy() == pytest.approx(exact_nats(pixels, 0.5), abs=1e-5)
     different = of(Waic, Gaussian(0.5), others=(Gaussian(0.0), Gaussian(1.0)))
     log_p = -np.stack([exact_nats(pixels, mean) for mean in (0.5, 0.0, 1.0)])
-    assert -different.score(Look(different.method, pixels)).numpy() == pytest.approx(log_p.mean(0) - log_p.var(0), abs=1e-4)
+    assert -different.score(ImageBatch(different.method, pixels)).numpy() == pytest.approx(log_p.mean(0) - log_p.var(0), abs=1e-4)
     assert "three of a kind" in same.about()
     assert of(Waic, Gaussian()).missing()
 
 
 def test_that_bounds_meet_log_p_at_the_exact_posterior():
     model = LinearVAE()
-    look = Look(model, images(6), samples=8)
+    look = ImageBatch(model, images(6), samples=8)
     exact = model.log_prob(look.x)
     assert torch.allclose(-of(Elbo, model, samples=8).score(look), exact)
     assert torch.allclose(-of(Iwae, model, samples=8).score(look), exact)
@@ -161,7 +161,7 @@ def test_that_bounds_meet_log_p_at_the_exact_posterior():
 
 def test_that_the_weighted_bound_is_closer_than_the_plain_one():
     model = LinearVAE(shift=0.3, widen=1.4)
-    look = Look(model, images(6), samples=512)
+    look = ImageBatch(model, images(6), samples=512)
     elbo, iwae = (-of(kind, model, samples=512).score(look) for kind in (Elbo, Iwae))
     assert (elbo < iwae - 0.05).all()
     assert torch.allclose(iwae, model.log_prob(look.x), atol=0.3)
@@ -170,7 +170,7 @@ def test_that_the_weighted_bound_is_closer_than_the_plain_one():
 def test_that_nothing_is_regretted_at_the_exact_posterior():
     detector = of(LikelihoodRegret, LinearVAE())
     detector.final_samples = 4096
-    regret = detector.score(Look(detector.method, images(6)))
+    regret = detector.score(ImageBatch(detector.method, images(6)))
     assert (regret >= 0).all()
     assert regret.max() < 0.01
 
@@ -178,7 +178,7 @@ def test_that_nothing_is_regretted_at_the_exact_posterior():
 def test_that_what_is_regretted_is_the_gap_to_the_best_code():
     """Where q(z|x) is wrong by a known amount, the regret is KL(q | exact posterior): the best ELBO is log p(x) itself."""
     model = LinearVAE(shift=1.5, widen=1.3)
-    look = Look(model, images(6))
+    look = ImageBatch(model, images(6))
     q, best = model.posterior(look.x.double()), LinearVAE().posterior(look.x.double())
     normal = torch.distributions.Normal
     gap = torch.distributions.kl_divergence(normal(q.mean, q.sigma), normal(best.mean, best.sigma)).sum(1)
@@ -191,8 +191,8 @@ def test_that_regret_is_never_negative_and_one_image_does_not_feel_another():
     model = vae()
     pixels = images(9, shape=(1, 8, 8))
     detector = of(LikelihoodRegret, model)
-    together = detector.score(Look(model, pixels))
-    alone = torch.cat([detector.score(Look(model, pixels[i : i + 1])) for i in range(9)])
+    together = detector.score(ImageBatch(model, pixels))
+    alone = torch.cat([detector.score(ImageBatch(model, pixels[i : i + 1])) for i in range(9)])
     assert (together >= 0).all() and together.max() > 0
     assert torch.allclose(together, alone, rtol=1e-3, atol=1e-2)
 
@@ -201,6 +201,6 @@ def test_that_regret_is_never_negative_and_one_image_does_not_feel_another():
 def test_that_the_noise_in_a_score_belongs_to_the_image(name):
     model, pixels = vae(), images(5, shape=(1, 8, 8))
     detector = of(all_detectors()[name], model, backgrounds={"mutated": vae(latent=2)})
-    together = detector.score(Look(model, pixels[::-1]))
-    alone = torch.cat([finish(detector.steps(Look(model, pixels[i : i + 1]))) for i in range(5)])
+    together = detector.score(ImageBatch(model, pixels[::-1]))
+    alone = torch.cat([finish(detector.steps(ImageBatch(model, pixels[i : i + 1]))) for i in range(5)])
     assert torch.allclose(together.flip(0), alone, rtol=1e-5, atol=1e-3)

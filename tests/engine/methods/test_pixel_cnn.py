@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.config import make_config
 from engine.method import DataSpec, StepContext, build
 from engine.methods import method_named
-from engine.methods.pixel_cnn import Mixture, all_log_probs, log_masses, mixture_log_probs
+from engine.methods.pixel_cnn import LogisticMixture, all_log_probs, log_masses, mixture_log_probs
 
 F64 = torch.float64
 KIND = method_named("pixel_cnn")
@@ -44,14 +44,14 @@ def tokens(method: Any, n: int, seed: int = 0) -> Tensor:
     return torch.randint(method.symbols, (n, method.length), generator=seeded(seed))
 
 
-def mixture(n: int, channels: int, k: int, seed: int = 0, spread: float = 1.0) -> Mixture:
+def mixture(n: int, channels: int, k: int, seed: int = 0, spread: float = 1.0) -> LogisticMixture:
     g = seeded(seed)
 
     def draw(*size: int) -> Tensor:
         return torch.randn(n, *size, dtype=F64, generator=g)
 
     pairs = channels * (channels - 1) // 2
-    return Mixture(draw(k).log_softmax(-1), spread * draw(channels, k), -3 + 2 * draw(channels, k), draw(pairs, k).tanh())
+    return LogisticMixture(draw(k).log_softmax(-1), spread * draw(channels, k), -3 + 2 * draw(channels, k), draw(pairs, k).tanh())
 
 
 # -- the mixture ------------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_that_the_stacks_are_the_paper_written_out_pixel_by_pixel():
         shifts = iter(made.classes.weight[1].view(4, 12))
         skips = torch.zeros(())
         for block in made.blocks:
-            assert isinstance(block, masked.Block)
+            assert isinstance(block, masked.GatedBlock)
             z = (
                 slow_apart(v, block.v_near.weight, range(-2, 1), range(-1, 2)) @ block.v_across.weight.T
                 + block.v_across.bias

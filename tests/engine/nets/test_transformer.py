@@ -61,8 +61,8 @@ def by_hand(net: Transformer, tokens: list[int], label: int | None = None) -> Te
                 shares = scores.exp() / scores.exp().sum()
                 found.append(sum(shares[j] * qkv[j][2 * width :][part] for j in range(i + 1)))
             h = h + linear(f"{at}.project", torch.cat(found))  # type: ignore[arg-type]
-            wide = linear(f"{at}.widen", norm(f"{at}.norm2", h))
-            after.append(h + linear(f"{at}.narrow", torch.where(wide > 0, wide * wide, 0.0)))
+            wide = linear(f"{at}.fc1", norm(f"{at}.norm2", h))
+            after.append(h + linear(f"{at}.fc2", torch.where(wide > 0, wide * wide, 0.0)))
         hs = after
     return torch.stack([linear("head", norm("norm", h)) for h in hs])
 
@@ -104,7 +104,7 @@ def test_that_initial_weights_are_small_and_smaller_towards_the_residual_stream(
         elif name.endswith("bias"):
             assert not parameter.any(), name
         else:
-            expected = SPREAD / math.sqrt(16) if "project" in name or "narrow" in name else SPREAD
+            expected = SPREAD / math.sqrt(16) if "project" in name or "fc2" in name else SPREAD
             assert parameter.std().item() == pytest.approx(expected, rel=6 / math.sqrt(2 * parameter.numel())), name
 
 

@@ -21,7 +21,7 @@ from engine import messages as m
 from engine.bases.classical import agreement
 from engine.cli import main
 from engine.data import BadData, adapt, open_data, picture_from_array
-from engine.detectors.base import Look
+from engine.detectors.base import ImageBatch
 from engine.queries.embedding import install
 from engine.queries.feature_cache import Kept
 from engine.queries.scoring import spread
@@ -311,7 +311,7 @@ def test_that_predictions_are_the_classifiers_and_its_loss_the_cross_entropy(run
     told = coloured(session, subset(runs / "classifier"), "prediction")
     seen = drawn(session, subset(runs / "classifier"))
     method = Model(Run.open(runs / "classifier"), None).method
-    logits = torch.cat([Look(method, image[None]).logits for image in seen.images]).detach()
+    logits = torch.cat([ImageBatch(method, image[None]).logits for image in seen.images]).detach()
     assert np.array_equal(told.values, logits.argmax(1).numpy()) and told.classes == seen.classes
     assert told.note == f"{(told.values == seen.labels).mean():.1%} of the predictions are right."
     loss = coloured(session, subset(runs / "classifier"), "loss")
@@ -324,7 +324,7 @@ def test_that_the_loss_of_a_density_is_its_bound_and_of_an_autoencoder_its_error
     bound = coloured(session, subset(runs / "vae", 20), "loss")
     seen = drawn(session, subset(runs / "vae", 20))
     method = Model(Run.open(runs / "vae"), None).method
-    assert bound.values == pytest.approx([-float(Look(method, image[None], 16).elbo) for image in seen.images], rel=1e-5)
+    assert bound.values == pytest.approx([-float(ImageBatch(method, image[None], 16).elbo) for image in seen.images], rel=1e-5)
     assert bound.unit == "nat" and "ELBO" in bound.note
     error = coloured(session, subset(runs / "autoencoder", 20), "loss")
     method = Model(Run.open(runs / "autoencoder"), None).method

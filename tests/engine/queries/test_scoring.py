@@ -18,7 +18,7 @@ from engine import messages as m
 from engine.cli import main
 from engine.common import ood_metrics
 from engine.data import adapt, open_data, picture_from_array
-from engine.detectors.base import Look, of
+from engine.detectors.base import ImageBatch, of
 from engine.detectors.code_length import png_bytes
 from engine.detectors.likelihood import Iwae
 from engine.losses.likelihoods import image_generators
@@ -73,7 +73,7 @@ def test_that_calibration_scores_validation_images_that_were_never_trained_on(ru
     valid = open_data("digits").splits["valid"].images
     images = np.asarray(valid[spread(len(valid), HELD_OUT)])
     method = Model(Run.open(runs / "vae"), 8).method
-    direct = torch.cat([of(Iwae, method, samples=8).score(Look(method, image[None], 8)) for image in images])
+    direct = torch.cat([of(Iwae, method, samples=8).score(ImageBatch(method, image[None], 8)) for image in images])
     assert told.known["iwae"] == pytest.approx(direct.numpy(), rel=1e-5)
     assert told.weights == Run.open(runs / "vae").manifest.checkpoints[-1].files["model.safetensors"].sha256
 
