@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DrawSamples(Work):
-    """Draw samples symbol by symbol -> `SamplingBegan`, then `SymbolsDrawn` again and again. A method without an order draws in one pass.
+    """Draw samples symbol by symbol -> `SamplingBegan`, then `SymbolsDrawn` again and again; of an iterative sampler without symbols
+    `FrameDrawn` for every frame. A method without an order draws in one pass: one `SymbolsDrawn`.
 
     The noise of a sample depends on `seed` and its index only: other settings with the same seed change the sample as little as they must.
     """
@@ -41,8 +42,8 @@ class SamplingBegan(Event):
     job: str
     run: str
     step: int
-    kind: str  # "pixels" | "codes" | "text" | "whole" (a method that draws everything in one pass: no places)
-    length: int  # N
+    kind: str  # "pixels" | "codes" | "text" | "steps" (whole images, better step by step) | "whole" (in one pass: no places)
+    length: int  # N; 0 of kinds "steps" and "whole"
     rows: int
     columns: int
     depth: int  # symbols per cell: the channels of a pixel
@@ -52,6 +53,7 @@ class SamplingBegan(Event):
     labels: tuple[int, ...]  # class of each sample, of a conditional model
     start: int  # places that were given at the front
     note: str = ""
+    frames: int = 0  # of kind "steps": the `frames` of every `FrameDrawn` to come
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,20 @@ class SymbolsDrawn(Event):
     texts: tuple[str, ...]
     rate: float  # cells (pixels, patches, characters) per second of computing, all samples together; 0: not known yet
     final: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FrameDrawn(Event):
+    """One frame of an iterative sampler (kind "steps"): all samples after `frame` of `frames` steps. Every frame is told, in order."""
+
+    job: str
+    run: str
+    step: int  # the checkpoint's
+    frame: int  # steps of the sampler that are done, 0 <= frame <= frames; 0 is what it began from
+    frames: int  # steps in all
+    images: np.ndarray  # uint8 [n, C, H, W]
+    rate: float  # frames per second of computing; 0: not known yet
+    final: bool = False  # the last one, with frame == frames
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
