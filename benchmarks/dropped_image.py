@@ -44,7 +44,7 @@ def measure() -> list[Row]:
             _done(engine, m.Calibrate(job="known", runs=runs, limit=HELD_OUT))
             seconds, scores = [], 0
             for number, image in enumerate(test[0][:DROPS]):
-                picture = m.Picture(label=str(number), image=image)
+                picture = m.PictureRef(label=str(number), image=image)
                 started = time.perf_counter()
                 events = _done(engine, m.ScoreImages(job=f"drop {number}", runs=runs, pictures=(picture,), limit=HELD_OUT))
                 seconds.append(time.perf_counter() - started)

@@ -192,6 +192,16 @@ def test_that_the_window_is_painted_before_anything_heavy_is_imported():
     assert loaded.isdisjoint({"numpy", "pyqtgraph", "torch", "PIL", "engine.worker.engine"})
 
 
+def test_that_a_message_is_light_and_every_file_of_them_says_what_it_gives():
+    loaded = modules_after("import engine.messages")
+    assert loaded.isdisjoint({"torch", "numpy", "pydantic", "PIL", "PySide6"})
+    for path in sources("engine/messages"):
+        if path.name != "__init__.py":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            (told,) = (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__")
+            assert sorted(told) == sorted(node.name for node in tree.body if isinstance(node, ast.ClassDef)), path
+
+
 def test_that_the_import_contracts_hold():
     """import-linter follows chains of imports, which the tests above do not."""
     script = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"

@@ -31,7 +31,7 @@ def judge_files(run: Path, step: int | None, files: list[str], held_out: int = 5
     session = QuerySession()
     calibrated = _calibrated(session, run, step, held_out, k)
     infos = {info.name: info for info in calibrated.detectors}
-    pictures = tuple(m.Picture(label=file, path=file) for name in files for file in _files(name))
+    pictures = tuple(m.PictureRef(label=file, path=file) for name in files for file in _files(name))
     judge = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k)
     images = [_row(event, infos) for event in session.work(judge) if isinstance(event, m.ImageScored)]
     return {**_head(run, calibrated), "images": images}

@@ -1,8 +1,13 @@
 """The whole vocabulary between window and engine, one file for each conversation. Nothing heavy is imported."""
 
 from engine.messages.base import *  # noqa: F403
+from engine.messages.data import *  # noqa: F403
 from engine.messages.embedding import *  # noqa: F403
+from engine.messages.jobs import *  # noqa: F403
+from engine.messages.latent import *  # noqa: F403
+from engine.messages.methods import *  # noqa: F403
 from engine.messages.probing import *  # noqa: F403
+from engine.messages.runs import *  # noqa: F403
 from engine.messages.sampling import *  # noqa: F403
 from engine.messages.scoring import *  # noqa: F403
 from engine.messages.views import *  # noqa: F403

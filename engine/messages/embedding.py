@@ -8,15 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Event, Picture, Query, Work
+from engine.messages.base import Answer, Event, PictureRef, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np
 
+__all__ = ["ColorPoints", "Embed", "Embedded", "ImagePlaced", "MapSettings", "PlaceImage", "PointsColored", "Subset"]
+
 
 @dataclass(frozen=True)
 class Subset:
-    """Which images of a checkpoint's eyes: all questions about one map name the same."""
+    """Which images a checkpoint's features are computed of: all questions about one map name the same."""
 
     run: str
     step: int | None = None
@@ -102,7 +104,7 @@ class PlaceImage(Query):
 
     subset: Subset
     settings: MapSettings = field(default_factory=MapSettings)
-    picture: Picture
+    picture: PictureRef
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

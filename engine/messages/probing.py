@@ -10,6 +10,8 @@ from engine.messages.base import Event, Work
 if TYPE_CHECKING:
     import numpy as np
 
+__all__ = ["Probe", "ProbeFitting", "ProbeMeasured", "ProbeSubject"]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Probe(Work):
@@ -32,7 +34,7 @@ class Probe(Work):
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProbeSubject:
     """What was measured."""
 
     of: str  # "checkpoint" | "random" | "pixels"
@@ -47,7 +49,7 @@ class ProbeFitting(Event):
     job: str
     run: str
     step: int
-    subject: Subject
+    subject: ProbeSubject
     losses: np.ndarray  # nats [k]: mean cross-entropy and penalty, on training images
     right: np.ndarray  # [k]: share of the test images whose class it finds
 
@@ -61,7 +63,7 @@ class ProbeMeasured(Event):
     data_name: str
     limit: int
     split: str
-    subject: Subject
+    subject: ProbeSubject
     knn: float  # share of right classes on the split
     linear: float | None  # None where there are too many features for a fit: see `note`
     features: int  # D

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Event, Picture, Query, Work
+from engine.messages.base import Answer, Event, PictureRef, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np
+
+__all__ = ["DrawSamples", "ReadSymbols", "SamplingBegan", "SymbolDistributed", "SymbolDistribution", "SymbolsDrawn", "SymbolsRead"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,7 +107,7 @@ class ReadSymbols(Query):
 
     run: str
     step: int | None = None
-    picture: Picture
+    picture: PictureRef
     label: int | None = None
 
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Event, Picture, Query, Work
+from engine.messages.base import Answer, Event, PictureRef, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np
+
+__all__ = [
+    "Calibrate",
+    "Calibrated",
+    "Corrupt",
+    "Corrupted",
+    "DataScored",
+    "DetectorInfo",
+    "DetectorScore",
+    "ImageInspected",
+    "ImageScored",
+    "InspectImage",
+    "ScoreData",
+    "ScoreImages",
+]
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,7 @@ class DetectorInfo:
 
 
 @dataclass(frozen=True)
-class Score:
+class DetectorScore:
     """One detector's answer about one image."""
 
     run: str
@@ -54,7 +69,7 @@ class ScoreImages(Work):
     """Score pictures with every ready detector of the runs -> one `ImageScored` per picture, unreadable ones with the reason."""
 
     runs: tuple[tuple[str, int | None], ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PictureRef, ...]
     limit: int = 500  # held-out images to compare with
     samples: int = 64  # importance samples per image, where a density has them
 
@@ -78,7 +93,7 @@ class Corrupt(Work):
 
     run: str
     step: int | None = None
-    picture: Picture
+    picture: PictureRef
     kind: str = "blur"  # "blur" | "noise" | "brightness" | "rotation"
     count: int = 11  # strengths from 0 to 1
     seed: int = 0
@@ -93,7 +108,7 @@ class InspectImage(Query):
 
     run: str
     step: int | None = None
-    picture: Picture
+    picture: PictureRef
     nearest: int = 6
 
 
@@ -113,7 +128,7 @@ class ImageScored(Event):
     job: str
     label: str
     path: str | None
-    scores: tuple[Score, ...]
+    scores: tuple[DetectorScore, ...]
     seen: dict[str, np.ndarray]  # run -> what its network really saw, uint8 [C, H, W]
     original: np.ndarray | None  # uint8 [H, W, 3], at most 512 px
     notes: tuple[str, ...]  # how it was adapted, in words

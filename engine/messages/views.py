@@ -8,10 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Picture, Query
+from engine.messages.base import Answer, PictureRef, Query
 
 if TYPE_CHECKING:
     import numpy as np
+
+__all__ = [
+    "BatchShown",
+    "Drawn",
+    "FillMask",
+    "InvarianceMeasured",
+    "MaskFilled",
+    "MeasureInvariance",
+    "PosePuzzle",
+    "PuzzlePosed",
+    "QueueShown",
+    "ShowBatch",
+    "ShowQueue",
+    "ShownView",
+    "Transform",
+    "Watcher",
+]
 
 
 @dataclass(frozen=True)
@@ -116,7 +133,7 @@ class MeasureInvariance(Query):
 
     run: str
     step: int | None = None
-    picture: Picture
+    picture: PictureRef
     transform: str = ""  # empty: the first there is
     by: str = "projections"  # "projections" | "features"
     count: int = 9  # strengths from 0 to the most

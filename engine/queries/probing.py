@@ -106,10 +106,10 @@ class Probing:
         weights = identity(look.model.run, look.model.step) or object()
         return (of, *images, weights, manifest.method, repr(sorted(manifest.config.items())))  # settings may say how weights are used
 
-    def _subjects(self, look: Look, of: str, images: Images) -> list[m.Subject]:
+    def _subjects(self, look: Look, of: str, images: Images) -> list[m.ProbeSubject]:
         blocks = look.blocks if of != "pixels" else ()
-        whole = [m.Subject(of), *(m.Subject(of, share=share) for share in images.rows if share != FULL)]
-        return whole + [m.Subject(of, name) for name in blocks]
+        whole = [m.ProbeSubject(of), *(m.ProbeSubject(of, share=share) for share in images.rows if share != FULL)]
+        return whole + [m.ProbeSubject(of, name) for name in blocks]
 
     def _kept(self, look: Look, of: str, images: Images) -> list[m.ProbeMeasured]:
         """All figures of one kind, or none where one is missing."""
@@ -208,7 +208,7 @@ def _pixels(images: np.ndarray) -> Tensor:
 
 
 def _worth(
-    look: Look, subject: m.Subject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
+    look: Look, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
 ) -> Generator[m.Event | None, None, m.ProbeMeasured]:
     """Both figures of some features: `known` of the training images with labels, `asked` of the others."""
     words = said(subject)
@@ -229,7 +229,7 @@ def _worth(
 
 
 def _fitted(
-    look: Look, subject: m.Subject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
+    look: Look, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
 ) -> Generator[m.Event | None, None, tuple[Fitted, float]]:
     """The end of the fit, and how often it is right."""
     yield look.progress(f"Fitting the linear probe of {said(subject)}")
@@ -280,7 +280,7 @@ def _beside(
         yield None if tell is None else tell(done)
 
 
-def said(subject: m.Subject) -> str:
+def said(subject: m.ProbeSubject) -> str:
     """In words: “the checkpoint’s block 2”, “the random encoder with 1 % of the labels”."""
     words = {"checkpoint": "this checkpoint", "random": "the random encoder", "pixels": "the raw pixels"}[subject.of]
     block = f", {subject.block}" if subject.block else ""
@@ -320,13 +320,13 @@ def report(
         BadRun, BadData, CannotAnswer: each one sentence.
     """
     work = m.Probe(job="", run=str(path), step=step, data=data, limit=limit, split=split, blocks=blocks, shares=shares)
-    found: dict[m.Subject, m.ProbeMeasured] = {}
+    found: dict[m.ProbeSubject, m.ProbeMeasured] = {}
     for event in QuerySession().work(work):
         if isinstance(event, m.ProbeMeasured):
             found[event.subject] = event
         elif isinstance(event, m.Progress):
             yield event
-    own, random, pixels = (found[m.Subject(of)] for of in ("checkpoint", "random", "pixels"))
+    own, random, pixels = (found[m.ProbeSubject(of)] for of in ("checkpoint", "random", "pixels"))
     values: dict[str, Any] = {
         "knn": own.knn,
         "linear": own.linear,
@@ -355,11 +355,11 @@ def report(
             f"{share:g}": {
                 f"{name}{measure}": value
                 for of, name in (("checkpoint", ""), ("random", "random_init_"), ("pixels", "pixels_"))
-                for measure, value in _figures(found[m.Subject(of, share=share)]).items()
+                for measure, value in _figures(found[m.ProbeSubject(of, share=share)]).items()
             }
-            | {"n_train": found[m.Subject("checkpoint", share=share)].n_train}
+            | {"n_train": found[m.ProbeSubject("checkpoint", share=share)].n_train}
             for share in shares
-            if m.Subject("checkpoint", share=share) in found
+            if m.ProbeSubject("checkpoint", share=share) in found
         }
         if note := left_out(shares, {subject.share for subject in found}, own.n_train):
             values["note"] = note.strip()

@@ -231,14 +231,14 @@ class CalibratedDetectors:
                     unfitted.append(detector)
         return unfitted
 
-    def verdicts(self, run: str, scores: dict[str, float]) -> tuple[m.Score, ...]:
+    def verdicts(self, run: str, scores: dict[str, float]) -> tuple[m.DetectorScore, ...]:
         """Scores of one image beside those of the held-out ones."""
         told = []
         for name, score in scores.items():
             known = self.known[name]
             p = float(ood_metrics.p_values(known, np.array([score]))[0])
             told.append(
-                m.Score(run, name, self.detectors[name].value(score), score, p, *ood_metrics.verdict(p), floor=1 / (len(known) + 1))
+                m.DetectorScore(run, name, self.detectors[name].value(score), score, p, *ood_metrics.verdict(p), floor=1 / (len(known) + 1))
             )
         return tuple(told)
 
@@ -294,12 +294,12 @@ class Scoring:
         return f"{count - bad:,} of {count:,} images were judged; {bad:,} could not be read." if bad else f"{_images(count)} judged."
 
     def _judge_some(
-        self, job: str, pictures: Sequence[m.Picture], read: Sequence[Picture | str], juries: Sequence[tuple[str, CalibratedDetectors]]
+        self, job: str, pictures: Sequence[m.PictureRef], read: Sequence[Picture | str], juries: Sequence[tuple[str, CalibratedDetectors]]
     ) -> Generator[m.Event | None, None, list[m.ImageScored]]:
         good = [i for i, picture in enumerate(read) if isinstance(picture, Picture)]
         seen: dict[int, dict[str, np.ndarray]] = {i: {} for i in good}
         notes: dict[int, list[str]] = {i: [] for i in good}
-        scores: dict[int, tuple[m.Score, ...]] = {i: () for i in good}
+        scores: dict[int, tuple[m.DetectorScore, ...]] = {i: () for i in good}
         for run, detectors in juries:
             for i in good:
                 picture = read[i]
@@ -490,7 +490,7 @@ class Scoring:
                     yield item
         return self.session.data(name)
 
-    def _read(self, picture: m.Picture, model: Model | None) -> Picture:
+    def _read(self, picture: m.PictureRef, model: Model | None) -> Picture:
         """Raises: BadData: one sentence."""
         if picture.path is not None:
             return read_image(picture.path)
@@ -504,7 +504,7 @@ class Scoring:
         images = data.splits["test"].images
         return picture_from_array(np.asarray(images[(picture.index or 0) % len(images)]).transpose(1, 2, 0))
 
-    def _read_or_why(self, picture: m.Picture, model: Model | None) -> Picture | str:
+    def _read_or_why(self, picture: m.PictureRef, model: Model | None) -> Picture | str:
         try:
             return self._read(picture, model)
         except BadData as error:

@@ -331,7 +331,7 @@ class Viewing:
             )
         return data
 
-    def _picture(self, picture: m.Picture, model: Model) -> Picture:
+    def _picture(self, picture: m.PictureRef, model: Model) -> Picture:
         if picture.path is not None:
             return read_image(picture.path)
         if picture.image is not None:

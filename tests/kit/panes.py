@@ -239,7 +239,7 @@ def paper_scores(images: np.ndarray, run: str) -> dict[str, np.ndarray]:
     return {"brightness": x.mean((1, 2)) + shift, "roughness": np.abs(np.diff(x, axis=2)).mean((1, 2)) + shift}
 
 
-def paper_image(picture: m.Picture) -> np.ndarray:
+def paper_image(picture: m.PictureRef) -> np.ndarray:
     """A digit for every picture: uint8 [1, 8, 8]."""
     if picture.image is not None:
         return picture.image[None]
@@ -268,7 +268,7 @@ def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
             for name, value in paper_scores(image[None], run).items():
                 p = (1 + sum(1 for other in known[name] if other >= value[0])) / (KNOWN + 1)
                 level, verdict = ("bad", "unlike training") if p < 0.01 else ("warning", "unusual") if p < 0.05 else ("good", "looks known")
-                scores.append(m.Score(run, name, float(-value[0]), float(value[0]), p, level, verdict))
+                scores.append(m.DetectorScore(run, name, float(-value[0]), float(value[0]), p, level, verdict))
         seen = {run: image for run, _ in w.runs}
         original = np.repeat(image[0][..., None], 3, axis=2)
         out.append(m.ImageScored(w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141))

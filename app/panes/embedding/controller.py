@@ -29,7 +29,7 @@ from engine.messages import (
     Ended,
     ImagePlaced,
     MapSettings,
-    Picture,
+    PictureRef,
     PlaceImage,
     PointsColored,
     Progress,
@@ -91,13 +91,13 @@ class EmbeddingController(JobController):
         self.colouring = Colouring()
         self.colours: PointsColored | None = None
         self.detectors: dict[str, tuple[DetectorInfo, ...]] = {}  # run -> all that it can have, as it said last
-        self.pictures: list[Picture] = []  # dropped, oldest first
+        self.pictures: list[PictureRef] = []  # dropped, oldest first
         self.places: dict[str, ImagePlaced] = {}  # key of a picture -> where it lies on `map`
         self._drawing: Wanted | None = None  # what the job under way will be
         self._fresh = False  # the next map begins from nothing
         self._coloured_for: tuple[Colouring, Subset] | None = None
-        self._queue: deque[Picture] = deque()
-        self._placing: Picture | None = None
+        self._queue: deque[PictureRef] = deque()
+        self._placing: PictureRef | None = None
         bridge.on(Embedded, self._embedded)
         bridge.on(PointsColored, self._coloured)
         bridge.on(Calibrated, self._calibrated)
@@ -170,7 +170,7 @@ class EmbeddingController(JobController):
             self._given_up.discard("detectors")
             self.begin("detectors", lambda job: Calibrate(job=job, channel="embedding.known", runs=(look,)))
 
-    def place(self, pictures: Iterable[Picture]) -> None:
+    def place(self, pictures: Iterable[PictureRef]) -> None:
         """Put these images on the map, and on those to come."""
         for picture in pictures:
             self.pictures = [other for other in self.pictures if key(other) != key(picture)] + [picture]
@@ -326,7 +326,7 @@ class EmbeddingController(JobController):
         self.settled()
 
 
-def key(picture: Picture) -> str:
+def key(picture: PictureRef) -> str:
     """What tells a dropped image from another one."""
     return picture.path or picture.label
 

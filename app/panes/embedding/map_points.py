@@ -22,7 +22,7 @@ from app.panes.embedding.projected_image_page import ProjectedImage
 from app.shell.formatting import count, number
 from app.widgets.image_view import to_qimage
 from app.widgets.parts import short
-from engine.messages import Embedded, ImagePlaced, Picture
+from engine.messages import Embedded, ImagePlaced, PictureRef
 
 
 def class_name(label: int, classes: tuple[str, ...]) -> str:
@@ -195,13 +195,13 @@ class MapPoints:
         """Put images on the map; they fly there from the mouse."""
         at = self.page.map.mapFromGlobal(QCursor.pos())
         start = QPointF(at if self.page.map.rect().contains(at) else self.page.map.rect().center())
-        pictures = [Picture(label=Path(path).name, path=path) for path in paths]
+        pictures = [PictureRef(label=Path(path).name, path=path) for path in paths]
         self._starts |= {key(picture): start for picture in pictures}
         self._new |= {key(picture) for picture in pictures}
         self.page.show_side(1)
         self.mapping.place(pictures)
 
-    def _on_placed(self, picture: Picture, answer: ImagePlaced) -> None:
+    def _on_placed(self, picture: PictureRef, answer: ImagePlaced) -> None:
         if self.drawn is not self.mapping.map or self.drawn is None or self.page.map.view is None:
             return
         start = self._starts.get(key(picture), QPointF(self.page.map.rect().center()))

@@ -32,7 +32,7 @@ from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import restyle
-from engine.messages import DetectorInfo, ImageInspected, InspectImage, Picture, QueryFailed, RunInfo, StartRun
+from engine.messages import DetectorInfo, ImageInspected, InspectImage, PictureRef, QueryFailed, RunInfo, StartRun
 
 JUDGES = ("log_prob", "classify", "encode")  # one of these is enough
 SETTLE_MS = 120  # after the last move of the time cursor
@@ -288,10 +288,10 @@ class LikelihoodPane(RunPane):
         """Judge these files; returns those that were taken: all of them, or none without a run that can judge."""
         if not self.able():
             return []
-        self.add(Picture(label=Path(path).name, path=path) for path in paths)
+        self.add(PictureRef(label=Path(path).name, path=path) for path in paths)
         return paths
 
-    def add(self, pictures: Iterable[Picture]) -> None:
+    def add(self, pictures: Iterable[PictureRef]) -> None:
         """Judge more images; the first of them is looked at."""
         added = self.docket.add(pictures)
         if not added:
@@ -308,7 +308,7 @@ class LikelihoodPane(RunPane):
         info = self.context.state.run_info
         if info is not None and self.able():
             name = info.data_name
-            self.add(Picture(label=f"{name}, test image {i}", data=info.data, index=i) for i in range(TEST_IMAGES))
+            self.add(PictureRef(label=f"{name}, test image {i}", data=info.data, index=i) for i in range(TEST_IMAGES))
 
     def choose(self, entry: Dropped | None) -> None:
         """Look at one of the images."""
@@ -436,7 +436,7 @@ class LikelihoodPane(RunPane):
         comparison = self.inquiry.comparison
         if self.compare and comparison is not None:
             place = int(comparison.indices[index])
-            self.add([Picture(label=f"{self._data_name()}, test image {place}", data=self.compare, index=place)])
+            self.add([PictureRef(label=f"{self._data_name()}, test image {place}", data=self.compare, index=place)])
         elif not self.compare:
             entries, _ = self.docket.judged(*self.detector)
             if index < len(entries):

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QHeaderView, QPushButton, QSizePolicy, QStyle, QSt
 from app.shell.formatting import number
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import button
-from engine.messages import DetectorInfo, Score
+from engine.messages import DetectorInfo, DetectorScore
 
 COLUMNS = ("Detector", "Density", "Value", "p-value", "AUROC", "Verdict")
 DETECTOR, DENSITY, VALUE, P_VALUE, AUROC, VERDICT = range(6)
@@ -41,7 +41,7 @@ class Row:
     run: str
     title: str
     info: DetectorInfo | None = None
-    score: Score | None = None
+    score: DetectorScore | None = None
     auroc: float | None = None
     waiting: bool = False  # the answer is on its way
     building: bool = False  # what it lacks is being made
@@ -68,7 +68,7 @@ def p_text(p: float) -> str:
     return number(100 * p, 1 if p < 0.0995 else 0, "%")
 
 
-def floor_text(score: Score) -> str:
+def floor_text(score: DetectorScore) -> str:
     """What a p-value means that cannot be smaller; empty for others."""
     if score.p_value > score.floor:
         return ""

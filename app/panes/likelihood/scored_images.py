@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.messages import Calibrated, DetectorInfo, ImageScored, Picture, Score
+from engine.messages import Calibrated, DetectorInfo, DetectorScore, ImageScored, PictureRef
 
 Look = tuple[str, int]  # run, step
 MOST_AT_ONCE = 256  # pictures of one job: another one can be looked at in between
@@ -20,8 +20,8 @@ MOST_AT_ONCE = 256  # pictures of one job: another one can be looked at in betwe
 class Dropped:
     """One image, and what was said about it."""
 
-    picture: Picture
-    scores: dict[str, dict[str, Score]] = field(default_factory=dict)  # run -> detector -> score
+    picture: PictureRef
+    scores: dict[str, dict[str, DetectorScore]] = field(default_factory=dict)  # run -> detector -> score
     seen: dict[str, np.ndarray] = field(default_factory=dict)  # run -> uint8 [C, H, W]
     original: np.ndarray | None = None  # uint8 [H, W, 3]
     notes: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Dropped:
     def key(self) -> str:
         return self.picture.path or self.picture.label
 
-    def score(self, run: str, detector: str) -> Score | None:
+    def score(self, run: str, detector: str) -> DetectorScore | None:
         return self.scores.get(run, {}).get(detector)
 
 
@@ -50,7 +50,7 @@ class ScoredImages:
         self.detectors: dict[str, tuple[DetectorInfo, ...]] = {}  # run -> all that it can have, as it said last
         self._by_key: dict[str, Dropped] = {}
 
-    def add(self, pictures: Iterable[Picture]) -> list[Dropped]:
+    def add(self, pictures: Iterable[PictureRef]) -> list[Dropped]:
         """The entries of these pictures, in order; one that is there already is not taken twice."""
         out = []
         for picture in pictures:

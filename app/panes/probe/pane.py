@@ -35,14 +35,14 @@ from app.shell.formatting import count, number
 from app.shell.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.parts import restyle, set_heading
-from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, Progress, StartRun, StopJob, Subject
+from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
 DRAW_MS = 60  # at most so often while figures come in
 SHARES = (0.01, 0.1)  # of the labels, beside all of them
 TUNING = "fine_tuning"
 TUNING_SHARE = 0.01
 TUNING_STEPS = 600
-WHOLE = {of: Subject(of) for of in NAMES}
+WHOLE = {of: ProbeSubject(of) for of in NAMES}
 
 
 class ProbePane(RunPane):
@@ -59,8 +59,8 @@ class ProbePane(RunPane):
         self.job = ""  # what is under way
         self.asked: Probe | None = None
         self.results = Results()
-        self.fits: dict[Subject, ProbeFitting] = {}  # of the last job
-        self.fitting: Subject | None = None  # what is fitted now
+        self.fits: dict[ProbeSubject, ProbeFitting] = {}  # of the last job
+        self.fitting: ProbeSubject | None = None  # what is fitted now
         self._note, self._level = "", ""  # what is going on, or how it ended
         self._drawing = QTimer(self)
         self._drawing.setSingleShot(True)
@@ -265,7 +265,7 @@ class ProbePane(RunPane):
         blocks = list(dict.fromkeys(s.block for s in figures if s.block))
         lines = []
         for of, measure, look, dashed in ((OWN, "linear", 0, False), (OWN, "knn", 1, False), (RANDOM, "linear", 3, True)):
-            known = [(i, figures.get(Subject(of, block))) for i, block in enumerate(blocks)]
+            known = [(i, figures.get(ProbeSubject(of, block))) for i, block in enumerate(blocks)]
             points = [(float(i), right, e.n_test) for i, e in known if e is not None and (right := getattr(e, measure)) is not None]
             lines.append(_points(f"{'kNN' if measure == 'knn' else measure}{', random' * (of == RANDOM)}", points, look, dashed))
         self.page.by_block.set_lines(lines, blocks)
@@ -279,7 +279,7 @@ class ProbePane(RunPane):
                 percent = 100 * event.n_train / max(event.n_split, event.n_train)
                 names.append(f"{number(percent, 0 if percent >= 0.95 else 1, '%')} ({count(event.n_train)})")
             for of, look in ((OWN, 0), (RANDOM, 3), (PIXELS, 2)):
-                known = [(i, figures.get(Subject(of, share=share))) for i, share in enumerate(shares)]
+                known = [(i, figures.get(ProbeSubject(of, share=share))) for i, share in enumerate(shares)]
                 points = [(float(i), e.linear, e.n_test) for i, e in known if e is not None and e.linear is not None]
                 lines.append(_points(NAMES[of].split()[-1 if of != RANDOM else 0], points, look, of != OWN))
         self.page.by_labels.set_lines(lines, names)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from app.shell.formatting import count, number
-from engine.messages import ProbeMeasured, RunInfo, Subject
+from engine.messages import ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
 NAMES = {OWN: "this checkpoint", RANDOM: "random encoder", PIXELS: "raw pixels"}
@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 
 Question = tuple[str, str, int]  # run, data ("" is the run's own), images
-Figures = dict[Subject, ProbeMeasured]
+Figures = dict[ProbeSubject, ProbeMeasured]
 
 
 def standard_error(right: float, images: int) -> float:
@@ -90,7 +90,7 @@ def compared(event: ProbeMeasured) -> str:
 
 def not_measured(figures: Figures, shares: tuple[float, ...]) -> str:
     """Which of the shares of labels are no fewer images than all else is fitted to, as a sentence; empty where there are none."""
-    whole = figures.get(Subject(OWN))
+    whole = figures.get(ProbeSubject(OWN))
     missing = [share for share in shares if whole is not None and share * whole.n_split >= whole.n_train]
     if whole is None or not missing:
         return ""

@@ -46,7 +46,7 @@ from app.widgets.parts import Card, TextLines, button, heading, muted, restyle
 from engine.messages import (
     DrawSamples,
     Ended,
-    Picture,
+    PictureRef,
     QueryFailed,
     ReadSymbols,
     RunInfo,
@@ -126,7 +126,7 @@ class SamplingPane(RunPane):
         self.film = 0
         self.at: tuple[int, int] | None = None  # row of the node, place
         self.answer: SymbolDistributed | None = None
-        self.picture: Picture | None = None
+        self.picture: PictureRef | None = None
         self.scale_factor = 4  # of exported pictures, in screen pixels per pixel
         self._message = ""
         self._session = 0
@@ -840,10 +840,10 @@ class SamplingPane(RunPane):
         node = self.node
         if not self.able() or self.is_text() or (node is not None and node.whole):
             return False
-        self.take(Picture(Path(path).name, path=path))
+        self.take(PictureRef(Path(path).name, path=path))
         return True
 
-    def take(self, picture: Picture) -> None:
+    def take(self, picture: PictureRef) -> None:
         """An image to be completed."""
         self.picture = picture
         self.completion.show_read(None)
@@ -866,7 +866,7 @@ class SamplingPane(RunPane):
 
     def _take_first(self, paths: list[str]) -> None:
         if paths:
-            self.take(Picture(Path(paths[0]).name, path=paths[0]))
+            self.take(PictureRef(Path(paths[0]).name, path=paths[0]))
 
     def complete(self) -> None:
         """Grow what is missing, several times; finished ones are ranked by log-likelihood."""

@@ -33,7 +33,7 @@ from engine.messages import (
     InvarianceMeasured,
     MaskFilled,
     MeasureInvariance,
-    Picture,
+    PictureRef,
     PosePuzzle,
     PuzzlePosed,
     Query,
@@ -56,7 +56,7 @@ class Room:
 
     settings: dict[str, Any] = field(default_factory=dict)  # of the augmentation, that differ from the run's
     pair: tuple[int, int] | None = None
-    image: Picture = field(default_factory=lambda: Picture("Test image 0", index=0))
+    image: PictureRef = field(default_factory=lambda: PictureRef("Test image 0", index=0))
     by: str = "projections"
     score: Score = field(default_factory=Score)
 
@@ -335,7 +335,7 @@ class ViewsPane(RunPane):
 
     def _another_image(self) -> None:
         index = (self.room.image.index or 0) + 1 if self.room.image.path is None else 0
-        self._measure(Picture(f"Test image {index}", index=index))
+        self._measure(PictureRef(f"Test image {index}", index=index))
 
     def _choose_image(self) -> None:
         ask_which(self, "Open an image", IMAGE_FILTER, lambda paths: self.accept_image(paths[0]))
@@ -343,11 +343,11 @@ class ViewsPane(RunPane):
     def accept_image(self, path: str) -> bool:
         if not self.able():
             return False
-        self._measure(Picture(os.path.basename(path), path=path))
+        self._measure(PictureRef(os.path.basename(path), path=path))
         self.show_page(INVARIANCE)
         return True
 
-    def _measure(self, picture: Picture) -> None:
+    def _measure(self, picture: PictureRef) -> None:
         self.room.image = picture
         self.refresh()
 

@@ -403,7 +403,7 @@ def test_that_the_loss_of_a_classifier_needs_its_classes(shared, runs, tmp_path)
 
 def test_that_an_image_is_projected_exactly_onto_a_pca(shared, runs):
     seen = drawn(shared, subset(runs / "vae"))
-    odd = m.Picture(label="odd", image=np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8))
+    odd = m.PictureRef(label="odd", image=np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8))
     told = shared.answer(m.PlaceImage(stamp=7, subset=subset(runs / "vae"), settings=PLANE, picture=odd))
     shown, _ = adapt(picture_from_array(odd.image), (1, 8, 8))
     assert np.array_equal(told.seen, shown) and told.notes and told.stamp == 7 and told.label == "odd"
@@ -420,14 +420,14 @@ def test_that_an_image_is_projected_exactly_onto_a_pca(shared, runs):
 
 def test_that_an_image_of_the_map_lies_at_its_own_place_on_a_umap(shared, runs):
     seen = drawn(shared, subset(runs / "vae"), m.MapSettings())
-    own = m.Picture(label="own", data="digits", index=int(seen.indices[20]))
+    own = m.PictureRef(label="own", data="digits", index=int(seen.indices[20]))
     told = shared.answer(m.PlaceImage(subset=seen.subset, settings=m.MapSettings(), picture=own))
     assert told.neighbours[0] == 20 and told.distances[0] < 1e-3 * told.usual
     assert np.linalg.norm(told.place - seen.places[20]) < 0.2 * np.ptp(seen.places, axis=0).max()
 
 
 def test_that_without_its_map_an_image_has_no_place(runs):
-    own = m.Picture(label="own", index=0)
+    own = m.PictureRef(label="own", index=0)
     with pytest.raises(CannotAnswer, match="run it again"):
         QuerySession().answer(m.PlaceImage(subset=subset(runs / "vae"), settings=PLANE, picture=own))
 

@@ -43,7 +43,7 @@ def ask(path: Path, session: QuerySession | None = None, **changes) -> list[m.Ev
     return [event for event in (session or QuerySession()).work(work) if event is not None]
 
 
-def measured(events: list[m.Event]) -> dict[m.Subject, m.ProbeMeasured]:
+def measured(events: list[m.Event]) -> dict[m.ProbeSubject, m.ProbeMeasured]:
     return {event.subject: event for event in events if isinstance(event, m.ProbeMeasured)}
 
 
@@ -73,16 +73,16 @@ def test_that_every_figure_is_that_of_the_functions_asked_directly(runs):
         "pixels": lambda images: torch.from_numpy(images).flatten(1).float() / 255,
     }
     for of, features in ways.items():
-        event = told[m.Subject(of)]
+        event = told[m.ProbeSubject(of)]
         assert (event.linear, event.knn) == pytest.approx(directly(features, *sides())), of
         assert (event.n_train, event.n_test, event.classes, event.step) == (LIMIT, LIMIT, 10, 2)
         assert event.converged and event.data_name == "digits"
-    assert told[m.Subject("pixels")].features == 64
+    assert told[m.ProbeSubject("pixels")].features == 64
 
 
 def test_that_the_random_encoder_is_step_zero_of_the_run(runs):
     told = measured(ask(runs / "simclr", step=0))
-    own, random = told[m.Subject("checkpoint")], told[m.Subject("random")]
+    own, random = told[m.ProbeSubject("checkpoint")], told[m.ProbeSubject("random")]
     assert (own.linear, own.knn) == (random.linear, random.knn)
 
 
@@ -101,10 +101,10 @@ def test_that_blocks_and_fewer_labels_have_their_own_figures(runs):
     told = measured(ask(runs / "simclr", blocks=True, shares=(0.02, 0.05, 0.9)))
     blocks = [subject.block for subject in told if subject.of == "checkpoint" and subject.block]
     assert blocks == ["stem", "block 1", "block 2", "block 3", "block 4", "features"]
-    assert told[m.Subject("checkpoint", "features")].linear == told[m.Subject("checkpoint")].linear
+    assert told[m.ProbeSubject("checkpoint", "features")].linear == told[m.ProbeSubject("checkpoint")].linear
     assert {subject.share for subject in told} == {1.0, 0.02, 0.05}, "nine tenths are more than the limit"
     count = len(open_data("digits").splits["train"].images)
-    assert [told[m.Subject("pixels", share=share)].n_train for share in (0.02, 0.05)] == [round(0.02 * count), round(0.05 * count)]
+    assert [told[m.ProbeSubject("pixels", share=share)].n_train for share in (0.02, 0.05)] == [round(0.02 * count), round(0.05 * count)]
 
 
 def test_that_shares_that_are_not_measured_are_named(runs, capsys):
@@ -120,7 +120,7 @@ def test_that_a_share_of_labels_is_the_one_that_a_training_takes(runs):
     assert labels is not None
     _, _, asked, answers = sides()
     pixels = lambda some: torch.from_numpy(np.array(some)).flatten(1).float() / 255  # noqa: E731
-    event = told[m.Subject("pixels", share=0.03)]
+    event = told[m.ProbeSubject("pixels", share=0.03)]
     assert (event.linear, event.knn) == pytest.approx(directly(pixels, images, torch.from_numpy(labels).long(), asked, answers))
 
 
@@ -131,22 +131,22 @@ def test_that_baselines_are_not_measured_again_for_another_step(runs, monkeypatc
     second = measured(ask(runs / "simclr", session, step=0))
     assert set(second) == set(first)
     for of in ("random", "pixels"):
-        assert second[m.Subject(of)].linear == first[m.Subject(of)].linear
-        assert second[m.Subject(of)].step == 0
+        assert second[m.ProbeSubject(of)].linear == first[m.ProbeSubject(of)].linear
+        assert second[m.ProbeSubject(of)].step == 0
 
 
 def test_that_other_data_are_seen_as_the_network_sees_them(runs):
     told = measured(ask(runs / "simclr", data="shapes", limit=40, random=False))
-    assert told[m.Subject("checkpoint")].data_name == "shapes"
-    assert told[m.Subject("pixels")].features == 64, "raw pixels of what the network sees, 8×8"
+    assert told[m.ProbeSubject("checkpoint")].data_name == "shapes"
+    assert told[m.ProbeSubject("pixels")].features == 64, "raw pixels of what the network sees, 8×8"
 
 
 def test_that_too_many_features_have_no_linear_probe_and_say_so(runs, monkeypatch):
     monkeypatch.setattr("engine.queries.probing.MOST_FEATURES", 50)
     told = measured(ask(runs / "simclr", random=False))
-    pixels = told[m.Subject("pixels")]
+    pixels = told[m.ProbeSubject("pixels")]
     assert pixels.linear is None and "64" in pixels.note and pixels.knn > 0
-    assert told[m.Subject("checkpoint")].linear is not None
+    assert told[m.ProbeSubject("checkpoint")].linear is not None
 
 
 def test_that_what_cannot_be_probed_is_one_sentence(runs, tmp_path):
@@ -210,16 +210,16 @@ def test_that_the_verb_answers_as_the_contract_names_it(runs, capsys):
     assert main([*command, "--runs", str(runs)]) == 0
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     figures = measured(ask(runs / "simclr", blocks=True, shares=(0.02,)))
-    own, random, pixels = (figures[m.Subject(of)] for of in ("checkpoint", "random", "pixels"))
+    own, random, pixels = (figures[m.ProbeSubject(of)] for of in ("checkpoint", "random", "pixels"))
     assert (told["knn"], told["linear"]) == (own.knn, own.linear)
     assert (told["random_init_knn"], told["random_init_linear"]) == (random.knn, random.linear)
     assert (told["pixels_knn"], told["pixels_linear"]) == (pixels.knn, pixels.linear)
     assert (told["step"], told["n_train"], told["n_test"], told["k"]) == (2, LIMIT, LIMIT, LIMIT)
-    assert told["blocks"]["block 2"] == {"linear": figures[m.Subject("checkpoint", "block 2")].linear,
-                                         "knn": figures[m.Subject("checkpoint", "block 2")].knn}  # fmt: skip
+    assert told["blocks"]["block 2"] == {"linear": figures[m.ProbeSubject("checkpoint", "block 2")].linear,
+                                         "knn": figures[m.ProbeSubject("checkpoint", "block 2")].knn}  # fmt: skip
     assert told["labels"]["1"]["linear"] == own.linear
-    assert told["labels"]["0.02"]["linear"] == figures[m.Subject("checkpoint", share=0.02)].linear
-    assert told["labels"]["0.02"]["n_train"] == figures[m.Subject("checkpoint", share=0.02)].n_train
+    assert told["labels"]["0.02"]["linear"] == figures[m.ProbeSubject("checkpoint", share=0.02)].linear
+    assert told["labels"]["0.02"]["n_train"] == figures[m.ProbeSubject("checkpoint", share=0.02)].n_train
 
 
 def test_that_without_json_every_figure_is_a_line(runs, capsys):

@@ -346,7 +346,7 @@ def test_that_the_distribution_is_the_chains_row():
 def test_that_a_picture_is_read_as_symbols():
     image = np.array([[0, 64, 128, 191], [255, 0, 64, 128], [191, 255, 0, 10]], np.uint8)
     chain = Chain()
-    answer = Questions(Room(chain)).read_symbols(m.ReadSymbols(run="/r", picture=m.Picture("mine", image=image)))  # type: ignore[arg-type]
+    answer = Questions(Room(chain)).read_symbols(m.ReadSymbols(run="/r", picture=m.PictureRef("mine", image=image)))  # type: ignore[arg-type]
     assert answer.tokens.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 0]
     np.testing.assert_allclose(answer.log_p, chain.log_probs(torch.from_numpy(answer.tokens).long()[None])[0])
     assert (answer.rows, answer.columns, answer.depth, answer.kind) == (HEIGHT, WIDTH, 1, "pixels")
@@ -395,7 +395,7 @@ def test_that_every_method_that_writes_grows(name, settings):
         assert len(answer.patches) == began.symbols
     if began.kind != "text":
         x = torch.from_numpy(last.images).float() / 255
-        picture = m.Picture("itself", image=last.images[0].transpose(1, 2, 0))
+        picture = m.PictureRef("itself", image=last.images[0].transpose(1, 2, 0))
         read = Questions(Room(method)).read_symbols(m.ReadSymbols(run="/r", picture=picture, label=label))  # type: ignore[arg-type]
         assert read.tokens.shape == (began.length,) and x.shape[1:] == read.image.shape
         if began.kind == "pixels":

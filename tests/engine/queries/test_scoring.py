@@ -31,7 +31,7 @@ from engine.worker.engine import Engine
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
 HELD_OUT = 40
-ODD = m.Picture(label="odd", image=np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8))
+ODD = m.PictureRef(label="odd", image=np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def calibrate(*paths: Path, **more) -> list:
     return only(ask(work), m.Calibrated)
 
 
-def judge(path: Path, *pictures: m.Picture, session: QuerySession | None = None) -> list:
+def judge(path: Path, *pictures: m.PictureRef, session: QuerySession | None = None) -> list:
     work = m.ScoreImages(job="j", runs=((str(path), None),), pictures=pictures, limit=HELD_OUT, samples=8)
     return only(ask(work, session), m.ImageScored)
 
@@ -127,7 +127,7 @@ def test_that_a_judgement_says_value_p_value_and_verdict_of_every_ready_detector
 
 
 def test_that_a_score_does_not_depend_on_the_pictures_beside_it(runs):
-    pictures = [m.Picture(label=str(i), index=i) for i in range(11)]
+    pictures = [m.PictureRef(label=str(i), index=i) for i in range(11)]
     together = judge(runs / "vae", *pictures)
     alone = [judge(runs / "vae", picture)[0] for picture in pictures[3:6]]
     for a, b in zip(together[3:6], alone, strict=True):
@@ -139,7 +139,7 @@ def test_that_unreadable_files_are_listed_with_the_reason_and_stop_nothing(runs,
     (tmp_path / "text.png").write_text("no image")
     Image.fromarray(np.full((9, 9), 40, np.uint8)).save(tmp_path / "grey.png")
     names = ["text.png", "grey.png", "gone.png"]
-    told = judge(runs / "vae", *(m.Picture(label=name, path=str(tmp_path / name)) for name in names))
+    told = judge(runs / "vae", *(m.PictureRef(label=name, path=str(tmp_path / name)) for name in names))
     assert [bool(event.error) for event in told] == [True, False, True]
     assert "text" in told[0].error and told[1].scores and not told[0].scores
 
@@ -174,7 +174,7 @@ def test_that_the_judging_of_a_data_set_is_kept_and_adapts_like_a_drop(runs):
     images = open_data("shapes:40").splits["test"].images
     expected = [adapt(picture_from_array(images[i].transpose(1, 2, 0)), (1, 8, 8))[0] for i in told.indices]
     assert np.array_equal(told.images, np.stack(expected))
-    (dropped,) = judge(runs / "vae", m.Picture(label="x", image=images[told.indices[0]].transpose(1, 2, 0)))
+    (dropped,) = judge(runs / "vae", m.PictureRef(label="x", image=images[told.indices[0]].transpose(1, 2, 0)))
     for score in dropped.scores:
         assert told.scores[score.detector][0] == pytest.approx(score.score, rel=2e-3, abs=2e-3)
     (again,) = only(ask(work), m.DataScored)
@@ -202,20 +202,20 @@ def test_that_an_unknown_corruption_is_answered_with_the_known_ones():
 
 def test_that_the_path_of_a_corruption_grows_strength_by_strength(runs):
     work = m.Corrupt(
-        job="k", run=str(runs / "vae"), picture=m.Picture(label="t", index=2), kind="noise", count=4, limit=HELD_OUT, samples=8
+        job="k", run=str(runs / "vae"), picture=m.PictureRef(label="t", index=2), kind="noise", count=4, limit=HELD_OUT, samples=8
     )
     path = only(ask(work), m.Corrupted)
     assert [len(event.strengths) for event in path] == [1, 2, 3, 4]
     assert path[-1].strengths.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert all(len(values) == 4 for values in path[-1].scores.values())
-    (plain,) = judge(runs / "vae", m.Picture(label="t", index=2))
+    (plain,) = judge(runs / "vae", m.PictureRef(label="t", index=2))
     for score in plain.scores:
         assert path[-1].scores[score.detector][0] == pytest.approx(score.score, rel=1e-5, abs=1e-5)
 
 
 def test_that_looking_closer_finds_the_image_itself_among_the_training_images(runs):
     train_split = open_data("digits").splits["train"]
-    picture = m.Picture(label="own", image=train_split.images[17, 0])
+    picture = m.PictureRef(label="own", image=train_split.images[17, 0])
     query = m.InspectImage(run=str(runs / "vae"), picture=picture, nearest=3, stamp=5)
     shutil.rmtree(runs / "vae" / "scores", ignore_errors=True)
     session = QuerySession()
@@ -424,10 +424,10 @@ def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
         "classifier": {"msp", "max_logit", "energy", "odin"},
     }
     assert wanted[name] <= set(told.known)
-    closer = QuerySession().answer(m.InspectImage(run=str(tmp_path / "run"), picture=m.Picture(label="t", index=0)))
+    closer = QuerySession().answer(m.InspectImage(run=str(tmp_path / "run"), picture=m.PictureRef(label="t", index=0)))
     assert isinstance(closer, m.ImageInspected)
     if name == "pixel_cnn":
-        (judged,) = judge(tmp_path / "run", m.Picture(label="t", index=0))
+        (judged,) = judge(tmp_path / "run", m.PictureRef(label="t", index=0))
         value = next(score.value for score in judged.scores if score.detector == "log_likelihood")
         assert closer.bits is not None and closer.bits.sum() / 64 == pytest.approx(value, rel=1e-4)
 

@@ -294,7 +294,7 @@ def test_that_a_draw_is_told_in_plain_numbers():
 
 def test_that_strength_nothing_is_the_image_itself_for_every_transform(runs, session):
     run = runs("simclr", "colour", data="shapes:400")
-    asked = {"run": str(run.path), "step": 2, "picture": m.Picture("test image 3", index=3)}
+    asked = {"run": str(run.path), "step": 2, "picture": m.PictureRef("test image 3", index=3)}
     first = session.answer(m.MeasureInvariance(**asked))
     assert first.transform.name == "brightness" and len(first.transforms) == 11
     for name in first.transforms:
@@ -309,7 +309,9 @@ def test_that_strength_nothing_is_the_image_itself_for_every_transform(runs, ses
 def test_that_the_curve_is_the_mean_over_both_ways(runs, session, plainly):
     run = runs("simclr")
     plainly(run, 2)
-    told = session.answer(m.MeasureInvariance(run=str(run.path), step=2, picture=m.Picture("", index=5), transform="brightness", count=3))
+    told = session.answer(
+        m.MeasureInvariance(run=str(run.path), step=2, picture=m.PictureRef("", index=5), transform="brightness", count=3)
+    )
     x = open_data("digits").splits["test"].images[5].astype(np.float64) / 255
     own, *changed = plain_vectors(np.stack([x, np.clip(0.5 * x, 0, 1), np.clip(1.5 * x, 0, 1)]))
     both = [cosine(own, vector) for vector in changed]
@@ -322,7 +324,7 @@ def test_that_the_curve_is_the_mean_over_both_ways(runs, session, plainly):
 def test_that_features_can_be_compared_in_place_of_projections(runs, session, plainly):
     run = runs("simclr")
     plainly(run, 2)
-    asked = {"run": str(run.path), "step": 2, "picture": m.Picture("", index=5), "transform": "flip"}
+    asked = {"run": str(run.path), "step": 2, "picture": m.PictureRef("", index=5), "transform": "flip"}
     x = open_data("digits").splits["test"].images[5][None] / 255
     for by, role in (("projections", ""), ("features", "features")):
         told = session.answer(m.MeasureInvariance(**asked, by=by))
@@ -350,13 +352,15 @@ def test_that_each_transform_does_what_its_name_says():
 
 
 def test_that_grey_images_are_not_asked_about_their_colours(runs, session):
-    told = session.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.Picture("", index=0)))
+    told = session.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.PictureRef("", index=0)))
     assert not {"saturation", "hue", "grey"} & set(told.transforms) and len(told.transforms) == 8
 
 
 def test_that_a_dropped_file_is_adapted_and_says_how(runs, session, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
-    told = session.answer(m.MeasureInvariance(run=str(runs("simclr").path), picture=m.Picture("photo", path=str(tmp_path / "photo.png"))))
+    told = session.answer(
+        m.MeasureInvariance(run=str(runs("simclr").path), picture=m.PictureRef("photo", path=str(tmp_path / "photo.png")))
+    )
     assert told.seen.shape == (1, 8, 8) and told.notes and told.label == "photo"
 
 

@@ -37,8 +37,8 @@ def mapping(kit: Kit) -> EmbeddingController:
     return made
 
 
-def picture(name: str) -> m.Picture:
-    return m.Picture(label=name, path=f"/home/me/{name}")
+def picture(name: str) -> m.PictureRef:
+    return m.PictureRef(label=name, path=f"/home/me/{name}")
 
 
 def kinds(kit: Kit) -> list[str]:

@@ -282,7 +282,7 @@ def test_that_a_run_that_cannot_be_calibrated_says_why_and_is_not_asked_again_an
 def test_that_the_table_says_value_unit_density_p_value_and_verdict(kit: Kit, pane: LikelihoodPane) -> None:
     pane.accept_image("/home/me/seven.png")
     rest(kit, pane)
-    image = paper_image(m.Picture("seven.png", "/home/me/seven.png"))
+    image = paper_image(m.PictureRef("seven.png", "/home/me/seven.png"))
     score = float(paper_scores(image[None], RUN)["brightness"][0])
     name, density, value, p, area, verdict = texts(pane, 0)
     assert (name, density, area) == ("brightness", "exact", "")
@@ -341,7 +341,7 @@ def test_that_bits_reconstruction_nearest_images_and_notes_are_drawn(kit: Kit, p
     pane.accept_image("/home/me/seven.png")
     rest(kit, pane)
     page = pane.page
-    seen = paper_image(m.Picture("seven.png", "/home/me/seven.png"))
+    seen = paper_image(m.PictureRef("seven.png", "/home/me/seven.png"))
     assert page.drop_card.caption.text() == "seven.png"
     heat = page.drop_card.heat
     assert heat.bits is not None and heat.image is not None

@@ -16,7 +16,7 @@ from app.panes.likelihood.path_plot import Path, PathPlot
 from app.panes.likelihood.score_table import AUROC, VALUE, Row, ScoreTable, floor_text, p_text, value_text
 from app.shell.theme import CATEGORIES, DARK, LIGHT, contrast
 from app.widgets.chart import figures, ticks
-from engine.messages import DetectorInfo, Score
+from engine.messages import DetectorInfo, DetectorScore
 
 NATS = DetectorInfo("elbo", "ELBO", "bound", "nat", "Paper", "Help.")
 BITS = DetectorInfo("ll", "log-likelihood", "exact", "bits/dim", "Paper", "Help.")
@@ -109,13 +109,13 @@ def test_that_values_have_their_unit_and_digits() -> None:
     assert value_text(BITS, 5.0249) == "5.02 b/dim"
     assert value_text(DetectorInfo("knn", "kNN", "features", "", "", ""), 0.0456) == "0.046"
     assert [p_text(p) for p in (0.004, 0.0999, 0.47, 1.0)] == ["0.4\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
-    least, more = (Score("/r", "elbo", 0.0, 0.0, p, "bad", "", floor=1 / 250) for p in (1 / 250, 2 / 250))
+    least, more = (DetectorScore("/r", "elbo", 0.0, 0.0, p, "bad", "", floor=1 / 250) for p in (1 / 250, 2 / 250))
     assert floor_text(least).startswith("None of the 249 held-out images") and not floor_text(more)
 
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:
     table = shown(ScoreTable())
-    score = Score("/r", "elbo", -18.4, 18.4, 0.004, "bad", "unlike training")
+    score = DetectorScore("/r", "elbo", -18.4, 18.4, 0.004, "bad", "unlike training")
     rows = [Row("/r", "ELBO", NATS, score, 0.31)]
     table.set_rows(rows, ("/r", "elbo"), False)
     assert table.isColumnHidden(AUROC) and not table.isColumnHidden(VALUE)

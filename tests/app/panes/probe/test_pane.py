@@ -57,13 +57,13 @@ def worth(work: m.Probe, of: str, block: str = "", share: float = 1.0, **changes
     linear, knn = RIGHT[of]
     lost = 0.05 * (1 - share) + (0.02 * (len(BLOCKS) - BLOCKS.index(block)) if block else 0.0)
     made = m.ProbeMeasured(
-        work.job, work.run, work.step or 0, work.data, "digits", work.limit, work.split, m.Subject(of, block, share),
+        work.job, work.run, work.step or 0, work.data, "digits", work.limit, work.split, m.ProbeSubject(of, block, share),
         knn - lost, linear - lost, 256, round(1000 * share), 2500, 10, 41, 3e-7, True, "", 5000,
     )  # fmt: skip
     return replace(made, **changes)
 
 
-def fitting(work: m.Probe, subject: m.Subject, iterations: int = 30) -> m.ProbeFitting:
+def fitting(work: m.Probe, subject: m.ProbeSubject, iterations: int = 30) -> m.ProbeFitting:
     losses = 0.4 + 1.9 * np.exp(-np.arange(iterations) / 6)
     return m.ProbeFitting(work.job, work.run, work.step or 0, subject, losses, np.linspace(0.1, 0.849, iterations))
 
@@ -72,7 +72,7 @@ def everything(work: m.Probe) -> list[m.Event]:
     """What an engine would say to a whole measurement."""
     out: list[m.Event] = [m.Progress(work.job, work.run, 0, 17, "figure", 0.0, None, "Encoding at step 1,024: 32 of 1,000 images")]
     for of in RIGHT:
-        out += [fitting(work, m.Subject(of)), worth(work, of)]
+        out += [fitting(work, m.ProbeSubject(of)), worth(work, of)]
         out += [worth(work, of, share=share) for share in work.shares]
         out += [worth(work, of, block) for block in BLOCKS if of != "pixels" and work.blocks]
     return [*out, m.Ended(work.job, "ok", "Measured.")]
@@ -151,7 +151,7 @@ def test_that_blocks_labels_and_the_fit_have_their_lines(kit: Kit, pane: ProbePa
 def test_that_the_fit_is_seen_while_it_goes_on(kit: Kit, pane: ProbePane) -> None:
     work = ask(kit, pane)
     for iterations in (3, 9):
-        kit.engine.events.append(fitting(work, m.Subject("random", "block 2"), iterations))
+        kit.engine.events.append(fitting(work, m.ProbeSubject("random", "block 2"), iterations))
         rest(kit, pane)
         assert len(pane.page.by_iteration.lines[0].ys) == iterations
     assert "random encoder, block 2" in pane.page.fit_heading.text()

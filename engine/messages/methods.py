@@ -1,0 +1,60 @@
+"""What the engine tells about itself and its methods once it is ready: what a form, a tooltip and a pane are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.messages.base import Event
+
+__all__ = ["FieldInfo", "MethodInfo", "Ready"]
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """One setting of a method: the form, the tooltip, `--set` and the manifest are made from it."""
+
+    name: str
+    label: str
+    kind: str  # "int" | "float" | "bool" | "choice" | "text" | "name" (of a folder)
+    default: int | float | bool | str
+    help: str  # one sentence
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    log: bool = False  # a range better walked by factors
+    group: str = "Model"  # heading in the form: "Model", "Objective", "Training"
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    name: str  # "vae"
+    title: str  # "VAE"
+    family: str  # its branch on the map, for example "Explicit density · bound"
+    density: str  # "exact" | "bound" | "none"
+    sampling: str  # "direct" | "iterative" | "none"
+    conditional: bool
+    capabilities: tuple[str, ...]  # of: encode decode log_prob sample classify views
+    source: str  # the paper
+    summary: str  # two or three sentences for "What you are looking at"
+    formula: str  # rich text
+    fields: tuple[FieldInfo, ...]
+    accepts: str = "images"  # "images" | "text": the kind of data it learns from
+    units: tuple[tuple[str, str], ...] = ()  # (term of the loss, its unit)
+
+    def unit_of(self, term: str) -> str:
+        """Empty where a term has none."""
+        return dict(self.units).get(term, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Ready(Event):
+    """Sent once, when torch is imported and the methods are known."""
+
+    methods: tuple[MethodInfo, ...]
+    device: str  # "CPU", "NVIDIA H200", ...: what "auto" means here
+    devices: tuple[str, ...]  # of: cpu cuda mps
+    cores: int
+    precision: str  # what "auto" means here: "fp32" | "bf16"
+    versions: dict[str, str]
+    seconds: float  # from the engine's start

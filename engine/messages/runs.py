@@ -1,0 +1,195 @@
+"""Messages of runs: list, start and continue them, follow their curves, describe a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.messages.base import Answer, Command, Event, Query
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "BuildBackground",
+    "CheckpointInfo",
+    "CheckpointSaved",
+    "ContinueRun",
+    "DeleteRun",
+    "Describe",
+    "Described",
+    "Diagnosis",
+    "FollowRun",
+    "Metrics",
+    "Number",
+    "OpenRun",
+    "RunInfo",
+    "RunsListed",
+    "StartRun",
+    "UnfollowRun",
+]
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    step: int
+    resumable: bool
+    best: bool = False
+    fault: str = ""  # a sentence when a file of it is missing or damaged
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One line of the run list. `fault` is a sentence when the folder cannot be used; the other fields are then best effort."""
+
+    run: str  # absolute path of the folder
+    name: str
+    method: str
+    title: str  # the method's title
+    data: str  # what the user named: "digits" or a path
+    data_name: str
+    status: str  # "queued" | "training" | "paused" | "done" | "stopped" | "failed" | "interrupted" | "damaged"
+    step: int  # newest step known
+    total_steps: int | None
+    checkpoints: tuple[CheckpointInfo, ...]
+    config: dict[str, object]
+    changed: dict[str, object]  # the settings that differ from the defaults
+    headline: str  # the best number in words: "3.41 bits/dim", "" when there is none yet
+    message: str = ""  # why it stopped, when there is something to say
+    fault: str = ""
+    seed: int = 0
+    shape: tuple[int, ...] = ()  # [C, H, W] of its images
+    created: float = 0.0  # seconds since the epoch
+    elsewhere: bool = False  # another process is writing it now
+    capabilities: tuple[str, ...] = ()
+    device: str = ""
+    precision: str = ""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One row of the inspector."""
+
+    name: str
+    value: float
+    unit: str = ""
+    digits: int = 2
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    level: str  # "good" | "warning" | "bad"
+    text: str
+
+
+@dataclass(frozen=True)
+class StartRun(Command):
+    """Queue a training run. `config` holds only the settings that were changed."""
+
+    job: str
+    method: str
+    data: str
+    config: dict[str, object] = field(default_factory=dict)
+    seed: int = 0
+    steps: int | None = None
+    minutes: float | None = None
+    name: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class BuildBackground(Command):
+    """Train a background model beside a run, or go on with one. A job of the training lane.
+
+    `kind` as in `engine.training.background_models`: "mutated", the same method on mutated images, or "local", a PixelCNN that sees a small
+    window only. Its own run folder lies within the run's folder; that is the `run` of its events.
+    """
+
+    job: str
+    run: str
+    steps: int | None = None
+    minutes: float | None = None
+    kind: str = "mutated"
+
+
+@dataclass(frozen=True)
+class ContinueRun(Command):
+    """Go on with a run from its newest resumable checkpoint, up to `steps` in total (None: as planned)."""
+
+    job: str
+    run: str
+    steps: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class DeleteRun(Command):
+    """Remove a finished run's folder."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class OpenRun(Command):
+    """Show a run folder that lies outside the run list's folder."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class FollowRun(Command):
+    """Send the whole metrics history of a run, then every new point, until `UnfollowRun`."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class UnfollowRun(Command):
+    run: str
+
+
+@dataclass(frozen=True, eq=False)
+class RunsListed(Event):
+    runs: tuple[RunInfo, ...]
+    root: str
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics(Event):
+    """Points of the curves: for every name an array with one value per entry of its own steps."""
+
+    run: str
+    points: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> (steps int64 [n], values float32 [n])
+    history: bool = False  # True: this is all there is so far; what was shown is replaced
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointSaved(Event):
+    run: str
+    step: int
+    resumable: bool
+    kept: bool  # a log-spaced one, or the best
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Describe(Query):
+    """Numbers, KL per dimension and the diagnosis of one checkpoint -> `Described`."""
+
+    run: str
+    step: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Described(Answer):
+    run: str
+    step: int
+    numbers: tuple[Number, ...]
+    diagnosis: tuple[Diagnosis, ...]
+    latent: int  # D, 0 when the method has no latent space
+    kl: np.ndarray | None  # nats per dimension [D]; None when the method has no prior
+    scale: np.ndarray | None  # what one slider unit is worth per dimension [D]: 1 for a N(0, 1) prior, the data's own deviation otherwise
+    centre: np.ndarray | None  # where the sliders' zero lies [D]
+    pictures: np.ndarray | None = None  # what the weights look like: uint8 [n, C, H, W]
+    captions: tuple[str, ...] = ()  # of the pictures
