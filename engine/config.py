@@ -40,6 +40,13 @@ def setting(
 class Training:
     """What every method's configuration has: how the optimizer walks."""
 
+    # No fields: what a method that does not offer these as settings has in their place.
+    micro_batch_size = 0  # examples looked at together; 0: the whole batch
+    label_share = 1.0  # of the training images
+    conditional = False
+    context = 0  # symbols in a window of a text
+    units = "characters"  # of a text
+
     batch_size: int = setting(128, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(1e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     schedule: str = setting(

@@ -1,25 +1,30 @@
-"""What a method is. Every file in `engine/methods/` holds one subclass of `Method`; nothing lists them by hand.
+"""The contract of a method: what every one is. What some of them can do is said by the typed protocols of `engine.protocols`.
 
-A method knows tensors only: no device, no file, no thread, no global randomness. Training lives in `train.py`,
-looking at checkpoints in `explore.py`.
+Every file in `engine/methods/` holds one subclass of `Method`; nothing lists them by hand. A method knows tensors only: no device, no
+file, no thread, no global randomness. Training lives in `engine.training`, looking at checkpoints in `engine.queries`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from engine.config import fields_of
+from engine.losses import likelihoods
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, MethodInfo, Number
+from engine.protocols import CAPABILITIES, implements, provides
+from engine.protocols import Frame as Frame  # for those who write methods
+from engine.protocols import Latents as Latents
+from engine.protocols import View as View
 
 if TYPE_CHECKING:
-    from engine.transforms.augmentation import Draw
-
-CAPABILITIES = ("encode", "decode", "log_prob", "sample", "classify", "views")
+    from typing_extensions import TypeIs
 
 
 class CannotLearn(ValueError):
@@ -53,24 +58,6 @@ class StepContext:
 
 
 @dataclass(frozen=True)
-class View:
-    """What a network is given of a batch of images."""
-
-    name: str  # "view 1", "local 3", "turned by 90°"
-    x: Tensor  # [B, C, h, w]
-    draw: Draw | None = None  # what the augmentation did, where one did
-    role: str = ""  # whose eyes: "query" | "key" | "student" | "teacher" | "student and teacher"
-
-
-@dataclass(frozen=True)
-class Latents:
-    """A batch of posteriors: q(z|x) = N(mean, sigma^2); a deterministic encoder has sigma = 0."""
-
-    mean: Tensor  # [B, D]
-    sigma: Tensor  # [B, D]
-
-
-@dataclass(frozen=True)
 class Description:
     """One checkpoint in numbers and words, on a fixed set of images."""
 
@@ -84,28 +71,13 @@ class Description:
 
 
 class Method(nn.Module):
-    """Base of all methods. What a method can do is found by presence: define `encode`, `decode`, `log_prob`, `sample`,
-    `classify` or `views` and the panes that need it open up.
+    """Base of all methods: a config, the networks, and the loss by named terms.
 
-        encode(x) -> features [B, D]
-        decode(z) -> images in [0, 1], [B, C, H, W]: the mean of p(x|z)
-        log_prob(x, y=None, generator=None) -> log p(x) in total nats [B] (or its best bound), float32 or better
-        sample(n, y=None, temperature=1.0, generator=None) -> generator of partial results, the last one final: images in [0, 1]
-        classify(x) -> logits [B, K]
-        views(x, generator) -> the tensors the loss is computed from, a `View` each
+    What a method can do beside learning is said by the protocols of `engine.protocols` (`Encoder`, `LatentSpace`, `Density`,
+    `Sampler`, ...). Defining their functions is all: `capabilities` finds them, and the panes that need them open.
 
-    Methods with a latent posterior also define `posterior(x) -> Latents`. Those with an encoder may define
-        compared(x, role="") -> unit vectors [B, d]: what the loss compares
-        blocks(x) -> features [B, F] after each block of the encoder, by its name, averaged over places
-    and those that learn from riddles say which `puzzle` and answer it by hand:
-        "rotation": answers(x) -> probabilities [B, 4] of 0°, 90°, 180°, 270° counter-clockwise
-        "jigsaw": permutations [P, n], shuffled(x, p, generator) -> pictures, answers(pictures) -> probabilities [B, P]
-        "mask": fill(x, hidden) -> images [B, C, H, W] in [0, 1]; hidden is bool [B, 1, H, W]
-    A method without gradients has no parameters and defines `learn(x, y, context) -> terms`, one step of its own; `loss` judges it.
-    A loss over the whole batch (`batch_splits` False) that can be cut in two, `project(x, context) -> [B, V, d]` image by image and
-    `contrast(z, context) -> terms` for all of them, is computed in pieces of `config.piece` images with cached gradients.
-    Images come as float in [0, 1], exactly k/255 for 8-bit k; a text comes as tokens, int64 [B, T].
-    Networks may run under autocast; every loss, density and score must be computed in float32 or better (see `engine.precision.full`).
+    Images come as float [B, C, H, W] in [0, 1], exactly k/255 for 8-bit k; a text comes as tokens, int64 [B, T]. Networks may run
+    under autocast; every loss, density and score must be computed in float32 or better (see `engine.precision.full`).
     """
 
     Config: ClassVar[type]
@@ -170,6 +142,14 @@ class Method(nn.Module):
         name, unit, _ = self.headline
         return f"{terms[name]:.2f} {unit}".rstrip()
 
+    def bits_per_dim(self, nats: float) -> float:
+        """Bits per dimension, of -log p(x) = `nats` per image."""
+        return likelihoods.bits_per_dim(nats, self.data.dims)
+
+    def evaluate_target(self, x: Tensor, generator: Randomness | None) -> Tensor:
+        """The image [B, C, H, W] whose probability `log_prob` is: `x` itself, or what is drawn from it or rounded to fewer levels."""
+        return x
+
     @property
     def pixel_levels(self) -> int:
         """How many values a pixel can have in the images whose probability `log_prob` is; 0 where it is none of single values."""
@@ -191,13 +171,35 @@ class Method(nn.Module):
         return Description()
 
 
+class FullBatch(Protocol):
+    """A method without gradients and parameters, whose step takes all training images; `loss` judges it."""
+
+    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        """One step on images [N, C, H, W]: named terms, averaged over the images."""
+        ...
+
+
+class TwoPartLoss(Protocol):
+    """A loss over the whole batch (`batch_splits` False) cut in two, so that it can be computed in pieces with cached gradients."""
+
+    def project(self, x: Tensor, context: StepContext) -> Tensor:
+        """[B, V, d], image by image."""
+        ...
+
+    def contrast(self, z: Tensor, context: StepContext) -> dict[str, Tensor]:
+        """The named terms of `loss`, of all images' [B, V, d]."""
+        ...
+
+
+@cache
 def capabilities(method: type[Method]) -> tuple[str, ...]:
-    return tuple(name for name in CAPABILITIES if callable(getattr(method, name, None)))
+    """The names of what a method can do, in the order of `CAPABILITIES`."""
+    return tuple(name for name, protocol in CAPABILITIES.items() if implements(method, protocol))
 
 
-def cuts(method: Method) -> bool:
+def cuts(method: object) -> TypeIs[TwoPartLoss]:
     """Whether its loss of a whole batch can be computed in pieces with cached gradients."""
-    return callable(getattr(method, "project", None)) and callable(getattr(method, "contrast", None))
+    return provides(method, TwoPartLoss)
 
 
 def info(method: type[Method]) -> MethodInfo:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from engine.config import BadSetting, changed, fields_of, make_config
-from engine.method import CAPABILITIES, DataSpec, Method, StepContext, build, capabilities, info, skeleton
+from engine.method import DataSpec, FullBatch, StepContext, build, capabilities, info, skeleton
 from engine.methods import UnknownMethod, all_methods, method_named
+from engine.protocols import CAPABILITIES, JigsawPuzzle, MaskPuzzle, RotationPuzzle, implements
 
 SHAPE = (1, 12, 10)
 CLASSES = ("a", "b", "c")
@@ -53,7 +54,7 @@ def reads(name: str) -> bool:
 
 def learns_alone(name: str) -> bool:
     """Without gradients."""
-    return hasattr(METHODS[name], "learn")
+    return implements(METHODS[name], FullBatch)
 
 
 def examples(name: str, count: int, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Tensor:
@@ -183,7 +184,7 @@ def test_that_no_global_random_state_is_touched_and_the_generator_decides_everyt
         numbers = list(method.loss(x, y, StepContext(1, 0.5, seeded(3))).values())
         method.after_step(StepContext(1, 0.5, seeded(3)))
         if "sample" in capabilities(METHODS[name]):
-            numbers.append(list(method.sample(2, generator=seeded(3)))[-1])
+            numbers.append(list(method.sample(2, generator=seeded(3)))[-1].x)
         if "log_prob" in capabilities(METHODS[name]):
             numbers.append(method.log_prob(x, y, generator=seeded(3)))
         if "views" in capabilities(METHODS[name]):
@@ -265,8 +266,11 @@ def test_that_samples_are_images_or_texts_and_the_last_partial_result_is_final(n
     method = make(name).eval()
     y = labels(3) if METHODS[name].conditional else None
     with torch.no_grad():
-        results = list(method.sample(3, y, temperature=0.7, generator=seeded()))
-    assert results
+        frames = list(method.sample(3, y, temperature=0.7, generator=seeded()))
+    steps = [frame.step for frame in frames]
+    assert steps == sorted(set(steps)) and steps[0] > 0 and {frame.count for frame in frames} == {steps[-1]}
+    assert len(frames) == 1 or METHODS[name].sampling == "iterative"
+    results = [frame.x for frame in frames]
     if reads(name):
         assert results[-1].shape == (3, SHAPE[1]) and results[-1].dtype == torch.int64
         assert results[-1].min() >= 0 and results[-1].max() < len(SYMBOLS)
@@ -284,17 +288,18 @@ def test_that_classes_get_one_logit_each(name: str):
 
 @every_method
 def test_that_a_latent_space_comes_with_its_measure(name: str):
-    method = make(name)
-    if not hasattr(method, "posterior"):
-        pytest.skip(f"{name} has no latent posterior")
-    x = images(9)
-    latents = method.posterior(x)
-    assert latents.mean.shape == latents.sigma.shape and (latents.sigma >= 0).all()
-    assert torch.equal(latents.mean, method.encode(x))
+    needs(name, "latents")
+    method, x = make(name), images(9)
+    dims = method.latent_size
     described = method.describe(x, seeded())
-    dims = latents.mean.shape[1]
     for measure in (described.scale, described.centre):
         assert measure is not None and measure.shape == (dims,) and measure.isfinite().all()
+    with torch.no_grad():
+        assert method.decode(described.centre[None]).shape == (1, *SHAPE)
+    if "posterior" in capabilities(METHODS[name]):
+        latents = method.posterior(x)
+        assert latents.mean.shape == latents.sigma.shape == (9, dims) and (latents.sigma >= 0).all()
+        assert torch.equal(latents.mean, method.encode(x))
     assert described.kl is None or (described.kl.shape == (dims,) and (described.kl > -1e-6).all())
 
 
@@ -307,13 +312,63 @@ def test_that_its_description_is_words_and_finite_numbers(name: str):
         assert word.level in ("good", "warning", "bad") and word.text.endswith(".")
 
 
+LATENT = {"autoencoder", "pca", "vae"}  # of those that come with the program
+PUZZLES = {"rotation": RotationPuzzle, "jigsaw": JigsawPuzzle, "mask": MaskPuzzle}
+
+
+@every_method
+def test_that_a_latent_space_is_what_gives_a_measure_and_decodes(name: str):
+    described = make(name).describe(examples(name, 9), seeded())
+    assert ("latents" in capabilities(METHODS[name])) == (described.scale is not None) == (described.centre is not None)
+
+
+def test_that_k_means_and_vq_vae_decode_but_have_no_latent_space():
+    assert {name for name, kind in METHODS.items() if "latents" in capabilities(kind)} >= LATENT
+    for name in ("kmeans", "vq_vae"):
+        caps = capabilities(METHODS[name])
+        assert {"encode", "decode"} <= set(caps) and not {"latents", "posterior"} & set(caps)
+
+
+@every_method
+def test_that_a_sequence_of_symbols_has_a_layout_that_holds_them_all(name: str):
+    needs(name, "symbols")
+    method, x = make(name), examples(name, 2)
+    assert method.symbol_kind in ("pixels", "codes", "text")
+    assert math.prod(method.layout) == method.length
+    tokens = method.to_tokens(x, seeded())
+    assert tokens.dtype == torch.int64 and tokens.min() >= 0 and tokens.max() < method.symbols
+    patches = method.code_patches()
+    assert (patches is None) == (method.symbol_kind != "codes")
+    assert patches is None or len(patches) == method.symbols
+
+
+@every_method
+def test_that_a_puzzle_is_answered_by_the_protocol_of_its_name(name: str):
+    needs(name, "puzzle")
+    assert implements(METHODS[name], PUZZLES[METHODS[name].puzzle])
+
+
+@every_method
+def test_that_a_queue_knows_the_age_of_every_key(name: str):
+    needs(name, "queue")
+    method = make(name)
+    assert method.queue_ages(0).shape == (len(method.queue),)
+
+
 @every_method
 def test_that_evaluation_does_not_depend_on_training_mode(name: str):
-    method: Method = make(name)
-    caps, x = capabilities(METHODS[name]), examples(name, 4)
-    for capability in ("encode", "classify"):
-        if capability in caps:
-            ask = getattr(method, capability)
-            method.eval()
-            quiet = ask(x)
-            assert torch.equal(ask(x), quiet)
+    """After a step in training mode, eval mode takes no statistics, draws no noise, and looks at each image by itself."""
+    method, x = make(name).double(), in_double(examples(name, 4))
+    if not learns_alone(name):
+        method.train()
+        method.loss(x, labels(4), StepContext(generator=seeded()))
+        method.forget_batch()
+    method.eval()
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    for capability in {"encode", "classify", "log_prob"} & set(capabilities(METHODS[name])):
+        ask = getattr(method, capability)
+        with torch.no_grad():
+            together = ask(x)
+            assert torch.equal(ask(x), together)
+            assert torch.allclose(ask(x[:1]), together[:1], atol=1e-9), capability
+    assert all(torch.equal(before[key], value) for key, value in method.state_dict().items())

@@ -19,7 +19,7 @@ from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
+from engine.method import CannotLearn, DataSpec, Description, Frame, Method, StepContext
 from engine.precision import full
 
 SYMBOLS_AT_ONCE = 2**17  # symbols in one pass while scoring: bounds the memory of the logits
@@ -140,18 +140,30 @@ class Autoregressive(Method):
     units: ClassVar = {"loss": "nat/symbol", "bits_per_dim": "bits/dim", "nats": "nat"}
     valid_examples = 128  # each has hundreds of symbols
     valid_slice = 8
+    symbol_kind: ClassVar[str] = "pixels"
+    length: int
+    symbols: int
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__(config, data)
         self.length = data.dims  # symbols of one x
-        self.symbols: int = getattr(config, "levels", len(data.symbols))  # V: what a symbol can be
-        self.conditional: bool = bool(getattr(config, "conditional", False))
+        self.symbols = config.levels if isinstance(config, PixelSettings) else len(data.symbols)  # V: what a symbol can be
+        self.conditional = config.conditional
         if self.conditional and not data.classes:
             raise CannotLearn("These data have no classes to condition on; set conditional to false or choose a data set with classes.")
 
     @property
     def pixel_levels(self) -> int:
-        return int(getattr(self.config, "levels", 0))
+        return self.symbols
+
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """(rows, columns, channels)."""
+        channels, height, width = self.data.shape
+        return height, width, channels
+
+    def code_patches(self) -> Tensor | None:
+        return None
 
     # -- symbols -------------------------------------------------------------------------------------------------------
 
@@ -177,6 +189,11 @@ class Autoregressive(Method):
         middle = (first[:-1] + first[1:] - 1) / 510 if self.symbols > 2 else levels[:2].float()
         c, h, w = self.data.shape
         return middle[tokens].unflatten(1, (h, w, c)).permute(0, 3, 1, 2)
+
+    def evaluate_target(self, x: Tensor, generator: Randomness | None) -> Tensor:
+        if self.data.kind != "images" or self.pixel_levels == 256:
+            return x
+        return self.to_images(self.to_tokens(x, generator))
 
     # -- likelihood ----------------------------------------------------------------------------------------------------
 
@@ -231,10 +248,6 @@ class Autoregressive(Method):
         pieces = [slice(start, start + at_once) for start in range(0, len(tokens), at_once)]
         return torch.cat([self.log_probs(tokens[piece], None if y is None else y[piece]) for piece in pieces])
 
-    def bits_per_dim(self, nats: float) -> float:
-        """Of -log p(x) = `nats` per image."""
-        return likelihoods.bits_per_dim(nats, self.length)
-
     def headline_words(self, terms: dict[str, float]) -> str:
         """Bits per dimension; nats of binary images. Of p(x|y) where classes are given, which is another number than that of p(x)."""
         told = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
@@ -268,12 +281,11 @@ class Autoregressive(Method):
 
     def sample(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
-    ) -> Iterator[Tensor]:
-        """Images as they grow, once per row; what is not written yet is black. The class is drawn where none is given."""
+    ) -> Iterator[Frame]:
+        """Images [n, C, H, W] as they grow, once per row; what is not written yet is black. A class is drawn where none is given."""
         c, _, w = self.data.shape
-        yield from (
-            self.to_images(F.pad(part, (0, self.length - part.shape[1]))) for part in self.write_out(n, y, temperature, generator, c * w)
-        )
+        for part in self.write_out(n, y, temperature, generator, c * w):
+            yield Frame(self.to_images(F.pad(part, (0, self.length - part.shape[1]))), part.shape[1], self.length)
 
     def write_out(
         self, n: int, y: Tensor | None, temperature: float, generator: torch.Generator | None, every: int, prefix: Tensor | None = None

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Autoregressive, Memory, diagnose, entropy
 from engine.config import Training, setting
+from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Number
-from engine.method import DataSpec, Description, StepContext
+from engine.method import DataSpec, Description, Frame, StepContext
 from engine.precision import full
 
 SYMBOLS_PER_PART = 16  # written between two partial results
@@ -42,10 +43,20 @@ class TextAutoregressive(Autoregressive):
     headline = ("loss", "nat/character", False)
     units: ClassVar = {"loss": "nat/symbol", "bits_per_token": "bits/symbol"}
     valid_slice = 64
+    symbol_kind: ClassVar = "text"
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__(config, data)
         self.length = config.context
+
+    @property
+    def pixel_levels(self) -> int:
+        return 0
+
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """One line."""
+        return 1, self.length, 1
 
     @property
     def unit(self) -> str:
@@ -62,6 +73,10 @@ class TextAutoregressive(Autoregressive):
             loss = -told.mean()
             return {"loss": loss, "bits_per_token": loss / math.log(2)}
 
+    def bits_per_dim(self, nats: float) -> float:
+        """Bits per symbol, of -log p(x) = `nats` per window."""
+        return likelihoods.bits_per_dim(nats, self.length)
+
     def headline_words(self, terms: dict[str, float]) -> str:
         return f"{terms['loss']:.2f} nat/{self.unit}"
 
@@ -72,9 +87,10 @@ class TextAutoregressive(Autoregressive):
 
     def sample(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
-    ) -> Iterator[Tensor]:
-        """Texts as they grow: tokens [n, i], at last as long as the context."""
-        yield from self.write_out(n, None, temperature, generator, SYMBOLS_PER_PART)
+    ) -> Iterator[Frame]:
+        """Texts as they grow: tokens int64 [n, i], at last as long as the context."""
+        for part in self.write_out(n, None, temperature, generator, SYMBOLS_PER_PART):
+            yield Frame(part, part.shape[1], self.length)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

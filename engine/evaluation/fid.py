@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.common.pixels import to_float, to_uint8
 from engine.data import open_data
 from engine.messages import Progress
 from engine.queries.scoring import spread
@@ -80,15 +81,14 @@ def fidelity(
     def features(images: np.ndarray) -> Tensor:
         with torch.inference_mode():
             parts = torch.from_numpy(images).split(AT_ONCE)
-            return torch.cat([encode(part.float() / 255).double() for part in parts])
+            return torch.cat([encode(to_float(part)).double() for part in parts])
 
     drawn = []
     for start in range(0, count, AT_ONCE):
         size = min(AT_ONCE, count - start)
         with torch.inference_mode():
-            for images in method.sample(size, None, 1.0, model.generator(seeded(seed, start))):
-                last = images
-        drawn.append((last.clamp(0, 1) * 255).round().to(torch.uint8).numpy())  # what a file of them would hold
+            *_, frame = method.sample(size, None, 1.0, model.generator(seeded(seed, start)))
+        drawn.append(to_uint8(frame.x).numpy())  # what a file of them would hold
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
     real = features(np.asarray(test[spread(len(test), count)]))
     others = {"": features(np.concatenate(drawn)), "_of_validation_images": features(np.asarray(valid[spread(len(valid), count)]))}

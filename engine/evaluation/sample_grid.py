@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 
+from engine.common.pixels import to_uint8
 from engine.data.tokens import decode, encode
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_reader import Run
@@ -59,8 +60,8 @@ def sample_file(
     if out.suffix.lower() in TEXTS:
         raise CannotAnswer(f"{method.title} draws images, and {out.name} would be a text; name a file that ends in .png.")
     with torch.inference_mode():
-        *_, images = method.sample(n, y, temperature, model.generator(seed))
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        *_, frame = method.sample(n, y, temperature, model.generator(seed))
+    pixels = to_uint8(frame.x).numpy()
     info = PngImagePlugin.PngInfo()
     info.add_text("priorama", json.dumps(recipe))
     file = io.BytesIO()

@@ -45,6 +45,10 @@ class Autoencoder(Method):
         self.decoder = nets.decoder(config.network, data.shape, data.shape[0], config.latent, config.width, config.decoder_blocks)
         self.offset = nets.Offset(data.shape)
 
+    @property
+    def latent_size(self) -> int:
+        return self.config.latent
+
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
         """Start from the mean image."""

@@ -72,6 +72,9 @@ class MoCo(EncoderMethod):
     headline = ("top1_retrieval", "", True)
     units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
     valid_slice = 256
+    queue: Tensor
+    pointer: Tensor
+    images: Tensor
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -84,9 +87,6 @@ class MoCo(EncoderMethod):
         self.register_buffer("queue", torch.empty(config.queue, config.projection))  # unit rows
         self.register_buffer("pointer", torch.empty((), dtype=torch.long))  # where the next key goes
         self.register_buffer("images", torch.empty((), dtype=torch.long))  # in the training split; 0: not known yet
-        self.queue: Tensor
-        self.pointer: Tensor
-        self.images: Tensor
         self._keys: list[Tensor] = []  # of the step in hand
 
     def _head(self) -> nn.Module:

@@ -53,6 +53,10 @@ class PCA(Method):
         self.variance: Tensor
         self.total: Tensor
 
+    @property
+    def latent_size(self) -> int:
+        return len(self.components)
+
     def reset(self, generator: torch.Generator) -> None:
         """The first pixels: any orthonormal rows will do before the images have been seen."""
         self.mean.fill_(0.5)

@@ -17,10 +17,9 @@ from torch.nn import functional as F
 
 from engine.bases.autoregressive import Autoregressive, Memory, entropy
 from engine.config import BadSetting, Training, setting
-from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, StepContext
+from engine.method import DataSpec, Description, Frame, StepContext
 from engine.methods import vq_vae
 from engine.methods.vq_vae import VQVAE
 from engine.nets.quantizer import perplexity
@@ -81,6 +80,7 @@ class TokenTransformer(Autoregressive):
     units: ClassVar = {"loss": "nat", "bits_per_dim": "bits/dim", "reconstruction": "nat", "prior": "nat", "perplexity": "codes"}
     parents: ClassVar = {"tokenizer": "vq_vae"}
     valid_slice = 64
+    symbol_kind: ClassVar = "codes"
     frozen: Tensor  # 1 once the tokenizer has learned all it will
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -196,6 +196,11 @@ class TokenTransformer(Autoregressive):
         codes = tokens.unflatten(1, self.grid)
         return self.kept.from_codes(codes.clamp(min=0)) * self._over_pixels((codes >= 0).float())[:, None]
 
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """The grid of codes."""
+        return *self.grid, 1
+
     def code_patches(self) -> Tensor:
         """What each code looks like where all around it are the same: the middle patch [K, C, p, p]."""
         if self._patches is None:
@@ -246,14 +251,10 @@ class TokenTransformer(Autoregressive):
 
     def sample(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
-    ) -> Iterator[Tensor]:
-        """Images as they grow, once per row of codes; what has no code yet is black. The class is drawn where none is given."""
+    ) -> Iterator[Frame]:
+        """Images [n, C, H, W] as they grow, once per row of codes; what has no code yet is black. A class is drawn where none is given."""
         for part in self.write_out(n, y, temperature, generator, self.grid[1]):
-            yield self.to_images(F.pad(part, (0, self.length - part.shape[1]), value=-1))
-
-    def bits_per_dim(self, nats: float) -> float:
-        """Of -log p(x) = `nats` per image, over its pixels and channels."""
-        return likelihoods.bits_per_dim(nats, self.data.dims)
+            yield Frame(self.to_images(F.pad(part, (0, self.length - part.shape[1]), value=-1)), part.shape[1], self.length)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Looking at a checkpoint

@@ -17,7 +17,7 @@ from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, Latents, Method, StepContext
+from engine.method import DataSpec, Description, Frame, Latents, Method, StepContext
 from engine.nets import images as nets
 from engine.precision import full
 
@@ -102,6 +102,10 @@ class VAE(Method):
         self.log_sigma = nn.Parameter(torch.empty(())) if config.likelihood != "bernoulli" and config.sigma == "global" else None
         self.kl_weight: Tensor
         self.register_buffer("kl_weight", torch.empty(()))  # of the newest step, so that a checkpoint knows where its warm-up was
+
+    @property
+    def latent_size(self) -> int:
+        return self.config.latent
 
     @property
     def _learns_sigma_maps(self) -> bool:
@@ -233,10 +237,10 @@ class VAE(Method):
 
     def sample(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
-    ) -> Iterator[Tensor]:
-        """Mean images of z ~ N(0, temperature² I); the one and only partial result is the final one."""
+    ) -> Iterator[Frame]:
+        """Mean images [n, C, H, W] of z ~ N(0, temperature² I), in one frame."""
         like = self.offset.value.new_empty(n, self.config.latent)
-        yield self.decode(temperature * likelihoods.normal(like, 1, generator)[:, 0])
+        yield Frame(self.decode(temperature * likelihoods.normal(like, 1, generator)[:, 0]), 1, 1)
 
     @torch.no_grad()
     def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Randomness | None) -> Tensor:

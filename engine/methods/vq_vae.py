@@ -48,9 +48,9 @@ class Config(Training):
 
 
 class VQVAE(Method):
-    """Codes are discrete, so there is no `posterior` and no `decode` of a free z: nothing lies between two codes.
+    """Codes are discrete, so there is no latent space to walk: nothing lies between two codes.
 
-    codes(x) -> int64 [B, h, w];  from_codes(codes) -> images [B, C, H, W];  from_features(encode(x)) -> the same images
+    codes(x) -> int64 [B, h, w];  from_codes(codes) -> images [B, C, H, W];  decode(encode(x)) -> the same images
     """
 
     Config = Config
@@ -161,16 +161,16 @@ class VQVAE(Method):
 
     def from_codes(self, codes: Tensor) -> Tensor:
         """The mean image of p(x|z) in [0, 1], of codes [B, h, w]."""
-        return self.from_features(self.quantizer.lookup(codes).flatten(1))
+        return self.decode(self.quantizer.lookup(codes).flatten(1))
 
     def encode(self, x: Tensor) -> Tensor:
         """The chosen vectors of the codebook, place after place [B, h w D]."""
         return self.quantizer.lookup(self.codes(x)).flatten(1)
 
-    def from_features(self, features: Tensor) -> Tensor:
-        """The mean image of p(x|z) in [0, 1], of vectors as `encode` gives them."""
-        with full(features.device):
-            return likelihoods.clipped_logistic_mean(*self._mean_and_width(features.unflatten(1, (*self.grid, -1))))
+    def decode(self, z: Tensor) -> Tensor:
+        """The mean image of p(x|z) in [0, 1], [B, C, H, W], of vectors [B, h w D] as `encode` gives them."""
+        with full(z.device):
+            return likelihoods.clipped_logistic_mean(*self._mean_and_width(z.unflatten(1, (*self.grid, -1))))
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:

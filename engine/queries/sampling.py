@@ -27,6 +27,8 @@ from engine.bases.autoregressive import choose
 from engine.data import adapt, picture_from_array, read_image
 from engine.data.tokens import decode, encode
 from engine.losses.likelihoods import image_generators
+from engine.method import Method
+from engine.protocols import Sampler, SymbolSequence, provides
 from engine.training.batches import seeded
 
 if TYPE_CHECKING:
@@ -188,19 +190,18 @@ class Shape:
         return self.rows * self.columns * self.depth
 
 
-def shape_of(method: Any, length: int = 0) -> Shape:
+def shape_of(method: Method, length: int = 0) -> Shape:
     """`length`: of a text, 0 for as much as the model sees at once."""
-    if not hasattr(method, "writer"):
+    if not provides(method, SymbolSequence):
         return Shape("whole", 1, 1, 1, ())
-    if method.data.kind == "text":
+    if method.symbol_kind == "text":
         return Shape("text", 1, length or method.length, 1, tuple(shown(symbol, method.data.units) for symbol in method.data.symbols))
-    channels, height, width = method.data.shape
-    if hasattr(method, "code_patches") or method.length != channels * height * width:
-        rows, columns = getattr(method, "grid", None) or (math.isqrt(method.length),) * 2
-        return Shape("codes", rows, columns, method.length // (rows * columns), ())
+    rows, columns, depth = method.layout
+    if method.symbol_kind == "codes":
+        return Shape("codes", rows, columns, depth, ())
     levels = torch.arange(method.symbols)[:, None].expand(-1, method.length)
     grey = _bytes(method.to_images(levels))[:, 0, 0, 0]  # what each level is worth, from 0 to 255
-    return Shape("pixels", height, width, channels, tuple(str(value) for value in grey))
+    return Shape("pixels", rows, columns, depth, tuple(str(value) for value in grey))
 
 
 def shown(symbol: int, units: str) -> str:
@@ -216,8 +217,8 @@ class Questions:
 
     def grow(self, work: m.DrawSamples) -> Generator[m.Event | None, None, str | None]:
         model = self.session.model(work.run, work.step)
-        method: Any = model.method
-        if method.sampling == "none" or not hasattr(method, "sample"):
+        method = model.method
+        if method.sampling == "none" or not provides(method, Sampler):
             raise CannotSample(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
         if not 0 < len(work.samples) <= MOST_SAMPLES:
             raise CannotSample(f"{len(work.samples)} samples cannot be drawn at once; choose 1 to {MOST_SAMPLES}.")
@@ -246,7 +247,7 @@ class Questions:
             "rows": shape.rows,
             "columns": shape.columns,
             "depth": shape.depth,
-            "symbols": getattr(model.method, "symbols", 0),
+            "symbols": model.method.symbols if provides(model.method, SymbolSequence) else 0,
             "values": shape.values,
             "classes": model.spec.classes if is_conditional(model.method) else (),
             "labels": () if y is None else tuple(y.tolist()),
@@ -353,10 +354,10 @@ class Questions:
             y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
         started = time.perf_counter()
         before: Tensor | None = None
-        for images in method.sample(everyone, y, work.temperature, model.generator(work.seed)):
+        for frame in method.sample(everyone, y, work.temperature, model.generator(work.seed)):
             if before is not None:
                 yield m.SymbolsDrawn(work.job, work.run, model.step, 0, *nothing, _bytes(before), (), 0.0)
-            before = images[list(work.samples)]
+            before = frame.x[list(work.samples)]
         seconds = time.perf_counter() - started
         if before is not None:
             rate = n * before.shape[-1] * before.shape[-2] / max(seconds, 1e-9)
@@ -367,8 +368,8 @@ class Questions:
 
     def distribution(self, query: m.SymbolDistribution) -> m.SymbolDistributed:
         model = self.session.model(query.run, query.step)
-        method: Any = model.method
-        if not hasattr(method, "writer"):
+        method = model.method
+        if not provides(method, SymbolSequence):
             raise CannotSample(f"{method.title} draws all pixels at once: no pixel has a distribution of its own.")
         tokens = torch.from_numpy(np.array(query.tokens, np.int64))[None]
         too_long = tokens.shape[1] >= method.length and method.data.kind != "text"
@@ -379,7 +380,7 @@ class Questions:
             y = torch.tensor([check_label(query.label, len(model.spec.classes))])
         writer = method.writer(1, y, prefix=tokens if tokens.numel() else None)
         log_p = writer.log_probs().float()
-        patches = getattr(method, "code_patches", None)
+        patches = method.code_patches()
         return m.SymbolDistributed(
             stamp=query.stamp,
             channel=query.channel,
@@ -387,7 +388,7 @@ class Questions:
             step=model.step,
             raw=log_p[0].exp().numpy().copy(),
             filtered=filtered(log_p, query.temperature, query.top_k, query.top_p)[0].float().numpy().copy(),
-            patches=None if patches is None else _bytes(patches()),
+            patches=None if patches is None else _bytes(patches),
         )
 
     def read_symbols(self, query: m.ReadSymbols) -> m.SymbolsRead:
@@ -427,7 +428,7 @@ class Questions:
 
 
 def is_conditional(method: Any) -> bool:
-    return bool(getattr(method.config, "conditional", method.conditional))
+    return bool(method.conditional)
 
 
 def check_label(label: int, classes: int) -> int:

@@ -115,7 +115,8 @@ def test_that_samples_fall_as_often_as_their_probability_says(name: str):
     method = make(name, (1, 2, 2), levels=2)
     p = method.log_probs(every(2, 4)).sum(1).exp()
     count = 4000
-    *_, images = method.sample(count, generator=seeded(7))
+    *_, frame = method.sample(count, generator=seeded(7))
+    images = frame.x
     places = (method.to_tokens(images) * torch.tensor([8, 4, 2, 1])).sum(1)
     seen = torch.bincount(places, minlength=16).double()
     chi_square = ((seen - count * p).square() / (count * p)).sum().item()
@@ -130,7 +131,8 @@ def test_that_a_sample_without_a_class_comes_from_the_mean_of_the_classes(name: 
     method = make(name, (1, 2, 2), levels=2, conditional=True)
     p = method.log_probs(every(2, 4)).sum(1).exp()
     count = 4000
-    *_, images = method.sample(count, generator=seeded(7))
+    *_, frame = method.sample(count, generator=seeded(7))
+    images = frame.x
     seen = torch.bincount((method.to_tokens(images) * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16).double()
     assert ((seen - count * p).square() / (count * p)).sum().item() < 37.7
 
@@ -237,12 +239,13 @@ def test_that_a_half_written_sample_can_be_left_and_the_model_is_unharmed(name: 
     tokens, before = some(method, 2), {key: value.clone() for key, value in method.state_dict().items()}
     expected = method.log_probs(tokens)
     growing = method.sample(2, generator=seeded())
-    partial = next(growing)
+    partial = next(growing).x
     growing.close()
     assert len(partial) == 2
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
     assert torch.equal(method.log_probs(tokens), expected)
-    *_, whole = method.sample(2, generator=seeded())
+    *_, last = method.sample(2, generator=seeded())
+    whole = last.x
     written = partial[:, :, :1] if method.accepts == "images" else partial
     assert torch.equal(whole[:, :, :1] if method.accepts == "images" else whole[:, : written.shape[1]], written)
 

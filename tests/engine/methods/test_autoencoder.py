@@ -24,7 +24,7 @@ def grey(count: int, shape: tuple[int, ...] = (1, 8, 8)) -> torch.Tensor:
 
 
 def test_that_it_has_codes_and_pictures_but_no_density_and_no_samples():
-    assert capabilities(Autoencoder) == ("encode", "decode")
+    assert capabilities(Autoencoder) == ("encode", "decode", "latents", "posterior")
     assert (Autoencoder.density, Autoencoder.sampling) == ("none", "none")
 
 

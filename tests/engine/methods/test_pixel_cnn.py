@@ -281,7 +281,7 @@ def test_that_samples_come_as_often_as_their_probability_says():
     with torch.no_grad():
         p = method.log_probs(images).sum(1).exp()
         *_, last = method.sample(4000, generator=seeded(2))
-    written = (last[:, 0] * 255 / 85).floor().clamp(max=2).long().flatten(1)  # [n, 4], the three levels again
+    written = (last.x[:, 0] * 255 / 85).floor().clamp(max=2).long().flatten(1)  # [n, 4], the three levels again
     number = (written * torch.tensor([27, 9, 3, 1])).sum(1)
     counts = torch.bincount(number, minlength=81).double()
     order = p.argsort()

@@ -60,7 +60,7 @@ def test_that_it_learns_which_class_has_which_picture():
     assert (method.log_prob(pictures, 1 - y) < -5).all()
     assert method.log_prob(pictures).tolist() == pytest.approx([-math.log(2)] * 2, abs=0.05)
     *_, drawn = method.sample(2, y.flip(0), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(drawn.round(), pictures.flip(0))
+    assert torch.equal(drawn.x.round(), pictures.flip(0))
 
 
 def test_that_a_width_must_be_shared_by_the_heads():
@@ -71,7 +71,7 @@ def test_that_a_width_must_be_shared_by_the_heads():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 9), (1, 28, 28)])
 def test_that_images_of_any_size_grow_row_by_row(shape: tuple[int, ...]):
     method = make(shape, levels=16)
-    results = list(method.sample(2, generator=torch.Generator().manual_seed(0)))
+    results = [frame.x for frame in method.sample(2, generator=torch.Generator().manual_seed(0))]
     assert len(results) == shape[1]
     for row, (early, late) in enumerate(itertools.pairwise(results), 1):
         assert torch.equal(early[:, :, :row], late[:, :, :row])

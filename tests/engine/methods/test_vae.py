@@ -318,12 +318,12 @@ def test_that_autocast_around_it_changes_no_density_and_no_image():
 def test_that_temperature_scales_the_distance_from_the_prior_mean():
     model = spread(make())
     (cold,) = model.sample(3, temperature=0.0, generator=seeded())
-    assert torch.allclose(cold, model.decode(torch.zeros(3, 4, dtype=F64)))
+    assert torch.allclose(cold.x, model.decode(torch.zeros(3, 4, dtype=F64)))
     (warm,) = model.sample(3, temperature=1.0, generator=seeded())
     z = torch.randn(3, 1, 4, generator=seeded()).double()[:, 0]
-    assert torch.allclose(warm, model.decode(z))
+    assert torch.allclose(warm.x, model.decode(z))
     (half,) = model.sample(3, temperature=0.5, generator=seeded())
-    assert torch.allclose(half, model.decode(0.5 * z))
+    assert torch.allclose(half.x, model.decode(0.5 * z))
 
 
 def test_that_only_a_density_gets_eight_more_bits():

@@ -83,12 +83,12 @@ def test_that_features_and_codes_name_the_same_images():
     codes = model.codes(x)
     assert codes.shape == (4, 5, 7) and codes.dtype == torch.int64
     assert model.encode(x).shape == (4, 5 * 7 * 3)
-    assert torch.equal(model.from_codes(codes), model.from_features(model.encode(x)))
+    assert torch.equal(model.from_codes(codes), model.decode(model.encode(x)))
     assert model.from_codes(codes).shape == x.shape
 
 
 def test_that_discrete_codes_offer_no_latent_space_to_slide_in_and_no_samples():
-    assert capabilities(VQVAE) == ("encode", "log_prob")
+    assert capabilities(VQVAE) == ("encode", "decode", "log_prob")
     assert (VQVAE.density, VQVAE.sampling) == ("bound", "none")
     assert not hasattr(VQVAE, "posterior")
 

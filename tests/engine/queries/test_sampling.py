@@ -16,7 +16,7 @@ from engine import messages as m
 from engine.bases.autoregressive import choose
 from engine.config import fields_of, make_config
 from engine.data.dataset import BadData
-from engine.method import DataSpec, build
+from engine.method import DataSpec, build, capabilities
 from engine.methods import all_methods
 from engine.queries import sampling
 from engine.queries.sampling import CannotSample, Questions, filtered, grow, noise_of
@@ -31,6 +31,10 @@ class Chain:
     """p(t_i | t_<i) depends on the symbol before only (for a class, on the class too)."""
 
     title, sampling, conditional = "Chain", "iterative", False
+    symbols: int
+    length: int
+    symbol_kind: str
+    layout = (HEIGHT, WIDTH, 1)
 
     def __init__(self, kind: str = "images", classes: int = 0) -> None:
         rng = np.random.default_rng(0)
@@ -40,6 +44,8 @@ class Chain:
         names = tuple(str(c) for c in range(classes))
         self.data = DataSpec((1, HEIGHT, WIDTH), names) if kind == "images" else DataSpec((), (), "text", tuple(range(97, 97 + V)))
         self.config = SimpleNamespace(conditional=classes > 0)
+        self.symbol_kind = "text" if kind == "text" else "pixels"
+        self.conditional = classes > 0
         self.written = 0
 
     def _class(self, n: int, y: Tensor | None) -> Tensor:
@@ -59,7 +65,14 @@ class Chain:
     def to_images(self, tokens: Tensor) -> Tensor:
         return (tokens / (V - 1)).reshape(-1, 1, HEIGHT, WIDTH)
 
+    def code_patches(self) -> None:
+        return None
+
     def sample(self) -> None: ...
+
+    def log_prob(self) -> None: ...
+
+    def write_out(self) -> None: ...
 
 
 class Pen:
@@ -352,7 +365,7 @@ def test_that_a_picture_is_read_as_symbols():
     assert (answer.rows, answer.columns, answer.depth, answer.kind) == (HEIGHT, WIDTH, 1, "pixels")
 
 
-WRITERS = [name for name, method in all_methods().items() if hasattr(method, "writer")]
+WRITERS = [name for name, method in all_methods().items() if "symbols" in capabilities(method)]
 SMALL = {"width": 4, "latent": 3, "encoder_blocks": 1, "codes": 12, "code_size": 4, "tokenizer_width": 4, "layers": 1, "heads": 2}
 
 
@@ -374,7 +387,7 @@ def untrained(name: str, shape: tuple[int, ...], **settings: object) -> Any:
 @pytest.mark.parametrize("name", WRITERS)
 def test_that_every_method_that_writes_grows(name, settings):
     """Teacher forcing agrees about every symbol's probability; the cache changes nothing; places can be asked one by one."""
-    method = untrained(name, (3, 8, 8) if hasattr(all_methods()[name], "code_patches") else (3, 4, 4), **settings)
+    method = untrained(name, (3, 8, 8) if all_methods()[name].symbol_kind == "codes" else (3, 4, 4), **settings)
     began, *_, last = run_job(method, seed=2)
     assert last.tokens.shape == (2, began.length) and began.length == began.rows * began.columns * began.depth
     y = torch.tensor(began.labels) if began.labels else None
@@ -390,7 +403,7 @@ def test_that_every_method_that_writes_grows(name, settings):
         answer = Questions(Room(method)).distribution(query)  # type: ignore[arg-type]
         assert answer.raw.sum() == pytest.approx(1, abs=1e-4)
         assert math.log(answer.raw[last.tokens[1, place]]) == pytest.approx(float(last.log_p[1, place]), abs=1e-4)
-    assert (began.kind == "codes") == hasattr(method, "code_patches") == (answer.patches is not None)
+    assert (began.kind == "codes") == (method.symbol_kind == "codes") == (answer.patches is not None)
     if answer.patches is not None:
         assert len(answer.patches) == began.symbols
     if began.kind != "text":
@@ -418,6 +431,6 @@ def test_that_a_method_without_an_order_draws_in_one_go_and_says_so(vae):
     *_, expected = method.sample(3, None, 1.0, torch.Generator().manual_seed(5))  # type: ignore[operator]
     last = grown[-1]
     assert isinstance(last, m.SymbolsDrawn) and last.final and last.images is not None
-    np.testing.assert_array_equal(last.images, (expected.detach().clamp(0, 1) * 255).round().byte())
+    np.testing.assert_array_equal(last.images, (expected.x.detach().clamp(0, 1) * 255).round().byte())
     with pytest.raises(CannotSample):
         session.answer(m.SymbolDistribution(run=vae, tokens=np.zeros(0, np.int32)))

@@ -1,0 +1,315 @@
+"""What methods can do, as typed protocols: the only things that queries, detectors and panes ask a method for.
+
+A class has a protocol when it defines, or annotates, all its members; `provides` asks. A new capability that panes ask for by name
+gets a line in `CAPABILITIES`. What every method is stands in `engine.method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from inspect import get_annotations
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from engine.losses.likelihoods import Randomness
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from engine.transforms.augmentation import Draw
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network is given of a batch of images."""
+
+    name: str  # "view 1", "local 3", "turned by 90°"
+    x: Tensor  # [B, C, h, w]
+    draw: Draw | None = None  # what the augmentation did, where one did
+    role: str = ""  # whose eyes: "query" | "key" | "student" | "teacher" | "student and teacher"
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A batch of posteriors: q(z|x) = N(mean, sigma^2); a deterministic encoder has sigma = 0."""
+
+    mean: Tensor  # [B, D]
+    sigma: Tensor  # [B, D]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A partial result of drawing samples: direct samplers give one, iterative ones several, and the last is the finished one."""
+
+    x: Tensor  # images in [0, 1] [n, C, H, W], or tokens int64 [n, i] of a text
+    step: int  # steps done: symbols written, or denoising steps taken
+    count: int  # steps there are in all; `step == count` is the end
+
+
+class Encoder(Protocol):
+    """Features of images."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Features [B, D] of images [B, C, H, W]; each row depends on its own image only (in eval mode)."""
+        ...
+
+
+class BlockEncoder(Encoder, Protocol):
+    """An encoder that also tells what is known after each of its blocks."""
+
+    def blocks(self, x: Tensor) -> dict[str, Tensor]:
+        """Features [B, F] after each block by its name, in order, averaged over places."""
+        ...
+
+
+class Decoder(Protocol):
+    """Images from vectors."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] of any vectors [B, D]: the mean of p(x|z) where there is one."""
+        ...
+
+
+class LatentSpace(Decoder, Protocol):
+    """A continuous latent space that can be walked: N(centre, diag(scale²)) is the prior, or stands in for it.
+
+    `describe` gives `centre` and `scale` [D] in the units of z. No encoder is asked for.
+    """
+
+    @property
+    def latent_size(self) -> int:
+        """D: the dimensions of z."""
+        ...
+
+
+class LatentVariable(LatentSpace, Encoder, Protocol):
+    """A latent space that images can be placed in."""
+
+    def posterior(self, x: Tensor) -> Latents:
+        """q(z|x) of images [B, C, H, W]: mean and sigma [B, D]; `encode` is its mean."""
+        ...
+
+
+class Density(Protocol):
+    """log p(x), or a lower bound on it: `Method.density` says which. `Method.bits_per_dim` and `evaluate_target` go with it."""
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """log p(x) in total nats per example [B], float32 or better; of p(x|y) where a conditional method is given classes y [B].
+
+        Noise comes from the example's own content and the generator's seed: batch mates change nothing.
+        """
+        ...
+
+
+class DensityMap(Density, Protocol):
+    """A density that says which places the nats are spent on."""
+
+    def log_prob_map(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """log p in nats of every pixel, channels summed [B, H, W], or of every symbol [B, T]; their sum is `log_prob`."""
+        ...
+
+
+class ImportanceWeighted(LatentVariable, Density, Protocol):
+    """A latent variable model p(x|z) p(z) whose density is estimated by importance sampling (Burda et al. 2016).
+
+    x is always what `evaluate_target` returned, [B, C, H, W].
+    """
+
+    def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Randomness | None) -> Tensor:
+        """log p(x|z) + log p(z) - log q(z|x) in nats of k samples z per image [k, B]."""
+        ...
+
+    def log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats [B, k] at k codes per image z [B, k, D]."""
+        ...
+
+    def elbo(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
+        """The evidence lower bound in nats [B], averaged over `samples`."""
+        ...
+
+
+class Sampler(Protocol):
+    """New examples. `Method.sampling` says whether in one step ("direct") or many ("iterative")."""
+
+    def sample(
+        self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Iterator[Frame]:
+        """n examples as they come about, the last frame finished; the same generator gives the same ones.
+
+        Args:
+            y: classes int64 [n] for a conditional method; drawn where None.
+            temperature: 1 draws from the model itself, lower values nearer to what is likeliest.
+        """
+        ...
+
+
+class SymbolWriter(Protocol):
+    """Writes n sequences symbol after symbol."""
+
+    place: int  # symbols written so far
+
+    def log_probs(self) -> Tensor:
+        """Normalized log-probabilities of the next symbol [n, V], float32 or better."""
+        ...
+
+    def write(self, symbols: Tensor) -> None:
+        """Append one symbol to each sequence, int64 [n]; or several, [n, m]."""
+        ...
+
+
+class SymbolSequence(Sampler, Density, Protocol):
+    """An autoregressive model: x is a sequence of symbols, and p(x) the product of p(t_i | t_1 ... t_{i-1})."""
+
+    length: int  # N: symbols of one x; of a text the context
+    symbols: int  # V: what a symbol can be
+    symbol_kind: ClassVar[str]  # "pixels" | "codes" | "text"
+
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """(rows, columns, symbols at each place), in raster order; their product is `length`."""
+        ...
+
+    def to_tokens(self, x: Tensor, generator: Randomness | None = None) -> Tensor:
+        """Examples as symbols int64 [B, N]; what is drawn comes from the generator, or without one from each image's content."""
+        ...
+
+    def to_images(self, tokens: Tensor) -> Tensor:
+        """Symbols [B, N] as images [B, C, H, W] in [0, 1]. Not of a text."""
+        ...
+
+    def log_probs(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(t_i | t_<i) in nats [B, T], T up to `length` (a text: any)."""
+        ...
+
+    def writer(self, n: int, y: Tensor | None = None, prefix: Tensor | None = None, cached: bool = True) -> SymbolWriter:
+        """Ready to write n sequences after `prefix` int64 [n, P]; `cached` remembers what was computed."""
+        ...
+
+    def write_out(
+        self, n: int, y: Tensor | None, temperature: float, generator: torch.Generator | None, every: int, prefix: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """The symbols written so far int64 [n, P + i], after every so many and at the end."""
+        ...
+
+    def code_patches(self) -> Tensor | None:
+        """What each code looks like, [V, C, p, p] in [0, 1]; None where symbols are no codes."""
+        ...
+
+
+class Classifier(Protocol):
+    """P(y|x)."""
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits [B, K] of images [B, C, H, W], K = `len(data.classes)`."""
+        ...
+
+
+class Viewed(Protocol):
+    """A loss that looks at views of the images: augmented, cut or masked ones."""
+
+    def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
+        """What the networks are given of images [B, C, H, W]: B rows in each view."""
+        ...
+
+
+class Compared(Viewed, Protocol):
+    """A loss that compares vectors of views."""
+
+    def compared(self, x: Tensor, role: str = "") -> Tensor:
+        """Unit vectors [B, d] of images [B, C, h, w]: what the loss compares, as the network of that `View.role` sees them."""
+        ...
+
+
+class Queue(Viewed, Protocol):
+    """A loss with keys of former batches as negatives."""
+
+    queue: Tensor  # unit rows [K, d]; K may be 0
+
+    def queue_ages(self, step: int) -> Tensor:
+        """At this step: how many steps ago each key was encoded, int64 [K]; 0 is the newest, -1 a random first vector."""
+        ...
+
+
+class Puzzle(Protocol):
+    """A pretext task that a person can try too. `Method.puzzle` names it, and the protocol of that name answers it."""
+
+    puzzle: ClassVar[str]  # "rotation" | "jigsaw" | "mask"
+
+
+class RotationPuzzle(Puzzle, Protocol):
+    def answers(self, x: Tensor) -> Tensor:
+        """Probabilities [B, 4] that images [B, C, H, W] are turned by 0°, 90°, 180°, 270° counter-clockwise."""
+        ...
+
+
+class JigsawPuzzle(Puzzle, Protocol):
+    @property
+    def permutations(self) -> Tensor:
+        """The P orders of the n tiles, int64 [P, n]."""
+        ...
+
+    def shuffled(self, x: Tensor, p: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Images [B, C, H, W] with their tiles in the orders `p` int64 [B]."""
+        ...
+
+    def answers(self, picture: Tensor) -> Tensor:
+        """Probabilities [B, P] of the orders of shuffled pictures."""
+        ...
+
+
+class MaskPuzzle(Puzzle, Protocol):
+    def fill(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] from what `hidden`, bool [B, 1, H, W], leaves of them."""
+        ...
+
+
+class Conditional(Protocol):
+    """A method that can be asked for a class: `y` int64 [B] of `data.classes` in `log_prob` and `sample`."""
+
+    conditional: bool  # of the class: whether it can be; of an instance: whether its settings say so
+
+
+CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol behind it
+    "encode": Encoder,
+    "decode": Decoder,
+    "latents": LatentSpace,
+    "posterior": LatentVariable,
+    "log_prob": Density,
+    "sample": Sampler,
+    "symbols": SymbolSequence,
+    "classify": Classifier,
+    "views": Viewed,
+    "queue": Queue,
+    "puzzle": Puzzle,
+    "conditional": Conditional,
+}
+NAMED = {"puzzle", "conditional"}  # members that every method has, and that count where they are not empty or false
+
+P = TypeVar("P")
+
+
+@cache
+def implements(kind: type, protocol: type) -> bool:
+    """Whether a class defines or annotates all members of a protocol; looked up once for each pair."""
+    return all(_has(kind, member) for member in _members(protocol))
+
+
+def provides(method: object, protocol: type[P]) -> TypeIs[P]:
+    """Whether a method can do what a protocol says: the one way to ask, for people and for the type checker."""
+    return implements(type(method), protocol)
+
+
+def _members(protocol: type) -> frozenset[str]:
+    """What a protocol and those it is built on ask for."""
+    own = (base for base in protocol.__mro__ if base not in (Protocol, Generic, object))
+    return frozenset(name for base in own for name in (*vars(base), *get_annotations(base)) if not name.startswith("_"))
+
+
+def _has(kind: type, member: str) -> bool:
+    if member in NAMED:
+        return bool(getattr(kind, member, None))
+    return any(member in vars(base) or member in get_annotations(base) for base in kind.__mro__)
