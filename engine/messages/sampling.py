@@ -10,7 +10,16 @@ from engine.messages.base import Answer, Event, PictureRef, Query, Work
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DrawSamples", "ReadSymbols", "SamplingBegan", "SymbolDistributed", "SymbolDistribution", "SymbolsDrawn", "SymbolsRead"]
+__all__ = [
+    "DrawSamples",
+    "FrameDrawn",
+    "ReadSymbols",
+    "SamplingBegan",
+    "SymbolDistributed",
+    "SymbolDistribution",
+    "SymbolsDrawn",
+    "SymbolsRead",
+]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
