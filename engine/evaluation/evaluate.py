@@ -19,7 +19,9 @@ from engine.data import DataSet, open_data
 from engine.evaluation.bayes import bayes, given_each_class
 from engine.losses.likelihoods import bits_per_dim, image_generators, iwae
 from engine.messages import Progress
+from engine.protocols import SymbolSequence
 from engine.queries.session import CannotAnswer, Model
+from engine.storage.run_data import require_same_data
 from engine.storage.run_reader import BadRun, Run
 from engine.training.batches import tokens_of
 
@@ -54,8 +56,7 @@ def evaluate(
         raise BadRun(run.fault)
     model = _model(run, step)
     data = open_data(run.manifest.data)
-    if data.hash != run.manifest.data_hash:
-        raise BadRun(f"{run.manifest.data} is not what {run.path.name} was trained on (its content changed); put the old files back.")
+    require_same_data(run.manifest, run.path.name, data.hash)
     if data.kind == "text":
         return (yield from _text(model, data, limit, job))
     split = data.splits["test"]
@@ -86,7 +87,7 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
     The first ones are told from the end of the part before the test. Text is read in windows that overlap by half, and
     the second half of each counts.
     """
-    log_probs: Any = model.can("log_probs")
+    log_probs = model.require(SymbolSequence, "say how likely a text is").log_probs
     context: int = model.method.config.context
     half = context // 2
     test = tokens_of(data, "test", model.spec)[:limit]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -12,7 +11,8 @@ from PIL import Image
 
 from engine import messages as m
 from engine.data import open_data
-from engine.queries.session import CannotAnswer, Model, QuerySession, lerp, log_standard_normal, slerp
+from engine.queries.latent import log_standard_normal
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import BadRun, Run
 from engine.training.loop import Plan, train
 
@@ -103,24 +103,6 @@ def test_interpolation_ends_at_its_ends(runs, session):
     for z, images in ((answer.lerp_z, answer.lerp), (answer.slerp_z, answer.slerp)):
         assert z[0] == pytest.approx(a, abs=1e-6) and z[-1] == pytest.approx(b, abs=1e-6)
         assert images.shape == (7, 1, 8, 8)
-
-
-def test_slerp_turns_at_constant_speed_and_its_length_goes_evenly():
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 6, generator=generator, dtype=torch.float64)
-    t = torch.linspace(0, 1, 9, dtype=torch.float64)
-    path = slerp(a, b, t)
-    angles = [math.acos(float(p @ q / (p.norm() * q.norm()))) for p, q in itertools.pairwise(path)]
-    assert angles == pytest.approx([angles[0]] * 8)
-    assert path.norm(dim=1).tolist() == pytest.approx((a.norm() + (b.norm() - a.norm()) * t).tolist())
-    assert lerp(a, b, t)[4].tolist() == pytest.approx(((a + b) / 2).tolist())
-
-
-@pytest.mark.parametrize("b", [[0.0, 0.0], [2.0, 0.0], [-1.0, 0.0]], ids=["zero", "same direction", "opposite"])
-def test_slerp_without_an_arc_is_the_straight_line(b):
-    a, b = torch.tensor([1.0, 0.0]), torch.tensor(b)
-    t = torch.linspace(0, 1, 5)
-    assert torch.allclose(slerp(a, b, t), lerp(a, b, t), atol=1e-6)
 
 
 def test_the_log_prior_is_the_sum_of_one_dimensional_gaussians():
