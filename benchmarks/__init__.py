@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.worker.engine import share_the_cores
+from engine.worker.startup import share_the_cores
 
 share_the_cores()  # for both sides of every row, before torch is imported
 ROOT = Path(__file__).resolve().parents[1]

@@ -37,7 +37,7 @@ def measure() -> list[Row]:
         try:
             for method in METHODS:
                 _done(engine, m.StartRun(method, method, str(data), steps=2, name=method))
-            runs = tuple((str(engine.root / method), None) for method in METHODS)
+            runs = tuple((str(engine.runs.root / method), None) for method in METHODS)
             for run, _ in runs[:2]:
                 for kind in (MUTATED, LOCAL):
                     _done(engine, m.BuildBackground(f"{kind} {run}", run, steps=2, kind=kind))

@@ -56,7 +56,7 @@ def tell(engine: Engine, run: str, crossing: int) -> None:
     first = 65 + crossing * STEPS_PER_CROSSING
     steps = np.arange(first, first + STEPS_PER_CROSSING)
     values = (1000 / np.sqrt(steps) + np.sin(steps)).astype(np.float32)
-    engine.publish_metrics(m.Metrics(run, {name: (steps.copy(), values * (k + 1)) for k, name in enumerate(TERMS)}))
+    engine.runs.publish_metrics(m.Metrics(run, {name: (steps.copy(), values * (k + 1)) for k, name in enumerate(TERMS)}))
     engine.publish(m.Progress("train-1", run, int(steps[-1]), 1_000_000, "step", 7000.0, 100.0))
 
 

@@ -1,7 +1,8 @@
 """The main window: top line, runs and data at the left, panes in the centre, inspector at the right, the time cursor below.
 
 It wires the shared state, the bridge and the widgets together; it knows no pane and no method by name. Importing it loads
-neither numpy nor pyqtgraph: panes are imported and built after the first paint, and the engine starts after that.
+neither numpy nor pyqtgraph: panes are imported and built after the first paint, and the engine starts after that, so that
+the window need not share Python with the import of torch, and no two threads import at once.
 """
 
 from __future__ import annotations
@@ -328,8 +329,10 @@ class Window(QMainWindow):
     def _after_first_paint(self) -> None:
         if self._closed:
             return
-        self.bridge.start()
-        self.build_panes()
+        try:
+            self.build_panes()
+        finally:
+            self.bridge.start()  # its lanes import from now on, and two threads must not import at once
 
     def build_panes(self) -> None:
         """Import and build every pane; put the layout back as it was."""

@@ -141,7 +141,7 @@ def test_closing_while_training_ends_clean_and_soon(tmp_path: Path, moment: str,
 
 AT_THE_WORST_MOMENT = """
             import os, signal
-            with self.bridge.engine.training._wake._cond:
+            with self.bridge.engine.training_lane._wake._cond:
                 os.kill(os.getpid(), signal.SIGTERM)
                 [None for _ in range(100_000)]  # the handler runs in here
 """

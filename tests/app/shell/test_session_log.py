@@ -41,11 +41,11 @@ def test_an_exception_in_a_slot_is_said_and_the_window_lives(window: Window, hoo
 
 
 def test_an_exception_in_a_thread_reaches_the_window(window: Window, hooks: Hooks, qtbot: QtBot) -> None:
-    thread = threading.Thread(target=lambda: {}["lost"], name="exploring lane")
+    thread = threading.Thread(target=lambda: {}["lost"], name="query lane")
     thread.start()
     thread.join()
     qtbot.waitUntil(lambda: window.message_bar.isVisible())
-    assert "exploring lane" in window.message_bar.label.text()
+    assert "query lane" in window.message_bar.label.text()
 
 
 @pytest.mark.qt_no_exception_capture

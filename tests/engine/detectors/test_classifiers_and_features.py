@@ -69,7 +69,7 @@ def test_that_odin_pushes_every_pixel_towards_a_surer_answer():
         p = np.exp(row @ w / 1000) / np.exp(row @ w / 1000).sum()
         pushed = row + 0.0014 * np.sign(w[:, p.argmax()] - w @ p)
         scores.append(1 - (np.exp(pushed @ w / 1000) / np.exp(pushed @ w / 1000).sum()).max())
-    with torch.no_grad():  # as in the exploring lane
+    with torch.no_grad():  # as in the query lane
         found = detector.score(Look(model, pixels)).numpy()
     assert found == pytest.approx(scores, abs=1e-8)
     detector.epsilon = 0.0

@@ -92,8 +92,8 @@ def test_that_a_new_file_is_all_that_a_new_question_needs(folder):
 
 
 def test_that_two_answers_to_one_question_are_refused(folder):
-    text = "from engine import messages as m\nfrom engine.queries.answers import answers\n\n@answers(m.Decode)\ndef mine(session, query): ...\n"
-    (folder / "twice.py").write_text(text, encoding="utf-8")
+    imports = "from engine import messages as m\nfrom engine.queries.answers import answers\n"
+    (folder / "twice.py").write_text(f"{imports}\n@answers(m.Decode)\ndef mine(session, query): ...\n", encoding="utf-8")
     with pytest.raises(TypeError, match=r"Decode is answered twice, by .*latent\.decode and .*twice\.mine"):
         QuerySession()
 

@@ -299,7 +299,7 @@ def test_that_closing_the_engine_leaves_no_process_behind(runs, monkeypatch, ami
     assert found and helpers() != before
     engine.close()
     assert helpers() == before
-    assert not [thread for thread in threading.enumerate() if thread.name == "exploring lane"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "query lane"]
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------

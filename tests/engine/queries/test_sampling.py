@@ -1,4 +1,4 @@
-"""Growing symbol by symbol, on a Markov chain whose probabilities are known, and through the exploring lane's door."""
+"""Growing symbol by symbol, on a Markov chain whose probabilities are known, and through the query lane's door."""
 
 from __future__ import annotations
 

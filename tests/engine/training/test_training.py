@@ -84,7 +84,7 @@ def test_no_global_random_state_is_touched(tmp_path):
 
 def test_every_step_has_its_point_in_the_file_and_in_the_events(tmp_path):
     _, events = finish(train(plan(12), tmp_path))
-    from engine.worker.engine import history_points
+    from engine.worker.run_follower import history_points
 
     file_points = history_points(Run.open(tmp_path / "run").metrics()[0])
     steps, values = file_points["loss"]

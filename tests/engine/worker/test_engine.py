@@ -1,4 +1,4 @@
-"""The lanes: jobs, queue, queries, and that exploring never changes a training."""
+"""The lanes: jobs, queue, queries, and that a query never changes a training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from engine.queries.answers import Handler
 from engine.queries.session import CannotAnswer
 from engine.storage.run_reader import NoSpace, Run, RunWriter
 from engine.training.loop import Plan, train
-from engine.worker.engine import Engine, history_points
+from engine.worker.engine import Engine
+from engine.worker.run_follower import history_points
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
 PATIENCE = 60.0  # seconds; imports of torch on a busy machine
@@ -103,7 +104,7 @@ def test_that_a_thread_that_takes_fewer_cores_leaves_later_trainings_theirs(watc
     other.join()
     second = watched(tmp_path / "second")
     second.until(lambda e: isinstance(e, m.Ready))
-    assert second.engine.threads == first.engine.threads
+    assert second.engine.startup.threads == first.engine.startup.threads
 
 
 def test_the_numbers_are_the_same_with_and_without_someone_dragging(watched, tmp_path):
@@ -386,7 +387,7 @@ def lines(w: Watched) -> list[str]:
 def with_counting(watched) -> Watched:
     w = watched()
     w.until(lambda e: isinstance(e, m.Ready))
-    w.engine.exploring.session.handlers[Count] = Handler(lambda _session, work: count(work))
+    w.engine.query_lane.session.handlers[Count] = Handler(lambda _session, work: count(work))
     return w
 
 

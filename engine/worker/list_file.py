@@ -1,0 +1,49 @@
+"""A small list that survives a restart: the queue, the data sets that were opened."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class ListFile:
+    """A JSON list in a file. `folder` is asked for when it is needed, so that making one imports nothing."""
+
+    def __init__(self, folder: Callable[[], Path], name: str) -> None:
+        self.name = name
+        self._folder = folder
+        self._read = False  # what is in the file is known, so it may be replaced
+
+    @property
+    def path(self) -> Path:
+        return self._folder() / self.name
+
+    def read(self) -> list[Any]:
+        """Empty where there is no file. Raises: OSError; ValueError where it holds something else than a list."""
+        path = self.path
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            text = "[]"
+        self._read = True
+        rows = json.loads(text)
+        if not isinstance(rows, list):
+            raise ValueError(f"{path} holds no list.")
+        return rows
+
+    def write(self, rows: list[Any]) -> None:
+        """Replace the file, or remove it where nothing is left; a disk that refuses is not complained of. Nothing before `read`."""
+        if not self._read:
+            return
+        with contextlib.suppress(OSError):
+            path = self.path
+            if rows:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial = path.with_suffix(".partial")
+                partial.write_text(json.dumps(rows), encoding="utf-8")
+                partial.replace(path)
+            else:
+                path.unlink(missing_ok=True)

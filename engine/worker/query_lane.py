@@ -1,0 +1,185 @@
+"""The query lane: answers panes from read-only models, inspects data, and keeps the list of runs and its curves up to date."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import messages as m
+from engine.worker.lane import Lane
+from engine.worker.list_file import ListFile
+from engine.worker.run_follower import RunFollower
+from engine.worker.startup import Startup
+
+if TYPE_CHECKING:
+    from engine.queries.session import QuerySession
+
+SLICE_SECONDS = 0.02  # a job yields to queries at least this often
+SHORT_SLICE_SECONDS = 0.004  # while questions wait
+
+
+class QueryLane(Lane):
+    """Answers queries from read-only models, lists and follows runs, inspects data. Newest query first, then a slice of a job."""
+
+    def __init__(self, publish: Callable[[m.Event], None], startup: Startup, runs: RunFollower) -> None:
+        super().__init__("query lane", publish)
+        self.startup = startup
+        self.runs = runs
+        self.runs.wake = self.wake_up
+        self.queries: dict[tuple[type, str], m.Query] = {}
+        self.jobs: dict[str, Any] = {}  # name -> generator; the first one advances, then goes to the end of the line
+        self.channels: dict[str, str] = {}  # channel -> the newest work on it
+        self.remembered: list[str] = []  # data sets from files
+        self.session: QuerySession | None = None
+        self._file = ListFile(lambda: runs.root, "data.json")
+        self._owned: set[str] = set()
+
+    def owns(self, job: str) -> bool:
+        return job in self._owned
+
+    def put(self, message: Any) -> None:
+        if isinstance(message, (m.OpenData, m.Work)):
+            self._owned.add(message.job)
+        super().put(message)
+
+    def run(self) -> None:
+        for first in (self._remember, self.runs.list_runs, self._list_data, self._open_session):
+            self.guarded(first)
+        self.startup.over.set()
+        while not self.closing:
+            self.guarded(self._turn)
+        for message in self.messages():
+            if isinstance(message, (m.OpenData, m.Work)):
+                self.publish(m.Ended(message.job, "stopped", "The window was closed."))
+        for job in list(self.jobs):
+            self.jobs[job].close()
+            self._end(job, "stopped", "The window was closed.")
+
+    def _open_session(self) -> None:
+        self.session = self.startup.open_session(self.publish)
+
+    def _turn(self) -> None:
+        """One question, then what is due of listing and following, then a slice of a job; sleep when there is nothing."""
+        for message in self.messages():
+            self.guarded(partial(self._obey, message))
+        if self.queries:
+            key = next(iter(self.queries))
+            self._answer(self.queries.pop(key))
+        self.runs.turn()
+        if self.jobs:
+            self._advance_job()
+        elif not self.queries:
+            self.wait(self.runs.seconds_left())
+
+    def _obey(self, message: Any) -> None:
+        match message:
+            case m.Query():
+                key = (type(message), message.channel)
+                self.queries.pop(key, None)  # the newest of a kind goes to the end of the line
+                self.queries[key] = message
+            case m.OpenRun(path=path):
+                self.runs.open(path)
+            case m.DeleteRun(run=path):
+                self.runs.delete(Path(path))
+            case m.FollowRun(run=path):
+                self.runs.follow(path)
+            case m.UnfollowRun(run=path):
+                self.runs.unfollow(path)
+            case m.OpenData(job=job, data=data):
+                self._open_data(job, data)
+            case m.Work():
+                self._begin_work(message)
+            case m.ForgetData(data=data):
+                self.remembered = [d for d in self.remembered if d != data]
+                self._file.write(self.remembered)
+                self._list_data()
+            case m.StopJob(job=job) | m.DiscardJob(job=job) if job in self.jobs:
+                self.jobs[job].close()
+                self._end(job, "stopped", "Stopped.")
+
+    # -- queries -------------------------------------------------------------------------------------------------------
+
+    def _answer(self, query: m.Query) -> None:
+        assert self.session is not None
+        try:
+            answer = self.session.answer(query)
+        except Exception as error:
+            sentence, details = self.report(error)
+            answer = m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=sentence, details=details)
+        self.publish(answer)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def _begin_work(self, work: m.Work) -> None:
+        """Work of a pane; the newest on a channel replaces what was going on there."""
+        former = self.channels.get(work.channel) if work.channel else None
+        if former in self.jobs:
+            self.jobs[former].close()
+            self._end(former, "stopped", "Something newer was asked for.")
+        self.channels[work.channel] = work.job
+        if self.session is None:
+            self._end(work.job, "failed", "The engine could not start, so it cannot answer; restart the program.")
+            return
+        self.jobs[work.job] = self.session.work(work)
+        self.publish(m.JobChanged(work.job, "work", "running"))
+
+    def _open_data(self, job: str, data: str) -> None:
+        from engine.data import inspect, lasting
+
+        self.jobs[job] = inspect(lasting(data), job)
+        self.publish(m.JobChanged(job, "data", "running", label=Path(data).name))
+
+    def _advance_job(self) -> None:
+        job = next(iter(self.jobs))
+        self.jobs[job] = self.jobs.pop(job)
+        until = time.perf_counter() + (SHORT_SLICE_SECONDS if self.queries else SLICE_SECONDS)
+        try:
+            while time.perf_counter() < until:
+                item = next(self.jobs[job])
+                if item is None:
+                    continue
+                if isinstance(item, m.Event):
+                    self.publish(item)
+                else:
+                    self._data_is_here(job, item)
+                    self._end(job, "ok", f"{item.name} is ready.")
+                    return
+        except StopIteration as end:
+            self._end(job, "ok", end.value or "")
+        except Exception as error:
+            sentence, details = self.report(error)
+            self._end(job, "failed", sentence, details)
+
+    def _data_is_here(self, job: str, data: Any) -> None:
+        assert self.session is not None
+        self.session.keep_data(data)
+        self.publish(replace(data.report, job=job))
+        from engine.data import built_in
+
+        if data.data not in self.remembered and data.data not in {d.data for d in built_in()}:
+            self.remembered.append(data.data)
+            self._file.write(self.remembered)
+            self._list_data()
+
+    def _end(self, job: str, outcome: str, message: str, details: str = "") -> None:
+        self.jobs.pop(job, None)
+        self._owned.discard(job)
+        self.publish(m.Ended(job, outcome, message, details=details))
+
+    # -- data sets -----------------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        try:
+            self.remembered = [str(data) for data in self._file.read()]
+        except (OSError, ValueError):
+            self.remembered = []
+
+    def _list_data(self) -> None:
+        from engine.data import built_in, describe_data
+
+        self.publish(m.DataListed((*built_in(), *(describe_data(d) for d in self.remembered if os.path.exists(d)))))

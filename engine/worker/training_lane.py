@@ -1,0 +1,284 @@
+"""The training lane: owns the models in training and advances one training at a time."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import messages as m
+from engine.worker.lane import Lane
+from engine.worker.list_file import ListFile
+from engine.worker.run_follower import RunFollower
+from engine.worker.startup import Startup, give_way
+
+if TYPE_CHECKING:
+    from engine.training.loop import Events, Plan
+
+TRAINING_NICENESS = 5
+
+
+@dataclass
+class TrainingJob:
+    job: str
+    plan: Plan
+    run: str = ""  # the folder, once there is one
+    resume: bool = False
+    beside: str = ""  # the run whose background model this is
+    kind: str = ""  # of that background model
+    events: Events | None = None
+    verb: str | None = None
+    state: str = "queued"
+    message: str = ""
+
+    @property
+    def label(self) -> str:
+        if self.beside:
+            what = "local model" if self.kind == "local" else "background model"
+            return f"{what} of {Path(self.beside).name}"
+        return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
+
+
+class TrainingLane(Lane):
+    """Owns the models in training. One job runs, others wait in the queue or are paused (which frees the device)."""
+
+    def __init__(self, publish: Callable[[m.Event], None], startup: Startup, runs: RunFollower) -> None:
+        super().__init__("training lane", publish)
+        self.startup = startup
+        self.runs = runs
+        self.current: TrainingJob | None = None
+        self.queue: list[TrainingJob] = []
+        self.paused: list[TrainingJob] = []
+        self.retry_at = 0.0
+        self._file = ListFile(lambda: runs.root, "queue.json")
+
+    @property
+    def writes(self) -> str:
+        """The run folder of the running job; empty without one."""
+        job = self.current
+        return job.run if job is not None else ""
+
+    def run(self) -> None:
+        self.startup.over.wait()
+        if self.startup.works:
+            for first in (self._take_threads, self._restore_queue):
+                self.guarded(first)
+        while not self.closing:
+            self.guarded(self._turn)
+        self._leave()
+
+    def _turn(self) -> None:
+        """Heed what came, then one step of the running job, or sleep."""
+        for message in self.messages():
+            self.guarded(partial(self._obey, message))
+        if self.current is None and self.queue:
+            self._begin(self.queue.pop(0))
+        if self.current is None:
+            self.wait(None)
+        elif time.perf_counter() < self.retry_at and self.current.verb is None:
+            self.wait(self.retry_at - time.perf_counter())
+        else:
+            self._advance(self.current)
+
+    def _take_threads(self) -> None:
+        import torch
+
+        give_way(TRAINING_NICENESS)  # before the first parallel region: torch's own threads inherit it
+        torch.set_num_threads(self.startup.threads)
+        torch.get_num_threads()
+
+    def _obey(self, message: m.Command) -> None:
+        from engine.training.loop import Plan
+
+        match message:
+            case m.StartRun(job=job):
+                values = {f: getattr(message, f) for f in Plan.__dataclass_fields__ if hasattr(message, f)}
+                self._enqueue(TrainingJob(job, Plan(**values)))
+            case m.BuildBackground(job=job, run=run, kind=kind):
+                plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
+                self._enqueue(TrainingJob(job, plan, beside=run, kind=kind))
+            case m.ContinueRun(job=job, run=run):
+                plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
+                self._enqueue(TrainingJob(job, plan, run=run, resume=True))
+            case m.PauseJob(job=job) | m.StopJob(job=job) | m.DiscardJob(job=job):
+                verb = {m.PauseJob: "pause", m.StopJob: "stop", m.DiscardJob: "discard"}[type(message)]
+                self._verb(job, verb)
+            case m.ResumeJob(job=job):
+                for paused in [j for j in self.paused if j.job == job]:
+                    self.paused.remove(paused)
+                    self._enqueue(paused, place=0)
+            case m.MoveJob(job=job, place=place):
+                for moved in [j for j in self.queue if j.job == job]:
+                    self.queue.remove(moved)
+                    self.queue.insert(place, moved)
+                    self._tell_queue()
+
+    def _enqueue(self, job: TrainingJob, place: int | None = None) -> None:
+        job.state, job.message, job.verb, job.events = "queued", "", None, None
+        self.queue.insert(len(self.queue) if place is None else place, job)
+        self._tell_queue()
+
+    def _tell(self, job: TrainingJob, state: str, message: str = "", place: int = -1) -> None:
+        job.state, job.message = state, message
+        self.publish(m.JobChanged(job.job, "train", state, job.run, job.label, message, place))
+
+    def _tell_queue(self) -> None:
+        for place, job in enumerate(self.queue):
+            self._tell(job, "queued", place=place)
+        self._store_queue()
+
+    def _verb(self, name: str, verb: str) -> None:
+        if self.current is not None and self.current.job == name:
+            words = {"pause": "pausing", "stop": "stopping", "discard": "discarding"}
+            self.current.verb = verb
+            self._tell(self.current, words[verb])
+            return
+        waiting = next((job for job in (*self.queue, *self.paused) if job.job == name), None)
+        if waiting is not None:
+            (self.queue if waiting in self.queue else self.paused).remove(waiting)
+            self._end_waiting(waiting, verb)
+        self._tell_queue()
+
+    def _end_waiting(self, job: TrainingJob, verb: str) -> None:
+        """A verb for a job that is not running: queued or paused."""
+        if verb == "pause":
+            self.paused.append(job)
+            self._tell(job, "paused")
+            return
+        message = "It was taken from the queue before it began."
+        if job.run:
+            message = "It stays at the checkpoint where it was paused."
+            if verb == "discard":
+                message = self._discard_folder(job.run)
+            else:
+                self._set_status(job.run, "stopped")
+        self.publish(m.Ended(job.job, "stopped", message, job.run))
+
+    def _discard_folder(self, run: str) -> str:
+        from engine.storage.run_reader import BadRun, delete_run
+
+        try:
+            delete_run(Path(run))
+        except (BadRun, OSError) as error:
+            return self.report(error)[0]
+        self.runs.look_now()
+        return "The run was discarded."
+
+    def _set_status(self, run: str, status: str) -> None:
+        from engine.storage.run_reader import BadRun, RunWriter
+
+        try:
+            writer = RunWriter.resume(Path(run))
+            writer.set_status(status)
+            writer.close()
+        except (BadRun, OSError) as error:
+            self.publish(m.Notice("warning", self.report(error)[0]))
+        self.runs.look_now()
+
+    def _begin(self, job: TrainingJob) -> None:
+        from engine.training.background_models import build_background
+        from engine.training.loop import train
+
+        self._tell_queue()
+        if job.beside:
+            job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)
+        else:
+            job.events = train(job.plan, self.runs.root, job.job, Path(job.run) if job.resume else None)
+        self.current = job
+        self.retry_at = 0.0
+        self._tell(job, "running")
+
+    def _advance(self, job: TrainingJob) -> None:
+        assert job.events is not None
+        try:
+            begun = inspect.getgeneratorstate(job.events) != inspect.GEN_CREATED
+            event = job.events.send(job.verb if begun else None)
+        except StopIteration as end:
+            self.current = None
+            self._ended(job, end.value)
+        except Exception as error:  # the single handler of every training
+            self.current = None
+            sentence, details = self.report(error)
+            self.runs.look_now()
+            self.publish(m.Ended(job.job, "failed", sentence, job.run, details))
+        else:
+            if event is not None:
+                self._pass_on(job, event)
+
+    def _pass_on(self, job: TrainingJob, event: m.Event) -> None:
+        run = getattr(event, "run", "")
+        if run and run != job.run:
+            job.run = run
+            self.runs.forget_curves(run)
+            self._tell(job, "running")
+            self.runs.look_now()
+        match event:
+            case m.Stalled():
+                self.retry_at = time.perf_counter() + event.retry_seconds
+                self._tell(job, "waiting", event.message)
+            case m.CheckpointSaved() | m.Metrics() if job.state == "waiting":
+                self._tell(job, "running")
+            case m.CheckpointSaved():
+                self.runs.look_now()
+            case m.Notice() if job.resume:
+                self.runs.send_history(job.run, only_if_followed=True)  # what lay past the checkpoint is gone
+        if isinstance(event, m.Metrics):
+            self.runs.publish_metrics(event)
+        else:
+            self.publish(event)
+
+    def _ended(self, job: TrainingJob, outcome: Any) -> None:
+        from engine import device
+
+        device.release(device.choose("auto"))
+        self.runs.look_now()
+        if outcome.status == "paused":
+            job.run, job.resume = outcome.run, bool(outcome.run)
+            self.paused.append(job)
+            self._tell(job, "paused", outcome.message)
+        else:
+            kind = "ok" if outcome.status == "done" else "stopped"
+            self.publish(m.Ended(job.job, kind, outcome.message, outcome.run))
+
+    def _leave(self) -> None:
+        """The window closes: the running training is paused (saved), the queue is kept for the next start."""
+        for message in self.messages():
+            if self.startup.works:
+                self._obey(message)
+            elif isinstance(message, (m.StartRun, m.ContinueRun, m.BuildBackground)):
+                self.publish(m.Ended(message.job, "failed", "The engine could not start, so neither could this run.", ""))
+        self._store_queue()
+        job = self.current
+        while job is not None and self.current is job:
+            job.verb = job.verb or "pause"
+            self._advance(job)
+        for job in (*self.queue, *self.paused):
+            self.publish(m.Ended(job.job, "stopped", "The window was closed; it goes on when you say so.", job.run))
+
+    # -- the queue survives a restart ----------------------------------------------------------------------------------
+
+    def _store_queue(self) -> None:
+        """Every job, waiting or paused, that is not found by its folder in the list of runs: it has none, or one within another run's."""
+        waiting = [job for job in (*self.queue, *self.paused) if not job.run or job.beside]
+        self._file.write([{**asdict(job.plan), "beside": job.beside, "kind": job.kind} for job in waiting])
+
+    def _restore_queue(self) -> None:
+        """What waited when the window was closed comes back paused: nothing starts by itself."""
+        from engine.training.loop import Plan
+
+        try:
+            waiting = []
+            for row in self._file.read():
+                beside, kind = (str(row.pop(key, "")) for key in ("beside", "kind"))
+                plan = Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})
+                waiting.append(TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read and was left out."))
+            return
+        for job in waiting:
+            self.paused.append(job)
+            self._tell(job, "paused", "It waited in the queue when the window was closed; Resume starts it.")
