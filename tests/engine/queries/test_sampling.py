@@ -16,7 +16,7 @@ from engine import messages as m
 from engine.bases.autoregressive import choose
 from engine.config import fields_of, make_config
 from engine.data.dataset import BadData
-from engine.method import DataSpec, build, capabilities
+from engine.method import DataSpec, Frame, build, capabilities
 from engine.methods import all_methods
 from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, noise_of
 from engine.queries.sampling import draw_samples, read_symbols, symbol_distribution
@@ -436,3 +436,48 @@ def test_that_a_method_without_an_order_draws_in_one_go_and_says_so(vae):
     np.testing.assert_array_equal(last.images, (expected.x.detach().clamp(0, 1) * 255).round().byte())
     with pytest.raises(CannotSample):
         session.answer(m.SymbolDistribution(run=vae, tokens=np.zeros(0, np.int32)))
+
+
+class Diffusion:
+    """Every sample begins as its own grey and becomes half as bright with each of four steps."""
+
+    title, sampling, conditional = "Diffusion", "iterative", False
+    data = DataSpec((1, 2, 2))
+    steps = 4
+
+    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None) -> Any:
+        x = torch.arange(1, n + 1).float()[:, None, None, None].expand(n, 1, 2, 2) / n
+        for step in range(self.steps + 1):
+            yield Frame(x / 2**step, step, self.steps)
+
+
+def test_that_an_iterative_sampler_tells_every_frame():
+    began, *frames = run_job(Diffusion(), samples=(0, 3))
+    assert (began.kind, began.frames, began.length, began.symbols, began.values) == ("steps", 4, 0, 0, ())
+    assert "no pixel to choose" in began.note
+    assert all(isinstance(frame, m.FrameDrawn) for frame in frames)
+    assert [(frame.frame, frame.frames) for frame in frames] == [(i, 4) for i in range(5)]
+    assert [frame.final for frame in frames] == [False] * 4 + [True]
+    for i, frame in enumerate(frames):
+        expected = [round(255 * grey / 2**i) for grey in (0.25, 1)]
+        np.testing.assert_array_equal(frame.images, np.broadcast_to(np.array(expected)[:, None, None, None], (2, 1, 2, 2)))
+        assert frame.images.dtype == np.uint8 and frame.rate > 0
+    assert len({id(frame.images) for frame in frames}) == 5
+
+
+def test_that_frames_come_one_by_one_so_that_a_lane_can_stop_between_them():
+    asked = []
+
+    class Slow(Diffusion):
+        def sample(self, *given: Any) -> Any:
+            for frame in super().sample(*given):
+                asked.append(frame.step)
+                yield frame
+
+    job = draw_samples(Room(Slow()), m.DrawSamples(job="j", run="/r"))  # type: ignore[arg-type]
+    events = [next(job), next(job)]
+    assert isinstance(events[0], m.SamplingBegan) and isinstance(events[1], m.FrameDrawn) and asked == [0]
+    next(job)
+    assert asked == [0, 1]
+    job.close()
+    assert asked == [0, 1]

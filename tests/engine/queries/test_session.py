@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from engine import messages as m
+from engine.config import Training
 from engine.data import open_data
+from engine.method import DataSpec, Description, Frame, Method
 from engine.queries.latent import log_standard_normal
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import BadRun, Run
@@ -161,3 +166,154 @@ def test_live_panes_fall_back_to_the_newest_checkpoint_that_can_be_read(session,
     assert session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step == 4
     with pytest.raises(BadRun):
         session.answer(m.Decode(run=str(tmp_path / "run"), step=8, z=z))
+
+
+# -- the folder is looked into only when it changed ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """The run folders that are opened, as often as they are."""
+    paths: list[str] = []
+    real = Run.open
+
+    def note(path) -> Run:
+        paths.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr(Run, "open", note)
+    return paths
+
+
+def aged(path) -> None:
+    """As if the manifest had been written a while ago: a file of this very moment is not trusted to be told from the next one."""
+    os.utime(path / "manifest.json", (1_700_000_000, 1_700_000_000))
+
+
+@pytest.mark.parametrize("step", [None, 8])
+def test_that_a_slider_opens_the_folder_once(runs, session, opened, step):
+    aged(runs / "vae")
+    for i in range(50):
+        session.answer(m.Decode(run=str(runs / "vae"), step=step, z=np.full((1, 4), i / 50, np.float32)))
+    assert len(opened) == 1
+
+
+def test_that_a_slider_never_describes_the_checkpoint(runs, session, monkeypatch):
+    monkeypatch.setattr(type(session.model(str(runs / "vae"), 8).method), "describe", lambda *_: pytest.fail("it described"))
+    z = np.zeros((1, 4), np.float32)
+    session.answer(m.Decode(run=str(runs / "vae"), step=8, z=z))
+    session.answer(m.Interpolate(run=str(runs / "vae"), step=8, a=z[0], b=z[0] + 1))
+
+
+def test_that_a_grid_and_a_description_describe_once(runs, session, monkeypatch):
+    kind = type(session.model(str(runs / "vae"), 8).method)
+    real, asked = kind.describe, []
+    monkeypatch.setattr(kind, "describe", lambda self, *given, **more: (asked.append(1), real(self, *given, **more))[1])
+    for _ in range(3):
+        session.answer(m.Describe(run=str(runs / "vae")))
+        session.answer(m.SamplePrior(run=str(runs / "vae"), count=2))
+        session.answer(m.DecodeGrid(run=str(runs / "vae"), z=np.zeros(4, np.float32)))
+    assert len(asked) == 1
+
+
+def test_that_another_run_of_the_same_name_is_noticed(session, tmp_path, opened):
+    z = np.ones((1, 4), np.float32)
+    pictures = []
+    for seed in (0, 1):
+        if (tmp_path / "run").exists():
+            shutil.rmtree(tmp_path / "run")
+        list(train(Plan("vae", "digits", CONFIG, seed=seed, steps=8, name="run", device="cpu"), tmp_path))
+        aged(tmp_path / "run")
+        pictures.append(session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).images)
+        before = len(opened)
+        session.answer(m.Decode(run=str(tmp_path / "run"), z=z))
+        assert len(opened) == before  # and is then kept again
+    assert not np.array_equal(*pictures)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(BadRun):
+        session.answer(m.Decode(run=str(tmp_path / "run"), z=z))
+
+
+def test_that_a_live_slider_follows_the_newest_checkpoint(session, tmp_path):
+    z = np.ones((1, 4), np.float32)
+    steps = []
+    for steps_in_all, resume in ((4, None), (8, tmp_path / "run")):
+        list(train(Plan("vae", "digits", CONFIG, steps=steps_in_all, name="run", device="cpu"), tmp_path, resume=resume))
+        steps += [session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step for _ in range(2)]
+    assert steps == [4, 4, 8, 8]
+
+
+# -- what a method can do decides ----------------------------------------------------------------------------------------
+
+
+class Gan(Method):
+    """A decoder with a prior and no encoder."""
+
+    name, title, family, source, summary, sampling = "gan", "GAN", "", "", "", "direct"
+    Config = Training
+    latent_size = 3
+
+    def __init__(self) -> None:
+        super().__init__(Training(), DataSpec((1, 8, 8)))
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 3 * 64).reshape(3, 64))
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(z @ self.weight).reshape(-1, 1, 8, 8)
+
+    def sample(self, n, y=None, temperature=1.0, generator=None):
+        yield Frame(self.decode(temperature * torch.randn(n, 3, generator=generator)), 1, 1)
+
+    def describe(self, x: torch.Tensor, generator: torch.Generator) -> Description:
+        return Description(scale=torch.ones(3), centre=torch.zeros(3))
+
+
+@pytest.fixture
+def gan(runs, session, monkeypatch) -> str:
+    """A run whose checkpoint is looked at through a GAN."""
+    path = str(runs / "vae")
+    monkeypatch.setattr(session.model(path, None), "method", Gan())
+    return path
+
+
+def test_that_a_decoder_without_an_encoder_has_a_latent_space_to_walk(gan, session):
+    z = np.array([[0.5, -1, 2]], np.float32)
+    decoded = session.answer(m.Decode(run=gan, z=z))
+    assert np.array_equal(decoded.images, (Gan().decode(torch.from_numpy(z)) * 255).round().byte().numpy())
+    assert decoded.log_prior == pytest.approx([log_standard_normal(torch.from_numpy(z)).item()])
+    assert session.answer(m.SamplePrior(run=gan, count=5)).z.shape == (5, 3)
+    assert session.answer(m.DecodeGrid(run=gan, z=z[0], count=3)).images.shape == (9, 1, 8, 8)
+    assert session.answer(m.Interpolate(run=gan, a=z[0], b=-z[0], count=4)).slerp.shape == (4, 1, 8, 8)
+    assert session.answer(m.Describe(run=gan)).latent == 3
+    drawn = [e for e in session.work(m.DrawSamples(job="j", run=gan, samples=(0, 1))) if isinstance(e, m.SymbolsDrawn)]
+    assert [e.final for e in drawn] == [True] and drawn[0].images is not None and drawn[0].images.shape == (2, 1, 8, 8)
+    with pytest.raises(CannotAnswer, match="3 latent dimensions, not 4"):
+        session.answer(m.Decode(run=gan, z=np.zeros((1, 4), np.float32)))
+
+
+def test_that_an_image_cannot_be_placed_where_there_is_no_encoder(gan, session):
+    with pytest.raises(CannotAnswer, match="GAN cannot place an image in a latent space"):
+        session.answer(m.Encode(run=gan, index=0))
+    with pytest.raises(CannotAnswer, match="GAN cannot encode"):
+        session.answer(m.Reconstruct(run=gan))
+
+
+def test_that_clusters_are_no_latent_space(session, tmp_path):
+    list(train(Plan("kmeans", "digits", {"clusters": 3}, steps=2, name="kmeans", device="cpu"), tmp_path))
+    path = str(tmp_path / "kmeans")
+    assert session.answer(m.Describe(run=path)).latent == 0
+    assert session.answer(m.Reconstruct(run=path, count=2)).reconstructions.shape == (2, 1, 8, 8)
+    for query in (m.Encode(run=path, index=0), m.SamplePrior(run=path)):
+        with pytest.raises(CannotAnswer) as error:
+            session.answer(query)
+        assert "posterior" not in str(error.value)
+
+
+# -- the run's own data --------------------------------------------------------------------------------------------------
+
+
+def test_that_changed_data_are_refused_with_what_to_do_instead(runs, session, monkeypatch):
+    model = session.model(str(runs / "vae"), None)
+    monkeypatch.setattr(model, "manifest", model.manifest.model_copy(update={"data_hash": "another"}))
+    with pytest.raises(BadRun, match=r"digits is not what vae was trained on \(its content changed\); drop an image instead\.$"):
+        session.answer(m.Encode(run=str(runs / "vae"), index=0))
+    assert session.answer(m.Encode(run=str(runs / "vae"), image=np.zeros((8, 8), np.uint8))).label == "pasted image"
