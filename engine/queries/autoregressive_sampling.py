@@ -117,7 +117,7 @@ def draw_symbols(
     if given.shape != (n, length) or int(given.max()) >= method.symbols:
         raise CannotSample(f"The given symbols must be {n} × {length} numbers below {method.symbols}; start anew.")
     if not 0 <= start <= length or bool((given[:, :start] < 0).any()):
-        raise CannotSample("Symbols are missing before the place where the growth begins; let it begin earlier.")
+        raise CannotSample("Symbols are missing before the place where drawing begins; let it begin earlier.")
     tokens = torch.full((n, length), -1)
     log_p = torch.full((n, length), math.nan)
     prefix = None

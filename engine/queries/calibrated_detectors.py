@@ -1,4 +1,4 @@
-"""A checkpoint's detectors, fitted, with their scores of held-out images: what a score of a new image is judged by.
+"""A checkpoint's detectors, fitted, with their scores of held-out images: what the score of a new image is compared with.
 
 Here: which models, images and kept scores the detectors get. Not here: any score (`detectors/`), any statistic of scores
 (`common/ood_metrics.py`), any message.
@@ -95,7 +95,7 @@ def companions(model: Model, peers: Sequence[CheckpointRef]) -> Companions:
 
 
 class CalibratedDetectors:
-    """A checkpoint with its detectors, fitted, and their scores of held-out images: ready to judge."""
+    """A checkpoint with its detectors, fitted, and their scores of held-out images: ready to score images."""
 
     def __init__(self, model: Model, subject: Subject, limit: int) -> None:
         self.model, self.subject, self.limit = model, subject, limit
@@ -104,7 +104,7 @@ class CalibratedDetectors:
         suited = [kind(subject) for kind in all_detectors().values() if kind.suits(subject)]
         if not suited:
             raise CannotAnswer(
-                f"{model.method.title} has no density, no classes and no features, so it cannot judge images; choose another run."
+                f"{model.method.title} has no density, no classes and no features, so it cannot score images; choose another run."
             )
         self.infos = tuple(detector.info() for detector in suited)
         self.detectors = {d.name: d for d, info in zip(suited, self.infos, strict=True) if not info.missing}

@@ -15,6 +15,7 @@ from engine.storage.run_reader import BadRun, Run
 
 @answers(m.BrowseData)
 def browse_data(session: QuerySession, query: m.BrowseData) -> m.DataPage:
+    """Some images uint8 [n, C, H, W] of a split, or some bytes of a text. Raises: BadData, BadRun, CannotAnswer."""
     data = session.data(query.data)
     head = {name: getattr(query, name) for name in ("stamp", "channel", "data", "split", "offset")}
     if data.kind == "text":

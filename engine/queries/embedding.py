@@ -68,6 +68,11 @@ class EmbeddingMaps:
 
     @answers(m.Embed)
     def embed(self, work: m.Embed) -> Job:
+        """A map of the images: places float32 [N, 2], with neighbours in feature space and how far the map is to be trusted.
+
+        Raises:
+            CannotAnswer: no encoder, features that are not finite, or settings out of range. NoLayout, BadRun, BadData.
+        """
         started = time.perf_counter()
         settings = _checked(work.settings)
         model = self.feature_cache.model(work.subset)
@@ -177,6 +182,7 @@ class EmbeddingMaps:
 
     @answers(m.PlaceImage)
     def place(self, query: m.PlaceImage) -> m.ImagePlaced:
+        """Where a new image lies on a map that is kept, [2], and its neighbours there. Raises: CannotAnswer, BadRun, BadData."""
         settings = _checked(query.settings)
         model = self.feature_cache.model(query.subset)
         subset = self.feature_cache.named(model, query.subset)

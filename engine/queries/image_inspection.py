@@ -30,6 +30,11 @@ class NotEncoded(Exception):
 
 @answers(m.InspectImage)
 def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspected:
+    """Bits per pixel [H, W], the reconstruction [C, H, W] and k nearest training images, each where the method has it.
+
+    Raises:
+        CannotAnswer: a run of texts. BadRun, BadData.
+    """
     model = session.model(query.run, query.step)
     require_images(model, "; these scores are of images, so choose a run that was trained on images.")
     picture = read_picture(session, query.picture, model)

@@ -33,6 +33,11 @@ class InvarianceCurves:
 
     @answers(m.MeasureInvariance)
     def measure_invariance(self, query: m.MeasureInvariance) -> m.InvarianceMeasured:
+        """Cosines of an image's unit vector with those of the image transformed, by strength: mean and deviation over draws [k].
+
+        Raises:
+            CannotAnswer: a run of texts, or a method that neither encodes nor compares. BadRun, BadData.
+        """
         model = image_model(self.session, query.run, query.step)
         choices = comparable(model.method)
         by = query.by if query.by in choices else (choices or ("features",))[0]

@@ -25,6 +25,7 @@ ELBO_SAMPLES = 16  # per image
 
 @answers(m.Describe)
 def describe(session: QuerySession, query: m.Describe) -> m.Described:
+    """Numbers and diagnosis of a checkpoint on its probe, with the scale and centre [D] of its latents. Raises: BadRun."""
     model = session.model(query.run, query.step)
     found = model.describe()
     return m.Described(
@@ -42,7 +43,11 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
 
 @answers(m.Decode)
 def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
-    """Images of latents float32 [N, D]. A slider asks this 60 times a second."""
+    """Images uint8 [N, C, H, W] of latents float32 [N, D]. A slider asks this 60 times a second.
+
+    Raises:
+        CannotAnswer: the method decodes nothing, or D is another one. BadRun.
+    """
     model = session.model(query.run, query.step)
     started = time.perf_counter()
     z = _latents(model, query.z)
@@ -53,6 +58,11 @@ def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
 
 @answers(m.Encode)
 def encode(session: QuerySession, query: m.Encode) -> m.Encoded:
+    """The posterior's mean and sigma [D] of one image, and the reconstruction from the mean.
+
+    Raises:
+        CannotAnswer: no latent space with an encoder. BadRun, BadData.
+    """
     model = session.model(query.run, query.step)
     method = model.require(LatentVariable, "place an image in a latent space")
     picture = read_picture(
@@ -89,6 +99,7 @@ def _label(session: QuerySession, model: Model, query: m.Encode) -> str:
 
 @answers(m.Interpolate)
 def interpolate(session: QuerySession, query: m.Interpolate) -> m.Interpolated:
+    """Images on the straight line and on the arc between two latents [D]. Raises: as `decode`."""
     model = session.model(query.run, query.step)
     a, b = (array(_latents(model, end[None])[0]) for end in (query.a, query.b))
     t = torch.linspace(0, 1, query.count).numpy()
@@ -108,6 +119,7 @@ def interpolate(session: QuerySession, query: m.Interpolate) -> m.Interpolated:
 
 @answers(m.DecodeGrid)
 def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
+    """Images on a plane through z [D], along two of its dimensions. Raises: as `decode`."""
     model = session.model(query.run, query.step)
     z = _latents(model, query.z[None]).repeat(query.count**2, 1)
     prior = _prior(model, "lay a plane through")
@@ -122,6 +134,7 @@ def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
 
 @answers(m.SamplePrior)
 def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
+    """Images of z ~ N(centre, diag((temperature · scale)²)). Raises: CannotAnswer, BadRun."""
     model = session.model(query.run, query.step)
     prior = _prior(model, "draw from")
     noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
@@ -135,6 +148,7 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
 
 @answers(m.Reconstruct)
 def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
+    """The probe's first images decoded from their codes. Raises: CannotAnswer: no encoder or no decoder. BadRun."""
     model = session.model(query.run, query.step)
     decoder, encoder = model.require(Decoder, "decode"), model.require(Encoder, "encode")
     images = model.run.probe()["images"][: query.count]

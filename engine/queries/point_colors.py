@@ -30,6 +30,11 @@ HELD_OUT = 500  # images that a detector is calibrated on, as in the Likelihood 
 
 @answers(m.ColorPoints)
 def color_points(session: QuerySession, work: m.ColorPoints) -> Job:
+    """A value float32 [N] for every point of a map: predicted class, loss, cluster, place along a direction, or a detector's score.
+
+    Raises:
+        CannotAnswer: the method or the images lack what it takes. BadRun, BadData.
+    """
     model = session.room(FeatureCache).model(work.subset)
     by = {"prediction": _by_prediction, "loss": _by_loss, "clusters": _by_clusters, "direction": _by_direction}.get(work.by, _by_detector)
     yield (yield from by(session, model, work))

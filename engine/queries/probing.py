@@ -68,6 +68,11 @@ class FeatureProbes:
 
     @answers(m.Probe)
     def probe(self, work: m.Probe) -> Job:
+        """Accuracy of a linear probe and of a vote of neighbours, on features of the checkpoint, of a random encoder and on pixels.
+
+        Raises:
+            CannotAnswer: no encoder of images, or data without classes. BadRun, BadData.
+        """
         model = self.session.model(work.run, work.step)
         model.require(Encoder, "encode")
         require_images(model, "; features of images are probed, so choose a run of images.")
@@ -191,7 +196,7 @@ def _worth(
     job: ProbeJob, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: ProbeImages
 ) -> Part[m.ProbeMeasured]:
     """Both figures of some features: `known` of the training images with labels, `asked` of the others."""
-    words = said(subject)
+    words = in_words(subject)
     yield job.progress.say(f"Nearest neighbours of {words}")
     votes = yield from _beside(knn(known, labels, asked, images.classes))
     right = (votes == images.test_labels).double().mean().item()
@@ -212,7 +217,7 @@ def _fitted(
     job: ProbeJob, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: ProbeImages
 ) -> Part[tuple[Fitted, float]]:
     """The end of the fit, and how often it is right."""
-    yield job.progress.say(f"Fitting the linear probe of {said(subject)}")
+    yield job.progress.say(f"Fitting the linear probe of {in_words(subject)}")
     iterations = fit(known, labels, images.classes)
     losses: list[float] = []
     found: list[float] = []
@@ -260,7 +265,7 @@ def _beside(
         yield None if tell is None else tell(done)
 
 
-def said(subject: m.ProbeSubject) -> str:
+def in_words(subject: m.ProbeSubject) -> str:
     """In words: “the checkpoint’s block 2”, “the random encoder with 1 % of the labels”."""
     words = {"checkpoint": "this checkpoint", "random": "the random encoder", "pixels": "the raw pixels"}[subject.of]
     block = f", {subject.block}" if subject.block else ""

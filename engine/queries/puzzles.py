@@ -25,7 +25,7 @@ def pose_puzzle(session: QuerySession, query: m.PosePuzzle) -> m.PuzzlePosed:
     """Puzzle number `number` of the run: a test image, turned or shuffled, the right answer and the method's probabilities."""
     model = image_model(session, query.run, query.step)
     if not provides(model.method, Puzzle):
-        raise CannotAnswer(f"{model.method.title} learns from no riddle; choose a run of rotation, jigsaw or inpainting.")
+        raise CannotAnswer(f"{model.method.title} learns from no puzzle; choose a run of rotation, jigsaw or inpainting.")
     kind = model.method.puzzle
     split = batch_data(session, model).splits["test"]
     generator = model.generator(seeded(model.manifest.seed, query.number))

@@ -188,7 +188,7 @@ def _given(work: m.DrawSamples, model: Model, layout: SymbolLayout) -> tuple[Ten
     n, length = len(work.samples), layout.length
     if work.tokens is not None:
         if work.tokens.shape != (n, length):
-            raise CannotSample(f"This run writes {length} symbols, not {work.tokens.shape[-1]}; grow anew.")
+            raise CannotSample(f"This run writes {length} symbols, not {work.tokens.shape[-1]}; draw anew.")
         return torch.from_numpy(np.array(work.tokens, np.int64)), ""
     tokens = torch.full((n, length), -1)
     if not work.prompt or layout.kind != "text":
@@ -269,7 +269,7 @@ def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m
     tokens = torch.from_numpy(np.array(query.tokens, np.int64))[None]
     too_long = tokens.shape[1] >= method.length and method.symbol_kind != "text"
     if too_long or (tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < method.symbols):
-        raise CannotSample(f"These symbols are not this run's: it writes {method.length} of {method.symbols} kinds; grow anew.")
+        raise CannotSample(f"These symbols are not this run's: it writes {method.length} of {method.symbols} kinds; draw anew.")
     writer = method.writer(1, _asked_class(model, query.label), prefix=tokens if tokens.numel() else None)
     log_p = writer.log_probs().float()
     patches = method.code_patches()

@@ -23,6 +23,11 @@ from engine.transforms.corruptions import corrupt as corrupt_image
 
 @answers(m.Calibrate)
 def calibrate(session: QuerySession, work: m.Calibrate) -> Job:
+    """Scores [n] of held-out images by every detector of each run.
+
+    Raises:
+        CannotAnswer: a run of texts, or without detectors. BadRun, BadData.
+    """
     for run, step in work.runs:
         detectors = yield from session.room(DetectorCache).calibrated(run, step, work.job, work.limit, work.samples, work.runs)
         model = detectors.model
@@ -33,11 +38,12 @@ def calibrate(session: QuerySession, work: m.Calibrate) -> Job:
 
 @answers(m.ScoreImages)
 def score_images(session: QuerySession, work: m.ScoreImages) -> Job:
-    judges = []
+    """Scores and p-values of pictures, a few at a time; one that cannot be read is told with the reason. Raises: as `calibrate`."""
+    calibrated = []
     for run, step in work.runs:
         detectors = yield from session.room(DetectorCache).calibrated(run, step, work.job, work.limit, work.samples, work.runs)
-        judges.append((run, detectors))
-    own = judges[0][1].model if judges else None
+        calibrated.append((run, detectors))
+    own = calibrated[0][1].model if calibrated else None
     bad = 0
     for start in range(0, len(work.pictures), PICTURES_AT_ONCE):
         asked = work.pictures[start : start + PICTURES_AT_ONCE]
@@ -45,11 +51,11 @@ def score_images(session: QuerySession, work: m.ScoreImages) -> Job:
         for picture in asked:
             read.append(_picture_or_why(session, picture, own))
             yield None
-        for event in (yield from _score_some(work.job, asked, read, judges)):
+        for event in (yield from _score_some(work.job, asked, read, calibrated)):
             bad += bool(event.error)
             yield event
     count = len(work.pictures)
-    return f"{count - bad:,} of {count:,} images were judged; {bad:,} could not be read." if bad else f"{_images(count)} judged."
+    return f"{count - bad:,} of {count:,} images were scored; {bad:,} could not be read." if bad else f"{_images(count)} scored."
 
 
 def _picture_or_why(session: QuerySession, asked: m.PictureRef, model: Model | None) -> Picture | str:
@@ -60,14 +66,14 @@ def _picture_or_why(session: QuerySession, asked: m.PictureRef, model: Model | N
 
 
 def _score_some(
-    job: str, asked: Sequence[m.PictureRef], read: Sequence[Picture | str], judges: Sequence[tuple[str, CalibratedDetectors]]
+    job: str, asked: Sequence[m.PictureRef], read: Sequence[Picture | str], calibrated: Sequence[tuple[str, CalibratedDetectors]]
 ) -> Part[list[m.ImageScored]]:
     """Scores of a few pictures by every detector of every run; `read` has the reason in place of a picture that could not be read."""
     good = {i: picture for i, picture in enumerate(read) if isinstance(picture, Picture)}
     seen: dict[int, dict[str, np.ndarray]] = {i: {} for i in good}
     notes: dict[int, list[str]] = {i: [] for i in good}
     scores: dict[int, tuple[m.DetectorScore, ...]] = {i: () for i in good}
-    for run, detectors in judges:
+    for run, detectors in calibrated:
         for i, picture in good.items():
             seen[i][run], how = adapt(picture, detectors.shape)
             notes[i] += [note for note in (*picture.notes, *how) if note not in notes[i]]
@@ -88,6 +94,7 @@ def _score_some(
 
 @answers(m.ScoreData)
 def score_data(session: QuerySession, work: m.ScoreData) -> Job:
+    """Scores [n] of a data set's test images, spread evenly over them. Raises: as `calibrate`."""
     detectors = yield from session.room(DetectorCache).calibrated(work.run, work.step, work.job, work.held_out, work.samples, work.runs)
     data = yield from session.load_data(lasting(work.data) if work.data else detectors.model.manifest.data, work.job)
     if data.kind != "images":
@@ -98,11 +105,12 @@ def score_data(session: QuerySession, work: m.ScoreData) -> Job:
     progress = ProgressReporter(work.job, work.run, len(images), "image", f"Scoring {data.name}")
     scores = yield from detectors.scores_of_data(images, data.hash, "test", work.limit, progress)
     yield m.DataScored(work.job, work.run, detectors.model.step, work.data, scores, indices, images)
-    return f"{_images(len(images))} of {data.name} judged."
+    return f"{_images(len(images))} of {data.name} scored."
 
 
 @answers(m.Corrupt)
 def corrupt(session: QuerySession, work: m.Corrupt) -> Job:
+    """Scores of one picture at `count` strengths of a corruption, from 0 to 1. Raises: as `calibrate`; BadCorruption."""
     detectors = yield from session.room(DetectorCache).calibrated(work.run, work.step, work.job, work.limit, work.samples, work.runs)
     image, _ = adapt(read_picture(session, work.picture, detectors.model), detectors.shape)
     strengths = np.linspace(0, 1, max(2, work.count))

@@ -138,6 +138,11 @@ class BatchViews:
 
     @answers(m.ShowBatch)
     def show_batch(self, query: m.ShowBatch) -> m.BatchShown:
+        """The views of the next batch's first n images and the cosines [n, K, K] of their unit vectors, K watchers each.
+
+        Raises:
+            CannotAnswer: no views, or settings that are none of the augmentation. BadRun, BadData.
+        """
         model = image_model(self.session, query.run, query.step)
         if not provides(model.method, Viewed):
             raise CannotAnswer(f"{model.method.title} makes no views of its images; choose a run of a method that does, such as SimCLR.")
@@ -226,10 +231,10 @@ def _notes(model: Model, made: NextBatch) -> tuple[str, ...]:
 
 
 def _shown(view: View, n: int) -> m.ShownView:
-    return m.ShownView(view.name, view.role, array(view.x[:n]), () if view.draw is None else told(view.draw, n))
+    return m.ShownView(view.name, view.role, array(view.x[:n]), () if view.draw is None else draws_in_numbers(view.draw, n))
 
 
-def told(drawn: Draw, n: int) -> tuple[m.Drawn, ...]:
+def draws_in_numbers(drawn: Draw, n: int) -> tuple[m.Drawn, ...]:
     """A draw in plain numbers, image by image."""
     values: dict[str, list[Any]] = {one.name: getattr(drawn, one.name)[:n].tolist() for one in fields(m.Drawn)}
     for name in ("box", "hole"):

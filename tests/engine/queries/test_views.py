@@ -283,7 +283,7 @@ def test_that_a_draw_is_told_in_plain_numbers():
     values = {"flipped": torch.tensor([True, False]), "grey": torch.tensor([False, True]), "jittered": torch.tensor([True, True])}
     floats = {name: torch.tensor([0.5, 2.0]) for name in ("angle", "brightness", "contrast", "saturation", "hue", "sigma")}
     boxes = {"box": torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]]), "hole": torch.zeros(2, 4)}
-    first, second = views.told(Draw(**values, **floats, **boxes, solarized=torch.tensor([False, False])), n)
+    first, second = views.draws_in_numbers(Draw(**values, **floats, **boxes, solarized=torch.tensor([False, False])), n)
     assert (first.box, first.flipped, first.grey, first.hue) == ((1, 2, 3, 4), True, False, 0.5)
     assert (second.box, second.flipped, second.sigma, second.hole) == ((5, 6, 7, 8), False, 2.0, (0, 0, 0, 0))
     assert type(first.flipped) is bool and type(first.box[0]) is int
@@ -463,7 +463,7 @@ def test_that_nothing_everything_and_another_shape_cannot_be_hidden(runs, sessio
 
 
 def test_that_a_method_without_a_riddle_says_so(runs, session):
-    with pytest.raises(CannotAnswer, match="no riddle"):
+    with pytest.raises(CannotAnswer, match="no puzzle"):
         session.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2))
 
 
