@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
         return 130
     python = str(python_of(ROOT / ".venv"))
     if verb == "test":
-        return subprocess.call([python, "-m", "pytest", *arguments[1:]], cwd=ROOT, env=environment(os.environ))
+        return subprocess.call([python, "-m", "pytest", *on_every_core(arguments[1:])], cwd=ROOT, env=environment(os.environ))
     return become([python, "-P", "-m", "app", *arguments])
 
 
@@ -97,6 +97,13 @@ def complain_about_python(version: tuple[int, int]) -> None:
             "Priorama needs Python 3.11 or newer and this is {}.{}. Install a newer one (python.org) and start with it: "
             "python3.11 run.py".format(*version)
         )
+
+
+def on_every_core(arguments: list[str]) -> list[str]:
+    """What pytest is called with: the whole suite shares the cores, file by file; named tests, or a `-n` of one's own, stay as they are."""
+    named = any(not word.startswith("-") and (ROOT / word.partition("::")[0]).exists() for word in arguments)
+    chosen = any(word.startswith(("-n", "--numprocesses", "--pdb", "--dist")) for word in arguments)
+    return arguments if named or chosen else ["-n", "auto", "--dist", "loadfile", *arguments]
 
 
 def become(command: list[str]) -> int:

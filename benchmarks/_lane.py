@@ -13,7 +13,8 @@ from app.tour.window_driver import WindowDriver
 from benchmarks import Row
 from engine import messages as m
 from engine.data import open_data
-from engine.training.loop import Plan, Trainer
+from engine.training.plan import Plan, resolve
+from engine.training.trainer import Trainer
 from engine.worker.engine import Engine
 
 DATA = "shapes"
@@ -80,7 +81,7 @@ class BareLoop:
     """The same step, alone: no window, no lane, no events, no checkpoints."""
 
     def __init__(self) -> None:
-        self.trainer = Trainer(Plan("vae", DATA, steps=1_000_000), open_data(DATA))
+        self.trainer = Trainer(resolve(Plan("vae", DATA, steps=1_000_000)), open_data(DATA))
         for _ in range(20):
             self.trainer.step()
 

@@ -16,7 +16,7 @@ def slide(training: Training) -> None:
     """Move the first slider to and fro from now on."""
     show_curves_and_latent(training)
     pane = training.stage.pane("LatentPane")
-    training.stage.wait(lambda: bool(pane.sliders), "the sliders were there")
+    training.stage.wait(lambda: bool(pane.slider_list.sliders), "the sliders were there")
     timer = QTimer(pane)
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     frame = 0
@@ -24,7 +24,7 @@ def slide(training: Training) -> None:
     def move() -> None:
         nonlocal frame
         frame += 1
-        pane.sliders[0].setValue(round(200 * math.sin(frame / 20)))
+        pane.slider_list.sliders[0].setValue(round(200 * math.sin(frame / 20)))
 
     timer.timeout.connect(move)
     timer.start(FRAME_MS)

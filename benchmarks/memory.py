@@ -13,7 +13,8 @@ import psutil
 from app.tour.window_driver import WindowDriver
 from benchmarks import Row, main
 from engine import messages as m
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.worker.engine import Engine
 
 CROSSINGS = 4 * 3600  # four a second for an hour
@@ -65,7 +66,7 @@ def look_around(stage: WindowDriver, number: int) -> None:
     state = stage.window.state
     checkpoints = state.checkpoints
     state.set_cursor(checkpoints[number % len(checkpoints)].step)
-    sliders = stage.pane("LatentPane").sliders
+    sliders = stage.pane("LatentPane").slider_list.sliders
     sliders[number % len(sliders)].setValue((31 * number) % 400 - 200)
 
 

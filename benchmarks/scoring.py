@@ -18,7 +18,8 @@ from engine.evaluation.evaluate import BATCH, evaluate
 from engine.losses.likelihoods import log_normal
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 SAMPLES = 16
 IMAGES = 512

@@ -23,11 +23,11 @@ class PaintWatch(QObject):
         self.forget()
 
     def forget(self) -> None:
-        self.known = self.pane.decoded
+        self.known = self.pane.decoded_image.decoded
         self.painted = 0.0
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Paint and not self.painted and self.pane.decoded is not self.known:
+        if event.type() == QEvent.Type.Paint and not self.painted and self.pane.decoded_image.decoded is not self.known:
             self.painted = time.perf_counter()
         return False
 
@@ -36,16 +36,16 @@ def latencies(stage: WindowDriver) -> list[float]:
     """Milliseconds of `MOVES` single moves."""
     pane = stage.pane("LatentPane")
     watch = PaintWatch(pane)
-    pane.picture.installEventFilter(watch)
+    pane.decoded_image.picture.installEventFilter(watch)
     found = []
     for move in range(MOVES):
         watch.forget()
         started = time.perf_counter()
-        pane.sliders[move % 4].setValue((37 * move) % 400 - 200)
+        pane.slider_list.sliders[move % 4].setValue((37 * move) % 400 - 200)
         stage.wait(lambda: watch.painted > 0, "the picture followed the slider", 5)
         found.append(1000 * (watch.painted - started))
         stage.run_for(0.004 + 0.001 * (move % 13))
-    pane.picture.removeEventFilter(watch)
+    pane.decoded_image.picture.removeEventFilter(watch)
     return found
 
 

@@ -180,7 +180,7 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _root(options: argparse.Namespace) -> Path:
-    from engine.storage.run_reader import default_root
+    from engine.storage.run_folders import default_root
 
     return Path(options.runs).expanduser() if options.runs else default_root()
 
@@ -230,7 +230,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         raise Usage("--resume needs --name, the name of the run to go on with.")
     from engine.config import make_config
     from engine.methods import method_named
-    from engine.training.loop import Plan, train
+    from engine.training.loop import train
+    from engine.training.plan import Plan, ResumePlan
 
     settings = {name: value for name, value in vars(make_config(method_named(options.method).Config, settings)).items() if name in settings}
     plan = Plan(
@@ -247,7 +248,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     root = _root(options)
     if options.resume:
         _same_run(root / options.name, plan, options.seed)
-    outcome, latest = _drive(train(plan, root, resume=root / options.name if options.resume else None), options.json)
+    going_on = ResumePlan(root / options.name, plan.steps, plan.minutes, plan.device) if options.resume else None
+    outcome, latest = _drive(train(going_on or plan, root), options.json)
     return {
         "run": outcome.run,
         "step": outcome.step,

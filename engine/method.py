@@ -55,6 +55,33 @@ class StepContext:
     progress: float = 0.0  # 0 at the start, 1 at the end of the planned training
     generator: torch.Generator | None = None  # all randomness of the loss comes from here
     indices: Tensor | None = None  # places of the batch's images in the training split, int64 [B]; None: other images
+    phase: str = ""  # the term that is minimized now, of a method with several phases; "": all terms are asked for
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows that all devices have made in this step, in the order of the devices: [B, ...] -> [devices * B, ...].
+
+        The same rows where one device trains. What compares or keeps the examples of a batch takes them through this.
+        """
+        return rows
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that one AdamW moves, and how; where a setting is None, as the training settings of the run say."""
+
+    parameters: tuple[nn.Parameter, ...]
+    learning_rate: float | None = None  # at its highest; warm-up and schedule are the run's
+    weight_decay: float | None = None  # never of biases and norms
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float | None = None  # longest gradient; 0: any
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a step: `loss` is asked with `context.phase` = `term`, and that term's gradient moves the parameters of one optimizer."""
+
+    term: str = "loss"
+    optimizer: str = "all"
 
 
 @dataclass(frozen=True)
@@ -95,6 +122,7 @@ class Method(nn.Module):
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
 
+    phases: ClassVar[tuple[Phase, ...]] = (Phase(),)  # of a step, in their order; each names one of `optimizers()`
     puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"
     parents: ClassVar[dict[str, str]] = {}  # settings that may name a run to build on -> the method that run must be of; "": any
     # the setting that may name a folder of weights trained elsewhere: see `settings_from_pretrained` and `load_pretrained`
@@ -134,8 +162,15 @@ class Method(nn.Module):
         """There are so many training images. Called once, before the first step or the restoring of a later one."""
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """Named terms, each already averaged over the batch; the one called `loss` is minimized."""
+        """Named terms, each already averaged over the batch; the one called `loss` is minimized.
+
+        A method with several phases is asked once for each, and returns at least the term `context.phase`; all terms where it is empty.
+        """
         raise NotImplementedError
+
+    def optimizers(self) -> dict[str, ParameterGroup]:
+        """The parameters that learn, by the name of the optimizer that moves them; none is in two. Asked once, before the first step."""
+        return {"all": ParameterGroup(tuple(p for p in self.parameters() if p.requires_grad))}
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """The number in the run list, from validation terms."""

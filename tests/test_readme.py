@@ -39,7 +39,8 @@ def test_that_the_readmes_method_is_found_and_learns(linear, tmp_path):
     from engine.method import info
     from engine.methods import method_named
     from engine.queries.session import QuerySession
-    from engine.training.loop import Plan, train
+    from engine.training.loop import train
+    from engine.training.plan import Plan
 
     assert info(method_named("linear")).capabilities == ("encode", "decode")
     events = list(

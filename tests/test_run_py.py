@@ -192,7 +192,7 @@ def test_that_test_runs_pytest_and_returns_its_exit_code(run, monkeypatch):
     monkeypatch.setattr(run, "provide_qt_libraries", lambda: None)
     monkeypatch.setattr(run.subprocess, "call", lambda command, **how: calls.append((command[1:], how["cwd"])) or 5)
     assert run.main(["test", "-k", "nothing"]) == 5
-    assert calls == [(["-m", "pytest", "-k", "nothing"], ROOT)]
+    assert calls == [(["-m", "pytest", *run.on_every_core(["-k", "nothing"])], ROOT)]
 
 
 def test_that_a_reason_goes_to_stderr_and_ends_with_1(run, monkeypatch, capsys):
@@ -256,3 +256,10 @@ def test_that_a_bare_python_sets_everything_up(tmp_path):
     second = subprocess.run(command, cwd=house, env=bare, capture_output=True, text=True, timeout=100)
     assert second.returncode == 0, second.stderr
     assert "Collecting" not in second.stdout
+
+
+def test_that_only_the_whole_suite_is_shared_by_the_cores(run):
+    assert run.on_every_core([]) == ["-n", "auto", "--dist", "loadfile"]
+    assert run.on_every_core(["--slow", "-q"])[:2] == ["-n", "auto"]
+    for words in (["tests/test_run_py.py"], ["tests/test_run_py.py::test_x", "-q"], ["-n0"], ["-n", "3"], ["--pdb"]):
+        assert run.on_every_core(words) == words

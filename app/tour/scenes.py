@@ -212,13 +212,13 @@ class Tour:
         stage = self.stage
         stage.show_pane("LatentPane")
         pane = stage.pane("LatentPane")
-        stage.wait(lambda: bool(pane.sliders) and pane.decoded is not None, "the latent space opened", 60)
+        stage.wait(lambda: bool(pane.slider_list.sliders) and pane.decoded_image.decoded is not None, "the latent space opened", 60)
         for number in ("3", "0"):
-            before = pane.place
+            before = pane.position
             self.window.take([str(self.picture_of(number))])
-            stage.wait(lambda before=before: pane.place is not before, f"the picture of a {number} was encoded", 30)
+            stage.wait(lambda before=before: pane.position is not before, f"the picture of a {number} was encoded", 30)
         stage.settle()
-        slider = pane.sliders[0]
+        slider = pane.slider_list.sliders[0]
         middle = slider.height() // 2
         begin, end = (QPoint(round(slider.width() * share), middle) for share in (0.5, 0.7))
         QTest.mousePress(slider, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, begin)
@@ -227,7 +227,7 @@ class Tour:
             stage.run_for(0.016)
         QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
         stage.settle()
-        pane.set_t(0.5)
+        pane.interpolation.set_t(0.5)
 
     def picture_of(self, text: str) -> Path:
         """An image file such as a person might have: a light sign that fills a dark page, in colour, of no special size."""
@@ -256,7 +256,7 @@ class Tour:
 
     def show_way(self, index: int) -> None:
         self.stage.show_pane("LatentPane")
-        self.stage.pane("LatentPane").show_way(index)
+        self.stage.pane("LatentPane").show_tab(index)
 
     def go_back(self) -> None:
         self.show_way(0)
@@ -275,7 +275,7 @@ class Tour:
         self.stage.show_pane("SamplingPane")
         pane = self.stage.pane("SamplingPane")
         self.grown()
-        QTest.mouseClick(pane.canvas, Qt.MouseButton.LeftButton, pos=pane.canvas.cell_rect(1, cell).center().toPoint())
+        QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.cell_rect(1, cell).center().toPoint())
         self.stage.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
 
     def use_text(self) -> None:
@@ -286,8 +286,8 @@ class Tour:
         self.stage.show_pane("SamplingPane")
         pane = self.stage.pane("SamplingPane")
         self.grown()
-        at = pane.text.rect_of(0, 40).center().toPoint()
-        QTest.mouseClick(pane.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        at = pane.view.text.rect_of(0, 40).center().toPoint()
+        QTest.mouseClick(pane.view.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
         self.stage.wait(lambda: pane.answer is not None, "the character's distribution was shown", 30)
 
     def grown(self) -> None:
@@ -297,18 +297,18 @@ class Tour:
     def regrow(self) -> None:
         """Take the third likeliest value at the clicked pixel, and look at the surprise."""
         pane = self.stage.pane("SamplingPane")
-        bars = pane.place_card.bars
+        bars = pane.symbol_card.bars
         bars.taken.emit(int(bars.raw.argsort()[-3]))
         self.grown()
         pane.show_page(1)
-        pane.bits_box.setChecked(True)
+        pane.view.bits_box.setChecked(True)
 
     def complete_image(self) -> None:
         pane = self.stage.pane("SamplingPane")
-        pane.bits_box.setChecked(False)
+        pane.view.bits_box.setChecked(False)
         self.window.take([str(self.picture_of("3"))])
         self.stage.wait(lambda: pane.completion.read is not None, "the picture was read", 30)
-        pane.complete()
+        pane.completing.complete()
         self.grown()
 
     def use_likelihood(self) -> None:
@@ -341,11 +341,11 @@ class Tour:
 
     def no_latent(self) -> str:
         pane = self.stage.pane("LatentPane")
-        return "" if pane.decoded is not None and pane.sliders else "the latent space did not open"
+        return "" if pane.decoded_image.decoded is not None and pane.slider_list.sliders else "the latent space did not open"
 
     def no_samples(self) -> str:
         pane = self.stage.pane("SamplingPane")
-        drawn = pane.is_text() or pane.canvas.drawn
+        drawn = pane.is_text() or pane.view.canvas.drawn
         return "" if pane.node is not None and pane.node.done and drawn else "no sample was finished"
 
     def no_scores(self) -> str:

@@ -20,7 +20,7 @@ def main() -> None:
 
     from PIL import Image
 
-    from engine.data import decoding, pictures  # noqa: F401  (loaded before memory gets scarce)
+    from engine.data import decoding, pictures, unpickling  # noqa: F401  (loaded before memory gets scarce)
 
     Image.init()
     _confine()
@@ -45,9 +45,13 @@ def _confine() -> None:
 
 def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Any]:
     from engine.data.decoding import Bad, decode, look, read_bytes
+    from engine.data.pickles import Refused
     from engine.data.pictures import Picture, adapt
+    from engine.data.unpickling import unpickle
 
     try:
+        if request["op"] == "unpickle":
+            return unpickle(data if request["path"] is None else request["path"], request["count"])
         if request["path"] is not None:
             data = read_bytes(request["path"])
         if request["op"] == "look":
@@ -58,9 +62,11 @@ def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Any]:
             pixels, how = adapt(Picture(pixels), tuple(request["shape"]))
             notes += how
         return {"shape": list(pixels.shape), "notes": notes}, pixels
-    except Bad as bad:
+    except (Bad, Refused) as bad:
         return {"bad": str(bad)}, b""
     except MemoryError:
+        if request["op"] == "unpickle":
+            return {"bad": "needs more memory to be read than any table of images"}, b""
         return {"bad": "decoding it needs more memory than is allowed; scale it down first"}, b""
     except Exception as error:
         return {"bad": f"it could not be decoded ({type(error).__name__}); save it again as PNG"}, b""

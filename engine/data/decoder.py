@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.data.dataset import BadData
 from engine.data.frames import receive, send
-from engine.data.limits import DECODE_SECONDS, LONGEST_SIDE, MAX_FILE_BYTES, MIB
+from engine.data.limits import DECODE_SECONDS, LONGEST_SIDE, MAX_FILE_BYTES, MIB, UNPICKLE_SECONDS
 from engine.data.pictures import Picture
 
 START_SECONDS = 60.0  # a cold disk, a busy machine
@@ -23,6 +23,14 @@ START_SECONDS = 60.0  # a cold disk, a busy machine
 
 class Undecodable(Exception):
     """Why a file gives no picture: a clause with cause and next step, without the file's name."""
+
+
+class _Late(Exception):
+    """The child took too long and was ended."""
+
+
+class _Dead(Exception):
+    """The child ended by itself amid a file."""
 
 
 class Decoder:
@@ -54,6 +62,25 @@ class Decoder:
         channels, height, width = self._ask("look", source, None)[0]["shape"]
         return channels, height, width
 
+    def unpickle(self, source: str | bytes, count: int) -> tuple[dict[str, Any], bytes]:
+        """The first `count` pickles of a file (a path or its bytes): their values as plain JSON and the numbers of their arrays.
+
+        Raises:
+            Undecodable: what in it is not allowed, as the end of a sentence that begins “it ”.
+        """
+        data = source if isinstance(source, bytes) else b""
+        path = None if isinstance(source, bytes) else os.path.abspath(source)
+        with self._lock:
+            try:
+                answer = self._exchange({"op": "unpickle", "path": path, "count": count}, data, max(self.seconds, UNPICKLE_SECONDS))
+            except _Late:
+                raise Undecodable("takes longer to be read than any table of images") from None
+            except _Dead:
+                raise Undecodable("made the process end that reads it") from None
+        if "bad" in answer[0]:
+            raise Undecodable(answer[0]["bad"])
+        return answer
+
     def close(self) -> None:
         """End the child. The next question starts a new one."""
         with self._lock:
@@ -66,12 +93,18 @@ class Decoder:
         path = None if isinstance(source, bytes) else os.path.abspath(source)
         request = {"op": op, "path": path, "shape": None if shape is None else list(shape)}
         with self._lock:
-            answer = self._exchange(request, data)
+            try:
+                answer = self._exchange(request, data, self.seconds)
+            except _Late:
+                raise Undecodable(f"decoding it took longer than {self.seconds:g} seconds; save it again as a smaller PNG") from None
+            except _Dead:
+                raise Undecodable("its content made the decoder end; save it again as PNG") from None
         if "bad" in answer[0]:
             raise Undecodable(answer[0]["bad"])
         return answer
 
-    def _exchange(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, request: dict[str, Any], data: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The child's answer. Raises: _Late, _Dead."""
         child = self._running()
         late = threading.Event()
 
@@ -79,7 +112,7 @@ class Decoder:
             late.set()
             child.kill()
 
-        timer = threading.Timer(self.seconds, end)
+        timer = threading.Timer(seconds, end)
         timer.start()
         try:
             assert child.stdin is not None and child.stdout is not None
@@ -92,9 +125,7 @@ class Decoder:
             timer.join()
         if answer is None or late.is_set():
             self._stop()
-            if late.is_set():
-                raise Undecodable(f"decoding it took longer than {self.seconds:g} seconds; save it again as a smaller PNG")
-            raise Undecodable("its content made the decoder end; save it again as PNG")
+            raise _Late if late.is_set() else _Dead
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -22,7 +22,8 @@ from engine.messages import Progress
 from engine.protocols import SymbolSequence
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 from engine.training.batches import tokens_of
 
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is

@@ -23,6 +23,7 @@ __all__ = [
     "Metrics",
     "Number",
     "OpenRun",
+    "RunFigure",
     "RunInfo",
     "RunsListed",
     "StartRun",
@@ -36,6 +37,17 @@ class CheckpointInfo:
     resumable: bool
     best: bool = False
     fault: str = ""  # a sentence when a file of it is missing or damaged
+
+
+@dataclass(frozen=True)
+class RunFigure:
+    """The number that judges a checkpoint: the value of one validation term at one step."""
+
+    term: str  # as `loss` names it
+    value: float
+    unit: str
+    bigger_is_better: bool
+    step: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class RunInfo:
     checkpoints: tuple[CheckpointInfo, ...]
     config: dict[str, object]
     changed: dict[str, object]  # the settings that differ from the defaults
-    headline: str  # the best number in words: "3.41 bits/dim", "" when there is none yet
+    headline: str  # the number of the best checkpoint in words: "3.41 bits/dim", "" when there is none yet
     message: str = ""  # why it stopped, when there is something to say
     fault: str = ""
     seed: int = 0
@@ -64,6 +76,8 @@ class RunInfo:
     capabilities: tuple[str, ...] = ()
     device: str = ""
     precision: str = ""
+    best: RunFigure | None = None  # None before the first checkpoint, and in runs of version 0.1.0
+    newest: RunFigure | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.nets.convolution import Conv2d, ConvTranspose2d
+
 SMALLEST, LARGEST = 8, 64  # pixels per side
 MOST_PATCHES = 8  # per side
 
@@ -48,8 +50,8 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = Conv2d(channels, channels, 3, padding=1)
+        self.second = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> the same
         return x + self.second(F.silu(self.first(F.silu(x))))
@@ -64,7 +66,7 @@ class ConvEncoder(nn.Module):
         inputs = shape[0] * self.patch**2
         channels = max(16, inputs)
         self.more = channels - inputs
-        self.stem = nn.Conv2d(channels, channels, 3, padding=1)
+        self.stem = Conv2d(channels, channels, 3, padding=1)
         self.blocks = nn.Sequential(*(Residual(channels) for _ in range(blocks)))
         self.plain = nn.Linear(rows * columns * channels, 10 * width)
         self.deeper = nn.ModuleList(nn.Linear(10 * width, 10 * width) for _ in range(2))
@@ -97,7 +99,7 @@ class ConvDecoder(nn.Module):
         self.project = nn.Linear(8 * width, self.grid[0] * self.grid[1] * width)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
         self.coarse = enlarge(width, between, coarse)
-        self.fine = nn.Conv2d(between, channels * fine**2, 3, padding=1)
+        self.fine = Conv2d(between, channels * fine**2, 3, padding=1)
         self.pixels = nn.PixelShuffle(fine)
 
     def forward(self, z: Tensor) -> Tensor:  # [B, D] -> [B, K, H, W]
@@ -111,9 +113,9 @@ class ConvDecoder(nn.Module):
 def enlarge(channels: int, to: int, times: int) -> nn.Module:
     """A convolution that makes maps exactly `times` as large on a side, each window reaching into its neighbours."""
     if times == 1:
-        return nn.Conv2d(channels, to, 3, padding=1)
+        return Conv2d(channels, to, 3, padding=1)
     reach = times // 2 if times % 2 == 0 else 1
-    return nn.ConvTranspose2d(channels, to, times + 2 * reach, stride=times, padding=reach)
+    return ConvTranspose2d(channels, to, times + 2 * reach, stride=times, padding=reach)
 
 
 class Offset(nn.Module):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.nets.convolution import sure
+
 UP, ASIDE, BACK = 3, 3, 4  # first layer: rows above, columns to either side there, pixels to the left
 TALL, WIDE, LONG = 3, 3, 3  # kernels of a block: rows and columns of the vertical stack, pixels of the horizontal one
 PATCH = 4  # side of a cell of the context, in pixels
@@ -43,7 +45,8 @@ class Kernel(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor, padding: tuple[int, int] = (0, 0)) -> Tensor:
-        maps = F.conv2d(input.permute(0, 3, 1, 2), self.weight, self.bias, padding=padding, groups=self.groups)
+        weight = sure(self.weight, input.shape[1:3], (1, 1), padding)
+        maps = F.conv2d(input.permute(0, 3, 1, 2), weight, self.bias, padding=padding, groups=self.groups)
         return maps.permute(0, 2, 3, 1)
 
     def causal(self, maps: Tensor, aside: bool = False) -> Tensor:

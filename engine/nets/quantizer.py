@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.nets.convolution import Conv2d
 from engine.nets.images import LARGEST, SMALLEST, Residual, enlarge, grid
 
 SMOOTHING = 1e-5  # of the codes' shares, so that none is divided by zero (Laplace; the value is the released code's)
@@ -149,7 +150,7 @@ class GridEncoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], size: int, width: int, blocks: int) -> None:
         super().__init__()
         self.patch, _ = code_grid(shape)
-        self.stem = nn.Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
+        self.stem = Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
         self.out = nn.Conv2d(width, size, 1)
 
@@ -169,7 +170,7 @@ class GridDecoder(nn.Module):
         patch, _ = code_grid(shape)
         coarse = 2 if patch % 2 == 0 and patch > 2 else 1
         between = max(8, 2 * width // 3)  # fewer channels where there are more places
-        self.stem = nn.Conv2d(size, width, 3, padding=1)
+        self.stem = Conv2d(size, width, 3, padding=1)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
         self.coarse = enlarge(width, between, coarse)
         self.fine = enlarge(between, channels, patch // coarse)

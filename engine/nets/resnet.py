@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.nets.convolution import Conv2d
+
 MOST_PLACES = 16  # per side after the stem: beyond it, pixels are gathered into channels first
 STAGES = 3  # each of twice the channels and half the side of the one before
 SMALLEST, LARGEST = 8, 64  # pixels per side
@@ -31,7 +33,7 @@ class ResNet(nn.Module):
         if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
             raise ValueError(f"This network takes images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
         self.patch = math.ceil(max(shape[1:]) / MOST_PLACES)
-        self.stem = nn.Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
+        self.stem = Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
         self.blocks = nn.Sequential(*self._blocks(width, blocks, stages, kind))
         self.features = width * 2 ** (stages - 1)
         self.norm = norm(self.features, kind)
@@ -84,8 +86,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, to: int, stride: int, kind: str = "group") -> None:
         super().__init__()
         self.first_norm, self.second_norm = norm(channels, kind), norm(to, kind)
-        self.first = nn.Conv2d(channels, to, 3, stride, padding=1)
-        self.second = nn.Conv2d(to, to, 3, padding=1)
+        self.first = Conv2d(channels, to, 3, stride, padding=1)
+        self.second = Conv2d(to, to, 3, padding=1)
         self.stride = stride
         self.shortcut = None if channels == to and stride == 1 else nn.Conv2d(channels, to, 1)
 
@@ -101,7 +103,7 @@ class Plain(nn.Module):
 
     def __init__(self, channels: int, to: int, stride: int, kind: str) -> None:
         super().__init__()
-        self.convolution, self.norm = nn.Conv2d(channels, to, 3, stride, padding=1), norm(to, kind)
+        self.convolution, self.norm = Conv2d(channels, to, 3, stride, padding=1), norm(to, kind)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.convolution(x)))

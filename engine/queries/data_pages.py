@@ -10,7 +10,8 @@ from engine import messages as m
 from engine.data import DataSet, adapt, picture_from_array
 from engine.queries.answers import answers
 from engine.queries.session import CannotAnswer, QuerySession
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 
 
 @answers(m.BrowseData)

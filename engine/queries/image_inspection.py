@@ -18,7 +18,7 @@ from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.calibrated_detectors import FIT_IMAGES, CalibratedDetectors, DetectorCache
 from engine.queries.pictures import read_picture, require_images, spread
 from engine.queries.session import Model, QuerySession, answer_head
-from engine.storage.run_reader import BadRun
+from engine.storage.run_folders import BadRun
 
 NEAREST_IMAGES = 60_000  # training images whose pixels are compared with
 PIXELS_AT_ONCE = 2048  # images compared pixel by pixel

@@ -17,7 +17,7 @@ from engine.queries.calibrated_detectors import PICTURES_AT_ONCE, CalibratedDete
 from engine.queries.pictures import adapted, original_shown, read_picture, spread
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import Model, QuerySession
-from engine.storage.run_reader import BadRun
+from engine.storage.run_folders import BadRun
 from engine.transforms.corruptions import corrupt as corrupt_image
 
 

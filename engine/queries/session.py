@@ -26,7 +26,8 @@ from engine.queries.answers import Job, Part, handlers
 from engine.queries.arrays import image_tensor
 from engine.storage.manifest import MANIFEST, Manifest
 from engine.storage.run_data import require_same_data
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 
 MODELS_KEPT = 6
 DATA_KEPT = 3

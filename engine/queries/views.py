@@ -24,8 +24,7 @@ from engine.queries.arrays import array, image_array
 from engine.queries.pictures import require_images
 from engine.queries.session import CannotAnswer, Model, QuerySession, answer_head
 from engine.queries.similarity import comparable, unit_vectors
-from engine.training.batches import batches_of, noise_seed
-from engine.training.loop import as_input, mutated
+from engine.training.batches import as_input, batches_of, mutated, noise_seed
 from engine.transforms.augmentation import Draw
 
 MOST_SHOWN = 64  # images of a batch

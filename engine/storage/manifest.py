@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.messages import RunFigure
 from engine.storage import atomic_io
+from engine.storage.old_names import VOCABULARY, settings_today
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -43,13 +46,11 @@ class CheckpointEntry(BaseModel):
     files: dict[FileName, FileFact]
 
 
-class Facts(BaseModel):
-    """What a run is. Every checkpoint repeats it, so that a lost manifest can be rebuilt."""
+class RunMetadata(BaseModel):
+    """What a training knows of a new run before its first step."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    format: int = FORMAT
-    name: str
     method: str
     title: str
     config: dict[str, Any]
@@ -63,13 +64,38 @@ class Facts(BaseModel):
     symbols: tuple[int, ...] = ()
     units: str = "characters"
     seed: int
-    versions: dict[str, str] = {}
-    created: float
+    versions: dict[str, str] = {}  # of the libraries that its numbers depend on
     device: str = ""
     precision: str = ""
     capabilities: tuple[str, ...] = ()
     total_steps: int | None = None
     minutes: float | None = None
+
+    @pydantic.field_validator("config", "changed", mode="before")
+    @classmethod
+    def _plain(cls, values: Any) -> Any:
+        """numpy's numbers as Python's."""
+        if not isinstance(values, dict):
+            return values
+        return {name: atomic_io.plain(v) if isinstance(v, np.generic | np.ndarray) else v for name, v in values.items()}
+
+
+class Facts(RunMetadata):
+    """What a run is. Every checkpoint repeats it, so that a lost manifest can be rebuilt."""
+
+    format: int = FORMAT
+    vocabulary: int  # which names stand in it: see `old_names`; absent in version 0.1.0
+    name: str
+    created: float  # seconds since the epoch
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _with_names_of_today(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "vocabulary" in content:
+            return content
+        told = {key: content[key] for key in ("config", "changed") if isinstance(content.get(key), dict)}
+        today = {key: settings_today(str(content.get("method")), values) for key, values in told.items()}
+        return {**content, **today, "vocabulary": VOCABULARY}
 
 
 class Manifest(Facts):
@@ -78,7 +104,9 @@ class Manifest(Facts):
     status: str
     message: str = ""
     step: Count = 0
-    headline: str = ""
+    headline: str = ""  # the number of the best checkpoint in words; of the newest in version 0.1.0
+    best: RunFigure | None = None  # of the best checkpoint; absent in version 0.1.0, as is the next
+    newest: RunFigure | None = None
     files: dict[FileName, FileFact] = {}
     checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.storage.manifest import Manifest
-from engine.storage.run_reader import BadRun
+from engine.storage.run_folders import BadRun
 
 
 def require_same_data(manifest: Manifest, run: str, data_hash: str, remedy: str = "; put the old files back") -> None:

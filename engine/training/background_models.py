@@ -12,8 +12,10 @@ from pathlib import Path
 
 from engine.detectors.base import LOCAL, LOCAL_SIDE, MUTATED, background_kinds
 from engine.queries.session import unloaded
-from engine.storage.run_reader import BadRun, Run, delete_run, is_run
-from engine.training.loop import Events, Plan, train
+from engine.storage.run_folders import BadRun, delete_run, is_run
+from engine.storage.run_reader import Run
+from engine.training.loop import Events, train
+from engine.training.plan import Plan, ResumePlan
 
 FOLDERS = {MUTATED: "background", LOCAL: "local"}
 NEEDS = {
@@ -48,7 +50,7 @@ def build_background(
     path = owner.path / FOLDERS[kind]
     if is_run(path):
         if Run.open(path).newest_resumable() is not None:
-            return (yield from train(Plan("", "", steps=steps, minutes=minutes, device=device), owner.path, job, resume=path))
+            return (yield from train(ResumePlan(path, steps, minutes, device), owner.path, job))
         delete_run(path)  # it never came to a checkpoint
     plan = Plan(
         method=manifest.method,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine import device as devices
+from engine.common.pixels import to_float
 from engine.data import DataSet
 from engine.data.dataset import BadData
 from engine.data.splits import draw
@@ -184,3 +185,18 @@ def held_out(data: DataSet, spec: DataSpec, context: int, count: int, device: st
     if data.kind != "text":
         return ImageBatches.held_out(data, count, device)
     return torch.from_numpy(spread_windows(tokens_of(data, "valid", spec), context, count)).to(device), None
+
+
+def as_input(examples: Tensor) -> Tensor:
+    """Examples as a method takes them: uint8 [B, C, H, W] -> float32 in [0, 1]; tokens, int64 [B, T], stay what they are."""
+    return to_float(examples) if examples.dtype == torch.uint8 else examples
+
+
+def mutated(examples: Tensor, share: float, values: int, generator: torch.Generator) -> Tensor:
+    """Training examples in which each number is replaced, with probability `share`, by one of `values` at random (Ren et al. 2019).
+
+    What is learned from them still knows the plain statistics of the data, but little of what makes an object.
+    """
+    chance = torch.rand(examples.shape, generator=generator, device=examples.device)
+    random = torch.randint(values, examples.shape, generator=generator, device=examples.device, dtype=examples.dtype)
+    return torch.where(chance < share, random, examples)

@@ -25,7 +25,7 @@ class Engine:
     """Commands and queries in (`send`), events out (`drain`). Start and close it once.
 
     Every job that was started gets exactly one `Ended`; a paused job has not ended.
-    Without a `root` runs live in the user's data folder (`engine.storage.run_reader.default_root`).
+    Without a `root` runs live in the user's data folder (`engine.storage.run_folders.default_root`).
     """
 
     def __init__(self, root: Path | str | None = None) -> None:

@@ -18,7 +18,7 @@ FOLLOW_SECONDS = 0.25  # how often the metrics of runs that other processes writ
 class RunFollower:
     """Lists the runs and follows their curves; the query lane turns it, the training lane tells it its own points.
 
-    Without a `root` runs live in the user's data folder (`engine.storage.run_reader.default_root`). `written_here` gives the
+    Without a `root` runs live in the user's data folder (`engine.storage.run_folders.default_root`). `written_here` gives the
     run folder that the training lane is writing, empty without one. `wake` is called when there is something to look at.
 
     Curves reach the window from two lanes: a history read from the file, and new points from the training. The lock and
@@ -42,7 +42,7 @@ class RunFollower:
     @property
     def root(self) -> Path:
         if self._root is None:
-            from engine.storage.run_reader import default_root
+            from engine.storage.run_folders import default_root
 
             self._root = default_root()
         return self._root
@@ -70,7 +70,8 @@ class RunFollower:
 
     def list_runs(self) -> None:
         """Publish the list where it has changed."""
-        from engine.storage.run_reader import BadRun, Run, list_runs
+        from engine.storage.run_folders import BadRun
+        from engine.storage.run_reader import Run, list_runs
 
         runs = list_runs(self.root)
         for path in list(self.opened):
@@ -95,7 +96,7 @@ class RunFollower:
 
     def delete(self, path: Path) -> None:
         """Raises: BadRun, OSError."""
-        from engine.storage.run_reader import delete_run
+        from engine.storage.run_folders import delete_run
 
         delete_run(path)
         self.opened = [p for p in self.opened if p != path]
@@ -154,7 +155,8 @@ class RunFollower:
 
     def _read_followed(self) -> None:
         """New points of followed runs that no lane of ours is writing."""
-        from engine.storage.run_reader import BadRun, Run
+        from engine.storage.run_folders import BadRun
+        from engine.storage.run_reader import Run
 
         ours = self.written_here()
         for run in list(self.followed):

@@ -62,7 +62,7 @@ class Startup:
         from engine.methods import all_methods, broken
         from engine.queries.session import QuerySession
         from engine.training.background_models import build_background  # noqa: F401  (the training lane must find it imported)
-        from engine.training.loop import versions
+        from engine.training.recorder import versions
 
         # The number of threads holds per calling thread, but a thread that has not asked yet takes the newest one set anywhere:
         # so this lane asks at once, and the training lane sets its own afterwards.

@@ -17,7 +17,8 @@ from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup, give_way
 
 if TYPE_CHECKING:
-    from engine.training.loop import Events, Plan
+    from engine.training.loop import Events
+    from engine.training.plan import Plan
 
 TRAINING_NICENESS = 5
 
@@ -92,7 +93,7 @@ class TrainingLane(Lane):
         torch.get_num_threads()
 
     def _obey(self, message: m.Command) -> None:
-        from engine.training.loop import Plan
+        from engine.training.plan import Plan
 
         match message:
             case m.StartRun(job=job):
@@ -159,7 +160,7 @@ class TrainingLane(Lane):
         self.publish(m.Ended(job.job, "stopped", message, job.run))
 
     def _discard_folder(self, run: str) -> str:
-        from engine.storage.run_reader import BadRun, delete_run
+        from engine.storage.run_folders import BadRun, delete_run
 
         try:
             delete_run(Path(run))
@@ -169,7 +170,8 @@ class TrainingLane(Lane):
         return "The run was discarded."
 
     def _set_status(self, run: str, status: str) -> None:
-        from engine.storage.run_reader import BadRun, RunWriter
+        from engine.storage.run_folders import BadRun
+        from engine.storage.run_writer import RunWriter
 
         try:
             writer = RunWriter.resume(Path(run))
@@ -182,12 +184,14 @@ class TrainingLane(Lane):
     def _begin(self, job: TrainingJob) -> None:
         from engine.training.background_models import build_background
         from engine.training.loop import train
+        from engine.training.plan import ResumePlan
 
         self._tell_queue()
         if job.beside:
             job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)
         else:
-            job.events = train(job.plan, self.runs.root, job.job, Path(job.run) if job.resume else None)
+            plan = ResumePlan(Path(job.run), job.plan.steps, job.plan.minutes, job.plan.device) if job.resume else job.plan
+            job.events = train(plan, self.runs.root, job.job)
         self.current = job
         self.retry_at = 0.0
         self._tell(job, "running")
@@ -268,7 +272,7 @@ class TrainingLane(Lane):
 
     def _restore_queue(self) -> None:
         """What waited when the window was closed comes back paused: nothing starts by itself."""
-        from engine.training.loop import Plan
+        from engine.training.plan import Plan
 
         try:
             waiting = []

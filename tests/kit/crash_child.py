@@ -16,7 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-from engine.storage.run_reader import RunWriter
+from engine.storage.run_writer import RunWriter
 from tests.kit.runs import AtCall, kill_after_half, row_at, save, using
 
 

@@ -34,7 +34,7 @@ VAE = m.MethodInfo(
     "bound",
     "direct",
     False,
-    ("encode", "decode", "log_prob", "sample"),
+    ("encode", "decode", "latents", "posterior", "log_prob", "sample"),
     "Kingma & Welling, Auto-Encoding Variational Bayes, 2014",
     "The encoder gives each image a Gaussian <i>q(z|x)</i>. A slider moves one coordinate of <i>z</i>; "
     "the decoder draws the mean of <i>p(x|z)</i>.",
@@ -47,7 +47,7 @@ AUTOENCODER = replace(
     title="Autoencoder",
     density="none",
     sampling="none",
-    capabilities=("encode", "decode"),
+    capabilities=("encode", "decode", "latents", "posterior"),
     fields=FIELDS[:2] + FIELDS[-2:],
 )
 READY = m.Ready((AUTOENCODER, VAE), "CPU", ("cpu",), 2, "bf16", {"torch": "2.13.0"}, 1.8)

@@ -82,9 +82,15 @@ def log_prior(z: np.ndarray) -> np.ndarray:
 
 
 VAE = m.MethodInfo(
-    "vae", "VAE", "Explicit density · bound", "bound", "direct", False, ("encode", "decode", "log_prob", "sample"), "Kingma 2014",
+    "vae", "VAE", "Explicit density · bound", "bound", "direct", False,
+    ("encode", "decode", "latents", "posterior", "log_prob", "sample"), "Kingma 2014",
     "Encodes and decodes.", "ELBO", (),
 )  # fmt: skip
+GAN = replace(  # a generator: a prior and a decoder, no encoder
+    VAE, name="gan", title="GAN", family="Implicit density", density="none", capabilities=("decode", "latents", "sample")
+)
+KMEANS = replace(VAE, name="kmeans", title="k-means", density="none", sampling="none", capabilities=("encode", "decode"))
+GAN_RUN = "/runs/gan-digits"
 PLAIN = replace(VAE, name="rotation", title="Rotation", capabilities=("encode",), density="none")
 
 
@@ -95,7 +101,7 @@ def run_info(run: str = RUN, method: str = "vae", **changes: Any) -> m.RunInfo:
         data="digits", data_name="digits",
         status="training", step=1100, total_steps=4000, checkpoints=tuple(m.CheckpointInfo(step, False) for step in steps),
         config={"latent": LATENT, "beta": 1.0}, changed={"latent": LATENT}, headline="17.3 nat", seed=3, shape=(1, 8, 8),
-        capabilities=("encode", "decode"), device="CPU", precision="fp32",
+        capabilities=("encode", "decode", "latents", "posterior"), device="CPU", precision="fp32",
     )  # fmt: skip
     return replace(info, **changes)
 
@@ -152,8 +158,8 @@ def _step(query: Any) -> int:
 
 def _describe(engine: FakeEngine, q: m.Describe) -> m.Described:
     return m.Described(
-        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT, kl=KL,
-        scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
+        stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT,
+        kl=None if q.run == GAN_RUN else KL, scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
     )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from engine.storage import atomic_io
-from engine.storage.run_reader import RunWriter
+from engine.storage.manifest import RunMetadata
+from engine.storage.run_writer import RunWriter
 
 
 def new_run(root: Path, name: str | None = None, **changes: Any) -> RunWriter:
@@ -35,7 +36,7 @@ def new_run(root: Path, name: str | None = None, **changes: Any) -> RunWriter:
         "capabilities": ("encode", "decode"),
         "versions": {"torch": "2.13.0"},
     }
-    return RunWriter.create(root, name, **{**about, **changes})
+    return RunWriter.create(root, RunMetadata(**{**about, **changes}), name)
 
 
 def files_at(step: int, size: int = 64) -> dict[str, dict[str, np.ndarray]]:

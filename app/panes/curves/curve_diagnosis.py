@@ -15,17 +15,19 @@ SMOOTH = 0.9
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CurveFinding:
+    """A sentence about a curve and the rule it follows from."""
+
     level: str  # "good" | "muted" | "warning" | "bad"
     text: str
     rule: str
 
 
-def verdicts(
+def diagnose(
     loss: tuple[np.ndarray, np.ndarray] | None,
     valid: tuple[np.ndarray, np.ndarray] | None,
     running: bool,
-) -> list[Verdict]:
+) -> list[CurveFinding]:
     """Judge a loss that should fall. `loss` and `valid` are (steps [n], values [n]); the worst comes first."""
     found = []
     if loss is not None and len(loss[0]):
@@ -35,10 +37,12 @@ def verdicts(
     if valid is not None and len(valid[0]):
         found += [v for v in (rising(*valid),) if v]
     if not found and loss is not None:
-        verdict = flat(*loss, running=running)
-        found += [verdict] if verdict else []
+        finding = flat(*loss, running=running)
+        found += [finding] if finding else []
     if not found and loss is not None and len(loss[0]) >= LEAST_POINTS:
-        found.append(Verdict("good", "The loss is falling." if running else "The loss was still falling when the run ended.", FALLING_RULE))
+        found.append(
+            CurveFinding("good", "The loss is falling." if running else "The loss was still falling when the run ended.", FALLING_RULE)
+        )
     return found
 
 
@@ -48,19 +52,19 @@ def every_nth(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return (steps, values) if n <= 1 else (steps[::-n][::-1], values[::-n][::-1])
 
 
-def not_finite(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
+def not_finite(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
     bad = np.flatnonzero(~np.isfinite(values))
     if not len(bad):
         return None
     step = count(int(steps[bad[0]]))
-    return Verdict(
+    return CurveFinding(
         "bad",
         f"The loss is not a number at step {step}. Try a smaller learning rate, or precision fp32.",
         "A value of the loss is infinite or not a number.",
     )
 
 
-def diverged(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
+def diverged(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
     """The smoothed loss has gone up again by more than half of all it had fallen, and stays there."""
     if len(values) < LEAST_POINTS or not np.isfinite(values).all():
         return None
@@ -72,14 +76,14 @@ def diverged(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
     spread = float(np.std(values[max(best - 20, 0) : best + 20]))
     if risen <= 0.5 * fallen or risen <= 4 * spread:
         return None
-    return Verdict(
+    return CurveFinding(
         "bad",
         f"The loss has been diverging since step {count(int(steps[best]))}. Try a smaller learning rate.",
         "The smoothed loss (0.9) has risen from its lowest point by more than half of what it had fallen, and by four times its spread.",
     )
 
 
-def rising(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
+def rising(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
     """Validation loss: at least the last three values are above the best by more than the noise of the curve."""
     good = np.isfinite(values)
     steps, values = steps[good], values[good].astype(np.float64)
@@ -88,7 +92,7 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
     best = int(np.argmin(values))
     after = values[best + 1 :]
     if 0 < len(after) < 3 and after.min() - values[best] > 0.1 * (values[: best + 1].max() - values[best]):
-        return Verdict(
+        return CurveFinding(
             "warning",
             f"The validation loss is higher than at step {count(int(steps[best]))}: the network begins to memorize. Use that step.",
             "Every validation loss since the lowest one lies above it by more than a tenth of all it had fallen.",
@@ -100,7 +104,7 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Verdict | None:
     late = after[-3:]
     if not ((late - values[best] > max(noise, 1e-3 * abs(values[best]))).all() and late[-1] >= late[0]):
         return None
-    return Verdict(
+    return CurveFinding(
         "warning",
         f"The validation loss has been rising since step {count(int(steps[best]))}: the network begins to memorize. Use that step.",
         "The last three validation losses lie above the lowest one by 0.1 % and by half the usual change, and do not fall.",
@@ -111,7 +115,7 @@ FALLING_RULE = "Falling: the average of the last stretch lies below the stretch 
 FLAT_RULE = "Flat: the average of the last stretch differs from the stretch before by less than twice its standard error or 0.1 %."
 
 
-def flat(steps: np.ndarray, values: np.ndarray, running: bool = True) -> Verdict | None:
+def flat(steps: np.ndarray, values: np.ndarray, running: bool = True) -> CurveFinding | None:
     """The longest stretch at the end whose two halves have the same mean, at least a fifth of the run."""
     good = np.isfinite(values)
     steps, values = steps[good], values[good].astype(np.float64)
@@ -131,6 +135,6 @@ def flat(steps: np.ndarray, values: np.ndarray, running: bool = True) -> Verdict
         return None
     stretch = int(steps[-1] - steps[-found])
     hint = " More steps will change little; a smaller learning rate or another setting may." if running else ""
-    return Verdict(
+    return CurveFinding(
         "warning" if running else "muted", f"The loss {'has been' if running else 'was'} flat for {count(stretch)} steps.{hint}", FLAT_RULE
     )

@@ -1,20 +1,21 @@
-"""The film of a growth: where it stands, play and pause, one step, one row."""
+"""The controls of the film: where it stands, play and pause, one position further, one row further."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from app.panes.sampling.sample_tree import NAMES, Node
+from app.panes.sampling.film import SampleFilm
+from app.panes.sampling.sample_tree import POSITIONS
 from app.shell.formatting import count
 from app.widgets.parts import button, muted
 
 
 class FilmBar(QWidget):
-    """`played`, `stepped(cells)` (0: to the end of the row), and `wound(place)` when the slider is moved by the user."""
+    """`play_asked`, `step_asked(cells)` (0: to the end of the row), and `wound(position)` when the slider is moved by the user."""
 
-    played = Signal()
-    stepped = Signal(int)
+    play_asked = Signal()
+    step_asked = Signal(int)
     wound = Signal(int)
 
     def __init__(self) -> None:
@@ -39,47 +40,53 @@ class FilmBar(QWidget):
         column.addWidget(self.film_row)
         row = QHBoxLayout()
         row.setSpacing(6)
-        self.play_button = button("Pause", self.played.emit)
+        self.play_button = button("Pause", self.play_asked.emit)
         self.play_button.setFixedWidth(88)
-        self.step_button = button("+1 pixel", lambda: self.stepped.emit(1), "Go on by one, then stay.")
-        self.row_button = button("+1 row", lambda: self.stepped.emit(0), "Go on to the end of the row, then stay.")
+        self.step_button = button("+1 pixel", lambda: self.step_asked.emit(1), "Go on by one, then stay.")
+        self.row_button = button("+1 row", lambda: self.step_asked.emit(0), "Go on to the end of the row, then stay.")
         for made in (self.play_button, self.step_button, self.row_button):
             row.addWidget(made)
         row.addStretch(1)
         column.addLayout(row)
 
-    def _moved(self, place: int) -> None:
+    def _moved(self, position: int) -> None:
         if not self._ours:
-            self.wound.emit(place)
+            self.wound.emit(position)
 
-    def show_film(self, node: Node | None, film: int, *, growing: bool, playing: bool) -> None:
+    def show_film(self, film: SampleFilm, *, drawing: bool) -> None:
+        node = film.node
         kind = "pixels" if node is None or node.began is None else node.began.kind
         length, depth = (0, 1) if node is None else (node.length, node.depth)
+        winds = node is None or node.has_film
         self._ours = True
         self.slider.setRange(0, max(length, 1))
         self.slider.setSingleStep(depth)
-        self.slider.setValue(film)
+        self.slider.setValue(film.position)
         self._ours = False
         self.slider.setEnabled(length > 0)
-        self.film_row.setVisible(kind != "whole")
-        self.step_button.setText(f"+1 {NAMES[kind]}")
-        self.step_button.setVisible(kind != "whole")
+        self.film_row.setVisible(winds)
+        self.step_button.setText(f"+1 {POSITIONS[kind]}")
+        self.step_button.setVisible(winds)
         self.row_button.setVisible(kind in ("pixels", "codes"))
         for made in (self.step_button, self.row_button):
-            made.setEnabled(length > 0 and (growing or film < length))
-        self.label.setText(f"{count(film // depth)} of {count(length // depth)}" if length else "")
-        text, tip = self._verb(node, film, growing or playing)
+            made.setEnabled(length > 0 and (drawing or film.position < length))
+        self.label.setText(f"{count(film.position // depth)} of {count(length // depth)}" if length else "")
+        text, tip = self._verb(film, drawing)
         self.play_button.setText(text)
         self.play_button.setAccessibleName(text)
         self.play_button.setToolTip(tip)
 
-    def _verb(self, node: Node | None, film: int, moves: bool) -> tuple[str, str]:
-        if moves:
+    def _verb(self, film: SampleFilm, drawing: bool) -> tuple[str, str]:
+        """What the play button does, and its tooltip."""
+        node = film.node
+        if (drawing and not film.held) or film.playing:
             return "Pause", "Stay where it is."
-        if node is None or node.whole or node.began is None:
+        if node is None or not node.has_film or node.began is None:
             return "Draw", "Draw these samples."
-        if film < node.head:
+        if film.position < node.reached:
             return "Play", "Show the film from here on."
-        if not node.done:
-            return "Go on", "Grow on from here: the same noise, the same samples."
-        return "Replay", "Show once more how the samples grew."
+        if node.done:
+            return "Replay", "Show once more how the samples grew."
+        if node.iterative and not drawing:
+            return "Draw", "Draw these samples: the same noise, the same samples."  # its steps cannot be gone on with
+        return "Go on", "Grow on from here: the same noise, the same samples."

@@ -20,7 +20,7 @@ def percent(p: float) -> str:
     return number(100 * p, 2 if p < 0.0995 else 1, "%") if p >= 5e-5 or p == 0 else "< 0.01 %"
 
 
-def sign(symbol: str) -> str:
+def visible_symbol(symbol: str) -> str:
     """A character so that it can be seen: spaces and line ends have signs of their own."""
     known = {" ": "␣ space", "\n": "⏎ line end", "\t": "⇥ tab", "\r": "␍ return"}
     return known.get(symbol, symbol if symbol.isprintable() else repr(symbol)[1:-1])
@@ -216,7 +216,7 @@ class SymbolRows(QAbstractScrollArea):
         self.viewport().update()
 
     def name(self, symbol: int) -> str:
-        return sign(self.values[symbol]) if symbol < len(self.values) else f"code {symbol}"
+        return visible_symbol(self.values[symbol]) if symbol < len(self.values) else f"code {symbol}"
 
     def words(self, symbol: int) -> str:
         return f"{self.name(symbol)} · p {percent(self.raw[symbol])} · drawn with {percent(self.filtered[symbol])}"

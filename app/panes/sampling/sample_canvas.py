@@ -1,18 +1,15 @@
-"""Images that are still growing, side by side: what is not there yet is left open, any cell can be chosen, surprise can be shown as heat.
-
-A cell is what one choice of the model decides: a pixel with its channels, or the patch of a code.
-"""
+"""Widgets that draw a sample grid: what is not there yet is left open, any cell can be chosen, surprisal can be shown as heat."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from app.panes.sampling.sample_grid import SampleGrid
 from app.shell.formatting import number
 from app.shell.theme import DARK, Colors, font
 from app.widgets.heat import viridis
@@ -20,23 +17,7 @@ from app.widgets.image_view import to_qimage
 
 CAPTION = 18  # px under each image
 GAP = 8
-GHOST = 0.3  # how much of the former picture shines through what is not there yet
-
-
-@dataclass(eq=False)
-class Sheet:
-    """What is to be drawn."""
-
-    images: np.ndarray  # uint8 [n, C, H, W]
-    rows: int = 0  # of cells; 0: the images have no cells
-    columns: int = 0
-    hidden: np.ndarray | None = None  # bool [n, rows, columns]
-    ghost: np.ndarray | None = None  # uint8 [n, C, H, W]: what stood there before
-    bits: np.ndarray | None = None  # [n, rows, columns], NaN where unknown: drawn instead of the picture
-    most: float = 1.0  # bits that are the brightest
-    given: np.ndarray | None = None  # bool [n, rows, columns]: cells that were not drawn by the model
-    captions: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()  # of the samples, for tooltips and screen readers
+PREVIOUS_OPACITY = 0.3  # of the previous picture where nothing is yet
 
 
 class SampleCanvas(QWidget):
@@ -46,7 +27,7 @@ class SampleCanvas(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.sheet: Sheet | None = None
+        self.grid: SampleGrid | None = None
         self.drawn: list[QImage] = []
         self.mark: tuple[int, int] | None = None  # sample, cell
         self.empty_text = ""
@@ -65,28 +46,28 @@ class SampleCanvas(QWidget):
     def set_colors(self, c: Colors) -> None:
         self._accent, self._muted, self._line = QColor(c.accent), QColor(c.muted), QColor(c.line)
         self._open = np.array(QColor(c.raised).getRgb()[:3], np.float64)  # type: ignore[index]
-        self.show_sheet(self.sheet)
+        self.show_grid(self.grid)
 
-    def show_sheet(self, sheet: Sheet | None) -> None:
-        self.sheet = sheet
-        self.drawn = [] if sheet is None else [to_qimage(self.pixels(index, sheet)) for index in range(len(sheet.images))]
-        if self.mark is not None and (sheet is None or self.mark[0] >= len(sheet.images) or self.mark[1] >= sheet.rows * sheet.columns):
+    def show_grid(self, grid: SampleGrid | None) -> None:
+        self.grid = grid
+        self.drawn = [] if grid is None else [to_qimage(self.pixels(index, grid)) for index in range(len(grid.images))]
+        if self.mark is not None and (grid is None or self.mark[0] >= len(grid.images) or self.mark[1] >= grid.rows * grid.columns):
             self.mark = None
         self.update()
 
-    def pixels(self, index: int, sheet: Sheet) -> np.ndarray:
+    def pixels(self, index: int, grid: SampleGrid) -> np.ndarray:
         """One image as it is drawn: uint8 [H, W, 3]."""
-        image = np.broadcast_to(sheet.images[index].transpose(1, 2, 0), (*sheet.images.shape[2:], 3)).astype(np.float64)
-        if not sheet.rows:
+        image = np.broadcast_to(grid.images[index].transpose(1, 2, 0), (*grid.images.shape[2:], 3)).astype(np.float64)
+        if not grid.rows:
             return image.astype(np.uint8)
         height, width = image.shape[:2]
-        if sheet.bits is not None:
-            image = spread(viridis(sheet.bits[index] / sheet.most), height, width).astype(np.float64)
-        if sheet.hidden is not None and sheet.hidden[index].any():
+        if grid.bits is not None:
+            image = spread(viridis(grid.bits[index] / grid.max_bits), height, width).astype(np.float64)
+        if grid.hidden is not None and grid.hidden[index].any():
             behind = self._open
-            if sheet.ghost is not None and sheet.ghost.shape == sheet.images.shape and sheet.bits is None:
-                behind = GHOST * sheet.ghost[index].transpose(1, 2, 0) + (1 - GHOST) * self._open
-            image = np.where(spread(sheet.hidden[index], height, width)[..., None], behind, image)
+            if grid.previous is not None and grid.previous.shape == grid.images.shape and grid.bits is None:
+                behind = PREVIOUS_OPACITY * grid.previous[index].transpose(1, 2, 0) + (1 - PREVIOUS_OPACITY) * self._open
+            image = np.where(spread(grid.hidden[index], height, width)[..., None], behind, image)
         return image.round().astype(np.uint8)
 
     def set_mark(self, mark: tuple[int, int] | None) -> None:
@@ -103,7 +84,7 @@ class SampleCanvas(QWidget):
         image = self.drawn[index]
         across = self.across()
         down = max(1, math.ceil(len(self.drawn) / across))
-        caption = CAPTION if self.sheet is not None and self.sheet.captions else 0
+        caption = CAPTION if self.grid is not None and self.grid.captions else 0
         wide = (self.width() - (across - 1) * GAP) / across
         high = (self.height() - (down - 1) * GAP) / down - caption
         factor = max(min(wide / image.width(), high / image.height()), 0.1)
@@ -115,8 +96,8 @@ class SampleCanvas(QWidget):
         return QRectF(round(left + (index % across) * (w + GAP)), round(top + (index // across) * (h + caption + GAP)), w, h)
 
     def cell_rect(self, sample: int, cell: int) -> QRectF:
-        assert self.sheet is not None
-        place, columns, rows = self.place(sample), self.sheet.columns, self.sheet.rows
+        assert self.grid is not None
+        place, columns, rows = self.place(sample), self.grid.columns, self.grid.rows
         w, h = place.width() / columns, place.height() / rows
         return QRectF(place.left() + (cell % columns) * w, place.top() + (cell // columns) * h, w, h)
 
@@ -124,12 +105,12 @@ class SampleCanvas(QWidget):
         """The sample and cell under a point; cell 0 where images have no cells."""
         for index in range(len(self.drawn)):
             place = self.place(index)
-            if self.sheet is not None and place.contains(point):
-                if not self.sheet.rows:
+            if self.grid is not None and place.contains(point):
+                if not self.grid.rows:
                     return index, 0
-                column = min(int((point.x() - place.left()) / place.width() * self.sheet.columns), self.sheet.columns - 1)
-                row = min(int((point.y() - place.top()) / place.height() * self.sheet.rows), self.sheet.rows - 1)
-                return index, row * self.sheet.columns + column
+                column = min(int((point.x() - place.left()) / place.width() * self.grid.columns), self.grid.columns - 1)
+                row = min(int((point.y() - place.top()) / place.height() * self.grid.rows), self.grid.rows - 1)
+                return index, row * self.grid.columns + column
         return None
 
     # drawing
@@ -137,7 +118,7 @@ class SampleCanvas(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         self.painted += 1
         painter = QPainter(self)
-        if not self.drawn or self.sheet is None:
+        if not self.drawn or self.grid is None:
             painter.setPen(self._muted)
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.empty_text)
             return
@@ -145,12 +126,12 @@ class SampleCanvas(QWidget):
             place = self.place(index)
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, image.width() > place.width() * self.devicePixelRatioF())
             painter.drawImage(place, image)
-            if index < len(self.sheet.captions):
+            if index < len(self.grid.captions):
                 painter.setPen(self._muted)
                 line = QRectF(place.left(), place.bottom(), place.width() + GAP, CAPTION)
-                text = painter.fontMetrics().elidedText(self.sheet.captions[index], Qt.TextElideMode.ElideRight, int(line.width()))
+                text = painter.fontMetrics().elidedText(self.grid.captions[index], Qt.TextElideMode.ElideRight, int(line.width()))
                 painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
-        if self.mark is not None and self.sheet.rows:
+        if self.mark is not None and self.grid.rows:
             rect = self.cell_rect(*self.mark)
             rect = rect.adjusted(-1, -1, 1, 1) if rect.width() < 6 else rect
             painter.setPen(QPen(self._accent, 2))
@@ -159,9 +140,9 @@ class SampleCanvas(QWidget):
             painter.setPen(QPen(self._accent, 1))
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
-    def picture(self, factor: int, sheet: Sheet | None = None) -> QImage:
-        """All images as on screen (or of another sheet), without captions and mark, every pixel `factor` pixels wide."""
-        images = self.drawn if sheet is None else [to_qimage(self.pixels(index, sheet)) for index in range(len(sheet.images))]
+    def picture(self, factor: int, grid: SampleGrid | None = None) -> QImage:
+        """All images as on screen (or of another grid), without captions and mark, every pixel `factor` pixels wide."""
+        images = self.drawn if grid is None else [to_qimage(self.pixels(index, grid)) for index in range(len(grid.images))]
         if not images:
             return QImage()
         across, (w, h) = math.ceil(math.sqrt(len(images))), (images[0].width(), images[0].height())
@@ -183,25 +164,25 @@ class SampleCanvas(QWidget):
             self._pick(*found)
 
     def _pick(self, sample: int, cell: int) -> None:
-        if self.sheet is not None and self.sheet.rows:
+        if self.grid is not None and self.grid.rows:
             self.set_mark((sample, cell))
             self.picked.emit(sample, cell)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        over = self.at(event.position()) is not None and self.sheet is not None and self.sheet.rows > 0
+        over = self.at(event.position()) is not None and self.grid is not None and self.grid.rows > 0
         self.setCursor(Qt.CursorShape.CrossCursor if over else Qt.CursorShape.ArrowCursor)
 
     def tip(self, sample: int, cell: int) -> str:
-        sheet = self.sheet
-        if sheet is None or not sheet.rows:
+        grid = self.grid
+        if grid is None or not grid.rows:
             return ""
-        row, column = divmod(cell, sheet.columns)
-        parts = [*sheet.names[sample : sample + 1], f"column {column}, row {row}"]
-        if sheet.hidden is not None and sheet.hidden[sample, row, column]:
+        row, column = divmod(cell, grid.columns)
+        parts = [*grid.names[sample : sample + 1], f"column {column}, row {row}"]
+        if grid.hidden is not None and grid.hidden[sample, row, column]:
             parts.append("not there yet")
-        elif sheet.bits is not None and np.isfinite(sheet.bits[sample, row, column]):
-            parts.append(number(float(sheet.bits[sample, row, column]), 2, "bits"))
-        if sheet.given is not None and sheet.given[sample, row, column]:
+        elif grid.bits is not None and np.isfinite(grid.bits[sample, row, column]):
+            parts.append(number(float(grid.bits[sample, row, column]), 2, "bits"))
+        if grid.given is not None and grid.given[sample, row, column]:
             parts.append("given")
         return " · ".join(parts)
 
@@ -215,18 +196,18 @@ class SampleCanvas(QWidget):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        sheet, key = self.sheet, Qt.Key(event.key())
+        grid, key = self.grid, Qt.Key(event.key())
         moves = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
-        if sheet is None or not sheet.rows or not self.drawn or key not in moves:
+        if grid is None or not grid.rows or not self.drawn or key not in moves:
             super().keyPressEvent(event)
             return
         if self.mark is None:
             self._pick(0, 0)
             return
         sample, cell = self.mark
-        column, row = cell % sheet.columns + moves[key][0], cell // sheet.columns + moves[key][1]
-        if 0 <= column < sheet.columns and 0 <= row < sheet.rows:
-            self._pick(sample, row * sheet.columns + column)
+        column, row = cell % grid.columns + moves[key][0], cell // grid.columns + moves[key][1]
+        if 0 <= column < grid.columns and 0 <= row < grid.rows:
+            self._pick(sample, row * grid.columns + column)
 
 
 def spread(cells: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -253,14 +234,14 @@ class MaskPainter(SampleCanvas):
     def show_image(self, image: np.ndarray | None, rows: int = 0, columns: int = 0, known: np.ndarray | None = None) -> None:
         """uint8 [C, H, W]"""
         if image is None:
-            self.show_sheet(None)
+            self.show_grid(None)
             return
         self.known = np.ones((rows, columns), bool) if known is None else known
-        self.show_sheet(Sheet(image[None], rows, columns, hidden=~self.known[None], ghost=image[None]))
+        self.show_grid(SampleGrid(image[None], rows, columns, hidden=~self.known[None], previous=image[None]))
 
     def set_known(self, known: np.ndarray) -> None:
-        if self.sheet is not None:
-            self.show_image(self.sheet.images[0], known.shape[0], known.shape[1], known)
+        if self.grid is not None:
+            self.show_image(self.grid.images[0], known.shape[0], known.shape[1], known)
             self.painted_over.emit()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -273,9 +254,9 @@ class MaskPainter(SampleCanvas):
 
     def _paint(self, event: QMouseEvent) -> None:
         found = self.at(event.position())
-        if found is None or self.sheet is None:
+        if found is None or self.grid is None:
             return
-        row, column = divmod(found[1], self.sheet.columns)
+        row, column = divmod(found[1], self.grid.columns)
         known = self.known.copy()
         back = bool(event.buttons() & Qt.MouseButton.RightButton) or event.button() == Qt.MouseButton.RightButton
         reach = self.brush - 1
@@ -284,9 +265,9 @@ class MaskPainter(SampleCanvas):
             self.set_known(known)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Space and self.mark is not None and self.sheet is not None:
+        if event.key() == Qt.Key.Key_Space and self.mark is not None and self.grid is not None:
             known = self.known.copy()
-            at = divmod(self.mark[1], self.sheet.columns)
+            at = divmod(self.mark[1], self.grid.columns)
             known[at] = not known[at]
             self.set_known(known)
             return

@@ -1,4 +1,4 @@
-"""One place of a sample: what the model says could stand there, what does, and another choice to grow from."""
+"""The distribution of one symbol: what the model says could stand at a place, what does, and another choice to branch from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget
 
 from app.panes.sampling.probability_bars import SymbolRows, ValueBars
-from app.panes.sampling.sample_tree import CHANNELS, NAMES, Node
+from app.panes.sampling.sample_tree import CHANNELS, POSITIONS, SYMBOL_KINDS, SampleNode
 from app.shell.formatting import number
 from app.shell.theme import Colors
 from app.widgets.parts import Card, Elided, TextLines, button
@@ -65,17 +65,18 @@ class SymbolCard(Card):
     def channel(self) -> int:
         return max(self.channels.checkedId(), 0)
 
-    def show_place(self, node: Node | None, at: tuple[int, int] | None, answer: SymbolDistributed | None) -> None:
+    def show_place(self, node: SampleNode | None, at: tuple[int, int] | None, answer: SymbolDistributed | None) -> None:
         """`at`: sample and place; `answer` may still be under way."""
         kind = "pixels" if node is None or node.began is None else node.began.kind
-        self.shapes.setCurrentWidget(self.bars if kind in ("pixels", "whole") else self.rows)
+        self.shapes.setCurrentWidget(self.rows if kind in ("codes", "text") else self.bars)
         for made in self.channels.buttons():
             made.setVisible(node is not None and node.depth == len(CHANNELS))
-        empty = f"Click a {NAMES[kind]} to see what else could have stood there."
-        if kind == "whole":
-            empty = "This model draws all pixels at once; no pixel has a distribution of its own."
+        empty = f"Click a {POSITIONS[kind]} to see what else could have stood there."
+        if kind not in SYMBOL_KINDS:
+            how = "together, step by step" if kind == "steps" else "at once"
+            empty = f"This model draws all pixels {how}; no pixel has a distribution of its own."
         elif at is not None and node is not None and at[1] > node.places[at[0]]:
-            empty = f"This {NAMES[kind]} is not there yet."
+            empty = f"This {POSITIONS[kind]} is not there yet."
         self.bars.empty_text = self.rows.empty_text = empty
         values = () if node is None or node.began is None else node.began.values
         there, where = -1, ""

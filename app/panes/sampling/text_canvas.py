@@ -1,4 +1,4 @@
-"""Texts that are still growing, in letters of equal width: each character on the colour of its surprise, any of them can be chosen."""
+"""Texts that are being drawn, in letters of equal width: each character on the colour of its surprisal, any of them can be chosen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractScrollArea, QSizePolicy, QToolTip
 
-from app.panes.sampling.probability_bars import sign
+from app.panes.sampling.probability_bars import visible_symbol
 from app.shell.formatting import number
 from app.shell.theme import DARK, MONOSPACE, Colors, font
 from app.widgets.heat import viridis
@@ -47,7 +47,7 @@ class Texts:
     places: np.ndarray  # int [n]: characters that are there
     values: tuple[str, ...]  # the symbols
     bits: np.ndarray | None = None  # [n, N], NaN where unknown: drawn behind the characters
-    most: float = 1.0
+    max_bits: float = 1.0  # that are the brightest
     given: np.ndarray | None = None  # bool [n, N]
     captions: tuple[str, ...] = ()
 
@@ -160,7 +160,7 @@ class TextCanvas(QAbstractScrollArea):
                 )
                 continue
             painter.setFont(fixed_font())
-            shares = None if texts.bits is None else texts.bits[sample, first:end] / texts.most
+            shares = None if texts.bits is None else texts.bits[sample, first:end] / texts.max_bits
             heat = None if shares is None else viridis(shares)
             for column in range(end - first):
                 place = first + column
@@ -187,7 +187,7 @@ class TextCanvas(QAbstractScrollArea):
         texts = self.texts
         if texts is None:
             return ""
-        parts = [sign(texts.values[int(texts.tokens[sample, place])]), f"character {place}"]
+        parts = [visible_symbol(texts.values[int(texts.tokens[sample, place])]), f"character {place}"]
         if texts.bits is not None and np.isfinite(texts.bits[sample, place]):
             parts.append(number(float(texts.bits[sample, place]), 2, "bits"))
         if texts.given is not None and texts.given[sample, place]:

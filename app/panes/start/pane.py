@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
-from app.shell import formatting, theme
+from app.panes.start.recent_run_card import RecentRunCard
 from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain, restyle
-from engine.messages import Ended, JobChanged, RunInfo, StartRun
+from engine.messages import Ended, JobChanged, MethodInfo, RunInfo, StartRun
 
 WHAT = (
     "Priorama trains representation-learning and generative models on images and texts and lets you explore what they learned. "
@@ -30,9 +28,17 @@ NEXT = (
     ("Data", "see what is in a set, its classes and its bad files, and what the network will really see."),
 )
 EXISTS = "Methods in this version: {}."
-QUICK: dict[str, object] = {"latent": 16, "width": 32, "encoder_blocks": 1}
+TRAIN = "Train a {} on digits"
+QUICK_NEEDS = {"encode", "decode", "log_prob", "sample"}  # so that the first run has something to show in every pane
+QUICK: dict[str, object] = {"latent": 16, "width": 32, "encoder_blocks": 1}  # settings of a small network, where a method has them
 QUICK_STEPS = 4000
 RECENT = 6
+
+
+def quick_method(methods: Iterable[MethodInfo]) -> MethodInfo | None:
+    """The method of the first run: one that encodes, decodes, scores and draws images in a single pass. None where there is none."""
+    fitting = (info for info in methods if info.accepts == "images" and info.sampling == "direct" and not info.conditional)
+    return next((info for info in fitting if set(info.capabilities) >= QUICK_NEEDS), None)
 
 
 class StartPane(Pane):
@@ -46,7 +52,8 @@ class StartPane(Pane):
         self.shown = False
         self.job = ""  # the training that was started here and is not listed yet
         self._job_run = ""
-        self.cards: list[RunCard] = []
+        self._waits_for_methods = False  # the first training is wanted, and the engine has not told its methods yet
+        self.cards: list[RecentRunCard] = []
         self._listed: list[RunInfo] = []
         self._build()
         state, bridge = context.state, context.bridge
@@ -89,7 +96,7 @@ class StartPane(Pane):
         row = QHBoxLayout()
         row.setSpacing(8)
         self.train_button = button(
-            "Train a VAE on digits",
+            TRAIN.format("model"),
             self.train_digits,
             "1 797 pictures of 8×8 that come with the program: no download, no GPU, a first curve within seconds.",
             primary=True,
@@ -139,14 +146,16 @@ class StartPane(Pane):
         self.shown = False
 
     def train_digits(self) -> None:
-        """Start a small VAE on the built-in digits."""
-        bridge = self.context.bridge
-        self.job, self._job_run = bridge.new_job("train"), ""
-        known = self.context.state.methods.get("vae")
-        names = {field.name for field in known.fields} if known else set()
-        config: dict[str, object] = {name: value for name, value in QUICK.items() if not names or name in names}
-        bridge.send(StartRun(job=self.job, method="vae", data="digits", config=config, steps=QUICK_STEPS))
-        ready = self.context.state.engine is not None
+        """Start a small run on the built-in digits, as soon as the engine has told what it can train."""
+        state, bridge = self.context.state, self.context.bridge
+        method = quick_method(state.methods.values())
+        self._waits_for_methods = method is None
+        if method is not None:
+            self.job, self._job_run = bridge.new_job("train"), ""
+            names = {field.name for field in method.fields}
+            config = {name: value for name, value in QUICK.items() if not names or name in names}
+            bridge.send(StartRun(job=self.job, method=method.name, data="digits", config=config, steps=QUICK_STEPS))
+        ready = state.engine is not None
         self.message.set_text("Starting." if ready else "Starting as soon as the engine is ready: a few seconds.", "good")
 
     def _job_changed(self, event: JobChanged) -> None:
@@ -181,7 +190,7 @@ class StartPane(Pane):
             clear(self.recent)
             self.cards = []
             for place, info in enumerate(runs):
-                card = RunCard(info)
+                card = RecentRunCard(info)
                 card.set_colors(self._colors)
                 card.clicked.connect(partial(self._open_run, info.run))
                 self.cards.append(card)
@@ -190,8 +199,15 @@ class StartPane(Pane):
             card.show_info(info)
 
     def _methods_changed(self) -> None:
-        titles = sorted(info.title for info in self.context.state.methods.values())
+        methods = self.context.state.methods
+        titles = sorted(info.title for info in methods.values())
         self.exists.setText(EXISTS.format(", ".join(titles)) if titles else "")
+        method = quick_method(methods.values())
+        self.train_button.setText(TRAIN.format(method.title if method is not None else "model"))
+        self.train_button.setAccessibleName(self.train_button.text())
+        self.train_button.setEnabled(method is not None or not methods)
+        if self._waits_for_methods and method is not None:
+            self.train_digits()
 
     def _open_run(self, run: str, _checked: bool = False) -> None:
         self.context.state.set_run(run)
@@ -209,62 +225,3 @@ class StartPane(Pane):
         self.message.set_colors(self._colors)
         for card in self.cards:
             card.set_colors(self._colors)
-
-
-STATUS_WORDS = {"training": "training", "queued": "waiting", "paused": "paused", "done": "done", "stopped": "stopped", "failed": "failed"}
-
-
-class RunCard(QAbstractButton):
-    """One run: name, state, best number."""
-
-    def __init__(self, info: RunInfo) -> None:
-        super().__init__()
-        self.info = info
-        self._c = theme.DARK
-        self._bold, self._plain, self._small = theme.font(13, bold=True), theme.font(12), theme.font(11)
-        self.setFixedHeight(76)
-        self.setMinimumWidth(140)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.show_info(info)
-
-    def sizeHint(self) -> QSize:
-        return QSize(220, 76)
-
-    def set_colors(self, c: theme.Colors) -> None:
-        self._c = c
-        self.update()
-
-    def show_info(self, info: RunInfo) -> None:
-        self.info = info
-        self.setAccessibleName(f"Look at {info.name}, {info.status}")
-        when = datetime.datetime.fromtimestamp(info.created).strftime("%d %b %Y, %H:%M") if info.created else ""
-        self.setToolTip("\n".join(part for part in (info.name, when, info.fault or info.message) if part))
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        c, info = self._c, self.info
-        painter.setPen(QPen(QColor(c.accent if self.hasFocus() or self.underMouse() else c.line), 1))
-        painter.setBrush(QColor(c.background))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
-        inside = QRectF(self.rect()).adjusted(12, 10, -12, -10)
-
-        def write(font, color: str, top: float, text: str, right: bool = False, left: float = 0, room: float = 0) -> None:
-            painter.setFont(font)
-            painter.setPen(QColor(color))
-            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-            text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(inside.width() - left - room))
-            painter.drawText(inside.adjusted(left, top, 0, 0), side | Qt.AlignmentFlag.AlignTop, text)
-
-        write(self._bold, c.text, 0, f"{info.title or info.method} · {info.data_name}")
-        write(self._small, c.muted, 18, formatting.settings(info.changed) or "default settings")
-        dot = {"training": c.good, "paused": c.warning, "queued": c.warning, "failed": c.bad, "damaged": c.bad}.get(info.status, c.accent)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(dot))
-        painter.drawEllipse(QRectF(inside.left(), inside.top() + 43, 7, 7))
-        best = painter.fontMetrics().horizontalAdvance(info.headline) + 8
-        write(self._plain, c.muted, 38, STATUS_WORDS.get(info.status, info.status), left=14, room=best)
-        write(self._plain, c.muted, 38, info.headline or Path(info.run).name, right=True, left=76)

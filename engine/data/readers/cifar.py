@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
 from engine.data.limits import MAX_PICKLE_BYTES
-from engine.data.pickles import Machine, Refused, array_of
+from engine.data.pickles import Refused, load
 
 PIXELS = 3 * 32 * 32
 _NAMES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -73,9 +73,15 @@ def _batches(path: Path) -> list[tuple[str, Path]]:
 def _python_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
     """(uint8 [N, 3072], int64 [N])"""
     table = _unpickle(path)
-    pixels = array_of(table.get("data"))
+    pixels = table.get("data")
     labels = table.get("fine_labels" if fine else "labels")
-    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS or not isinstance(labels, list):
+    if (
+        not isinstance(pixels, np.ndarray)
+        or pixels.dtype != np.uint8
+        or pixels.ndim != 2
+        or pixels.shape[1] != PIXELS
+        or not isinstance(labels, list)
+    ):
         raise BadData(f"{path.name} is no CIFAR batch (it has no table of 32×32 colour images); download it again.")
     return _checked(path, pixels, labels)
 
@@ -111,7 +117,7 @@ def _unpickle(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_PICKLE_BYTES:
         raise BadData(f"{path.name} is far larger than a CIFAR batch; download it again.")
     try:
-        table = Machine(path.read_bytes()).load()
+        (table,), _ = load(str(path))
     except Refused as refused:
         raise BadData(f"{path.name} was not opened: it {refused}; download it again from a place you trust.") from None
     if not isinstance(table, dict):

@@ -1,7 +1,7 @@
 """Image tensors in .pt and .pth files, as torch.save writes them (the ZIP format, and the older one of torchvision's MNIST/processed).
 
-The pickles inside are read by a machine that knows tensors and calls nothing (pickles.py), which is narrower than torch's own
-`weights_only=True` and needs no torch. Sizes are compared with the file before any memory is taken.
+The pickles inside are read in the decoding process by an unpickler that knows tensors and calls nothing (unpickling.py), which is
+narrower than torch's own `weights_only=True` and needs no torch. Sizes are compared with the file before any memory is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from engine.data.archives import open_zip
 from engine.data.dataset import BadData, Part, Source, Step, Wish
 from engine.data.limits import MAX_PICKLE_BYTES, MAX_SET_BYTES, MAX_TENSORS
-from engine.data.pickles import Machine, Refused, Tensor
+from engine.data.pickles import Refused, Tensor, load
 from engine.data.tables import Table, read_tables
 
 _SUFFIXES = (".pt", ".pth")
@@ -86,7 +86,8 @@ def _from_zip(path: Path) -> list[tuple[str, np.ndarray]]:
         order = entries.get(("byteorder",))
         if order is not None and archive.read(order).strip() != b"little":
             raise Refused("has numbers in big-endian order")
-        tensors = _tensors(Machine(archive.read(table)).load())
+        (value,), _ = load(archive.read(table))
+        tensors = _tensors(value)
         storages: dict[str, bytes] = {}
         for _, tensor in tensors:
             key = tensor.storage.key
@@ -102,23 +103,23 @@ def _from_legacy(path: Path) -> list[tuple[str, np.ndarray]]:
     """Five pickles (magic number, version, system, object, keys), then per key a count and the numbers (torch/serialization.py)."""
     if path.stat().st_size > MAX_SET_BYTES:
         raise BadData(f"{path.name} is larger than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
-    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
-    machine = Machine(memoryview(data))
-    if machine.load() != _LEGACY_MAGIC:
+    (magic, _, _, value, keys), place = load(str(path), 5)
+    if magic != _LEGACY_MAGIC:
         raise Refused("holds no tensors")
-    machine.load()
-    machine.load()
-    tensors = _tensors(machine.load())
-    keys = machine.load()
+    tensors = _tensors(value)
+    data = memoryview(np.memmap(path, np.uint8, "r"))
     if not isinstance(keys, list) or len(keys) > MAX_TENSORS:
         raise Refused("is damaged")
     sizes = {tensor.storage.key: tensor.storage for _, tensor in tensors}
     storages: dict[str, memoryview] = {}
     for key in keys:
-        count = int.from_bytes(machine.take(8), "little")
+        count = int.from_bytes(data[place : place + 8], "little")
         if key not in sizes or sizes[key].count != count:
             raise Refused("has a tensor whose size does not fit its numbers")
-        storages[key] = machine.take(count * sizes[key].dtype.itemsize)
+        end = place + 8 + count * sizes[key].dtype.itemsize
+        if end > len(data):
+            raise Refused("ends too early")
+        storages[key], place = data[place + 8 : end], end
     if set(sizes) - set(storages):
         raise Refused("has a tensor without numbers")
     return [(name, tensor.view(storages[tensor.storage.key])) for name, tensor in tensors]

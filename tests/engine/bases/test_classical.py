@@ -14,7 +14,8 @@ from engine.bases.classical import agreement
 from engine.config import BadSetting, make_config
 from engine.method import DataSpec, Method, StepContext, build
 from engine.methods import method_named
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan, ResumePlan
 
 SHAPE = (1, 6, 5)
 
@@ -122,7 +123,7 @@ def test_that_a_training_ends_by_itself_and_a_stopped_one_goes_on_as_if_it_had_n
     assert whole.status == "done" and 1 <= whole.step < 200
     first = finish(train(Plan(name, "digits", name="half", steps=1), tmp_path))
     assert first.step == 1
-    second = finish(train(Plan("", "", steps=4000), tmp_path, resume=tmp_path / "half"))
+    second = finish(train(ResumePlan(tmp_path / "half", steps=4000), tmp_path))
     from engine.storage.run_reader import Run
 
     a, b = (Run.open(tmp_path / n).load()[1] for n in ("whole", "half"))

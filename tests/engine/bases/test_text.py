@@ -20,7 +20,8 @@ from engine.messages import Progress
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_reader import Run
 from engine.training.batches import tokens_of
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 SMALL = {"width": 8, "context": 9, "batch_size": 16, "layers": 1}
 PIXELS = {"width": 8, "layers": 1, "heads": 2, "batch_size": 16}

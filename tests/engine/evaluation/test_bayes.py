@@ -16,7 +16,8 @@ from engine.evaluation.bayes import bayes
 from engine.evaluation.evaluate import evaluate
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 RNG = np.random.default_rng(0)
 

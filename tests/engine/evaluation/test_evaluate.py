@@ -13,8 +13,10 @@ from engine.evaluation.evaluate import evaluate
 from engine.losses.likelihoods import image_generators
 from engine.messages import Progress
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_reader import BadRun, Run
-from engine.training.loop import Plan, train
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 CONFIG = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
 

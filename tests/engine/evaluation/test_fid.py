@@ -12,7 +12,8 @@ from scipy.linalg import sqrtm
 
 from engine.cli import main
 from engine.evaluation.fid import fid, frechet, kid
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 D = 5
 RNG = np.random.default_rng(0)

@@ -17,7 +17,8 @@ from engine.method import CannotLearn, DataSpec, StepContext, build, capabilitie
 from engine.methods.classifier import Classifier, Config, augmented, calibration_gap, diagnose
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 CLASSES = ("a", "b", "c")
 

@@ -13,7 +13,9 @@ from engine.config import make_config
 from engine.data import DataSet, inspect
 from engine.method import CannotLearn, DataSpec, StepContext, build
 from engine.methods.dino import DINO, Config
-from engine.training.loop import Plan, Trainer, as_input
+from engine.training.batches import as_input
+from engine.training.plan import Plan, resolve
+from engine.training.trainer import Trainer
 
 SHAPE = (3, 16, 16)
 SMALL = {"width": 4, "prototypes": 16, "hidden": 12, "projection": 8}
@@ -308,12 +310,12 @@ def digits() -> DataSet:
 def test_that_a_training_that_was_saved_goes_on_bit_for_bit(settings: dict):
     plan = Plan("dino", "digits", SMALL | {"batch_size": 16, "warmup": 2} | settings, steps=6, device="cpu")
     data = digits()
-    through, first, second = (Trainer(plan, data) for _ in range(3))
+    through, first, second = (Trainer(resolve(plan), data) for _ in range(3))
     for _ in range(6):
         through.step()
     for _ in range(3):
         first.step()
-    second.restore(first.shown_arrays(), first.resume_arrays(), first.numbers())
+    second.restore(first.ema_arrays(), first.resume_arrays(), first.numbers())
     for _ in range(3):
         second.step()
     theirs, ours = through.method.state_dict(), second.method.state_dict()
@@ -325,7 +327,9 @@ def test_that_a_training_that_was_saved_goes_on_bit_for_bit(settings: dict):
 def test_that_a_short_training_finds_more_and_is_described_as_sound():
     easy = {"flip": 0.0, "jitter": 0.0, "solarize": 0.0, "crop_least": 0.7, "local_crops": 0, "batch_size": 64, "momentum": 0.9}
     sizes = {"width": 8, "prototypes": 64, "hidden": 64, "projection": 32, "centering": "sinkhorn"}
-    trainer = Trainer(Plan("dino", "digits", easy | sizes | {"warmup": 5, "learning_rate": 3e-3}, steps=60, device="cpu"), digits())
+    trainer = Trainer(
+        resolve(Plan("dino", "digits", easy | sizes | {"warmup": 5, "learning_rate": 3e-3}, steps=60, device="cpu")), digits()
+    )
     found = [trainer.step()["top1_retrieval"].item() for _ in range(60)]
     assert sum(found[-10:]) > 1.5 * sum(found[:10]) > 1.5 * 10 / 64, "by chance one in 64"
     method = trainer.method.eval()

@@ -17,7 +17,9 @@ from engine.methods import all_methods
 from engine.queries.session import Model, QuerySession
 from engine.storage.run_reader import Run
 from engine.training.batches import noise_seed
-from engine.training.loop import Plan, Trainer, train
+from engine.training.loop import train
+from engine.training.plan import Plan, ResumePlan, resolve
+from engine.training.trainer import Trainer
 
 SMALL = {"width": 4, "batch_size": 32, "projection": 8, "queue": 48, "prototypes": 16, "latent": 4, "clusters": 4, "components": 4}
 ENCODERS = [name for name, kind in all_methods().items() if "encode" in capabilities(kind) and kind.accepts == "images"]
@@ -54,7 +56,7 @@ def test_that_two_halves_are_the_whole_bit_for_bit(name: str, tmp_path: Path):
             event = events.send("pause" if saved else None)
     except StopIteration as end:
         assert end.value.status == "paused" and end.value.step < 6
-    finish(train(Plan("", "", steps=6), tmp_path, resume=tmp_path / "half"))
+    finish(train(ResumePlan(tmp_path / "half", steps=6), tmp_path))
     for file in ("model.safetensors", "resume.safetensors"):
         whole, half = (Run.open(tmp_path / run).load(6, file)[1] for run in ("whole", "half"))
         assert whole.keys() == half.keys()
@@ -73,7 +75,7 @@ def test_that_the_detectors_that_want_features_judge_by_it(name: str, tmp_path: 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_that_the_batch_and_the_noise_of_any_step_can_be_made_again_from_its_number_alone(name: str):
-    made = Trainer(plan(name, 9, "run"), open_data("digits"))
+    made = Trainer(resolve(plan(name, 9, "run")), open_data("digits"))
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
     loss = made.method.loss
 

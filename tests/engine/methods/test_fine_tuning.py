@@ -16,7 +16,9 @@ from engine.methods import all_methods, method_named
 from engine.methods.fine_tuning import FineTuning
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, Trainer, TrainingFailed, train
+from engine.training.loop import train
+from engine.training.plan import Plan, TrainingFailed, resolve
+from engine.training.trainer import Trainer
 
 SMALL = {"width": 4, "batch_size": 32}
 SPEC = DataSpec((1, 12, 10), ("a", "b", "c"))
@@ -173,7 +175,7 @@ def test_that_an_encoder_that_is_no_run_is_said(runs):
 def test_that_only_the_share_of_images_is_ever_seen_the_same_for_both_starts(monkeypatch):
     data, seen = open_data("digits"), {}
     for start in ("run", "scratch"):
-        trainer = Trainer(Plan("fine_tuning", "digits", {"start": start, "label_share": 0.02}, steps=8), data)
+        trainer = Trainer(resolve(Plan("fine_tuning", "digits", {"start": start, "label_share": 0.02}, steps=8)), data)
         batches = trainer.batches
         seen[start] = {batches.take(trainer.order.next())[0][i].numpy().tobytes() for _ in range(8) for i in range(trainer.batch)}
         assert trainer.batch == trainer.order.count == round(0.02 * len(data.splits["train"].images)), (

@@ -15,7 +15,8 @@ from engine.nets.backbone import cropped, library, resized
 from engine.queries.session import Model
 from engine.storage.pretrained_folder import BadBackbone, open_pretrained
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 transformers = pytest.importorskip("transformers", reason="the library transformers is not installed")
 

@@ -22,7 +22,9 @@ from engine.nets.transformer import Transformer
 from engine.queries import autoregressive_sampling, sampling
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, Trainer, TrainingFailed, train
+from engine.training.loop import train
+from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
+from engine.training.trainer import Trainer
 
 SHAPE = (1, 8, 8)  # a grid of 4 × 4 codes
 TINY = {"codes": 3, "code_size": 3, "tokenizer_width": 4, "tokenizer_blocks": 1, "width": 8, "layers": 2, "heads": 2}
@@ -218,7 +220,7 @@ def different(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> set[str]:
 
 
 def test_that_the_tokenizer_learns_first_and_is_then_frozen_for_good():
-    trainer = Trainer(plan(steps=10), open_data("digits"))
+    trainer = Trainer(resolve(plan(steps=10)), open_data("digits"))
     method = trainer.method
     assert isinstance(method, TokenTransformer)
     moved = []
@@ -228,8 +230,8 @@ def test_that_the_tokenizer_learns_first_and_is_then_frozen_for_good():
         changed = {name.split(".")[0] for name, value in method.state_dict().items() if not torch.equal(before[name], value)}
         moved.append(changed - {"frozen"})
     assert moved == 4 * [{"trained", "kept"}] + 6 * [{"net"}]
-    assert isinstance(trainer.shown, TokenTransformer)
-    for name, value in trainer.shown.kept.state_dict().items():
+    assert isinstance(trainer.ema, TokenTransformer)
+    for name, value in trainer.ema.kept.state_dict().items():
         assert torch.equal(value, method.kept.state_dict()[name]), name  # what is frozen is not averaged
     trainer.plan = replace(trainer.plan, steps=1000)  # prolonged: back at 1 % of the way
     before = {name: value.clone() for name, value in method.kept.state_dict().items()}
@@ -238,7 +240,7 @@ def test_that_the_tokenizer_learns_first_and_is_then_frozen_for_good():
 
 
 def test_that_the_kept_tokenizer_is_the_average_of_the_trained_one():
-    trainer = Trainer(plan(), open_data("digits"))
+    trainer = Trainer(resolve(plan()), open_data("digits"))
     method: Any = trainer.method
     average = {name: value.clone() for name, value in method.trained.named_parameters()}
     for step in range(1, 6):
@@ -256,7 +258,7 @@ def test_that_a_training_goes_on_bit_for_bit_across_the_freeze(tmp_path: Path, s
     finish(train(plan(name="parts"), tmp_path), stop_at=stop)
     step = Run.open(tmp_path / "parts").newest_resumable()
     assert step is not None and (step < 8 if stop < 8 else 8 < step < 20)
-    finish(train(plan(name="parts"), tmp_path, resume=tmp_path / "parts"))
+    finish(train(ResumePlan(tmp_path / "parts", steps=20), tmp_path))
     for file in ("model.safetensors", "resume.safetensors"):
         assert different(saved(tmp_path / "whole", 20, file), saved(tmp_path / "parts", 20, file)) == set()
 
@@ -273,7 +275,7 @@ def test_that_a_named_run_is_the_tokenizer_from_the_first_step_to_the_last(tmp_p
     root, given = (tmp_path, "tokens") if by == "name" else (tmp_path / "elsewhere", str(tmp_path / "tokens"))
     finish(train(plan(config={**SMALL, "tokenizer": given}), root), stop_at=8)
     if by == "name":
-        finish(train(plan(), root, resume=root / "run"))  # also after the tokenizer's run is gone from the plan of the day
+        finish(train(ResumePlan(root / "run", steps=20), root))  # also after the tokenizer's run is gone from the plan of the day
     run = Run.open(root / "run")
     for checkpoint in run.checkpoints():
         ours = saved(run.path, checkpoint.step)

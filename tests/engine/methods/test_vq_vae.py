@@ -17,7 +17,9 @@ from engine.data import open_data
 from engine.method import DataSpec, StepContext, build, capabilities
 from engine.methods.vq_vae import VQVAE, Config, diagnose
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, Trainer, train
+from engine.training.loop import train
+from engine.training.plan import Plan, ResumePlan, resolve
+from engine.training.trainer import Trainer
 
 SHAPE = (1, 8, 8)
 TINY = {"codes": 5, "code_size": 3, "width": 8, "blocks": 1}
@@ -154,7 +156,7 @@ def test_that_a_training_with_restarts_goes_on_bit_for_bit(tmp_path: Path):
     finish(train(plan(name="parts"), tmp_path), stop_at=8)
     steps = Run.open(tmp_path / "parts").newest_resumable()
     assert steps is not None and 8 <= steps < 20
-    finish(train(plan(name="parts"), tmp_path, resume=tmp_path / "parts"))
+    finish(train(ResumePlan(tmp_path / "parts", steps=20), tmp_path))
     whole, parts = saved(tmp_path / "whole", 20), saved(tmp_path / "parts", 20)
     assert whole.keys() == parts.keys()
     assert [name for name in whole if whole[name].tobytes() != parts[name].tobytes()] == []
@@ -163,8 +165,8 @@ def test_that_a_training_with_restarts_goes_on_bit_for_bit(tmp_path: Path):
 def test_that_running_out_of_memory_amid_a_batch_counts_no_image_twice(monkeypatch: pytest.MonkeyPatch):
     data, honest, calls = open_data("digits"), VQVAE.loss, []
     still = {**SETTINGS, "revive": 0.0}  # restarts take vectors of the last piece, whose size differs
-    calm, tight = (Trainer(plan(steps=3, config=still), data) for _ in range(2))
-    tight.micro = calm.micro = calm.batch // 2
+    calm, tight = (Trainer(resolve(plan(steps=3, config=still)), data) for _ in range(2))
+    tight.stepper.micro_batch_size = calm.stepper.micro_batch_size = calm.batch // 2
 
     def hungry(self: VQVAE, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         calls.append(len(x))

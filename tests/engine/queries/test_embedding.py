@@ -27,7 +27,8 @@ from engine.queries.feature_cache import BoundedCache
 from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import Run
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.umap import projection
 from engine.worker.engine import Engine
 

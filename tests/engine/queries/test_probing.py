@@ -19,9 +19,11 @@ from engine.detectors.base import finish
 from engine.evaluation.linear_probe import features_of, fit, knn, untrained
 from engine.queries.probing import report
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_reader import BadRun, Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
 from engine.training.batches import shared
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.worker.engine import Engine
 
 LIMIT = 90

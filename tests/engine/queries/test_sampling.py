@@ -21,7 +21,8 @@ from engine.methods import all_methods
 from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, noise_of
 from engine.queries.sampling import draw_samples, read_symbols, symbol_distribution
 from engine.queries.session import QuerySession
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 V, HEIGHT, WIDTH = 5, 3, 4
 N = HEIGHT * WIDTH

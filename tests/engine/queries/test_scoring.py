@@ -23,9 +23,12 @@ from engine.detectors.likelihood import Iwae
 from engine.losses.likelihoods import image_generators
 from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_reader import BadRun, Run, list_runs
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run, list_runs
 from engine.training.background_models import build_background, find_background
-from engine.training.loop import Plan, mutated, train
+from engine.training.batches import mutated
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.transforms.corruptions import KINDS, BadCorruption, corrupt
 from engine.worker.engine import Engine
 

@@ -18,8 +18,10 @@ from engine.data import open_data
 from engine.method import DataSpec, Description, Frame, Method
 from engine.queries.latent import log_standard_normal
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_reader import BadRun, Run
-from engine.training.loop import Plan, train
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
+from engine.training.loop import train
+from engine.training.plan import Plan
 
 CONFIG = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
 

@@ -19,8 +19,11 @@ from engine.method import DataSpec, Method, capabilities
 from engine.methods import all_methods
 from engine.queries import invariance, views
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_reader import BadRun, Run
-from engine.training.loop import Plan, Trainer, train
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
+from engine.training.loop import train
+from engine.training.plan import Plan, resolve
+from engine.training.trainer import Trainer
 from engine.transforms.augmentation import Draw
 
 SMALL: dict[str, Any] = {"width": 4, "batch_size": 12, "encoder": "convnet", "prototypes": 16, "projection": 16, "decoder_width": 4}
@@ -61,7 +64,7 @@ def fed(run: Run, step: int) -> tuple[np.ndarray, Pictures]:
     """Indices of the batch that a trainer takes after `step` steps, and every picture that its networks are then given."""
     assert run.manifest is not None
     plan = Plan(run.manifest.method, "digits", dict(run.manifest.changed), seed=run.manifest.seed, steps=STEPS, device="cpu")
-    trainer = Trainer(plan, open_data("digits"))
+    trainer = Trainer(resolve(plan), open_data("digits"))
     for _ in range(step):
         trainer.step()
     given: Pictures = set()

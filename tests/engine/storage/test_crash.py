@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from engine.storage import atomic_io
-from engine.storage.run_reader import InUse, Run, RunWriter, delete_run, list_runs
+from engine.storage.run_folders import InUse, delete_run
+from engine.storage.run_reader import Run, list_runs
+from engine.storage.run_writer import RunWriter
 from tests.kit.runs import assert_holds, new_run, partials, row_at, save, using
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -21,11 +21,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.storage import atomic_io, metrics_file, run_reader
+from engine.storage import atomic_io, metrics_file, run_folders, run_reader
 from engine.storage import manifest as manifests
+from engine.storage.atomic_io import NonFinite, NoSpace
 from engine.storage.file_lock import me
 from engine.storage.metrics_file import metrics_line, parse_metrics_line, read_metrics
-from engine.storage.run_reader import BadRun, InUse, NonFinite, NoSpace, Run, RunWriter, default_root, delete_run, list_runs
+from engine.storage.run_folders import BadRun, InUse, default_root, delete_run
+from engine.storage.run_reader import Run, list_runs
+from engine.storage.run_writer import RunWriter
 from tests.kit.runs import CHANGING, AtCall, FullDisk, assert_holds, files_at, new_run, partials, row_at, save, using
 
 quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -45,7 +48,7 @@ def steps(run: Run) -> list[int]:
 
 def test_a_run_comes_back_as_it_was_written(root: Path) -> None:
     probe = {"images": np.arange(128, dtype=np.uint8).reshape(2, 1, 8, 8), "noise": np.linspace(0, 1, 6, dtype=np.float32)}
-    with new_run(root, config={"latent": np.int64(8)}, headline="4 bits/dim") as writer:
+    with new_run(root, config={"latent": np.int64(8)}) as writer:
         writer.save_probe(probe)
         writer.append_metrics(row_at(1))
         save(writer, 1, keep=True)
@@ -243,9 +246,9 @@ def test_a_taken_name_is_refused(root: Path) -> None:
 @quick
 @given(st.text())
 def test_any_text_is_a_safe_piece_of_a_name_or_refused_as_a_whole(text: str) -> None:
-    run_reader.check_name(f"vae-{run_reader.safe_name(text)}-1")
+    run_folders.check_name(f"vae-{run_folders.safe_name(text)}-1")
     try:
-        run_reader.check_name(text)
+        run_folders.check_name(text)
     except BadRun:
         return
     assert Path("/root", text).parent == Path("/root") and Path("/root", text).name == text
@@ -571,7 +574,8 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from tests.kit.runs import new_run, partials, row_at, save
-from engine.storage.run_reader import NoSpace, Run
+from engine.storage.atomic_io import NoSpace
+from engine.storage.run_reader import Run
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 writer = new_run(Path(sys.argv[1]))

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from engine.data import open_data
-from engine.method import StepContext, View
-from engine.training.loop import Plan, Trainer
+from engine.method import Phase, StepContext, View
+from engine.training.plan import Plan, resolve
+from engine.training.trainer import Trainer
 
 STILL = {"crop_least": 1.0, "flip": 0.0, "jitter": 0.0, "grey": 0.0}
 
@@ -21,7 +22,7 @@ def digits():
 
 def trainer(digits: Any, **settings: Any) -> Trainer:
     config = {"width": 8, "batch_size": 12, "learning_rate": 1e-3, "norm": "group", **STILL, **settings}
-    return Trainer(Plan("simclr", "digits", config=config), digits)
+    return Trainer(resolve(Plan("simclr", "digits", config=config)), digits)
 
 
 def two_sides(x: torch.Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
@@ -38,7 +39,7 @@ def gradients_of_a_step(made: Trainer) -> dict[str, torch.Tensor]:
     network = made.method.network
     network.register_forward_hook(lambda _module, given, _told: seen.append(len(given[0])))  # type: ignore[operator]
     made.method.zero_grad()
-    terms = made._gradients(examples.double() / 255, labels, indices)
+    terms = made.stepper.gradients(Phase(), examples.double() / 255, labels, made.context(indices))
     assert terms is not None
     grads = {name: p.grad.clone() for name, p in made.method.named_parameters() if p.grad is not None}
     return {**grads, "loss": terms["loss"], "largest": torch.tensor(max(seen))}
@@ -88,4 +89,4 @@ def test_that_too_little_memory_leads_to_pieces_and_not_to_a_failure(digits):
 
     made.method.project = tight  # type: ignore[method-assign, assignment]
     terms = made.step()
-    assert terms["loss"].isfinite() and made.micro == 6 and set(most) == {6}
+    assert terms["loss"].isfinite() and made.stepper.micro_batch_size == 6 and set(most) == {6}

@@ -15,10 +15,15 @@ import torch
 
 from engine.data import open_data
 from engine.messages import CheckpointSaved, Metrics, Progress, Stalled
-from engine.storage.run_reader import NoSpace, Run, RunWriter
-from engine.training import loop as training
+from engine.method import Phase
+from engine.storage.atomic_io import NoSpace
+from engine.storage.run_reader import Run
+from engine.storage.run_writer import RunWriter
+from engine.training import loop, recorder
 from engine.training.batches import Order
-from engine.training.loop import Plan, Trainer, TrainingFailed, train
+from engine.training.loop import train
+from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
+from engine.training.trainer import Trainer
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
 
@@ -133,7 +138,7 @@ def test_a_generator_that_is_dropped_leaves_an_interrupted_run(tmp_path):
     events.close()
     run = Run.open(tmp_path / "run")
     assert run.manifest.status == "interrupted"
-    outcome, _ = finish(train(plan(70), tmp_path, resume=tmp_path / "run"))
+    outcome, _ = finish(train(ResumePlan(tmp_path / "run", steps=70), tmp_path))
     assert (outcome.status, outcome.step) == ("done", 70)
 
 
@@ -156,7 +161,7 @@ def test_numbers_that_are_not_finite_stop_the_training_before_a_checkpoint_holds
     for step in (0, 1, 2, 4):
         assert all(np.isfinite(value).all() for value in run.load(step)[1].values())
     monkeypatch.setattr(VAE, "loss", honest)
-    assert finish(train(plan(8), tmp_path, resume=tmp_path / "run"))[0].status == "done"
+    assert finish(train(ResumePlan(tmp_path / "run", steps=8), tmp_path))[0].status == "done"
 
 
 OUT_OF_MEMORY = [
@@ -173,8 +178,8 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
 
     data = open_data("digits")
     config = {**SMALL, "likelihood": "bernoulli"}
-    whole = Trainer(plan(config=config), data)
-    pieces = Trainer(plan(config=config), data)
+    whole = Trainer(resolve(plan(config=config)), data)
+    pieces = Trainer(resolve(plan(config=config)), data)
     honest = VAE.loss
 
     def hungry(self, x, y, context):
@@ -184,7 +189,7 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
 
     monkeypatch.setattr(VAE, "loss", hungry)
     terms = pieces.step()
-    assert pieces.micro == 16
+    assert pieces.stepper.micro_batch_size == 16
     assert math.isfinite(terms["loss"])
     monkeypatch.setattr(VAE, "loss", honest)
 
@@ -193,11 +198,11 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
         return {"loss": (self.decode(self.encode(x)) - x).square().sum((1, 2, 3)).mean()}
 
     monkeypatch.setattr(VAE, "loss", quadratic)
-    whole.micro, pieces.micro = whole.batch, 16
+    whole.micro, pieces.stepper.micro_batch_size = whole.batch, 16
     images, labels = whole.batches.first(64), None
     for trainer in (whole, pieces):
         trainer.method.load_state_dict(whole.method.state_dict())
-        trainer._gradients(images, labels, torch.arange(len(images)))
+        trainer.stepper.gradients(Phase(), images, labels, trainer.context(torch.arange(len(images))))
     for a, b in zip(whole.method.parameters(), pieces.method.parameters(), strict=True):
         if a.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
@@ -209,7 +214,7 @@ def test_no_memory_at_all_is_a_clear_stop_that_names_the_setting(monkeypatch):
     def hungry(self, x, y, context):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    trainer = Trainer(plan(), open_data("digits"))
+    trainer = Trainer(resolve(plan()), open_data("digits"))
     monkeypatch.setattr(VAE, "loss", hungry)
     with pytest.raises(TrainingFailed, match="batch_size"):
         trainer.step()
@@ -221,11 +226,11 @@ def test_another_error_is_not_taken_for_missing_memory(monkeypatch):
     def broken(self, x, y, context):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    trainer = Trainer(plan(), open_data("digits"))
+    trainer = Trainer(resolve(plan()), open_data("digits"))
     monkeypatch.setattr(VAE, "loss", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         trainer.step()
-    assert trainer.micro == trainer.batch
+    assert trainer.stepper.micro_batch_size == trainer.batch
 
 
 @pytest.mark.parametrize("what", ["save_checkpoint", "append_metrics"])
@@ -284,9 +289,9 @@ def test_waiting_for_room_is_no_training_time(tmp_path, monkeypatch):
         return honest(self, *args, **kwargs)
 
     monkeypatch.setattr(RunWriter, "save_checkpoint", crowded)
-    clock = training.time.perf_counter
+    clock = recorder.time.perf_counter
     away = [0.0]
-    monkeypatch.setattr(training.time, "perf_counter", lambda: clock() + away[0])
+    monkeypatch.setattr(recorder.time, "perf_counter", lambda: clock() + away[0])
     events = train(plan(), tmp_path)
     for event in events:
         if isinstance(event, Stalled):
@@ -321,7 +326,7 @@ def test_a_verb_is_heeded_while_data_are_read(tmp_path, monkeypatch, verb, statu
             yield Progress(job, "", done, 10_000, "file", 0.0, None)
         raise AssertionError("it was read to the end")
 
-    monkeypatch.setattr(training, "inspect", slow)
+    monkeypatch.setattr(loop, "inspect", slow)
     events = train(plan(), tmp_path)
     next(events)
     with pytest.raises(StopIteration) as end:
@@ -331,12 +336,12 @@ def test_a_verb_is_heeded_while_data_are_read(tmp_path, monkeypatch, verb, statu
 
 
 def test_a_run_goes_on_with_other_noise_where_its_generator_is_of_another_kind():
-    trainer = Trainer(plan(), open_data("digits"))
+    trainer = Trainer(resolve(plan()), open_data("digits"))
     trainer.step()
     arrays_, numbers = trainer.resume_arrays(), trainer.numbers()
     arrays_["random/noise"] = np.zeros(16, np.uint8)  # as a CUDA generator writes it
-    other = Trainer(plan(), open_data("digits"))
-    other.restore(trainer.shown_arrays(), arrays_, numbers)
+    other = Trainer(resolve(plan()), open_data("digits"))
+    other.restore(trainer.ema_arrays(), arrays_, numbers)
     assert not other.exact and other.step_number == 1
     assert math.isfinite(other.step()["loss"])
 
@@ -358,7 +363,7 @@ def test_changed_data_is_not_trained_on_further(tmp_path):
     finish(train(plan(4, data=str(tmp_path / "images.npy")), tmp_path / "runs"))
     np.save(tmp_path / "images.npy", images[::-1])
     with pytest.raises(TrainingFailed, match="content changed"):
-        finish(train(plan(8, data=str(tmp_path / "images.npy")), tmp_path / "runs", resume=tmp_path / "runs" / "run"))
+        finish(train(ResumePlan(tmp_path / "runs" / "run", steps=8), tmp_path / "runs"))
 
 
 def test_text_is_refused_by_a_method_for_images(tmp_path):
@@ -376,20 +381,20 @@ def test_an_epoch_is_a_permutation_and_a_place_in_it_can_be_found_again():
     assert epoch.tolist() != torch.cat([Order(100, 20, 4).next() for _ in range(1)]).tolist()
 
 
-def test_the_shown_weights_are_the_running_average_in_closed_form():
-    trainer = Trainer(plan(config={**SMALL, "ema": 0.5}), open_data("digits"))
+def test_the_averaged_weights_are_the_running_average_in_closed_form():
+    trainer = Trainer(resolve(plan(config={**SMALL, "ema": 0.5})), open_data("digits"))
     weights = next(trainer.method.parameters())
-    shown = next(trainer.shown.parameters())
+    averaged = next(trainer.ema.parameters())
     with torch.no_grad():
         weights.fill_(1.0)
-        shown.fill_(3.0)
+        averaged.fill_(3.0)
     for trainer.step_number in (1000, 1001, 1002):
-        trainer._average()
-    torch.testing.assert_close(shown, torch.full_like(shown, 1 + 2 * 0.5**3))
+        trainer.update_ema()
+    torch.testing.assert_close(averaged, torch.full_like(averaged, 1 + 2 * 0.5**3))
 
 
 def test_the_learning_rate_rises_over_the_warm_up_and_falls_along_a_cosine():
-    trainer = Trainer(plan(steps=100, config={**SMALL, "learning_rate": 0.01, "warmup": 10}), open_data("digits"))
+    trainer = Trainer(resolve(plan(steps=100, config={**SMALL, "learning_rate": 0.01, "warmup": 10})), open_data("digits"))
     rates = []
     for trainer.step_number in (0, 50, 75, 100):
         rates.append(trainer.learning_rate())

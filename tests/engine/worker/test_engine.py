@@ -16,7 +16,9 @@ import torch
 from engine import messages as m
 from engine.queries.answers import Handler
 from engine.queries.session import CannotAnswer
-from engine.storage.run_reader import NoSpace, Run, RunWriter
+from engine.storage.atomic_io import NoSpace
+from engine.storage.run_reader import Run
+from engine.storage.run_writer import RunWriter
 from engine.training.loop import Plan, train
 from engine.worker.engine import Engine
 from engine.worker.run_follower import history_points

@@ -67,7 +67,7 @@ def test_that_history_replaces_and_later_points_append(kit: Kit, pane: CurvesPan
     feed(kit, RUN, loss=points(50))
     feed(kit, RUN, loss=points(80))
     feed(kit, RUN, history=False, loss=(np.array([81, 82]), np.array([1.0, 2.0], np.float32)))
-    series = pane.data[RUN]["loss"]
+    series = pane.followed.data[RUN]["loss"]
     assert series.steps.tolist() == list(range(1, 83))
     assert series.values[-1] == 2.0
 
@@ -76,12 +76,12 @@ def test_that_a_term_has_its_unit_where_all_runs_agree_on_it(kit: Kit, pane: Cur
     kit.state.methods["vae"] = replace(kit.state.methods["vae"], units=(("loss", "nat"),))
     kit.look_at(run_info(), run_info(OTHER, method="rotation"))
     feed(kit, RUN, loss=points(50), beta=points(50))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None and pane.plot.value_name == "loss, nat"
-    assert (pane.cards["loss"].unit, pane.cards["beta"].unit) == ("nat", "")
+    assert (pane.term_cards.cards["loss"].unit, pane.term_cards.cards["beta"].unit) == ("nat", "")
     pane.choose_run(OTHER, True)
     feed(kit, OTHER, loss=points(50))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot.value_name == "loss"
 
 
@@ -94,22 +94,22 @@ def test_that_every_term_has_a_card_and_a_press_shows_it_large(kit: Kit, pane: C
         reconstruction=points(50),
         valid_loss=(np.array([10, 40]), np.array([300.0, 200.0])),
     )
-    pane._redraw_now()
-    assert list(pane.cards) == ["loss", "kl", "reconstruction"]
+    pane.redraw_now()
+    assert list(pane.term_cards.cards) == ["loss", "kl", "reconstruction"]
     assert pane.plot is not None
     assert [line.name for line in pane.plot.lines] == ["vae-digits", "vae-digits · validation"]
     assert pane.plot.best is not None
-    pane.cards["kl"].click()
+    pane.term_cards.cards["kl"].click()
     assert pane.plot.best is None  # a low KL is no merit
     assert [line.key for line in pane.plot.lines] == [f"{RUN} kl"]
-    assert pane.heading.text() == "KL"
+    assert pane.plot_card.heading.text() == "KL"
 
 
 def test_that_runs_differ_by_colour_and_by_marker(kit: Kit, pane: CurvesPane) -> None:
     pane.choose_run(OTHER, True)
     feed(kit, RUN, loss=points(50))
     feed(kit, OTHER, loss=points(50))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     first, second = pane.plot.lines
     assert first.color != second.color and first.marker != second.marker
@@ -121,14 +121,14 @@ def test_that_no_peak_is_lost_among_a_million_points(kit: Kit, pane: CurvesPane)
     values[777_777], values[123_456] = 9.0, -4.0
     feed(kit, RUN, loss=(steps, values))
     pane.smooth.setValue(0)
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     main = pane.plot._items[f"{RUN} loss"][1]
     x, y = main.getData()
     assert len(x) < 5000
     assert (y.max(), y.min()) == (9.0, -4.0)
     assert abs(x[y.argmax()] - 777_778) < 2 * 1_000_000 / 500
-    assert pane.readout.text.endswith("all 1\u202f000\u202f000 points")
+    assert pane.plot_card.readout.text.endswith("all 1\u202f000\u202f000 points")
     pane.plot.follows = False
     pane.plot.box.setXRange(777_700, 777_900, padding=0)
     x, y = main.getData()
@@ -139,7 +139,7 @@ def test_that_no_peak_is_lost_among_a_million_points(kit: Kit, pane: CurvesPane)
 def test_that_smoothing_does_not_depend_on_the_zoom(kit: Kit, pane: CurvesPane) -> None:
     steps, values = points(3000)
     feed(kit, RUN, loss=(steps, values))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     thin, main, _ = pane.plot._items[f"{RUN} loss"]
     expected, above, below = [], 0.0, 0.0
@@ -157,7 +157,7 @@ def test_that_smoothing_does_not_depend_on_the_zoom(kit: Kit, pane: CurvesPane) 
 def test_that_a_click_on_the_curve_moves_the_time_cursor(kit: Kit, pane: CurvesPane) -> None:
     steps = np.arange(10, 1010, 10)
     feed(kit, RUN, loss=(steps, np.linspace(5, 1, 100).astype(np.float32)))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     QTest.mouseClick(pane.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=on_screen(pane, 500))
     assert kit.state.cursor is not None and abs(kit.state.cursor - 500) <= 10 and kit.state.cursor % 10 == 0
@@ -167,7 +167,7 @@ def test_that_a_click_on_the_curve_moves_the_time_cursor(kit: Kit, pane: CurvesP
 
 def test_that_a_drag_on_the_plot_scrubs(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(1000))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     seen: list[int | None] = []
     kit.state.cursor_changed.connect(lambda: seen.append(kit.state.cursor))
@@ -182,7 +182,7 @@ def test_that_a_drag_on_the_plot_scrubs(kit: Kit, pane: CurvesPane) -> None:
 
 def test_that_the_arrow_keys_walk_from_point_to_point(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=(np.array([3, 9, 27]), np.array([3.0, 2.0, 1.0], np.float32)))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     for key, expected in ((Qt.Key.Key_Left, 9), (Qt.Key.Key_Left, 3), (Qt.Key.Key_Left, 3), (Qt.Key.Key_End, 27)):
         QTest.keyClick(pane.plot.view, key)
@@ -191,21 +191,21 @@ def test_that_the_arrow_keys_walk_from_point_to_point(kit: Kit, pane: CurvesPane
 
 def test_that_the_readout_gives_the_exact_value_and_step(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=(np.array([100, 200, 300]), np.array([5.0, 4.125, 3.0], np.float32)))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     pane.plot._hover(pane.plot.box.mapViewToScene(QPointF(210.0, float(np.mean(pane.plot.box.viewRange()[1])))))
-    assert pane.readout.text == "step 200 · vae-digits 4.125"
+    assert pane.plot_card.readout.text == "step 200 · vae-digits 4.125"
     pane.plot.leave_hover()
-    assert pane.readout.text.endswith("all 3 points")
+    assert pane.plot_card.readout.text.endswith("all 3 points")
 
 
 def test_that_the_best_step_is_the_lowest_validation_loss(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(500), valid_loss=(np.array([100, 200, 300, 400]), np.array([9.0, 5.0, 6.0, 7.0], np.float32)))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None and pane.plot.best is not None
     assert pane.plot.best[:2] == (200, 5.0)
     assert pane.plot.best_point.isVisible()
-    assert "best 5.000 at step 200" in pane.readout.text
+    assert "best 5.000 at step 200" in pane.plot_card.readout.text
 
 
 def test_that_log_axes_place_points_by_their_logarithm_and_say_what_has_no_place(kit: Kit, pane: CurvesPane) -> None:
@@ -217,12 +217,12 @@ def test_that_log_axes_place_points_by_their_logarithm_and_say_what_has_no_place
     x, y = pane.plot._items[f"{RUN} loss"][1].getData()
     np.testing.assert_allclose(x, [0, 1, 2, 3])
     np.testing.assert_allclose(y, [3, 1, np.nan, -1], rtol=1e-6)
-    assert "1 values ≤ 0 have no place" in pane.readout.text
+    assert "1 values ≤ 0 have no place" in pane.plot_card.readout.text
 
 
 def test_that_a_hidden_pane_draws_nothing(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(100))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     pane.deactivate()
     before = pane.plot.redraws
@@ -234,11 +234,11 @@ def test_that_a_hidden_pane_draws_nothing(kit: Kit, pane: CurvesPane) -> None:
 
 def test_that_nothing_new_means_no_repaint(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(100))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     before = pane.plot.redraws
     for _ in range(5):
-        pane._last = dict.fromkeys(pane._last, 0.0)
+        pane.schedule.drawn_at = dict.fromkeys(pane.schedule.drawn_at, 0.0)
         pane.tick()
     assert pane.plot.redraws == before
 
@@ -265,7 +265,7 @@ def test_that_new_points_paint_the_plot_once_and_leave_the_axes_alone_while_ther
 
     def add_one(step: int) -> None:
         feed(kit, RUN, history=False, loss=(np.array([step]), np.array([float(values.mean())], np.float32)))
-        pane._all_changed(now=True)
+        pane.schedule.all_changed(now=True)
         pane.tick()
         kit.pump()
 
@@ -285,16 +285,16 @@ def test_that_points_come_many_times_a_second_but_repaints_do_not(kit: Kit, pane
 
     clock = [100.0]
     monkeypatch.setattr(curves.time, "perf_counter", lambda: clock[0])
-    pane._cost = 0.02
+    pane.schedule.cost = 0.02
     feed(kit, RUN, loss=points(10))
-    pane._redraw_now()
-    pane._cost = 0.02
+    pane.redraw_now()
+    pane.schedule.cost = 0.02
     assert pane.plot is not None
     before = pane.plot.redraws
     for count in range(11, 111):  # 100 batches of points in one second, each with a tick
         clock[0] += 0.01
         feed(kit, RUN, history=False, loss=(np.array([count]), np.array([1.0], np.float32)))
-        pane._cost = 0.02
+        pane.schedule.cost = 0.02
         pane.tick()
     assert 2 <= pane.plot.redraws - before <= 10
 
@@ -304,7 +304,7 @@ def test_that_the_csv_has_every_point_and_the_recipe(kit: Kit, pane: CurvesPane,
     one, two = points(20_000), points(700, 1)
     feed(kit, RUN, loss=one, kl=(np.array([5]), np.array([0.1], np.float32)))
     feed(kit, OTHER, loss=two)
-    pane.save_csv(str(tmp_path / "c.csv"))
+    pane.export.save_csv(str(tmp_path / "c.csv"))
     qtbot.waitUntil((tmp_path / "c.csv").exists)
     lines = (tmp_path / "c.csv").read_text().splitlines()
     head = [line for line in lines if line.startswith("#")]
@@ -319,8 +319,8 @@ def test_that_the_csv_has_every_point_and_the_recipe(kit: Kit, pane: CurvesPane,
 
 def test_that_the_png_carries_run_and_step(kit: Kit, pane: CurvesPane, tmp_path) -> None:
     feed(kit, RUN, loss=points(100))
-    pane._redraw_now()
-    pane.save_png(str(tmp_path / "c.png"))
+    pane.redraw_now()
+    pane.export.save_png(str(tmp_path / "c.png"))
     with Image.open(tmp_path / "c.png") as image:
         text, size = image.text, image.size  # type: ignore[attr-defined]
     assert pane.plot is not None
@@ -330,15 +330,15 @@ def test_that_the_png_carries_run_and_step(kit: Kit, pane: CurvesPane, tmp_path)
 
 def test_that_the_judgement_is_said_with_its_rule(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=(np.arange(1, 101), np.full(100, 7.0, np.float32)))
-    pane._redraw_now()
-    labels = [pane.verdict_card.inside.itemAt(place).widget().text() for place in range(pane.verdict_card.inside.count())]
+    pane.redraw_now()
+    labels = [pane.diagnosis_card.inside.itemAt(place).widget().text() for place in range(pane.diagnosis_card.inside.count())]
     assert labels[0].startswith("The loss has been flat for")
     assert labels[1].startswith("Flat:")
 
 
 def test_that_both_themes_colour_the_plot(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(100))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
     seen = []
     for theme in ("light", "dark"):
@@ -350,11 +350,11 @@ def test_that_both_themes_colour_the_plot(kit: Kit, pane: CurvesPane) -> None:
 
 def test_that_the_smoothing_slider_draws_the_plot_only(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(100))
-    pane._redraw_now()
-    pane._changed.clear()
-    pane._cost = 1e9  # so that nothing is due yet
+    pane.redraw_now()
+    pane.schedule.changed.clear()
+    pane.schedule.cost = 1e9  # so that nothing is due yet
     pane.smooth.setValue(50)
-    assert pane._changed == {"plot"}
+    assert pane.schedule.changed == {"plot"}
     assert pane.plot is not None and pane.plot.smoothing == 0.5
 
 
@@ -364,13 +364,14 @@ def test_that_the_judgement_counts_in_the_cost(kit: Kit, pane: CurvesPane, monke
     clock = [100.0]
     monkeypatch.setattr(curves.time, "perf_counter", lambda: clock[0])
 
-    def slow() -> None:
+    def slow() -> list:
         clock[0] += 0.5
+        return []
 
-    monkeypatch.setattr(pane, "_judge", slow)
+    monkeypatch.setattr(pane, "_diagnose", slow)
     feed(kit, RUN, loss=points(100))
-    pane._redraw_now()
-    assert pane._cost >= 0.5
+    pane.redraw_now()
+    assert pane.schedule.cost >= 0.5
 
 
 def test_that_a_long_csv_is_written_between_the_events_of_the_window(kit: Kit, pane: CurvesPane, tmp_path, qtbot, monkeypatch) -> None:
@@ -378,20 +379,20 @@ def test_that_a_long_csv_is_written_between_the_events_of_the_window(kit: Kit, p
     one = points(20_000)
     feed(kit, RUN, loss=one)
     path = tmp_path / "long.csv"
-    pane.save_csv(str(path))
-    assert not path.exists() and "Saving long.csv" in pane.readout.text
+    pane.export.save_csv(str(path))
+    assert not path.exists() and "Saving long.csv" in pane.plot_card.readout.text
     feed(kit, RUN, loss=points(10))  # the run is read anew meanwhile; what is saved is what was there
     qtbot.waitUntil(path.exists)
     rows = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     assert len(rows) == 1 + 20_000
-    assert pane.readout.text == "Saved as long.csv."
+    assert pane.plot_card.readout.text == "Saved as long.csv."
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
 def test_that_a_pane_that_closes_leaves_no_half_written_csv(kit: Kit, pane: CurvesPane, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("app.widgets.export.SLICE_SECONDS", 0.0)
     feed(kit, RUN, loss=points(20_000))
-    pane.save_csv(str(tmp_path / "long.csv"))
+    pane.export.save_csv(str(tmp_path / "long.csv"))
     assert (tmp_path / ".long.csv.partial").exists()
     pane.close()
     assert not (tmp_path / ".long.csv.partial").exists() and not (tmp_path / "long.csv").exists()
@@ -399,8 +400,8 @@ def test_that_a_pane_that_closes_leaves_no_half_written_csv(kit: Kit, pane: Curv
 
 def test_that_a_csv_that_cannot_be_written_is_said(kit: Kit, pane: CurvesPane, tmp_path) -> None:
     feed(kit, RUN, loss=points(10))
-    pane.save_csv(str(tmp_path / "missing" / "c.csv"))
-    assert "could not be written" in pane.readout.text and pane.readout.level == "bad"
+    pane.export.save_csv(str(tmp_path / "missing" / "c.csv"))
+    assert "could not be written" in pane.plot_card.readout.text and pane.plot_card.readout.level == "bad"
 
 
 @pytest.mark.parametrize(("rising", "corner"), [(False, (1, 0)), (True, (0, 0))])
@@ -409,8 +410,8 @@ def test_that_the_legend_stands_where_no_curve_is(kit: Kit, pane: CurvesPane, ri
     values = np.linspace(0, 1, 1000).astype(np.float32)
     feed(kit, RUN, loss=(steps, values if rising else values[::-1]))
     kit.pump()
-    pane._redraw_now()
-    pane._redraw_now()
+    pane.redraw_now()
+    pane.redraw_now()
     plot = pane.plot
     assert plot is not None and plot.corner == corner
     legend = plot.legend.mapRectToItem(plot.box, plot.legend.boundingRect())
@@ -421,7 +422,7 @@ def test_that_the_legend_stands_where_no_curve_is(kit: Kit, pane: CurvesPane, ri
 
 def test_that_a_validation_curve_is_dashed_and_its_sign_shows_the_dashes(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(50), valid_loss=(np.array([10, 40]), np.array([300.0, 200.0], np.float32)))
-    pane._redraw_now()
+    pane.redraw_now()
     assert pane.plot is not None
 
     def gaps(sample) -> int:

@@ -51,10 +51,10 @@ def test_that_a_chosen_set_is_inspected_once(kit: Kit, pane: DataPane) -> None:
 def test_that_progress_is_shown_and_cancel_stops_the_job(kit: Kit, pane: DataPane) -> None:
     kit.state.select_data("/pictures/cats")
     kit.bridge.tell(m.Progress(pane.job, "", 420, 1800, "image", 900.0, 12.0, ""))
-    assert pane.working_note.text == "420 of 1\u202f800 images · 12 s left"
-    assert pane.bar.value() == 420
+    assert pane.inspection_page.note.text == "420 of 1\u202f800 images · 12 s left"
+    assert pane.inspection_page.bar.value() == 420
     job = pane.job
-    pane.cancel.click()
+    pane.inspection_page.cancel.click()
     assert [command.job for command in kit.engine.of(m.StopJob)] == [job]
     kit.bridge.tell(m.Ended(job, "stopped", "Stopped."))
     assert pane.empty.isVisible() and "Choose the set again" in pane.empty.text.text()
@@ -71,18 +71,18 @@ def test_that_the_report_is_on_the_page(kit: Kit, pane: DataPane) -> None:
     said = words(pane)
     for part in ("1\u202f455 images", "180 images", "8×8 grey", "same in train and test", "17 grey levels, spread to 0–255."):
         assert part in said
-    assert pane.bars.counts == report().class_counts["train"]
-    assert "Balanced" in pane.balance.text()
+    assert pane.report_column.balance.bars.counts == report().class_counts["train"]
+    assert "Balanced" in pane.report_column.balance.words.text()
 
 
 def test_that_bad_files_are_listed_with_reasons_and_exported(kit: Kit, pane: DataPane, tmp_path) -> None:
     bad = tuple(m.BadFile(f"/p/{i}, odd.png", f"Reason “{i}”.") for i in range(40))
     show(kit, pane, bad=bad, bad_total=55)
-    assert pane.bad_table.isVisible()
-    assert pane.bad_model.rowCount() == 40
-    assert pane.bad_model.data(pane.bad_model.index(3, 1)) == "Reason “3”."
-    assert pane.bad_heading.text() == "BAD FILES · 55, FIRST 40 LISTED"
-    pane.save_bad(str(tmp_path / "bad.csv"))
+    assert pane.report_column.bad_files.table.isVisible()
+    assert pane.report_column.bad_files.model.rowCount() == 40
+    assert pane.report_column.bad_files.model.data(pane.report_column.bad_files.model.index(3, 1)) == "Reason “3”."
+    assert pane.report_column.bad_files.heading.text() == "BAD FILES · 55, FIRST 40 LISTED"
+    pane.exports.save_bad(str(tmp_path / "bad.csv"))
     lines = [line for line in (tmp_path / "bad.csv").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     rows = list(csv.reader(lines))
     assert rows[0] == ["file", "reason"] and rows[1:] == [[one.path, one.reason] for one in bad]
@@ -90,7 +90,7 @@ def test_that_bad_files_are_listed_with_reasons_and_exported(kit: Kit, pane: Dat
 
 def test_that_the_class_counts_are_exported(kit: Kit, pane: DataPane, tmp_path) -> None:
     show(kit, pane)
-    pane.save_classes(str(tmp_path / "c.csv"))
+    pane.exports.save_classes(str(tmp_path / "c.csv"))
     rows = list(csv.reader(line for line in (tmp_path / "c.csv").read_text().splitlines() if not line.startswith("#")))
     assert rows[0] == ["class", "train", "valid", "test"]
     assert [int(row[1]) for row in rows[1:]] == list(report().class_counts["train"])
@@ -98,43 +98,43 @@ def test_that_the_class_counts_are_exported(kit: Kit, pane: DataPane, tmp_path) 
 
 def test_that_next_and_previous_turn_pages(kit: Kit, pane: DataPane) -> None:
     show(kit, pane)
-    size = pane.page_size()
-    assert len(pane.grid.images) == size
-    pane.next.click()
+    size = pane.browser.page_size()
+    assert len(pane.browser.grid.images) == size
+    pane.browser.next.click()
     kit.pump()
     assert kit.engine.of(m.BrowseData)[-1].offset == size
-    first = pane.grid.images[0]
+    first = pane.browser.grid.images[0]
     assert [first.pixelColor(x, 0).red() for x in range(8)] == digits()[0][size, 0, 0].tolist()
-    pane.grid.setFocus()
-    QTest.keyClick(pane.grid, Qt.Key.Key_PageUp)
+    pane.browser.grid.setFocus()
+    QTest.keyClick(pane.browser.grid, Qt.Key.Key_PageUp)
     kit.pump()
-    assert pane.offset == 0 and not pane.previous.isEnabled()
+    assert pane.browser.offset == 0 and not pane.browser.previous.isEnabled()
 
 
 def test_that_class_and_split_filter(kit: Kit, pane: DataPane) -> None:
     show(kit, pane)
-    pane.turn(1)
-    pane._bar_picked(7)
+    pane.browser.turn(1)
+    pane.browser.toggle_class(7)
     kit.pump()
     query = kit.engine.of(m.BrowseData)[-1]
     assert (query.label, query.offset, query.split) == (7, 0, "train")
-    assert pane.page is not None and set(pane.page.labels) == {"7"}
-    pane.split.setCurrentIndex(2)
-    pane.split.activated.emit(2)
+    assert pane.browser.page is not None and set(pane.browser.page.labels) == {"7"}
+    pane.browser.split_box.setCurrentIndex(2)
+    pane.browser.split_box.activated.emit(2)
     kit.pump()
     assert kit.engine.of(m.BrowseData)[-1].split == "test"
-    assert pane.bars.counts == (18,) * 10
+    assert pane.report_column.balance.bars.counts == (18,) * 10
 
 
 def test_that_what_the_network_sees_is_asked_of_the_run_and_said(kit: Kit, pane: DataPane) -> None:
-    assert not pane.seen.isEnabled()
+    assert not pane.browser.network_view.isEnabled()
     kit.look_at()
     show(kit, pane)
-    assert pane.seen.isEnabled()
-    pane.seen.setChecked(True)
+    assert pane.browser.network_view.isEnabled()
+    pane.browser.network_view.setChecked(True)
     kit.pump()
     assert kit.engine.of(m.BrowseData)[-1].seen_by == RUN
-    assert pane.line.text.startswith("As “vae-digits” sees them.")
+    assert pane.browser.line.text.startswith("As “vae-digits” sees them.")
 
 
 def test_that_a_text_is_shown_as_text(kit: Kit, pane: DataPane) -> None:
@@ -152,8 +152,8 @@ def test_that_a_text_is_shown_as_text(kit: Kit, pane: DataPane) -> None:
         counts={"train": 690_000},
         text_sample="The assert statement",
     )
-    assert pane.text.isVisible() and not pane.grid.isVisible()
-    assert pane.text.toPlainText() == "The assert statement"
+    assert pane.browser.text.isVisible() and not pane.browser.grid.isVisible()
+    assert pane.browser.text.toPlainText() == "The assert statement"
     assert "690\u202f000 bytes" in words(pane)
 
 
@@ -189,9 +189,9 @@ def test_that_a_set_without_labels_is_shown(kit: Kit, pane: DataPane) -> None:
     )
     kit.engine.events.append(page)
     kit.bridge.drain()
-    assert len(pane.grid.images) == 3 and not pane.label.isVisible()
-    pane.grid.picked.emit(1)
-    assert pane.line.text == "b.png · number 1 of the training part"
+    assert len(pane.browser.grid.images) == 3 and not pane.browser.class_box.isVisible()
+    pane.browser.grid.picked.emit(1)
+    assert pane.browser.line.text == "b.png · number 1 of the training part"
 
 
 def test_that_a_set_that_fails_does_not_cover_the_one_that_is_looked_at_now(kit: Kit, pane: DataPane) -> None:
@@ -209,22 +209,22 @@ def test_that_returning_to_a_set_that_is_being_read_shows_its_progress(kit: Kit,
     job = pane.job
     kit.state.select_data("digits")
     kit.state.select_data("/pictures/cats")
-    assert pane.stack.currentIndex() == 1 and "cats" in pane.working_title.text()
+    assert pane.stack.currentIndex() == 1 and "cats" in pane.inspection_page.title.text()
     assert pane.job == job  # the same one goes on
     kit.bridge.tell(report(job, data="/pictures/cats", name="cats"))
-    assert pane.stack.currentIndex() == 2 and pane.facts_heading.text() == "CATS"
+    assert pane.stack.currentIndex() == 2 and pane.report_column.heading.text() == "CATS"
 
 
 def test_that_a_page_that_was_on_its_way_when_the_pane_was_hidden_comes_later(kit: Kit, pane: DataPane) -> None:
     show(kit, pane)
     kit.engine.answering = False
-    pane.turn(1)
+    pane.browser.turn(1)
     kit.engine.open.clear()
     pane.deactivate()
     kit.engine.answering = True
     pane.activate()
     kit.pump()
-    assert pane.page is not None and pane.page.offset == pane.offset == pane.page_size()
+    assert pane.browser.page is not None and pane.browser.page.offset == pane.browser.offset == pane.browser.page_size()
 
 
 def test_that_a_set_that_is_opened_again_is_read_again(kit: Kit, pane: DataPane) -> None:
@@ -232,7 +232,7 @@ def test_that_a_set_that_is_opened_again_is_read_again(kit: Kit, pane: DataPane)
     kit.state.open_data("digits")
     assert len(kit.engine.of(m.OpenData)) == 2
     kit.bridge.tell(report(pane.job, name="digits anew"))
-    assert pane.facts_heading.text() == "DIGITS ANEW"
+    assert pane.report_column.heading.text() == "DIGITS ANEW"
 
 
 def test_that_the_report_of_a_reading_that_was_broken_off_is_not_shown(kit: Kit, pane: DataPane) -> None:
@@ -264,6 +264,6 @@ def test_that_the_empty_page_offers_a_folder_and_a_file(kit: Kit, pane: DataPane
 
 def test_that_headings_are_read_out_as_they_are_written(kit: Kit, pane: DataPane) -> None:
     show(kit, pane, bad=(m.BadFile("/p/1.png", "Cut off."),), bad_total=3)
-    assert pane.facts_heading.accessibleName() == "digits"
-    assert pane.bad_heading.accessibleName() == "Bad files · 3, first 1 listed"
-    assert pane.browser_heading.accessibleName() == "Images"
+    assert pane.report_column.heading.accessibleName() == "digits"
+    assert pane.report_column.bad_files.heading.accessibleName() == "Bad files · 3, first 1 listed"
+    assert pane.browser.heading.accessibleName() == "Images"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from app.panes.latent.pane import LatentPane, Place, on_the_way
+from app.panes.latent.pane import LatentPane
+from app.panes.latent.position import LatentPosition
 from engine import messages as m
-from tests.kit.panes import KL, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
+from tests.kit.panes import GAN, GAN_RUN, KL, KMEANS, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
 
 
 @pytest.fixture
@@ -36,33 +38,39 @@ def pane(kit: Kit) -> Iterator[LatentPane]:
 
 def drawn(pane: LatentPane) -> np.ndarray:
     """The pixels of the picture, uint8 [8, 8]."""
-    image = pane.picture.image
+    image = pane.decoded_image.picture.image
     assert image is not None
     return np.array([[image.pixelColor(x, y).red() for x in range(8)] for y in range(8)], np.uint8)
 
 
+def order_of(pane: LatentPane) -> tuple[int, ...]:
+    """Rank of a dimension -> its index in z."""
+    assert pane.slider_list.axes is not None
+    return pane.slider_list.axes.order
+
+
 def test_that_the_picture_is_what_the_decoder_made_of_z(kit: Kit, pane: LatentPane) -> None:
-    pane.set_dimension(0, 1.5)
+    pane.slider_list.set_dimension(0, 1.5)
     kit.pump()
-    assert pane.place is not None
-    np.testing.assert_array_equal(drawn(pane), decoded(pane.place.z[None])[0, 0])
+    assert pane.position is not None
+    np.testing.assert_array_equal(drawn(pane), decoded(pane.position.z[None])[0, 0])
 
 
 def test_that_sliders_are_ordered_by_kl_and_named_by_rank(pane: LatentPane) -> None:
-    assert [slider.label for slider in pane.sliders] == [f"z{rank:02d}" for rank in range(1, LATENT + 1)]
-    assert [slider.note for slider in pane.sliders][:3] == ["3.90 nat", "3.20 nat", "2.80 nat"]
-    assert "dimension 1 of z" in pane.sliders[0].toolTip()
-    assert [slider.dead for slider in pane.sliders] == [False] * 9 + [True] * 3
-    assert "does nothing" in pane.sliders[-1].toolTip()
+    assert [slider.label for slider in pane.slider_list.sliders] == [f"z{rank:02d}" for rank in range(1, LATENT + 1)]
+    assert [slider.note for slider in pane.slider_list.sliders][:3] == ["3.90 nat", "3.20 nat", "2.80 nat"]
+    assert "dimension 1 of z" in pane.slider_list.sliders[0].toolTip()
+    assert [slider.dead for slider in pane.slider_list.sliders] == [False] * 9 + [True] * 3
+    assert "does nothing" in pane.slider_list.sliders[-1].toolTip()
 
 
 def test_that_a_slider_moves_the_coordinate_with_that_rank_only(pane: LatentPane) -> None:
-    assert pane.place is not None
-    before = pane.place.z.copy()
-    pane.set_dimension(2, -0.7)
-    changed = np.flatnonzero(pane.place.z != before)
+    assert pane.position is not None
+    before = pane.position.z.copy()
+    pane.slider_list.set_dimension(2, -0.7)
+    changed = np.flatnonzero(pane.position.z != before)
     assert changed.tolist() == [int(np.argsort(-KL, kind="stable")[2])]
-    assert pane.place.z[changed[0]] == pytest.approx(-0.7)
+    assert pane.position.z[changed[0]] == pytest.approx(-0.7)
 
 
 def test_that_one_slider_unit_is_the_deviation_that_the_engine_gives(kit: Kit, pane: LatentPane) -> None:
@@ -85,18 +93,18 @@ def test_that_one_slider_unit_is_the_deviation_that_the_engine_gives(kit: Kit, p
         )
     )
     kit.pump()
-    assert [slider.note for slider in pane.sliders] == [""] * LATENT
-    assert "SPREAD" in pane.sliders_heading.text()
-    pane.set_dimension(0, 2.0)  # the widest dimension is the last one
-    assert pane.place is not None
-    assert pane.place.z[LATENT - 1] == pytest.approx(1 + 2 * 2.0)
+    assert [slider.note for slider in pane.slider_list.sliders] == [""] * LATENT
+    assert "SPREAD" in pane.slider_list.heading.text()
+    pane.slider_list.set_dimension(0, 2.0)  # the widest dimension is the last one
+    assert pane.position is not None
+    assert pane.position.z[LATENT - 1] == pytest.approx(1 + 2 * 2.0)
 
 
 def test_that_fifty_moves_leave_one_decode_in_flight_and_end_on_the_newest_z(kit: Kit, pane: LatentPane) -> None:
     kit.engine.answering = False
     kit.engine.sent.clear()
     kit.engine.open.clear()
-    slider = pane.sliders[0]
+    slider = pane.slider_list.sliders[0]
     left = slider._track().left()
     QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(int(left) + 10, 12))
     for x in range(50):
@@ -112,61 +120,61 @@ def test_that_fifty_moves_leave_one_decode_in_flight_and_end_on_the_newest_z(kit
         kit.bridge.drain()
     asked = kit.engine.of(m.Decode)
     assert len(asked) <= 8
-    assert pane.place is not None
-    np.testing.assert_array_equal(asked[-1].z[0], pane.place.z)
-    np.testing.assert_array_equal(drawn(pane), decoded(pane.place.z[None])[0, 0])
+    assert pane.position is not None
+    np.testing.assert_array_equal(asked[-1].z[0], pane.position.z)
+    np.testing.assert_array_equal(drawn(pane), decoded(pane.position.z[None])[0, 0])
 
 
 def test_that_a_drag_is_one_step_to_undo_and_undo_brings_z_back(kit: Kit, pane: LatentPane) -> None:
-    assert pane.place is not None
-    start = pane.place.z.copy()
-    slider = pane.sliders[1]
+    assert pane.position is not None
+    start = pane.position.z.copy()
+    slider = pane.slider_list.sliders[1]
     QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(200, 12))
     for x in range(200, 260, 3):
         QTest.mouseMove(slider, QPoint(x, 12))
     QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=QPoint(260, 12))
-    moved = pane.place.z.copy()
+    moved = pane.position.z.copy()
     assert kit.undo.count() == 1
     assert not np.array_equal(moved, start)
     kit.undo.undo()
     kit.pump()
-    np.testing.assert_array_equal(pane.place.z, start)
+    np.testing.assert_array_equal(pane.position.z, start)
     np.testing.assert_array_equal(drawn(pane), decoded(start[None])[0, 0])
     assert slider.exact == 0.0
     kit.undo.redo()
-    np.testing.assert_array_equal(pane.place.z, moved)
+    np.testing.assert_array_equal(pane.position.z, moved)
 
 
 def test_that_two_drags_are_two_steps_to_undo(kit: Kit, pane: LatentPane) -> None:
     for x in (200, 300):
-        QTest.mouseClick(pane.sliders[1], Qt.MouseButton.LeftButton, pos=QPoint(x, 12))
+        QTest.mouseClick(pane.slider_list.sliders[1], Qt.MouseButton.LeftButton, pos=QPoint(x, 12))
     assert kit.undo.count() == 2
 
 
 def test_that_the_keyboard_moves_a_slider(pane: LatentPane) -> None:
-    pane.sliders[0].setFocus()
-    QTest.keyClick(pane.sliders[0], Qt.Key.Key_Right)
-    assert pane.place is not None
-    assert pane.place.z[pane.rank[0]] == pytest.approx(0.05)
+    pane.slider_list.sliders[0].setFocus()
+    QTest.keyClick(pane.slider_list.sliders[0], Qt.Key.Key_Right)
+    assert pane.position is not None
+    assert pane.position.z[order_of(pane)[0]] == pytest.approx(0.05)
 
 
 def test_that_a_late_answer_of_another_run_is_not_drawn(kit: Kit, pane: LatentPane) -> None:
     kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
     kit.engine.answering = False
     kit.engine.open.clear()
-    pane.set_dimension(0, 2.0)
+    pane.slider_list.set_dimension(0, 2.0)
     late = kit.engine.open.popleft()
     kit.state.set_run(OTHER)
-    assert pane.picture.image is None
+    assert pane.decoded_image.picture.image is None
     kit.engine.reply(late)
     kit.bridge.drain()
-    assert pane.picture.image is None
+    assert pane.decoded_image.picture.image is None
 
 
 def test_that_a_late_answer_of_another_step_is_not_drawn(kit: Kit, pane: LatentPane) -> None:
     kit.engine.answering = False
     kit.engine.open.clear()
-    pane.set_dimension(0, 2.0)
+    pane.slider_list.set_dimension(0, 2.0)
     late = kit.engine.open.popleft()
     before = drawn(pane)
     kit.state.set_cursor(8)
@@ -176,10 +184,10 @@ def test_that_a_late_answer_of_another_step_is_not_drawn(kit: Kit, pane: LatentP
 
 
 def test_that_the_same_z_is_decoded_at_the_step_of_the_time_cursor(kit: Kit, pane: LatentPane) -> None:
-    pane.set_dimension(3, 1.1)
+    pane.slider_list.set_dimension(3, 1.1)
     kit.pump()
-    assert pane.place is not None
-    z = pane.place.z.copy()
+    assert pane.position is not None
+    z = pane.position.z.copy()
     kit.state.set_cursor(70)
     kit.pump()
     asked = kit.engine.of(m.Decode)[-1]
@@ -189,18 +197,18 @@ def test_that_the_same_z_is_decoded_at_the_step_of_the_time_cursor(kit: Kit, pan
 
 def test_that_every_run_keeps_its_own_z(kit: Kit, pane: LatentPane) -> None:
     kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
-    pane.set_dimension(0, 1.0)
-    assert pane.place is not None
-    z = pane.place.z.copy()
+    pane.slider_list.set_dimension(0, 1.0)
+    assert pane.position is not None
+    z = pane.position.z.copy()
     kit.state.set_run(OTHER)
     kit.pump()
-    assert not pane.place.z.any()
+    assert not pane.position.z.any()
     kit.undo.undo()  # belongs to the first run
-    assert not pane.place.z.any()
+    assert not pane.position.z.any()
     kit.undo.redo()
     kit.state.set_run(run_info().run)
     kit.pump()
-    np.testing.assert_array_equal(pane.place.z, z)
+    np.testing.assert_array_equal(pane.position.z, z)
 
 
 def test_that_dropped_images_become_a_then_b_then_replace_the_nearer_end(kit: Kit, pane: LatentPane) -> None:
@@ -211,14 +219,14 @@ def test_that_dropped_images_become_a_then_b_then_replace_the_nearer_end(kit: Ki
         ("/home/me/seven.png", "seven.png"),
         ("/home/me/two.png", "two.png"),
     ]
-    place = pane.place
+    place = pane.position
     assert place is not None and (place.a_name, place.b_name, place.t) == ("seven.png", "two.png", 1.0)
-    assert "seven.png is A · two.png is B" in pane.status.text
-    assert pane.image_notes.text == "resized from 128×128. grey."
-    pane.set_t(0.2)
+    assert "seven.png is A · two.png is B" in pane.decoded_image.status.text
+    assert pane.encoded_image.notes.text == "resized from 128×128. grey."
+    pane.interpolation.set_t(0.2)
     assert pane.accept_image("/home/me/three.png")
     kit.pump()
-    assert pane.place is not None and (pane.place.a_name, pane.place.b_name) == ("three.png", "two.png")
+    assert pane.position is not None and (pane.position.a_name, pane.position.b_name) == ("three.png", "two.png")
 
 
 def test_that_an_unreadable_image_is_said_and_the_next_one_still_comes(kit: Kit, pane: LatentPane) -> None:
@@ -229,114 +237,100 @@ def test_that_an_unreadable_image_is_said_and_the_next_one_still_comes(kit: Kit,
     assert len(kit.engine.of(m.Encode)) == 1
     kit.engine.fail(kit.engine.open.popleft(), "“broken.png” is cut off. Save it again.")
     kit.bridge.drain()
-    assert pane.status.text == "“broken.png” is cut off. Save it again."
+    assert pane.decoded_image.status.text == "“broken.png” is cut off. Save it again."
     kit.engine.answering = True
     kit.pump()
-    assert pane.place is not None and pane.place.a_name == "good.png"
+    assert pane.position is not None and pane.position.a_name == "good.png"
 
 
 def test_that_encoding_shows_original_and_reconstruction_and_goes_to_the_mean(kit: Kit, pane: LatentPane) -> None:
-    pane.encode_probe(2)
+    pane.held_out.choose(2)
     kit.pump()
     query = kit.engine.of(m.Encode)[-1]
-    assert pane.place is not None and pane.encoded is not None
-    np.testing.assert_array_equal(pane.place.z, encoded(query.image))
-    assert pane.image_card.isVisible()
-    assert pane.image_heading.text() == "HELD-OUT IMAGE 3 · −ELBO 98.2 nat"
-    assert pane.rebuilt.image is not None
+    assert pane.position is not None and pane.controller.encoder.answer is not None
+    np.testing.assert_array_equal(pane.position.z, encoded(query.image))
+    assert pane.encoded_image.card.isVisible()
+    assert pane.encoded_image.heading.text() == "HELD-OUT IMAGE 3 · −ELBO 98.2 nat"
+    assert pane.encoded_image.rebuilt.image is not None
 
 
 def test_that_the_status_says_milliseconds_and_prior_density(kit: Kit, pane: LatentPane) -> None:
-    pane.set_dimension(0, 2.0)
+    pane.slider_list.set_dimension(0, 2.0)
     kit.pump()
-    assert pane.place is not None
-    nats = float(log_prior(pane.place.z)[0])
-    assert pane.status.text.startswith(f"Decoded in 2.1 ms · log p(z) −{abs(nats):.1f} nat")
+    assert pane.position is not None
+    nats = float(log_prior(pane.position.z)[0])
+    assert pane.decoded_image.status.text.startswith(f"Decoded in 2.1 ms · log p(z) −{abs(nats):.1f} nat")
 
 
 def test_that_t_walks_from_a_to_b(kit: Kit, pane: LatentPane) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, LATENT)).astype(np.float32)
     for end, z in (("a", a), ("b", b)):
-        for rank, dim in enumerate(pane.rank):
-            pane.set_dimension(rank, float(z[dim]))
-        pane.set_end(end)
+        for rank, dim in enumerate(order_of(pane)):
+            pane.slider_list.set_dimension(rank, float(z[dim]))
+        pane.interpolation.set_end(end)
     kit.pump()
-    assert pane.t_slider.isEnabled()
-    assert len(pane.lerp.images) == len(pane.slerp.images) == 9
-    pane.set_t(0.25)
-    assert pane.place is not None
-    np.testing.assert_allclose(pane.place.z, 0.75 * a + 0.25 * b, atol=1e-5)
-    pane.paths.button(1).click()
-    length = np.linalg.norm(pane.place.z)
+    assert pane.interpolation.t_slider.isEnabled()
+    assert len(pane.interpolation.lerp.images) == len(pane.interpolation.slerp.images) == 9
+    pane.interpolation.set_t(0.25)
+    assert pane.position is not None
+    np.testing.assert_allclose(pane.position.z, 0.75 * a + 0.25 * b, atol=1e-5)
+    pane.interpolation.paths.button(1).click()
+    length = np.linalg.norm(pane.position.z)
     assert min(np.linalg.norm(a), np.linalg.norm(b)) * 0.8 < length < max(np.linalg.norm(a), np.linalg.norm(b)) * 1.2
-    pane.take_step("lerp", 4)
-    np.testing.assert_allclose(pane.place.z, (a + b) / 2, atol=1e-5)
-    assert pane.place.t == 0.5
-
-
-def test_that_slerp_keeps_the_length_on_the_unit_sphere_and_ends_at_both_ends() -> None:
-    rng = np.random.default_rng(1)
-    a, b = (x / np.linalg.norm(x) for x in rng.standard_normal((2, 7)))
-    for t in np.linspace(0, 1, 11):
-        assert np.linalg.norm(on_the_way(a, b, float(t), "slerp")) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(on_the_way(a, b, 0.0, "slerp"), a, atol=1e-6)
-    np.testing.assert_allclose(on_the_way(a, b, 1.0, "slerp"), b, atol=1e-6)
-    angle = np.arccos(a @ b)
-    third = on_the_way(a, b, 1 / 3, "slerp")
-    assert np.arccos(np.clip(third @ a, -1, 1)) == pytest.approx(angle / 3, abs=1e-5)
-    np.testing.assert_allclose(on_the_way(a, a, 0.5, "slerp"), a, atol=1e-6)
-    assert not on_the_way(np.zeros(3), np.zeros(3), 0.5, "slerp").any()
+    pane.interpolation.take_step("lerp", 4)
+    np.testing.assert_allclose(pane.position.z, (a + b) / 2, atol=1e-5)
+    assert pane.position.t == 0.5
 
 
 def test_that_a_prior_sample_becomes_z_and_its_seed_is_said(kit: Kit, pane: LatentPane) -> None:
-    pane.prior_button.click()
+    pane.decoded_image.prior_button.click()
     kit.pump()
-    assert pane.place is not None
-    np.testing.assert_array_equal(pane.place.z, np.random.default_rng(1).standard_normal((1, LATENT)).astype(np.float32)[0])
-    assert "prior sample, seed 1" in pane.status.text
+    assert pane.position is not None
+    np.testing.assert_array_equal(pane.position.z, np.random.default_rng(1).standard_normal((1, LATENT)).astype(np.float32)[0])
+    assert "prior sample, seed 1" in pane.decoded_image.status.text
 
 
 def test_that_a_click_on_the_prior_samples_goes_there(kit: Kit, pane: LatentPane) -> None:
-    pane.show_way(1)
+    pane.show_tab(1)
     kit.pump()
-    pane.seed.setText("7")
+    pane.prior_samples.seed_field.setText("7")
     kit.pump()
-    assert len(pane.samples.images) == 32
-    QTest.mouseClick(pane.samples, Qt.MouseButton.LeftButton, pos=pane.samples.place(5).center().toPoint())
-    assert pane.place is not None
-    np.testing.assert_array_equal(pane.place.z, np.random.default_rng(7).standard_normal((32, LATENT)).astype(np.float32)[5])
+    assert len(pane.prior_samples.samples.images) == 32
+    QTest.mouseClick(pane.prior_samples.samples, Qt.MouseButton.LeftButton, pos=pane.prior_samples.samples.place(5).center().toPoint())
+    assert pane.position is not None
+    np.testing.assert_array_equal(pane.position.z, np.random.default_rng(7).standard_normal((32, LATENT)).astype(np.float32)[5])
 
 
 def test_that_a_missing_prior_is_said(kit: Kit, pane: LatentPane) -> None:
     kit.engine.prior_note = "This autoencoder has no prior: a random z is no sample of images."
-    pane.show_way(1)
+    pane.show_tab(1)
     kit.pump()
-    assert pane.prior_note.text == kit.engine.prior_note
-    assert pane.prior_note.level == "warning"
+    assert pane.prior_samples.note.text == kit.engine.prior_note
+    assert pane.prior_samples.note.level == "warning"
 
 
 def test_that_a_click_on_the_grid_goes_to_the_z_of_that_picture(kit: Kit, pane: LatentPane) -> None:
-    pane.set_dimension(4, 0.8)
-    pane.show_way(2)
+    pane.slider_list.set_dimension(4, 0.8)
+    pane.show_tab(2)
     kit.pump()
     index = 9 * 2 + 7
-    shown = pane.plane.images[index]
+    shown = pane.plane.grid.images[index]
     pixels = np.array([[shown.pixelColor(x, y).red() for x in range(8)] for y in range(8)])
-    QTest.mouseClick(pane.plane, Qt.MouseButton.LeftButton, pos=pane.plane.place(index).center().toPoint())
+    QTest.mouseClick(pane.plane.grid, Qt.MouseButton.LeftButton, pos=pane.plane.grid.place(index).center().toPoint())
     kit.pump()
-    assert pane.place is not None
-    x, y = pane.rank[0], pane.rank[1]
-    assert (pane.place.z[x], pane.place.z[y]) == (pytest.approx(2.25), pytest.approx(1.5))
-    assert pane.place.z[pane.rank[4]] == pytest.approx(0.8)
+    assert pane.position is not None
+    x, y = order_of(pane)[0], order_of(pane)[1]
+    assert (pane.position.z[x], pane.position.z[y]) == (pytest.approx(2.25), pytest.approx(1.5))
+    assert pane.position.z[order_of(pane)[4]] == pytest.approx(0.8)
     np.testing.assert_array_equal(drawn(pane), pixels)
 
 
 def test_that_reset_puts_every_slider_to_zero(kit: Kit, pane: LatentPane) -> None:
-    pane.set_dimension(0, 2.0)
-    pane.reset_button.click()
-    assert pane.place is not None and not pane.place.z.any()
-    assert all(slider.exact == 0 for slider in pane.sliders)
+    pane.slider_list.set_dimension(0, 2.0)
+    pane.slider_list.reset_button.click()
+    assert pane.position is not None and not pane.position.z.any()
+    assert all(slider.exact == 0 for slider in pane.slider_list.sliders)
 
 
 @pytest.mark.parametrize("what", ["picture", "interpolation", "samples", "grid"])
@@ -344,54 +338,54 @@ def test_that_reset_puts_every_slider_to_zero(kit: Kit, pane: LatentPane) -> Non
 def test_that_a_saved_picture_carries_run_step_and_z(kit: Kit, pane: LatentPane, tmp_path, what: str, factor: int) -> None:
     pane.accept_image("/a.png")
     pane.accept_image("/b.png")
-    pane.show_way(2)
-    pane.show_way(1)
+    pane.show_tab(2)
+    pane.show_tab(1)
     kit.pump()
-    pane.show_way(2)
+    pane.show_tab(2)
     kit.pump()
-    pane.set_dimension(0, -1.25)
+    pane.slider_list.set_dimension(0, -1.25)
     kit.pump()
-    pane.scale_factor = factor
+    pane.export.scale = factor
     path = tmp_path / "out.png"
-    pane.save_png(what, str(path))
+    pane.export.save_png(what, str(path))
     with Image.open(path) as image:
         text, size = image.text, image.size  # type: ignore[attr-defined]
     assert (text["run"], text["step"], text["Software"]) == ("vae-digits", "1024", "Priorama")
-    assert pane.place is not None
-    np.testing.assert_allclose(json.loads(text["z"]), pane.place.z, atol=1e-6)
+    assert pane.position is not None
+    np.testing.assert_allclose(json.loads(text["z"]), pane.position.z, atol=1e-6)
     assert json.loads(text["config"])["latent"] == LATENT
     assert size[0] % (8 * factor) == 0
     if what == "picture":
         assert size == (256 * factor, 256 * factor)
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L"))
-        np.testing.assert_array_equal(pixels[16 * factor :: 32 * factor, 16 * factor :: 32 * factor], decoded(pane.place.z[None])[0, 0])
+        np.testing.assert_array_equal(pixels[16 * factor :: 32 * factor, 16 * factor :: 32 * factor], decoded(pane.position.z[None])[0, 0])
 
 
 def test_that_the_csv_holds_z_to_the_last_bit(kit: Kit, pane: LatentPane, tmp_path) -> None:
-    pane.prior_button.click()
+    pane.decoded_image.prior_button.click()
     kit.pump()
     path = tmp_path / "z.csv"
-    pane.save_csv(str(path))
+    pane.export.save_csv(str(path))
     lines = path.read_text().splitlines()
     assert "# run: vae-digits" in lines and "# step: 1024" in lines
     rows = list(csv.DictReader(io.StringIO("\n".join(line for line in lines if not line.startswith("#")))))
-    assert pane.place is not None and len(rows) == LATENT
+    assert pane.position is not None and len(rows) == LATENT
     for row in rows:
-        assert np.float32(row["z"]) == pane.place.z[int(row["dimension"])]
+        assert np.float32(row["z"]) == pane.position.z[int(row["dimension"])]
     assert [int(row["rank"]) for row in rows] == list(range(1, LATENT + 1))
 
 
 def test_that_a_folder_that_cannot_be_written_is_said(pane: LatentPane, tmp_path) -> None:
-    pane.save_csv(str(tmp_path / "missing" / "z.csv"))
-    assert "could not be written" in pane.status.text and pane.status.level == "bad"
+    pane.export.save_csv(str(tmp_path / "missing" / "z.csv"))
+    assert "could not be written" in pane.decoded_image.status.text and pane.decoded_image.status.level == "bad"
 
 
 def test_that_a_hidden_pane_asks_nothing(kit: Kit, pane: LatentPane) -> None:
     pane.deactivate()
     kit.engine.sent.clear()
     kit.state.set_cursor(4)
-    pane.go(run_info().run, pane.places[run_info().run])
+    pane.history.go(run_info().run, pane.history.positions[run_info().run])
     assert kit.engine.sent == []
     pane.activate()
     kit.pump()
@@ -408,7 +402,7 @@ def test_that_without_a_checkpoint_nothing_is_asked_and_the_page_says_why(qapp, 
     kit.state.checkpoint_saved(run_info().run, 0, False)
     kit.pump()
     assert pane.stack.currentIndex() == 1
-    assert pane.picture.image is not None
+    assert pane.decoded_image.picture.image is not None
 
 
 def test_that_a_move_lays_nothing_out_anew(kit: Kit, pane: LatentPane, qtbot) -> None:
@@ -421,31 +415,18 @@ def test_that_a_move_lays_nothing_out_anew(kit: Kit, pane: LatentPane, qtbot) ->
             self.heard += event.type() == QEvent.Type.LayoutRequest
             return False
 
-    pane.set_dimension(0, 1.0)
+    pane.slider_list.set_dimension(0, 1.0)
     kit.pump()
     for _ in range(20):  # the first layout works its way up, one widget per round
         qtbot.wait(1)
     ear = Ear()
-    for widget in (pane, *pane.findChildren(type(pane.image_card))):
+    for widget in (pane, *pane.findChildren(type(pane.encoded_image.card))):
         widget.installEventFilter(ear)
     for step in range(5):
-        pane.set_dimension(0, step / 10)
+        pane.slider_list.set_dimension(0, step / 10)
         kit.pump()
         qtbot.wait(1)
     assert ear.heard == 0
-
-
-def test_that_the_slider_walks_the_same_arc_as_the_engine() -> None:
-    import torch
-
-    from engine.queries.session import slerp
-
-    rng = np.random.default_rng(4)
-    for _ in range(20):
-        a, b = rng.standard_normal((2, 9)).astype(np.float32) * rng.uniform(0.2, 3, (2, 1)).astype(np.float32)
-        t = np.linspace(0, 1, 7)
-        expected = slerp(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(t).float()).numpy()
-        np.testing.assert_allclose([on_the_way(a, b, float(x), "slerp") for x in t], expected, atol=1e-5)
 
 
 def test_that_images_dropped_before_the_pane_was_ever_shown_become_a_and_b(qapp, kit: Kit) -> None:
@@ -454,7 +435,7 @@ def test_that_images_dropped_before_the_pane_was_ever_shown_become_a_and_b(qapp,
     assert pane.accept_image("/home/me/seven.png")
     assert pane.accept_image("/home/me/two.png")
     kit.pump()
-    place = pane.place
+    place = pane.position
     assert place is not None and (place.a_name, place.b_name) == ("seven.png", "two.png")
     np.testing.assert_array_equal(place.z, encoded(digits()[0][17, 0]))
     pane.close()
@@ -469,18 +450,18 @@ def test_that_an_image_becomes_a_although_the_checkpoint_is_not_described_yet(ki
     kit.engine.open.rotate(1)  # the answer about the image comes first
     kit.engine.reply(kit.engine.open.popleft())
     kit.bridge.drain()
-    assert pane.place is not None and pane.place.a_name == "seven.png"
+    assert pane.position is not None and pane.position.a_name == "seven.png"
     kit.engine.answering = True
     kit.pump()
-    np.testing.assert_array_equal(drawn(pane), decoded(pane.place.z[None])[0, 0])
+    np.testing.assert_array_equal(drawn(pane), decoded(pane.position.z[None])[0, 0])
 
 
 def test_that_an_image_of_a_space_of_another_size_begins_anew(kit: Kit, pane: LatentPane) -> None:
     run = run_info().run
-    pane.places[run] = Place(z=np.zeros(3, np.float32))
+    pane.history.positions[run] = LatentPosition(z=np.zeros(3, np.float32))
     pane.accept_image("/home/me/seven.png")
     kit.pump()
-    assert pane.place is not None and len(pane.place.z) == LATENT and pane.place.a_name == "seven.png"
+    assert pane.position is not None and len(pane.position.z) == LATENT and pane.position.a_name == "seven.png"
 
 
 def test_that_sliders_rest_until_the_new_run_has_said_what_they_stand_for(kit: Kit, pane: LatentPane) -> None:
@@ -491,21 +472,21 @@ def test_that_sliders_rest_until_the_new_run_has_said_what_they_stand_for(kit: K
     kit.pump()
     kit.engine.answering = False
     kit.state.set_run(OTHER)
-    assert not any(slider.isEnabled() for slider in pane.sliders)
-    pane.sliders[0].setValue(150)
-    pane.set_dimension(0, 1.0)
-    assert pane.place is not None and not pane.place.z.any()
+    assert not any(slider.isEnabled() for slider in pane.slider_list.sliders)
+    pane.slider_list.sliders[0].setValue(150)
+    pane.slider_list.set_dimension(0, 1.0)
+    assert pane.position is not None and not pane.position.z.any()
     kit.engine.answering = True
     kit.pump()
-    assert all(slider.isEnabled() for slider in pane.sliders)
-    pane.set_dimension(0, 1.0)
-    assert pane.place.z[int(np.argmax(KL))] == 1.0
+    assert all(slider.isEnabled() for slider in pane.slider_list.sliders)
+    pane.slider_list.set_dimension(0, 1.0)
+    assert pane.position.z[int(np.argmax(KL))] == 1.0
 
 
 def test_that_everything_is_asked_once_per_step(kit: Kit, pane: LatentPane) -> None:
     pane.accept_image("/a.png")
     pane.accept_image("/b.png")
-    pane.show_way(1)
+    pane.show_tab(1)
     kit.pump()
     kit.engine.sent.clear()
     kit.state.set_cursor(64)
@@ -524,37 +505,37 @@ def test_that_the_fault_of_a_step_goes_away_with_it(kit: Kit, pane: LatentPane) 
         kit.engine.fail(query, "Step 8 is damaged. Choose another one.")
     kit.engine.open.clear()
     kit.bridge.drain()
-    assert "damaged" in pane.status.text
+    assert "damaged" in pane.decoded_image.status.text
     kit.state.set_cursor(64)
-    assert "damaged" not in pane.status.text
+    assert "damaged" not in pane.decoded_image.status.text
 
 
 def test_that_a_failure_that_was_overtaken_is_not_said(kit: Kit, pane: LatentPane) -> None:
     kit.engine.answering = False
     kit.engine.open.clear()
-    pane.set_dimension(0, 1.0)
+    pane.slider_list.set_dimension(0, 1.0)
     late = kit.engine.open.popleft()
     kit.state.set_cursor(8)
     kit.engine.fail(late, "Step 1024 is damaged.")
     kit.bridge.drain()
-    assert "damaged" not in pane.status.text
+    assert "damaged" not in pane.decoded_image.status.text
 
 
 def test_that_undoing_a_move_of_another_run_looks_at_that_run(kit: Kit, pane: LatentPane) -> None:
     kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
-    pane.set_dimension(0, 1.0)
+    pane.slider_list.set_dimension(0, 1.0)
     kit.state.set_run(OTHER)
     kit.pump()
     kit.undo.undo()
     kit.pump()
     assert kit.state.run == run_info().run
-    assert pane.place is not None and not pane.place.z.any()
-    np.testing.assert_array_equal(drawn(pane), decoded(pane.place.z[None])[0, 0])
+    assert pane.position is not None and not pane.position.z.any()
+    np.testing.assert_array_equal(drawn(pane), decoded(pane.position.z[None])[0, 0])
 
 
 def test_that_a_move_of_a_run_that_is_gone_leaves_the_undo_list(kit: Kit, pane: LatentPane) -> None:
     kit.state.set_runs((run_info(), run_info(OTHER)), "/runs")
-    pane.set_dimension(0, 1.0)
+    pane.slider_list.set_dimension(0, 1.0)
     kit.state.set_run(OTHER)
     kit.state.set_runs((run_info(OTHER),), "/runs")
     kit.undo.undo()
@@ -564,11 +545,90 @@ def test_that_a_move_of_a_run_that_is_gone_leaves_the_undo_list(kit: Kit, pane: 
 
 def test_that_keys_in_quick_succession_are_one_step_to_undo_and_later_ones_another(kit: Kit, pane: LatentPane, monkeypatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("app.panes.latent.pane.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.panes.latent.position.monotonic", lambda: clock[0])
     for pause in (0.2, 0.9, 0.9, 1.1, 0.3):
         clock[0] += pause
-        QTest.keyClick(pane.sliders[0], Qt.Key.Key_Right)
+        QTest.keyClick(pane.slider_list.sliders[0], Qt.Key.Key_Right)
     assert kit.undo.count() == 2
     kit.undo.undo()
-    assert pane.place is not None
-    assert pane.place.z[pane.rank[0]] == pytest.approx(0.15)
+    assert pane.position is not None
+    assert pane.position.z[order_of(pane)[0]] == pytest.approx(0.15)
+
+
+@pytest.fixture
+def gan(kit: Kit) -> LatentPane:
+    """The pane at a run of a method that decodes samples of a prior but has no encoder."""
+    kit.state.methods["gan"] = GAN
+    made = kit.open(LatentPane)
+    assert isinstance(made, LatentPane)
+    kit.look_at(run_info(GAN_RUN, "gan", capabilities=GAN.capabilities))
+    kit.pump()
+    return made
+
+
+def test_that_the_space_of_a_method_without_an_encoder_is_walked_by_sliders_samples_and_plane(kit: Kit, gan: LatentPane) -> None:
+    assert gan.stack.currentIndex() == 1
+    gan.slider_list.set_dimension(0, 1.5)
+    kit.pump()
+    assert gan.position is not None
+    np.testing.assert_array_equal(drawn(gan), decoded(gan.position.z[None])[0, 0])
+    gan.show_tab(2)
+    kit.pump()
+    assert len(gan.plane.grid.images) == 81
+    gan.show_tab(1)
+    kit.pump()
+    gan.prior_samples.take_sample(3)
+    gan.interpolation.set_end("a")
+    gan.prior_samples.take_sample(4)
+    gan.interpolation.set_end("b")
+    kit.pump()
+    assert gan.interpolation.ends_label.text == "A is prior sample 4, seed 0 · B is prior sample 5, seed 0"
+    assert len(gan.interpolation.lerp.images) == len(gan.interpolation.slerp.images) == 9
+    assert gan.decoded_image.status.level == ""
+
+
+def test_that_a_method_without_an_encoder_is_asked_for_no_encoding_and_says_so(kit: Kit, gan: LatentPane) -> None:
+    assert not gan.accept_image("/home/me/seven.png")
+    assert not gan.controller.encode_image(digits()[0][0, 0], "a digit")
+    kit.state.set_cursor(64)
+    kit.pump()
+    assert not kit.engine.of(m.Encode) and not kit.engine.of(m.Reconstruct)
+    assert gan.no_encoder.isVisible() and gan.no_encoder.text().startswith("GAN has no encoder")
+    assert not gan.decoded_image.encode_button.isEnabled()
+    assert "no encoder" in gan.decoded_image.encode_button.toolTip()
+    assert gan.held_out.isHidden()
+    assert "images" not in gan.interpolation.lerp.empty_text
+
+
+def test_that_images_are_offered_again_for_a_run_with_an_encoder(kit: Kit, gan: LatentPane) -> None:
+    kit.look_at()
+    kit.pump()
+    assert gan.no_encoder.isHidden() and gan.decoded_image.encode_button.isEnabled()
+    assert "Drop two images" in gan.interpolation.lerp.empty_text
+    assert gan.accept_image("/home/me/seven.png")
+
+
+def test_that_k_means_has_no_latent_space_to_walk_in(kit: Kit, pane: LatentPane) -> None:
+    kit.state.methods["kmeans"] = KMEANS
+    kit.engine.sent.clear()
+    kit.look_at(run_info("/runs/kmeans-digits", "kmeans", capabilities=KMEANS.capabilities))
+    kit.pump()
+    assert pane.stack.currentIndex() == 0
+    assert pane.empty.title.text() == "k-means has no latent space to walk in"
+    assert not pane.accept_image("/home/me/seven.png")
+    assert not [message for message in kit.engine.sent if isinstance(message, m.Query)]
+
+
+def test_that_a_prior_without_a_posterior_has_no_kl_and_is_not_called_missing(kit: Kit, gan: LatentPane) -> None:
+    assert "KL" not in gan.slider_list.heading.text()
+    assert gan.slider_list.active_label.text() == ""
+    assert gan.slider_list.sliders[0].toolTip().endswith("One σ is 1: the deviation of the prior.")
+    assert order_of(gan) == tuple(range(LATENT))
+
+
+def test_that_the_deviation_over_the_data_is_the_unit_where_nothing_can_be_drawn(kit: Kit, gan: LatentPane) -> None:
+    kit.state.methods["gan"] = replace(GAN, capabilities=("encode", "decode", "latents", "posterior"))
+    kit.state.set_cursor(64)
+    kit.pump()
+    assert gan.slider_list.active_label.text() == "no prior to draw from"
+    assert gan.slider_list.sliders[0].toolTip().endswith("the deviation over the data.")

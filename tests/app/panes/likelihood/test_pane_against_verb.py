@@ -15,7 +15,8 @@ from PySide6.QtTest import QTest
 from app.panes.likelihood.score_table import DETECTOR, P_VALUE, VERDICT, value_text
 from app.tour.window_driver import WindowDriver
 from engine.cli import main
-from engine.training.loop import Plan, train
+from engine.training.loop import train
+from engine.training.plan import Plan
 from engine.worker.engine import Engine
 
 REFUSED_BY_CHOICE = {"hopper.dds", "rgb24png.bmp", "rgba32abf.bmp", "drawing.wmf", "hopper.heif", "own_big_11000x9000.png"}

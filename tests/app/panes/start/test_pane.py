@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from app.panes.start.pane import NEXT, StartPane
 from engine import messages as m
-from tests.kit.panes import RUN, Kit, run_info
+from tests.kit.panes import GAN, PLAIN, RUN, VAE, Kit, run_info
 
 
 @pytest.fixture
@@ -74,3 +75,29 @@ def test_that_the_newest_runs_are_cards_and_a_click_looks_at_one(kit: Kit, pane:
 def test_that_the_page_names_only_methods_that_exist(kit: Kit, pane: StartPane) -> None:
     kit.state.set_engine(m.Ready(tuple(kit.state.methods.values()), "CPU", ("cpu",), 2, "fp32", {}, 1.0))
     assert "Rotation, VAE" in pane.exists.text()
+
+
+def test_that_the_first_run_is_of_a_method_that_serves_every_pane_whatever_its_name(kit: Kit, pane: StartPane) -> None:
+    methods = (replace(VAE, name="other", title="Second VAE"), PLAIN, GAN, replace(VAE, name="text", accepts="text"))
+    kit.state.set_engine(m.Ready(methods[::-1], "CPU", ("cpu",), 2, "fp32", {}, 1.0))
+    assert pane.train_button.text() == "Train a Second VAE on digits"
+    pane.train_button.click()
+    assert [command.method for command in kit.engine.of(m.StartRun)] == ["other"]
+
+
+def test_that_a_training_wanted_before_the_engine_is_ready_starts_with_it_and_once(kit: Kit) -> None:
+    kit.state.methods = {}
+    pane = kit.open(StartPane)
+    assert isinstance(pane, StartPane)
+    pane.train_button.click()
+    assert not kit.engine.of(m.StartRun)
+    assert pane.message.text.startswith("Starting as soon as")
+    for _ in range(2):
+        kit.state.set_engine(m.Ready((PLAIN, VAE), "CPU", ("cpu",), 2, "fp32", {}, 1.0))
+    assert [(command.method, command.job) for command in kit.engine.of(m.StartRun)] == [("vae", pane.job)]
+    assert pane.train_button.text() == "Train a VAE on digits"
+
+
+def test_that_nothing_is_offered_to_train_where_no_method_serves(kit: Kit, pane: StartPane) -> None:
+    kit.state.set_engine(m.Ready((PLAIN, GAN), "CPU", ("cpu",), 2, "fp32", {}, 1.0))
+    assert not pane.train_button.isEnabled() and pane.new_button.isEnabled()

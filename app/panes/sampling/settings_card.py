@@ -1,14 +1,15 @@
-"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also how it begins and how long it gets."""
+"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also its prompt and its length."""
 
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
 
-from app.panes.sampling.sample_tree import Settings
+from app.panes.sampling.sample_tree import SYMBOL_KINDS, SamplingSettings
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, muted
@@ -18,15 +19,18 @@ COUNTS = (1, 4, 9, 16)
 NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
 
 
-class DrawSettings(Card):
-    """`moved` comes for changes by the user only; `moves_begin` when a slider is taken or left."""
+MERGE_SECONDS = 1.0  # changes that follow each other faster are one step to undo
 
-    moved = Signal()
-    moves_begin = Signal()
+
+class SamplingSettingsCard(Card):
+    """`changed(gesture)` comes for changes by the user only; those with the same `gesture` belong together, as the moves of one drag do."""
+
+    changed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__(12, 6)
         self._ours = False
+        self._gesture, self._changed_at = 0, 0.0
         self.seed = self._number("Seed: the noise of the samples", 999_999, 64)
         self.next_seed = button("Next", self.take_next_seed, "Other noise, other samples.")
         self.counts = QComboBox()
@@ -88,7 +92,7 @@ class DrawSettings(Card):
         slider.set_exact(1.0)
         slider.moved.connect(self._moved)
         for taken_or_left in (slider.sliderPressed, slider.sliderReleased):
-            taken_or_left.connect(self.moves_begin)
+            taken_or_left.connect(self._begin_gesture)
         slider.reset_asked.connect(partial(self._reset, slider))
         self.inside.addWidget(slider)
         return slider
@@ -98,25 +102,30 @@ class DrawSettings(Card):
             slider.set_colors(c)
 
     def _reset(self, slider: LatentSlider) -> None:
-        self.moves_begin.emit()
+        self._begin_gesture()
         slider.set_exact(1.0)
         self._moved()
 
-    def _moved(self, *_: object) -> None:
-        if not self._ours:
-            self.moved.emit()
+    def _begin_gesture(self) -> None:
+        self._gesture += 1
 
-    def held(self) -> bool:
-        """Whether a slider is being dragged."""
-        return self.temperature.isSliderDown() or self.top_p.isSliderDown()
+    def _moved(self, *_: object) -> None:
+        if self._ours:
+            return
+        now = monotonic()
+        dragging = self.temperature.isSliderDown() or self.top_p.isSliderDown()
+        if now - self._changed_at > MERGE_SECONDS and not dragging:
+            self._begin_gesture()
+        self._changed_at = now
+        self.changed.emit(str(self._gesture))
 
     def take_next_seed(self) -> None:
-        self.moves_begin.emit()
+        self._begin_gesture()
         self.seed.setText(str(int(self.seed.text() or 0) + 1))
 
-    def value(self) -> Settings:
+    def value(self) -> SamplingSettings:
         """What the controls say."""
-        return Settings(
+        return SamplingSettings(
             seed=int(self.seed.text() or 0),
             count=int(self.counts.currentData() or 1),
             temperature=round(self.temperature.exact, 4),
@@ -128,8 +137,8 @@ class DrawSettings(Card):
             length=max(1, int(self.length.text() or 1)),
         )
 
-    def show_settings(self, s: Settings, began: SamplingBegan | None, *, text: bool, one_row: bool) -> None:
-        """Say what a draw was made with; `one_row`: only one of its samples is grown, so their number is what it is."""
+    def show_settings(self, s: SamplingSettings, began: SamplingBegan | None, *, text: bool, one_row: bool) -> None:
+        """Say what a draw was made with; `one_row`: only one of its samples is drawn, so their number is what it is."""
         self._ours = True
         if int(self.seed.text() or -1) != s.seed:
             self.seed.setText(str(s.seed))
@@ -147,9 +156,8 @@ class DrawSettings(Card):
         self.length.setText(str(s.length))
         self.text_row.setVisible(text)
         self.show_classes(() if began is None else began.classes, s.label)
-        whole = began is not None and began.kind == "whole"
         for widget in (self.top_k, self.top_p, self.cached):
-            widget.setEnabled(not whole)
+            widget.setEnabled(began is None or began.kind in SYMBOL_KINDS)
         self._ours = False
 
     def show_classes(self, names: tuple[str, ...], label: int | None) -> None:

@@ -1,20 +1,60 @@
-"""A term of the loss as a small card: name, newest value and a sparkline per run. Pressing it puts the term on the large plot."""
+"""Every term of the loss as a small card: name, newest value and a sparkline per run. Pressing one puts the term on the large plot."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QAbstractButton, QSizePolicy
+from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
 from app.shell.theme import DARK, Colors, font
-from app.widgets.parts import short
+from app.widgets.parts import clear, short
 from app.widgets.series import Series, thinned
 
 LAST = "last batch"  # what the number is of
 
 
+class TermCardGrid(QGridLayout):
+    """The cards side by side, one of them checked."""
+
+    term_chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSpacing(8)
+        self.cards: dict[str, TermCard] = {}
+
+    def show_terms(self, terms: list[str], checked: str, c: Colors) -> None:
+        """A card for each term; the cards are only made anew when the terms are others."""
+        if list(self.cards) == terms:
+            return
+        clear(self)
+        self.cards = {}
+        across = 4 if len(terms) % 4 == 0 or len(terms) > 5 else max(len(terms), 1)
+        for place, term in enumerate(terms):
+            card = self.cards[term] = TermCard(term)
+            card.set_colors(c)
+            card.setChecked(term == checked)
+            card.clicked.connect(partial(self._clicked, term))
+            self.addWidget(card, place // across, place % across)
+
+    def _clicked(self, term: str, _checked: bool = False) -> None:
+        self.term_chosen.emit(term)
+
+    def check(self, term: str) -> None:
+        for name, card in self.cards.items():
+            card.setChecked(name == term)
+
+    def set_colors(self, c: Colors) -> None:
+        for card in self.cards.values():
+            card.set_colors(c)
+
+
 class TermCard(QAbstractButton):
+    """The newest value of one term and its curves, small."""
+
     def __init__(self, term: str) -> None:
         super().__init__()
         self.term = term

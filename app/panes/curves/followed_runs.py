@@ -1,0 +1,125 @@
+"""The runs whose curves are drawn, with every point of every term that the engine has sent of them. Nothing is drawn here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.shell import theme
+from app.shell.bridge import Bridge
+from app.shell.formatting import count
+from app.shell.state import State
+from app.widgets.parts import short
+from app.widgets.series import Series
+from engine.messages import FollowRun, Metrics, UnfollowRun
+
+VALID = "valid "  # what the name of a validation term begins with
+FALLING = ("loss", "reconstruction", "error", "nll", "bits")  # terms whose lowest point is the best one
+
+
+class FollowedRuns:
+    """The run that is looked at, then the ticked ones; each keeps its colour and its marker while it is drawn."""
+
+    def __init__(self, state: State, bridge: Bridge) -> None:
+        self.state, self.bridge = state, bridge
+        self.data: dict[str, dict[str, Series]] = {}  # run -> term -> points
+        self.chosen: list[str] = []  # runs that were ticked, in their order
+        self.followed: set[str] = set()  # runs whose points the engine sends
+        self._slots: dict[str, int] = {}  # run -> its place among the colours
+
+    def runs(self) -> list[str]:
+        """The runs that are drawn."""
+        state = self.state
+        wanted = ([state.run] if state.run else []) + [run for run in self.chosen if run != state.run]
+        return [run for run in wanted if run in state.runs]
+
+    def choose(self, run: str, on: bool) -> None:
+        """Tick a run, or take its tick away."""
+        if on and run not in self.chosen:
+            self.chosen.append(run)
+        elif not on and run in self.chosen:
+            self.chosen.remove(run)
+
+    def forget_missing(self) -> None:
+        """Some runs may be gone."""
+        self.chosen = [run for run in self.chosen if run in self.state.runs]
+
+    def follow(self, shown: bool) -> None:
+        """Tell the engine whose points to send; a hidden pane follows nobody."""
+        wanted = set(self.runs()) if shown else set()
+        for run in self.followed - wanted:
+            self.bridge.send(UnfollowRun(run))
+            self.data.pop(run, None)
+        for run in wanted - self.followed:
+            self.bridge.send(FollowRun(run))
+        self.followed = wanted
+        for run in [run for run in self._slots if run not in self.runs()]:
+            del self._slots[run]
+        for run in self.runs():
+            if run not in self._slots:
+                taken = set(self._slots.values())
+                self._slots[run] = next(place for place in range(len(taken) + 1) if place not in taken)
+
+    def add(self, event: Metrics) -> bool:
+        """Keep the points of a followed run; False when it is none."""
+        if event.run not in self.followed:
+            return False
+        terms = self.data.setdefault(event.run, {})
+        if event.history:
+            for series in terms.values():
+                series.clear()
+        for name, (steps, values) in event.points.items():
+            terms.setdefault(name, Series()).append(steps, values)
+        return True
+
+    def series(self, run: str, term: str) -> Series:
+        """The points of a term, empty where there are none."""
+        return self.data.setdefault(run, {}).setdefault(term, Series())
+
+    def curves(self, term: str) -> list[tuple[str, Series]]:
+        """Run and points of the runs that have the term."""
+        return [(run, self.series(run, term)) for run in self.runs() if len(self.series(run, term))]
+
+    def terms(self) -> list[str]:
+        """Terms of the shown runs, the loss first; a validation term goes with its own."""
+        names: dict[str, None] = {"loss": None}
+        for run in self.runs():
+            for name in self.data.get(run, {}):
+                names.setdefault(name, None)
+        known = [name for name in names if any(len(self.data.get(run, {}).get(name, ())) for run in self.runs())]
+        return [name for name in known if not (name.startswith(VALID) and name[len(VALID) :] in known)]
+
+    def unit(self, term: str) -> str:
+        """Of a term, where all runs that are drawn agree on it."""
+        methods = [self.state.methods.get(self.state.runs[run].method) for run, _ in self.curves(term)]
+        units = {"" if method is None else method.unit_of(term) for method in methods}
+        return units.pop() if len(units) == 1 else ""
+
+    def is_drawn(self, run: str) -> bool:
+        return run in self._slots
+
+    def category_of(self, run: str) -> str:
+        """The colour of a run among the categories of the theme, as "#rrggbb"."""
+        return theme.CATEGORIES[self._slots.get(run, 0) % len(theme.CATEGORIES)]
+
+    def marker_of(self, run: str) -> str:
+        return theme.MARKERS[self._slots.get(run, 0) % len(theme.MARKERS)]
+
+    def best(self, term: str, smoothing: float) -> tuple[int, float, str] | None:
+        """The step with the lowest validation value of the run that is looked at, its value, and both in words.
+
+        Where nothing is validated it is the step with the lowest smoothed value; None for terms that need not fall.
+        """
+        run = self.state.run
+        if run is None or not any(word in term for word in FALLING):
+            return None
+        valid, train = self.series(run, VALID + term), self.series(run, term)
+        if len(valid) and np.isfinite(valid.values).any():
+            index = int(np.nanargmin(valid.values))
+            step, value, rule = int(valid.steps[index]), float(valid.values[index]), "lowest validation value"
+        elif len(train) > 1 and np.isfinite(train.values).any():
+            smooth = train.smoothed(smoothing)
+            index = int(np.nanargmin(smooth))
+            step, value, rule = int(train.steps[index]), float(smooth[index]), "lowest smoothed value"
+        else:
+            return None
+        return step, value, f"★ best {short(value)} at step {count(step)} ({rule})"

@@ -1,0 +1,94 @@
+"""Files of a data set that could not be used, with the reason for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
+
+from app.shell.formatting import count
+from app.widgets.parts import button, heading, set_heading
+from engine.messages import BadFile, DataReport
+
+WRAPPED_ROWS = 300  # longer lists are shown line by line: measuring every row takes time
+
+
+class BadFilesModel(QAbstractTableModel):
+    """One row for each file: its name and the reason."""
+
+    def __init__(self, bad: tuple[BadFile, ...] = ()) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def set_bad(self, bad: tuple[BadFile, ...]) -> None:
+        self.beginResetModel()
+        self.bad = bad
+        self.endResetModel()
+
+    def rowCount(self, parent: Any = None) -> int:
+        return len(self.bad)
+
+    def columnCount(self, parent: Any = None) -> int:
+        return 2
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # type: ignore[override]
+        bad = self.bad[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return (Path(bad.path).name or bad.path, bad.reason)[index.column()]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{bad.path}\n{bad.reason}"
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return ("File", "Why it is left out")[section]
+        return None
+
+
+class BadFilesTable(QWidget):
+    """The table with its heading; `export_asked` by the heading's button."""
+
+    export_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 4, 0, 0)
+        self.heading = heading("Bad files")
+        row.addWidget(self.heading)
+        row.addStretch(1)
+        csv_button = button("CSV…", self.export_asked.emit, "Save the list of bad files with their reasons.")
+        csv_button.setProperty("kind", "link")
+        row.addWidget(csv_button)
+        column.addLayout(row)
+        self.model = BadFilesModel()
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setAccessibleName("Bad files and why they are left out")
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(24)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.table.setShowGrid(False)
+        self.table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        self.table.setTabKeyNavigation(False)
+        self.table.setFrameShape(QFrame.Shape.NoFrame)
+        self.table.setMinimumHeight(220)
+        column.addWidget(self.table)
+
+    def show_report(self, report: DataReport) -> None:
+        """Hidden where every file could be used."""
+        self.model.set_bad(report.bad)
+        self.setVisible(bool(report.bad))
+        more = report.bad_total - len(report.bad)
+        listed = f", first {count(len(report.bad))} listed" if more > 0 else ""
+        set_heading(self.heading, f"Bad files · {count(report.bad_total)}{listed}")
+        self.table.setColumnWidth(0, 110)
+        if 0 < len(report.bad) <= WRAPPED_ROWS:
+            self.table.resizeRowsToContents()

@@ -1,0 +1,76 @@
+"""Lists and charts of a data set out of the window: bad files and classes as CSV, the class balance as PNG."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QPoint, Signal
+from PySide6.QtWidgets import QMenu, QWidget
+
+from app.panes.data.browser import DataBrowser
+from app.panes.data.class_bars import ClassBars
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+
+
+class DataExports(QObject):
+    """Of the data set that the browser shows; `reported(text, level)` says what became of a file."""
+
+    reported = Signal(str, str)
+
+    def __init__(self, browser: DataBrowser, bars: ClassBars, window: QWidget) -> None:
+        super().__init__(window)
+        self.browser, self.bars, self.window = browser, bars, window
+
+    def open_chart_menu(self, at: QPoint) -> None:
+        """What can be made of the class balance, at a place on the screen."""
+        menu = QMenu(self.window)
+        menu.addAction("Copy chart").triggered.connect(self._copy_chart)
+        menu.addAction("Save as PNG…").triggered.connect(partial(self.ask, "chart"))
+        menu.addAction("Save as CSV…").triggered.connect(partial(self.ask, "classes"))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(at)
+
+    def ask(self, what: str, *_: object) -> None:
+        """Ask where to save "bad" files, "classes" or the "chart"."""
+        report = self.browser.report
+        if report is None:
+            return
+        suffix, save = {"bad": ("csv", self.save_bad), "classes": ("csv", self.save_classes), "chart": ("png", self.save_chart)}[what]
+        ask_where(self.window, f"Save as {suffix.upper()}", file_name(report.name, what), suffix, save)
+
+    def _recipe(self) -> dict[str, object]:
+        """What an exported file says about itself."""
+        report = self.browser.report
+        about: dict[str, object] = {"Software": "Priorama"}
+        if report is not None:
+            about |= {"data": report.name, "content": report.hash, "split": self.browser.split}
+        return about
+
+    def _copy_chart(self, *_: object) -> None:
+        copy_image(self.bars.picture())
+
+    def save_bad(self, path: str) -> None:
+        report = self.browser.report
+        if report is not None:
+            rows = ((bad.path, bad.reason) for bad in report.bad)
+            self._write(path, csv_text(self._recipe(), ("file", "reason"), rows))
+
+    def save_classes(self, path: str) -> None:
+        report = self.browser.report
+        if report is not None:
+            splits = list(report.class_counts)
+            rows = ((name, *(report.class_counts[split][index] for split in splits)) for index, name in enumerate(report.classes))
+            self._write(path, csv_text(self._recipe(), ("class", *splits), rows))
+
+    def save_chart(self, path: str) -> None:
+        self._write(path, png_bytes(self.bars.picture(), self._recipe()))
+
+    def _write(self, path: str, data: bytes | str) -> None:
+        try:
+            write_file(path, data)
+        except OSError as error:
+            text = f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder."
+            self.reported.emit(text, "bad")
+        else:
+            self.reported.emit(f"Saved as {Path(path).name}.", "good")

@@ -1,0 +1,90 @@
+"""The dimensions of a latent space as sliders show them: in which order, from which zero, in which unit. Numbers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.messages import Described
+
+SPAN = 3.0  # sigma; how far sliders and the plane go to both sides
+DEAD = 0.01  # nat; below this a dimension carries nothing
+
+
+@dataclass(frozen=True, eq=False)
+class LatentAxes:
+    """`order` leads from the rank of a dimension to its index in z; kl (nat), scale and centre are [D] in the order of z.
+
+    One sigma is the deviation of the prior, or of the data where there is no prior. There is no KL without a posterior.
+    """
+
+    order: tuple[int, ...]
+    kl: np.ndarray | None
+    scale: np.ndarray | None
+    centre: np.ndarray | None
+    has_prior: bool = True
+
+    @classmethod
+    def of(cls, described: Described, has_prior: bool) -> LatentAxes:
+        """Ranked by KL where there is one, by deviation otherwise; ties in the order of z."""
+        weight = described.kl if described.kl is not None else described.scale
+        if weight is None:
+            weight = np.zeros(described.latent)
+        order = tuple(int(dim) for dim in np.argsort(-np.asarray(weight), kind="stable"))
+        return cls(order, described.kl, described.scale, described.centre, has_prior)
+
+    def reordered(self, order: tuple[int, ...]) -> LatentAxes:
+        return replace(self, order=order)
+
+    def unit(self, dim: int) -> tuple[float, float]:
+        """Zero and one sigma of a slider, in z."""
+        zero = float(self.centre[dim]) if self.centre is not None else 0.0
+        one = float(self.scale[dim]) if self.scale is not None else 1.0
+        return zero, one or 1.0
+
+    def sigmas(self, z: np.ndarray, dim: int) -> float:
+        """A coordinate of z [D] in sigma."""
+        zero, one = self.unit(dim)
+        return (float(z[dim]) - zero) / one
+
+    def with_sigmas(self, z: np.ndarray, dim: int, sigmas: float) -> np.ndarray:
+        """A copy of z [D] with one coordinate at a value in sigma."""
+        zero, one = self.unit(dim)
+        z = z.copy()
+        z[dim] = zero + one * sigmas
+        return z
+
+    def middle(self) -> np.ndarray:
+        """Where every slider is at zero: float32 [D]."""
+        return np.zeros(len(self.order), np.float32) if self.centre is None else np.array(self.centre, np.float32)
+
+    def label(self, rank: int) -> str:
+        """The name of a dimension by its rank, the first is "z01"."""
+        return f"z{rank + 1:0{max(2, len(str(len(self.order))))}d}"
+
+    def labels(self) -> dict[int, str]:
+        """Index in z -> name."""
+        return {dim: self.label(rank) for rank, dim in enumerate(self.order)}
+
+    def note(self, rank: int) -> str:
+        """Its KL; empty where there is none."""
+        return "" if self.kl is None else f"{float(self.kl[self.order[rank]]):.2f} nat"
+
+    def is_dead(self, rank: int) -> bool:
+        """Whether the decoder has no information about it."""
+        return self.kl is not None and float(self.kl[self.order[rank]]) < DEAD
+
+    def explanation(self, rank: int) -> str:
+        """Which coordinate of z it is and what it is worth, for a tooltip."""
+        dim = self.order[rank]
+        where = f"{self.label(rank)} is dimension {dim} of z."
+        if self.kl is None:
+            spread = float(self.scale[dim]) if self.scale is not None else 1.0
+            return f"{where} One σ is {spread:.3g}: the deviation {'of the prior' if self.has_prior else 'over the data'}."
+        tail = (
+            "– does nothing: the decoder has no information about it."
+            if self.is_dead(rank)
+            else "of information about the image on average."
+        )
+        return f"{where} {float(self.kl[dim]):.2f} nat {tail}"

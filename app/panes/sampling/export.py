@@ -1,0 +1,129 @@
+"""Samples out of the window: PNG of what is shown, GIF of the film, text, clipboard. Every file says how it was made."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QAction, QActionGroup, QImage
+from PySide6.QtWidgets import QMenu, QWidget
+
+from app.panes.sampling.animation import gif_bytes
+from app.panes.sampling.controller import SamplingController
+from app.panes.sampling.samples_view import SamplesView
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+
+GIF_FRAMES = 48
+GIF_SIDE = 320  # px, about
+
+
+class SamplingExports(QMenu):
+    """The menu of the pane's “Export” button; `reported(text, level)` says what became of a file."""
+
+    reported = Signal(str, str)
+
+    def __init__(self, samples: SamplingController, view: SamplesView, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.samples, self.view = samples, view
+        self.scale_factor = 4  # of exported pictures, in screen pixels per pixel
+        self.entries: dict[str, QAction] = {}
+        for name, text, run in (
+            ("copy", "Copy samples", self.copy_picture),
+            ("png", "Save samples as PNG…", partial(self._save_dialog, "png")),
+            ("gif", "Save growth as GIF…", partial(self._save_dialog, "gif")),
+            ("txt", "Save text…", partial(self._save_dialog, "txt")),
+        ):
+            self.entries[name] = self.addAction(text)
+            self.entries[name].triggered.connect(run)
+        self.addSeparator()
+        group = QActionGroup(self)
+        for factor in (1, 4, 8, 16):
+            action = QAction(f"PNG size {factor}×", self, checkable=True, checked=factor == self.scale_factor)  # type: ignore[call-overload]
+            action.triggered.connect(partial(self._set_scale, factor))
+            group.addAction(action)
+            self.addAction(action)
+
+    def enable(self, *, text: bool) -> None:
+        """Offer what can be made of the node that is looked at."""
+        node = self.samples.node
+        for name, action in self.entries.items():
+            action.setEnabled(node is not None and (name == "txt") == text and not (name == "gif" and not node.has_film))
+
+    def recipe(self) -> dict[str, object]:
+        """What an exported file says about itself."""
+        state, node = self.samples.context.state, self.samples.node
+        info = state.run_info
+        about: dict[str, object] = {"Software": "Priorama"}
+        if info is not None:
+            about |= {"run": info.name, "method": info.method, "data": info.data_name, "seed": str(info.seed), "config": info.config}
+        if node is not None:
+            s = node.settings
+            about |= {"step": str(node.step), "sample_seed": s.seed, "samples": s.count, "temperature": s.temperature}
+            about |= {"top_k": s.top_k, "top_p": s.top_p, "class": s.label, "place": self.samples.film.position}
+            if node.iterative:
+                about["places"] = node.length
+            if self.samples.is_text():
+                about |= {"prompt": s.prompt, "length": s.length}
+            about["path"] = " > ".join(one.title() for one in node.path())
+            about["choices"] = [list(one.change) for one in node.path() if one.change is not None]
+            nats = [node.log_likelihood(row) for row in node.display_order()]
+            about["log_p_nat"] = [None if value is None else round(value, 4) for value in nats]
+        return about
+
+    def image(self) -> QImage:
+        """The samples as they are shown, every pixel `scale_factor` pixels wide; null when there are none."""
+        return self.view.canvas.picture(self.scale_factor)
+
+    def save_png(self, path: str) -> None:
+        image = self.image()
+        if image.isNull():
+            self.reported.emit("Nothing to save yet: no image has grown.", "bad")
+            return
+        self._write(path, png_bytes(image, self.recipe()))
+
+    def save_gif(self, path: str) -> None:
+        """The film from its beginning to what is shown."""
+        node, position = self.samples.node, self.samples.film.position
+        last = None if node is None else self.view.grid(node, position)
+        if node is None or last is None or not node.has_film or position < node.depth:
+            self.reported.emit("Nothing to save yet: no image has grown.", "bad")
+            return
+        positions = np.unique(np.linspace(0, position // node.depth, GIF_FRAMES).astype(int)) * node.depth
+        side = max(self.view.canvas.picture(1, last).width(), 1)
+        frames = [self.view.canvas.picture(1, self.view.grid(node, int(at))) for at in positions]
+        self._write(path, gif_bytes(frames, max(1, GIF_SIDE // side), self.recipe()))
+
+    def save_text(self, path: str) -> None:
+        node = self.samples.node
+        if node is None or not any(node.texts):
+            self.reported.emit("Nothing to save yet: no text has grown.", "bad")
+            return
+        texts = (node.texts[row] for row in node.display_order())
+        self._write(path, csv_text(self.recipe(), (), ()) + "\n\n".join(["", *texts]).lstrip("\n"))
+
+    def copy_picture(self) -> None:
+        image = self.image()
+        if not image.isNull():
+            copy_image(image)
+            self.reported.emit("The samples are on the clipboard.", "")
+
+    def _write(self, path: str, data: bytes | str) -> None:
+        try:
+            write_file(path, data)
+        except OSError as error:
+            text = f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder."
+            self.reported.emit(text, "bad")
+        else:
+            self.reported.emit(f"Saved as {Path(path).name}.", "")
+
+    def _save_dialog(self, what: str, _checked: bool = False) -> None:
+        info, node = self.samples.context.state.run_info, self.samples.node
+        step = None if node is None else node.step
+        suggested = file_name(info.name if info else "samples", "samples" if what != "gif" else "growth", f"step-{step}")
+        saves = {"png": self.save_png, "gif": self.save_gif, "txt": self.save_text}
+        ask_where(self.view, f"Save as {what.upper()}", suggested, what, saves[what])
+
+    def _set_scale(self, factor: int, _checked: bool = False) -> None:
+        self.scale_factor = factor

@@ -1,0 +1,71 @@
+"""One of the latest runs as a card of the start page."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy
+
+from app.shell import formatting, theme
+from engine.messages import RunInfo
+
+STATUS_WORDS = {"training": "training", "queued": "waiting", "paused": "paused", "done": "done", "stopped": "stopped", "failed": "failed"}
+
+
+class RecentRunCard(QAbstractButton):
+    """One run: name, state, best number; pressing it looks at the run."""
+
+    def __init__(self, info: RunInfo) -> None:
+        super().__init__()
+        self.info = info
+        self._c = theme.DARK
+        self._bold, self._plain, self._small = theme.font(13, bold=True), theme.font(12), theme.font(11)
+        self.setFixedHeight(76)
+        self.setMinimumWidth(140)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.show_info(info)
+
+    def sizeHint(self) -> QSize:
+        return QSize(220, 76)
+
+    def set_colors(self, c: theme.Colors) -> None:
+        self._c = c
+        self.update()
+
+    def show_info(self, info: RunInfo) -> None:
+        self.info = info
+        self.setAccessibleName(f"Look at {info.name}, {info.status}")
+        when = datetime.datetime.fromtimestamp(info.created).strftime("%d %b %Y, %H:%M") if info.created else ""
+        self.setToolTip("\n".join(part for part in (info.name, when, info.fault or info.message) if part))
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        c, info = self._c, self.info
+        painter.setPen(QPen(QColor(c.accent if self.hasFocus() or self.underMouse() else c.line), 1))
+        painter.setBrush(QColor(c.background))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
+        inside = QRectF(self.rect()).adjusted(12, 10, -12, -10)
+
+        def write(font, color: str, top: float, text: str, right: bool = False, left: float = 0, room: float = 0) -> None:
+            painter.setFont(font)
+            painter.setPen(QColor(color))
+            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+            text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(inside.width() - left - room))
+            painter.drawText(inside.adjusted(left, top, 0, 0), side | Qt.AlignmentFlag.AlignTop, text)
+
+        write(self._bold, c.text, 0, f"{info.title or info.method} · {info.data_name}")
+        write(self._small, c.muted, 18, formatting.settings(info.changed) or "default settings")
+        dot = {"training": c.good, "paused": c.warning, "queued": c.warning, "failed": c.bad, "damaged": c.bad}.get(info.status, c.accent)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(dot))
+        painter.drawEllipse(QRectF(inside.left(), inside.top() + 43, 7, 7))
+        best = painter.fontMetrics().horizontalAdvance(info.headline) + 8
+        write(self._plain, c.muted, 38, STATUS_WORDS.get(info.status, info.status), left=14, room=best)
+        write(self._plain, c.muted, 38, info.headline or Path(info.run).name, right=True, left=76)

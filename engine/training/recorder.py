@@ -1,0 +1,291 @@
+"""The record of a training: numbers that cross from the device, validation, checkpoints, speed; and waiting while the disk is full.
+
+Nothing here changes what is learned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import device as devices
+from engine.config import changed
+from engine.data import DataSet
+from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, RunFigure, Stalled
+from engine.method import StepContext, capabilities
+from engine.storage.atomic_io import NonFinite, NoSpace
+from engine.storage.manifest import RunMetadata
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
+from engine.storage.run_writer import RunWriter
+from engine.training.batches import as_input, held_out
+from engine.training.plan import TrainingFailed
+from engine.training.trainer import Trainer
+
+CROSSING_SECONDS = 0.25  # how often numbers cross from the device
+NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
+PROBE_EXAMPLES = 256
+RETRY_SECONDS = 2.0
+
+Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
+Result = TypeVar("Result")
+Recording = Generator[Event | None, Verb | None, Result]
+
+
+class RunRecorder:
+    """Keeps the record of one training: numbers that cross from the device, checkpoints, speed; waits while the disk is full."""
+
+    def __init__(self, trainer: Trainer, writer: RunWriter, data: DataSet, job: str) -> None:
+        self.trainer, self.writer, self.job = trainer, writer, job
+        self.run = str(writer.path)
+        self.valid, self.valid_labels = held_out(data, trainer.spec, trainer.context_length, trainer.method.valid_examples, trainer.device)
+        self.pending: list[dict[str, Tensor]] = []
+        self.best: RunFigure | None = None  # of the best checkpoint
+        self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
+        self.crossed_at = self.saved_at = time.perf_counter()
+        self.saved_step = 0
+        self.save_cost = 0.0
+        self._started = 0.0
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        self._started = time.perf_counter()
+
+    def tock(self) -> None:
+        self.trainer.seconds += time.perf_counter() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Images per second since this session of the run began; checkpoints and validation included."""
+        seconds = self.trainer.seconds - self.first_seconds
+        return (self.trainer.step_number - self.first_step) * self.trainer.batch / seconds if seconds > 0 else 0.0
+
+    def seconds_left(self) -> float | None:
+        trainer = self.trainer
+        by_time = math.inf if not trainer.plan.minutes else 60 * trainer.plan.minutes - trainer.seconds
+        if trainer.plan.steps and self.rate:
+            by_time = min(by_time, (trainer.plan.steps - trainer.step_number) * trainer.batch / self.rate)
+        return by_time if math.isfinite(by_time) else None
+
+    def crossing_due(self) -> bool:
+        return time.perf_counter() - self.crossed_at > CROSSING_SECONDS
+
+    def newest_due(self) -> bool:
+        return time.perf_counter() - self.saved_at > max(NEWEST_SECONDS, 50 * self.save_cost)
+
+    # -- numbers -------------------------------------------------------------------------------------------------------
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        self.pending.append(terms)
+
+    def cross(self) -> Recording[Verb | None]:
+        """Bring the waiting numbers over, look whether they are finite, write them, tell them."""
+        self.crossed_at = time.perf_counter()
+        if not self.pending:
+            return None
+        last = self.trainer.step_number
+        steps = np.arange(last - len(self.pending) + 1, last + 1)
+        values = {name: torch.stack([t[name].detach().float() for t in self.pending]).cpu().numpy() for name in self.pending[0]}
+        self.pending = []
+        self._require_finite(steps, values)
+        verb = yield from self._write(steps, values)
+        trainer = self.trainer
+        return (yield Progress(self.job, self.run, last, trainer.plan.steps, "step", self.rate, self.seconds_left())) or verb
+
+    def _write(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> Recording[Verb | None]:
+        numbers = {name: [_short(v) for v in series.tolist()] for name, series in values.items()}
+        row = {"t": round(self.trainer.seconds, 3), "steps": steps.tolist(), "values": numbers}
+        verb, _ = yield from self.with_room(lambda: self.writer.append_metrics(row))
+        return (yield Metrics(self.run, {name: (steps.astype(np.int64), series) for name, series in values.items()})) or verb
+
+    def _require_finite(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        bad = [(int(steps[np.argmin(np.isfinite(series))]), name) for name, series in values.items() if not np.isfinite(series).all()]
+        if not bad:
+            return
+        step, name = min(bad)
+        tensor = next((n for n, p in self.trainer.method.named_parameters() if not torch.isfinite(p).all()), None)
+        where = f"; the first weights that are not finite are {tensor}" if tensor else ""
+        raise TrainingFailed(
+            f"“{name}” stopped being a finite number at step {step}{where}. The last good checkpoint is kept; "
+            f"start a new run with a lower learning_rate (this one has {self.trainer.config.learning_rate:g}) or clip."
+        )
+
+    @torch.no_grad()
+    def validate(self) -> Recording[tuple[dict[str, float], Verb | None]]:
+        """The loss terms of the averaged weights on held-out examples, in full precision, always with the same noise."""
+        trainer, verb = self.trainer, None
+        context = StepContext(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
+        totals: dict[str, float] = {}
+        trainer.ema.eval()
+        for start in range(0, len(self.valid), trainer.method.valid_slice):
+            piece = self.valid[start : start + trainer.method.valid_slice]
+            y = None if self.valid_labels is None else self.valid_labels[start : start + trainer.method.valid_slice]
+            terms = trainer.ema.loss(as_input(piece), y, context)
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / len(self.valid)
+            verb = (yield None) or verb
+        trainer.ema.train()
+        return totals, verb
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def save(self, keep: bool) -> Recording[Verb | None]:
+        """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come."""
+        started = time.perf_counter()
+        trainer = self.trainer
+        terms, verb = yield from self.validate()
+        steps = np.array([trainer.step_number])
+        values = {f"valid {name}": np.array([value], dtype=np.float32) for name, value in terms.items()}
+        self._require_finite(steps, values)
+        verb = (yield from self._write(steps, values)) or verb
+        term, unit, bigger = trainer.method.headline
+        figure = RunFigure(term, terms[term], unit, bigger, trainer.step_number)
+        is_best = self.best is None or _score(figure) > _score(self.best)
+        best = figure if is_best or self.best is None else self.best
+        files = {"model.safetensors": trainer.ema_arrays(), "resume.safetensors": trainer.resume_arrays()}
+        state = {**trainer.numbers(), "best": _score(best), "best_step": best.step, "valid": terms}
+
+        about = {"keep": keep, "best": is_best, "figure": figure, "headline": trainer.method.headline_words(terms)}
+        save = partial(self.writer.save_checkpoint, trainer.step_number, files, state, resumable=True, **about)
+        try:
+            late, written = yield from self.with_room(save)
+        except NonFinite as error:
+            raise TrainingFailed(f"{error} The last good checkpoint is kept; start a new run with a lower learning_rate.") from None
+        if not written:
+            return late or verb
+        self.best = best
+        self.saved_step = trainer.step_number
+        self.saved_at = time.perf_counter()
+        self.save_cost = self.saved_at - started
+        return (yield CheckpointSaved(self.run, trainer.step_number, True, keep or is_best)) or late or verb
+
+    def restore(self, old: Run) -> Recording[Verb | None]:
+        """Go back to the newest resumable checkpoint of a run. Raises: TrainingFailed: it has none. BadRun."""
+        step = old.newest_resumable()
+        if step is None:
+            raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
+        _, ema, _ = old.load(step)
+        _, resume, state = old.load(step, "resume.safetensors")
+        self.trainer.restore(ema, resume, state)
+        self.first_step, self.first_seconds = self.trainer.step_number, self.trainer.seconds
+        self.best = self._best_until(old, step, state)
+        row = {"t": round(self.trainer.seconds, 3), "resumed": step}  # points past it are void
+        verb, _ = yield from self.with_room(lambda: self.writer.append_metrics(row))
+        verb = (yield from self._tell_best(old)) or verb
+        self.saved_step = step
+        exactly = "" if self.trainer.exact else " It was begun on another kind of device, so it goes on with other noise, not bit for bit."
+        return (yield Notice("info", f"{old.path.name} goes on from step {step}.{exactly}")) or verb
+
+    def _best_until(self, old: Run, step: int, state: dict[str, Any]) -> RunFigure | None:
+        """The number of the best checkpoint when that of `step` was written; its place stands elsewhere in version 0.1.0."""
+        if state["best"] is None:
+            return None
+        term, unit, bigger = self.trainer.method.headline
+        place = max((c.step for c in old.checkpoints() if c.best and c.step <= step), default=step)
+        return RunFigure(term, state["best"] if bigger else -state["best"], unit, bigger, state.get("best_step", place))
+
+    def _tell_best(self, old: Run) -> Recording[Verb | None]:
+        """Let the manifest say which is the best checkpoint, where it says another one or, of version 0.1.0, none."""
+        if self.best is None or old.manifest is None or old.manifest.best == self.best:
+            return None
+        words = None
+        with contextlib.suppress(BadRun, KeyError):
+            words = self.trainer.method.headline_words(old.load(self.best.step, "state.json")[2]["valid"])
+        return (yield from self.with_room(lambda: self.writer.set_status("training", best=self.best, headline=words)))[0]
+
+    def with_room(self, write: Callable[[], object]) -> Recording[tuple[Verb | None, bool]]:
+        """Write; while the disk is full, say so and try again. A verb ends the waiting: (verb, whether it was written)."""
+        waiting = time.perf_counter()
+        verb, written = yield from with_room(write, self.job, self.run)
+        self._started += time.perf_counter() - waiting  # waiting is no training
+        return verb, written
+
+
+def with_room(write: Callable[[], object], job: str, run: str) -> Recording[tuple[Verb | None, bool]]:
+    """Write, and wait as long as the disk is full or until a verb comes."""
+    while True:
+        try:
+            write()
+            return None, True
+        except NoSpace as error:
+            message = f"Paused: the disk is full ({error}). Free some room and training goes on by itself."
+        if verb := (yield Stalled(job, run, message, RETRY_SECONDS)):
+            return verb, False
+
+
+def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recording[RunWriter]:
+    """A new run's folder with its manifest and probe; waits while the disk is full.
+
+    Raises:
+        TrainingFailed: a verb ended the waiting. BadRun: the name is taken or cannot be a folder's.
+    """
+    plan, kind = trainer.plan, type(trainer.method)
+    examples, y = held_out(data, trainer.spec, trainer.context_length, PROBE_EXAMPLES, "cpu")
+    noise = torch.randn(64, 256, generator=torch.Generator().manual_seed(plan.seed)).numpy()
+    probe = {"tokens" if data.kind == "text" else "images": examples.numpy(), "noise": noise}
+    if y is not None:
+        probe["labels"] = y.numpy()
+    metadata = RunMetadata(
+        method=plan.method,
+        title=kind.title,
+        config=asdict(trainer.config),
+        changed=changed(trainer.config),
+        data=plan.data,
+        data_name=data.name,
+        data_hash=data.hash,
+        shape=data.shape,
+        classes=data.classes,
+        kind=trainer.spec.kind,
+        symbols=trainer.spec.symbols,
+        units=trainer.spec.units,
+        seed=plan.seed,
+        total_steps=plan.steps,
+        minutes=plan.minutes,
+        device=devices.describe(trainer.device),
+        precision=trainer.precision,
+        capabilities=capabilities(kind),
+        versions=versions(),
+    )
+    made: list[RunWriter] = []
+
+    def create() -> None:
+        writer = RunWriter.create(root, metadata, plan.name)
+        try:
+            writer.save_probe(probe)
+        except BaseException:
+            writer.discard()  # nothing half-made stays, and nobody keeps its lock
+            raise
+        made.append(writer)
+
+    yield from with_room(create, job, "")
+    if not made:
+        raise TrainingFailed("The disk is full, so the run could not begin; free some room and start it again.")
+    return made[0]
+
+
+def versions() -> dict[str, str]:
+    """The libraries whose numbers a run depends on."""
+    import platform
+
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+
+
+def _score(figure: RunFigure) -> float:
+    """Bigger is better."""
+    return figure.value if figure.bigger_is_better else -figure.value
+
+
+def _short(value: float) -> float:
+    """Seven digits say all that float32 holds."""
+    return float(f"{value:.7g}")
