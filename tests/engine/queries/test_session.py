@@ -21,7 +21,7 @@ from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training.loop import train
-from engine.training.plan import Plan
+from engine.training.plan import Plan, ResumePlan
 
 CONFIG = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
 
@@ -239,8 +239,9 @@ def test_that_another_run_of_the_same_name_is_noticed(session, tmp_path, opened)
 def test_that_a_live_slider_follows_the_newest_checkpoint(session, tmp_path):
     z = np.ones((1, 4), np.float32)
     steps = []
-    for steps_in_all, resume in ((4, None), (8, tmp_path / "run")):
-        list(train(Plan("vae", "digits", CONFIG, steps=steps_in_all, name="run", device="cpu"), tmp_path, resume=resume))
+    begin = Plan("vae", "digits", CONFIG, steps=4, name="run", device="cpu")
+    for plan in (begin, ResumePlan(tmp_path / "run", steps=8)):
+        list(train(plan, tmp_path))
         steps += [session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step for _ in range(2)]
     assert steps == [4, 4, 8, 8]
 
