@@ -18,7 +18,7 @@ from benchmarks import Row, main
 from engine import messages as m
 from engine.data import shapes
 from engine.detectors.base import LOCAL, MUTATED, all_detectors
-from engine.queries.scoring import FIT_IMAGES
+from engine.queries.calibrated_detectors import FIT_IMAGES
 from engine.worker.engine import Engine
 
 METHODS = ("vae", "pixel_cnn", "classifier")

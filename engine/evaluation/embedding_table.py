@@ -7,11 +7,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from engine import messages as m
 from engine.evaluation.sample_grid import CannotWrite
-from engine.queries.embedding import Embedding
+from engine.queries.embedding import EmbeddingMaps
 from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
@@ -31,13 +29,13 @@ def map_file(
     Raises:
         BadRun, BadData, CannotAnswer, NoLayout, CannotWrite: one sentence each.
     """
-    room = Embedding(QuerySession())
+    session = QuerySession()
+    maps = session.room(EmbeddingMaps)
     work = m.Embed(job="", subset=m.Subset(str(run), step, data, split, limit), settings=m.MapSettings(kind, seed=seed), warm=False)
     try:
-        with torch.no_grad():
-            told = next(event for event in room.embed(work) if isinstance(event, m.Embedded))
+        told = next(event for event in session.work(work) if isinstance(event, m.Embedded))
     finally:
-        room.close()
+        maps.close()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", "label", "x", "y"])

@@ -19,9 +19,10 @@ from torch import Tensor
 from engine.common.pixels import to_float, to_uint8
 from engine.data import open_data
 from engine.messages import Progress
-from engine.queries.scoring import spread
+from engine.protocols import Encoder
+from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_folders import BadRun
+from engine.storage.run_data import require_same_data
 from engine.storage.run_reader import Run
 from engine.training.batches import seeded
 
@@ -66,14 +67,12 @@ def fidelity(
     method: Any = model.method
     if method.sampling == "none" or method.accepts != "images":
         raise CannotAnswer(f"{method.title} draws no images; choose a run of a generative method of images.")
-    encode = eye.can("encode")
+    encode = eye.require(Encoder, "encode").encode
     if eye.spec.shape != model.spec.shape:
         theirs, ours = ("×".join(map(str, spec.shape)) for spec in (eye.spec, model.spec))
         raise CannotAnswer(f"{eye.run.path.name} takes images of {theirs}, and {model.run.path.name} draws {ours}; name another encoder.")
-    assert model.run.manifest is not None
-    data = open_data(model.run.manifest.data)
-    if data.hash != model.run.manifest.data_hash:
-        raise BadRun(f"{model.run.manifest.data} is not what {path.name} was trained on (its content changed); put the old files back.")
+    data = open_data(model.manifest.data)
+    require_same_data(model.manifest, path.name, data.hash)
     test, valid = data.splits["test"].images, data.splits["valid"].images
     count = min(samples, len(test), len(valid))
     if count < FEWEST:

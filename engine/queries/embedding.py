@@ -1,7 +1,7 @@
 """What the Embedding pane asks: maps of a data set's images as a checkpoint sees them, and places for new images.
 
-Here: the maps that are kept, the messages' jobs and answers. Images and features are those of `feature_cache.py`, colours are in
-`colouring.py`, the mathematics is in `projection.py`.
+Here: the maps that are kept, the messages' jobs and answers. Images and features are those of `feature_cache.py`, colors are in
+`point_colors.py`, the mathematics is in `umap/projection.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from engine.data import adapt
 from engine.detectors.base import aside, finish
 from engine.detectors.features import nearest
 from engine.evaluation.linear_probe import features_of
-from engine.queries.feature_cache import Chosen, FeatureCache, Job, Kept, Part, Seen, Stage, finite, telling
-from engine.queries.point_colors import Colouring
-from engine.queries.session import CannotAnswer, QuerySession, identity, shown
+from engine.queries.answers import Job, Part, answers
+from engine.queries.feature_cache import TELL_SECONDS, BoundedCache, FeatureCache, ImageSubset, SubsetFeatures, finite
+from engine.queries.pictures import original_shown, read_picture
+from engine.queries.progress import ProgressReporter, reporting
+from engine.queries.session import CannotAnswer, QuerySession
 from engine.umap import projection
 from engine.umap.process import UmapProcess
 
@@ -29,31 +31,26 @@ MAPS_KEPT = 24
 MOST_NEIGHBOURS = 200
 
 
-def install(session: QuerySession) -> Embedding:
-    """Teach the explorer to answer the Embedding pane."""
-    room = Embedding(session)
-    session._works |= {m.Embed: room.embed, m.ColorPoints: Colouring(room.feature_cache).colour}
-    session._answers |= {m.PlaceImage: room.place}
-    return room
-
-
 @dataclass(frozen=True, eq=False)
-class Map:
+class KeptMap:
     """A map as it was told, with what new images are placed by."""
 
     told: m.Embedded
-    seen: Seen
+    features: SubsetFeatures
     plane: projection.Plane | None  # of a PCA
 
     def arrays(self) -> list[Any]:
         told = self.told
-        return [*self.seen.arrays(), told.images, told.places, told.neighbours, told.distances, told.survived]
+        return [*self.features.arrays(), told.images, told.places, told.neighbours, told.distances, told.survived]
 
 
-class Embedding:
+class EmbeddingMaps:
+    """The maps of one session, and the helper process that lays out UMAPs."""
+
     def __init__(self, session: QuerySession) -> None:
-        self.feature_cache = FeatureCache(session)
-        self._maps: Kept[Map] = Kept(MAPS_KEPT, Map.arrays)
+        self.session = session
+        self.feature_cache = session.room(FeatureCache)
+        self._maps: BoundedCache[KeptMap] = BoundedCache(MAPS_KEPT, KeptMap.arrays)
         self._own = threading.local()  # the helper process ends with the thread that asks it: a lane that ends leaves none behind
 
     @property
@@ -69,7 +66,13 @@ class Embedding:
 
     # -- a map ---------------------------------------------------------------------------------------------------------
 
+    @answers(m.Embed)
     def embed(self, work: m.Embed) -> Job:
+        """A map of the images: places float32 [N, 2], with neighbours in feature space and how far the map is to be trusted.
+
+        Raises:
+            CannotAnswer: no encoder, features that are not finite, or settings out of range. NoLayout, BadRun, BadData.
+        """
         started = time.perf_counter()
         settings = _checked(work.settings)
         model = self.feature_cache.model(work.subset)
@@ -78,11 +81,11 @@ class Embedding:
             helper.start()  # it imports while the images are encoded
         finished = False
         try:
-            seen = yield from self.feature_cache.look(model, work)
-            kept = self._maps.get((seen.key, settings))
+            features = yield from self.feature_cache.features(model, work.subset, work.job)
+            kept = self._maps.get((features.key, settings))
             if kept is None or (kept.told.warm and not work.warm):
-                kept = yield from self._draw(work, settings, seen, helper, started)
-            self._maps.keep((seen.key, settings), kept)
+                kept = yield from self._draw(work, settings, features, helper, started)
+            self._maps.keep((features.key, settings), kept)
             finished = True
         finally:
             if not finished and settings.kind == "umap":
@@ -91,105 +94,106 @@ class Embedding:
         count = len(kept.told.places)
         return f"{count:,} image{' is' if count == 1 else 's are'} on the map."
 
-    def _draw(self, work: m.Embed, settings: m.MapSettings, seen: Seen, helper: UmapProcess, started: float) -> Part[Map]:
-        run, features, chosen = seen.subset.run, seen.features, seen.chosen
+    def _draw(self, work: m.Embed, settings: m.MapSettings, found: SubsetFeatures, helper: UmapProcess, started: float) -> Part[KeptMap]:
+        run, features, images = found.subset.run, found.features, found.images
         count = len(features)
         k = min(settings.neighbours, count - 1)
-        true, distances = yield from self._neighbours(work, seen, k)
+        true, distances = yield from self._neighbours(work, found, k)
         plane = yield from aside(lambda: projection.pca(features))
         places = plane.project(features.numpy())
-        former = self._former(seen, settings) if work.warm else None
+        former = self._former(found, settings) if work.warm else None
         if settings.kind == "umap" and k:
-            places = yield from self._lay_out(work, settings, seen, helper, places, former)
+            places = yield from self._lay_out(work, settings, found, helper, places, former)
         near, survived = true, np.ones(count, np.float32)
         if k:
             near = yield from aside(lambda: projection.neighbours_on_map(places, k))
             survived = yield from aside(lambda: projection.survived(true, near))
         rows = projection.trusted_rows(count)
-        checking = Stage(work, run, len(rows), "image", "checking the map")
-        trust = yield from telling(projection.trustworthiness(features, near, rows), checking)
-        if seen.vote is None and chosen.judged is not None and k:
-            seen.vote = yield from telling(projection.knn_accuracy(features, chosen.judged, rows), checking)
+        checking = ProgressReporter(work.job, run, len(rows), "image", "checking the map", every=TELL_SECONDS)
+        trust = yield from reporting(projection.trustworthiness(features, near, rows), checking)
+        if found.vote is None and images.vote_labels is not None and k:
+            found.vote = yield from reporting(projection.knn_accuracy(features, images.vote_labels, rows), checking)
         answer = m.Embedded(
             job=work.job,
-            subset=seen.subset,
+            subset=found.subset,
             settings=settings,
             places=places,
-            indices=chosen.indices,
-            labels=chosen.labels,
-            classes=chosen.classes,
-            names=chosen.names,
-            images=chosen.images,
+            indices=images.indices,
+            labels=images.labels,
+            classes=images.classes,
+            names=images.names,
+            images=images.images,
             neighbours=true.astype(np.int32),
             distances=distances.astype(np.float32),
             survived=survived,
             trustworthiness=trust,
-            knn_features=seen.vote,
-            knn_map=projection.vote_accuracy(near, chosen.judged) if chosen.judged is not None and k else None,
+            knn_features=found.vote,
+            knn_map=projection.vote_accuracy(near, images.vote_labels) if images.vote_labels is not None and k else None,
             features=features.shape[1],
             warm=former is not None,
             seconds=time.perf_counter() - started,
             explained=plane.explained if settings.kind == "pca" else (),
-            note=_note(chosen, features, rows),
+            note=_note(images, features, rows),
         )
-        return Map(answer, seen, plane if settings.kind == "pca" else None)
+        return KeptMap(answer, found, plane if settings.kind == "pca" else None)
 
-    def _neighbours(self, work: m.Work, seen: Seen, k: int) -> Part[tuple[np.ndarray, np.ndarray]]:
+    def _neighbours(self, work: m.Work, found: SubsetFeatures, k: int) -> Part[tuple[np.ndarray, np.ndarray]]:
         if k == 0:
             return np.zeros((1, 0), np.int64), np.zeros((1, 0))
-        if k not in seen.near:
-            stage = Stage(work, seen.subset.run, len(seen.features), "image", "neighbours")
-            places, distances = yield from telling(projection.neighbours(seen.features, k), stage)
-            seen.near[k] = places.numpy(), distances.numpy()
-        return seen.near[k]
+        if k not in found.near:
+            progress = ProgressReporter(work.job, found.subset.run, len(found.features), "image", "neighbours", every=TELL_SECONDS)
+            places, distances = yield from reporting(projection.neighbours(found.features, k), progress)
+            found.near[k] = places.numpy(), distances.numpy()
+        return found.near[k]
 
     def _lay_out(
-        self, work: m.Embed, settings: m.MapSettings, seen: Seen, helper: UmapProcess, plane: np.ndarray, former: Map | None
+        self, work: m.Embed, settings: m.MapSettings, found: SubsetFeatures, helper: UmapProcess, plane: np.ndarray, former: KeptMap | None
     ) -> Part[np.ndarray]:
         """A UMAP: from the plane of the principal components, or from a former map and then turned towards it."""
         k = max(1, min(settings.neighbours, len(plane)) - 1)  # umap-learn counts a point among its own neighbours
-        true, distances = yield from self._neighbours(work, seen, min(settings.neighbours, len(plane) - 1))
+        true, distances = yield from self._neighbours(work, found, min(settings.neighbours, len(plane) - 1))
         graph, curve = yield from aside(lambda: (projection.graph(true[:, :k], distances[:, :k]), projection.curve(settings.min_dist)))
         if former is None:
             begin, epochs, alpha = projection.beginning(plane, settings.seed), projection.epochs_for(len(plane), False), 1.0
         else:
             begin, epochs, alpha = former.told.places, projection.epochs_for(len(plane), True), projection.WARM_ALPHA
         layout = helper.lay_out(graph, begin, curve, epochs, alpha, settings.seed)
-        stage = Stage(work, seen.subset.run, epochs, "epoch", "")
+        progress = ProgressReporter(work.job, found.subset.run, epochs, "epoch", every=TELL_SECONDS)
         while True:
             try:
                 done = next(layout)
             except StopIteration as end:
                 return end.value if former is None else projection.align(end.value, former.told.places)
-            yield stage(done, f"map, epoch {done:,} of {epochs:,}")
+            yield progress.at(done, f"map, epoch {done:,} of {epochs:,}")
 
-    def _former(self, seen: Seen, settings: m.MapSettings) -> Map | None:
+    def _former(self, found: SubsetFeatures, settings: m.MapSettings) -> KeptMap | None:
         """The newest UMAP of the same images and settings at another step of the run."""
         if settings.kind != "umap":
             return None
-        own = seen.subset
+        own = found.subset
         for former in reversed(self._maps.values()):
             other = former.told.subset
-            same = replace(other, step=own.step) == own and former.seen.chosen.key == seen.chosen.key and former.told.settings == settings
-            if same and other.step != own.step:
+            same_images = replace(other, step=own.step) == own and former.features.images.key == found.images.key
+            if same_images and former.told.settings == settings and other.step != own.step:
                 return former
         return None
 
     # -- a new image ---------------------------------------------------------------------------------------------------
 
+    @answers(m.PlaceImage)
     def place(self, query: m.PlaceImage) -> m.ImagePlaced:
+        """Where a new image lies on a map that is kept, [2], and its neighbours there. Raises: CannotAnswer, BadRun, BadData."""
         settings = _checked(query.settings)
         model = self.feature_cache.model(query.subset)
         subset = self.feature_cache.named(model, query.subset)
-        weights = identity(model.run, model.step)
-        same = (d for d in self._maps.values() if d.told.subset == subset and d.told.settings == settings and d.seen.key[0] == weights)
-        drawn = next(same, None)
+        wanted = (subset, settings, model.weights)
+        drawn = next((d for d in self._maps.values() if (d.told.subset, d.told.settings, d.features.key[0]) == wanted), None)
         if drawn is None:
             raise CannotAnswer("This map is not kept any more; run it again, then drop the image.")
-        picture = self.feature_cache.scoring._read(query.picture, model)
+        picture = read_picture(self.session, query.picture, model)
         seen, how = adapt(picture, model.spec.shape)
         row = finite(model, finish(features_of(model.method, seen[None]))[""])
-        features = drawn.seen.features
+        features = drawn.features.features
         distances, found = nearest(row, features, min(settings.neighbours, len(features)))
         near, apart = found[0].numpy(), distances[0].numpy()
         place = projection.place(apart, drawn.told.places[near]) if drawn.plane is None else drawn.plane.project(row.numpy())[0]
@@ -203,7 +207,7 @@ class Embedding:
             neighbours=near.astype(np.int32),
             distances=apart.astype(np.float32),
             seen=seen,
-            original=shown(picture),
+            original=original_shown(picture),
             usual=float(np.median(own[:, 0])) if own.shape[1] else float("nan"),
             notes=(*picture.notes, *how),
         )
@@ -219,8 +223,8 @@ def _checked(settings: m.MapSettings) -> m.MapSettings:
     return settings
 
 
-def _note(chosen: Chosen, features: Tensor, rows: np.ndarray) -> str:
-    notes = [chosen.note] if chosen.note else []
+def _note(images: ImageSubset, features: Tensor, rows: np.ndarray) -> str:
+    notes = [images.note] if images.note else []
     if len(rows) < len(features):
         notes.append(f"trustworthiness and the vote in feature space were measured on {len(rows):,} of the points, drawn once at random")
     if len(features) > 1 and bool((features == features[0]).all()):

@@ -1,6 +1,6 @@
 """What the Probe pane and the verb `probe` ask: what the features of a checkpoint are worth beside a random encoder and raw pixels.
 
-Here: which images and features are compared, and the job. Not here: any formula (`probe.py`).
+Here: which images and features are compared, and the job. Not here: any formula (`evaluation/linear_probe.py`).
 """
 
 from __future__ import annotations
@@ -8,23 +8,27 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine import messages as m
-from engine.data import BadData, DataSet, inspect, lasting
+from engine.common.pixels import to_float
+from engine.data import BadData, DataSet, lasting
 from engine.data.splits import draw
 from engine.detectors.base import aside
 from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, C, Fitted, features_of, fit, knn, untrained
-from engine.queries.scoring import adapted
-from engine.queries.session import CannotAnswer, Model, QuerySession, identity
-from engine.storage.run_folders import BadRun
+from engine.protocols import BlockEncoder, Encoder, provides
+from engine.queries.answers import Job, Part, Result, answers
+from engine.queries.pictures import adapted, require_images
+from engine.queries.progress import ProgressReporter
+from engine.queries.session import CannotAnswer, Model, QuerySession
+from engine.storage.run_data import require_same_data
 
 MOST_FEATURES = 2048  # of a linear probe: the time of a fit grows with their square
 LOOKED_AT_ONCE = 1024  # images that a method may look at before its first step
@@ -32,19 +36,10 @@ FITTING_SECONDS = 0.1  # between two events of a fit
 KEPT = 512  # figures that need not be measured again
 FULL = 1.0  # the share that stands for all of `limit`
 
-Job = Generator[m.Event | None, None, str | None]
-Result = TypeVar("Result")
 Rows = dict[float, np.ndarray]  # share -> rows of the training images
 
 
-def install(session: QuerySession) -> Probing:
-    """Teach the explorer to measure features."""
-    probing = Probing(session)
-    session._works |= {m.Probe: probing.probe}
-    return probing
-
-
-class Images(NamedTuple):
+class ProbeImages(NamedTuple):
     """What everything is measured on."""
 
     train: np.ndarray  # uint8 [N, C, H, W], as the network sees them
@@ -55,67 +50,66 @@ class Images(NamedTuple):
     classes: int
 
 
-@dataclass
-class Look:
+class ProbeJob:
     """One job: whom it tells, and what it knows so far."""
 
-    work: m.Probe
-    model: Model
-    data: DataSet
-    done: int = 0  # figures
-    total: int | None = None
-    blocks: tuple[str, ...] = ()  # of the encoder that are asked for, by name
-
-    def progress(self, note: str) -> m.Progress:
-        return m.Progress(self.work.job, self.work.run, self.done, self.total, "figure", 0.0, None, note)
+    def __init__(self, work: m.Probe, model: Model, data: DataSet) -> None:
+        self.work, self.model, self.data = work, model, data
+        self.blocks = _block_names(model) if work.blocks else ()  # of the encoder that are asked for, by name
+        self.progress = ProgressReporter(work.job, work.run, None, "figure", timed=False)
 
 
-class Probing:
+class FeatureProbes:
+    """Measures what features are worth, and keeps the figures that were measured last."""
+
     def __init__(self, session: QuerySession) -> None:
         self.session = session
         self._known: OrderedDict[tuple[Any, ...], m.ProbeMeasured] = OrderedDict()
 
+    @answers(m.Probe)
     def probe(self, work: m.Probe) -> Job:
+        """Accuracy of a linear probe and of a vote of neighbours, on features of the checkpoint, of a random encoder and on pixels.
+
+        Raises:
+            CannotAnswer: no encoder of images, or data without classes. BadRun, BadData.
+        """
         model = self.session.model(work.run, work.step)
-        encode = model.can("encode")
-        if model.spec.kind != "images" or not callable(encode):
-            raise CannotAnswer(f"{model.run.path.name} is a model of text; features of images are probed, so choose a run of images.")
-        data = yield from self._data(model, work)
-        look = Look(work, model, data, blocks=_block_names(model) if work.blocks else ())
-        images = yield from _images(look)
+        model.require(Encoder, "encode")
+        require_images(model, "; features of images are probed, so choose a run of images.")
+        job = ProbeJob(work, model, (yield from self._data(model, work)))
+        images = yield from _images(job)
         kinds = [of for of, wanted in (("checkpoint", True), ("random", work.random), ("pixels", work.pixels)) if wanted]
-        look.total = sum(len(self._subjects(look, of, images)) for of in kinds)
+        job.progress.total = sum(len(self._subjects(job, of, images)) for of in kinds)
         for of in kinds:
-            for event in self._kept(look, of, images) or self._measure(look, of, images):
-                look.done += isinstance(event, m.ProbeMeasured)
+            for event in self._kept(job, of, images) or self._measure(job, of, images):
+                job.progress.done += isinstance(event, m.ProbeMeasured)
                 yield event
-        told = f"Measured on {len(images.test):,} {work.split} images of {data.name}."
+        told = f"Measured on {len(images.test):,} {work.split} images of {job.data.name}."
         return told + left_out(work.shares, images.rows, len(images.rows[FULL]))
 
     # -- what was measured before ----------------------------------------------------------------------------------------
 
-    def _key(self, look: Look, of: str) -> tuple[Any, ...]:
+    def _key(self, job: ProbeJob, of: str) -> tuple[Any, ...]:
         """What decides a figure: of the random encoder and of pixels the step is no part of it."""
-        work, manifest = look.work, look.model.run.manifest
-        assert manifest is not None
-        images = (look.data.hash, look.model.spec.shape, work.limit, work.split)
+        work, manifest = job.work, job.model.manifest
+        images = (job.data.hash, job.model.spec.shape, work.limit, work.split)
         if of == "pixels":
             return (of, *images)
         if of == "random":
             return (of, *images, manifest.method, manifest.seed, manifest.data_hash, repr(sorted(manifest.config.items())))
-        weights = identity(look.model.run, look.model.step) or object()
+        weights = job.model.weights or object()
         return (of, *images, weights, manifest.method, repr(sorted(manifest.config.items())))  # settings may say how weights are used
 
-    def _subjects(self, look: Look, of: str, images: Images) -> list[m.ProbeSubject]:
-        blocks = look.blocks if of != "pixels" else ()
+    def _subjects(self, job: ProbeJob, of: str, images: ProbeImages) -> list[m.ProbeSubject]:
+        blocks = job.blocks if of != "pixels" else ()
         whole = [m.ProbeSubject(of), *(m.ProbeSubject(of, share=share) for share in images.rows if share != FULL)]
         return whole + [m.ProbeSubject(of, name) for name in blocks]
 
-    def _kept(self, look: Look, of: str, images: Images) -> list[m.ProbeMeasured]:
+    def _kept(self, job: ProbeJob, of: str, images: ProbeImages) -> list[m.ProbeMeasured]:
         """All figures of one kind, or none where one is missing."""
-        key = self._key(look, of)
-        found = [self._known.get((*key, subject)) for subject in self._subjects(look, of, images)]
-        here = {"job": look.work.job, "run": look.work.run, "step": look.model.step, "data": look.work.data}
+        key = self._key(job, of)
+        found = [self._known.get((*key, subject)) for subject in self._subjects(job, of, images)]
+        here = {"job": job.work.job, "run": job.work.run, "step": job.model.step, "data": job.work.data}
         return [replace(event, **here) for event in found if event] if all(found) else []
 
     def _keep(self, key: tuple[Any, ...], event: m.ProbeMeasured) -> None:
@@ -125,41 +119,33 @@ class Probing:
 
     # -- measuring -------------------------------------------------------------------------------------------------------
 
-    def _measure(self, look: Look, of: str, images: Images) -> Generator[m.Event | None, None, None]:
-        features = yield from _features(look, of, images)
-        for subject in self._subjects(look, of, images):
+    def _measure(self, job: ProbeJob, of: str, images: ProbeImages) -> Part[None]:
+        features = yield from _features(job, of, images)
+        for subject in self._subjects(job, of, images):
             known, asked = features[subject.block]
             rows = torch.from_numpy(images.rows[subject.share])
-            event = yield from _worth(look, subject, known[rows], images.train_labels[rows], asked, images)
-            self._keep(self._key(look, of), event)
+            event = yield from _worth(job, subject, known[rows], images.train_labels[rows], asked, images)
+            self._keep(self._key(job, of), event)
             yield event
 
     # -- what is needed --------------------------------------------------------------------------------------------------
 
-    def _data(self, model: Model, work: m.Probe) -> Generator[m.Event | None, None, DataSet]:
+    def _data(self, model: Model, work: m.Probe) -> Part[DataSet]:
         """Raises: BadData, BadRun, CannotAnswer."""
-        manifest = model.run.manifest
-        assert manifest is not None
-        name = lasting(work.data) if work.data else manifest.data
-        if not self.session.has_data(name):
-            for item in inspect(name, work.job):
-                if isinstance(item, DataSet):
-                    self.session.keep_data(item)
-                else:
-                    yield item
-        data = self.session.data(name)
+        name = lasting(work.data) if work.data else model.manifest.data
+        data = yield from self.session.load_data(name, work.job)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
-        if name == manifest.data and data.hash != manifest.data_hash:
-            raise BadRun(f"{name} is not what {model.run.path.name} was trained on (its content changed); put the old files back.")
+        if name == model.manifest.data:
+            require_same_data(model.manifest, model.run.path.name, data.hash)
         if len(data.classes) < 2 or data.splits["train"].labels is None or data.splits[work.split].labels is None:
             raise CannotAnswer(f"{data.name} has no classes that a probe could tell apart; choose a data set with classes.")
         return data
 
 
-def _images(look: Look) -> Generator[m.Event | None, None, Images]:
+def _images(job: ProbeJob) -> Part[ProbeImages]:
     """The training images of every share, the same ones that a training with `label_share` takes, and those that are asked about."""
-    work, data, shape = look.work, look.data, look.model.spec.shape
+    work, data, shape = job.work, job.data, job.model.spec.shape
     train, test = data.splits["train"], data.splits[work.split]
     assert train.labels is not None and test.labels is not None
     count = len(train.images)
@@ -170,8 +156,8 @@ def _images(look: Look) -> Generator[m.Event | None, None, Images]:
             places[share] = draw(count, take, train.labels)
     needed = np.unique(np.concatenate(list(places.values())))
     asked = draw(len(test.images), min(len(test.images), work.limit), test.labels)
-    yield look.progress("Reading the images")
-    return Images(
+    yield job.progress.say("Reading the images")
+    return ProbeImages(
         (yield from adapted(np.asarray(train.images[needed]), shape)),
         torch.from_numpy(np.asarray(train.labels[needed])).long(),
         {share: np.searchsorted(needed, rows) for share, rows in places.items()},
@@ -181,21 +167,19 @@ def _images(look: Look) -> Generator[m.Event | None, None, Images]:
     )
 
 
-def _features(look: Look, of: str, images: Images) -> Generator[m.Event | None, None, dict[str, tuple[Tensor, Tensor]]]:
+def _features(job: ProbeJob, of: str, images: ProbeImages) -> Part[dict[str, tuple[Tensor, Tensor]]]:
     """Block -> features of the training and of the test images."""
     if of == "pixels":
         return {"": (_pixels(images.train), _pixels(images.test))}
-    words = {"checkpoint": f"Encoding at step {look.model.step:,}", "random": "Encoding with the random encoder"}[of]
-    method: Any = look.model.method
+    words = {"checkpoint": f"Encoding at step {job.model.step:,}", "random": "Encoding with the random encoder"}[of]
+    method = job.model.method
     if of == "random":
-        manifest = look.model.run.manifest
-        assert manifest is not None
-        yield look.progress(words)
-        method = untrained(type(method), method.config, method.data, manifest.seed, images.train[:LOOKED_AT_ONCE])
+        yield job.progress.say(words)
+        method = untrained(type(method), method.config, method.data, job.model.manifest.seed, images.train[:LOOKED_AT_ONCE])
     sides = []
     for some in (images.train, images.test):
-        tell = partial(_encoding, look, words, len(some))
-        sides.append((yield from _beside(features_of(method, some, look.work.blocks), tell)))
+        tell = partial(_encoding, job, words, len(some))
+        sides.append((yield from _beside(features_of(method, some, job.work.blocks), tell)))
     known, asked = sides
     for name in known:
         if not all(bool(torch.isfinite(side[name]).all()) for side in sides):
@@ -204,35 +188,36 @@ def _features(look: Look, of: str, images: Images) -> Generator[m.Event | None, 
 
 
 def _pixels(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).flatten(1).float() / 255
+    """uint8 [N, C, H, W] -> float32 in [0, 1], [N, C·H·W]."""
+    return to_float(torch.from_numpy(images).flatten(1))
 
 
 def _worth(
-    look: Look, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
-) -> Generator[m.Event | None, None, m.ProbeMeasured]:
+    job: ProbeJob, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: ProbeImages
+) -> Part[m.ProbeMeasured]:
     """Both figures of some features: `known` of the training images with labels, `asked` of the others."""
-    words = said(subject)
-    yield look.progress(f"Nearest neighbours of {words}")
+    words = in_words(subject)
+    yield job.progress.say(f"Nearest neighbours of {words}")
     votes = yield from _beside(knn(known, labels, asked, images.classes))
     right = (votes == images.test_labels).double().mean().item()
     linear, last, note = None, None, ""
     if known.shape[1] <= MOST_FEATURES or len(known) <= MOST_FEATURES:
-        last, linear = yield from _fitted(look, subject, known, labels, asked, images)
+        last, linear = yield from _fitted(job, subject, known, labels, asked, images)
     else:
         note = f"No linear probe: {known.shape[1]:,} features are more than the {MOST_FEATURES:,} that it is fitted to."
-    work = look.work
+    work = job.work
     return m.ProbeMeasured(
-        work.job, work.run, look.model.step, work.data, look.data.name, work.limit, work.split, subject, right, linear, known.shape[1],
+        work.job, work.run, job.model.step, work.data, job.data.name, work.limit, work.split, subject, right, linear, known.shape[1],
         len(known), len(asked), images.classes, last.iteration if last else 0, last.gradient if last else 0.0,
-        last.converged if last else True, note, len(look.data.splits["train"].images),
+        last.converged if last else True, note, len(job.data.splits["train"].images),
     )  # fmt: skip
 
 
 def _fitted(
-    look: Look, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: Images
-) -> Generator[m.Event | None, None, tuple[Fitted, float]]:
+    job: ProbeJob, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: ProbeImages
+) -> Part[tuple[Fitted, float]]:
     """The end of the fit, and how often it is right."""
-    yield look.progress(f"Fitting the linear probe of {said(subject)}")
+    yield job.progress.say(f"Fitting the linear probe of {in_words(subject)}")
     iterations = fit(known, labels, images.classes)
     losses: list[float] = []
     found: list[float] = []
@@ -244,7 +229,7 @@ def _fitted(
         return None if one is None else (one, one.linear.right(asked, images.test_labels))
 
     def event() -> m.ProbeFitting:
-        return m.ProbeFitting(look.work.job, look.work.run, look.model.step, subject, np.array(losses), np.array(found))
+        return m.ProbeFitting(job.work.job, job.work.run, job.model.step, subject, np.array(losses), np.array(found))
 
     while (step := (yield from aside(go_on))) is not None:
         last, right = step
@@ -258,8 +243,8 @@ def _fitted(
     return last, found[-1]
 
 
-def _encoding(look: Look, words: str, total: int, done: int) -> m.Progress:
-    return look.progress(f"{words}: {done:,} of {total:,} images")
+def _encoding(job: ProbeJob, words: str, total: int, done: int) -> m.Progress:
+    return job.progress.say(f"{words}: {done:,} of {total:,} images")
 
 
 def _beside(
@@ -280,7 +265,7 @@ def _beside(
         yield None if tell is None else tell(done)
 
 
-def said(subject: m.ProbeSubject) -> str:
+def in_words(subject: m.ProbeSubject) -> str:
     """In words: “the checkpoint’s block 2”, “the random encoder with 1 % of the labels”."""
     words = {"checkpoint": "this checkpoint", "random": "the random encoder", "pixels": "the raw pixels"}[subject.of]
     block = f", {subject.block}" if subject.block else ""
@@ -289,8 +274,8 @@ def said(subject: m.ProbeSubject) -> str:
 
 def _block_names(model: Model) -> tuple[str, ...]:
     """Names of the encoder's blocks; none where the method has none."""
-    blocks = getattr(model.method, "blocks", None)
-    return () if blocks is None else tuple(blocks(torch.zeros(1, *model.spec.shape)))
+    method = model.method
+    return tuple(method.blocks(torch.zeros(1, *model.spec.shape))) if provides(method, BlockEncoder) else ()
 
 
 def left_out(shares: tuple[float, ...], measured: Collection[float], fitted: int) -> str:

@@ -22,7 +22,10 @@ TERMS: dict[str, dict[str, str]] = {  # method -> old name -> today's
     "memory_bank": _CONTRASTIVE,
     "dino": {"found": "top1_retrieval"},
 }
-PARAMETERS: dict[str, str] = {}  # pattern in an old name, of any method -> what stands in its place (`re.sub`)
+PARAMETERS: dict[str, str] = {  # pattern in an old name, of any method -> what stands in its place (`re.sub`)
+    r"\bwiden\.(weight|bias)$": r"fc1.\1",  # of the transformers
+    r"\bnarrow\.(weight|bias)$": r"fc2.\1",
+}
 
 _VALID = "valid "  # before the terms of held-out images
 _RESUMED = re.compile(r"(weights/|working/|optimizer/[^/]+/)(.*)", re.DOTALL)  # before a parameter's name in resume.safetensors

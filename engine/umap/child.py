@@ -1,5 +1,5 @@
 """The process that lays out UMAPs: reads graphs from stdin, writes how far it is and then the places to stdout. The program's side
-is umap_process.py.
+is `process.py`.
 
 It knows neither torch nor Qt, and ends as soon as stdin does: with the program, however that ended.
 """
@@ -26,7 +26,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not reach the answers
     requests: SimpleQueue[tuple[dict[str, Any], bytes]] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), name="requests", daemon=True).start()
+    threading.Thread(target=_read_requests, args=(sys.stdin.buffer, requests), name="requests", daemon=True).start()
     layouts = _layouts()
     send(answers, {"ready": True})
     while True:
@@ -35,7 +35,7 @@ def main() -> None:
         send(answers, {"done": True}, places)
 
 
-def _listen(stream: IO[bytes], requests: SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
+def _read_requests(stream: IO[bytes], requests: SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
     """Also during a long epoch or import: without the program there is nobody to compute for."""
     while (frame := receive(stream)) is not None:
         requests.put(frame)

@@ -27,7 +27,7 @@ from engine.umap.projection import Graph
 WAIT_SECONDS = 0.005  # for an answer, between two yields
 START_SECONDS = 120.0  # a cold disk, a busy machine, nothing compiled yet
 
-Frame = tuple[dict[str, Any], bytes]
+ChildMessage = tuple[dict[str, Any], bytes]  # a head in JSON, and the bytes of arrays
 
 
 class NoLayout(Exception):
@@ -40,7 +40,7 @@ class UmapProcess:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._end: Any = None
-        self._answers: SimpleQueue[Frame | None] = SimpleQueue()
+        self._answers: SimpleQueue[ChildMessage | None] = SimpleQueue()
         self._ready = False
 
     @property
@@ -60,9 +60,9 @@ class UmapProcess:
             stderr=subprocess.DEVNULL,
             env=_environment(),
         )
-        answers: SimpleQueue[Frame | None] = SimpleQueue()
+        answers: SimpleQueue[ChildMessage | None] = SimpleQueue()
         ended = threading.Event()
-        threading.Thread(target=_listen, args=(child.stdout, answers, ended), name="umap answers", daemon=True).start()
+        threading.Thread(target=_read_messages, args=(child.stdout, answers, ended), name="umap answers", daemon=True).start()
         self._child, self._answers, self._ready = child, answers, False
         self._end = weakref.finalize(self, _stop, child, ended)  # also at the end of the program
 
@@ -89,12 +89,12 @@ class UmapProcess:
             }
             parts = (graph.head.astype(np.int32), graph.tail.astype(np.int32), graph.weight.astype(np.float32), begin.astype(np.float32))
             payload = b"".join(part.tobytes() for part in parts)
-            asking = aside(lambda: self._ask(head, payload))
+            asking = aside(lambda: self._send(head, payload))
             for _ in asking:
                 yield 0
             done = 0
             while True:
-                frame = self._heard()
+                frame = self._next_message()
                 if frame is not None:
                     told, places = frame
                     if "done" in told:
@@ -116,13 +116,13 @@ class UmapProcess:
     def _until_ready(self) -> Generator[int, None, None]:
         waited = 0.0
         while not self._ready:
-            if self._heard() is not None:
+            if self._next_message() is not None:
                 self._ready = True
             elif (waited := waited + WAIT_SECONDS) > START_SECONDS:
                 raise NoLayout("The process that draws UMAPs did not become ready; draw the map as PCA, or restart the program.")
             yield 0
 
-    def _heard(self) -> Frame | None:
+    def _next_message(self) -> ChildMessage | None:
         """The next answer, if there is one soon. Raises: NoLayout."""
         try:
             frame = self._answers.get(timeout=WAIT_SECONDS)
@@ -134,7 +134,7 @@ class UmapProcess:
             raise NoLayout("The process that draws UMAPs ended by itself, perhaps for want of memory; draw fewer images.")
         return frame
 
-    def _ask(self, head: dict[str, Any], payload: bytes) -> None:
+    def _send(self, head: dict[str, Any], payload: bytes) -> None:
         """A large graph does not fit into the pipe: this waits until it is read."""
         child = self._child
         if child is not None and child.stdin is not None:
@@ -142,7 +142,7 @@ class UmapProcess:
                 send(child.stdin, head, payload)
 
 
-def _listen(stream: IO[bytes], answers: SimpleQueue[Frame | None], ended: threading.Event) -> None:
+def _read_messages(stream: IO[bytes], answers: SimpleQueue[ChildMessage | None], ended: threading.Event) -> None:
     with contextlib.suppress(OSError, ValueError):
         while (frame := receive(stream)) is not None:
             answers.put(frame)

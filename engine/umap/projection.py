@@ -1,7 +1,7 @@
 """Maps of features and how far to trust them: exact neighbours, PCA, the graph that UMAP lays out, clusters. Plain functions.
 
 Long ones are generators that yield the number of rows done, so that whoever waits can do something else or give up.
-The layout of a UMAP itself is computed by a process of its own (`umap_process.py`); models and messages are `embedding.py`'s.
+The layout of a UMAP itself is computed by a process of its own (`process.py`); models and messages are `queries/embedding.py`'s.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def trustworthiness(features: Tensor, near: np.ndarray, rows: np.ndarray) -> Sha
 
 
 def knn_accuracy(features: Tensor, labels: np.ndarray, rows: np.ndarray, k: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> Share:
-    """Share of `rows` whose class the nearest k other points vote for (`probe.knn`)."""
+    """Share of `rows` whose class the nearest k other points vote for (`linear_probe.knn`)."""
     known, own = torch.from_numpy(np.asarray(labels, dtype=np.int64)), torch.from_numpy(rows)
     found = yield from knn(features, known, features[own], int(known.max()) + 1, k, temperature, own)
     return (found == known[own]).double().mean().item()

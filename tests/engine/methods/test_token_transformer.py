@@ -19,7 +19,7 @@ from engine.evaluation.evaluate import evaluate
 from engine.method import DataSpec, StepContext, build
 from engine.methods.token_transformer import Config, TokenTransformer, diagnose
 from engine.nets.transformer import Transformer
-from engine.queries import sampling
+from engine.queries import autoregressive_sampling, sampling
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train
@@ -170,9 +170,9 @@ def test_that_every_code_has_a_picture_and_that_growing_takes_the_model_as_it_is
     model = make().float()
     assert model.code_patches().shape == (3, 1, 2, 2)
     assert torch.equal(model.code_patches()[1], model.kept.from_codes(torch.ones(1, 4, 4, dtype=torch.int64))[0, :, 2:4, 2:4])
-    shape = sampling.shape_of(model)
+    shape = sampling.layout_of(model, model.data)
     assert (shape.kind, shape.rows, shape.columns, shape.length) == ("codes", 4, 4, 16)
-    *_, last = sampling.grow(model, 2, sampling.noise_of(0, (0, 1), 16))
+    *_, last = autoregressive_sampling.draw_symbols(model, 2, autoregressive_sampling.noise_of(0, (0, 1), 16))
     assert int(last.tokens.min()) >= 0
     with torch.no_grad():
         assert torch.allclose(last.log_p, model.log_probs(last.tokens), atol=1e-5)

@@ -22,9 +22,9 @@ from engine.bases.classical import agreement
 from engine.cli import main
 from engine.data import BadData, adapt, open_data, picture_from_array
 from engine.detectors.base import ImageBatch
-from engine.queries.embedding import install
-from engine.queries.feature_cache import Kept
-from engine.queries.scoring import spread
+from engine.queries.embedding import EmbeddingMaps
+from engine.queries.feature_cache import BoundedCache
+from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import Run
 from engine.training.loop import train
@@ -61,7 +61,7 @@ def shared(compiled, runs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_CACHE_DIR", compiled)
         session = QuerySession()
-        room = install(session)
+        room = session.room(EmbeddingMaps)
         room.helper.start()
     yield session
     room.close()
@@ -124,7 +124,7 @@ def test_that_the_same_seed_gives_the_same_umap_in_another_explorer_and_another_
     settings = m.MapSettings(seed=3)
     first = drawn(shared, subset(runs / "vae"), settings)
     other = QuerySession()
-    room = install(other)
+    room = other.room(EmbeddingMaps)
     second = drawn(other, subset(runs / "vae"), settings)
     room.close()
     assert np.array_equal(first.places, second.places)
@@ -162,7 +162,7 @@ def test_that_a_second_map_and_a_colour_take_the_kept_features(runs, monkeypatch
 
 def test_that_what_is_kept_is_bounded_by_its_size_too(monkeypatch):
     monkeypatch.setattr("engine.queries.feature_cache.KEPT_BYTES", 100)
-    kept = Kept(3, lambda array: [array])
+    kept = BoundedCache(3, lambda array: [array])
     for size in (10, 20, 30, 40):
         kept.keep(size, np.zeros(size, np.uint8))
     assert list(kept) == [20, 30, 40]

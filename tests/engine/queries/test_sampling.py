@@ -16,10 +16,10 @@ from engine import messages as m
 from engine.bases.autoregressive import choose
 from engine.config import fields_of, make_config
 from engine.data.dataset import BadData
-from engine.method import DataSpec, build, capabilities
+from engine.method import DataSpec, Frame, build, capabilities
 from engine.methods import all_methods
-from engine.queries import sampling
-from engine.queries.sampling import CannotSample, Questions, filtered, grow, noise_of
+from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, noise_of
+from engine.queries.sampling import draw_samples, read_symbols, symbol_distribution
 from engine.queries.session import QuerySession
 from engine.training.loop import train
 from engine.training.plan import Plan
@@ -101,14 +101,14 @@ class Room:
         return self.found
 
 
-def final(*arguments, **settings) -> sampling.PartialSamples:
-    *_, last = grow(*arguments, **settings)
+def final(*arguments, **settings) -> PartialSamples:
+    *_, last = draw_symbols(*arguments, **settings)
     return last
 
 
 def run_job(chain: Any, **settings) -> list:
     settings.setdefault("samples", (0, 1))
-    return [e for e in Questions(Room(chain)).grow(m.DrawSamples(job="j", run="/r", **settings)) if e is not None]  # type: ignore[arg-type]
+    return [e for e in draw_samples(Room(chain), m.DrawSamples(job="j", run="/r", **settings)) if e is not None]  # type: ignore[arg-type]
 
 
 # -- one symbol ----------------------------------------------------------------------------------------------------------
@@ -251,7 +251,9 @@ def test_that_given_symbols_stay_and_only_what_follows_knows_them():
 
 
 def test_that_a_growth_says_after_every_symbol_how_far_it_is():
-    places = [(g.place, int((g.tokens >= 0).sum()), int(g.log_p.isfinite().sum())) for g in grow(Chain(), 2, noise_of(0, (0, 1), N))]
+    places = [
+        (g.place, int((g.tokens >= 0).sum()), int(g.log_p.isfinite().sum())) for g in draw_symbols(Chain(), 2, noise_of(0, (0, 1), N))
+    ]
     assert places == [(place, 2 * place, 2 * place) for place in range(N + 1)]
 
 
@@ -259,7 +261,7 @@ def test_that_stopping_half_way_leaves_a_part_and_the_model_unharmed():
     chain, noise = Chain(), noise_of(3, (0,), N)
     whole = final(chain, 1, noise).tokens
     tables = chain.first.clone(), chain.table.clone()
-    half = grow(chain, 1, noise)
+    half = draw_symbols(chain, 1, noise)
     for _ in range(6):
         part = next(half)
     half.close()  # type: ignore[attr-defined]
@@ -348,19 +350,19 @@ def test_that_a_text_may_be_longer_than_what_the_model_sees_and_the_noise_stays(
 
 def test_that_the_distribution_is_the_chains_row():
     chain = Chain()
-    questions = Questions(Room(chain))  # type: ignore[arg-type]
+    room: Any = Room(chain)
     for tokens, expected in (([], chain.first[0]), ([3, 1, 2], chain.table[0, 2])):
-        answer = questions.distribution(m.SymbolDistribution(run="/r", tokens=np.array(tokens, np.int32), top_k=2))
+        answer = symbol_distribution(room, m.SymbolDistribution(run="/r", tokens=np.array(tokens, np.int32), top_k=2))
         np.testing.assert_allclose(answer.raw, expected, atol=1e-6)
         np.testing.assert_allclose(answer.filtered, slow_filter(expected.log().tolist(), 1.0, 2, 1.0), atol=1e-6)
     with pytest.raises(CannotSample):
-        questions.distribution(m.SymbolDistribution(run="/r", tokens=np.zeros(N, np.int32)))
+        symbol_distribution(room, m.SymbolDistribution(run="/r", tokens=np.zeros(N, np.int32)))
 
 
 def test_that_a_picture_is_read_as_symbols():
     image = np.array([[0, 64, 128, 191], [255, 0, 64, 128], [191, 255, 0, 10]], np.uint8)
     chain = Chain()
-    answer = Questions(Room(chain)).read_symbols(m.ReadSymbols(run="/r", picture=m.PictureRef("mine", image=image)))  # type: ignore[arg-type]
+    answer = read_symbols(Room(chain), m.ReadSymbols(run="/r", picture=m.PictureRef("mine", image=image)))  # type: ignore[arg-type]
     assert answer.tokens.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 0]
     np.testing.assert_allclose(answer.log_p, chain.log_probs(torch.from_numpy(answer.tokens).long()[None])[0])
     assert (answer.rows, answer.columns, answer.depth, answer.kind) == (HEIGHT, WIDTH, 1, "pixels")
@@ -401,7 +403,7 @@ def test_that_every_method_that_writes_grows(name, settings):
     label = began.labels[1] if began.labels else None
     for place in (0, half, began.length - 1):
         query = m.SymbolDistribution(run="/r", tokens=last.tokens[1, :place], label=label)
-        answer = Questions(Room(method)).distribution(query)  # type: ignore[arg-type]
+        answer = symbol_distribution(Room(method), query)  # type: ignore[arg-type]
         assert answer.raw.sum() == pytest.approx(1, abs=1e-4)
         assert math.log(answer.raw[last.tokens[1, place]]) == pytest.approx(float(last.log_p[1, place]), abs=1e-4)
     assert (began.kind == "codes") == (method.symbol_kind == "codes") == (answer.patches is not None)
@@ -410,7 +412,7 @@ def test_that_every_method_that_writes_grows(name, settings):
     if began.kind != "text":
         x = torch.from_numpy(last.images).float() / 255
         picture = m.PictureRef("itself", image=last.images[0].transpose(1, 2, 0))
-        read = Questions(Room(method)).read_symbols(m.ReadSymbols(run="/r", picture=picture, label=label))  # type: ignore[arg-type]
+        read = read_symbols(Room(method), m.ReadSymbols(run="/r", picture=picture, label=label))  # type: ignore[arg-type]
         assert read.tokens.shape == (began.length,) and x.shape[1:] == read.image.shape
         if began.kind == "pixels":
             np.testing.assert_array_equal(read.tokens, last.tokens[0])
@@ -435,3 +437,48 @@ def test_that_a_method_without_an_order_draws_in_one_go_and_says_so(vae):
     np.testing.assert_array_equal(last.images, (expected.x.detach().clamp(0, 1) * 255).round().byte())
     with pytest.raises(CannotSample):
         session.answer(m.SymbolDistribution(run=vae, tokens=np.zeros(0, np.int32)))
+
+
+class Diffusion:
+    """Every sample begins as its own grey and becomes half as bright with each of four steps."""
+
+    title, sampling, conditional = "Diffusion", "iterative", False
+    data = DataSpec((1, 2, 2))
+    steps = 4
+
+    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None) -> Any:
+        x = torch.arange(1, n + 1).float()[:, None, None, None].expand(n, 1, 2, 2) / n
+        for step in range(self.steps + 1):
+            yield Frame(x / 2**step, step, self.steps)
+
+
+def test_that_an_iterative_sampler_tells_every_frame():
+    began, *frames = run_job(Diffusion(), samples=(0, 3))
+    assert (began.kind, began.frames, began.length, began.symbols, began.values) == ("steps", 4, 0, 0, ())
+    assert "no pixel to choose" in began.note
+    assert all(isinstance(frame, m.FrameDrawn) for frame in frames)
+    assert [(frame.frame, frame.frames) for frame in frames] == [(i, 4) for i in range(5)]
+    assert [frame.final for frame in frames] == [False] * 4 + [True]
+    for i, frame in enumerate(frames):
+        expected = [round(255 * grey / 2**i) for grey in (0.25, 1)]
+        np.testing.assert_array_equal(frame.images, np.broadcast_to(np.array(expected)[:, None, None, None], (2, 1, 2, 2)))
+        assert frame.images.dtype == np.uint8 and frame.rate > 0
+    assert len({id(frame.images) for frame in frames}) == 5
+
+
+def test_that_frames_come_one_by_one_so_that_a_lane_can_stop_between_them():
+    asked = []
+
+    class Slow(Diffusion):
+        def sample(self, *given: Any) -> Any:
+            for frame in super().sample(*given):
+                asked.append(frame.step)
+                yield frame
+
+    job = draw_samples(Room(Slow()), m.DrawSamples(job="j", run="/r"))  # type: ignore[arg-type]
+    events = [next(job), next(job)]
+    assert isinstance(events[0], m.SamplingBegan) and isinstance(events[1], m.FrameDrawn) and asked == [0]
+    next(job)
+    assert asked == [0, 1]
+    job.close()
+    assert asked == [0, 1]

@@ -22,7 +22,7 @@ from engine.detectors.base import ImageBatch, of
 from engine.detectors.code_length import png_bytes
 from engine.detectors.likelihood import Iwae
 from engine.losses.likelihoods import image_generators
-from engine.queries.scoring import spread
+from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
@@ -239,12 +239,12 @@ def test_that_looking_closer_finds_the_image_itself_among_the_training_images(ru
 
 
 def test_that_pixels_find_neighbours_where_there_are_no_features():
-    from engine.queries.scoring import _nearest_pixels
+    from engine.queries.image_inspection import nearest_pixels
 
     images = np.random.default_rng(0).integers(0, 256, (90, 1, 5, 5), dtype=np.uint8)
     seen = np.random.default_rng(1).integers(0, 256, (1, 5, 5), dtype=np.uint8)
     places = spread(90, 60)
-    distances, found = _nearest_pixels(seen, images, places, 4, chunk=16)
+    distances, found = nearest_pixels(seen, images, places, 4, chunk=16)
     slow = np.sqrt(((images[places].astype(float) - seen) ** 2).sum((1, 2, 3))) / 255
     assert found[0].tolist() == np.argsort(slow)[:4].tolist()
     assert distances[0].numpy() == pytest.approx(np.sort(slow)[:4])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import os
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from engine import messages as m
+from engine.config import Training
 from engine.data import open_data
-from engine.queries.session import CannotAnswer, Model, QuerySession, lerp, log_standard_normal, slerp
+from engine.method import DataSpec, Description, Frame, Method
+from engine.queries.latent import log_standard_normal
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training.loop import train
-from engine.training.plan import Plan
+from engine.training.plan import Plan, ResumePlan
 
 CONFIG = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
 
@@ -107,24 +112,6 @@ def test_interpolation_ends_at_its_ends(runs, session):
         assert images.shape == (7, 1, 8, 8)
 
 
-def test_slerp_turns_at_constant_speed_and_its_length_goes_evenly():
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 6, generator=generator, dtype=torch.float64)
-    t = torch.linspace(0, 1, 9, dtype=torch.float64)
-    path = slerp(a, b, t)
-    angles = [math.acos(float(p @ q / (p.norm() * q.norm()))) for p, q in itertools.pairwise(path)]
-    assert angles == pytest.approx([angles[0]] * 8)
-    assert path.norm(dim=1).tolist() == pytest.approx((a.norm() + (b.norm() - a.norm()) * t).tolist())
-    assert lerp(a, b, t)[4].tolist() == pytest.approx(((a + b) / 2).tolist())
-
-
-@pytest.mark.parametrize("b", [[0.0, 0.0], [2.0, 0.0], [-1.0, 0.0]], ids=["zero", "same direction", "opposite"])
-def test_slerp_without_an_arc_is_the_straight_line(b):
-    a, b = torch.tensor([1.0, 0.0]), torch.tensor(b)
-    t = torch.linspace(0, 1, 5)
-    assert torch.allclose(slerp(a, b, t), lerp(a, b, t), atol=1e-6)
-
-
 def test_the_log_prior_is_the_sum_of_one_dimensional_gaussians():
     z = torch.tensor([[1.0, -2.0, 0.5]])
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum()
@@ -181,3 +168,155 @@ def test_live_panes_fall_back_to_the_newest_checkpoint_that_can_be_read(session,
     assert session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step == 4
     with pytest.raises(BadRun):
         session.answer(m.Decode(run=str(tmp_path / "run"), step=8, z=z))
+
+
+# -- the folder is looked into only when it changed ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """The run folders that are opened, as often as they are."""
+    paths: list[str] = []
+    real = Run.open
+
+    def note(path) -> Run:
+        paths.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr(Run, "open", note)
+    return paths
+
+
+def aged(path) -> None:
+    """As if the manifest had been written a while ago: a file of this very moment is not trusted to be told from the next one."""
+    os.utime(path / "manifest.json", (1_700_000_000, 1_700_000_000))
+
+
+@pytest.mark.parametrize("step", [None, 8])
+def test_that_a_slider_opens_the_folder_once(runs, session, opened, step):
+    aged(runs / "vae")
+    for i in range(50):
+        session.answer(m.Decode(run=str(runs / "vae"), step=step, z=np.full((1, 4), i / 50, np.float32)))
+    assert len(opened) == 1
+
+
+def test_that_a_slider_never_describes_the_checkpoint(runs, session, monkeypatch):
+    monkeypatch.setattr(type(session.model(str(runs / "vae"), 8).method), "describe", lambda *_: pytest.fail("it described"))
+    z = np.zeros((1, 4), np.float32)
+    session.answer(m.Decode(run=str(runs / "vae"), step=8, z=z))
+    session.answer(m.Interpolate(run=str(runs / "vae"), step=8, a=z[0], b=z[0] + 1))
+
+
+def test_that_a_grid_and_a_description_describe_once(runs, session, monkeypatch):
+    kind = type(session.model(str(runs / "vae"), 8).method)
+    real, asked = kind.describe, []
+    monkeypatch.setattr(kind, "describe", lambda self, *given, **more: (asked.append(1), real(self, *given, **more))[1])
+    for _ in range(3):
+        session.answer(m.Describe(run=str(runs / "vae")))
+        session.answer(m.SamplePrior(run=str(runs / "vae"), count=2))
+        session.answer(m.DecodeGrid(run=str(runs / "vae"), z=np.zeros(4, np.float32)))
+    assert len(asked) == 1
+
+
+def test_that_another_run_of_the_same_name_is_noticed(session, tmp_path, opened):
+    z = np.ones((1, 4), np.float32)
+    pictures = []
+    for seed in (0, 1):
+        if (tmp_path / "run").exists():
+            shutil.rmtree(tmp_path / "run")
+        list(train(Plan("vae", "digits", CONFIG, seed=seed, steps=8, name="run", device="cpu"), tmp_path))
+        aged(tmp_path / "run")
+        pictures.append(session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).images)
+        before = len(opened)
+        session.answer(m.Decode(run=str(tmp_path / "run"), z=z))
+        assert len(opened) == before  # and is then kept again
+    assert not np.array_equal(*pictures)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(BadRun):
+        session.answer(m.Decode(run=str(tmp_path / "run"), z=z))
+
+
+def test_that_a_live_slider_follows_the_newest_checkpoint(session, tmp_path):
+    z = np.ones((1, 4), np.float32)
+    steps = []
+    begin = Plan("vae", "digits", CONFIG, steps=4, name="run", device="cpu")
+    for plan in (begin, ResumePlan(tmp_path / "run", steps=8)):
+        list(train(plan, tmp_path))
+        steps += [session.answer(m.Decode(run=str(tmp_path / "run"), z=z)).step for _ in range(2)]
+    assert steps == [4, 4, 8, 8]
+
+
+# -- what a method can do decides ----------------------------------------------------------------------------------------
+
+
+class Gan(Method):
+    """A decoder with a prior and no encoder."""
+
+    name, title, family, source, summary, sampling = "gan", "GAN", "", "", "", "direct"
+    Config = Training
+    latent_size = 3
+
+    def __init__(self) -> None:
+        super().__init__(Training(), DataSpec((1, 8, 8)))
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 3 * 64).reshape(3, 64))
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(z @ self.weight).reshape(-1, 1, 8, 8)
+
+    def sample(self, n, y=None, temperature=1.0, generator=None):
+        yield Frame(self.decode(temperature * torch.randn(n, 3, generator=generator)), 1, 1)
+
+    def describe(self, x: torch.Tensor, generator: torch.Generator) -> Description:
+        return Description(scale=torch.ones(3), centre=torch.zeros(3))
+
+
+@pytest.fixture
+def gan(runs, session, monkeypatch) -> str:
+    """A run whose checkpoint is looked at through a GAN."""
+    path = str(runs / "vae")
+    monkeypatch.setattr(session.model(path, None), "method", Gan())
+    return path
+
+
+def test_that_a_decoder_without_an_encoder_has_a_latent_space_to_walk(gan, session):
+    z = np.array([[0.5, -1, 2]], np.float32)
+    decoded = session.answer(m.Decode(run=gan, z=z))
+    assert np.array_equal(decoded.images, (Gan().decode(torch.from_numpy(z)) * 255).round().byte().numpy())
+    assert decoded.log_prior == pytest.approx([log_standard_normal(torch.from_numpy(z)).item()])
+    assert session.answer(m.SamplePrior(run=gan, count=5)).z.shape == (5, 3)
+    assert session.answer(m.DecodeGrid(run=gan, z=z[0], count=3)).images.shape == (9, 1, 8, 8)
+    assert session.answer(m.Interpolate(run=gan, a=z[0], b=-z[0], count=4)).slerp.shape == (4, 1, 8, 8)
+    assert session.answer(m.Describe(run=gan)).latent == 3
+    drawn = [e for e in session.work(m.DrawSamples(job="j", run=gan, samples=(0, 1))) if isinstance(e, m.SymbolsDrawn)]
+    assert [e.final for e in drawn] == [True] and drawn[0].images is not None and drawn[0].images.shape == (2, 1, 8, 8)
+    with pytest.raises(CannotAnswer, match="3 latent dimensions, not 4"):
+        session.answer(m.Decode(run=gan, z=np.zeros((1, 4), np.float32)))
+
+
+def test_that_an_image_cannot_be_placed_where_there_is_no_encoder(gan, session):
+    with pytest.raises(CannotAnswer, match="GAN cannot place an image in a latent space"):
+        session.answer(m.Encode(run=gan, index=0))
+    with pytest.raises(CannotAnswer, match="GAN cannot encode"):
+        session.answer(m.Reconstruct(run=gan))
+
+
+def test_that_clusters_are_no_latent_space(session, tmp_path):
+    list(train(Plan("kmeans", "digits", {"clusters": 3}, steps=2, name="kmeans", device="cpu"), tmp_path))
+    path = str(tmp_path / "kmeans")
+    assert session.answer(m.Describe(run=path)).latent == 0
+    assert session.answer(m.Reconstruct(run=path, count=2)).reconstructions.shape == (2, 1, 8, 8)
+    for query in (m.Encode(run=path, index=0), m.SamplePrior(run=path)):
+        with pytest.raises(CannotAnswer) as error:
+            session.answer(query)
+        assert "posterior" not in str(error.value)
+
+
+# -- the run's own data --------------------------------------------------------------------------------------------------
+
+
+def test_that_changed_data_are_refused_with_what_to_do_instead(runs, session, monkeypatch):
+    model = session.model(str(runs / "vae"), None)
+    monkeypatch.setattr(model, "manifest", model.manifest.model_copy(update={"data_hash": "another"}))
+    with pytest.raises(BadRun, match=r"digits is not what vae was trained on \(its content changed\); drop an image instead\.$"):
+        session.answer(m.Encode(run=str(runs / "vae"), index=0))
+    assert session.answer(m.Encode(run=str(runs / "vae"), image=np.zeros((8, 8), np.uint8))).label == "pasted image"

@@ -17,7 +17,7 @@ from engine.config import Training
 from engine.data import open_data
 from engine.method import DataSpec, Method, capabilities
 from engine.methods import all_methods
-from engine.queries import views
+from engine.queries import invariance, views
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
@@ -286,7 +286,7 @@ def test_that_a_draw_is_told_in_plain_numbers():
     values = {"flipped": torch.tensor([True, False]), "grey": torch.tensor([False, True]), "jittered": torch.tensor([True, True])}
     floats = {name: torch.tensor([0.5, 2.0]) for name in ("angle", "brightness", "contrast", "saturation", "hue", "sigma")}
     boxes = {"box": torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]]), "hole": torch.zeros(2, 4)}
-    first, second = views.told(Draw(**values, **floats, **boxes, solarized=torch.tensor([False, False])), n)
+    first, second = views.draws_in_numbers(Draw(**values, **floats, **boxes, solarized=torch.tensor([False, False])), n)
     assert (first.box, first.flipped, first.grey, first.hue) == ((1, 2, 3, 4), True, False, 0.5)
     assert (second.box, second.flipped, second.sigma, second.hole) == ((5, 6, 7, 8), False, 2.0, (0, 0, 0, 0))
     assert type(first.flipped) is bool and type(first.box[0]) is int
@@ -338,20 +338,20 @@ def test_that_features_can_be_compared_in_place_of_projections(runs, session, pl
 
 def test_that_each_transform_does_what_its_name_says():
     x = torch.from_numpy(np.random.default_rng(0).random((1, 3, 16, 16), dtype=np.float32))
-    assert torch.equal(views.stronger(x, "flip", 1.0, 4, 0)[0], x[0].flip(2))
-    assert torch.equal(views.stronger(x, "solarize", 1.0, 4, 0)[0], torch.where(x > 0.5, 1 - x, x)[0])
-    grey = views.stronger(x, "grey", 1.0, 4, 0)[0]
+    assert torch.equal(invariance.stronger(x, "flip", 1.0, 4, 0)[0], x[0].flip(2))
+    assert torch.equal(invariance.stronger(x, "solarize", 1.0, 4, 0)[0], torch.where(x > 0.5, 1 - x, x)[0])
+    grey = invariance.stronger(x, "grey", 1.0, 4, 0)[0]
     assert torch.equal(grey[0], grey[1]) and torch.equal(grey[1], grey[2])
-    turned = views.stronger(x, "rotation", 90.0, 4, 0)
+    turned = invariance.stronger(x, "rotation", 90.0, 4, 0)
     assert torch.allclose(turned[1], torch.rot90(x[0], 1, (1, 2)), atol=1e-5)
     assert torch.allclose(turned[0], torch.rot90(x[0], -1, (1, 2)), atol=1e-5)
-    holes = views.stronger(x, "cut-out", 0.5, 5, 0)
+    holes = invariance.stronger(x, "cut-out", 0.5, 5, 0)
     assert len(holes) == 5 and ((holes == 0.5).all(1).sum((1, 2)) == 64).all()
-    crops = views.stronger(x, "crop", 0.75, 5, 0)  # a quarter of the area: 8 × 8 pixels somewhere
+    crops = invariance.stronger(x, "crop", 0.75, 5, 0)  # a quarter of the area: 8 × 8 pixels somewhere
     assert len({crop.numpy().tobytes() for crop in crops}) > 1
-    assert torch.allclose(views.stronger(x, "hue", 1 / 3, 1, 0)[1], x[0][[2, 0, 1]], atol=1e-5)  # red becomes green
+    assert torch.allclose(invariance.stronger(x, "hue", 1 / 3, 1, 0)[1], x[0][[2, 0, 1]], atol=1e-5)  # red becomes green
     flat = torch.full((1, 3, 16, 16), 0.3)
-    assert torch.allclose(views.stronger(flat, "blur", 2.0, 1, 0), flat)
+    assert torch.allclose(invariance.stronger(flat, "blur", 2.0, 1, 0), flat)
 
 
 def test_that_grey_images_are_not_asked_about_their_colours(runs, session):
@@ -400,8 +400,7 @@ def riddle(runs, session, monkeypatch):
 
     def of(kind: str) -> Riddle:
         model = session.model(str(runs("simclr").path), 2)
-        method = Riddle()
-        method.puzzle = kind  # type: ignore[misc]
+        method = type("Riddle", (Riddle,), {"puzzle": kind})()
         monkeypatch.setattr(model, "method", method)
         return method
 
@@ -467,7 +466,7 @@ def test_that_nothing_everything_and_another_shape_cannot_be_hidden(runs, sessio
 
 
 def test_that_a_method_without_a_riddle_says_so(runs, session):
-    with pytest.raises(CannotAnswer, match="no riddle"):
+    with pytest.raises(CannotAnswer, match="no puzzle"):
         session.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2))
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from engine import messages as m
+from engine.queries.answers import Handler
 from engine.queries.session import CannotAnswer
 from engine.storage.atomic_io import NoSpace
 from engine.storage.run_reader import Run
@@ -389,7 +390,7 @@ def lines(w: Watched) -> list[str]:
 def with_counting(watched) -> Watched:
     w = watched()
     w.until(lambda e: isinstance(e, m.Ready))
-    w.engine.query_lane.session._works[Count] = count
+    w.engine.query_lane.session.handlers[Count] = Handler(lambda _session, work: count(work))
     return w
 
 

@@ -23,19 +23,6 @@ def test_that_slerp_keeps_the_length_on_the_unit_sphere_and_ends_at_both_ends() 
     assert not interpolate(np.zeros(3), np.zeros(3), 0.5, "slerp").any()
 
 
-def test_that_the_slider_walks_the_same_arc_as_the_engine() -> None:
-    import torch
-
-    from engine.queries.session import slerp
-
-    rng = np.random.default_rng(4)
-    for _ in range(20):
-        a, b = rng.standard_normal((2, 9)).astype(np.float32) * rng.uniform(0.2, 3, (2, 1)).astype(np.float32)
-        t = np.linspace(0, 1, 7)
-        expected = slerp(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(t).float()).numpy()
-        np.testing.assert_allclose([interpolate(a, b, float(x), "slerp") for x in t], expected, atol=1e-5)
-
-
 def test_that_images_become_a_then_b_then_the_nearer_end() -> None:
     z = np.arange(3, dtype=np.float32)
     first = LatentPosition(z=z).with_image(z + 1, "one")

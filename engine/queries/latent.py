@@ -1,0 +1,193 @@
+"""What the Latent pane and the inspector ask: a checkpoint in numbers, images from latents, and images as latents."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import messages as m
+from engine.common.interpolation import lerp, slerp
+from engine.data import adapt
+from engine.protocols import Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
+from engine.queries.answers import answers
+from engine.queries.arrays import array, image_array, image_tensor
+from engine.queries.pictures import original_shown, read_picture
+from engine.queries.session import CannotAnswer, Model, QuerySession, answer_head
+
+ELBO_SAMPLES = 16  # per image
+
+
+@answers(m.Describe)
+def describe(session: QuerySession, query: m.Describe) -> m.Described:
+    """Numbers and diagnosis of a checkpoint on its probe, with the scale and centre [D] of its latents. Raises: BadRun."""
+    model = session.model(query.run, query.step)
+    found = model.describe()
+    return m.Described(
+        **answer_head(query, model),
+        numbers=found.numbers,
+        diagnosis=found.diagnosis,
+        latent=0 if found.scale is None else len(found.scale),
+        kl=array(found.kl),
+        scale=array(found.scale),
+        centre=array(found.centre),
+        pictures=None if found.pictures is None else image_array(found.pictures),
+        captions=found.captions,
+    )
+
+
+@answers(m.Decode)
+def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
+    """Images uint8 [N, C, H, W] of latents float32 [N, D]. A slider asks this 60 times a second.
+
+    Raises:
+        CannotAnswer: the method decodes nothing, or D is another one. BadRun.
+    """
+    model = session.model(query.run, query.step)
+    started = time.perf_counter()
+    z = _latents(model, query.z)
+    images = image_array(model.require(Decoder, "decode").decode(z))
+    milliseconds = 1000 * (time.perf_counter() - started)
+    return m.Decoded(**answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds)
+
+
+@answers(m.Encode)
+def encode(session: QuerySession, query: m.Encode) -> m.Encoded:
+    """The posterior's mean and sigma [D] of one image, and the reconstruction from the mean.
+
+    Raises:
+        CannotAnswer: no latent space with an encoder. BadRun, BadData.
+    """
+    model = session.model(query.run, query.step)
+    method = model.require(LatentVariable, "place an image in a latent space")
+    picture = read_picture(
+        session, m.PictureRef(query.label, query.path, query.image, index=query.index), model, remedy="; drop an image instead"
+    )
+    seen, notes = adapt(picture, model.spec.shape)
+    x = image_tensor(seen[None])
+    latents = method.posterior(x)
+    reconstruction = image_array(method.decode(latents.mean))[0]
+    nats = None
+    if provides(model.method, ImportanceWeighted):
+        target = model.method.evaluate_target(x, model.generator())
+        nats = -float(model.method.elbo(target, model.generator(1), ELBO_SAMPLES)[0])
+    return m.Encoded(
+        **answer_head(query, model),
+        label=query.label or _label(session, model, query),
+        mean=array(latents.mean[0]),
+        sigma=array(latents.sigma[0]),
+        seen=seen,
+        original=original_shown(picture),
+        reconstruction=reconstruction,
+        notes=(*picture.notes, *notes),
+        nats=nats,
+    )
+
+
+def _label(session: QuerySession, model: Model, query: m.Encode) -> str:
+    if query.path is not None:
+        return Path(query.path).name
+    if query.image is not None:
+        return "pasted image"
+    return f"test image {(query.index or 0) % len(session.data(model.manifest.data).splits['test'])}"
+
+
+@answers(m.Interpolate)
+def interpolate(session: QuerySession, query: m.Interpolate) -> m.Interpolated:
+    """Images on the straight line and on the arc between two latents [D]. Raises: as `decode`."""
+    model = session.model(query.run, query.step)
+    a, b = (array(_latents(model, end[None])[0]) for end in (query.a, query.b))
+    t = torch.linspace(0, 1, query.count).numpy()
+    straight, arc = lerp(a, b, t), slerp(a, b, t)
+    both = torch.from_numpy(np.concatenate([straight, arc]))
+    images = image_array(model.require(Decoder, "decode").decode(both))
+    return m.Interpolated(
+        **answer_head(query, model),
+        lerp=images[: query.count],
+        slerp=images[query.count :],
+        lerp_z=straight,
+        slerp_z=arc,
+        lerp_log_prior=_log_prior(model, both[: query.count]),
+        slerp_log_prior=_log_prior(model, both[query.count :]),
+    )
+
+
+@answers(m.DecodeGrid)
+def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
+    """Images on a plane through z [D], along two of its dimensions. Raises: as `decode`."""
+    model = session.model(query.run, query.step)
+    z = _latents(model, query.z[None]).repeat(query.count**2, 1)
+    prior = _prior(model, "lay a plane through")
+    walk = torch.linspace(-query.span, query.span, query.count)
+    for dim, values in ((query.x, walk.repeat(query.count)), (query.y, walk.flip(0).repeat_interleave(query.count))):
+        if not 0 <= dim < len(prior.scale):
+            raise CannotAnswer(f"This run has {len(prior.scale)} latent dimensions; choose one from 0 to {len(prior.scale) - 1}.")
+        z[:, dim] = float(prior.centre[dim]) + float(prior.scale[dim]) * values
+    images = image_array(model.require(Decoder, "decode").decode(z))
+    return m.GridDecoded(**answer_head(query, model), images=images, count=query.count)
+
+
+@answers(m.SamplePrior)
+def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
+    """Images of z ~ N(centre, diag((temperature · scale)²)). Raises: CannotAnswer, BadRun."""
+    model = session.model(query.run, query.step)
+    prior = _prior(model, "draw from")
+    noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
+    z = prior.centre + prior.scale * noise
+    note = ""
+    if model.method.sampling == "none":
+        note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
+    images = image_array(model.require(Decoder, "decode").decode(z))
+    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note)
+
+
+@answers(m.Reconstruct)
+def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
+    """The probe's first images decoded from their codes. Raises: CannotAnswer: no encoder or no decoder. BadRun."""
+    model = session.model(query.run, query.step)
+    decoder, encoder = model.require(Decoder, "decode"), model.require(Encoder, "encode")
+    images = model.run.probe()["images"][: query.count]
+    reconstructions = image_array(decoder.decode(encoder.encode(image_tensor(images))))
+    return m.Reconstructed(**answer_head(query, model), originals=images, reconstructions=reconstructions)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class DiagonalGaussian(NamedTuple):
+    """N(centre, diag(scale²)): the prior, or what stands in for it."""
+
+    centre: Tensor  # [D]
+    scale: Tensor  # [D]
+
+
+def _prior(model: Model, purpose: str) -> DiagonalGaussian:
+    """Raises: CannotAnswer: there is no latent space."""
+    found = model.describe()
+    if found.centre is None or found.scale is None:
+        raise CannotAnswer(f"{model.method.title} has no latent space to {purpose}.")
+    return DiagonalGaussian(found.centre.cpu(), found.scale.cpu())
+
+
+def _latents(model: Model, z: np.ndarray) -> Tensor:
+    """Latents from the window, if they are this run's: float32 [N, D].
+
+    Raises: CannotAnswer.
+    """
+    if provides(model.method, LatentSpace) and z.shape[-1] != model.method.latent_size:
+        raise CannotAnswer(f"This run has {model.method.latent_size} latent dimensions, not {z.shape[-1]}; encode or sample anew.")
+    return torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32))
+
+
+def log_standard_normal(z: Tensor) -> Tensor:
+    """log N(z; 0, I) in nats, float64: [N, D] -> [N]."""
+    return -0.5 * (z.double().square().sum(1) + z.shape[1] * math.log(2 * math.pi))
+
+
+def _log_prior(model: Model, z: Tensor) -> np.ndarray | None:
+    return None if model.method.sampling == "none" else array(log_standard_normal(z))
