@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 from pathlib import Path
 
+from engine.cli import Parser, Usage
+
 VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood", "bench", "test")
 USAGE = "priorama [VERB …] | tour --out DIR | [--runs DIR] [--reset]"
-
-
-class Usage(Exception):
-    """One sentence for stderr; exit 2."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,39 +24,34 @@ def main(argv: list[str] | None = None) -> int:
             return run_verb(arguments)
         if arguments and arguments[0] == "tour":
             return tour(arguments[1:])
-        if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: {USAGE}\nverbs: {' '.join((*VERBS, 'tour'))}\nWithout a verb the window opens.")
-            return 0
-        runs, reset = options(arguments)
+        given = options(arguments)
     except Usage as error:
         print(error, file=sys.stderr)
         return 2
+    if given.help:
+        print(f"usage: {USAGE}\nverbs: {' '.join((*VERBS, 'tour'))}\nWithout a verb the window opens.")
+        return 0
     if not has_display():
         print("There is no display here, so the pictures of the tour are made instead, in ./tour.")
         return tour(["--out", "tour"])
-    return open_window(runs, reset)
+    return open_window(given.runs, given.reset)
 
 
-def options(arguments: list[str]) -> tuple[Path | None, bool]:
-    """--runs DIR and --reset."""
-    runs: Path | None = None
-    reset = False
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if word == "--reset":
-            reset = True
-        elif word == "--runs":
-            if not rest:
-                raise Usage("--runs needs a folder: --runs DIR.")
-            runs = Path(rest.pop(0)).expanduser()
-        elif word.startswith("--runs="):
-            runs = Path(word.removeprefix("--runs=")).expanduser()
-        elif word.startswith("-"):
+def options(arguments: list[str]) -> argparse.Namespace:
+    """Those of the window: `runs` (a folder, None for the usual one), `reset`, `help`. Raises: Usage."""
+    parser = Parser(prog="priorama", add_help=False, allow_abbrev=False)
+    parser.add_argument("--runs", metavar="DIR", nargs="?", const="")
+    parser.add_argument("--reset", action="store_true")
+    parser.add_argument("-h", "--help", action="store_true")
+    given, unknown = parser.parse_known_args(arguments)
+    for word in unknown:
+        if word.startswith("-"):
             raise Usage(f"There is no option “{word}”; there are --runs DIR and --reset.")
-        else:
-            raise Usage(f"There is no verb “{word}”; there are: {', '.join((*VERBS, 'tour'))}, and none opens the window.")
-    return runs, reset
+        raise Usage(f"There is no verb “{word}”; there are: {', '.join((*VERBS, 'tour'))}, and none opens the window.")
+    if given.runs == "":
+        raise Usage("--runs needs a folder: --runs DIR.")
+    given.runs = None if given.runs is None else Path(given.runs).expanduser()
+    return given
 
 
 def has_display() -> bool:
@@ -69,7 +63,7 @@ def has_display() -> bool:
 
 
 def tour(arguments: list[str]) -> int:
-    from app.tour.scenes import main as run_tour
+    from app.tour.runner import main as run_tour
 
     return run_tour(arguments)
 
@@ -89,6 +83,7 @@ def open_window(runs: Path | None, reset: bool) -> int:
     from PySide6.QtWidgets import QApplication
 
     from app.shell import settings as stored
+    from app.shell.application import prepare
     from app.shell.main_window import Window
     from app.shell.session_log import Hooks, Log
     from engine.worker.engine import Engine
@@ -122,24 +117,6 @@ def open_window(runs: Path | None, reset: bool) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def prepare(app: object) -> None:
-    """Name, font and style of the application."""
-    from PySide6.QtGui import QIcon
-    from PySide6.QtWidgets import QApplication
-
-    from app.shell import theme
-
-    assert isinstance(app, QApplication)
-    app.setApplicationName("priorama")
-    app.setApplicationDisplayName("Priorama")
-    app.setDesktopFileName("priorama")
-    app.setStyle("Fusion")
-    app.setFont(theme.font(13))
-    icon = Path(__file__).resolve().parent.parent / "assets" / "icons" / "priorama.svg"
-    if icon.exists():
-        app.setWindowIcon(QIcon(str(icon)))
 
 
 if __name__ == "__main__":

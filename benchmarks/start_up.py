@@ -25,7 +25,7 @@ if {everything_first}:
     find_panes()
 from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication
-from app.__main__ import prepare
+from app.shell.application import prepare
 from app.shell.settings import Settings
 from app.shell.main_window import Window
 from engine.messages import Ready

@@ -24,7 +24,9 @@ class Usage(Exception):
     """One sentence for stderr; exit code 2."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Raises `Usage` where argparse would end the program."""
+
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message[:1].upper()}{message[1:]}. Try “{self.prog} --help”.")
 
@@ -62,8 +64,8 @@ def _complain(error: object, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="priorama", description="Explore representation learning and generative modelling.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    parser = Parser(prog="priorama", description="Explore representation learning and generative modelling.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
 
     def verb(name: str, act: Callable[[argparse.Namespace], Any], help: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=help, description=help)

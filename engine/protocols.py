@@ -113,11 +113,15 @@ class DensityMap(Density, Protocol):
         ...
 
 
-class ImportanceWeighted(LatentVariable, Density, Protocol):
+class ImportanceWeighted(Density, Protocol):
     """A latent variable model p(x|z) p(z) whose density is estimated by importance sampling (Burda et al. 2016).
 
     x is always what `evaluate_target` returned, [B, C, H, W].
     """
+
+    def posterior(self, x: Tensor) -> Latents:
+        """q(z|x): mean and sigma [B, D]."""
+        ...
 
     def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Randomness | None) -> Tensor:
         """log p(x|z) + log p(z) - log q(z|x) in nats of k samples z per image [k, B]."""

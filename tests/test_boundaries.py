@@ -150,6 +150,26 @@ def test_that_networks_losses_and_transforms_know_no_method(room: str):
     assert offences(f"engine/{room}", ("engine.method", "engine.methods", "engine.bases", *ABOVE_METHODS)) == []
 
 
+def test_that_the_engine_imports_late_packages_one_at_a_time():
+    """Its two lanes may need the same package first at the same moment; see `engine.common.importing`."""
+    at_the_start = {"torch", "numpy", "PIL", "platformdirs"}  # of the first thread, before there is a second one that imports
+    known = at_the_start | set(sys.stdlib_module_names) | {"engine"}
+    found = []
+
+    def walk(node: ast.AST, path: Path, late: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.Import, ast.ImportFrom)) and late:
+                names = [alias.name for alias in child.names] if isinstance(child, ast.Import) else [child.module or "engine"]
+                found.extend(f"{path.relative_to(ROOT)}:{child.lineno} {name}" for name in names if name.split(".")[0] not in known)
+            elif not (isinstance(child, ast.With) and ast.unparse(child.items[0]) == "IMPORTING"):
+                walk(child, path, late or isinstance(child, ast.FunctionDef))
+
+    for path in sources("engine"):
+        if path.relative_to(ROOT / "engine").parts not in {("umap", "child.py"), ("cli.py",)}:
+            walk(ast.parse(path.read_text(encoding="utf-8")), path, False)
+    assert found == []
+
+
 def test_that_what_both_rooms_share_is_numpy_only():
     assert offences("engine/common", ("torch", "sklearn", "scipy", "engine.messages", "engine.data", *ABOVE_METHODS)) == []
 

@@ -34,16 +34,26 @@ class Context:
 class Pane(QWidget):
     """Base of all panes.
 
-    `needs` are capabilities of the run's method (from `engine.messages.MethodInfo.capabilities`); the window shows the
-    reason instead of the pane when one is missing. `wants_run` panes show "choose a run" without one.
+    A pane declares what it needs and takes, and in words what to do where it is empty (`{title}` stands for the run's
+    method); `app.shell.pane_availability` decides from that, and the window shows its page in the place of the pane.
     """
 
     title: ClassVar[str]
     order: ClassVar[int]  # place among the tabs, from the left
-    needs: ClassVar[tuple[str, ...]] = ()
-    wants_run: ClassVar[bool] = True
-    takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
     about: ClassVar[str] = ""  # one sentence: the tab's tooltip
+
+    needs: ClassVar[tuple[str, ...]] = ()  # all of these capabilities of the run's method (`engine.messages.MethodInfo.capabilities`)
+    needs_one_of: ClassVar[tuple[str, ...]] = ()  # and at least one of these, where there are any
+    wants_run: ClassVar[bool] = True  # False: it can be used without a run that serves it
+    is_data_page: ClassVar[bool] = False  # shows the data set that the state has selected: it comes to the front when one is opened
+    takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
+
+    invites: ClassVar[str] = "Choose a run at the left, or start one with “New run”. This pane shows what it has learned."  # without a run
+    waits: ClassVar[str] = "The first one comes within seconds of training. This page opens by itself."  # without a checkpoint
+    refused: ClassVar[tuple[str, str]] = ("", "")  # heading and advice where the method lacks what is needed; empty: made from what lacks
+    text_refused: ClassVar[str] = ""  # what to do where the method reads text; empty: that is no hindrance
+    more_actions: ClassVar[tuple[tuple[str, str], ...]] = ()  # beside “New run…”: words on a button, name of a function of the pane
+    shows_availability: ClassVar[bool] = False  # True: it holds the page that says why it is empty itself, see `RunPane`
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -55,6 +65,11 @@ class Pane(QWidget):
 
     def deactivate(self) -> None:
         """The pane became hidden."""
+
+    @classmethod
+    def takes_images(cls) -> bool:
+        """Whether images may be dropped on panes of this class."""
+        return cls.accept_image is not Pane.accept_image or cls.accept_images is not Pane.accept_images
 
     def accept_image(self, path: str) -> bool:
         """An image was dropped on the pane (or opened while it was in front). Return whether the pane took it."""

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QKeySequence
 
 MENUS = ("File", "Edit", "Run", "View", "Go", "Help")
+PANE = "pane."  # how the names of actions begin that bring a pane to the front
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,14 @@ class Actions(QObject):
         self.entries[name] = Entry(name, menu, action, hint)
         self.changed.emit()
         return action
+
+    def add_pane(self, name: str, title: str, about: str, show: Callable[[], object]) -> QAction:
+        """Bring a pane to the front: the first nine by Ctrl+1 … Ctrl+9, the tenth by Ctrl+0; those after it say that they have no key."""
+        number = sum(entry.startswith(PANE) for entry in self.entries) + 1
+        help = about or f"Show {title}"
+        if number > 10:
+            help += " It has no key of its own; Ctrl+Tab and the search lead to it."
+        return self.add(PANE + name, title, show, menu="Go", shortcut=f"Ctrl+{number % 10}" if number <= 10 else None, help=help)
 
     def _free(self, shortcut: QKeySequence | QKeySequence.StandardKey | str | list[str] | None) -> list[QKeySequence]:
         if shortcut is None:

@@ -2,215 +2,111 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QUndoStack
+from PySide6.QtWidgets import QWidget
 
+from app.shell.actions import Actions
+from app.shell.bottom_bar import BottomBar
+from app.shell.centre import Centre
+from app.shell.drop_handler import DropHandler
 from app.shell.job_verbs import CONSEQUENCES
+from app.shell.playback import Playback
+from app.shell.run_actions import RunActions
+from app.shell.state import State
+from app.shell.theme_switch import ThemeSwitch
 
-if TYPE_CHECKING:
-    from app.shell.main_window import Window
+KEYS = QKeySequence.StandardKey
+Act = Callable[[], object]
 
 
-def add_all(window: Window) -> None:
-    """Fill the window's registry."""
-    add, keys = window.registry.add, QKeySequence.StandardKey
-    add("run.new", "New run…", window.new_run, menu="File", shortcut=keys.New, help="Describe a new training and start it")
-    add(
-        "file.open_run",
-        "Open run…",
-        window.intake.ask_run,
-        menu="File",
-        shortcut=keys.Open,
-        help="Look at a run folder that lies somewhere else",
-    )
-    add(
-        "data.open",
-        "Open data folder…",
-        window.intake.ask_data,
-        menu="File",
-        shortcut="Ctrl+Shift+O",
-        help="Inspect a folder of images as a data set",
-    )
-    add(
-        "data.open_file",
-        "Open data file…",
-        window.intake.ask_data_file,
-        menu="File",
-        help="Inspect an IDX, npz, npy or text file as a data set",
-    )
-    add(
-        "file.open_image",
-        "Open image…",
-        window.intake.ask_image,
-        menu="File",
-        shortcut="Ctrl+I",
-        help="Give an image to the pane in front",
-    )
-    add(
-        "app.quit",
-        "Quit",
-        window.close,
-        menu="File",
-        shortcut=["Ctrl+Q"],
-        help="Close the window; a training is kept and can be continued",
-    )
+def add_file_actions(registry: Actions, new_run: Act, files: DropHandler, shut: Act) -> None:
+    add = registry.add
+    add("run.new", "New run…", new_run, menu="File", shortcut=KEYS.New, help="Describe a new training and start it")
+    help = "Look at a run folder that lies somewhere else"
+    add("file.open_run", "Open run…", files.ask_run, menu="File", shortcut=KEYS.Open, help=help)
+    help = "Inspect a folder of images as a data set"
+    add("data.open", "Open data folder…", files.ask_data, menu="File", shortcut="Ctrl+Shift+O", help=help)
+    help = "Inspect an IDX, npz, npy or text file as a data set"
+    add("data.open_file", "Open data file…", files.ask_data_file, menu="File", help=help)
+    add("file.open_image", "Open image…", files.ask_image, menu="File", shortcut="Ctrl+I", help="Give an image to the pane in front")
+    help = "Close the window; a training is kept and can be continued"
+    add("app.quit", "Quit", shut, menu="File", shortcut=["Ctrl+Q"], help=help).setMenuRole(QAction.MenuRole.QuitRole)
 
-    undo = add(
-        "edit.undo", "Undo", window.undo.undo, menu="Edit", shortcut=keys.Undo, help="Take back the last change of a slider or a setting"
-    )
-    redo = add("edit.redo", "Redo", window.undo.redo, menu="Edit", shortcut=["Ctrl+Shift+Z", "Ctrl+Y"], help="Do again what was taken back")
-    for action, stack in ((undo, window.undo.canUndo), (redo, window.undo.canRedo)):
-        action.setEnabled(stack())
-    window.undo.canUndoChanged.connect(undo.setEnabled)
-    window.undo.canRedoChanged.connect(redo.setEnabled)
-    window.undo.undoTextChanged.connect(lambda text: undo.setText(f"Undo {text}".strip()))
-    window.undo.redoTextChanged.connect(lambda text: redo.setText(f"Redo {text}".strip()))
-    add(
-        "edit.paste",
-        "Paste image",
-        window.intake.paste,
-        menu="Edit",
-        shortcut=keys.Paste,
-        help="Give the image or the files on the clipboard to the window",
-    )
 
-    add("run.pause", "Pause or resume", window.pause_or_resume, menu="Run", shortcut="Ctrl+P", help=CONSEQUENCES["pause"])
-    add("run.stop", "Stop and keep", lambda: window.do("stop", window.state.run), menu="Run", shortcut="Ctrl+.", help=CONSEQUENCES["stop"])
-    add("run.discard", "Discard…", lambda: window.verbs.press("discard"), menu="Run", help=CONSEQUENCES["discard"])
-    add("run.continue", "Continue…", window.verbs.ask_continue, menu="Run", shortcut="Ctrl+E", help=CONSEQUENCES["continue"])
-    add(
-        "run.earlier",
-        "Earlier in the queue",
-        lambda: window.do("earlier", window.state.run),
-        menu="Run",
-        help="Moves a waiting run one place forward",
-    )
-    add(
-        "run.later",
-        "Later in the queue",
-        lambda: window.do("later", window.state.run),
-        menu="Run",
-        help="Moves a waiting run one place back",
-    )
-    add("run.folder", "Open the run’s folder", window.open_run_folder, menu="Run", help="Show the files of the chosen run")
-    add(
-        "run.copy_path",
-        "Copy the run’s path",
-        lambda: window.state.run and window.copy_text(window.state.run),
-        menu="Run",
-        help="For the headless verbs, for example eval",
-    )
-    add("run.delete", "Delete…", lambda: window.verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])
+def add_edit_actions(registry: Actions, stack: QUndoStack, paste: Act) -> None:
+    add = registry.add
+    help = "Take back the last change of a slider or a setting"
+    undo = add("edit.undo", "Undo", stack.undo, menu="Edit", shortcut=KEYS.Undo, help=help)
+    redo = add("edit.redo", "Redo", stack.redo, menu="Edit", shortcut=["Ctrl+Shift+Z", "Ctrl+Y"], help="Do again what was taken back")
+    undo.setEnabled(stack.canUndo())
+    redo.setEnabled(stack.canRedo())
+    stack.canUndoChanged.connect(undo.setEnabled)
+    stack.canRedoChanged.connect(redo.setEnabled)
+    stack.undoTextChanged.connect(lambda text: undo.setText(f"Undo {text}".strip()))
+    stack.redoTextChanged.connect(lambda text: redo.setText(f"Redo {text}".strip()))
+    help = "Give the image or the files on the clipboard to the window"
+    add("edit.paste", "Paste image", paste, menu="Edit", shortcut=KEYS.Paste, help=help)
 
-    add(
-        "view.find",
-        "Search runs, panes, actions…",
-        window.find,
-        menu="View",
-        shortcut=["Ctrl+K", "Ctrl+Shift+P"],
-        help="Find anything by a few letters",
-    )
-    add("view.theme", "Light or dark", window.toggle_theme, menu="View", shortcut="Ctrl+Shift+T", help="Switch between light and dark")
-    add(
-        "view.theme_system",
-        "Theme of the system",
-        lambda: window.set_theme("system"),
-        menu="View",
-        help="Follow the system’s choice of light or dark again",
-    )
-    add(
-        "view.left",
-        "Runs and data",
-        lambda: window.left.setVisible(window.left.isHidden()),
-        menu="View",
-        shortcut="Ctrl+B",
-        help="Show or hide the left side",
-    )
-    add(
-        "view.right",
-        "Inspector",
-        lambda: window.right.setVisible(window.right.isHidden()),
-        menu="View",
-        shortcut="Ctrl+Shift+B",
-        help="Show or hide the right side",
-    )
-    add(
-        "view.beside",
-        "Put this pane beside the others",
-        window.docks.beside,
-        menu="View",
-        shortcut="Ctrl+\\",
-        help="Tile the pane in front to the right",
-    )
-    add("view.tear", "Tear off this pane", window.tear_off, menu="View", help="Put the pane in front into a window of its own, or back")
-    add(
-        "view.together",
-        "All panes as tabs",
-        window.docks.together,
-        menu="View",
-        help="Put the layout of the panes back as it was at first",
-    )
-    add(
-        "view.fullscreen",
-        "Full screen",
-        window.toggle_fullscreen,
-        menu="View",
-        shortcut=keys.FullScreen,
-        help="Fill the screen, or stop doing so",
-    )
 
-    add(
-        "go.play",
-        "Play through the checkpoints",
-        window.toggle_play,
-        menu="Go",
-        hint="Space",
-        help="Walk through the checkpoints, one after the other",
-    )
-    add(
-        "go.earlier",
-        "Earlier checkpoint",
-        lambda: window.timeline.walk(-1),
-        menu="Go",
-        shortcut="Alt+Left",
-        help="Move the time cursor back by one checkpoint",
-    )
-    add(
-        "go.later",
-        "Later checkpoint",
-        lambda: window.timeline.walk(1),
-        menu="Go",
-        shortcut="Alt+Right",
-        help="Move the time cursor on by one checkpoint",
-    )
-    add(
-        "go.live",
-        "Newest checkpoint",
-        lambda: window.state.set_cursor(None),
-        menu="Go",
-        shortcut="Alt+End",
-        help="Follow the training live",
-    )
-    add("go.next_pane", "Next pane", lambda: window.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
-    add(
-        "go.previous_pane",
-        "Previous pane",
-        lambda: window.walk(-1),
-        menu="Go",
-        shortcut="Ctrl+Shift+Tab",
-        help="Bring the previous pane to the front",
-    )
+def add_run_actions(registry: Actions, runs: RunActions, copy_path: Act) -> None:
+    add, verbs = registry.add, runs.verbs
+    add("run.pause", "Pause or resume", runs.pause_or_resume, menu="Run", shortcut="Ctrl+P", help=CONSEQUENCES["pause"])
+    add("run.stop", "Stop and keep", lambda: runs.do_to_chosen("stop"), menu="Run", shortcut="Ctrl+.", help=CONSEQUENCES["stop"])
+    add("run.discard", "Discard…", lambda: verbs.press("discard"), menu="Run", help=CONSEQUENCES["discard"])
+    add("run.continue", "Continue…", verbs.ask_continue, menu="Run", shortcut="Ctrl+E", help=CONSEQUENCES["continue"])
+    help = "Moves a waiting run one place forward"
+    add("run.earlier", "Earlier in the queue", lambda: runs.do_to_chosen("earlier"), menu="Run", help=help)
+    add("run.later", "Later in the queue", lambda: runs.do_to_chosen("later"), menu="Run", help="Moves a waiting run one place back")
+    add("run.folder", "Open the run’s folder", runs.show_folder, menu="Run", help="Show the files of the chosen run")
+    add("run.copy_path", "Copy the run’s path", copy_path, menu="Run", help="For the headless verbs, for example eval")
+    add("run.delete", "Delete…", lambda: verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])
 
-    add("help.shortcuts", "Shortcuts", window.show_shortcuts, menu="Help", shortcut=["F1", "Ctrl+?"], help="Every action with its keys")
-    add(
-        "help.log",
-        "Log",
-        window.toggle_log,
-        menu="Help",
-        shortcut="Ctrl+Shift+L",
-        help="What was said and what went wrong since the start",
-    )
-    add("help.about", "About Priorama", window.about, menu="Help", help="Versions, device and where the runs lie")
-    for name, role in (("app.quit", QAction.MenuRole.QuitRole), ("help.about", QAction.MenuRole.AboutRole)):
-        window.registry[name].setMenuRole(role)
+
+def add_view_actions(
+    registry: Actions, find: Act, themes: ThemeSwitch, left: QWidget, right: QWidget, centre: Centre, full_screen: Act
+) -> None:
+    add = registry.add
+    help = "Find anything by a few letters"
+    add("view.find", "Search runs, panes, actions…", find, menu="View", shortcut=["Ctrl+K", "Ctrl+Shift+P"], help=help)
+    help = "Switch between light and dark"
+    add("view.theme", "Light or dark", themes.toggle, menu="View", shortcut="Ctrl+Shift+T", help=help)
+    help = "Follow the system’s choice of light or dark again"
+    add("view.theme_system", "Theme of the system", lambda: themes.choose("system"), menu="View", help=help)
+    help = "Show or hide the left side"
+    add("view.left", "Runs and data", lambda: left.setVisible(left.isHidden()), menu="View", shortcut="Ctrl+B", help=help)
+    help = "Show or hide the right side"
+    add("view.right", "Inspector", lambda: right.setVisible(right.isHidden()), menu="View", shortcut="Ctrl+Shift+B", help=help)
+    help = "Tile the pane in front to the right"
+    add("view.beside", "Put this pane beside the others", centre.docks.beside, menu="View", shortcut="Ctrl+\\", help=help)
+    help = "Put the pane in front into a window of its own, or back"
+    add("view.tear", "Tear off this pane", centre.tear_off, menu="View", help=help)
+    help = "Put the layout of the panes back as it was at first"
+    add("view.together", "All panes as tabs", centre.docks.together, menu="View", help=help)
+    help = "Fill the screen, or stop doing so"
+    add("view.fullscreen", "Full screen", full_screen, menu="View", shortcut=KEYS.FullScreen, help=help)
+
+
+def add_go_actions(registry: Actions, playback: Playback, bottom: BottomBar, state: State, centre: Centre) -> None:
+    add, walk = registry.add, bottom.timeline.walk
+    help = "Walk through the checkpoints, one after the other"
+    add("go.play", "Play through the checkpoints", playback.toggle, menu="Go", hint="Space", help=help)
+    help = "Move the time cursor back by one checkpoint"
+    add("go.earlier", "Earlier checkpoint", lambda: walk(-1), menu="Go", shortcut="Alt+Left", help=help)
+    help = "Move the time cursor on by one checkpoint"
+    add("go.later", "Later checkpoint", lambda: walk(1), menu="Go", shortcut="Alt+Right", help=help)
+    help = "Follow the training live"
+    add("go.live", "Newest checkpoint", lambda: state.set_cursor(None), menu="Go", shortcut="Alt+End", help=help)
+    add("go.next_pane", "Next pane", lambda: centre.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
+    help = "Bring the previous pane to the front"
+    add("go.previous_pane", "Previous pane", lambda: centre.walk(-1), menu="Go", shortcut="Ctrl+Shift+Tab", help=help)
+
+
+def add_help_actions(registry: Actions, centre: Centre, about: Act) -> None:
+    add = registry.add
+    add("help.shortcuts", "Shortcuts", centre.show_shortcuts, menu="Help", shortcut=["F1", "Ctrl+?"], help="Every action with its keys")
+    help = "What was said and what went wrong since the start"
+    add("help.log", "Log", centre.toggle_log, menu="Help", shortcut="Ctrl+Shift+L", help=help)
+    help = "Versions, device and where the runs lie"
+    add("help.about", "About Priorama", about, menu="Help", help=help).setMenuRole(QAction.MenuRole.AboutRole)

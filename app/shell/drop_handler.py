@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
 
-from app.panes import Pane
+from app.shell.bridge import Bridge
+from app.shell.centre import Centre
 from app.shell.formatting import count
+from app.shell.layout import PaneDock
+from app.shell.settings import Settings
+from app.shell.state import State
 from app.widgets.export import IMAGE_FILTER, IMAGES, ask_folder, ask_which
 from engine import messages as m
-
-if TYPE_CHECKING:
-    from app.shell.layout import PaneDock
-    from app.shell.main_window import Window
 
 MOST_DROPPED = 64
 MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
@@ -51,11 +52,19 @@ def may_be_image(path: str) -> bool:
 
 
 class DropHandler:
-    """The door of one window."""
+    """The door of one window. `open_run` has a run folder listed and looks at it then; `parent` is what file dialogs stand before."""
 
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.awaited = ""  # a run folder that is looked at as soon as it is listed
+    def __init__(
+        self,
+        centre: Centre,
+        state: State,
+        bridge: Bridge,
+        settings: Settings,
+        open_run: Callable[[str], object],
+        parent: QWidget,
+    ) -> None:
+        self.centre, self.state, self.bridge, self.settings = centre, state, bridge, settings
+        self.open_run, self.parent = open_run, parent
         self._pasted = itertools.count(1)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -71,21 +80,21 @@ class DropHandler:
         return [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
 
     def ask_run(self) -> None:
-        ask_folder(self.window, "Open a run folder", lambda path: self.take([path], wanted="run"), self.window.state.root)
+        ask_folder(self.parent, "Open a run folder", lambda path: self.take([path], wanted="run"), self.state.root)
 
     def ask_data(self) -> None:
-        ask_folder(self.window, "Open a folder as a data set", lambda path: self.take([path], wanted="data"))
+        ask_folder(self.parent, "Open a folder as a data set", lambda path: self.take([path], wanted="data"))
 
     def ask_data_file(self) -> None:
-        ask_which(self.window, "Open a file as a data set", DATA_FILTER, lambda paths: self.take(paths, wanted="data"))
+        ask_which(self.parent, "Open a file as a data set", DATA_FILTER, lambda paths: self.take(paths, wanted="data"))
 
     def ask_image(self) -> None:
-        ask_which(self.window, "Open images", IMAGE_FILTER, lambda paths: self.take(paths, wanted="image"), many=True)
+        ask_which(self.parent, "Open images", IMAGE_FILTER, lambda paths: self.take(paths, wanted="image"), many=True)
 
     def take(self, paths: list[str], wanted: str = "", dock: PaneDock | None = None) -> None:
         """Open whatever was dropped (on `dock`), pasted or chosen: images go to a pane, run folders and data sets open."""
         images, data = [], []
-        onto = dock or (self.window.docks.front if wanted == "image" or all(kind_of(path) == "image" for path in paths) else None)
+        onto = dock or (self.centre.docks.front if wanted == "image" or all(kind_of(path) == "image" for path in paths) else None)
         if onto is not None and not onto.why and onto.pane.takes_folders and wanted in ("", "image"):
             paths = self._give_batch(paths, onto)
         for path in paths[:MOST_DROPPED]:
@@ -93,20 +102,20 @@ class DropHandler:
             if kind == "image":
                 images.append(path)
             elif kind == "run":
-                self.window.settings.remember(path)
+                self.settings.remember(path)
                 self.open_run(path)
             elif kind == "data":
-                self.window.settings.remember(path)
+                self.settings.remember(path)
                 data.append(os.path.abspath(path))
             else:
-                self.window.say("warning", f"{path} is not there any more.")
+                self.centre.say("warning", f"{path} is not there any more.")
         if data:
             self.open_data_sets(data)
         if images:
             self.give_images(images, dock)
         if len(paths) > MOST_DROPPED:
             left = f"The first {MOST_DROPPED} of {count(len(paths))} files were taken."
-            self.window.say("warning", f"{left} To use all of them as a data set, drop the folder they lie in.")
+            self.centre.say("warning", f"{left} To use all of them as a data set, drop the folder they lie in.")
 
     def _give_batch(self, paths: list[str], dock: PaneDock) -> list[str]:
         """Give images, and what lies in folders, to a pane for batches; returns what is not for it."""
@@ -123,60 +132,57 @@ class DropHandler:
         if batch:
             if not dock.pane.accept_images(batch[:MOST_OF_A_BATCH]):
                 return paths
-            self.window.show_pane(type(dock.pane).__name__)
+            self.centre.show_pane(type(dock.pane).__name__)
             if len(batch) > MOST_OF_A_BATCH:
                 left_out = "Compare with the folder as a data set to judge more."
-                self.window.say("warning", f"The first {count(MOST_OF_A_BATCH)} files were taken. {left_out}")
+                self.centre.say("warning", f"The first {count(MOST_OF_A_BATCH)} files were taken. {left_out}")
         elif not left:
-            self.window.say("warning", f"There is no image in {os.path.basename(paths[0].rstrip('/')) or paths[0]}.")
+            self.centre.say("warning", f"There is no image in {os.path.basename(paths[0].rstrip('/')) or paths[0]}.")
         return left
 
-    def open_run(self, path: str) -> None:
-        """Have a run folder listed, wherever it lies, and look at it then."""
-        self.awaited = os.path.abspath(path)
-        self.window.bridge.send(m.OpenRun(self.awaited))
-
     def open_data_sets(self, paths: list[str]) -> None:
-        """Inspect data sets; the Data pane looks into the last one by itself, and its report appears there."""
-        pane = self.window.docks.named("Data")
+        """Inspect data sets; the page of data looks into the last one by itself, and its report appears there."""
+        pane = self.centre.docks.data_page()
         for path in paths[:-1] if pane else paths:
-            self.window.bridge.send(m.OpenData(self.window.bridge.new_job("data"), path))
-        self.window.state.open_data(paths[-1])
-        self.window.show_pane(pane)
+            self.bridge.send(m.OpenData(self.bridge.new_job("data"), path))
+        self.state.open_data(paths[-1])
+        self.centre.show_pane(pane)
 
     def takers(self, dock: PaneDock | None) -> list[PaneDock]:
         """The panes that may take an image: the one it was dropped on, then the front one, then the others."""
-        docks = self.window.docks
+        docks = self.centre.docks
         order = sorted(docks.in_order(), key=lambda one: one is not dock)
-        return [one for one in order if not one.why and (one is docks.front or type(one.pane).accept_image is not Pane.accept_image)]
+        return [one for one in order if not one.why and (one is docks.front or one.pane.takes_images())]
 
     def give_images(self, paths: list[str], on: PaneDock | None = None) -> None:
         """Offer images to the pane they were dropped on, then to the others that can take them."""
-        self.window.show_panes()
+        self.centre.show_panes()
         for dock in self.takers(on):
             if dock.pane.accept_images(paths):
-                self.window.show_pane(type(dock.pane).__name__)
+                self.centre.show_pane(type(dock.pane).__name__)
                 return
-        front = self.window.docks.front
-        why = (
-            front.why if front is not None and front.why else "Choose a run that can look at images first, then drop it on its Latent pane."
-        )
-        self.window.say("warning", f"No pane can take {os.path.basename(paths[0])} now. {why}")
+        front = self.centre.docks.front
+        why = front.why if front is not None and front.why else f"Choose a run that can look at images first.{self._who_takes_images()}"
+        self.centre.say("warning", f"No pane can take {os.path.basename(paths[0])} now. {why}")
+
+    def _who_takes_images(self) -> str:
+        titles = [dock.pane.title for dock in self.centre.docks.docks.values() if dock.pane.takes_images()]
+        return f" These panes take images: {', '.join(titles)}." if titles else ""
 
     def paste(self) -> None:
         """The clipboard's files or image; an image is written to a temporary file first."""
         clipboard = QGuiApplication.clipboard().mimeData()
         if clipboard is not None and clipboard.hasUrls():
-            self.take(self.paths_of(clipboard), dock=self.window.docks.front)
+            self.take(self.paths_of(clipboard), dock=self.centre.docks.front)
         elif clipboard is not None and clipboard.hasImage():
             image = QGuiApplication.clipboard().image()
             path = os.path.join(self._scratch(), f"pasted-{next(self._pasted)}.png")
             if image.isNull() or not image.save(path):
-                self.window.say("warning", "The image on the clipboard cannot be read.")
+                self.centre.say("warning", "The image on the clipboard cannot be read.")
             else:
                 self.give_images([path])
         else:
-            self.window.say("info", "There is no image on the clipboard. Copy one, or drop a file on the window.")
+            self.centre.say("info", "There is no image on the clipboard. Copy one, or drop a file on the window.")
 
     def _scratch(self) -> str:
         if self._folder is None:
@@ -193,7 +199,7 @@ class DropHandler:
             if len(paths) > 1 and "run" not in kinds:
                 return f"{count(len(paths))} files → {dock.pane.title}"
         if "image" in kinds:
-            takers = [one for one in self.takers(dock) if type(one.pane).accept_image is not Pane.accept_image]
+            takers = [one for one in self.takers(dock) if one.pane.takes_images()]
             if not takers:
                 return f"No pane can take {name} now: choose a run that can look at images first."
             what = name if len(paths) == 1 else f"{len(paths)} images"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QPainter
+from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import (
     QDockWidget,
     QFrame,
@@ -16,12 +16,12 @@ from PySide6.QtWidgets import (
     QTabBar,
     QTabWidget,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.panes import Context, Pane
 from app.shell import theme
+from app.shell.pane_availability import AvailabilityPage, Unavailable
 
 LAYOUT_VERSION = 1
 
@@ -49,57 +49,33 @@ class DockTitle(QFrame):
 
 
 class PaneDock(QDockWidget):
-    """Holds one pane, and the reason over it when the run's method lacks what it needs.
-
-    What is dragged over it and dropped on it is only told: the window decides. A torn-off pane is a window of its own,
-    so the main window would never hear of it.
-    """
-
-    drag_entered = Signal(object)
-    drag_left = Signal()
-    dropped = Signal(object)
+    """Holds one pane, and over it why it is empty where the pane does not say so itself."""
 
     def __init__(self, pane: Pane) -> None:
         super().__init__(pane.title)
         self.pane = pane
-        self.setAcceptDrops(True)
         self.setObjectName(f"dock-{type(pane).__name__}")
         self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable | QDockWidget.DockWidgetFeature.DockWidgetFloatable)
         self.title = DockTitle(self)
         self.no_title = QWidget()
         self.setTitleBarWidget(self.no_title)
-        self.why = ""
-        self.reason = theme.role(QLabel(), "muted")
-        self.reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.reason.setWordWrap(True)
-        self.reason.setMinimumWidth(200)
-        over = QWidget()
-        over_column = QVBoxLayout(over)
-        over_column.setContentsMargins(48, 48, 48, 48)
-        over_column.addWidget(self.reason)
+        self.why = ""  # it cannot be used at all, and why
         holder = QWidget()
         holder.setObjectName("pane_holder")
         self.stack = QStackedLayout(holder)
         self.stack.addWidget(pane)
-        self.stack.addWidget(over)
+        self.availability = AvailabilityPage(pane, pane.context.actions)
+        self.stack.addWidget(self.availability)
         self.setWidget(holder)
         self.in_front = False  # raised among its tabs, or floating
         self.seen = False  # in front and usable: the pane is active
 
-    def set_reason(self, why: str) -> None:
-        """Show a sentence in place of the pane; empty shows the pane."""
-        self.why = why
-        self.reason.setText(why)
-        self.stack.setCurrentIndex(1 if why else 0)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        self.drag_entered.emit(event)
-
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        self.drag_left.emit()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        self.dropped.emit(event)
+    def set_availability(self, why: Unavailable | None) -> None:
+        """Say why in the place of the pane, unless its own page does; None shows the pane."""
+        self.why = why.sentence if why is not None and why.blocks else ""
+        if why is not None:
+            self.availability.explain(why)
+        self.stack.setCurrentIndex(1 if why is not None and not self.pane.shows_availability else 0)
 
     def toggle_floating(self) -> None:
         self.setFloating(not self.isFloating())
@@ -160,9 +136,9 @@ class Docks(QMainWindow):
             dock.show()
             dock.raise_()
 
-    def named(self, title: str) -> str:
-        """The class name of the pane with this title; empty without one."""
-        return next((name for name, dock in self.docks.items() if dock.pane.title == title), "")
+    def data_page(self) -> str:
+        """The class name of the pane that shows the chosen data set; empty without one."""
+        return next((name for name, dock in self.docks.items() if dock.pane.is_data_page), "")
 
     def neighbour(self, by: int) -> str:
         """The class name of the pane `by` places after the front one, round and round; empty without panes."""
@@ -219,10 +195,10 @@ class Docks(QMainWindow):
         state = QByteArray.fromBase64(text.encode())
         return bool(text) and self.restoreState(state, LAYOUT_VERSION)
 
-    def set_reasons(self, reasons: dict[str, str]) -> None:
-        """Why a pane cannot be used now, by class name; empty when it can."""
+    def set_availability(self, why: Mapping[str, Unavailable | None]) -> None:
+        """Why panes are empty, by class name; None for those that are not."""
         for name, dock in self.docks.items():
-            dock.set_reason(reasons.get(name, ""))
+            dock.set_availability(why.get(name))
             self._set_seen(dock, dock.in_front and not dock.why)
         self.tidy()
 

@@ -89,7 +89,7 @@ def ordinal(place: int) -> str:
     return f"{place}{ending}"
 
 
-class RunCard(QWidget):
+class RunEntry(QWidget):
     """One run. The three lines are painted; a reason or a question stands below them in widgets of its own."""
 
     def __init__(self, owner: RunList, info: RunInfo) -> None:
@@ -352,7 +352,7 @@ class RunList(QScrollArea):
         self.column.addWidget(self.empty)
         self.column.addStretch()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.cards: dict[str, RunCard] = {}
+        self.cards: dict[str, RunEntry] = {}
 
     def show_runs(self, runs: dict[str, RunInfo], jobs: dict[str, JobChanged], selected: str | None) -> None:
         """`jobs` by run. New cards are made, gone ones removed, the rest shown afresh; order is that of `runs`."""
@@ -365,7 +365,7 @@ class RunList(QScrollArea):
             card = self.cards.get(run)
             job = jobs.get(run)
             if card is None:
-                card = self.cards[run] = RunCard(self, info)
+                card = self.cards[run] = RunEntry(self, info)
                 self.column.insertWidget(place + 1, card)
             elif self.column.indexOf(card) != place + 1:
                 self.column.removeWidget(card)
@@ -382,14 +382,14 @@ class RunList(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))
 
-    def walk(self, card: RunCard, by: int) -> None:
+    def walk(self, card: RunEntry, by: int) -> None:
         order = sorted(self.cards.values(), key=self.column.indexOf)
         place = order.index(card) + by
         if 0 <= place < len(order):
             order[place].setFocus()
             self.chosen.emit(order[place].info.run)
 
-    def menu(self, card: RunCard, at: QPoint) -> None:
+    def menu(self, card: RunEntry, at: QPoint) -> None:
         """The verbs that apply to a run now."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

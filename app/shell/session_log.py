@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import faulthandler
-import os
+import logging
 import sys
 import threading
 import time
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -32,6 +33,17 @@ class Record:
         return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.when))} {self.level:<7} {self.text}"
 
 
+class _LogFile(RotatingFileHandler):
+    """Bounded: past `MOST_BYTES` the file becomes `….old.log`, of which there is one. A full disk costs lines, not the session."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=MOST_BYTES, backupCount=1, encoding="utf-8", errors="replace")
+        self.namer = lambda _name: str(path.with_suffix(".old.log"))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
 class Log(QObject):
     """The history of one start. `added` may be emitted from any thread; slots of widgets run in the window's own."""
 
@@ -42,35 +54,27 @@ class Log(QObject):
         super().__init__(parent)
         self.records: deque[Record] = deque(maxlen=MOST)
         self.path = path
-        self._lock = threading.Lock()
-        self._file: IO[str] | None = None
+        self._file: _LogFile | None = None
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                if path.exists() and path.stat().st_size > MOST_BYTES:
-                    os.replace(path, path.with_suffix(".old.log"))
-                self._file = open(path, "a", encoding="utf-8", errors="replace")  # noqa: SIM115
+                self._file = _LogFile(path)
             except OSError:
                 self.path = None
 
     def add(self, level: str, text: str, details: str = "") -> Record:
         record = Record(time.time(), level if level in LEVELS else "info", text, details)
-        with self._lock:
-            self.records.append(record)
-            if self._file is not None:
-                try:
-                    self._file.write(record.line() + "\n" + (details.rstrip() + "\n" if details else ""))
-                    self._file.flush()
-                except (OSError, ValueError):
-                    self._file = None
+        self.records.append(record)
+        if self._file is not None:
+            lines = record.line() + ("\n" + details.rstrip() if details else "")
+            self._file.handle(logging.makeLogRecord({"name": "priorama", "msg": lines}))
         self.added.emit(record)
         return record
 
     def close(self) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class Hooks:

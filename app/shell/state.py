@@ -64,6 +64,13 @@ class State(QObject):
     def step(self) -> int | None:
         return self._step
 
+    @property
+    def steps_done(self) -> int:
+        """Optimizer steps of the chosen run, as far as the engine has told; 0 without a run."""
+        info, job = self.run_info, self.job_of(self.run)
+        progress = self.progress.get(job.job) if job else None
+        return max(info.step if info else 0, progress.done if progress and progress.unit == "step" else 0)
+
     def set_runs(self, runs: tuple[RunInfo, ...], root: str) -> None:
         self.runs = {info.run: info for info in runs}
         self.root = root

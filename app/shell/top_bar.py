@@ -6,7 +6,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
 
-from app.shell import theme
+from app.shell import formatting, theme
+from app.shell.state import State
+from engine.messages import Ready
 
 
 class SearchField(QFrame):
@@ -44,8 +46,13 @@ class SearchField(QFrame):
 
 
 class TopBar(QFrame):
-    def __init__(self, parent: QWidget | None = None) -> None:
+    """Draws what the state says of the chosen run and the engine. `run_chosen` names the run that was taken from its menu."""
+
+    run_chosen = Signal(str)
+
+    def __init__(self, state: State, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.state = state
         self.setObjectName("top")
         self.setFixedHeight(theme.TOP_HEIGHT)
         self.name = theme.role(QLabel("Priorama"), "title")
@@ -57,6 +64,7 @@ class TopBar(QFrame):
         self.runs.setAccessibleName("Choose a run")
         self.runs.setToolTip("The run that every pane looks at")
         self.run_menu = QMenu(self)
+        self.run_menu.aboutToShow.connect(self._fill_run_menu)
         self.runs.setMenu(self.run_menu)
         self.step = theme.role(QLabel(), "muted")
         self.search = SearchField()
@@ -80,8 +88,35 @@ class TopBar(QFrame):
         row.addWidget(self.device)
         row.addWidget(self.theme_button)
 
-    def show_run(self, title: str, step: str) -> None:
+    def show_time(self) -> None:
+        """The chosen run, and how far it has come."""
+        info = self.state.run_info
+        if info is None:
+            self._show_run("", "")
+            return
+        total = f" of {formatting.count(info.total_steps)}" if info.total_steps else ""
+        self._show_run(f"{info.title or info.method} · {info.data_name}", f"step {formatting.count(self.state.steps_done)}{total}")
+
+    def _show_run(self, title: str, step: str) -> None:
         metrics = self.runs.fontMetrics()
         self.runs.setText(metrics.elidedText(title or "No run", Qt.TextElideMode.ElideRight, 190) + " ▾")
         self.runs.setAccessibleName(f"Choose a run, now {title or 'none'}")
         self.step.setText(step)
+
+    def show_engine(self, ready: Ready) -> None:
+        """Where new runs train."""
+        cores = f"{ready.cores} core{'s' if ready.cores != 1 else ''}"
+        self.device.setText(f"{ready.device} · {cores} · {ready.precision}")
+        versions = ", ".join(f"{name} {version}" for name, version in ready.versions.items())
+        self.device.setToolTip(f"New runs train here, in {ready.precision}. {versions}. Ready after {ready.seconds:.1f} s.")
+        self.device.setAccessibleName(f"Device: {self.device.text()}")
+
+    def _fill_run_menu(self) -> None:
+        self.run_menu.clear()
+        for run, info in self.state.runs.items():
+            action = self.run_menu.addAction(f"{info.title or info.method} · {info.data_name}   {info.name}")
+            action.setCheckable(True)
+            action.setChecked(run == self.state.run)
+            action.triggered.connect(lambda _checked=False, run=run: self.run_chosen.emit(run))
+        if not self.state.runs:
+            self.run_menu.addAction("No runs yet").setEnabled(False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from app.tour.scenes import Scene, Tour
+from app.tour.guide import Tour
+from app.tour.scene import Scene
 
 SIMCLR_STEPS = 120
 SHORT_STEPS = 40  # of runs that only have something of their own to show
 
 
-class FeaturesTour:
+class FeatureScenes:
     """Scenes of encoders, walked through with the tour's own hands."""
 
     def __init__(self, tour: Tour) -> None:
@@ -18,15 +20,15 @@ class FeaturesTour:
         self.stage: Any = tour.stage
         self.window: Any = tour.window
 
-    def walk(self) -> None:
+    def scenes(self) -> Iterator[Scene]:
         simclr = self.tour.train("simclr", SIMCLR_STEPS, "shapes")
-        self.visit("views", "ViewsPane", "the next batch: crops on the originals, pairs and their similarity", self.see_page(0))
-        self.visit("views-similarity", "ViewsPane", "every view against every other, the pairs marked", self.see_page(1))
-        self.visit("views-invariance", "ViewsPane", "similarity of an image with itself, changed ever more", self.see_invariance)
-        self.visit("embedding", "EmbeddingPane", "a map of test images, one point and its true neighbours", self.see_map)
-        self.visit("embedding-direction", "EmbeddingPane", "the direction from one group of points to another", self.see_direction)
-        self.visit("embedding-dropped", "EmbeddingPane", "where a dropped image belongs; trust as opacity", self.drop_on_map)
-        self.visit("probe", "ProbePane", "what the features are worth, beside untrained ones and raw pixels", self.see_probe)
+        yield Scene("views", "ViewsPane", "the next batch: crops on the originals, pairs and their similarity", self.see_page(0))
+        yield Scene("views-similarity", "ViewsPane", "every view against every other, the pairs marked", self.see_page(1))
+        yield Scene("views-invariance", "ViewsPane", "similarity of an image with itself, changed ever more", self.see_invariance)
+        yield Scene("embedding", "EmbeddingPane", "a map of test images, one point and its true neighbours", self.see_map)
+        yield Scene("embedding-direction", "EmbeddingPane", "the direction from one group of points to another", self.see_direction)
+        yield Scene("embedding-dropped", "EmbeddingPane", "where a dropped image belongs; trust as opacity", self.drop_on_map)
+        yield Scene("probe", "ProbePane", "what the features are worth, beside untrained ones and raw pixels", self.see_probe)
         for method, page, shows in (
             ("jigsaw", 3, "a jigsaw by hand, against the model"),
             ("inpainting", 3, "a hidden region, filled in by the model"),
@@ -34,13 +36,10 @@ class FeaturesTour:
             ("dino", 0, "global and local crops, teacher and student"),
         ):
             self.window.choose_run(self.tour.train(method, SHORT_STEPS, "shapes"))
-            self.visit(f"views-{method}", "ViewsPane", shows, self.see_page(page))
+            yield Scene(f"views-{method}", "ViewsPane", shows, self.see_page(page))
         self.window.choose_run(self.tour.train("kmeans", 200, "digits"))
-        self.visit("kmeans", "CurvesPane", "k-means: the inertia, and the centroids as images", self.tour.show("CurvesPane"))
+        yield Scene("kmeans", "CurvesPane", "k-means: the inertia, and the centroids as images", self.tour.show("CurvesPane"))
         self.window.choose_run(simclr)
-
-    def visit(self, name: str, pane: str, shows: str, prepare: Any) -> None:
-        self.tour.visit(Scene(name, pane, shows, prepare))
 
     def see_page(self, page: int) -> Any:
         def prepare() -> None:
@@ -61,7 +60,7 @@ class FeaturesTour:
     def see_map(self) -> None:
         self.stage.show_pane("EmbeddingPane")
         pane = self.stage.pane("EmbeddingPane")
-        self.stage.wait(lambda: pane.points.drawn is not None and not pane.mapping.jobs, "the map was drawn", 240)
+        self.stage.wait(lambda: pane.points.drawn is not None and not pane.controller.jobs, "the map was drawn", 240)
         pane.points.pin(5)
         self.stage.run_for(1)
 
@@ -73,16 +72,16 @@ class FeaturesTour:
         for end, kind in (("a", 0), ("b", 1)):
             pane.points.select(np.flatnonzero(labels == kind))
             pane.points.keep(end)
-        pane.colour_by("direction")
-        self.stage.wait(lambda: not pane.mapping.jobs, "the direction was found", 60)
+        pane.color_by("direction")
+        self.stage.wait(lambda: not pane.controller.jobs, "the direction was found", 60)
         self.stage.run_for(0.5)
 
     def drop_on_map(self) -> None:
         pane = self.stage.pane("EmbeddingPane")
-        pane.colour_by("class")
+        pane.color_by("class")
         pane.page.trust.setChecked(True)
         self.window.take([str(self.tour.picture_of("7"))])
-        self.stage.wait(lambda: bool(pane.mapping.places), "the picture was placed on the map", 60)
+        self.stage.wait(lambda: bool(pane.controller.places), "the picture was placed on the map", 60)
         self.stage.run_for(1)
 
     def see_probe(self) -> None:

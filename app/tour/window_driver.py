@@ -155,7 +155,7 @@ class WindowDriver:
 
 def application() -> QApplication:
     """The one application of this process, with our name, style and font; without a screen unless one was asked for."""
-    from app.__main__ import prepare
+    from app.shell.application import prepare
 
     made = QApplication.instance()
     if not isinstance(made, QApplication):

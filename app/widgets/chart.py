@@ -54,7 +54,7 @@ class Chart(QWidget):
         super().__init__()
         self.name = name
         self.low, self.high = 0.0, 1.0  # of the lower axis
-        self.top = 1.0  # of the upright axis, which begins at 0
+        self.bottom, self.top = 0.0, 1.0  # of the upright axis
         self.painted = 0
         self._c: Colors = DARK
         self._small = font(11)
@@ -87,7 +87,7 @@ class Chart(QWidget):
 
     def to_y(self, value: float) -> float:
         place = self.plot()
-        return place.bottom() - value / self.top * place.height()
+        return place.bottom() - (value - self.bottom) / (self.top - self.bottom) * place.height()
 
     # drawing
 
@@ -124,19 +124,23 @@ class Chart(QWidget):
             wide = metrics.horizontalAdvance(text)
             left = min(max(x - wide / 2, 0), self.width() - wide)
             painter.drawText(QRectF(left, place.bottom() + 5, wide + 1, height), LEFT, text)
-        upright = ticks(0, self.top, max(2, int(place.height() // 28)))
-        shown = figures([100 * value for value in upright]) if percent else figures(upright)
-        for value, text in zip(upright, shown, strict=True):
-            y = self.to_y(value)
-            painter.setPen(QColor(c.line))
-            painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
-            painter.setPen(QColor(c.muted))
-            painter.drawText(QRectF(0, y - height / 2, place.left() - 6, height), RIGHT | MIDDLE, f"{text} %" if percent else text)
+        self.draw_upright_axis(painter, 28, percent)
         painter.setPen(QColor(c.muted))
         name = metrics.elidedText(below, Qt.TextElideMode.ElideRight, int(place.width()))
         painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
         self.setToolTip(f"{self.name}. Across: {below}. Upwards: {beside}.")
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+
+    def draw_upright_axis(self, painter: QPainter, spacing: int, percent: bool) -> None:
+        """Grid lines with their figures, at least `spacing` pixels apart; `percent` writes shares in %."""
+        place, height = self.plot(), painter.fontMetrics().height()
+        values = ticks(self.bottom, self.top, max(2, int(place.height() // spacing)))
+        for value, text in zip(values, figures([100 * value for value in values] if percent else values), strict=True):
+            y = self.to_y(value)
+            painter.setPen(QColor(self._c.line))
+            painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
+            painter.setPen(QColor(self._c.muted))
+            painter.drawText(QRectF(0, y - height / 2, place.left() - 6, height), RIGHT | MIDDLE, f"{text} %" if percent else text)
 
     # out of the window
 

@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QWhe
 from PySide6.QtWidgets import QSizePolicy, QSlider
 
 from app.shell.theme import DARK, Colors, font
+from app.widgets.colors import mixed
 from app.widgets.parts import signed
 
 STEPS = 100  # slider positions per unit
@@ -156,9 +157,3 @@ class LatentSlider(QSlider):
         painter.setPen(ink("muted"))
         text = signed(self.exact) + self.unit if self.with_sign else f"{self.exact:.2f}{self.unit}"
         painter.drawText(QRectF(self.width() - self.value_width, 0, self.value_width, height), RIGHT, text)
-
-
-def mixed(color: QColor, back: QColor, share: float) -> QColor:
-    """`share` of a colour over a background, opaque."""
-    parts = (share * a + (1 - share) * b for a, b in zip(color.getRgb()[:3], back.getRgb()[:3], strict=True))  # type: ignore[arg-type]
-    return QColor(*(round(part) for part in parts))

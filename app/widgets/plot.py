@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
-from app.shell.formatting import MINUS, count, number
-from app.shell.theme import DARK, Colors, contrast, font
+from app.shell.formatting import count
+from app.shell.theme import DARK, Colors
+from app.widgets.colors import mixed, shade
 from app.widgets.export import copy_image
-from app.widgets.latent_slider import mixed
 from app.widgets.parts import short
+from app.widgets.plot_axes import FigureAxis, TimeBox
+from app.widgets.plot_legend import CornerLegend, LegendSample
 from app.widgets.series import Series, thinned
 
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
-CORNERS = {(1, 0): (-8, 8), (0, 0): (8, 8), (1, 1): (-8, -8), (0, 1): (8, -8)}  # where the legend may stand -> its distance from there
 MARKS = 7  # markers along a curve, so that colour is not the only sign
-PROBES = 200  # places along the plot at which the legend looks for curves below it
+AHEAD = 0.05  # of the width: a curve that grows finds room for its next points
 
 
 @dataclass(eq=False)
@@ -38,105 +38,6 @@ class Line:
     color: str
     marker: str
     dashed: bool = False  # a validation curve
-
-
-AHEAD = 0.05  # of the width: a curve that grows finds room for its next points
-
-
-class FigureAxis(pg.AxisItem):
-    """Ticks as the window writes numbers: 2 000, not 2000 and not 2·10³. What it drew is kept as pixels: text is dear to draw."""
-
-    def __init__(self, side: str) -> None:
-        super().__init__(side)
-        self.tick_font = font(11)
-        self.setStyle(tickFont=self.tick_font, tickLength=4, tickTextOffset=6, hideOverlappingLabels=True)
-
-    def paint(self, painter: QPainter, *_: object) -> None:
-        bounds, ratio = self.boundingRect(), painter.device().devicePixelRatio()
-        size = (bounds.size() * ratio).toSize()
-        if size.isEmpty():
-            return
-        if self.picture is None or self.picture.size() != size:
-            drawn = QPixmap(size)
-            drawn.setDevicePixelRatio(ratio)
-            drawn.fill(Qt.GlobalColor.transparent)
-            inner = QPainter(drawn)
-            inner.translate(-bounds.topLeft())
-            inner.setFont(self.tick_font)
-            specs = self.generateDrawSpecs(inner)  # may forget `self.picture`, so that holds the finished one only
-            if specs is not None:
-                self.drawPicture(inner, *specs)
-            inner.end()
-            self.picture = drawn
-        painter.drawPixmap(bounds.topLeft(), self.picture)
-
-    def tickStrings(self, values, scale, spacing) -> list[str]:
-        if self.logMode:
-            return self.logTickStrings(values, scale, spacing)
-        digits = max(0, int(np.ceil(-np.log10(spacing) - 1e-9))) if spacing > 0 else 0
-        if digits > 5 or any(abs(value) >= 1e7 for value in values):
-            return [f"{value:.3g}".replace("-", MINUS) for value in values]
-        return [number(value, digits) for value in values]
-
-    def logTickStrings(self, values, scale, spacing) -> list[str]:
-        out = []
-        for value in values:
-            size = 10.0 ** float(value)
-            out.append(number(size, 0) if 1 <= size < 1e6 else f"{size:.3g}")
-        return out
-
-
-class Sample(pg.ItemSample):
-    """A line of the legend: colour, dash and marker."""
-
-    def __init__(self, pen: QPen, marker: str) -> None:
-        super().__init__(None)
-        self.pen, self.marker = pen, marker
-
-    def paint(self, painter: QPainter, *_: object) -> None:
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(self.pen)
-        painter.drawLine(0, 11, 22, 11)
-        painter.translate(11, 11)
-        size = 8 if self.pen.style() == Qt.PenStyle.SolidLine else 5  # the dashes must be seen beside it
-        drawSymbol(painter, self.marker, size, pg.mkPen(None), pg.mkBrush(self.pen.color()))
-
-    def mouseClickEvent(self, event) -> None:
-        event.ignore()
-
-
-class TimeBox(pg.ViewBox):
-    """Left button: the time cursor. Wheel: zoom in steps. Middle or Shift-drag: pan. Right drag: zoom. Double click: everything."""
-
-    pointed = Signal(float)
-    whole_asked = Signal()
-
-    def __init__(self) -> None:
-        super().__init__(enableMenu=False)
-        self.setMouseEnabled(x=True, y=True)
-
-    def mouseClickEvent(self, event) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
-            event.accept()
-            if event.double():
-                self.whole_asked.emit()
-            else:
-                self.pointed.emit(self.mapSceneToView(event.scenePos()).x())
-
-    def mouseDragEvent(self, event, axis=None) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier and axis is None:
-            event.accept()
-            self.pointed.emit(self.mapSceneToView(event.scenePos()).x())
-        elif event.button() == Qt.MouseButton.LeftButton and axis is None:
-            event.accept()
-            move = self.mapToView(event.lastPos()) - self.mapToView(event.pos())
-            self.sigRangeChangedManually.emit([True, False])
-            self.translateBy(x=move.x())
-        else:
-            super().mouseDragEvent(event, axis)
-
-    def wheelEvent(self, event, axis=None) -> None:
-        super().wheelEvent(event, 0 if axis is None else axis)
 
 
 def fits(view: list[float], low: float, high: float) -> bool:
@@ -193,9 +94,7 @@ class CurvePlot(QWidget):
         for item in (self.cursor_line, self.hover_line, self.hover_points, self.best_point):
             self.plot.addItem(item, ignoreBounds=True)
             item.hide()
-        self.legend = pg.LegendItem(offset=(-8, 8), verSpacing=-4, sampleType=Sample)
-        self.legend.setParentItem(self.box)
-        self.corner = (1, 0)  # of the legend
+        self.legend = CornerLegend(self.box)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.view)
@@ -220,11 +119,7 @@ class CurvePlot(QWidget):
         self.hover_line.setPen(pg.mkPen(c.muted, width=1, style=Qt.PenStyle.DotLine))
         self.best_point.setPen(pg.mkPen(c.background))
         self.best_point.setBrush(pg.mkBrush(c.good))
-        self.legend.setLabelTextColor(QColor(c.text))
-        self.legend.setLabelTextSize("9pt")
-        ground = QColor(c.background)
-        ground.setAlpha(150)  # what runs below the legend can still be followed
-        self.legend.setBrush(pg.mkBrush(ground))
+        self.legend.set_colors(c)
         self.set_lines(self.lines)
 
     def set_names(self, value: str) -> None:
@@ -257,7 +152,7 @@ class CurvePlot(QWidget):
             for item in (thin, main, marks):
                 self.plot.addItem(item, ignoreBounds=True)
             self._items[line.key] = (thin, main, marks)
-            self.legend.addItem(Sample(pen, line.marker), line.name)
+            self.legend.addItem(LegendSample(pen, line.marker), line.name)
         self.legend.setVisible(bool(lines))
         self._name_axes()
         self.redraw()
@@ -351,33 +246,9 @@ class CurvePlot(QWidget):
                 self.box.setYRange(lowest - room, highest + room, padding=0)
         self.set_cursor(self.cursor)
         self.set_best(self.best)
-        self._place_legend(shown)
+        self.legend.avoid(shown)
         self.view.scene().prepareForPaint()  # type: ignore[attr-defined]  # now, not while it is being painted, or it is painted twice
         self._ours = False
-
-    def _place_legend(self, shown: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        """In the corner where it covers least of the curves; it moves only where that hides clearly less."""
-        (left, right), (bottom, top) = self.box.viewRange()
-        width, height = self.box.width(), self.box.height()
-        if not shown or min(width, height) < 1 or right <= left or top <= bottom:
-            return
-        across, down = (self.legend.width() + 8) / width, (self.legend.height() + 8) / height  # shares of the plot
-        place = np.linspace(0, 1, PROBES)
-        covered = dict.fromkeys(CORNERS, 0)
-        for x, y in shown:
-            finite = np.isfinite(y)
-            if not finite.any():
-                continue
-            value = np.interp(left + place * (right - left), x[finite], y[finite], left=np.nan, right=np.nan)
-            depth = (top - value) / (top - bottom)  # 0 at the top, 1 at the bottom
-            for side, end in CORNERS:
-                beside = place >= 1 - across if side else place <= across
-                behind = depth >= 1 - down if end else depth <= down
-                covered[side, end] += int(np.sum(beside & behind))
-        best = min(CORNERS, key=lambda corner: covered[corner])
-        if covered[self.corner] > covered[best] + PROBES // 50:
-            self.corner = best
-            self.legend.anchor(best, best, CORNERS[best])
 
     @property
     def follows_height(self) -> bool:
@@ -510,12 +381,3 @@ class CurvePlot(QWidget):
 
     def copy(self) -> None:
         copy_image(self.picture())
-
-
-def shade(color: str, c: Colors) -> QColor:
-    """A category colour, made darker or lighter until it stands out from the background (3:1, as WCAG asks of graphics)."""
-    made = QColor(color)
-    dark = QColor(c.background).lightness() < 128
-    while contrast(made.name(), c.background) < 3.0:
-        made = made.lighter(108) if dark else made.darker(106)
-    return made

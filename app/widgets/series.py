@@ -1,6 +1,6 @@
 """Curves as numbers: keep every point, smooth it independently of the zoom, thin it for the screen without losing a peak.
 
-Numpy only. What the numbers mean in words is in `verdicts.py`.
+Numpy only. What the numbers mean in words is the business of the panes.
 """
 
 from __future__ import annotations

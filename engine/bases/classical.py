@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.common.importing import IMPORTING
 from engine.config import Training, setting
 
 
@@ -35,8 +36,9 @@ def agreement(groups: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     Args:
         groups, labels: int64 [N].
     """
-    from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics import normalized_mutual_info_score
+    with IMPORTING:
+        from scipy.optimize import linear_sum_assignment
+        from sklearn.metrics import normalized_mutual_info_score
 
     found, right = np.asarray(groups), np.asarray(labels)
     counts = np.zeros((found.max() + 1, right.max() + 1), np.int64)

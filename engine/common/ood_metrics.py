@@ -1,15 +1,13 @@
-"""Plain functions around scores that say "unlike the training data": how well they separate, how sure one value is, and how
-briefly an image can be written down.
+"""How well scores tell known images from out-of-distribution (OOD) ones, and how sure one value is: AUROC, rates, thresholds, p-values.
 
-One convention everywhere: a high score means unlike the training data, out-of-distribution (OOD) is the positive class, and
-nothing is ever flipped: an area under the ROC curve below 0.5 is a result. No torch here, and no model.
+One convention everywhere: a high score means unlike the training data, OOD is the positive class, and nothing is ever flipped: an
+area under the ROC curve below 0.5 is a result. A score that is not a number counts as the highest, so that no image drops out of a
+comparison; without images on a side that is needed a figure is NaN (`require_scores` raises instead). Numpy only, and no model.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import zlib
 
 import numpy as np
 
@@ -25,8 +23,18 @@ class BadScores(ValueError):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+def require_scores(*sides: np.ndarray) -> None:
+    """Nothing, where every side has a score.
+
+    Raises:
+        BadScores: one has none.
+    """
+    if not all(np.size(side) for side in sides):
+        raise BadScores("There are no scores to compare; score at least one image on each side.")
+
+
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that an OOD image scores higher than a known one, ties counting half
+    """Area under the ROC curve: the probability that an OOD image scores higher than a known one, ties counting half
     (Mann and Whitney 1947: U / n₁n₂).
 
     Args:
@@ -34,128 +42,123 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
         unknown: scores of OOD images [m].
     """
     known, unknown = _sorted(known), _sorted(unknown)
+    if not len(known) or not len(unknown):
+        return math.nan
     below = np.searchsorted(known, unknown, "left")  # known images each OOD image beats
     not_above = np.searchsorted(known, unknown, "right")
     return float((below + not_above).sum() / (2 * len(known) * len(unknown)))
 
 
+def share_at_or_above(scores: np.ndarray, threshold: float) -> float:
+    """Share of the scores [n] that are called OOD: `score ≥ threshold`."""
+    scores = _ranked(scores)
+    return float((scores >= threshold).mean()) if len(scores) else math.nan
+
+
+def rates_at(known: np.ndarray, unknown: np.ndarray, threshold: float) -> tuple[float, float]:
+    """(true positive rate, false positive rate) at a threshold, of scores [n] and [m]."""
+    return share_at_or_above(unknown, threshold), share_at_or_above(known, threshold)
+
+
 def threshold_at(unknown: np.ndarray, share: float = 0.95) -> float:
-    """The highest threshold at which at least `share` of the OOD images have `score ≥ threshold`."""
+    """The highest threshold with a true positive rate of at least `share`, of the scores of OOD images [m]."""
     ordered = _sorted(unknown)
-    return float(ordered[len(ordered) - math.ceil(share * len(ordered) - 1e-9)])
+    if not len(ordered):
+        return math.nan
+    return float(ordered[len(ordered) - max(1, math.ceil(share * len(ordered) - 1e-9))])
+
+
+def threshold_at_fpr(known: np.ndarray, share: float = 0.05) -> float:
+    """The lowest threshold with a false positive rate of at most `share`, of the scores of known images [n]."""
+    ordered = _sorted(known)
+    if not len(ordered):
+        return math.nan
+    kept = len(ordered) - math.floor(share * len(ordered) + 1e-9)  # so many must stay below
+    return float(np.nextafter(ordered[kept - 1], np.inf))
 
 
 def fpr_at(known: np.ndarray, unknown: np.ndarray, share: float = 0.95) -> float:
-    """FPR@95: the share of known images called OOD at the threshold that catches 95 % of the OOD images.
+    """FPR@95: the false positive rate at the threshold whose true positive rate is 95 %.
 
     OOD is the positive class, as in the code of OpenOOD (Yang et al. 2022). Liang et al. 2018 and Liu et al. 2020 fix 95 % of the
     known images instead and count OOD images: another number.
     """
-    return float((_finite(known) >= threshold_at(unknown, share)).mean())
+    if not np.size(unknown):
+        return math.nan
+    return share_at_or_above(known, threshold_at(unknown, share))
+
+
+def changed_calls(scores: np.ndarray, before: float, after: float) -> np.ndarray:
+    """Places int64 of the scores [n] that another threshold calls differently, the nearest to the new one first."""
+    scores = _ranked(scores)
+    changed = np.flatnonzero((scores >= before) != (scores >= after))
+    return changed[np.argsort(np.abs(scores[changed] - after), kind="stable")]
+
+
+def crossing(xs: np.ndarray, ys: np.ndarray, level: float) -> float | None:
+    """x at which the line through the points (xs, ys) [n] first falls below a level; None where it never does."""
+    xs, ys = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
+    below = np.flatnonzero(ys < level)
+    if not len(below):
+        return None
+    first = int(below[0])
+    if first == 0 or not np.isfinite(ys[first - 1]):
+        return float(xs[first])
+    share = (ys[first - 1] - level) / (ys[first - 1] - ys[first])
+    return float(xs[first - 1] + share * (xs[first] - xs[first - 1]))
 
 
 def average_precision(known: np.ndarray, unknown: np.ndarray) -> float:
     """Σ (recall_k - recall_{k-1}) precision_k over all thresholds, OOD positive. It depends on how many images each side has."""
-    scores = np.concatenate([_finite(known), _finite(unknown)])
-    positive = np.concatenate([np.zeros(len(known)), np.ones(len(unknown))])
+    scores = np.concatenate([_ranked(known), _ranked(unknown)])
+    positive = np.concatenate([np.zeros(np.size(known)), np.ones(np.size(unknown))])
+    if not np.size(known) or not np.size(unknown):
+        return math.nan
     order = np.argsort(-scores, kind="stable")
     scores, caught = scores[order], np.cumsum(positive[order])
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # equal scores share one threshold
-    precision, recall = caught[ends] / (ends + 1), caught[ends] / len(unknown)
+    precision, recall = caught[ends] / (ends + 1), caught[ends] / np.size(unknown)
     return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
+def histogram_shares(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Share of the scores [n] in each bin between edges [k + 1], [k]; what lies outside is counted in the bin at that end."""
+    scores = _ranked(scores)
+    if not len(scores):
+        return np.zeros(len(edges) - 1)
+    return np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / len(scores)
 
 
 def p_values(known: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(1 + #{known ≥ s}) / (n + 1) for every s: how often an image like the held-out ones would score at least as high.
 
-    Under that hypothesis P(p ≤ α) ≤ α for every α (conformal p-value; Vovk et al. 2005). A score that is not a number counts as
-    the highest.
+    Under that hypothesis P(p ≤ α) ≤ α for every α (conformal p-value; Vovk et al. 2005).
+
+    Args:
+        known: scores of held-out images [n].
+        scores: [k].
     """
     known = _sorted(known)
-    scores = np.nan_to_num(np.asarray(scores, np.float64), nan=math.inf, posinf=math.inf, neginf=-math.inf)
-    return (1 + len(known) - np.searchsorted(known, scores, "left")) / (len(known) + 1)
+    return (1 + len(known) - np.searchsorted(known, _ranked(scores), "left")) / (len(known) + 1)
 
 
 def verdict(p_value: float) -> tuple[str, str]:
-    """A p-value as (level, words)."""
+    """A p-value as (level, words).
+
+    Raises:
+        BadScores: it is none.
+    """
     for least, level, words in LEVELS:
         if p_value >= least:
             return level, words
     raise BadScores(f"{p_value} is no p-value; it must lie between 0 and 1.")
 
 
-def _finite(scores: np.ndarray) -> np.ndarray:
-    """Scores as float64; one that is not a number counts as the highest, so that no image drops out of a comparison."""
+def _ranked(scores: np.ndarray) -> np.ndarray:
+    """Scores as float64 [n]; one that is not a number counts as the highest."""
     scores = np.asarray(scores, np.float64).ravel()
-    if not len(scores):
-        raise BadScores("There are no scores to compare; score at least one image on each side.")
-    return np.nan_to_num(scores, nan=math.inf, posinf=math.inf, neginf=-math.inf)
+    return np.where(np.isnan(scores), math.inf, scores)
 
 
 def _sorted(scores: np.ndarray) -> np.ndarray:
-    return np.sort(_finite(scores))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# How briefly an image can be written down
-# ---------------------------------------------------------------------------------------------------------------------
-
-PNG_FRAME = 57 + 6  # bytes: signature 8, IHDR 25, IDAT around its data 12, IEND 12; then zlib's own header and checksum
-WEBP_FRAME = 20 + 5  # bytes: RIFF 12, chunk 8; then VP8L's signature and size
-WEBP_EFFORT = 4  # 6 takes thirty times as long for 2 % less on 28×28 pixels
-
-
-def code_bits(images: np.ndarray) -> np.ndarray:
-    """Bits of the shortest lossless code of each image [N], uint8 [N, C, H, W]: the best of PNG, WebP and deflate.
-
-    Deflate is tried on the raw pixels and on rows under each of PNG's five filters. What every file of a format carries whatever
-    its content (headers, checksums) is subtracted: a decoder that knows the size does not need it, and on small images it would
-    decide which format wins.
-    """
-    return np.array([8 * min(lengths(image).values()) for image in images], np.float64)
-
-
-def lengths(image: np.ndarray) -> dict[str, int]:
-    """Bytes of one image [C, H, W] in each format, without constant headers."""
-    rows = np.ascontiguousarray(image.transpose(1, 2, 0))  # [H, W, C]: channels of a pixel beside each other
-    deflated = {f"deflate, {name}": _deflated(filtered) for name, filtered in _filtered(rows).items()}
-    return {"PNG": _png(rows), "WebP": _webp(rows), "deflate": _deflated(rows), **deflated}
-
-
-def png_bytes(image: np.ndarray) -> int:
-    """Size of the image [C, H, W] as a whole PNG file, headers and all."""
-    return _png(np.ascontiguousarray(image.transpose(1, 2, 0))) + PNG_FRAME
-
-
-def _png(rows: np.ndarray) -> int:
-    return _pillow(rows, "PNG", optimize=True) - PNG_FRAME
-
-
-def _webp(rows: np.ndarray) -> int:
-    colour = np.repeat(rows, 3, axis=2) if rows.shape[2] == 1 else rows  # WebP knows no grey; equal channels cost it next to nothing
-    return _pillow(colour, "WEBP", lossless=True, quality=100, method=WEBP_EFFORT, exact=True) - WEBP_FRAME
-
-
-def _pillow(rows: np.ndarray, kind: str, **options: object) -> int:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(rows[:, :, 0] if rows.shape[2] == 1 else rows).save(file, kind, **options)
-    return file.tell()
-
-
-def _deflated(rows: np.ndarray) -> int:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)  # -15: without header and checksum
-    return len(packer.compress(rows.tobytes())) + len(packer.flush())
-
-
-def _filtered(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Differences from what is to the left, above and both, modulo 256 (PNG specification, section 9)."""
-    x = rows.astype(np.int16)
-    left, above, corner = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
-    left[:, 1:], above[1:], corner[1:, 1:] = x[:, :-1], x[:-1], x[:-1, :-1]
-    guess = left + above - corner
-    to_left, to_above, to_corner = (np.abs(guess - other) for other in (left, above, corner))
-    paeth = np.where((to_left <= to_above) & (to_left <= to_corner), left, np.where(to_above <= to_corner, above, corner))
-    guesses = {"left": left, "above": above, "average": (left + above) // 2, "Paeth": paeth}
-    return {name: (x - guess).astype(np.uint8) for name, guess in guesses.items()}
+    return np.sort(_ranked(scores))

@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.common.pixels import to_float, to_uint8
 from engine.losses.likelihoods import Estimate, image_generators, iwae
 from engine.messages import DetectorInfo
 from engine.method import Method
+from engine.protocols import Density, ImportanceWeighted, provides
 
 SEED = 0  # of all noise in scores; an image's own noise comes from this and its content
 SAMPLES = 64  # importance samples per image, where a density has them
@@ -38,9 +40,9 @@ LOCAL_SIDE = 16  # pixels; what a local model sees is six rows and nine columns,
 
 def background_kinds(method: Any) -> tuple[str, ...]:
     """Which background models a method of images can be compared with."""
-    if getattr(method, "density", "none") == "none":
+    if method.density == "none":
         return ()
-    local = getattr(method, "pixel_levels", 0) and min(method.data.shape[1:]) >= LOCAL_SIDE
+    local = method.pixel_levels and min(method.data.shape[1:]) >= LOCAL_SIDE
     return (MUTATED, LOCAL) if local else (MUTATED,)
 
 
@@ -57,12 +59,12 @@ class Subject:
     others_missing: str = "It needs a second checkpoint or a second run of the same method and data."
     facts: dict[str, str] = field(default_factory=dict)  # content hashes of the companions: part of what names a kept score
 
-    def can(self, name: str) -> bool:
-        return callable(getattr(self.method, name, None))
+    def can(self, protocol: type) -> bool:
+        return provides(self.method, protocol)
 
     @property
     def has_density(self) -> bool:
-        return self.method.density != "none" and self.can("log_prob")
+        return self.method.density != "none" and self.can(Density)
 
 
 class Look:
@@ -71,7 +73,7 @@ class Look:
     def __init__(self, method: Any, images: np.ndarray, samples: int = SAMPLES) -> None:
         """images: uint8 [B, C, H, W]."""
         self.method, self.images, self.samples = method, images, samples
-        self.x = torch.from_numpy(np.array(images)).float() / 255  # as in training
+        self.x = to_float(torch.from_numpy(np.array(images)))
 
     @cached_property
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -102,19 +104,12 @@ class Look:
     @cached_property
     def coded(self) -> np.ndarray:
         """The images whose probability log p is, uint8 [B, C, H, W]: of fewer levels, or black and white, where the model's are."""
-        method: Any = self.method
-        if hasattr(method, "to_tokens") and getattr(method.config, "levels", 256) < 256:
-            seen = method.to_images(method.to_tokens(self.x, image_generators(self.x, SEED)))
-        elif hasattr(method, "evaluate_target"):
-            seen = method.evaluate_target(self.x, image_generators(self.x, SEED))
-        else:
-            return self.images
-        return (seen * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+        return to_uint8(self.method.evaluate_target(self.x, image_generators(self.x, SEED))).numpy()
 
 
 def density_steps(method: Any, x: Tensor, samples: int = SAMPLES) -> Generator[None, None, tuple[Tensor, Tensor]]:
     """log p(x) or the best bound on it, and the ELBO where there is another; in the same way for every model it is compared with."""
-    weights = hasattr(method, "log_weights")
+    weights = provides(method, ImportanceWeighted)
     size = max(1, DECODES_AT_ONCE // samples if weights else method.valid_slice // 4)
     best, elbo = [], []
     for start in range(0, len(x), size):

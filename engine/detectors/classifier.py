@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.detectors.base import Detector, Look, Subject
+from engine.protocols import Classifier
 
 
 class OfClassifier(Detector):
@@ -19,7 +20,7 @@ class OfClassifier(Detector):
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
-        return subject.can("classify")
+        return subject.can(Classifier)
 
 
 class Msp(OfClassifier):

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.common import ood_metrics
 from engine.detectors.base import LOCAL, MUTATED, Detector, Look, Steps, Subject, background_kinds, density_steps, finish
+from engine.detectors.code_length import WEBP_EFFORT, code_bits
 from engine.detectors.likelihood import bits
 
 
@@ -90,10 +90,10 @@ class InputComplexity(Detector):
         return subject.has_density
 
     def settings(self) -> dict[str, Any]:
-        return {"samples": self.subject.samples, "effort": ood_metrics.WEBP_EFFORT}
+        return {"samples": self.subject.samples, "effort": WEBP_EFFORT}
 
     def score(self, look: Look) -> Tensor:
         """Bits per dimension on both sides."""
         dims = math.prod(look.images.shape[1:])
         model = torch.tensor([bits(self.method, -float(log_p)) for log_p in look.log_p], dtype=torch.float64)
-        return model - torch.from_numpy(ood_metrics.code_bits(look.coded)) / dims
+        return model - torch.from_numpy(code_bits(look.coded)) / dims

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.detectors.base import Detector, Look, Subject, Training, aside
+from engine.protocols import Encoder
 
 
 class Mahalanobis(Detector):
@@ -25,7 +26,7 @@ class Mahalanobis(Detector):
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
-        return subject.can("encode") and len(subject.method.data.classes) > 1
+        return subject.can(Encoder) and len(subject.method.data.classes) > 1
 
     def fit(self, known: Sequence[Look], training: Training) -> Iterator[None]:
         """Class means and the covariance all classes share: scatter around the own class's mean, divided by all N."""
@@ -68,7 +69,7 @@ class Knn(Detector):
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
-        return subject.can("encode")
+        return subject.can(Encoder)
 
     def settings(self) -> dict[str, Any]:
         return {"k": self.k}

@@ -7,13 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from engine.detectors.base import Detector, Look, Subject
-from engine.losses.likelihoods import bits_per_dim
+from engine.protocols import ImportanceWeighted
 
 
 def bits(method: Any, nats: float) -> float:
-    """-log p in nats as bits per dimension, in the method's own way where it has one (a continuous density is moved to the 8-bit scale)."""
-    own = getattr(method, "bits_per_dim", None)
-    return float(own(nats) if own is not None else bits_per_dim(nats, method.data.dims))
+    """-log p in nats as bits per dimension (a continuous density is moved to the 8-bit scale)."""
+    return float(method.bits_per_dim(nats))
 
 
 class LogLikelihood(Detector):
@@ -54,7 +53,7 @@ class Elbo(Detector):
         return subject.has_density and subject.method.density == "bound"
 
     def settings(self) -> dict[str, Any]:
-        return {"samples": self.subject.samples} if self.subject.can("log_weights") else {}
+        return {"samples": self.subject.samples} if self.subject.can(ImportanceWeighted) else {}
 
     def score(self, look: Look) -> Tensor:
         return -look.elbo
@@ -74,7 +73,7 @@ class Iwae(Detector):
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
-        return subject.has_density and subject.can("log_weights")
+        return subject.has_density and subject.can(ImportanceWeighted)
 
     def settings(self) -> dict[str, Any]:
         return {"samples": self.subject.samples}

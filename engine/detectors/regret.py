@@ -10,8 +10,10 @@ from torch import Tensor
 
 from engine.detectors.base import DECODES_AT_ONCE, SEED, Detector, Look, Steps, Subject, finish
 from engine.losses.likelihoods import image_generators, kl_to_standard_normal, normal, uniform
+from engine.protocols import ImportanceWeighted
 
 AT_ONCE = 8  # optimisation steps between two yields for a batch of one
+EPSILON = 1e-3  # of Adam, large on purpose: gradients far below a thousandth of a nat are rounding, not to be walked along at full speed
 
 
 class LikelihoodRegret(Detector):
@@ -31,7 +33,7 @@ class LikelihoodRegret(Detector):
 
     @classmethod
     def suits(cls, subject: Subject) -> bool:
-        return subject.has_density and all(subject.can(name) for name in ("posterior", "log_likelihoods", "evaluate_target"))
+        return subject.has_density and subject.can(ImportanceWeighted)
 
     def settings(self) -> dict[str, Any]:
         return {"steps": self.optimisation_steps, "rate": self.rate, "samples": self.final_samples}
@@ -51,11 +53,12 @@ class LikelihoodRegret(Detector):
         yield
         encoder = yield from self._elbo(x, q.mean, q.sigma, noise)
         mean, log_sigma = q.mean.detach().clone(), q.sigma.detach().log()
-        adam = Adam([mean, log_sigma])
+        adam = torch.optim.Adam([mean, log_sigma], eps=EPSILON)
         for step in range(self.optimisation_steps):
             sign = signs[:, step // 2] * (1 - 2 * (step % 2))  # every second step looks to the opposite side
-            gradients = self._gradients(x, mean, log_sigma, sign)
-            adam.step(gradients, self.rate * 0.5 * (1 + math.cos(math.pi * step / self.optimisation_steps)))
+            mean.grad, log_sigma.grad = self._gradients(x, mean, log_sigma, sign)
+            adam.param_groups[0]["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * step / self.optimisation_steps))
+            adam.step()
             if step % max(1, AT_ONCE // len(x)) == 0:
                 yield
         own_code = yield from self._elbo(x, mean, log_sigma.exp(), noise)
@@ -79,21 +82,3 @@ class LikelihoodRegret(Detector):
             parts.append(self.method.log_likelihoods(x, z[:, start : start + at_once]).double())
             yield
         return torch.cat(parts, 1).mean(1) - kl_to_standard_normal(mean, sigma).double().sum(1)
-
-
-class Adam:
-    """Adam (Kingma and Ba 2015) in place on a few tensors. Its ε is large on purpose: gradients far below a thousandth of a nat
-    are rounding, and must not be walked along at full speed."""
-
-    def __init__(self, tensors: list[Tensor], epsilon: float = 1e-3) -> None:
-        self.tensors, self.epsilon, self.count = tensors, epsilon, 0
-        self.first = [torch.zeros_like(t) for t in tensors]
-        self.second = [torch.zeros_like(t) for t in tensors]
-
-    def step(self, gradients: list[Tensor], rate: float, first: float = 0.9, second: float = 0.999) -> None:
-        self.count += 1
-        for tensor, gradient, m, v in zip(self.tensors, gradients, self.first, self.second, strict=True):
-            m.lerp_(gradient, 1 - first)
-            v.lerp_(gradient.square(), 1 - second)
-            scale = (v / (1 - second**self.count)).sqrt_().add_(self.epsilon)
-            tensor.addcdiv_(m, scale, value=-rate / (1 - first**self.count))

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.common.pixels import to_float
 from engine.detectors.base import FEATURES_AT_ONCE
 from engine.method import DataSpec, Method, build
+from engine.protocols import BlockEncoder, provides
 
 NEIGHBOURS = 200  # that vote (Wu et al. 2018, section 3.4)
 TEMPERATURE = 0.1  # of their votes; in the paper 0.07
@@ -24,6 +26,7 @@ C = 1.0  # how little large weights cost, as scikit-learn names and sets it; nev
 CONVERGED = 1e-6  # length of the gradient with respect to W and b at which the fit ends
 MOST_ITERATIONS = 1000
 MEMORY = 20  # steps that the curvature is estimated from
+MOST_TRIALS = 25  # of a step's length along its direction
 IMAGES_AT_ONCE = FEATURES_AT_ONCE  # through the encoder
 QUERIES_AT_ONCE = 100
 
@@ -41,7 +44,7 @@ def features_of(method: Any, images: np.ndarray, blocks: bool = False) -> Genera
     parts: dict[str, list[Tensor]] = {}
     size = min(IMAGES_AT_ONCE, method.valid_slice)
     for start in range(0, len(images), size):
-        x = torch.from_numpy(np.array(images[start : start + size])).float() / 255  # as in training
+        x = to_float(torch.from_numpy(np.array(images[start : start + size])))
         for name, values in _looked_at(method, x, blocks).items():
             parts.setdefault(name, []).append(values.flatten(1).float())
         yield start + len(x)
@@ -51,7 +54,7 @@ def features_of(method: Any, images: np.ndarray, blocks: bool = False) -> Genera
 @torch.no_grad()
 def _looked_at(method: Any, x: Tensor, blocks: bool) -> dict[str, Tensor]:
     assert not method.training
-    return {"": method.encode(x), **(method.blocks(x) if blocks and hasattr(method, "blocks") else {})}
+    return {"": method.encode(x), **(method.blocks(x) if blocks and provides(method, BlockEncoder) else {})}
 
 
 def untrained(kind: type[Method], config: Any, data: DataSpec, seed: int, images: np.ndarray) -> Method:
@@ -65,7 +68,7 @@ def untrained(kind: type[Method], config: Any, data: DataSpec, seed: int, images
     """
     method = build(kind, config, data, seed)
     with torch.no_grad():
-        method.init_from_data(torch.from_numpy(np.array(images)).float() / 255)
+        method.init_from_data(to_float(torch.from_numpy(np.array(images))))
     return method.requires_grad_(False).eval()
 
 
@@ -152,42 +155,30 @@ def fit(features: Tensor, labels: Tensor, classes: int, c: float = C) -> Iterato
     axes = _Axes(features, classes, 1 / (c * len(features)))
     targets = F.one_hot(labels, classes).double()
     u = torch.zeros(classes, axes.rows.shape[1], dtype=torch.float64)
-    loss, gradient = axes.objective(u, targets)
-    moves: list[tuple[Tensor, Tensor, Tensor]] = []  # steps s, changes of the gradient y, 1 / s·y
+    # An iteration a step, ended by our own measure of the gradient, in the units of W and b.
+    lbfgs = torch.optim.LBFGS(
+        [u], max_iter=1, max_eval=MOST_TRIALS, history_size=MEMORY, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+    place, loss = torch.full_like(u, torch.nan), u.new_empty(())  # where the objective was computed last
+
+    def closure() -> Tensor:
+        nonlocal place, loss
+        if not torch.equal(u, place):  # the solver asks anew for what its line search has just seen
+            place = u.clone()
+            loss, u.grad = axes.objective(u, targets)
+        return loss
+
     for iteration in range(MOST_ITERATIONS + 1):
-        length = axes.length(gradient)
+        value, before = closure().item(), u.clone()
+        assert u.grad is not None
+        length = axes.length(u.grad)
         done = length <= CONVERGED or iteration == MOST_ITERATIONS
-        yield Fitted(iteration, loss, length, axes.linear(u), length <= CONVERGED)
+        yield Fitted(iteration, value, length, axes.linear(u), length <= CONVERGED)
         if done:
             return
-        direction = _downwards(gradient, moves)
-        slope, size = (direction * gradient).sum().item(), 1.0
-        while True:  # until the loss falls enough (Armijo)
-            there = u + size * direction
-            new_loss, new_gradient = axes.objective(there, targets)
-            if new_loss <= loss + 1e-4 * size * slope:
-                break
-            size /= 2
-            if size < 1e-9:  # float64 sees no way down any more
-                return
-        s, y = there - u, new_gradient - gradient
-        if (curvature := (s * y).sum()) > 0:
-            moves = [*moves[-MEMORY + 1 :], (s, y, 1 / curvature)]
-        u, loss, gradient = there, new_loss, new_gradient
-
-
-def _downwards(gradient: Tensor, moves: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """-H g with H the inverse curvature as the last moves show it (Nocedal and Wright, algorithm 7.4)."""
-    q, shares = gradient.clone(), []
-    for s, y, rho in reversed(moves):
-        shares.append(rho * (s * q).sum())
-        q -= shares[-1] * y
-    if moves:
-        s, y, rho = moves[-1]
-        q /= rho * (y * y).sum()
-    for (s, y, rho), share in zip(moves, reversed(shares), strict=True):
-        q += (share - rho * (y * q).sum()) * s
-    return -q
+        lbfgs.step(closure)  # type: ignore[arg-type]
+        if torch.equal(u, before):  # float64 sees no way down any more
+            return
 
 
 class _Axes:
@@ -215,11 +206,11 @@ class _Axes:
         self.rows = torch.cat([along * self.sizes, torch.full((n, 1), self.of_bias, dtype=x.dtype)], 1)
         self.penalties = torch.cat([penalty * self.sizes.square(), torch.zeros(1, dtype=x.dtype)])
 
-    def objective(self, u: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        """The loss at u [K, D + 1], and its gradient with respect to u."""
+    def objective(self, u: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss [] at u [K, D + 1], and its gradient [K, D + 1]."""
         told = F.log_softmax(self.rows @ u.T, 1)
         loss = -(told * targets).sum(1).mean() + (self.penalties * u.square()).sum() / 2
-        return loss.item(), (told.exp() - targets).T @ self.rows / len(targets) + self.penalties * u
+        return loss, (told.exp() - targets).T @ self.rows / len(targets) + self.penalties * u
 
     def length(self, gradient: Tensor) -> float:
         """Of the gradient with respect to W and b."""

@@ -45,7 +45,7 @@ def compare_data(
     High score = OOD, OOD is the positive class, nothing is flipped.
 
     Raises:
-        BadRun, BadData, CannotAnswer: one sentence each.
+        BadRun, BadData, CannotAnswer, BadScores: one sentence each.
     """
     session = QuerySession()
     calibrated = _calibrated(session, run, step, held_out, k)
@@ -58,6 +58,7 @@ def compare_data(
     results = {}
     for other in others:
         theirs = scores(other)
+        ood_metrics.require_scores(*ours.values(), *theirs.values())
         results[other] = {
             name: {
                 "auroc": ood_metrics.auroc(ours[name], theirs[name]),

@@ -45,7 +45,7 @@ class Config(Training):
     )
 
 
-class Classifier(Method):
+class ImageClassifier(Method):
     Config = Config
     title = "Classifier"
     family = "Supervised P(y|x)"

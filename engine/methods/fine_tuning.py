@@ -18,7 +18,8 @@ from engine.bases.encoder import EncoderMethod
 from engine.config import BadSetting, Training, make_config, setting
 from engine.method import CannotLearn, DataSpec, Method
 from engine.methods import UnknownMethod, method_named
-from engine.methods.classifier import Classifier
+from engine.methods.classifier import ImageClassifier
+from engine.protocols import Encoder, provides
 
 OF_THE_TRAINING = {f.name for f in fields(Training)}  # settings that no network is built from
 
@@ -53,7 +54,7 @@ class Config(Training):
     )
 
 
-class Encoder(nn.Module):
+class FeatureNetwork(nn.Module):
     """Another method as a network: images -> its features [B, F]."""
 
     def __init__(self, method: Method) -> None:
@@ -67,7 +68,7 @@ class Encoder(nn.Module):
         return method.encode(x).flatten(1)
 
 
-class FineTuning(Classifier):
+class FineTuning(ImageClassifier):
     """A classifier whose network is the encoder of another method.
 
     The features are standardized by batch statistics before the linear layer (as in He et al. 2022, appendix A.1), since encoders differ
@@ -89,7 +90,7 @@ class FineTuning(Classifier):
         if len(data.classes) < 2:
             raise CannotLearn("Fine-tuning needs images of at least two named classes; choose a data set with classes.")
         method = _method(config, data)
-        self.network = Encoder(method)
+        self.network = FeatureNetwork(method)
         self.head = nn.Sequential(nn.BatchNorm1d(_width(method), affine=False), nn.Linear(_width(method), len(data.classes)))
         if config.frozen:
             self.network.requires_grad_(False)
@@ -151,7 +152,7 @@ def _method(config: Config, data: DataSpec) -> Method:
         made = kind(make_config(kind.Config, values), data)
     except (UnknownMethod, json.JSONDecodeError, AttributeError) as error:
         raise BadSetting(f"No network can be built from base and settings ({error}); name a run as encoder, which fills them in.") from None
-    if not callable(getattr(made, "encode", None)):
+    if not provides(made, Encoder):
         raise BadSetting(f"{kind.title} has no encoder; name another run as encoder.")
     return made
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.classical import ClassicalMethod, agreement
+from engine.common.importing import IMPORTING
 from engine.config import setting
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Method, StepContext
@@ -59,8 +60,9 @@ class KMeans(Method):
 
     def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """One iteration over all images. `inertia`: mean squared distance of an image to its centroid before the centroids move."""
-        from sklearn.cluster import KMeans as Lloyd
-        from sklearn.cluster import kmeans_plusplus
+        with IMPORTING:
+            from sklearn.cluster import KMeans as Lloyd
+            from sklearn.cluster import kmeans_plusplus
 
         rows = np.ascontiguousarray(x.flatten(1).cpu().numpy())
         clusters = min(self.config.clusters, len(rows))

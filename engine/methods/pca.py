@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.classical import ClassicalMethod
+from engine.common.importing import IMPORTING
 from engine.config import setting
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Latents, Method, StepContext
@@ -70,7 +71,8 @@ class PCA(Method):
 
     def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """All of it. `loss`, `error`, `explained` as below, of the training images."""
-        from sklearn.decomposition import PCA as Fit
+        with IMPORTING:
+            from sklearn.decomposition import PCA as Fit
 
         if len(x) < 2:
             raise CannotLearn("Components are directions in which images differ, so at least two training images are needed; add more.")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.common.importing import IMPORTING
+
 RANDOM = {
     "model_type": "dinov2",
     "hidden_size": 48,
@@ -35,7 +37,8 @@ def library() -> Any:
         NotInstalled
     """
     try:
-        import transformers
+        with IMPORTING:
+            import transformers
     except ImportError:
         raise NotInstalled("Pretrained backbones need the library transformers: install it with “pip install priorama[hf]”.") from None
     transformers.utils.logging.disable_progress_bar()  # it would write to the console, from a thread of its own

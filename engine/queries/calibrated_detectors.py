@@ -19,6 +19,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common import ood_metrics
 from engine.detectors.base import FEATURES_AT_ONCE, Detector, Look, Subject, Training, all_detectors, background_kinds
+from engine.protocols import ImportanceWeighted
 from engine.queries.answers import Part
 from engine.queries.pictures import require_images, spread
 from engine.queries.progress import ProgressReporter
@@ -143,7 +144,7 @@ class CalibratedDetectors:
     def batches(self, images: np.ndarray) -> list[Look]:
         """Small batches. Their size follows from the method alone, so that the same images always have the same numbers."""
         size = min(self.model.method.valid_slice, FEATURES_AT_ONCE)
-        if self.subject.can("log_weights"):
+        if self.subject.can(ImportanceWeighted):
             size = min(size, PICTURES_AT_ONCE)
         return [Look(self.model.method, images[start : start + size], self.subject.samples) for start in range(0, len(images), size)]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine import messages as m
-from engine.common import ood_metrics
 from engine.data import BadData, Picture, adapt, lasting
+from engine.detectors.code_length import png_bytes
 from engine.queries.answers import Job, Part, answers
 from engine.queries.calibrated_detectors import PICTURES_AT_ONCE, CalibratedDetectors, DetectorCache
 from engine.queries.pictures import adapted, original_shown, read_picture, spread
@@ -87,7 +87,7 @@ def _score_some(
         if isinstance(picture, str):
             scored.append(m.ImageScored(job, one.label, one.path, (), {}, None, (), error=picture))
             continue
-        size = ood_metrics.png_bytes(next(iter(seen[i].values()))) if seen[i] else 0
+        size = png_bytes(next(iter(seen[i].values()))) if seen[i] else 0
         scored.append(m.ImageScored(job, one.label, one.path, scores[i], seen[i], original_shown(picture), tuple(notes[i]), size))
     return scored
 

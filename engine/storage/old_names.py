@@ -7,7 +7,7 @@ goes through here; nothing on the disk changes until the run is trained further.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 VOCABULARY = 2  # counted up when something that stands in runs is renamed; 1: version 0.1.0
@@ -22,7 +22,7 @@ TERMS: dict[str, dict[str, str]] = {  # method -> old name -> today's
     "memory_bank": _CONTRASTIVE,
     "dino": {"found": "top1_retrieval"},
 }
-PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {}  # method -> patterns of old names and what stands in their place (`re.sub`)
+PARAMETERS: dict[str, str] = {}  # pattern in an old name, of any method -> what stands in its place (`re.sub`)
 
 _VALID = "valid "  # before the terms of held-out images
 _RESUMED = re.compile(r"(weights/|working/|optimizer/[^/]+/)(.*)", re.DOTALL)  # before a parameter's name in resume.safetensors
@@ -57,20 +57,14 @@ def state_today(method: str, state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def arrays_today(method: str, arrays: Mapping[str, Value], vocabulary: int) -> dict[str, Value]:
+def arrays_today(arrays: Mapping[str, Value], vocabulary: int) -> dict[str, Value]:
     """A checkpoint's arrays, those of parameters under today's names; `vocabulary` is the one it was written with."""
-    patterns = PARAMETERS.get(method, ())
-    if vocabulary >= VOCABULARY or not patterns:
-        return dict(arrays)
-    return {_renamed(name, lambda parameter: _parameter_today(patterns, parameter)): value for name, value in arrays.items()}
+    return dict(arrays) if vocabulary >= VOCABULARY else {_parameter_today(name): value for name, value in arrays.items()}
 
 
-def _parameter_today(patterns: tuple[tuple[str, str], ...], name: str) -> str:
-    for old, new in patterns:
-        name = re.sub(old, new, name)
-    return name
-
-
-def _renamed(name: str, today: Callable[[str], str]) -> str:
+def _parameter_today(name: str) -> str:
     found = _RESUMED.fullmatch(name)
-    return found[1] + today(found[2]) if found else today(name)
+    prefix, name = (found[1], found[2]) if found else ("", name)
+    for old, new in PARAMETERS.items():
+        name = re.sub(old, new, name)
+    return prefix + name

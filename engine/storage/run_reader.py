@@ -192,7 +192,7 @@ class Run:
             raise BadRun(f"The checkpoint of “{self.name}” at step {entry.step:,} cannot be used: its {name} {fault}.") from None
         facts, state = content.get("run"), content.get("state")
         vocabulary = 1 if isinstance(facts, dict) and "vocabulary" not in facts else VOCABULARY
-        return arrays_today(self._method, arrays, vocabulary), state_today(self._method, state) if isinstance(state, dict) else {}
+        return arrays_today(arrays, vocabulary), state_today(self._method, state) if isinstance(state, dict) else {}
 
     def newest_resumable(self) -> int | None:
         """The newest checkpoint a training can go on from, all its files verified; `notes` says which were skipped."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.common.importing import IMPORTING
 from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, knn
 
 ROWS = 256  # of a matrix of distances, computed between two yields
@@ -86,7 +87,8 @@ def _pieces(rows: Tensor, features: Tensor, share: int = 1) -> tuple[Tensor, ...
 
 def neighbours_on_map(places: np.ndarray, k: int) -> np.ndarray:
     """The k nearest other points of every point on a map: [N, 2] -> int64 [N, k], nearest first."""
-    from scipy.spatial import KDTree
+    with IMPORTING:
+        from scipy.spatial import KDTree
 
     count = len(places)
     found = np.asarray(KDTree(places).query(places, k + 1)[1])  # a point finds itself too, though not always first
@@ -168,7 +170,8 @@ def graph(places: np.ndarray, distances: np.ndarray) -> Graph:
 
     umap-learn counts a point among its own neighbours, so these are the numbers of its `n_neighbors = k + 1`.
     """
-    from scipy.sparse import coo_matrix
+    with IMPORTING:
+        from scipy.sparse import coo_matrix
 
     count, k = places.shape
     nearest, width = smooth(distances)
@@ -214,7 +217,8 @@ def memberships(distances: np.ndarray, rho: np.ndarray, sigma: np.ndarray) -> np
 
 def curve(min_dist: float) -> tuple[float, float]:
     """a, b such that 1 / (1 + a d^(2b)) falls as 1 up to `min_dist`, then exp(-(d - min_dist)) (section 4.2)."""
-    from scipy.optimize import curve_fit
+    with IMPORTING:
+        from scipy.optimize import curve_fit
 
     d = np.linspace(0, 3, 300)
     wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist)))
@@ -316,8 +320,9 @@ def vote_accuracy(near: np.ndarray, labels: np.ndarray) -> float:
 
 def clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
     """k-means of standardized features [N, D] -> int64 [N], the largest cluster is 0. `count` at most: no more than there are points."""
-    from sklearn.cluster import KMeans
-    from sklearn.preprocessing import StandardScaler
+    with IMPORTING:
+        from sklearn.cluster import KMeans
+        from sklearn.preprocessing import StandardScaler
 
     standard = StandardScaler().fit_transform(features.astype(np.float64))
     count = min(count, len(np.unique(standard, axis=0)))

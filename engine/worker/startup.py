@@ -55,6 +55,9 @@ class Startup:
 
     def open_session(self, publish: Callable[[m.Event], None]) -> QuerySession:
         """Import torch, the methods and all that either lane uses, and tell the window what there is -> the query lane's models."""
+        import PIL.Image
+        import PIL.ImageFilter  # noqa: F401
+        import platformdirs  # noqa: F401
         import torch
 
         from engine import device, precision

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
+from engine.common.importing import IMPORTING
 from engine.worker.lane import Lane
 from engine.worker.list_file import ListFile
 from engine.worker.run_follower import RunFollower
@@ -18,7 +19,7 @@ from engine.worker.startup import Startup, give_way
 
 if TYPE_CHECKING:
     from engine.training.loop import Events
-    from engine.training.plan import Plan
+    from engine.training.plan import Plan, ResumePlan
 
 TRAINING_NICENESS = 5
 
@@ -26,7 +27,7 @@ TRAINING_NICENESS = 5
 @dataclass
 class TrainingJob:
     job: str
-    plan: Plan
+    plan: Plan | ResumePlan
     run: str = ""  # the folder, once there is one
     resume: bool = False
     beside: str = ""  # the run whose background model this is
@@ -41,7 +42,9 @@ class TrainingJob:
         if self.beside:
             what = "local model" if self.kind == "local" else "background model"
             return f"{what} of {Path(self.beside).name}"
-        return f"{self.plan.method} · {Path(self.plan.data).name}" if self.plan.method else Path(self.run).name
+        from engine.training.plan import ResumePlan  # imported already: else there were no plan
+
+        return Path(self.run).name if isinstance(self.plan, ResumePlan) else f"{self.plan.method} · {Path(self.plan.data).name}"
 
 
 class TrainingLane(Lane):
@@ -93,7 +96,7 @@ class TrainingLane(Lane):
         torch.get_num_threads()
 
     def _obey(self, message: m.Command) -> None:
-        from engine.training.plan import Plan
+        from engine.training.plan import Plan, ResumePlan
 
         match message:
             case m.StartRun(job=job):
@@ -103,8 +106,7 @@ class TrainingLane(Lane):
                 plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
                 self._enqueue(TrainingJob(job, plan, beside=run, kind=kind))
             case m.ContinueRun(job=job, run=run):
-                plan = Plan(method="", data="", steps=message.steps, minutes=message.minutes)
-                self._enqueue(TrainingJob(job, plan, run=run, resume=True))
+                self._enqueue(TrainingJob(job, ResumePlan(Path(run), message.steps, message.minutes), run=run, resume=True))
             case m.PauseJob(job=job) | m.StopJob(job=job) | m.DiscardJob(job=job):
                 verb = {m.PauseJob: "pause", m.StopJob: "stop", m.DiscardJob: "discard"}[type(message)]
                 self._verb(job, verb)
@@ -186,6 +188,8 @@ class TrainingLane(Lane):
         from engine.training.loop import train
         from engine.training.plan import ResumePlan
 
+        with IMPORTING:  # the first optimizer would, in the middle of a training; it takes most of a second
+            import torch._dynamo  # noqa: F401
         self._tell_queue()
         if job.beside:
             job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)

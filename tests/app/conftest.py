@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.__main__ import prepare
+from app.shell.application import prepare
 from app.shell.main_window import Window
 from app.shell.settings import Settings
 from engine import messages as m

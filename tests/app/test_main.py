@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import Usage, has_display, main, options
+from app.__main__ import has_display, main, options
+from engine.cli import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,11 +93,23 @@ def test_wrong_words_are_answered_in_one_sentence(words: list[str], capsys: pyte
 
 
 def test_the_options_of_the_window() -> None:
-    assert options([]) == (None, False)
-    assert options(["--reset", "--runs", "/x"]) == (Path("/x"), True)
-    assert options(["--runs=/y"]) == (Path("/y"), False)
-    with pytest.raises(Usage):
-        options(["--runs"])
+    def told(*words: str) -> tuple[Path | None, bool]:
+        given = options(list(words))
+        return given.runs, given.reset
+
+    assert told() == (None, False)
+    assert told("--reset", "--runs", "/x") == (Path("/x"), True)
+    assert told("--runs=/y") == (Path("/y"), False)
+    for wrong in (["--runs"], ["--runs", "--reset"], ["--ru", "/x"], ["--reset=yes"], ["--runs", "/x", "/y"]):
+        with pytest.raises(Usage):
+            options(wrong)
+
+
+def test_that_help_is_given_wherever_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["-h"], ["--help"], ["--runs", "/x", "--help"]):
+        assert main(words) == 0
+        said = capsys.readouterr()
+        assert said.err == "" and said.out.startswith("usage: priorama") and "tour" in said.out
 
 
 def test_a_verb_goes_to_the_engine_with_all_its_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,12 @@ class Gaussian:
         self.data = DataSpec(SHAPE, ("a", "b"))
         self.config = SimpleNamespace()
 
+    def evaluate_target(self, x: Tensor, generator: Any) -> Tensor:
+        return x
+
+    def bits_per_dim(self, nats: float) -> float:
+        return likelihoods.bits_per_dim(nats, self.data.dims)
+
     def log_prob(self, x: Tensor, y: Tensor | None = None, generator: Any = None) -> Tensor:
         return likelihoods.log_normal(x.double().flatten(1), self.mean)
 
@@ -62,6 +68,7 @@ class LinearVAE:
     """p(z) = N(0, I), p(x|z) = N(Wz + 1/2, s²) with orthogonal columns of W, so that the exact posterior has independent dimensions."""
 
     density = "bound"
+    pixel_levels = 0
     valid_slice = 8
 
     def __init__(self, shift: float = 0.0, widen: float = 1.0) -> None:
@@ -82,6 +89,12 @@ class LinearVAE:
 
     def log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
         return likelihoods.log_normal(x.flatten(1)[:, None], z @ self.w.T + 0.5, torch.tensor(self.s, dtype=torch.float64))
+
+    def bits_per_dim(self, nats: float) -> float:
+        return likelihoods.bits_per_dim(nats, self.data.dims)
+
+    def elbo(self, x: Tensor, generator: Any = None, samples: int = 1) -> Tensor:
+        return self.log_weights(x, self.posterior(x), samples, generator).mean(0)
 
     def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Any) -> Tensor:
         noise = likelihoods.normal(posterior.mean, k, generator)

@@ -25,6 +25,7 @@ class DataPane(Pane):
     title = "Data"
     order = 10
     wants_run = False
+    is_data_page = True
     about = "What is in a data set, and what the network will really see of it."
 
     def __init__(self, context: Context) -> None:

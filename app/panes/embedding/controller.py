@@ -42,7 +42,7 @@ PLACES = "embedding.place"
 
 
 @dataclass(frozen=True)
-class Plan:
+class MapPlan:
     """Which images are drawn, and how; of whichever run and step is looked at."""
 
     data: str = ""  # empty: the run's own
@@ -57,14 +57,14 @@ class Wanted:
 
     run: str
     step: int
-    plan: Plan
+    plan: MapPlan
 
     def subset(self) -> Subset:
         return Subset(self.run, self.step, self.plan.data, self.plan.split, self.plan.limit)
 
 
 @dataclass(frozen=True, eq=False)
-class Colouring:
+class PointColoring:
     """What the points are coloured by; `a` and `b` are points, for "direction"."""
 
     by: str = "class"
@@ -78,28 +78,28 @@ class EmbeddingController(JobController):
     resume = "Draw the map or choose another step to go on."
 
     mapped = Signal()  # a map has come, or it went
-    coloured = Signal()
+    colored = Signal()
     placed = Signal(object, object)  # Picture, ImagePlaced
     detectors_came = Signal()
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
         super().__init__(bridge, parent)
-        self.plan = Plan()
+        self.plan = MapPlan()
         self.look: tuple[str, int] | None = None  # run and step
         self.map: Embedded | None = None
         self.shows: Wanted | None = None  # what `map` was asked as
-        self.colouring = Colouring()
-        self.colours: PointsColored | None = None
+        self.coloring = PointColoring()
+        self.point_colors: PointsColored | None = None
         self.detectors: dict[str, tuple[DetectorInfo, ...]] = {}  # run -> all that it can have, as it said last
         self.pictures: list[PictureRef] = []  # dropped, oldest first
         self.places: dict[str, ImagePlaced] = {}  # key of a picture -> where it lies on `map`
         self._drawing: Wanted | None = None  # what the job under way will be
         self._fresh = False  # the next map begins from nothing
-        self._coloured_for: tuple[Colouring, Subset] | None = None
+        self._colored_for: tuple[PointColoring, Subset] | None = None
         self._queue: deque[PictureRef] = deque()
         self._placing: PictureRef | None = None
         bridge.on(Embedded, self._embedded)
-        bridge.on(PointsColored, self._coloured)
+        bridge.on(PointsColored, self._on_colored)
         bridge.on(Calibrated, self._calibrated)
         bridge.on(Progress, self._progress)
         bridge.on(Ended, self._ended)
@@ -111,7 +111,7 @@ class EmbeddingController(JobController):
         return None if self.look is None else Wanted(*self.look, self.plan)
 
     @property
-    def shown_plan(self) -> Plan:
+    def drawn_plan(self) -> MapPlan:
         """How the map is drawn that is on screen, or that is under way."""
         return self.plan if self.shows is None or "map" in self.jobs else self.shows.plan
 
@@ -128,30 +128,30 @@ class EmbeddingController(JobController):
             self._forget_map()
         self.go_on()
 
-    def draw(self, plan: Plan) -> None:
+    def draw(self, plan: MapPlan) -> None:
         """Draw by these settings, from nothing: the same settings and seed give the same map."""
         other = (plan.data, plan.split, plan.limit) != (self.plan.data, self.plan.split, self.plan.limit)
         self.plan, self._fresh = plan, True
         self.renew()
         self.end("map")
         if other:
-            self.end("colour")
+            self.end("color")
         self.go_on()
 
     def _forget_map(self) -> None:
-        self.map = self.shows = self.colours = self._coloured_for = None
-        if self.colouring.by == "direction":
-            self.colouring = Colouring()
+        self.map = self.shows = self.point_colors = self._colored_for = None
+        if self.coloring.by == "direction":
+            self.coloring = PointColoring()
         self._forget_places()
         self.mapped.emit()
 
-    def colour_by(self, colouring: Colouring) -> None:
-        self.end("colour")
-        self._given_up.discard("colour")
-        self.colouring = colouring
-        if colouring.by == "class":
-            self.colours = self._coloured_for = None
-            self.coloured.emit()
+    def color_by(self, coloring: PointColoring) -> None:
+        self.end("color")
+        self._given_up.discard("color")
+        self.coloring = coloring
+        if coloring.by == "class":
+            self.point_colors = self._colored_for = None
+            self.colored.emit()
         self.go_on()
 
     def forget_run(self, run: str) -> None:
@@ -209,7 +209,7 @@ class EmbeddingController(JobController):
         if self._fresh or self.shows != wanted:
             self._ask_map(wanted)
         if self.map is not None and self.shows is not None and (self.shows.run, self.shows.step) == self.look:
-            self._ask_colours(self.map.subset)
+            self._ask_colors(self.map.subset)
         self._place_next()
 
     def _ask_map(self, wanted: Wanted) -> None:
@@ -226,15 +226,15 @@ class EmbeddingController(JobController):
         if self.begin("map", lambda job: Embed(job=job, channel="embedding", subset=wanted.subset(), settings=settings, warm=not fresh)):
             self._drawing = wanted
 
-    def _ask_colours(self, subset: Subset) -> None:
-        colouring = self.colouring
-        if colouring.by == "class" or self._coloured_for == (colouring, subset):
+    def _ask_colors(self, subset: Subset) -> None:
+        coloring = self.coloring
+        if coloring.by == "class" or self._colored_for == (coloring, subset):
             return
         self.begin(
-            "colour",
+            "color",
             lambda job: ColorPoints(
-                job=job, channel="embedding.colour", subset=subset, by=colouring.by, clusters=colouring.clusters,
-                seed=self.plan.settings.seed, a=colouring.a, b=colouring.b,
+                job=job, channel="embedding.color", subset=subset, by=coloring.by, clusters=coloring.clusters,
+                seed=self.plan.settings.seed, a=coloring.a, b=coloring.b,
             ),
         )  # fmt: skip
 
@@ -260,24 +260,24 @@ class EmbeddingController(JobController):
         before = self.map
         self.map, self.shows = event, self._drawing
         if before is not None and before.subset != event.subset:
-            self.end("colour")  # those would be colours of another step
+            self.end("color")  # those would be colours of another step
         if self.shows == self.wanted:
             self._fresh = False
         if before is None or not same_points(before, event):
-            self.colours = self._coloured_for = None
-            if self.colouring.by == "direction":  # its two ends were points of the other map
-                self.colouring = Colouring()
+            self.point_colors = self._colored_for = None
+            if self.coloring.by == "direction":  # its two ends were points of the other map
+                self.coloring = PointColoring()
         self.say("")
         self._forget_places()
         self.mapped.emit()
         self.go_on()
 
-    def _coloured(self, event: PointsColored) -> None:
-        if self.purpose_of(event.job) == "colour" and self.map is not None and len(event.values) == len(self.map.places):
-            self.colours, self._coloured_for = event, (self.colouring, self.map.subset)
+    def _on_colored(self, event: PointsColored) -> None:
+        if self.purpose_of(event.job) == "color" and self.map is not None and len(event.values) == len(self.map.places):
+            self.point_colors, self._colored_for = event, (self.coloring, self.map.subset)
             if self.level != "bad":
                 self.say("")
-            self.coloured.emit()
+            self.colored.emit()
 
     def _calibrated(self, event: Calibrated) -> None:
         """Whoever has asked."""
@@ -302,7 +302,7 @@ class EmbeddingController(JobController):
         purpose = self.purpose_of(event.job)
         if purpose:
             total = "" if event.total is None else f" of {count(event.total)}"
-            note = event.note or {"map": "drawing the map", "colour": "colouring", "detectors": "looking up the scores"}[purpose]
+            note = event.note or {"map": "drawing the map", "color": "colouring", "detectors": "looking up the scores"}[purpose]
             told = f"{note[:1].upper()}{note[1:]}"
             self.say(told if f"{event.unit} " in told else f"{told}: {event.unit} {count(event.done)}{total}")
 
@@ -315,7 +315,7 @@ class EmbeddingController(JobController):
         if purpose == "map":
             self._drawing = None
         if event.outcome == "ok":
-            lacking = {"map": self.shows != drawn, "colour": self._coloured_for is None, "detectors": False}
+            lacking = {"map": self.shows != drawn, "color": self._colored_for is None, "detectors": False}
             if lacking[purpose]:
                 self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
             if purpose == "detectors":

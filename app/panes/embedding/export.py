@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.panes.embedding.map_points import class_name
+from app.panes.embedding.controller import EmbeddingController
+from app.panes.embedding.map_points import MapPoints, class_name
+from app.panes.embedding.page import EmbeddingPage
+from app.shell.state import State
 from app.widgets.export import PartWriter, ask_where, copy_image, csv_lines, csv_text, file_name, png_bytes, write_file
-
-if TYPE_CHECKING:
-    from app.panes.embedding.pane import EmbeddingPane
 
 ROWS = 2000  # written in one piece
 COLUMNS = ("index", "name", "label", "x", "y", "value", "survived")
 
 
 class EmbeddingExports:
-    def __init__(self, pane: EmbeddingPane) -> None:
-        self.pane = pane
+    """Of the map that is drawn; how it went is said in the page's status line."""
+
+    def __init__(self, page: EmbeddingPage, controller: EmbeddingController, points: MapPoints, state: State) -> None:
+        self._page, self._controller, self._points, self._state = page, controller, points, state
         self._writer: PartWriter | None = None
 
     def close(self) -> None:
@@ -31,10 +32,10 @@ class EmbeddingExports:
 
     def about(self) -> dict[str, object]:
         """What an exported file says about itself."""
-        event = self.pane.mapping.map
+        event = self._controller.map
         if event is None:
             return {"Software": "Priorama"}
-        info = self.pane.context.state.runs.get(event.subset.run)
+        info = self._state.runs.get(event.subset.run)
         settings, subset = event.settings, event.subset
         return {
             "Software": "Priorama",
@@ -48,16 +49,16 @@ class EmbeddingExports:
             "min_dist": str(settings.min_dist),
             "seed": str(settings.seed),
             "trustworthiness": str(event.trustworthiness),
-            "value": self.pane.points.value_name,
-            "unit": getattr(self.pane.points.colors, "unit", ""),
+            "value": self._points.value_name,
+            "unit": getattr(self._points.colors, "unit", ""),
         }
 
     def parts(self, points: np.ndarray) -> Iterator[str]:
         """The table of these points, some thousand lines at a time. Taken down now: the map may change meanwhile."""
-        event = self.pane.mapping.map
+        event = self._controller.map
         if event is None:
             return iter(())
-        values, about = self.pane.points.values(), self.about()
+        values, about = self._points.values(), self.about()
 
         def row(i: int) -> tuple[object, ...]:
             label = "" if event.labels is None else class_name(event.labels[i], event.classes)
@@ -74,30 +75,32 @@ class EmbeddingExports:
 
     def save_csv(self, path: str, selected: bool = False) -> None:
         """All points, or those that are selected."""
-        pane = self.pane
-        points = pane.points.selection if selected else None
-        if pane.mapping.map is None or (selected and points is None):
-            pane.tell("Nothing to save yet: no point is selected." if selected else "Nothing to save yet: there is no map.", "bad")
+        event, points = self._controller.map, self._points.selection if selected else None
+        if event is None or (selected and points is None):
+            self._tell("Nothing to save yet: no point is selected." if selected else "Nothing to save yet: there is no map.", "bad")
             return
         self.close()
-        every = np.arange(len(pane.mapping.map.places)) if points is None else points
-        self._writer = PartWriter(path, self.parts(every), partial(self._written, path), pane)
+        every = np.arange(len(event.places)) if points is None else points
+        self._writer = PartWriter(path, self.parts(every), partial(self._written, path), self._page)
         self._writer.start()
 
     def save_png(self, path: str) -> None:
-        if self.pane.mapping.map is None:
-            self.pane.tell("Nothing to save yet: there is no map.", "bad")
+        if self._controller.map is None:
+            self._tell("Nothing to save yet: there is no map.", "bad")
             return
         try:
-            write_file(path, png_bytes(self.pane.page.picture(), self.about()))
+            write_file(path, png_bytes(self._page.picture(), self.about()))
         except OSError as error:
             self._said(path, error)
         else:
             self._said(path, None)
 
     def copy(self) -> None:
-        copy_image(self.pane.page.picture())
-        self.pane.tell("The map is on the clipboard.", "good")
+        copy_image(self._page.picture())
+        self._tell("The map is on the clipboard.", "good")
+
+    def _tell(self, text: str, level: str = "") -> None:
+        self._page.status.set_text(text, level)
 
     def _written(self, path: str, error: OSError | None) -> None:
         self._writer = None
@@ -106,17 +109,17 @@ class EmbeddingExports:
     def _said(self, path: str, error: OSError | None) -> None:
         name = Path(path).name
         if error is not None:
-            self.pane.tell(f"“{name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
+            self._tell(f"“{name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
         else:
-            self.pane.tell(f"Saved as {name}.", "good")
+            self._tell(f"Saved as {name}.", "good")
 
     # -- asking for the place --------------------------------------------------------------------------------------------
 
     def ask(self, kind: str) -> None:
         """Where to save "png", "csv" or, of the selected points, "selection"."""
-        state = self.pane.context.state
+        state = self._state
         what = "selection" if kind == "selection" else "map"
         name = file_name(state.run_info.name if state.run_info else "embedding", what, f"step-{state.step}")
         saves = {"png": self.save_png, "csv": self.save_csv, "selection": partial(self.save_csv, selected=True)}
         ending = "png" if kind == "png" else "csv"
-        ask_where(self.pane, f"Save the {what} as {ending.upper()}", name, ending, saves[kind])
+        ask_where(self._page, f"Save the {what} as {ending.upper()}", name, ending, saves[kind])

@@ -6,7 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QDoubleValidator, QIntValidator, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
-from app.panes.embedding.controller import Plan
+from app.panes.embedding.controller import MapPlan
 from app.shell.formatting import count
 from app.shell.theme import role
 from app.widgets.parts import button, muted
@@ -54,7 +54,7 @@ class MapControls(QWidget):
         self.notice = QLabel("")
         role(self.notice, "warning")
         self._lay_out()
-        self.show_plan(Plan())
+        self.show_plan(MapPlan())
 
     def _choice(self, name: str, tip: str, width: int) -> QComboBox:
         made = QComboBox()
@@ -128,7 +128,7 @@ class MapControls(QWidget):
             self.data.addItem(text, data)
         self.data.setCurrentIndex(max(0, self.data.findData(self._data)))
 
-    def value(self) -> Plan:
+    def value(self) -> MapPlan:
         """What the controls say; a field that says nothing stands for its least value."""
         fields = self.neighbours.text(), self.min_dist.text().replace(",", "."), self.seed.text()
         settings = MapSettings(
@@ -137,9 +137,9 @@ class MapControls(QWidget):
             min_dist=min(max(float(fields[1]) if fields[1] not in ("", ".") else 0.0, 0.0), 1.0),
             seed=int(fields[2] or 0),
         )
-        return Plan(self._data, str(self.split.currentData()), int(self.limit.currentData()), settings)
+        return MapPlan(self._data, str(self.split.currentData()), int(self.limit.currentData()), settings)
 
-    def show_plan(self, plan: Plan) -> None:
+    def show_plan(self, plan: MapPlan) -> None:
         settings = plan.settings
         self._data = plan.data
         self.data.setCurrentIndex(max(0, self.data.findData(plan.data)))

@@ -12,17 +12,17 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from app.panes.embedding.raster import SHAPES, shape_of
 from app.shell.formatting import count
 from app.shell.theme import CATEGORIES, DARK, Colors, font
+from app.widgets.colors import shade
 from app.widgets.heat import viridis
 from app.widgets.image_view import to_qimage
 from app.widgets.parts import short
-from app.widgets.plot import shade
 
 ROW = 21  # pixels
 SIGN = 9  # pixels of a marker
 
 
 @dataclass(frozen=True, eq=False)
-class Kinds:
+class ColorClasses:
     """Points by category: class numbers, -1 for none."""
 
     title: str
@@ -31,7 +31,7 @@ class Kinds:
 
 
 @dataclass(frozen=True, eq=False)
-class Scale:
+class ColorScale:
     """Points by a quantity. What lies outside `low` and `high` has the colour of the nearer end."""
 
     title: str
@@ -61,10 +61,10 @@ def rgb_of(color: QColor) -> tuple[int, int, int]:
     return color.red(), color.green(), color.blue()
 
 
-def look_of(colors: Kinds | Scale, c: Colors) -> tuple[np.ndarray, np.ndarray | None]:
+def look_of(colors: ColorClasses | ColorScale, c: Colors) -> tuple[np.ndarray, np.ndarray | None]:
     """uint8 [N, 3] and the categories of the markers, int [N] or None where all are dots. What has no value is grey."""
     grey = rgb_of(QColor(c.muted))
-    if isinstance(colors, Scale):
+    if isinstance(colors, ColorScale):
         known = np.isfinite(colors.values)
         rgb = viridis((colors.values - colors.low) / (colors.high - colors.low))
         rgb[~known] = grey
@@ -81,7 +81,7 @@ class MapLegend(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.colors: Kinds | Scale | None = None
+        self.colors: ColorClasses | ColorScale | None = None
         self.counts = np.zeros(0, np.int64)
         self.inside: np.ndarray | None = None  # how many of each are selected
         self.chosen: frozenset[int] = frozenset()
@@ -97,9 +97,9 @@ class MapLegend(QWidget):
         self._c = c
         self.update()
 
-    def show_colors(self, colors: Kinds | Scale | None) -> None:
+    def show_colors(self, colors: ColorClasses | ColorScale | None) -> None:
         self.colors, self.chosen, self.inside, self.current = colors, frozenset(), None, -1
-        if isinstance(colors, Kinds):
+        if isinstance(colors, ColorClasses):
             self.counts = np.bincount(colors.values[colors.values >= 0], minlength=len(colors.names))
             told = [f"{name}: {count(int(n))}" for name, n in zip(colors.names, self.counts, strict=False)]
             self.setAccessibleDescription(", ".join(told))
@@ -113,19 +113,19 @@ class MapLegend(QWidget):
     def show_selected(self, selected: np.ndarray | None, chosen: frozenset[int] = frozenset()) -> None:
         """bool [N]: how many of each category are among them; `chosen` were chosen here."""
         self.chosen, self.inside = chosen, None
-        if isinstance(self.colors, Kinds) and selected is not None:
+        if isinstance(self.colors, ColorClasses) and selected is not None:
             values = self.colors.values[selected]
             self.inside = np.bincount(values[values >= 0], minlength=len(self.colors.names))
         self.update()
 
     def sizeHint(self) -> QSize:
-        rows = len(self.colors.names) if isinstance(self.colors, Kinds) else 2
+        rows = len(self.colors.names) if isinstance(self.colors, ColorClasses) else 2
         return QSize(180, max(rows, 1) * ROW)
 
     # mouse and keyboard
 
     def rows(self) -> int:
-        return len(self.colors.names) if isinstance(self.colors, Kinds) else 0
+        return len(self.colors.names) if isinstance(self.colors, ColorClasses) else 0
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         row = int(event.position().y() // ROW)
@@ -164,7 +164,7 @@ class MapLegend(QWidget):
     def draw(self, painter: QPainter, width: int) -> None:
         """From the painter's origin on, `width` pixels wide."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if isinstance(self.colors, Kinds):
+        if isinstance(self.colors, ColorClasses):
             for row in range(self.rows()):
                 self._draw_row(painter, row, self.colors.names[row], width)
         elif self.colors is not None:
@@ -193,7 +193,7 @@ class MapLegend(QWidget):
         text = metrics.elidedText(name, Qt.TextElideMode.ElideRight, room)
         painter.drawText(QRectF(22, top, room, ROW), Qt.AlignmentFlag.AlignVCenter, text)
 
-    def _draw_scale(self, painter: QPainter, scale: Scale, width: int) -> None:
+    def _draw_scale(self, painter: QPainter, scale: ColorScale, width: int) -> None:
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(QRectF(1, 5, width - 2, 10), self._strip)
         painter.setPen(QColor(self._c.muted))

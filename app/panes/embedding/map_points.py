@@ -16,7 +16,7 @@ from PySide6.QtGui import QCursor
 from app.panes.embedding.controller import EmbeddingController, find, how_far, key
 from app.panes.embedding.hover_card import NEAR, Shown
 from app.panes.embedding.lasso_page import MOST_TILES, Selected
-from app.panes.embedding.map_legend import Kinds, Scale
+from app.panes.embedding.map_legend import ColorClasses, ColorScale
 from app.panes.embedding.page import EmbeddingPage
 from app.panes.embedding.projected_image_page import ProjectedImage
 from app.shell.formatting import count, number
@@ -32,11 +32,11 @@ def class_name(label: int, classes: tuple[str, ...]) -> str:
 
 class MapPoints:
     def __init__(
-        self, page: EmbeddingPage, mapping: EmbeddingController, tell: Callable[[str, str], None], kept: Callable[[], None]
+        self, page: EmbeddingPage, controller: EmbeddingController, tell: Callable[[str, str], None], kept: Callable[[], None]
     ) -> None:
-        self.page, self.mapping, self.tell, self.kept = page, mapping, tell, kept
+        self.page, self.controller, self.tell, self.kept = page, controller, tell, kept
         self.drawn: Embedded | None = None  # the map on screen
-        self.colors: Kinds | Scale | None = None
+        self.colors: ColorClasses | ColorScale | None = None
         self.value_name = "class"  # what the colours stand for
         self.selection: np.ndarray | None = None  # points, int64 in their order
         self.ends: dict[str, np.ndarray] = {}  # "a" and "b": points that were kept
@@ -54,9 +54,9 @@ class MapPoints:
         page.hover_card.picked.connect(self._near_picked)
         page.selection.picked.connect(self._selected_picked)
         page.selection.kept.connect(self.keep)
-        page.newcomer.picked.connect(self._newcomer_picked)
-        page.newcomer.clear_asked.connect(self.forget_images)
-        mapping.placed.connect(self._on_placed)
+        page.projected_image.picked.connect(self._projected_image_picked)
+        page.projected_image.clear_asked.connect(self.forget_images)
+        controller.placed.connect(self._on_placed)
 
     def forget(self) -> None:
         """Other images: nothing that was chosen among the old ones holds."""
@@ -68,7 +68,7 @@ class MapPoints:
 
     def values(self) -> list[str] | None:
         """What every point is coloured by, as a file says it."""
-        if isinstance(self.colors, Scale):
+        if isinstance(self.colors, ColorScale):
             return [repr(float(value)) for value in self.colors.values]
         if self.colors is not None:
             names = self.colors.names
@@ -106,9 +106,9 @@ class MapPoints:
         near, k = event.neighbours[i], event.neighbours.shape[1]
         page.map.set_links(i, near)
         lines = [event.names[i]] if event.names and event.names[i] else []
-        if self.mapping.colours is not None and self.colors is not None:
+        if self.controller.point_colors is not None and self.colors is not None:
             value = self.colors.values[i]
-            if isinstance(self.colors, Scale):
+            if isinstance(self.colors, ColorScale):
                 lines.append(f"{self.value_name} {short(float(value))} {self.colors.unit}".rstrip())
             else:
                 lines.append(f"{self.value_name} {class_name(int(value), self.colors.names)}")
@@ -161,7 +161,7 @@ class MapPoints:
         self.select(None)
 
     def _legend_toggled(self, row: int, add: bool) -> None:
-        if isinstance(self.colors, Kinds):
+        if isinstance(self.colors, ColorClasses):
             before = self.page.legend.chosen
             kinds = before ^ {row} if add else frozenset() if before == {row} else frozenset({row})
             self.select(np.flatnonzero(np.isin(self.colors.values, list(kinds))) if kinds else None, kinds)
@@ -199,40 +199,40 @@ class MapPoints:
         self._starts |= {key(picture): start for picture in pictures}
         self._new |= {key(picture) for picture in pictures}
         self.page.show_side(1)
-        self.mapping.place(pictures)
+        self.controller.place(pictures)
 
     def _on_placed(self, picture: PictureRef, answer: ImagePlaced) -> None:
-        if self.drawn is not self.mapping.map or self.drawn is None or self.page.map.view is None:
+        if self.drawn is not self.controller.map or self.drawn is None or self.page.map.view is None:
             return
         start = self._starts.get(key(picture), QPointF(self.page.map.rect().center()))
         self.page.map.fly(to_qimage(answer.seen), start, answer.place)
         self._starts[key(picture)] = self.page.map.to_screen(answer.place)  # the next map moves it from here
-        self.show_newcomer(answer)
+        self.show_image(answer)
         if key(picture) in self._new:
             self._new.discard(key(picture))
             self.pin(-1)
             self.select(np.sort(answer.neighbours.astype(np.int64)), side=1)
 
-    def show_newcomer(self, answer: ImagePlaced | None) -> None:
+    def show_image(self, answer: ImagePlaced | None) -> None:
         event = self.drawn
         if answer is None or event is None:
-            self.page.newcomer.show_newcomer(None)
+            self.page.projected_image.show_image(None)
             return
         words, level = how_far(answer)
         near = answer.neighbours
         notes = " ".join(f"{note.rstrip('.')}." for note in answer.notes)
         tips = self._tips(near, answer.distances)
         images = event.images[near]
-        self.page.newcomer.show_newcomer(ProjectedImage(answer.label, answer.original, answer.seen, words, level, images, tips, notes))
+        self.page.projected_image.show_image(ProjectedImage(answer.label, answer.original, answer.seen, words, level, images, tips, notes))
 
-    def _newcomer_picked(self, place: int) -> None:
-        answers = list(self.mapping.places.values())
+    def _projected_image_picked(self, place: int) -> None:
+        answers = list(self.controller.places.values())
         if answers:
             self.look_at_point(int(answers[-1].neighbours[place]))
 
     def forget_images(self) -> None:
-        self.mapping.forget_pictures()
+        self.controller.forget_pictures()
         self._starts.clear()
         self._new.clear()
         self.page.map.remove_flights()
-        self.show_newcomer(None)
+        self.show_image(None)

@@ -30,7 +30,7 @@ def figures(event: Embedded) -> tuple[tuple[str, str], ...]:
     if event.knn_features is not None and event.knn_map is not None:
         there, here = (number(100 * share, 1, "%") for share in (event.knn_features, event.knn_map))
         votes = min(VOTES, len(event.places) - 1)
-        help = "Each image judged by its neighbours’ votes: by features those weigh by their cosine, on the map each counts the same."
+        help = "Each image classified by its neighbours’ votes: by features those weigh by their cosine, on the map each counts the same."
         lines.append((f"kNN finds the class of {there} by features ({votes} votes), {here} on the map ({k} votes)", help))
     if event.explained:
         shares = " + ".join(number(100 * share, 1, "%") for share in event.explained[:2])

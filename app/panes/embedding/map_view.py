@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
-from app.panes.embedding.raster import FURTHEST, MARGIN, NEAREST, View
+from app.panes.embedding.raster import FURTHEST, MARGIN, NEAREST, MapViewport
 from app.widgets.chart import Chart
 
 STEP = 1.25  # of the scale, for one notch of the wheel or one key
@@ -31,7 +31,7 @@ class MapView(Chart):
     cleared = Signal()  # the user wants no selection; it is gone already
 
     def __init__(self, name: str) -> None:
-        self.view: View | None = None  # None: there is nothing to see
+        self.view: MapViewport | None = None  # None: there is nothing to see
         self.under_mouse = self.chosen = -1
         self.lasso_mode = False
         self.full_scale = 1.0  # at which the whole map fits
@@ -67,7 +67,7 @@ class MapView(Chart):
 
     # the view
 
-    def look(self, view: View) -> None:
+    def look(self, view: MapViewport) -> None:
         """Show another part of the map."""
         scaled = self.view is None or (self.view.scale, self.view.width, self.view.height) != (view.scale, view.width, view.height)
         self.view = view

@@ -24,10 +24,10 @@ from PySide6.QtWidgets import (
 from app.panes.embedding.hover_card import HoverCard
 from app.panes.embedding.lasso_page import LassoPage
 from app.panes.embedding.map_controls import MapControls
-from app.panes.embedding.map_legend import Kinds, MapLegend, Scale
+from app.panes.embedding.map_legend import ColorClasses, ColorScale, MapLegend
 from app.panes.embedding.map_trust import MapTrust
 from app.panes.embedding.projected_image_page import ProjectedImagePage
-from app.panes.embedding.raster import View
+from app.panes.embedding.raster import MapViewport
 from app.panes.embedding.scatter import Scatter
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
@@ -101,12 +101,12 @@ class EmbeddingPage(QWidget):
     def _build_tools(self, left: QVBoxLayout) -> None:
         row = QHBoxLayout()
         row.setSpacing(6)
-        self.colour = QComboBox()
-        self.colour.setAccessibleName("Colour by")
-        self.colour.setToolTip("What the colours of the points stand for.")
-        self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.colour.setMinimumContentsLength(12)
-        self.colour.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.colored_by = QComboBox()
+        self.colored_by.setAccessibleName("Colour by")
+        self.colored_by.setToolTip("What the colours of the points stand for.")
+        self.colored_by.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.colored_by.setMinimumContentsLength(12)
+        self.colored_by.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clusters = QLineEdit("10")
         self.clusters.setAccessibleName("How many clusters")
         self.clusters.setToolTip("How many clusters k-means looks for among the features. Press Enter to find them.")
@@ -131,7 +131,7 @@ class EmbeddingPage(QWidget):
         self.export_button.setProperty("kind", "link")
         self.export_button.setAccessibleName("Export")
         self.export_button.setToolTip("Copy the map, save it as PNG with its legend, or all points as CSV.")
-        row.addWidget(self.colour)
+        row.addWidget(self.colored_by)
         row.addWidget(self.clusters)
         row.addWidget(self.trust)
         row.addWidget(self.search, 4)
@@ -176,14 +176,23 @@ class EmbeddingPage(QWidget):
             row.addWidget(tab)
         row.addStretch(1)
         column.addLayout(row)
-        self.selection, self.newcomer = LassoPage(), ProjectedImagePage()
+        self.selection, self.projected_image = LassoPage(), ProjectedImagePage()
         column.addWidget(self.selection, 1)
-        column.addWidget(self.newcomer, 1)
+        column.addWidget(self.projected_image, 1)
         self.tabs.idClicked.connect(self.show_side)
 
     def set_colors(self, c: Colors) -> None:
         self._c = c
-        for part in (self.status, self.map, self.words, self.hover_card, self.legend, self.legend_note, self.selection, self.newcomer):
+        for part in (
+            self.status,
+            self.map,
+            self.words,
+            self.hover_card,
+            self.legend,
+            self.legend_note,
+            self.selection,
+            self.projected_image,
+        ):
             part.set_colors(c)
 
     # -- what is seen ----------------------------------------------------------------------------------------------------
@@ -191,11 +200,11 @@ class EmbeddingPage(QWidget):
     def show_side(self, index: int) -> None:
         """The selection (0) or the dropped image (1)."""
         self.tabs.button(index).setChecked(True)
-        pages = (self.selection, self.newcomer)
+        pages = (self.selection, self.projected_image)
         pages[1 - index].hide()  # first, or for a moment there would have to be room for both
         pages[index].show()
 
-    def show_legend(self, colors: Kinds | Scale | None, title: str, note: str) -> None:
+    def show_legend(self, colors: ColorClasses | ColorScale | None, title: str, note: str) -> None:
         self.legend.show_colors(colors)
         self.title = title
         set_heading(self.legend_heading, title)
@@ -210,7 +219,7 @@ class EmbeddingPage(QWidget):
         self.legend_card.setVisible(some)
         self.legend_area.updateGeometry()
         wanted = self.legend.sizeHint().height() + 14
-        below = max(page.minimumSizeHint().height() for page in (self.selection, self.newcomer))
+        below = max(page.minimumSizeHint().height() for page in (self.selection, self.projected_image))
         below += self.legend_note.height() + 6 if self.legend_note.text else 0
         self.legend_card.setMaximumHeight(min(wanted, max(self.height() - ABOVE - below, LEGEND_LEAST)))
 
@@ -227,7 +236,7 @@ class EmbeddingPage(QWidget):
         """The words about the map in the corner where they hide the fewest points; at the lower left where that is as good as any."""
         if event is not None and self.map.width() > 0:
             x, y = event.places[:, 0], event.places[:, 1]
-            at = View.whole(x, y, self.map.width(), self.map.height(), 1.0).to_screen(event.places)
+            at = MapViewport.whole(x, y, self.map.width(), self.map.height(), 1.0).to_screen(event.places)
             at_x, at_y = at[..., 0], at[..., 1]
 
             def hidden(corner: tuple[bool, bool]) -> int:

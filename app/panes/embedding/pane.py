@@ -15,10 +15,10 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QMenu
 
 from app.panes import Context
-from app.panes.embedding.controller import Colouring, EmbeddingController, same_points
+from app.panes.embedding.controller import EmbeddingController, PointColoring, same_points
 from app.panes.embedding.export import EmbeddingExports
 from app.panes.embedding.map_controls import OTHER
-from app.panes.embedding.map_legend import Kinds, Scale, look_of
+from app.panes.embedding.map_legend import ColorClasses, ColorScale, look_of
 from app.panes.embedding.map_points import MapPoints
 from app.panes.embedding.page import HINT, EmbeddingPage
 from app.shell import theme
@@ -47,20 +47,18 @@ class EmbeddingPane(RunPane):
         super().__init__(context)
         self._live = False  # whether what is looked at was the newest, and not chosen by hand
         self._c = theme.colors(context.state.theme)
-        self.mapping = mapping = EmbeddingController(context.bridge, self)
-        self.exports = EmbeddingExports(self)
+        self.controller = controller = EmbeddingController(context.bridge, self)
         self._settling, self._resting = QTimer(self), QTimer(self)
         for timer in (self._settling, self._resting):
             timer.setSingleShot(True)
             timer.setInterval(SETTLE_MS)
             timer.timeout.connect(self._settle)
         self._build()
-        self.points = MapPoints(self.page, mapping, self.tell, self._name_colors)
-        mapping.mapped.connect(self._draw_map)
-        mapping.coloured.connect(self._draw_colors)
-        mapping.detectors_came.connect(self._name_colors)
-        mapping.said.connect(self._say)
-        mapping.idle.connect(self._wait_for_newer)
+        controller.mapped.connect(self._draw_map)
+        controller.colored.connect(self._draw_colors)
+        controller.detectors_came.connect(self._name_colors)
+        controller.said.connect(self._say)
+        controller.idle.connect(self._wait_for_newer)
         state = context.state
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
@@ -77,17 +75,19 @@ class EmbeddingPane(RunPane):
     def _build(self) -> None:
         self.page = page = EmbeddingPage()
         self.hold(page)
+        self.points = MapPoints(page, self.controller, self.tell, self._name_colors)
+        self.exports = EmbeddingExports(page, self.controller, self.points, self.context.state)
         page.controls.changed.connect(self._settings_changed)
         page.controls.draw_asked.connect(self.draw)
         page.controls.other_asked.connect(partial(self.trigger, "data.open"))
-        page.stop_button.clicked.connect(lambda _checked=False: self.mapping.stop())
-        page.colour.activated.connect(lambda _index: self.colour_by(page.colour.currentData()))
-        page.clusters.returnPressed.connect(lambda: self.colour_by("clusters"))
+        page.stop_button.clicked.connect(lambda _checked=False: self.controller.stop())
+        page.colored_by.activated.connect(lambda _index: self.color_by(page.colored_by.currentData()))
+        page.clusters.returnPressed.connect(lambda: self.color_by("clusters"))
         page.trust.toggled.connect(self._show_trust)
         page.map.saved_asked.connect(self.exports.ask)
         page.selection.csv_asked.connect(partial(self.exports.ask, "selection"))
-        page.selection.direction_asked.connect(lambda: self.colour_by("direction"))
-        page.newcomer.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
+        page.selection.direction_asked.connect(lambda: self.color_by("direction"))
+        page.projected_image.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
         menu = QMenu(self)
         for text, run in (
             ("Copy map", self.exports.copy), ("Save map as PNG…", partial(self.exports.ask, "png")),
@@ -109,12 +109,12 @@ class EmbeddingPane(RunPane):
         self.shown = False
         self._settling.stop()
         self._resting.stop()
-        self.mapping.set_active(False)
+        self.controller.set_active(False)
 
     def closeEvent(self, event: Any) -> None:
         self._settling.stop()
         self._resting.stop()
-        self.mapping.close()
+        self.controller.close()
         self.exports.close()
         super().closeEvent(event)
 
@@ -125,31 +125,31 @@ class EmbeddingPane(RunPane):
 
     def look(self) -> tuple[str, int] | None:
         """What is drawn now: a step chosen by hand at once, the newest one of a training when the map has stood long enough."""
-        newest, now = self.newest(), self.mapping.look
+        newest, now = self.newest(), self.controller.look
         follows = self.context.state.cursor is None and self._live
-        return now if newest and now and newest[0] == now[0] and follows and self.mapping.patience() else newest
+        return now if newest and now and newest[0] == now[0] and follows and self.controller.patience() else newest
 
     def _run_changed(self) -> None:
-        self.mapping.look_at(None)
+        self.controller.look_at(None)
         self._name_data()
         self._name_colors()
         self._step_changed()
 
     def _run_replaced(self, run: str) -> None:
-        self.mapping.forget_run(run)
+        self.controller.forget_run(run)
         self._name_colors()
 
     def _step_changed(self) -> None:
         self.check_empty()
-        if self.mapping.look is not None and self.look() == self.mapping.look:
+        if self.controller.look is not None and self.look() == self.controller.look:
             self._wait_for_newer()
         elif self.shown:
             self._settling.start()
 
     def _wait_for_newer(self) -> None:
         """A newer checkpoint waits until the map of this one has stood as long as it took."""
-        patience = self.mapping.patience()
-        if self.shown and math.isfinite(patience) and self.newest() != self.mapping.look:
+        patience = self.controller.patience()
+        if self.shown and math.isfinite(patience) and self.newest() != self.controller.look:
             self._resting.start(SETTLE_MS + round(1000 * patience))
 
     def _settle(self) -> None:
@@ -158,10 +158,10 @@ class EmbeddingPane(RunPane):
         if not self.shown:
             return
         look = self.look()
-        if look != self.mapping.look:
+        if look != self.controller.look:
             self._live = self.context.state.cursor is None
-        self.mapping.set_active(True)
-        self.mapping.look_at(look)
+        self.controller.set_active(True)
+        self.controller.look_at(look)
         self._say()
         self._wait_for_newer()
 
@@ -177,12 +177,12 @@ class EmbeddingPane(RunPane):
         self.page.controls.set_data([(own, ""), *sets, ("other data…", OTHER)])
 
     def _settings_changed(self) -> None:
-        self.page.controls.say_changed(self.page.controls.value() != self.mapping.shown_plan)
+        self.page.controls.say_changed(self.page.controls.value() != self.controller.drawn_plan)
 
     def draw(self) -> None:
         """Draw by what the controls say."""
-        self.mapping.draw(self.page.controls.value())
-        self.page.controls.show_plan(self.mapping.plan)
+        self.controller.draw(self.page.controls.value())
+        self.page.controls.show_plan(self.controller.plan)
         self._say()
 
     def _name_colors(self) -> None:
@@ -194,11 +194,11 @@ class EmbeddingPane(RunPane):
             names.append(("by prediction", "prediction"))
         if set(OF_EACH_IMAGE) & set(able):
             names.append(("by loss", "loss"))
-        detectors = self.mapping.detectors.get(state.run or "")
+        detectors = self.controller.detectors.get(state.run or "")
         names += [("by scores…", SCORES)] if detectors is None else [(f"by {one.title}", one.name) for one in detectors if not one.missing]
         if len(self.points.ends) == 2:
             names.append(("by direction A → B", "direction"))
-        box = self.page.colour
+        box = self.page.colored_by
         if names != [(box.itemText(i), box.itemData(i)) for i in range(box.count())]:
             box.clear()
             for text, by in names:
@@ -207,25 +207,25 @@ class EmbeddingPane(RunPane):
         self._show_color_choice()
 
     def _show_color_choice(self) -> None:
-        by = self.mapping.colouring.by
-        self.page.colour.setCurrentIndex(max(0, self.page.colour.findData(by)))
+        by = self.controller.coloring.by
+        self.page.colored_by.setCurrentIndex(max(0, self.page.colored_by.findData(by)))
         self.page.clusters.setVisible(by == "clusters")
 
-    def colour_by(self, by: str) -> None:
+    def color_by(self, by: str) -> None:
         if by == SCORES:
-            self.mapping.ask_detectors()
+            self.controller.ask_detectors()
         elif by == "direction":
             self.points.select(None)  # all are to be seen on the way
-            self.mapping.colour_by(Colouring(by, a=self.points.ends["a"], b=self.points.ends["b"]))
+            self.controller.color_by(PointColoring(by, a=self.points.ends["a"], b=self.points.ends["b"]))
         else:
-            self.mapping.colour_by(Colouring(by, max(2, int(self.page.clusters.text() or 2))))
+            self.controller.color_by(PointColoring(by, max(2, int(self.page.clusters.text() or 2))))
         self._show_color_choice()
         self._say()
 
     # ------------------------------------------------------------------------------------------------ drawing
 
     def _draw_map(self) -> None:
-        event, before, page = self.mapping.map, self.points.drawn, self.page
+        event, before, page = self.controller.map, self.points.drawn, self.page
         if not self.shown or (event is before and event is not None):
             return
         self.points.drawn = event
@@ -239,38 +239,38 @@ class EmbeddingPane(RunPane):
         page.words.show_map(event)
         if before is None or event is None or before.settings != event.settings:  # while scrubbing they stay where they are
             page.put_words(event)
-        self.points.show_newcomer(None)
+        self.points.show_image(None)
         self._draw_colors()
         self._show_trust()
         self.points.pin(self.points.pinned)
 
-    def colors(self, event: Embedded) -> Kinds | Scale | None:
+    def colors(self, event: Embedded) -> ColorClasses | ColorScale | None:
         """What the points of a map are coloured by, as far as it is known."""
-        colours = self.mapping.colours
-        if colours is None:
+        point_colors = self.controller.point_colors
+        if point_colors is None:
             if event.labels is None:
                 return None
-            return Kinds("class", event.labels, event.classes or tuple(str(i) for i in range(int(event.labels.max(initial=-1)) + 1)))
-        title = f"{self.colour_name()} · step {count(colours.subset.step or 0)}"
-        if colours.classes:
-            return Kinds(title, np.nan_to_num(colours.values, nan=-1).astype(np.int64), colours.classes)
-        return Scale(title, np.asarray(colours.values, np.float64), colours.unit)
+            return ColorClasses("class", event.labels, event.classes or tuple(str(i) for i in range(int(event.labels.max(initial=-1)) + 1)))
+        title = f"{self.color_name()} · step {count(point_colors.subset.step or 0)}"
+        if point_colors.classes:
+            return ColorClasses(title, np.nan_to_num(point_colors.values, nan=-1).astype(np.int64), point_colors.classes)
+        return ColorScale(title, np.asarray(point_colors.values, np.float64), point_colors.unit)
 
     def _draw_colors(self) -> None:
-        event, colours, page, points = self.points.drawn, self.mapping.colours, self.page, self.points
+        event, point_colors, page, points = self.points.drawn, self.controller.point_colors, self.page, self.points
         if not self.shown:
             return
         drawn = points.colors = None if event is None else self.colors(event)
-        points.value_name = self.colour_name()
+        points.value_name = self.color_name()
         if event is not None:
             inks, markers = (None, None) if drawn is None else look_of(drawn, self._c)
             page.map.set_inks(inks)
             page.map.set_markers(markers)
-        by_direction = colours is not None and colours.by == "direction"
-        note = "" if colours is None else colours.note
+        by_direction = point_colors is not None and point_colors.by == "direction"
+        note = "" if point_colors is None else point_colors.note
         title = "legend" if event is None else "no classes" if drawn is None else drawn.title
         page.show_legend(drawn, title, "" if by_direction else note)
-        page.selection.show_way(note if by_direction else "", colours.images if by_direction and colours is not None else None)
+        page.selection.show_way(note if by_direction else "", point_colors.images if by_direction and point_colors is not None else None)
         self._name_colors()
         points.show_selection(frozenset())
 
@@ -279,10 +279,10 @@ class EmbeddingPane(RunPane):
         if drawn is not None:
             self.page.map.set_opacity(drawn.survived if self.page.trust.isChecked() else None)
 
-    def colour_name(self) -> str:
+    def color_name(self) -> str:
         """What the colours that are shown stand for."""
-        by = self.mapping.colours.by if self.mapping.colours is not None else "class"
-        infos = self.mapping.detectors.get(self.context.state.run or "", ())
+        by = self.controller.point_colors.by if self.controller.point_colors is not None else "class"
+        infos = self.controller.detectors.get(self.context.state.run or "", ())
         return "direction A → B" if by == "direction" else next((info.title for info in infos if info.name == by), by)
 
     def tell(self, text: str, level: str = "") -> None:
@@ -290,16 +290,18 @@ class EmbeddingPane(RunPane):
         self.page.status.set_text(text, level)
 
     def _say(self) -> None:
-        mapping = self.mapping
+        controller = self.controller
         rest = ""
-        if mapping.map is not None:
-            rest = f"{count(len(mapping.map.places))} images. Click a point to keep its card; drag with Shift to select; the wheel zooms."
-        waits = "Drawing…" if "map" in mapping.jobs else rest
-        self.tell(mapping.line or waits, mapping.level)
-        self.page.stop_button.setVisible(bool(mapping.jobs))
+        if controller.map is not None:
+            rest = (
+                f"{count(len(controller.map.places))} images. Click a point to keep its card; drag with Shift to select; the wheel zooms."
+            )
+        waits = "Drawing…" if "map" in controller.jobs else rest
+        self.tell(controller.line or waits, controller.level)
+        self.page.stop_button.setVisible(bool(controller.jobs))
         self._settings_changed()
-        self.page.map.hint = (mapping.line if mapping.level == "bad" else "") or HINT
-        if mapping.map is None:
+        self.page.map.hint = (controller.line if controller.level == "bad" else "") or HINT
+        if controller.map is None:
             self.page.map.update()
 
     def accept_image(self, path: str) -> bool:

@@ -63,24 +63,24 @@ class ProjectedImagePage(Card):
         row.addWidget(self.clear_button)
         row.addStretch(1)
         self.inside.addLayout(row)
-        self.show_newcomer(None)
+        self.show_image(None)
 
     def set_colors(self, c: Colors) -> None:
         for part in (self.original, self.seen, self.notes, self.words, self.near):
             part.set_colors(c)
 
-    def show_newcomer(self, newcomer: ProjectedImage | None) -> None:
-        self.clear_button.setEnabled(newcomer is not None)
+    def show_image(self, projected_image: ProjectedImage | None) -> None:
+        self.clear_button.setEnabled(projected_image is not None)
         for part in (self.original, self.seen, self.name, self.notes):
-            part.setVisible(newcomer is not None)
-        if newcomer is None:
+            part.setVisible(projected_image is not None)
+        if projected_image is None:
             self.words.set_text(EMPTY)
             self.near.set_pixels(None)
             return
-        self.original.set_image(to_qimage(newcomer.original))
-        self.seen.set_pixels(newcomer.seen)
-        self.name.setText(newcomer.label)
-        self.name.setToolTip(newcomer.label)
-        self.notes.set_text(newcomer.notes)
-        self.words.set_text(newcomer.words, newcomer.level)
-        self.near.set_pixels(newcomer.near, newcomer.near_tips)
+        self.original.set_image(to_qimage(projected_image.original))
+        self.seen.set_pixels(projected_image.seen)
+        self.name.setText(projected_image.label)
+        self.name.setToolTip(projected_image.label)
+        self.notes.set_text(projected_image.notes)
+        self.words.set_text(projected_image.words, projected_image.level)
+        self.near.set_pixels(projected_image.near, projected_image.near_tips)

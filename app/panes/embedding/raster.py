@@ -39,7 +39,7 @@ def shape_of(categories: np.ndarray, colors: int = 7) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class View:
+class MapViewport:
     """The part of a map that is on screen. Both axes have one scale."""
 
     x: float  # of the map, in the middle of the screen
@@ -50,7 +50,7 @@ class View:
     ratio: float = 1.0  # device pixels per logical pixel
 
     @staticmethod
-    def whole(x: np.ndarray, y: np.ndarray, width: int, height: int, ratio: float = 1.0) -> View:
+    def whole(x: np.ndarray, y: np.ndarray, width: int, height: int, ratio: float = 1.0) -> MapViewport:
         """All finite places, as large as they fit within the margins."""
         ends = []
         for values, room in ((x, width), (y, height)):
@@ -61,7 +61,7 @@ class View:
         scale = min(across, upwards)
         if not math.isfinite(scale):  # a single place
             scale = min(width, height) / 2
-        return View(middle_x, middle_y, scale, width, height, ratio)
+        return MapViewport(middle_x, middle_y, scale, width, height, ratio)
 
     @property
     def columns(self) -> int:
@@ -99,11 +99,11 @@ class View:
         middle, factor = np.array([self.x, self.y]), np.array([self.scale, -self.scale])
         return (points - np.array([self.width, self.height]) / 2) / factor + middle
 
-    def moved(self, right: float, down: float) -> View:
+    def moved(self, right: float, down: float) -> MapViewport:
         """The map shifted by logical pixels."""
         return replace(self, x=self.x - right / self.scale, y=self.y + down / self.scale)
 
-    def zoomed(self, scale: float, at: tuple[float, float]) -> View:
+    def zoomed(self, scale: float, at: tuple[float, float]) -> MapViewport:
         """Another scale; the place under the point `at` stays under it."""
         x, y = self.to_map(np.array(at))
         right, down = at[0] - self.width / 2, at[1] - self.height / 2
@@ -279,7 +279,7 @@ class Raster:
         self.looked_at = 0  # points that the last drawing had to look at
         self._above = np.zeros(0, np.int64)
         self._picture, self._spare = np.zeros((0, 0), np.uint32), np.zeros((0, 0), np.uint32)
-        self._drawn: tuple[View, int, bool] | None = None
+        self._drawn: tuple[MapViewport, int, bool] | None = None
         self._paper = np.zeros(0, np.uint32)
         self._scratch = np.empty((2, CHUNK), np.float64), np.empty(CHUNK, np.intp)
 
@@ -301,7 +301,7 @@ class Raster:
         made.set_ink(self.ink, self.ground, self.on_top, self.shapes)
         return made
 
-    def draw(self, view: View, size: int, shaped: bool = False) -> np.ndarray:
+    def draw(self, view: MapViewport, size: int, shaped: bool = False) -> np.ndarray:
         """uint32 [rows, columns], 0xffRRGGBB; points of `size` device pixels. The next drawing but one writes over it."""
         shaped = shaped and self.shapes is not None
         self.looked_at = 0
@@ -324,7 +324,7 @@ class Raster:
         self._drawn = (view, size, shaped)
         return self._picture
 
-    def _shift(self, view: View, right: int, down: int, points: Stamp) -> None:
+    def _shift(self, view: MapViewport, right: int, down: int, points: Stamp) -> None:
         """The last picture, moved; then the strips that it does not cover."""
         rows, columns = view.rows, view.columns
         kept_rows, kept_columns = _kept(down, rows), _kept(right, columns)
@@ -337,7 +337,7 @@ class Raster:
             width = kept_columns.stop - kept_columns.start
             self._picture[begin:end, kept_columns] = self._part(view, kept_columns.start, begin, width, end - begin, points)
 
-    def _part(self, view: View, column: int, row: int, columns: int, rows: int, points: Stamp) -> np.ndarray:
+    def _part(self, view: MapViewport, column: int, row: int, columns: int, rows: int, points: Stamp) -> np.ndarray:
         """Some pixels of a view, uint32 [rows, columns]; valid until the next call."""
         left, top = view.left + column, view.top + row
         # Points outside are moved to where their stamps just miss the part, and write into a margin: no test for each pixel.

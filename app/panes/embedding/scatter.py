@@ -1,6 +1,6 @@
 """A map of up to a million points: one raster of them, with thumbnails when near, links, rings, and images that fly to their place.
 
-How pixels come about is `app/raster.py`; what the points mean, and the card beside the mouse, is the owner's business.
+How pixels come about is `raster`, how a point looks `point_style`; what it means, and the card beside the mouse, is the owner's business.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer
+from PySide6.QtCore import QPointF, QRectF, QSize, QTimer
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 
+from app.panes.embedding.map_marks import Flights, draw_links, draw_ring
 from app.panes.embedding.map_view import MapView
-from app.panes.embedding.raster import MARGIN, Cells, Raster, View, inside, mixed, packed, shape_of
+from app.panes.embedding.point_style import PointStyle
+from app.panes.embedding.raster import MARGIN, Cells, MapViewport, Raster, inside
 from app.panes.embedding.thumbnails import Source, Thumbnails
 from app.shell.formatting import count
-from app.shell.theme import CATEGORIES, Colors
-from app.widgets.image_view import fitted
-from app.widgets.plot import shade
+from app.shell.theme import Colors
 
 MORPH_POINTS = 200_000  # with more of them a map jumps
 FRAME_MS = 16
@@ -27,21 +27,6 @@ PICK_RADIUS = 10  # logical pixels
 LARGEST = 6  # logical pixels of a point
 FILLED = 0.25  # how much of the widget the points may cover before they become smaller
 FEW_MARKERS, MARKER_SIZE = 3000, 8
-DIMMED = 0.22  # of the colour of a point that is not selected
-FAINTEST = 0.15  # of the colour of a point without any trust: it can still be found
-FLIGHT_SECONDS = 0.7
-FLOWN_SIDE = 40  # logical pixels
-
-
-@dataclass(eq=False)
-class Flight:
-    """An image on its way to its place, where it stays."""
-
-    image: QImage
-    start: QPointF  # in the widget
-    place: np.ndarray  # of the map, [2]
-    begun: float
-    share: float = 0.0  # of the way
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +35,7 @@ class Morph:
     new: np.ndarray
     begun: float
     seconds: float
-    views: tuple[View, View] | None  # None: the view stays
+    views: tuple[MapViewport, MapViewport] | None  # None: the view stays
 
 
 class Scatter(MapView):
@@ -62,7 +47,7 @@ class Scatter(MapView):
         self.hint = hint
         self.size_of_points, self.shaped = 1, False
         self.thumbnails = Thumbnails()
-        self.flights: list[Flight] = []
+        self.flights = Flights()
         self._raster = Raster()
         self._morph: Morph | None = None
         self._old_ink = True
@@ -79,11 +64,8 @@ class Scatter(MapView):
     def _forget(self, points: int) -> None:
         """Other points: nothing is known of them."""
         self.places = np.zeros((points, 2), np.float32)
-        self.inks: np.ndarray | None = None  # uint8 [N, 3]
-        self.opacity: np.ndarray | None = None  # float32 [N]
-        self.selected: np.ndarray | None = None  # bool [N]
+        self.point_style = PointStyle()
         self.hidden: np.ndarray | None = None  # bool [N]
-        self.markers: np.ndarray | None = None  # int [N]
         self.links: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
         self.chosen = self.under_mouse = -1
         self.thumbnails.set_source(None)
@@ -136,17 +118,17 @@ class Scatter(MapView):
 
     def set_inks(self, rgb: np.ndarray | None) -> None:
         """The points' colours, uint8 [N, 3]."""
-        self.inks = None if rgb is None else self._check(np.asarray(rgb, np.uint8), "colours", (3,))
+        self.point_style.inks = None if rgb is None else self._check(np.asarray(rgb, np.uint8), "colours", (3,))
         self._ink()
 
     def set_opacity(self, opacity: np.ndarray | None) -> None:
         """How much is to be seen of each point, [N] from 0 to 1. Even at 0 a trace is left; what is no number counts as 0."""
-        self.opacity = None if opacity is None else self._check(np.asarray(opacity, np.float32), "opacities")
+        self.point_style.opacity = None if opacity is None else self._check(np.asarray(opacity, np.float32), "opacities")
         self._ink()
 
     def set_selected(self, selected: np.ndarray | None) -> None:
         """Bool [N]: the others are dimmed and lie below; None: all are alike."""
-        self.selected = None if selected is None else self._check(np.asarray(selected, bool), "selected points")
+        self.point_style.selected = None if selected is None else self._check(np.asarray(selected, bool), "selected points")
         self._ink()
         self._tell()
 
@@ -159,8 +141,8 @@ class Scatter(MapView):
 
     def set_markers(self, categories: np.ndarray | None) -> None:
         """Int [N]: where few points are shown, each category has a shape of its own beside its colour (`raster.shape_of`)."""
-        self.markers = None if categories is None else self._check(np.asarray(categories, np.int64), "markers")
-        self._fit_size()
+        self.point_style.markers = None if categories is None else self._check(np.asarray(categories, np.int64), "markers")
+        self.view_scaled()
         self._ink()
 
     def set_thumbnails(self, source: Source | None) -> None:
@@ -190,7 +172,7 @@ class Scatter(MapView):
         self._raster.set_places(x, y, Cells(x, y))
         self.full_scale = self._fitted(self.places).scale
         self._old_ink = self._old_ink or len(self._raster.ink) != len(x)
-        self._fit_size()
+        self.view_scaled()
         self._tell()
         self.update()
 
@@ -210,41 +192,17 @@ class Scatter(MapView):
         super().set_colors(c)
         self._ink()
 
-    def _mix(self) -> None:
-        """The colour of every point as it is drawn: what is dimmed or distrusted is mixed with the ground."""
-        ground = QColor(self._c.background).rgb()
-        if self.inks is None:
-            plain = shade(CATEGORIES[0], self._c)
-            ink = np.full(len(self.places), plain.rgb(), np.uint32)
-        else:
-            ink = packed(self.inks[:, 0], self.inks[:, 1], self.inks[:, 2])
-        share = self._shares(slice(None))
-        if share is not None:
-            ink = mixed(ink, ground, share)
-        self._raster.set_ink(ink, ground, self.selected, None if self.markers is None else shape_of(self.markers, len(CATEGORIES)))
-        self._old_ink = False
-
-    def _shares(self, take: slice | int) -> np.ndarray | None:
-        """How much is seen of the points' colours; None: all."""
-        share = None
-        if self.opacity is not None:
-            share = FAINTEST + (1 - FAINTEST) * np.clip(np.nan_to_num(self.opacity[take], nan=0.0), 0, 1)
-        if self.selected is not None:
-            dimmed = np.where(self.selected[take], np.float32(1), np.float32(DIMMED))
-            share = dimmed if share is None else share * dimmed
-        return share
-
     def _tell(self) -> None:
         """What a screen reader says."""
         parts = [f"{count(len(self.places))} points"] if len(self.places) else [self.hint]
         parts += [f"{count(self.missing)} without a place"] if self.missing else []
-        parts += [f"{count(int(self.selected.sum()))} selected"] if self.selected is not None else []
+        parts += [f"{count(int(self.point_style.selected.sum()))} selected"] if self.point_style.selected is not None else []
         self.setAccessibleDescription(", ".join(parts))
 
     # the view
 
-    def _fitted(self, places: np.ndarray) -> View:
-        return View.whole(places[:, 0], places[:, 1], self.width(), self.height(), self.devicePixelRatioF())
+    def _fitted(self, places: np.ndarray) -> MapViewport:
+        return MapViewport.whole(places[:, 0], places[:, 1], self.width(), self.height(), self.devicePixelRatioF())
 
     def show_whole(self) -> None:
         """All points, as large as they fit."""
@@ -269,15 +227,12 @@ class Scatter(MapView):
                 self.pan(middle.x() - at.x(), middle.y() - at.y())
 
     def view_scaled(self) -> None:
-        self._fit_size()
-
-    def _fit_size(self) -> None:
         """Larger points where fewer are shown. Moving the map changes nothing, so that they do not flicker."""
         cells = self._raster.cells
         if self.view is None or cells is None:
             return
         shown = max(cells.at_most(*self.view.bounds), 1)
-        self.shaped = self.markers is not None and shown <= FEW_MARKERS
+        self.shaped = self.point_style.markers is not None and shown <= FEW_MARKERS
         room = FILLED * self.view.width * self.view.height / shown
         self.size_of_points = MARKER_SIZE if self.shaped else round(float(np.clip(np.sqrt(room), 1, LARGEST)))
 
@@ -307,26 +262,24 @@ class Scatter(MapView):
 
     def fly(self, image: QImage, start: QPointF, place: np.ndarray) -> None:
         """An image flies from a point of the widget to its place on the map [2] and stays there, with a ring."""
-        flight = Flight(image, start, np.asarray(place, np.float64), time.perf_counter())
-        self.flights.append(flight)
+        self.flights.add(image, start, np.asarray(place, np.float64))
         if self.isVisible():
             self._timer.start()
         else:
-            flight.share = 1.0
+            self.flights.arrive()
         self.update()
 
     def remove_flights(self) -> None:
-        self.flights = []
+        self.flights.clear()
         self.update()
 
     def _go_on(self) -> None:
         """One frame of everything that moves; the last one stops the timer."""
         now = time.perf_counter()
-        for flight in self.flights:
-            flight.share = min((now - flight.begun) / FLIGHT_SECONDS, 1.0)
+        self.flights.advance(now)
         if self._morph is not None:
             self._advance(self._morph, min((now - self._morph.begun) / self._morph.seconds, 1.0))
-        if self._morph is None and all(flight.share >= 1 for flight in self.flights):
+        if self._morph is None and self.flights.arrived:
             self._timer.stop()
         self.update()
 
@@ -349,8 +302,7 @@ class Scatter(MapView):
     def arrive(self) -> None:
         """Everything that moves arrives."""
         self._timer.stop()
-        for flight in self.flights:
-            flight.share = 1.0
+        self.flights.arrive()
         if self._morph is not None:
             self._advance(self._morph, 1.0)
 
@@ -373,17 +325,20 @@ class Scatter(MapView):
         painter = QPainter(image)
         painter.scale(factor, factor)
         painter.setFont(self.font())
-        self._mix_if_old()
+        self._mix_ink()
         self._draw_map(painter, self._raster.twin(), view, live=False)
         painter.end()
         return image
 
-    def _mix_if_old(self) -> None:
+    def _mix_ink(self) -> None:
+        """Hand the raster every point's colour as it is drawn, unless it has them."""
         if self._old_ink:
-            self._mix()
+            ink, ground = self.point_style.ink(len(self.places), self._c), QColor(self._c.background).rgb()
+            self._raster.set_ink(ink, ground, self.point_style.selected, self.point_style.shapes())
+            self._old_ink = False
 
-    def _draw_map(self, painter: QPainter, raster: Raster, view: View, live: bool = True) -> None:
-        self._mix_if_old()
+    def _draw_map(self, painter: QPainter, raster: Raster, view: MapViewport, live: bool = True) -> None:
+        self._mix_ink()
         pixels = raster.draw(view, max(1, round(self.size_of_points * view.ratio)), self.shaped)
         rows, columns = pixels.shape
         image = QImage(pixels.data, columns, rows, 4 * columns, QImage.Format.Format_RGB32)
@@ -391,64 +346,29 @@ class Scatter(MapView):
         painter.drawImage(0, 0, image)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_links(painter)
-        self.thumbnails.lay_out(view, raster.cells, self.places, self.selected)
-        self.thumbnails.draw(painter, self._color_of, self._share_of, QColor(self._c.background))
-        if live and self.under_mouse >= 0 and self.under_mouse != self.chosen:
+        self.thumbnails.lay_out(view, raster.cells, self.places, self.point_style.selected)
+        self.thumbnails.draw(
+            painter, lambda index: QColor.fromRgb(int(self._raster.ink[index])), self.point_style.share_of, QColor(self._c.background)
+        )
+        if live and self.under_mouse != self.chosen:
             self._ring(painter, self.under_mouse, QColor(self._c.text), 1.4)
-        if self.chosen >= 0:
-            self._ring(painter, self.chosen, QColor(self._c.accent), 2)
-        for flight in self.flights:
-            self._draw_flight(painter, flight)
+        self._ring(painter, self.chosen, QColor(self._c.accent), 2)
+        self.flights.draw(painter, self.to_screen, self._c)
         if live:
             self.draw_lasso(painter)
 
-    def _color_of(self, index: int) -> QColor:
-        return QColor.fromRgb(int(self._raster.ink[index]))
-
-    def _share_of(self, index: int) -> float:
-        share = self._shares(index)
-        return 1.0 if share is None else max(float(share), DIMMED)
-
     def _draw_links(self, painter: QPainter) -> None:
         index, neighbours = self.links
-        if index < 0 or not self._has_place(index):
-            return
-        line, head = QColor(self._c.text), self.to_screen(self.places[index])
-        line.setAlpha(150)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(line, 1))
-        ends = [self.to_screen(self.places[one]) for one in neighbours if self._has_place(one)]
-        for end in ends:
-            painter.drawLine(head, end)
-        for end in ends:
-            painter.drawEllipse(end, self.size_of_points / 2 + 2.5, self.size_of_points / 2 + 2.5)
+        if index >= 0 and self._has_place(index):
+            ends = [self.to_screen(self.places[one]) for one in neighbours if self._has_place(one)]
+            draw_links(painter, self.to_screen(self.places[index]), ends, self.size_of_points / 2 + 2.5, QColor(self._c.text))
 
     def _ring(self, painter: QPainter, index: int, color: QColor, width: float) -> None:
-        if not self._has_place(index):
-            return
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        framed = self.thumbnails.place_of(index)
-        halo = QPen(QColor(self._c.background), width + 3)  # keeps the ring apart from points of its own colour
-        for pen in (halo, QPen(color, width)):
-            painter.setPen(pen)
-            if framed is not None:
-                painter.drawRect(framed.adjusted(-2, -2, 2, 2))
-            else:
-                radius = self.size_of_points / 2 + 4
-                painter.drawEllipse(self.to_screen(self.places[index]), radius, radius)
-
-    def _draw_flight(self, painter: QPainter, flight: Flight) -> None:
-        eased = 1 - (1 - flight.share) ** 3
-        target = self.to_screen(flight.place)
-        at = flight.start + (target - flight.start) * eased
-        side = FLOWN_SIDE * (2 - eased)  # it comes down
-        place = fitted(flight.image.size(), QRectF(at.x() - side / 2, at.y() - side / 2, side, side))
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, flight.image.width() > place.width())
-        painter.drawImage(place, flight.image)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        for pen in (QPen(QColor(self._c.background), 5), QPen(QColor(self._c.accent), 2)):
-            painter.setPen(pen)
-            painter.drawRoundedRect(place.adjusted(-2, -2, 2, 2), 4, 4)
+        """Around a point or its thumbnail; −1: around nothing."""
+        if index >= 0 and self._has_place(index):
+            framed = self.thumbnails.place_of(index)
+            around = self.to_screen(self.places[index]) if framed is None else framed
+            draw_ring(painter, around, self.size_of_points / 2 + 4, QPen(color, width), QColor(self._c.background))
 
     def clear(self) -> None:
         """No selection, no chosen point, no links."""

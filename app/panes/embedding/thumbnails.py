@@ -8,7 +8,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 
-from app.panes.embedding.raster import Cells, View
+from app.panes.embedding.raster import Cells, MapViewport
 from app.widgets.image_view import chw_to_qimage, fitted
 
 FEW = 150  # points on screen, at which they become images
@@ -32,7 +32,7 @@ class Thumbnails:
         """What gives the image of a point may answer None: not yet; then it is asked again."""
         self._source, self._images, self.shown = source, {}, []
 
-    def lay_out(self, view: View, cells: Cells | None, places: np.ndarray, selected: np.ndarray | None) -> None:
+    def lay_out(self, view: MapViewport, cells: Cells | None, places: np.ndarray, selected: np.ndarray | None) -> None:
         """Find a place for the image of each point of the view [N, 2], those `selected` on top; for none where they are too many."""
         most = FEW * (LINGER if self.shown else 1.0)
         self.shown = []

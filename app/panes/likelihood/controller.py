@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
-from app.panes.likelihood.scored_images import Dropped, Look, ScoredImages
+from app.panes.likelihood.scored_images import Dropped, RunStep, ScoredImages
 from app.shell.bridge import Bridge
 from app.shell.formatting import count
 from app.shell.job_controller import JobController
@@ -34,7 +34,7 @@ from engine.messages import (
 
 @dataclass(frozen=True, eq=False)
 class PathWanted:
-    """An image that is to be corrupted under the eyes of one run."""
+    """An image that is to be corrupted and scored by one run."""
 
     run: str
     step: int
@@ -50,59 +50,59 @@ class LikelihoodController(JobController):
     resume = "Drop an image or choose another step to go on."
 
     calibrated = Signal()  # detectors and held-out scores have come, or went
-    judged = Signal(object)  # news about one image
+    scored = Signal(object)  # news about one image
     compared = Signal()
     corrupted = Signal()
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
         super().__init__(bridge, parent)
-        self.docket = ScoredImages()
-        self.front: Dropped | None = None  # judged before the others
-        self.wanted: tuple[Look, ...] = ()
-        self.refused: dict[str, str] = {}  # run -> why it cannot judge
+        self.images = ScoredImages()
+        self.front: Dropped | None = None  # scored before the others
+        self.wanted: tuple[RunStep, ...] = ()
+        self.refused: dict[str, str] = {}  # run -> why it cannot score
         self.building: dict[str, tuple[str, str]] = {}  # job that trains a background model -> run, kind
         self.compare: tuple[str, int, str] | None = None  # run, step, data
         self.comparison: DataScored | None = None  # what was found out for `compare`
         self.path_wanted: PathWanted | None = None
         self.path: Corrupted | None = None
         bridge.on(Calibrated, self._calibrated)
-        bridge.on(ImageScored, self._judged)
-        bridge.on(DataScored, self._data_judged)
+        bridge.on(ImageScored, self._image_scored)
+        bridge.on(DataScored, self._data_scored)
         bridge.on(Corrupted, self._corrupted)
         bridge.on(Progress, self._progress)
         bridge.on(Ended, self._ended)
 
     # -- what is wanted --------------------------------------------------------------------------------------------------
 
-    def look_at(self, looks: tuple[Look, ...]) -> None:
-        """Judge by these runs at these steps; what is under way for others ends."""
-        if looks == self.wanted:
+    def look_at(self, run_steps: tuple[RunStep, ...]) -> None:
+        """Score by these runs at these steps; what is under way for others ends."""
+        if run_steps == self.wanted:
             self.go_on()
             return
-        self.wanted = looks
+        self.wanted = run_steps
         self.refused = {}
         self._anew()
 
     def _anew(self) -> None:
         self.stop_jobs()
-        self.docket.look_at(tuple(look for look in self.wanted if look[0] not in self.refused))
+        self.images.look_at(tuple(run_step for run_step in self.wanted if run_step[0] not in self.refused))
         self.comparison = self.path = self.path_wanted = None
         self.renew()
         self.calibrated.emit()
         self.go_on()
 
-    def again(self) -> None:
+    def ask_again(self) -> None:
         """A run has a detector more: everything is asked anew."""
         self.stop_jobs()
         self._given_up.clear()
         self._stopped = False
-        self.docket.forget()
+        self.images.forget()
         self.comparison = self.path = None
         self.calibrated.emit()
         self.go_on()
 
     def images_came(self) -> None:
-        self._given_up.discard("judge")
+        self._given_up.discard("score")
         if self._stopped:
             self._given_up.clear()
         self._stopped = False
@@ -141,26 +141,26 @@ class LikelihoodController(JobController):
 
     def go_on(self) -> None:
         """Begin whatever is to be done next; nothing while the pane is hidden."""
-        if not self.active or not self.docket.looks:
+        if not self.active or not self.images.run_steps:
             return
-        looks = self.docket.looks
-        if self.docket.uncalibrated():
-            self.begin("calibrate", lambda job: Calibrate(job=job, channel="likelihood.known", runs=looks))
+        run_steps = self.images.run_steps
+        if self.images.uncalibrated():
+            self.begin("calibrate", lambda job: Calibrate(job=job, channel="likelihood.known", runs=run_steps))
             return
-        batch = self.docket.next_batch(self.front)
+        batch = self.images.next_batch(self.front)
         if batch:
             pictures = tuple(entry.picture for entry in batch)
-            self.begin("judge", lambda job: ScoreImages(job=job, channel="likelihood", runs=looks, pictures=pictures))
-        if self.compare is not None and self.comparison is None and self.compare[:2] in looks:
+            self.begin("score", lambda job: ScoreImages(job=job, channel="likelihood", runs=run_steps, pictures=pictures))
+        if self.compare is not None and self.comparison is None and self.compare[:2] in run_steps:
             run, step, data = self.compare
-            self.begin("compare", lambda job: ScoreData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=looks))
+            self.begin("compare", lambda job: ScoreData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=run_steps))
         path = self.path_wanted
-        if path is not None and self.path is None and (path.run, path.step) in looks:
+        if path is not None and self.path is None and (path.run, path.step) in run_steps:
             picture = path.entry.picture
             self.begin(
                 "path",
                 lambda job: Corrupt(
-                    job=job, channel="likelihood.path", run=path.run, step=path.step, picture=picture, kind=path.kind, runs=looks
+                    job=job, channel="likelihood.path", run=path.run, step=path.step, picture=picture, kind=path.kind, runs=run_steps
                 ),
             )
 
@@ -168,18 +168,18 @@ class LikelihoodController(JobController):
 
     def _calibrated(self, event: Calibrated) -> None:
         if self.purpose_of(event.job) == "calibrate":
-            self.docket.calibrate(event)
+            self.images.calibrate(event)
             self.calibrated.emit()
 
-    def _judged(self, event: ImageScored) -> None:
-        if self.purpose_of(event.job) == "judge":
-            entry = self.docket.take(event)
+    def _image_scored(self, event: ImageScored) -> None:
+        if self.purpose_of(event.job) == "score":
+            entry = self.images.take(event)
             if entry is not None:
-                left = self.docket.waiting()
-                self.say(f"Judging: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
-                self.judged.emit(entry)
+                left = self.images.waiting()
+                self.say(f"Scoring: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
+                self.scored.emit(entry)
 
-    def _data_judged(self, event: DataScored) -> None:
+    def _data_scored(self, event: DataScored) -> None:
         if self.purpose_of(event.job) == "compare":
             self.comparison = event
             self.say("")
@@ -201,12 +201,12 @@ class LikelihoodController(JobController):
             self.building.pop(event.job)
             if event.outcome == "failed":
                 self.say(event.message, "bad")
-            self.again()
+            self.ask_again()
             return
         purpose = self.purpose_of(event.job)
         if not purpose:
             if os.path.dirname(event.run) in dict(self.wanted):  # a background model that another window, or the last one, had begun
-                self.again()
+                self.ask_again()
             return
         del self.jobs[purpose]
         if event.outcome == "ok":
@@ -217,26 +217,26 @@ class LikelihoodController(JobController):
 
     def _ended_well(self, purpose: str) -> None:
         lacking = {
-            "calibrate": bool(self.docket.uncalibrated()),
+            "calibrate": bool(self.images.uncalibrated()),
             "compare": self.comparison is None,
             "path": self.path is None,
-            "judge": False,
+            "score": False,
         }
         if lacking[purpose]:
             self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
         if purpose == "calibrate":
             self.say("")
-        elif purpose == "judge" and not self.docket.waiting():
-            bad = sum(bool(entry.error) for entry in self.docket.entries)
-            done = len(self.docket.entries) - bad
+        elif purpose == "score" and not self.images.waiting():
+            bad = sum(bool(entry.error) for entry in self.images.entries)
+            done = len(self.images.entries) - bad
             unread = f" · {count(bad)} could not be read" if bad else ""
-            self.say(f"{count(done)} image{'s' if done != 1 else ''} judged{unread}")
+            self.say(f"{count(done)} image{'s' if done != 1 else ''} scored{unread}")
 
     def _ended_badly(self, purpose: str, event: Ended) -> None:
-        missing = self.docket.uncalibrated()
+        missing = self.images.uncalibrated()
         if purpose == "calibrate" and event.outcome == "failed" and missing:
             self.refused[missing[0][0]] = event.message
-            if len(self.docket.looks) > 1:  # the others can still judge
+            if len(self.images.run_steps) > 1:  # the others can still score
                 self._anew()
             else:
                 self._given_up.add(purpose)

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSlider, QVBoxLayout
 
-from app.panes.likelihood.path_plot import Path, PathPlot
+from app.panes.likelihood.corruption_plot import CorruptionPlot, ScorePath
 from app.shell.formatting import number
 from app.shell.theme import Colors
 from app.widgets.image_view import ImageView
@@ -23,7 +23,7 @@ class CorruptionCard(Card):
     def __init__(self) -> None:
         super().__init__(10, 6)
         self.event: Corrupted | None = None
-        self.paths: list[Path] = []
+        self.paths: list[ScorePath] = []
         row = QHBoxLayout()
         row.setSpacing(8)
         self.kind = QComboBox()
@@ -52,7 +52,7 @@ class CorruptionCard(Card):
         side.addWidget(self.picture)
         side.addStretch(1)
         body.addLayout(side)
-        self.chart = PathPlot()
+        self.chart = CorruptionPlot()
         self.chart.strength_moved.connect(lambda strength: self.slider.setValue(round(SCALE * strength)))
         body.addWidget(self.chart, 1)
         self.inside.addLayout(body, 1)
@@ -63,7 +63,7 @@ class CorruptionCard(Card):
         for widget in (self.picture, self.chart, self.line):
             widget.set_colors(c)
 
-    def show_event(self, event: Corrupted | None, paths: list[Path], level: float, hint: str = "") -> None:
+    def show_event(self, event: Corrupted | None, paths: list[ScorePath], level: float, hint: str = "") -> None:
         """`paths` are the event's scores as p-values; `level` is the p-value below which an image is called strange."""
         self.event, self.paths = event, paths
         self.chart.hint = hint

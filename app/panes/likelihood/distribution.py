@@ -15,6 +15,7 @@ from app.shell.formatting import count, number
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, Elided, TextLines, short
+from engine.common import ood_metrics
 
 OTHER = "\0other"  # the entry that opens another data set
 THUMBNAILS = 24
@@ -142,14 +143,14 @@ class DistributionCard(Card):
             self.flips = np.zeros(0, np.int64)
             self.strip.set_pixels(None)
             return
-        area = separation.auroc(sides.known, sides.strange)
+        area = ood_metrics.auroc(sides.known, sides.strange)
         if np.isfinite(area):
-            lost = separation.fpr_at(sides.known, sides.strange)
+            lost = ood_metrics.fpr_at(sides.known, sides.strange)
             self.figures.setText(f"AUROC {area:.3f} · FPR@95 {number(100 * lost, 1, '%')}")
         else:
             self.figures.setText("")
-        self.words.set_text(*separation.in_words(area, len(sides.strange)))
-        true, false = separation.rates(sides.known, sides.strange, self.chart.threshold)
+        self.words.set_text(*separation.auroc_in_words(area, len(sides.strange)))
+        true, false = ood_metrics.rates_at(sides.known, sides.strange, self.chart.threshold)
         parts = [f"true positives {number(100 * true, 1, '%')}"] if np.isfinite(true) else []
         parts += [f"false positives {number(100 * false, 1, '%')}"] if np.isfinite(false) else []
         self.rates_line.set_text(" · ".join(parts))
@@ -157,7 +158,7 @@ class DistributionCard(Card):
 
     def _show_flips(self, sides: Sides) -> None:
         threshold = self.chart.threshold
-        every = separation.flipped(sides.strange, self._before, threshold) if len(sides.images) else np.zeros(0, np.int64)
+        every = ood_metrics.changed_calls(sides.strange, self._before, threshold) if len(sides.images) else np.zeros(0, np.int64)
         self.flips = every[:THUMBNAILS]
         if len(every):
             now = "unlike training" if threshold < self._before else "known"

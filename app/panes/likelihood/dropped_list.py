@@ -83,7 +83,7 @@ class DroppedModel(QAbstractTableModel):
         return None
 
 
-class Lines(QStyledItemDelegate):
+class DroppedDelegate(QStyledItemDelegate):
     """A thin line under each row; the chosen one raised, with its own colours."""
 
     def __init__(self, owner: DroppedList) -> None:
@@ -117,7 +117,7 @@ class DroppedList(QTableView):
         self.model_ = DroppedModel()
         self.model_.setParent(self)
         self.setModel(self.model_)
-        self.setItemDelegate(Lines(self))
+        self.setItemDelegate(DroppedDelegate(self))
         self.setFont(font(12))
         self.setAccessibleName("Images dropped so far, with their p-values")
         self.setShowGrid(False)

@@ -4,50 +4,54 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from app.panes.likelihood.controller import LikelihoodController
+from app.panes.likelihood.inspection import ImageInspection
+from app.panes.likelihood.page import LikelihoodPage
+from app.panes.likelihood.selection import Selection
+from app.shell.state import State
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
 from app.widgets.image_view import enlarged
-
-if TYPE_CHECKING:
-    from app.panes.likelihood.pane import LikelihoodPane
 
 BITS_PIXELS = 512  # at least so wide is the map of bits as a PNG
 
 
 class LikelihoodExports:
-    def __init__(self, pane: LikelihoodPane) -> None:
-        self.pane = pane
+    """Of what the page shows; how it went is said in the page's status line."""
+
+    def __init__(
+        self, page: LikelihoodPage, controller: LikelihoodController, selection: Selection, inspection: ImageInspection, state: State
+    ) -> None:
+        self._page, self._controller, self._images = page, controller, controller.images
+        self._selection, self._inspection, self._state = selection, inspection, state
 
     def about(self) -> dict[str, object]:
         """What an exported file says about itself."""
-        pane = self.pane
-        runs, looks = pane.context.state.runs, pane.inquiry.wanted
-        names = {run: runs[run].name for run, _ in looks if run in runs}
+        runs, steps = self._state.runs, self._controller.wanted
+        names = {run: runs[run].name for run, _ in steps if run in runs}
         return {
             "Software": "Priorama",
-            "runs": [f"{names.get(run, run)}, step {step}" for run, step in looks],
-            "weights_sha256": {names.get(run, run): known.weights for run, known in pane.docket.calibrated.items()},
-            "held_out": {names.get(run, run): known.data for run, known in pane.docket.calibrated.items()},
+            "runs": [f"{names.get(run, run)}, step {step}" for run, step in steps],
+            "weights_sha256": {names.get(run, run): known.weights for run, known in self._images.calibrated.items()},
+            "held_out": {names.get(run, run): known.data for run, known in self._images.calibrated.items()},
         }
 
     def save_scores(self, path: str) -> None:
         """One line for each image and run: values and p-values of all detectors."""
-        docket = self.pane.docket
-        if not docket.entries:
-            self.pane.tell("Nothing to save yet: no image was dropped.", "bad")
+        if not self._images.entries:
+            self._tell("Nothing to save yet: no image was dropped.", "bad")
             return
-        names = {run: info.name for run, info in self.pane.context.state.runs.items()}
-        self._write(path, csv_text(self.about(), *docket.table(names)))
+        names = {run: info.name for run, info in self._state.runs.items()}
+        self._write(path, csv_text(self.about(), *self._images.table(names)))
 
     def save_chart(self, kind: str, path: str) -> None:
         """The chart in front, as "png" or "csv"."""
-        pane, page = self.pane, self.pane.page
-        about = self.about() | {"detector": pane.detector[1], "threshold": str(pane.threshold())}
+        page, selection = self._page, self._selection
+        about = self.about() | {"detector": selection.detector[1], "threshold": str(selection.threshold())}
         if page.corrupting:
-            about |= {"corruption": page.corruption.chart.kind, "image": pane.chosen.label if pane.chosen else ""}
+            about |= {"corruption": page.corruption.chart.kind, "image": selection.image.label if selection.image else ""}
         else:
-            about["compared_with"] = pane.compare or "dropped images"
+            about["compared_with"] = selection.compare or "dropped images"
         if kind == "png":
             self._write(path, png_bytes(page.chart.picture(), about))
         else:
@@ -55,38 +59,40 @@ class LikelihoodExports:
             self._write(path, csv_text(about, *card.table()))
 
     def save_bits(self, path: str) -> None:
-        pane = self.pane
-        image = pane.page.drop_card.heat.image
-        if image is None or pane.look is None or pane.look.bits is None or pane.chosen is None:
-            pane.tell("Nothing to save yet: there is no map of bits.", "bad")
+        picture, result, image = self._page.drop_card.heat.image, self._inspection.result, self._selection.image
+        if picture is None or result is None or result.bits is None or image is None:
+            self._tell("Nothing to save yet: there is no map of bits.", "bad")
             return
-        about = self.about() | {"image": pane.chosen.label, "bits": str(float(pane.look.bits.sum()))}
-        self._write(path, png_bytes(enlarged(image, max(1, BITS_PIXELS // max(image.width(), image.height()))), about))
+        about = self.about() | {"image": image.label, "bits": str(float(result.bits.sum()))}
+        self._write(path, png_bytes(enlarged(picture, max(1, BITS_PIXELS // max(picture.width(), picture.height()))), about))
 
     def copy_chart(self) -> None:
-        copy_image(self.pane.page.chart.picture())
-        self.pane.tell("The chart is on the clipboard.")
+        copy_image(self._page.chart.picture())
+        self._tell("The chart is on the clipboard.")
+
+    def _tell(self, text: str, level: str = "") -> None:
+        self._page.status.set_text(text, level)
 
     def _write(self, path: str, data: bytes | str) -> None:
         try:
             write_file(path, data)
         except OSError as error:
-            self.pane.tell(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
+            self._tell(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
         else:
-            self.pane.tell(f"Saved as {Path(path).name}.")
+            self._tell(f"Saved as {Path(path).name}.")
 
     # -- asking for the place --------------------------------------------------------------------------------------------
 
     def _suggested(self, what: str) -> str:
-        state = self.pane.context.state
-        return file_name(state.run_info.name if state.run_info else "likelihood", what, f"step-{state.step}")
+        info = self._state.run_info
+        return file_name(info.name if info else "likelihood", what, f"step-{self._state.step}")
 
     def ask_scores(self) -> None:
-        ask_where(self.pane, "Save scores as CSV", self._suggested("scores"), "csv", self.save_scores)
+        ask_where(self._page, "Save scores as CSV", self._suggested("scores"), "csv", self.save_scores)
 
     def ask_chart(self, kind: str) -> None:
-        what = "corruption" if self.pane.page.corrupting else "distribution"
-        ask_where(self.pane, f"Save the chart as {kind.upper()}", self._suggested(what), kind, partial(self.save_chart, kind))
+        what = "corruption" if self._page.corrupting else "distribution"
+        ask_where(self._page, f"Save the chart as {kind.upper()}", self._suggested(what), kind, partial(self.save_chart, kind))
 
     def ask_bits(self) -> None:
-        ask_where(self.pane, "Save bits per pixel as PNG", self._suggested("bits"), "png", self.save_bits)
+        ask_where(self._page, "Save bits per pixel as PNG", self._suggested("bits"), "png", self.save_bits)

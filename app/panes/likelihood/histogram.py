@@ -9,8 +9,9 @@ from PySide6.QtGui import QBrush, QColor, QFocusEvent, QKeyEvent, QMouseEvent, Q
 from app.panes.likelihood import separation
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, Chart
+from app.widgets.colors import shade
 from app.widgets.parts import short
-from app.widgets.plot import shade
+from engine.common import ood_metrics
 
 GRIP = 9  # pixels beside the line that still take it
 FINE = 1 / 200  # of the width: one press of an arrow key
@@ -52,8 +53,8 @@ class Histogram(Chart):
         width = max(float(ends[1] - ends[0]), 1e-12) / np.clip(np.sqrt(max(len(self.known), 1)), 6, 24)
         bins = int(np.clip(np.ceil((self.high - self.low) / width), 8, 96))
         self._edges = np.linspace(self.low, self.high, bins + 1)
-        self._known_shares = separation.shares(self.known, self._edges)
-        self._strange_shares = separation.shares(self.strange, self._edges) if self.crowd else np.zeros(bins)
+        self._known_shares = ood_metrics.histogram_shares(self.known, self._edges)
+        self._strange_shares = ood_metrics.histogram_shares(self.strange, self._edges) if self.crowd else np.zeros(bins)
         self.top = max(float(self._known_shares.max()), float(self._strange_shares.max()), 1e-3) * 1.18
         self._tell()
         self.update()
@@ -76,7 +77,7 @@ class Histogram(Chart):
 
     def _tell(self) -> None:
         """What a screen reader says."""
-        true, false = separation.rates(self.known, self.strange, self.threshold)
+        true, false = ood_metrics.rates_at(self.known, self.strange, self.threshold)
         parts = [f"threshold {short(self.threshold)}"] if np.isfinite(self.threshold) else []
         parts += [f"true positives {100 * true:.1f} %"] if np.isfinite(true) else []
         parts += [f"false positives {100 * false:.1f} %"] if np.isfinite(false) else []

@@ -37,7 +37,6 @@ PAIRS = (
 )
 BY_HAND, FALLBACK = 0, 1  # the pair whose files one has to fetch, and the one that is there without a download
 NEW = "new"
-CLASSIFIER = "classifier"
 CLASSIFIER_MINUTES = 3.0
 WHERE = (
     "This window does not know them yet. They come as four files each (github.com/zalandoresearch/fashion-mnist lists addresses, MNIST's "
@@ -59,8 +58,19 @@ def find(data: dict[str, DataInfo], words: tuple[str, ...], but: DataInfo | None
     return None
 
 
-def able(method: MethodInfo) -> bool:
+def learns_density(method: MethodInfo) -> bool:
+    """Whether it learns p(x) of images."""
     return method.accepts == "images" and method.density in ("exact", "bound") and "log_prob" in method.capabilities
+
+
+def learns_classes(method: MethodInfo) -> bool:
+    return method.accepts == "images" and "classify" in method.capabilities
+
+
+def find_classifier(methods: dict[str, MethodInfo]) -> MethodInfo | None:
+    """The first method that learns classes from images and their labels alone: it has no setting that names another run or a folder."""
+    fit = (method for method in methods.values() if learns_classes(method))
+    return next((method for method in fit if not any(field.kind in ("text", "name") for field in method.fields)), None)
 
 
 class OodExperimentPage(QWidget):
@@ -153,7 +163,7 @@ class OodExperimentPage(QWidget):
         """What the window knows now."""
         first = not self.data and bool(data)
         self.data, self.runs, self.methods = data, runs, methods
-        names = [(info.title, name) for name, info in methods.items() if able(info)]
+        names = [(info.title, name) for name, info in methods.items() if learns_density(info)]
         if [(self.method.itemText(i), self.method.itemData(i)) for i in range(self.method.count())] != names:
             chosen = self.method.currentData()
             self.method.clear()
@@ -190,11 +200,8 @@ class OodExperimentPage(QWidget):
         if known is None:
             return []
         learned = [info for info in self.runs.values() if info.data == known.data and not info.fault and info.checkpoints]
-        fit = [
-            info
-            for info in learned
-            if (info.method == CLASSIFIER if classifiers else info.method in self.methods and able(self.methods[info.method]))
-        ]
+        wanted = learns_classes if classifiers else learns_density
+        fit = [info for info in learned if info.method in self.methods and wanted(self.methods[info.method])]
         return sorted(fit, key=lambda info: info.created, reverse=True)
 
     def _show(self, *_: object) -> None:
@@ -210,9 +217,10 @@ class OodExperimentPage(QWidget):
             self.contrast.clear()  # the one that was just begun is meant
         self._classifiers = len(classifiers)
         _fill(self.contrast, [*(_named(info) for info in classifiers), ("a new classifier", NEW), ("none", "")])
+        classifier = find_classifier(self.methods)
         for press, line, ready, words in (
             (self.train, self.train_line, self.method.count() > 0, _learning(known, pair.minutes)),
-            (self.teach, self.teach_line, CLASSIFIER in self.methods, _learning(known, min(pair.minutes, CLASSIFIER_MINUTES))),
+            (self.teach, self.teach_line, classifier is not None, _learning(known, min(pair.minutes, CLASSIFIER_MINUTES))),
         ):
             press.setEnabled(known is not None and ready)
             line.set_text(words if ready else "Wait until the methods are here.")
@@ -239,10 +247,10 @@ class OodExperimentPage(QWidget):
             self.train_line.set_text("Queued. Compare as soon as the run is listed below; the figures get better while it learns.", "good")
 
     def _teach(self) -> None:
-        known, _ = self.sets()
-        if known is not None:
+        (known, _), classifier = self.sets(), find_classifier(self.methods)
+        if known is not None and classifier is not None:
             minutes = min(PAIRS[self.choice.checkedId()].minutes, CLASSIFIER_MINUTES)
-            self.train_asked.emit(CLASSIFIER, known.data, minutes)
+            self.train_asked.emit(classifier.name, known.data, minutes)
             self.teach_line.set_text("Queued. It answers beside the model of p(x) as soon as it is listed here.", "good")
 
     def _compare(self) -> None:

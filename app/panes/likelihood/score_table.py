@@ -35,7 +35,7 @@ Index = QModelIndex | QPersistentModelIndex
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ScoreRow:
     """One line: a run's name (`info` None), or a detector of it."""
 
     run: str
@@ -79,10 +79,10 @@ def floor_text(score: DetectorScore) -> str:
 class ScoreModel(QAbstractTableModel):
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[Row] = []
+        self.rows: list[ScoreRow] = []
         self.c: Colors = DARK
 
-    def set_rows(self, rows: list[Row]) -> bool:
+    def set_rows(self, rows: list[ScoreRow]) -> bool:
         """Returns whether the table has another shape now; only then is it laid out anew."""
         if [row.shape for row in rows] == [row.shape for row in self.rows]:
             self.rows = rows
@@ -100,7 +100,7 @@ class ScoreModel(QAbstractTableModel):
     def columnCount(self, parent: Index | None = None) -> int:
         return len(COLUMNS)
 
-    def text(self, row: Row, column: int) -> str:
+    def text(self, row: ScoreRow, column: int) -> str:
         info, score = row.info, row.score
         if info is None:
             return row.title if column == DETECTOR else ""
@@ -150,7 +150,7 @@ class ScoreModel(QAbstractTableModel):
         return super().flags(index) if self.rows[index.row()].info is not None else Qt.ItemFlag.NoItemFlags
 
 
-class Lines(QStyledItemDelegate):
+class ScoreDelegate(QStyledItemDelegate):
     """A thin line under each row, the chosen row raised, and the verdict's dot."""
 
     def __init__(self, table: ScoreTable) -> None:
@@ -197,7 +197,7 @@ class ScoreTable(QTableView):
         self.model_ = ScoreModel()
         self.model_.setParent(self)
         self.setModel(self.model_)
-        self.setItemDelegate(Lines(self))
+        self.setItemDelegate(ScoreDelegate(self))
         self.setFont(font(12))
         self.setAccessibleName("Scores of the image")
         self.setShowGrid(False)
@@ -257,7 +257,7 @@ class ScoreTable(QTableView):
         )
         self.viewport().update()
 
-    def set_rows(self, rows: list[Row], chosen: tuple[str, str], comparing: bool) -> None:
+    def set_rows(self, rows: list[ScoreRow], chosen: tuple[str, str], comparing: bool) -> None:
         """Show these; `chosen` (run, detector) is the row that is looked at."""
         self.comparing = comparing
         self._hide_columns()

@@ -1,6 +1,6 @@
-"""The images that are to be judged, and what is known of them so far. Nothing is drawn and nothing is asked here.
+"""The images that are to be scored, and what is known of them so far. Nothing is drawn and nothing is asked here.
 
-Results belong to a look: a run at a step. Looking at another step forgets what the old one had said.
+Results belong to a run at a step. Looking at another step forgets what the old one had said.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.messages import Calibrated, DetectorInfo, DetectorScore, ImageScored, PictureRef
 
-Look = tuple[str, int]  # run, step
+RunStep = tuple[str, int]  # run, step
 MOST_AT_ONCE = 256  # pictures of one job: another one can be looked at in between
 
 
@@ -41,11 +41,11 @@ class Dropped:
 
 
 class ScoredImages:
-    """All dropped images in their order, the looks they are judged by, and the held-out scores of each."""
+    """All dropped images in their order, the runs and steps that score them, and the held-out scores of each."""
 
     def __init__(self) -> None:
         self.entries: list[Dropped] = []
-        self.looks: tuple[Look, ...] = ()
+        self.run_steps: tuple[RunStep, ...] = ()
         self.calibrated: dict[str, Calibrated] = {}  # run -> held-out scores at the step that is looked at
         self.detectors: dict[str, tuple[DetectorInfo, ...]] = {}  # run -> all that it can have, as it said last
         self._by_key: dict[str, Dropped] = {}
@@ -65,10 +65,10 @@ class ScoredImages:
         self.entries.clear()
         self._by_key.clear()
 
-    def look_at(self, looks: tuple[Look, ...]) -> None:
-        """Judge by these from now on. What others said is void, even of runs that stay: an ensemble asks all that are looked at."""
-        if looks != self.looks:
-            self.looks = looks
+    def look_at(self, run_steps: tuple[RunStep, ...]) -> None:
+        """Score by these from now on. What others said is void, even of runs that stay: an ensemble asks all that are looked at."""
+        if run_steps != self.run_steps:
+            self.run_steps = run_steps
             self.forget()
 
     def forget(self) -> None:
@@ -80,19 +80,19 @@ class ScoredImages:
 
     # -- what is to be asked -------------------------------------------------------------------------------------------
 
-    def uncalibrated(self) -> tuple[Look, ...]:
-        """Looks without held-out scores."""
-        return tuple(look for look in self.looks if look[0] not in self.calibrated)
+    def uncalibrated(self) -> tuple[RunStep, ...]:
+        """Runs and steps without held-out scores."""
+        return tuple(run_step for run_step in self.run_steps if run_step[0] not in self.calibrated)
 
     def next_batch(self, first: Dropped | None) -> list[Dropped]:
-        """The images to be judged next, the one that is looked at before all others; empty when there is nothing to do."""
-        if not self.looks or self.uncalibrated():
+        """The images to be scored next, the one that is looked at before all others; empty when there is nothing to do."""
+        if not self.run_steps or self.uncalibrated():
             return []
         order = self.entries if first is None else [first, *(entry for entry in self.entries if entry is not first)]
         return [entry for entry in order if self.lacks(entry)][:MOST_AT_ONCE]
 
     def lacks(self, entry: Dropped) -> bool:
-        return not entry.error and any(run not in entry.scores for run, _ in self.looks)
+        return not entry.error and any(run not in entry.scores for run, _ in self.run_steps)
 
     # -- what has come -------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class ScoredImages:
         entry.error = event.error
         if event.error:
             return entry
-        for run, _ in self.looks:
+        for run, _ in self.run_steps:
             entry.scores[run] = {score.detector: score for score in event.scores if score.run == run}
         entry.seen |= event.seen
         if event.original is not None:
@@ -125,14 +125,14 @@ class ScoredImages:
         found = None if calibrated is None else calibrated.known.get(detector)
         return np.zeros(0) if found is None else np.asarray(found, np.float64)
 
-    def judged(self, run: str, detector: str) -> tuple[list[Dropped], np.ndarray]:
+    def scored(self, run: str, detector: str) -> tuple[list[Dropped], np.ndarray]:
         """The dropped images that have this score, with it: float [k]."""
         pairs = [(entry, entry.score(run, detector)) for entry in self.entries]
         have = [(entry, score.score) for entry, score in pairs if score is not None]
         return [entry for entry, _ in have], np.array([score for _, score in have], np.float64)
 
     def waiting(self) -> int:
-        """Images that some look has not judged yet."""
+        """Images that some run has not scored yet."""
         return sum(map(self.lacks, self.entries))
 
     # -- out of the window ---------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class ScoredImages:
     def table(self, names: dict[str, str]) -> tuple[list[str], list[list[object]]]:
         """Header and rows of the CSV: one row for each image and run, value and p-value of every detector. `names`: run -> its name."""
         detectors: list[DetectorInfo] = []
-        for run, _ in self.looks:
+        for run, _ in self.run_steps:
             for info in self.detectors.get(run, ()):
                 if not info.missing and info.name not in {other.name for other in detectors}:
                     detectors.append(info)
@@ -151,7 +151,7 @@ class ScoredImages:
         columns.append("error")
         rows: list[list[object]] = []
         for entry in self.entries:
-            for run, step in self.looks if not entry.error else self.looks[:1]:
+            for run, step in self.run_steps if not entry.error else self.run_steps[:1]:
                 known = self.calibrated.get(run)
                 row: list[object] = [entry.key, names.get(run, run), step, known.weights if known else ""]
                 for info in detectors:

@@ -1,7 +1,6 @@
-"""How well a score tells two sets of images apart: AUROC, false positives, p-values, the threshold and its crossings.
+"""How a comparison of two sets of scores is said and drawn: an AUROC in words, and the range of a histogram.
 
-Numpy only, and small enough to follow a dragged threshold. Everywhere a high score means "unlike the training data" and the
-strangers are the positives; a value below 0.5 stays below 0.5. A score that is not a number counts as the highest.
+The figures themselves are in `engine.common.ood_metrics`.
 """
 
 from __future__ import annotations
@@ -13,69 +12,6 @@ from app.shell.formatting import number
 KNOWN_LOST = 0.05  # share of held-out images that the first threshold calls strange
 CHANCE = 0.5
 FEW = 20  # with fewer images single points say more than a histogram
-
-
-def auroc(known: np.ndarray, strange: np.ndarray) -> float:
-    """Probability that a random strange image scores higher than a random known one, ties half: the Mann-Whitney U over n·m.
-
-    NaN when one side is empty.
-    """
-    known, strange = np.sort(_ranked(known)), _ranked(strange)
-    if not len(known) or not len(strange):
-        return float("nan")
-    below = np.searchsorted(known, strange, side="left")
-    up_to = np.searchsorted(known, strange, side="right")
-    return float((below + up_to).mean() / 2 / len(known))
-
-
-def rates(known: np.ndarray, strange: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Shares of strange and of known images at or above the threshold: true and false positives. NaN for an empty side."""
-    return _share(strange, threshold), _share(known, threshold)
-
-
-def fpr_at(known: np.ndarray, strange: np.ndarray, tpr: float = 0.95) -> float:
-    """The smallest share of known images lost when at least `tpr` of the strange ones are found. NaN when one side is empty."""
-    known, strange = _ranked(known), np.sort(_ranked(strange))[::-1]
-    if not len(known) or not len(strange):
-        return float("nan")
-    needed = int(np.ceil(tpr * len(strange) - 1e-9))
-    return _share(known, strange[max(needed, 1) - 1])
-
-
-def p_values(known: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(1 + how many held-out scores are at least as high) / (n + 1), for each score [k]."""
-    ordered = np.sort(_ranked(known))
-    return (1 + len(ordered) - np.searchsorted(ordered, _ranked(scores), side="left")) / (len(ordered) + 1)
-
-
-def first_threshold(known: np.ndarray, lost: float = KNOWN_LOST) -> float:
-    """The lowest score that at most `lost` of the held-out images reach. NaN without images."""
-    ordered = np.sort(_ranked(known))
-    if not len(ordered):
-        return float("nan")
-    kept = len(ordered) - int(np.floor(lost * len(ordered) + 1e-9))  # so many must stay below
-    return float(np.nextafter(ordered[kept - 1], np.inf))
-
-
-def flipped(scores: np.ndarray, before: float, after: float) -> np.ndarray:
-    """Indices of the scores that are called differently by another threshold, the nearest to the new one first."""
-    scores = _ranked(scores)
-    changed = np.flatnonzero((scores >= before) != (scores >= after))
-    return changed[np.argsort(np.abs(scores[changed] - after), kind="stable")]
-
-
-def crossing(strengths: np.ndarray, values: np.ndarray, level: float) -> float | None:
-    """Where a path first falls below a level: on the line between its points. None when it never does."""
-    strengths, values = np.asarray(strengths, np.float64), np.asarray(values, np.float64)
-    below = np.flatnonzero(values < level)
-    if not len(below):
-        return None
-    first = int(below[0])
-    if first == 0 or not np.isfinite(values[first - 1]):
-        return float(strengths[first])
-    before, after = values[first - 1], values[first]
-    share = (before - level) / (before - after)
-    return float(strengths[first - 1] + share * (strengths[first] - strengths[first - 1]))
 
 
 def shown_range(*sides: np.ndarray) -> tuple[float, float]:
@@ -96,16 +32,7 @@ def shown_range(*sides: np.ndarray) -> tuple[float, float]:
     return low - 0.03 * (high - low), high + 0.03 * (high - low)
 
 
-def shares(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Share of the scores in each bin; what lies outside is counted in the bin at that end."""
-    scores = _ranked(scores)
-    if not len(scores):
-        return np.zeros(len(edges) - 1)
-    inside = np.clip(scores, edges[0], edges[-1])
-    return np.histogram(inside, edges)[0] / len(scores)
-
-
-def in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
+def auroc_in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
     """What an AUROC says, and its level."""
     if not np.isfinite(value):
         return "", ""
@@ -121,16 +48,6 @@ def in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
     )
 
 
-def _ranked(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, np.float64).ravel()
-    return np.where(np.isnan(values), np.inf, values)
-
-
 def _finite(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, np.float64).ravel()
     return values[np.isfinite(values)]
-
-
-def _share(scores: np.ndarray, threshold: float) -> float:
-    scores = _ranked(scores)
-    return float((scores >= threshold).mean()) if len(scores) else float("nan")

@@ -11,7 +11,7 @@ from app.panes.probe.results import figure, standard_error
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
-from app.widgets.plot import shade
+from app.widgets.colors import shade
 
 ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name
@@ -143,7 +143,7 @@ class ProbeBars(Chart):
         linear, knn, green = self.inks()
         rows = [(linear, Qt.BrushStyle.SolidPattern, "linear probe"), (knn, Qt.BrushStyle.BDiagPattern, "kNN, k = 200")]
         if any(bar.supervised for bar in self.bars):
-            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its headline, validation images)"))
+            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its best checkpoint, validation images)"))
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
         x = self.plot().left()

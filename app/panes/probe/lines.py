@@ -6,15 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QPainter, QPen
 
 from app.shell.formatting import number
-from app.shell.theme import CATEGORIES, MARKERS
-from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.widgets.chart import LEFT, MIDDLE, figures, ticks
+from app.widgets.line_chart import LineChart
 from app.widgets.parts import short
-from app.widgets.plot import shade
 
 ROOM = 0.08  # of the height, above and below the lines
 
@@ -31,14 +29,13 @@ class Points:
     dashed: bool = False
 
 
-class ProbeLines(Chart):
+class ProbeLines(LineChart):
     """Call `set_lines`. `percent`: y are shares, written in %."""
 
     def __init__(self, name: str, below: str, beside: str, hint: str, percent: bool = True) -> None:
         self.lines: list[Points] = []
         self.places: tuple[str, ...] = ()
         self.below, self.beside, self.hint, self.percent = below, beside, hint, percent
-        self.bottom = 0.0
         super().__init__(name)
         self.setMinimumHeight(132)
 
@@ -80,10 +77,6 @@ class ProbeLines(Chart):
     def plot(self) -> QRectF:
         return super().plot().adjusted(0, 18, 0, 0)
 
-    def to_y(self, value: float) -> float:
-        place = self.plot()
-        return place.bottom() - (value - self.bottom) / (self.top - self.bottom) * place.height()
-
     def draw(self, painter: QPainter) -> None:
         if not self.lines:
             self.draw_hint(painter, self.hint)
@@ -100,13 +93,7 @@ class ProbeLines(Chart):
         metrics = painter.fontMetrics()
         height = metrics.height()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        upright = ticks(self.bottom, self.top, max(2, int(place.height() // 26)))
-        for value, text in zip(upright, figures([100 * v for v in upright] if self.percent else upright), strict=True):
-            y = self.to_y(value)
-            painter.setPen(QColor(c.line))
-            painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
-            painter.setPen(QColor(c.muted))
-            painter.drawText(QRectF(0, y - height / 2, place.left() - 6, height), RIGHT | MIDDLE, f"{text} %" if self.percent else text)
+        self.draw_upright_axis(painter, 26, self.percent)
         across: list[float] = list(map(float, range(len(self.places)))) or ticks(self.low, self.high, max(2, int(place.width() // 76)))
         texts = list(self.places) or figures(across)
         room = place.width() / max(1, len(across)) if self.places else self.width()
@@ -123,40 +110,25 @@ class ProbeLines(Chart):
         self.setToolTip(f"{self.name}. Across: {self.below}. Upwards: {self.beside}.")
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
-    def _looks(self, line: Points) -> tuple[QPen, str]:
-        pen = QPen(shade(CATEGORIES[line.look % len(CATEGORIES)], self._c), 1.5)
-        if line.dashed:
-            pen.setDashPattern([3, 2.5])
-        return pen, MARKERS[line.look % len(MARKERS)]
+    def _pen(self, line: Points) -> QPen:
+        return self.pen(self.color(line.look), 1.5, (3, 2.5) if line.dashed else None)
 
     def _line(self, painter: QPainter, line: Points) -> None:
-        pen, marker = self._looks(line)
+        pen, marker = self._pen(line), self.marker(line.look)
         points = [QPointF(self.to_x(x), self.to_y(y)) for x, y in zip(line.xs, line.ys, strict=True) if math.isfinite(y)]
-        painter.setPen(pen)
-        painter.drawPolyline(QPolygonF(points))
+        self.draw_line(painter, pen, points)
         if line.errors:
             painter.setPen(QPen(pen.color(), 1.1))
             for x, (y, error) in zip(line.xs, self._with_errors(line), strict=True):
                 painter.drawLine(QPointF(self.to_x(x), self.to_y(y - error)), QPointF(self.to_x(x), self.to_y(y + error)))
-        for point in points if len(points) <= 24 else points[-1:]:
-            self._symbol(painter, point, marker, pen.color())
-
-    @staticmethod
-    def _symbol(painter: QPainter, at: QPointF, marker: str, color: QColor) -> None:
-        painter.save()
-        painter.translate(at)
-        drawSymbol(painter, marker, 7, QPen(Qt.PenStyle.NoPen), color)
-        painter.restore()
+        self.draw_markers(painter, marker, pen.color(), 7, points if len(points) <= 24 else points[-1:])
 
     def _legend(self, painter: QPainter) -> None:
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
         x, room = 6.0, (self.width() - 12) / len(self.lines)
         for line in self.lines:
-            pen, marker = self._looks(line)
-            painter.setPen(pen)
-            painter.drawLine(QPointF(x, 12), QPointF(x + 18, 12))
-            self._symbol(painter, QPointF(x + 9, 12), marker, pen.color())
+            self.draw_sample(painter, self._pen(line), QPointF(x, 12), self.marker(line.look))
             painter.setPen(QColor(self._c.text))
             name = metrics.elidedText(line.name, Qt.TextElideMode.ElideRight, int(room - 26))
             painter.drawText(QRectF(x + 22, 3, room - 22, 18), LEFT | MIDDLE, name)

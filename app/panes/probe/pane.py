@@ -26,6 +26,7 @@ from app.panes.probe.results import (
     Question,
     Results,
     compared,
+    find_fine_tuner,
     not_measured,
     standard_error,
     supervised,
@@ -39,7 +40,6 @@ from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubj
 
 DRAW_MS = 60  # at most so often while figures come in
 SHARES = (0.01, 0.1)  # of the labels, beside all of them
-TUNING = "fine_tuning"
 TUNING_SHARE = 0.01
 TUNING_STEPS = 600
 WHOLE = {of: ProbeSubject(of) for of in NAMES}
@@ -211,12 +211,12 @@ class ProbePane(RunPane):
     def fine_tune(self, start: str) -> None:
         """Queue a training with few labels that begins with this run's encoder, or with random weights in the same network."""
         state, bridge = self.context.state, self.context.bridge
-        info = state.run_info
-        if info is None or TUNING not in state.methods:
+        info, method = state.run_info, find_fine_tuner(state.methods)
+        if info is None or method is None:
             return
         encoder = info.name if os.path.dirname(info.run) == state.root else info.run
         config: dict[str, object] = {"encoder": encoder, "start": start, "label_share": TUNING_SHARE}
-        bridge.send(StartRun(bridge.new_job("train"), TUNING, info.data, config, seed=info.seed, steps=TUNING_STEPS))
+        bridge.send(StartRun(bridge.new_job("train"), method.name, info.data, config, seed=info.seed, steps=TUNING_STEPS))
         words = "Fine-tuning" if start == "run" else "The training from scratch"
         self.page.train_line.set_text(f"{words} is queued; it appears in the list of runs, and above when it is done.")
 
@@ -241,7 +241,7 @@ class ProbePane(RunPane):
         at = "" if found is None else f" at step {count(found[0])}"
         set_heading(page.bars_heading, f"What these features are worth{at}")
         for made in (page.tune_button, page.scratch_button):
-            made.setEnabled(TUNING in self.context.state.methods)
+            made.setEnabled(find_fine_tuner(self.context.state.methods) is not None)
         self._draw_status()
 
     def _draw_bars(self, figures: Figures) -> None:

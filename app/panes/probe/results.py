@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from app.shell.formatting import count, number
-from engine.messages import ProbeMeasured, ProbeSubject, RunInfo
+from engine.messages import MethodInfo, ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
 NAMES = {OWN: "this checkpoint", RANDOM: "random encoder", PIXELS: "raw pixels"}
@@ -15,6 +14,8 @@ COLUMNS = (
     "features of", "block", "share of labels", "step", "linear", "linear standard error", "kNN", "kNN standard error", "dimensions",
     "training images", "test images", "iterations", "gradient",
 )  # fmt: skip
+
+ACCURACY = "accuracy"  # the term of a classifier's figure: a share
 
 Question = tuple[str, str, int]  # run, data ("" is the run's own), images
 Figures = dict[ProbeSubject, ProbeMeasured]
@@ -55,23 +56,33 @@ class Results:
 
 @dataclass(frozen=True)
 class Supervised:
-    """A run that learned from labels of the same data, as its own headline tells."""
+    """A run that learned from labels of the same data, with its best figure."""
 
     name: str
     right: float
 
 
 def supervised(runs: dict[str, RunInfo], chosen: str, data: str) -> list[Supervised]:
-    """Runs of classifiers on the same data, with the accuracy on held-out images that their headline says."""
+    """Runs of classifiers on the same data, with the accuracy of their best checkpoint; none of version 0.1.0, which kept no figures."""
     found = []
     for run, info in runs.items():
-        said = re.fullmatch(r"([\d.]+) % right", info.headline)
-        if run != chosen and said and info.data == data and "classify" in info.capabilities and not info.fault:
+        best = info.best
+        if run != chosen and best and best.term == ACCURACY and info.data == data and "classify" in info.capabilities and not info.fault:
             share = info.config.get("label_share")
             start = " from scratch" if info.config.get("start") == "scratch" else ""
             labels = f", {100 * share:g} % of labels" if isinstance(share, int | float) else ""
-            found.append(Supervised(f"{info.title or info.method}{start}{labels} · {info.name}", float(said[1]) / 100))
+            found.append(Supervised(f"{info.title or info.method}{start}{labels} · {info.name}", best.value))
     return found
+
+
+def find_fine_tuner(methods: dict[str, MethodInfo]) -> MethodInfo | None:
+    """A method of classes that goes on from another run's encoder, or from random weights in the same network, with a share of labels."""
+    for method in methods.values():
+        fields = {field.name: field for field in method.fields}
+        starts = fields["start"].choices if "start" in fields else ()
+        if "classify" in method.capabilities and {"encoder", "label_share"} <= set(fields) and {"run", "scratch"} <= set(starts):
+            return method
+    return None
 
 
 def figure(right: float, images: int) -> str:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QMenu, QPushButton
+from PySide6.QtWidgets import QMenu, QPushButton, QWidget
 
+from app.shell.state import State
+from app.widgets.chart import Chart
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
 
-if TYPE_CHECKING:
-    from app.panes.views.pane import ViewsPane
+
+@dataclass(frozen=True)
+class ExportSource:
+    """A page: its name, what has its picture, and its numbers as header and rows."""
+
+    name: str
+    widget: QWidget
+    table: Callable[[], tuple[Sequence[str], Iterable[Sequence[object]]]]
+
+    def picture(self) -> QImage:
+        return self.widget.picture() if isinstance(self.widget, Chart) else self.widget.grab().toImage()
 
 
 class ViewExports:
-    """Of the page that is in front."""
+    """`front()` is the page in front, `settings()` the changed ones of its views; `failed` hears a sentence."""
 
-    def __init__(self, pane: ViewsPane) -> None:
-        self.pane = pane
+    def __init__(
+        self,
+        state: State,
+        front: Callable[[], ExportSource],
+        settings: Callable[[], dict[str, Any]],
+        failed: Callable[[str], object],
+    ) -> None:
+        self._state, self._front, self._settings, self._failed = state, front, settings, failed
 
     def button(self) -> QPushButton:
         made = QPushButton("Export")
@@ -31,34 +50,25 @@ class ViewExports:
         made.setMenu(menu)
         return made
 
-    def _source(self) -> Any:
-        """What has the picture and the numbers of the page."""
-        pane = self.pane
-        return (pane.grid, pane.pairs.map, pane.curves.chart, pane.puzzle, pane.queue.chart)[pane.page]
-
-    def picture(self) -> QImage:
-        source = self._source()
-        return source.picture() if hasattr(source, "picture") else source.grab().toImage()
-
     def about(self) -> dict[str, object]:
         """What an exported file says about itself."""
-        state, settings = self.pane.context.state, self.pane.room.settings
+        state, settings = self._state, self._settings()
         info = state.run_info
         about: dict[str, object] = {"Software": "Priorama", "run": info.name if info else "", "step": state.step or 0}
         return about | ({"settings": settings} if settings else {})
 
     def copy(self) -> None:
-        copy_image(self.picture())
+        copy_image(self._front().picture())
 
     def ask(self, kind: str) -> None:
         """Ask where to save the picture ("png") or the numbers ("csv")."""
-        state, page = self.pane.context.state, self.pane.tabs.button(self.pane.page).accessibleName()
-        name = file_name(state.run_info.name if state.run_info else "", page, "step", state.step)
-        ask_where(self.pane, f"Save as {kind.upper()}", name, kind, lambda path: self.save(kind, path))
+        state, source = self._state, self._front()
+        name = file_name(state.run_info.name if state.run_info else "", source.name, "step", state.step)
+        ask_where(source.widget, f"Save as {kind.upper()}", name, kind, lambda path: self.save(kind, path))
 
     def save(self, kind: str, path: str) -> None:
         try:
-            about = self.about()
-            write_file(path, png_bytes(self.picture(), about) if kind == "png" else csv_text(about, *self._source().table()))
+            about, source = self.about(), self._front()
+            write_file(path, png_bytes(source.picture(), about) if kind == "png" else csv_text(about, *source.table()))
         except OSError as error:
-            self.pane.fail(f"{path} could not be written ({error.strerror}); choose another folder.")
+            self._failed(f"{path} could not be written ({error.strerror}); choose another folder.")

@@ -6,22 +6,20 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.views.formatting import cosine
 from app.shell.formatting import number
-from app.shell.theme import CATEGORIES, MARKERS, Colors
-from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
+from app.shell.theme import Colors
+from app.widgets.chart import LEFT, MIDDLE, RIGHT
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView
+from app.widgets.line_chart import LineChart
 from app.widgets.parts import Card, TextLines, button, muted
-from app.widgets.plot import shade
 from engine.messages import InvarianceMeasured, Transform
 
-DASHED = len(CATEGORIES)  # from here on the colours come again, dashed
 LEGEND = 208  # px
 STEP = 1 / 8  # of the scale: what an arrow key moves
 
@@ -38,7 +36,7 @@ def figure(transform: Transform, share: float) -> str:
     return number(share * transform.most, 0 if transform.most >= 20 else 1 if transform.most > 1 else 2)
 
 
-class InvariancePlot(Chart):
+class InvariancePlot(LineChart):
     """`share` is where the line stands, from 0 to the most; a click or the arrow keys move it. The legend's lines can be clicked."""
 
     share_moved = Signal(float)
@@ -48,7 +46,6 @@ class InvariancePlot(Chart):
         self.curves: list[InvarianceMeasured] = []
         self.chosen = ""
         self.share = 1.0
-        self.bottom = 0.0
         self.hint = ""
         super().__init__("Similarity against the strength of each transform; left and right move the strength, up and down the transform")
         self.setMinimumSize(420, 220)
@@ -78,14 +75,6 @@ class InvariancePlot(Chart):
     def plot(self) -> QRectF:
         return super().plot().adjusted(0, 0, -min(LEGEND, self.width() * 0.45), 0)
 
-    def to_y(self, value: float) -> float:
-        place = self.plot()
-        return place.bottom() - (value - self.bottom) / (self.top - self.bottom) * place.height()
-
-    def looks(self, place: int) -> tuple[QColor, str, bool]:
-        """Colour, marker and whether it is dashed."""
-        return shade(CATEGORIES[place % len(CATEGORIES)], self._c), MARKERS[place % len(MARKERS)], place >= DASHED
-
     def legend_row(self, place: int) -> QRectF:
         left = self.plot().right() + 14
         high = min(19.0, (self.height() - 12) / (len(self.curves) + 2))
@@ -98,35 +87,25 @@ class InvariancePlot(Chart):
             self.draw_hint(painter, self.hint)
             return
         self._axes(painter)
-        place = self.plot()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         others = self.curves[0].others
-        pen = QPen(QColor(self._c.muted), 1)
-        pen.setDashPattern([2, 3])
-        painter.setPen(pen)
-        painter.drawLine(QPointF(place.left(), self.to_y(others)), QPointF(place.right(), self.to_y(others)))
-        painter.setPen(QPen(QColor(self._c.accent), 1))
-        painter.drawLine(QPointF(self.to_x(self.share), place.top()), QPointF(self.to_x(self.share), place.bottom()))
+        self.draw_level(painter, self._others_pen(), others)
+        self.draw_cursor(painter, self.share)
         for index, curve in enumerate(self.curves):
             if curve.transform.name == self.chosen:
-                self._band(painter, curve, self.looks(index)[0])
+                self._band(painter, curve, self.color(index))
         for index, curve in enumerate(self.curves):
-            self._curve(painter, curve, *self.looks(index))
+            self._curve(painter, curve, index)
         for index, curve in enumerate(self.curves):
             self._legend(painter, index, curve)
         self._other_images(painter, others)
 
     def _axes(self, painter: QPainter) -> None:
-        place, c = self.plot(), self._c
+        place = self.plot()
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
         height = metrics.height()
-        upright = ticks(self.bottom, self.top, max(2, int(place.height() // 32)))
-        for value, text in zip(upright, figures(upright), strict=True):
-            painter.setPen(QColor(c.line))
-            painter.drawLine(QPointF(place.left(), self.to_y(value)), QPointF(place.right(), self.to_y(value)))
-            painter.setPen(QColor(c.muted))
-            painter.drawText(QRectF(0, self.to_y(value) - height / 2, place.left() - 6, height), RIGHT | MIDDLE, text)
+        self.draw_upright_axis(painter, 32, percent=False)
         chosen = next((curve for curve in self.curves if curve.transform.name == self.chosen), None)
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             x = self.to_x(share)
@@ -154,33 +133,22 @@ class InvariancePlot(Chart):
         painter.setBrush(fill)
         painter.drawPolygon(QPolygonF(self._points(curve, curve.deviations) + self._points(curve, -curve.deviations)[::-1]))
 
-    def _curve(self, painter: QPainter, curve: InvarianceMeasured, color: QColor, marker: str, dashed: bool) -> None:
-        pen = QPen(color, 2.6 if curve.transform.name == self.chosen else 1.3)
-        if dashed:
-            pen.setDashPattern([4, 3])
-        painter.setPen(pen)
-        points = self._points(curve)
-        if not curve.transform.switch:  # there is nothing between off and on
-            painter.drawPolyline(QPolygonF(points))
-        for point in points:
-            self._symbol(painter, point, marker, color, 6)
+    def _pen(self, index: int, dashes: tuple[float, float]) -> QPen:
+        width = 2.6 if self.curves[index].transform.name == self.chosen else 1.3
+        return self.pen(self.color(index), width, dashes if self.repeats(index) else None)
 
-    @staticmethod
-    def _symbol(painter: QPainter, at: QPointF, marker: str, color: QColor, size: int) -> None:
-        painter.save()
-        painter.translate(at)
-        drawSymbol(painter, marker, size, QPen(Qt.PenStyle.NoPen), color)
-        painter.restore()
+    def _others_pen(self) -> QPen:
+        return self.pen(QColor(self._c.muted), 1, (2, 3))
+
+    def _curve(self, painter: QPainter, curve: InvarianceMeasured, index: int) -> None:
+        pen, points = self._pen(index, (4, 3)), self._points(curve)
+        if not curve.transform.switch:  # there is nothing between off and on
+            self.draw_line(painter, pen, points)
+        self.draw_markers(painter, self.marker(index), pen.color(), 6, points)
 
     def _legend(self, painter: QPainter, index: int, curve: InvarianceMeasured) -> None:
-        color, marker, dashed = self.looks(index)
         row, chosen = self.legend_row(index), curve.transform.name == self.chosen
-        pen = QPen(color, 2.6 if chosen else 1.3)
-        if dashed:
-            pen.setDashPattern([3, 2])
-        painter.setPen(pen)
-        painter.drawLine(QPointF(row.left(), row.center().y()), QPointF(row.left() + 18, row.center().y()))
-        self._symbol(painter, QPointF(row.left() + 9, row.center().y()), marker, color, 7)
+        self.draw_sample(painter, self._pen(index, (3, 2)), QPointF(row.left(), row.center().y()), self.marker(index))
         painter.setFont(self._small)
         value = cosine(self.value(curve))
         wide = painter.fontMetrics().horizontalAdvance("−0.00") + 6
@@ -197,10 +165,7 @@ class InvariancePlot(Chart):
 
     def _other_images(self, painter: QPainter, others: float) -> None:
         row = self.legend_row(len(self.curves))
-        pen = QPen(QColor(self._c.muted), 1)
-        pen.setDashPattern([2, 3])
-        painter.setPen(pen)
-        painter.drawLine(QPointF(row.left(), row.center().y()), QPointF(row.left() + 18, row.center().y()))
+        self.draw_sample(painter, self._others_pen(), QPointF(row.left(), row.center().y()))
         painter.drawText(row, RIGHT | MIDDLE, cosine(others))
         painter.drawText(row.adjusted(24, 0, 0, 0), LEFT | MIDDLE, "other images")
 

@@ -1,4 +1,4 @@
-"""What a run learns from: the views of its next batch, how similar the checkpoint finds them, how invariant it is, and its riddles.
+"""What a run learns from: the views of its next batch, how similar the checkpoint finds them, how invariant it is, and its puzzles.
 
 The pane asks the engine only for the page that is seen; pages draw what has come.
 """
@@ -17,10 +17,10 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWi
 
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
-from app.panes.views.export import ViewExports
+from app.panes.views.export import ExportSource, ViewExports
 from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
-from app.panes.views.puzzle_page import PuzzlePage, Score
+from app.panes.views.puzzle_page import PuzzlePage, PuzzleScore
 from app.panes.views.queue_page import QueuePage
 from app.shell.formatting import count
 from app.shell.latest_query import LatestQuery
@@ -51,14 +51,14 @@ LIVE_SECONDS = 1.0  # a training's newest checkpoint is followed no more often
 
 
 @dataclass(eq=False)
-class Room:
+class RunViews:
     """What belongs to one run while the window is open."""
 
     settings: dict[str, Any] = field(default_factory=dict)  # of the augmentation, that differ from the run's
     pair: tuple[int, int] | None = None
     image: PictureRef = field(default_factory=lambda: PictureRef("Test image 0", index=0))
     by: str = "projections"
-    score: Score = field(default_factory=Score)
+    score: PuzzleScore = field(default_factory=PuzzleScore)
 
 
 class ViewsPane(RunPane):
@@ -68,12 +68,12 @@ class ViewsPane(RunPane):
     invites = "Choose a run at the left, or train a method that learns from views of images, such as SimCLR."
     waits = "Choose a run with one, or wait: the first comes within seconds of training."
     refused = "{title} makes no views", "Choose a run of a method that learns from views of images, such as SimCLR."
-    about = "The very tensors of the next batch, how similar the checkpoint finds them, and the riddles it learns from."
+    about = "The very tensors of the next batch, how similar the checkpoint finds them, and the puzzles it learns from."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.page = self.wished = BATCH  # in front; and chosen by hand, which some runs do not have
-        self.rooms: dict[str, Room] = {}
+        self.views_of_runs: dict[str, RunViews] = {}
         self.failure = ""
         self._drawn: dict[int, tuple[Any, ...]] = {}  # page -> what it shows or has asked for
         self._asked_at = 0.0
@@ -99,6 +99,7 @@ class ViewsPane(RunPane):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
+        self.exports = ViewExports(self.context.state, self._export_source, lambda: self.run_views.settings, self.fail)
         body = QWidget()
         self.hold(body, margin=16)
         column = QVBoxLayout(body)
@@ -114,6 +115,7 @@ class ViewsPane(RunPane):
         for page in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue):
             self.pages.addWidget(page)
         column.addWidget(self.pages, 1)
+        self._offer("", 0)
         self.grid.picked.connect(self.pairs.choose_image)
         self.settings.changed.connect(self._settings_changed)
         self.settings.copy_asked.connect(self._copy_settings)
@@ -141,11 +143,16 @@ class ViewsPane(RunPane):
             row.addWidget(tab)
         self.tabs.button(BATCH).setChecked(True)
         self.tabs.idClicked.connect(self.show_page)
-        self._offer("", 0)
         row.addStretch(1)
-        self.exports = ViewExports(self)
         row.addWidget(self.exports.button())
         return row
+
+    def _export_source(self) -> ExportSource:
+        """Of the page in front."""
+        pairs, curves, queue = self.pairs.map, self.curves.chart, self.queue.chart
+        widgets = (self.grid, pairs, curves, self.puzzle, queue)
+        tables = (self.grid.table, pairs.table, curves.table, self.puzzle.table, queue.table)
+        return ExportSource(PAGES[self.page], widgets[self.page], tables[self.page])
 
     def _restyle(self) -> None:
         c = restyle(self, self.context.state.theme)
@@ -155,8 +162,8 @@ class ViewsPane(RunPane):
     # ------------------------------------------------------------------------------------------------ what is looked at
 
     @property
-    def room(self) -> Room:
-        return self.rooms.setdefault(self.context.state.run or "", Room())
+    def run_views(self) -> RunViews:
+        return self.views_of_runs.setdefault(self.context.state.run or "", RunViews())
 
     def activate(self) -> None:
         self.shown = True
@@ -190,7 +197,7 @@ class ViewsPane(RunPane):
         self.queue.set_ages(None)
         self.curves.clear()
         self.puzzle.clear()
-        self.puzzle.show_score(self.room.score)
+        self.puzzle.show_score(self.run_views.score)
         self._offer("", 0)
         self.check_empty()
         self._front(BATCH if self.page in (PUZZLE, QUEUE) else self.page)
@@ -208,7 +215,7 @@ class ViewsPane(RunPane):
 
     def _offer(self, puzzle: str, queue: int) -> None:
         """Which pages there are for the run's method."""
-        self.tabs.button(PUZZLE).setVisible(bool(puzzle))
+        self.tabs.button(PUZZLE).setVisible(puzzle in self.puzzle.kinds)
         self.tabs.button(QUEUE).setVisible(queue > 0)
 
     def show_page(self, page: int) -> None:
@@ -231,25 +238,25 @@ class ViewsPane(RunPane):
         if not self.shown or not self.able():
             return
         self._live.stop()
-        state, room = self.context.state, self.room
+        state, run_views = self.context.state, self.run_views
         at: dict[str, Any] = {"run": state.run, "step": state.step}
         if method := state.method_info:
             fields = tuple(field for field in method.fields if field.group == "Augmentation")
             info = state.run_info
             self.settings.set_fields(fields, info.config if info else {})
-            if self.settings.settings() != room.settings:
-                self.settings.show_settings(room.settings)
+            if self.settings.settings() != run_views.settings:
+                self.settings.show_settings(run_views.settings)
         if self.page in (BATCH, SIMILARITY) or self.grid.batch is None:  # without a batch nobody knows which pages there are
             page = self.page if self.page == SIMILARITY else BATCH
             many = {BATCH: IN_ROWS, SIMILARITY: IN_PAIRS}[page]
-            query: Query = ShowBatch(**at, count=many, settings=dict(room.settings), pair=room.pair)
-            self._want(page, query, (*at.values(), repr(sorted(room.settings.items())), room.pair))
+            query: Query = ShowBatch(**at, count=many, settings=dict(run_views.settings), pair=run_views.pair)
+            self._want(page, query, (*at.values(), repr(sorted(run_views.settings.items())), run_views.pair))
         if self.page == INVARIANCE:
-            question = MeasureInvariance(**at, picture=room.image, by=room.by)
+            question = MeasureInvariance(**at, picture=run_views.image, by=run_views.by)
             self._want(INVARIANCE, question, curve_key(question))
         elif self.page == PUZZLE:
-            follows = state.cursor  # a live riddle is not changed in the middle
-            self._want(PUZZLE, PosePuzzle(**at, number=room.score.number), (state.run, follows, room.score.number))
+            follows = state.cursor  # a live puzzle is not changed in the middle
+            self._want(PUZZLE, PosePuzzle(**at, number=run_views.score.number), (state.run, follows, run_views.score.number))
         elif self.page == QUEUE:
             self._want(QUEUE, ShowQueue(**at), tuple(at.values()))
 
@@ -299,7 +306,7 @@ class ViewsPane(RunPane):
         self._say()
 
     def _on_puzzle(self, query: PosePuzzle, posed: PuzzlePosed) -> None:
-        if self._current(query) and query.number == self.room.score.number:
+        if self._current(query) and query.number == self.run_views.score.number:
             self.failure = ""
             self.puzzle.show_posed(posed)
             self._say()
@@ -313,7 +320,7 @@ class ViewsPane(RunPane):
     # ------------------------------------------------------------------------------------------------ what the user does
 
     def _settings_changed(self, settings: dict[str, Any]) -> None:
-        self.room.settings = settings
+        self.run_views.settings = settings
         self.refresh()
 
     def _propose_run(self) -> None:
@@ -326,15 +333,15 @@ class ViewsPane(RunPane):
         QGuiApplication.clipboard().setText(self.settings.as_arguments())
 
     def _pair_chosen(self, a: int, b: int) -> None:
-        self.room.pair = (a, b)
+        self.run_views.pair = (a, b)
         self.refresh()
 
     def _by_chosen(self, by: str) -> None:
-        self.room.by = by
+        self.run_views.by = by
         self.refresh()
 
     def _another_image(self) -> None:
-        index = (self.room.image.index or 0) + 1 if self.room.image.path is None else 0
+        index = (self.run_views.image.index or 0) + 1 if self.run_views.image.path is None else 0
         self._measure(PictureRef(f"Test image {index}", index=index))
 
     def _choose_image(self) -> None:
@@ -348,11 +355,11 @@ class ViewsPane(RunPane):
         return True
 
     def _measure(self, picture: PictureRef) -> None:
-        self.room.image = picture
+        self.run_views.image = picture
         self.refresh()
 
     def _next_puzzle(self) -> None:
-        self.room.score.number += 1
+        self.run_views.score.number += 1
         self.refresh()
 
     def _fill(self, hidden: Any) -> None:
@@ -381,8 +388,8 @@ class ViewsPane(RunPane):
             if len(shown.originals) < shown.batch
             else f"all {count(shown.batch)}"
         )
-        exactly = "made again by these settings" if self.room.settings else "bit for bit what the network is given"
-        exactly = exactly if self.room.settings or shown.exact else "made again"
+        exactly = "made again by these settings" if self.run_views.settings else "bit for bit what the network is given"
+        exactly = exactly if self.run_views.settings or shown.exact else "made again"
         parts = [f"The batch after step {count(shown.step)}: {some} images, {exactly}. The cosines are of {shown.compares}.", *shown.notes]
         self.status.set_text(" ".join(parts))
 
@@ -396,6 +403,6 @@ SAID = (
     "The batch that the training takes next is made again.",
     "The similarities of the batch that the training takes next.",
     "How similar the checkpoint finds an image to itself, the more strongly one transform changes it. Drop an image to measure it.",
-    "The riddle that this method learns from, on test images it has never seen: play against the model.",
+    "The puzzle that this method learns from, on test images it has never seen: play against the model.",
     "Views are told apart from keys of former batches too. This is how long ago each of them was encoded.",
 )

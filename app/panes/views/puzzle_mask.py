@@ -140,9 +140,10 @@ class BlockPicker(QWidget):
             super().keyPressEvent(event)
 
 
-class MaskPuzzle(QWidget):
+class MaskPuzzleBoard(QWidget):
     """`fill_asked(hidden)`; `filled(error, plain)` when the answer to a new question has come."""
 
+    kind = "mask"  # of `PuzzlePosed`
     fill_asked = Signal(object)
     filled = Signal(float, float)
 

@@ -1,4 +1,4 @@
-"""The riddles that a method learns from, played by hand on test images, and the score of this session."""
+"""The puzzles that a method learns from, played by hand on test images, and the score of this session."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.panes.views.puzzle_mask import MaskPuzzle
-from app.panes.views.puzzle_tiles import TilePuzzle
-from app.panes.views.puzzle_turn import TurnPuzzle
+from app.panes.views.puzzle_mask import MaskPuzzleBoard
+from app.panes.views.puzzle_tiles import TilePuzzleBoard
+from app.panes.views.puzzle_turn import TurnPuzzleBoard
 from app.shell.formatting import number
 from app.shell.theme import Colors
 from app.widgets.parts import button, plain
@@ -17,10 +17,10 @@ from engine.messages import MaskFilled, PuzzlePosed
 
 
 @dataclass
-class Score:
+class PuzzleScore:
     """Of one run in this session."""
 
-    number: int = 0  # of the riddle that is next or under way
+    number: int = 0  # of the puzzle that is next or under way
     played: int = 0
     you: int = 0
     model: int = 0
@@ -43,7 +43,7 @@ class PuzzlePage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.score = Score()
+        self.score = PuzzleScore()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -53,11 +53,11 @@ class PuzzlePage(QWidget):
         self.score_label.setAccessibleName("Score of this session")
         row.addWidget(self.score_label)
         row.addStretch(1)
-        self.next_button = button("Next riddle", self.next_asked.emit, "Another test image.")
+        self.next_button = button("Next puzzle", self.next_asked.emit, "Another test image.")
         row.addWidget(self.next_button)
         column.addLayout(row)
-        self.turn, self.tiles, self.fill = TurnPuzzle(), TilePuzzle(), MaskPuzzle()
-        self.kinds = {"rotation": self.turn, "jigsaw": self.tiles, "mask": self.fill}
+        self.turn, self.tiles, self.fill = TurnPuzzleBoard(), TilePuzzleBoard(), MaskPuzzleBoard()
+        self.kinds = {widget.kind: widget for widget in (self.turn, self.tiles, self.fill)}  # as methods declare them
         self.stack = QStackedWidget()
         for widget in self.kinds.values():
             self.stack.addWidget(widget)
@@ -72,7 +72,7 @@ class PuzzlePage(QWidget):
         for widget in self.kinds.values():
             widget.set_colors(c)
 
-    def show_score(self, score: Score) -> None:
+    def show_score(self, score: PuzzleScore) -> None:
         self.score = score
         self.score_label.setText(score.words())
 

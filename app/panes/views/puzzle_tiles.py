@@ -143,9 +143,10 @@ class TileBoard(QWidget):
             super().keyPressEvent(event)
 
 
-class TilePuzzle(QWidget):
+class TilePuzzleBoard(QWidget):
     """`answered(you, model)`: whether each was right."""
 
+    kind = "jigsaw"  # of `PuzzlePosed`
     answered = Signal(bool, bool)
 
     def __init__(self) -> None:
@@ -196,12 +197,12 @@ class TilePuzzle(QWidget):
             widget.set_colors(c)
 
     def show_posed(self, posed: PuzzlePosed | None) -> None:
-        """A new riddle, or the same one at another checkpoint: then the board stays as it is."""
+        """A new puzzle, or the same one at another checkpoint: then the board stays as it is."""
         same = posed is not None and self.posed is not None and (posed.run, posed.number) == (self.posed.run, self.posed.number)
         self.posed = posed
         if posed is None or posed.permutations is None:
             self.board.set_tiles([], 1)
-            self.task.setText("The riddle appears here.")
+            self.task.setText("The puzzle appears here.")
         elif not same:
             self.board.set_tiles(cut(posed.picture, posed.side), posed.side)
             orders, all_of_them = len(posed.permutations), math.factorial(posed.side**2)

@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES, DARK, Colors, font
+from app.widgets.colors import shade
 from app.widgets.image_view import ImageView
 from app.widgets.parts import Card, TextLines, button, muted
-from app.widgets.plot import shade
 from engine.messages import PuzzlePosed
 
 TURNS = ("0°, upright", "90°", "180°", "270°")
@@ -62,9 +62,10 @@ class AnswerBars(QWidget):
             painter.drawText(QRectF(bar.right() + 54, middle - 10, 106, 20), LEFT, remark)
 
 
-class TurnPuzzle(QWidget):
+class TurnPuzzleBoard(QWidget):
     """`answered(you, model)`: whether each was right. Keys 1 to 4 answer too."""
 
+    kind = "rotation"  # of `PuzzlePosed`
     answered = Signal(bool, bool)
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ class TurnPuzzle(QWidget):
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(16)
         card = Card(12, 8)
-        self.picture = ImageView("The turned picture", "The riddle appears here.")
+        self.picture = ImageView("The turned picture", "The puzzle appears here.")
         card.inside.addWidget(self.picture, 1)
         columns.addWidget(card, 1)
         side = QVBoxLayout()
@@ -105,14 +106,14 @@ class TurnPuzzle(QWidget):
         holder.setFixedWidth(392)
         columns.addWidget(holder)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Riddle of the turned picture; the keys 1 to 4 answer")
+        self.setAccessibleName("Puzzle of the turned picture; the keys 1 to 4 answer")
 
     def set_colors(self, c: Colors) -> None:
         for widget in (self.picture, self.upright, self.bars, self.verdict):
             widget.set_colors(c)
 
     def show_posed(self, posed: PuzzlePosed | None) -> None:
-        """A new riddle, or the same one at another checkpoint: then your answer stands."""
+        """A new puzzle, or the same one at another checkpoint: then your answer stands."""
         same = posed is not None and self.posed is not None and (posed.run, posed.number) == (self.posed.run, self.posed.number)
         self.posed = posed
         if not same:

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QToolTip, QVBoxLayout, QWidget
 from app.shell.formatting import count, number
 from app.shell.theme import CATEGORIES, Colors
 from app.widgets.chart import Chart
+from app.widgets.colors import shade
 from app.widgets.parts import Card, TextLines
-from app.widgets.plot import shade
 
 MOST_BARS = 120  # ages that have a bar of their own
 

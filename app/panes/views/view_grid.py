@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.panes.views.formatting import cosine, pixels, said
 from app.shell.theme import CATEGORIES, DARK, Colors, font
+from app.widgets.colors import shade
 from app.widgets.image_view import chw_to_qimage
 from app.widgets.parts import signed
-from app.widgets.plot import shade
 from engine.messages import BatchShown
 
 GAP = 8
@@ -135,8 +135,8 @@ class ViewGrid(QWidget):
         if self.batch is None:
             return MOST
         shares = [0.5 if self.small(column[0]) else 1.0 for column in self.columns()]
-        room = self.width() - 2 * EDGE - WORDS - GAP * (len(shares) + 1)
-        return float(np.clip(room / (1 + sum(shares)), LEAST, MOST))
+        run_views = self.width() - 2 * EDGE - WORDS - GAP * (len(shares) + 1)
+        return float(np.clip(run_views / (1 + sum(shares)), LEAST, MOST))
 
     def row_height(self) -> float:
         """The pictures, or what stands beside them, and below a line for what was done to each large view."""

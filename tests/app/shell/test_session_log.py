@@ -35,8 +35,8 @@ def test_an_exception_in_a_slot_is_said_and_the_window_lives(window: Window, hoo
             made.remove()
     assert "ZeroDivisionError" in window.message_bar.label.text()
     window.message_bar.button.click()
-    assert "1 / 0" in window.log_pane.details.toPlainText()
-    window.toggle_theme()
+    assert "1 / 0" in window.centre.log_pane.details.toPlainText()
+    window.themes.toggle()
     assert window.isVisible()
 
 
@@ -89,6 +89,34 @@ def test_the_log_is_bounded_and_written(tmp_path: Path, qtbot: QtBot) -> None:
     assert "line 0\n" in written and "Traceback\n  here\n" in written
 
 
+def test_that_the_file_is_bounded_too_and_one_older_one_is_kept(tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.shell.session_log.MOST_BYTES", 4_000)
+    for session in range(2):
+        log = Log(tmp_path / "priorama.log")
+        for i in range(100):
+            log.add("info", f"100 % of line {i} in session {session}")
+        log.close()
+    files = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(files) == {"priorama.log", "priorama.old.log"}
+    assert all(len(text) <= 4_000 for text in files.values())
+    assert files["priorama.log"].endswith("100 % of line 99 in session 1\n")
+
+
+def test_that_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "priorama.log")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("logging.StreamHandler.flush", full)
+        log.add("info", "lost")
+    log.add("info", "kept")
+    log.close()
+    assert [record.text for record in log.records] == ["lost", "kept"]
+    assert "kept" in (tmp_path / "priorama.log").read_text()
+
+
 def test_a_log_that_cannot_be_written_is_kept_in_memory(tmp_path: Path, qtbot: QtBot) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
@@ -98,12 +126,12 @@ def test_a_log_that_cannot_be_written_is_kept_in_memory(tmp_path: Path, qtbot: Q
 
 
 def test_details_open_the_message_they_belong_to_and_not_the_newest(window: Window) -> None:
-    window.log_pane.level.setCurrentIndex(2)  # faults only
+    window.centre.log_pane.level.setCurrentIndex(2)  # faults only
     window.say("warning", "The disk is nearly full.", "12 MB are left")
     window.log.add("bad", "Something newer.", "another traceback")
     window.message_bar.button.click()
-    assert "12 MB are left" in window.log_pane.details.toPlainText()
-    assert "The disk is nearly full." in window.log_pane.list.currentItem().text()
+    assert "12 MB are left" in window.centre.log_pane.details.toPlainText()
+    assert "The disk is nearly full." in window.centre.log_pane.list.currentItem().text()
 
 
 def test_the_log_pane_filters_and_copies(qtbot: QtBot) -> None:

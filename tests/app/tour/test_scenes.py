@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.tour.scenes import SIZES, THEMES, Scene, Tour, line, main
+from app.tour.guide import Tour
+from app.tour.runner import main
+from app.tour.scene import SIZES, THEMES, Scene, line
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,13 +1,11 @@
-"""Separation, p-values and code lengths, against scikit-learn, counting by hand and files written by others."""
+"""Separation, thresholds and p-values, against scikit-learn and counting by hand."""
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from engine.common import ood_metrics
@@ -58,7 +56,63 @@ def test_that_a_score_that_is_no_number_counts_as_the_highest():
     assert ood_metrics.auroc(np.zeros(3), np.array([math.nan])) == 1.0
     assert ood_metrics.p_values(np.arange(9.0), np.array([math.nan]))[0] == pytest.approx(0.1)
     with pytest.raises(ood_metrics.BadScores, match="no scores"):
-        ood_metrics.auroc(np.zeros(0), np.zeros(3))
+        ood_metrics.require_scores(np.zeros(0), np.zeros(3))
+
+
+def test_that_without_images_on_a_side_there_is_no_figure():
+    three, none = np.arange(3.0), np.zeros(0)
+    for figure in (ood_metrics.auroc, ood_metrics.fpr_at, ood_metrics.average_precision):
+        assert math.isnan(figure(three, none)) and math.isnan(figure(none, three)), figure
+    assert math.isnan(ood_metrics.threshold_at(none)) and math.isnan(ood_metrics.threshold_at_fpr(none))
+    caught, lost = ood_metrics.rates_at(three, none, 1.0)
+    assert math.isnan(caught) and lost == pytest.approx(2 / 3)
+    assert ood_metrics.histogram_shares(none, np.arange(4.0)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_that_rates_are_those_of_scikit_learns_curve(ties):
+    known, unknown = some(6, 80, ties), some(7, 60, ties, 0.5)
+    fpr, tpr, thresholds = roc_curve(*both(known, unknown), drop_intermediate=False)
+    for false, true, threshold in zip(fpr, tpr, thresholds, strict=True):
+        assert ood_metrics.rates_at(known, unknown, threshold) == pytest.approx((true, false), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 19, 20, 21, 100, 500])
+def test_that_a_threshold_loses_as_many_known_images_as_it_may_and_no_more(n: int):
+    known = np.random.default_rng(n).permutation(n).astype(float)
+    threshold = ood_metrics.threshold_at_fpr(known)
+    assert int((known >= threshold).sum()) == n // 20
+    assert (known >= np.nextafter(threshold, -np.inf)).sum() > n // 20
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.95, 1.0])
+def test_that_a_threshold_is_the_highest_that_catches_the_share(share: float):
+    unknown = np.random.default_rng(1).permutation(41).astype(float)
+    threshold = ood_metrics.threshold_at(unknown, share)
+    assert ood_metrics.share_at_or_above(unknown, threshold) >= share
+    assert ood_metrics.share_at_or_above(unknown, threshold + 1) < max(share, 0.02)
+
+
+def test_that_changed_calls_are_those_between_the_two_thresholds_the_nearest_first():
+    scores = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert ood_metrics.changed_calls(scores, 2.5, 4.0).tolist() == [2]
+    assert ood_metrics.changed_calls(scores, 2.5, 4.5).tolist() == [3, 2]
+    assert ood_metrics.changed_calls(scores, 4.5, 2.0).tolist() == [1, 2, 3]
+    assert ood_metrics.changed_calls(scores, 3.0, 3.0).tolist() == []
+
+
+def test_that_a_path_crosses_on_the_line_between_its_points():
+    strengths = np.array([0.0, 0.5, 1.0])
+    assert ood_metrics.crossing(strengths, np.array([0.4, 0.2, 0.0]), 0.05) == pytest.approx(0.875)
+    assert ood_metrics.crossing(strengths, np.array([0.01, 0.2, 0.3]), 0.05) == 0.0
+    assert ood_metrics.crossing(strengths, np.array([0.4, 0.2, 0.1]), 0.05) is None
+    assert ood_metrics.crossing(strengths, np.array([math.nan, 0.0, 0.1]), 0.05) == 0.5
+
+
+def test_that_every_score_is_in_a_bin():
+    edges = np.array([0.0, 1.0, 2.0])
+    assert ood_metrics.histogram_shares(np.array([-9.0, 0.5, 1.5, 1e6]), edges).tolist() == [0.5, 0.5]
+    assert ood_metrics.histogram_shares(np.array([math.nan, 0.5]), edges).tolist() == [0.5, 0.5]
 
 
 def test_that_a_p_value_counts_held_out_scores_that_are_at_least_as_high():
@@ -80,60 +134,3 @@ def test_that_known_images_get_small_p_values_as_rarely_as_promised():
 )
 def test_that_a_verdict_follows_from_the_p_value(p, level):
     assert ood_metrics.verdict(p)[0] == level
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def constant(channels: int = 1) -> np.ndarray:
-    return np.full((channels, 28, 28), 77, np.uint8)
-
-
-def noise(channels: int = 1) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (channels, 28, 28), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_that_a_constant_image_is_far_shorter_than_noise_and_noise_cannot_be_shortened(channels):
-    short, long = ood_metrics.code_bits(np.stack([constant(channels), noise(channels)]))
-    assert short < long / 40
-    assert long >= 8 * 784 * channels
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_that_lengths_are_those_of_the_files_without_what_every_file_carries(channels):
-    for image in (constant(channels), noise(channels)):
-        rows = image.transpose(1, 2, 0)
-        picture = Image.fromarray(rows[:, :, 0] if channels == 1 else np.ascontiguousarray(rows))
-        file = io.BytesIO()
-        picture.save(file, "PNG", optimize=True)
-        data = file.getvalue()
-        content, place = 0, 8
-        while place < len(data):  # chunk by chunk: length, kind, content, checksum
-            length = int.from_bytes(data[place : place + 4], "big")
-            content += length if data[place + 4 : place + 8] == b"IDAT" else 0
-            place += 12 + length
-        found = ood_metrics.lengths(image)
-        assert found["PNG"] == content - 6
-        assert ood_metrics.png_bytes(image) == len(data)
-        file = io.BytesIO()
-        picture.convert("RGB").save(file, "WEBP", lossless=True, quality=100, method=ood_metrics.WEBP_EFFORT, exact=True)
-        assert found["WebP"] == len(file.getvalue()) - 25
-
-
-def test_that_the_filters_can_be_undone():
-    """What is filtered must still hold the image: each filter is inverted pixel by pixel, as the PNG specification says."""
-    image = noise()[0, :9, :7]
-
-    def paeth(a, b, c):
-        p = a + b - c
-        return min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
-
-    ways = {"left": lambda a, b, c: a, "above": lambda a, b, c: b, "average": lambda a, b, c: (a + b) // 2, "Paeth": paeth}
-    for name, filtered in ood_metrics._filtered(image[:, :, None]).items():
-        back = np.zeros((10, 8), int)
-        for y in range(9):
-            for x in range(7):
-                a, b, c = back[y + 1, x], back[y, x + 1], back[y, x]
-                back[y + 1, x + 1] = (int(filtered[y, x, 0]) + ways[name](a, b, c)) % 256
-        assert np.array_equal(back[1:, 1:], image), name

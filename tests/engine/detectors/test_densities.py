@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.common import ood_metrics
 from engine.config import make_config
 from engine.detectors.base import Look, Subject, Training, all_detectors, finish, of
+from engine.detectors.code_length import code_bits
 from engine.detectors.corrected import InputComplexity, LikelihoodRatio, LocalRatio
 from engine.detectors.likelihood import Elbo, Iwae, LogLikelihood
 from engine.detectors.regret import LikelihoodRegret
@@ -98,7 +98,7 @@ def test_that_a_ratio_without_a_background_says_what_to_do():
 def test_that_complexity_takes_bits_from_bits():
     pixels = images(3)
     detector = of(InputComplexity, Gaussian())
-    expected = exact_nats(pixels, 0.5) / math.log(2) - ood_metrics.code_bits(pixels)
+    expected = exact_nats(pixels, 0.5) / math.log(2) - code_bits(pixels)
     assert detector.score(Look(detector.method, pixels)).numpy() * 16 == pytest.approx(expected, abs=1e-4)
 
 

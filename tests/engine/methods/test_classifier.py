@@ -14,7 +14,7 @@ from torch import Tensor
 from engine.config import make_config
 from engine.evaluation.evaluate import evaluate
 from engine.method import CannotLearn, DataSpec, StepContext, build, capabilities
-from engine.methods.classifier import Classifier, Config, augmented, calibration_gap, diagnose
+from engine.methods.classifier import Config, ImageClassifier, augmented, calibration_gap, diagnose
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train
@@ -31,9 +31,9 @@ def images(count: int, shape: tuple[int, ...] = (1, 8, 8), seed: int = 1) -> Ten
     return torch.randint(0, 256, (count, *shape), generator=seeded(seed)).float() / 255
 
 
-def make(shape: tuple[int, ...] = (1, 8, 8), classes: tuple[str, ...] = CLASSES, **settings: Any) -> Classifier:
-    made = build(Classifier, make_config(Config, {"width": 8} | settings), DataSpec(shape, classes), 0)
-    assert isinstance(made, Classifier)
+def make(shape: tuple[int, ...] = (1, 8, 8), classes: tuple[str, ...] = CLASSES, **settings: Any) -> ImageClassifier:
+    made = build(ImageClassifier, make_config(Config, {"width": 8} | settings), DataSpec(shape, classes), 0)
+    assert isinstance(made, ImageClassifier)
     return made
 
 
@@ -46,8 +46,8 @@ def finish(job: Any) -> Any:
 
 
 def test_that_it_has_classes_and_features_and_no_density():
-    assert capabilities(Classifier) == ("encode", "classify")
-    assert (Classifier.density, Classifier.sampling) == ("none", "none")
+    assert capabilities(ImageClassifier) == ("encode", "classify")
+    assert (ImageClassifier.density, ImageClassifier.sampling) == ("none", "none")
 
 
 def test_that_the_loss_is_the_cross_entropy_of_the_true_class():

@@ -19,6 +19,7 @@ from engine.cli import main
 from engine.common import ood_metrics
 from engine.data import adapt, open_data, picture_from_array
 from engine.detectors.base import Look, of
+from engine.detectors.code_length import png_bytes
 from engine.detectors.likelihood import Iwae
 from engine.losses.likelihoods import image_generators
 from engine.queries.pictures import spread
@@ -126,7 +127,7 @@ def test_that_a_judgement_says_value_p_value_and_verdict_of_every_ready_detector
     seen, notes = adapt(picture_from_array(ODD.image), (1, 8, 8))
     assert np.array_equal(told.seen[str(runs / "vae")], seen)
     assert told.notes == notes
-    assert told.png_bytes == ood_metrics.png_bytes(seen)
+    assert told.png_bytes == png_bytes(seen)
 
 
 def test_that_a_score_does_not_depend_on_the_pictures_beside_it(runs):

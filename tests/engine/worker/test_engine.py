@@ -339,9 +339,10 @@ def test_a_run_that_was_sent_just_before_closing_ends_and_is_not_forgotten(watch
     assert second.until(lambda e: isinstance(e, m.JobChanged) and e.state == "paused")
 
 
-def test_files_of_the_lane_that_hold_nonsense_do_not_stop_it(watched, tmp_path):
+@pytest.mark.parametrize("queue", ['[{"method": "vae", "data": 5}]', "[" * 100_000])
+def test_files_of_the_lane_that_hold_nonsense_do_not_stop_it(watched, tmp_path, queue):
     (tmp_path / "data.json").write_text("5")
-    (tmp_path / "queue.json").write_text('[{"method": "vae", "data": 5}]')
+    (tmp_path / "queue.json").write_text(queue)
     w = watched()
     w.start("a", steps=2)
     assert w.ended().outcome == "ok"

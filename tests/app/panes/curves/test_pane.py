@@ -413,7 +413,7 @@ def test_that_the_legend_stands_where_no_curve_is(kit: Kit, pane: CurvesPane, ri
     pane.redraw_now()
     pane.redraw_now()
     plot = pane.plot
-    assert plot is not None and plot.corner == corner
+    assert plot is not None and plot.legend.corner == corner
     legend = plot.legend.mapRectToItem(plot.box, plot.legend.boundingRect())
     curve = [plot.box.mapFromView(QPointF(float(x), float(y))) for x, y in zip(*plot._items[f"{RUN} loss"][1].getData(), strict=True)]
     assert not any(legend.contains(point) for point in curve)

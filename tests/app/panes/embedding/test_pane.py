@@ -16,12 +16,12 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtTest import QTest
 
-from app.__main__ import prepare
 from app.panes.embedding.map_controls import CHANGED
 from app.panes.embedding.map_controls import OTHER as OTHER_DATA
-from app.panes.embedding.map_legend import Kinds, Scale, class_color, look_of
+from app.panes.embedding.map_legend import ColorClasses, ColorScale, class_color, look_of
 from app.panes.embedding.pane import SCORES, EmbeddingPane
 from app.shell import theme
+from app.shell.application import prepare
 from app.shell.formatting import count
 from engine import messages as m
 from tests.kit import paper_map
@@ -171,7 +171,7 @@ def test_that_a_live_run_is_followed_with_patience(kit: Kit, pane: EmbeddingPane
     clock = [1000.0]
     monkeypatch.setattr("app.shell.job_controller.monotonic", lambda: clock[0])
     kit.engine.answering = False
-    pane.mapping._rests_until = 0.0
+    pane.controller._rests_until = 0.0
     kit.state.checkpoint_saved(RUN, 1500, True)
     pane._settle()
     slow = kit.engine.of(m.Embed)[-1]
@@ -221,7 +221,7 @@ def test_that_a_hidden_pane_asks_and_draws_nothing(kit: Kit, pane: EmbeddingPane
     assert len(asked(kit)) == before and pane.points.drawn is shown and not kit.engine.of(m.PlaceImage)
     pane.activate()
     rest(kit, pane)
-    assert asked(kit)[-1] == ("umap", 4) and pane.points.drawn.subset.step == 4 and pane.page.map.flights
+    assert asked(kit)[-1] == ("umap", 4) and pane.points.drawn.subset.step == 4 and pane.page.map.flights.all
 
 
 def test_that_another_run_in_the_middle_ends_the_work_and_drops_late_maps(kit: Kit, pane: EmbeddingPane) -> None:
@@ -296,22 +296,22 @@ def test_that_the_legend_counts_the_classes_and_a_click_dims_the_others(kit: Kit
     colors = [legend.grab().toImage().pixelColor(10, round(21 * (row + 0.5))).name() for row in range(3)]
     assert colors == [class_color(row, theme.DARK).name() for row in range(3)]
     QTest.mouseClick(legend, Qt.MouseButton.LeftButton, pos=QPoint(60, 21 * 3 + 8))
-    assert np.array_equal(pane.page.map.selected, labels == 3)
+    assert np.array_equal(pane.page.map.point_style.selected, labels == 3)
     QTest.mouseClick(legend, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, QPoint(60, 21 * 5 + 8))
-    assert np.array_equal(pane.page.map.selected, (labels == 3) | (labels == 5))
+    assert np.array_equal(pane.page.map.point_style.selected, (labels == 3) | (labels == 5))
     assert legend.inside is not None and legend.inside[5] == (labels == 5).sum() and legend.inside[0] == 0
     for _ in range(2):
         QTest.mouseClick(legend, Qt.MouseButton.LeftButton, pos=QPoint(60, 21 * 3 + 8))
-    assert pane.page.map.selected is None and not legend.chosen
+    assert pane.page.map.point_style.selected is None and not legend.chosen
     legend.setFocus()
     for key in (Qt.Key.Key_Up, Qt.Key.Key_Space):
         QTest.keyClick(legend, key)
-    assert np.array_equal(pane.page.map.selected, labels == 2)
+    assert np.array_equal(pane.page.map.point_style.selected, labels == 2)
 
 
 def test_that_points_have_the_colours_and_shapes_of_the_legend(kit: Kit, pane: EmbeddingPane) -> None:
     labels = digits()[1][:N]
-    inks, markers = pane.page.map.inks, pane.page.map.markers
+    inks, markers = pane.page.map.point_style.inks, pane.page.map.point_style.markers
     assert inks is not None and markers is not None and np.array_equal(markers, labels)
     for i in (0, 5, 9):
         color = class_color(int(labels[i]), theme.DARK)
@@ -319,14 +319,14 @@ def test_that_points_have_the_colours_and_shapes_of_the_legend(kit: Kit, pane: E
 
 
 def test_that_quantities_have_a_scale_with_its_unit(kit: Kit, pane: EmbeddingPane) -> None:
-    pane.colour_by("loss")
+    pane.color_by("loss")
     rest(kit, pane)
     scale = pane.page.legend.colors
-    assert isinstance(scale, Scale) and scale.unit == "nat" and pane.page.map.markers is None
+    assert isinstance(scale, ColorScale) and scale.unit == "nat" and pane.page.map.point_style.markers is None
     assert scale.low == pytest.approx(np.percentile(np.linspace(0.1, 3.4, N), 1), rel=1e-5)
     assert pane.page.legend_heading.text() == f"LOSS · STEP {count(1024)}"
     assert pane.page.legend.accessibleDescription().endswith("nat")
-    rgb = look_of(Scale("", np.array([0.0, 1.0, np.nan])), theme.DARK)[0]
+    rgb = look_of(ColorScale("", np.array([0.0, 1.0, np.nan])), theme.DARK)[0]
     assert rgb.tolist() == [[68, 1, 84], [253, 231, 37], list(QColor(theme.DARK.muted).getRgb()[:3])]  # type: ignore[index]
 
 
@@ -335,14 +335,14 @@ def test_that_points_without_classes_have_one_colour(kit: Kit, pane: EmbeddingPa
     monkeypatch.setitem(WORKS, m.Embed, lambda engine, work: [paper_map.embedded(work.job, work.subset, work.settings, **bare)])
     kit.state.set_run(OTHER)
     rest(kit, pane)
-    assert pane.page.map.inks is None and not pane.page.legend_card.isVisible() and pane.page.title == "no classes"
+    assert pane.page.map.point_style.inks is None and not pane.page.legend_card.isVisible() and pane.page.title == "no classes"
     assert not any("kNN" in line for line in pane.page.words.lines)
     pane.points.pin(4)
     assert pane.page.hover_card.title.text() == "image 12"
 
 
 def test_that_one_can_colour_by_whatever_the_run_has(kit: Kit, pane: EmbeddingPane) -> None:
-    box = pane.page.colour
+    box = pane.page.colored_by
 
     def choices() -> list[str]:
         return [box.itemText(i) for i in range(box.count())]
@@ -353,7 +353,7 @@ def test_that_one_can_colour_by_whatever_the_run_has(kit: Kit, pane: EmbeddingPa
     rest(kit, pane)
     assert choices() == ["by class", "by clusters", "by loss", "by kNN feature distance"], "what lacks its background is left out"
     assert box.currentData() == "class" and "choose one to colour by" in pane.page.status.text
-    pane.colour_by("knn")
+    pane.color_by("knn")
     rest(kit, pane)
     assert kit.engine.of(m.ColorPoints)[-1].by == "knn" and pane.page.title == f"kNN feature distance · step {count(1024)}"
     kit.state.methods["classifier"] = replace(PLAIN, name="classifier", title="Classifier", capabilities=("encode", "classify"))
@@ -365,21 +365,21 @@ def test_that_one_can_colour_by_whatever_the_run_has(kit: Kit, pane: EmbeddingPa
 
 
 def test_that_clusters_are_counted_and_told_in_words(kit: Kit, pane: EmbeddingPane) -> None:
-    pane.colour_by("clusters")
+    pane.color_by("clusters")
     rest(kit, pane)
     assert pane.page.clusters.isVisible() and kit.engine.of(m.ColorPoints)[-1].clusters == 10
     pane.page.clusters.setText("3")
     QTest.keyClick(pane.page.clusters, Qt.Key.Key_Return)
     rest(kit, pane)
     kinds = pane.page.legend.colors
-    assert isinstance(kinds, Kinds) and kinds.names == ("cluster 1", "cluster 2", "cluster 3")
+    assert isinstance(kinds, ColorClasses) and kinds.names == ("cluster 1", "cluster 2", "cluster 3")
     assert pane.page.legend_note.text == "NMI with the classes 0.74."
-    pane.colour_by("class")
+    pane.color_by("class")
     assert not pane.page.clusters.isVisible() and not pane.page.legend_note.isVisible()
 
 
 def test_that_colours_say_of_which_step_they_are_and_follow_the_cursor(kit: Kit, pane: EmbeddingPane) -> None:
-    pane.colour_by("loss")
+    pane.color_by("loss")
     rest(kit, pane)
     kit.state.set_cursor(64)
     rest(kit, pane)
@@ -387,14 +387,14 @@ def test_that_colours_say_of_which_step_they_are_and_follow_the_cursor(kit: Kit,
 
 
 def test_that_trust_shows_how_many_neighbours_survived(kit: Kit, pane: EmbeddingPane) -> None:
-    assert pane.page.map.opacity is None and pane.points.drawn is not None
+    assert pane.page.map.point_style.opacity is None and pane.points.drawn is not None
     pane.page.trust.click()
-    assert np.array_equal(pane.page.map.opacity, pane.points.drawn.survived)
+    assert np.array_equal(pane.page.map.point_style.opacity, pane.points.drawn.survived)
     kit.state.set_cursor(64)
     rest(kit, pane)
-    assert np.array_equal(pane.page.map.opacity, pane.points.drawn.survived)
+    assert np.array_equal(pane.page.map.point_style.opacity, pane.points.drawn.survived)
     pane.page.trust.click()
-    assert pane.page.map.opacity is None
+    assert pane.page.map.point_style.opacity is None
 
 
 def test_that_the_map_says_how_far_it_is_to_be_trusted(kit: Kit, pane: EmbeddingPane) -> None:
@@ -460,11 +460,11 @@ def test_that_the_thumbnail_is_the_image_of_the_point(kit: Kit, pane: EmbeddingP
 
 
 def test_that_the_card_says_what_the_point_is_coloured_by(kit: Kit, pane: EmbeddingPane) -> None:
-    pane.colour_by("loss")
+    pane.color_by("loss")
     rest(kit, pane)
     pane.points.pin(0)
     assert "loss 0.1000 nat" in pane.page.hover_card.lines.text
-    pane.colour_by("prediction")
+    pane.color_by("prediction")
     rest(kit, pane)
     pane.points.pin(0)
     assert "prediction 1" in pane.page.hover_card.lines.text, "where it is wrong, too"
@@ -501,7 +501,7 @@ def test_that_a_pinned_point_stays_pinned_while_scrubbing(kit: Kit, pane: Embedd
     assert pane.points.pinned == 12 and pane.page.hover_card.isVisible()
     assert pane.points.selection is not None and pane.points.selection.tolist() == [4, 5, 6, 7, 8]
     pane.page.controls.limit.setCurrentIndex(0)
-    pane.mapping.draw(replace(pane.mapping.plan, limit=60))  # other images
+    pane.controller.draw(replace(pane.controller.plan, limit=60))  # other images
     rest(kit, pane)
     assert pane.points.pinned == -1 and pane.points.selection is None
 
@@ -529,7 +529,7 @@ def test_that_a_lasso_opens_the_page_of_its_images(kit: Kit, pane: EmbeddingPane
     page.images.picked.emit(3)
     assert pane.points.pinned == np.flatnonzero(labels < 2)[3]
     drawn.lassoed.emit(np.zeros(0, np.int64))
-    assert pane.points.selection is None and drawn.selected is None and "Switch the lasso on" in page.images.empty_text
+    assert pane.points.selection is None and drawn.point_style.selected is None and "Switch the lasso on" in page.images.empty_text
     assert not page.a_button.isEnabled() and not page.csv_button.isEnabled()
 
 
@@ -541,16 +541,16 @@ def test_that_a_direction_from_one_lasso_to_another_colours_and_decodes(kit: Kit
         pane.page.map.lassoed.emit(points)
         QTest.mouseClick(made, Qt.MouseButton.LeftButton)
     assert page.ends.text == f"A: {len(a)} images · B: {len(b)} images"
-    assert "by direction A → B" in [pane.page.colour.itemText(i) for i in range(pane.page.colour.count())]
+    assert "by direction A → B" in [pane.page.colored_by.itemText(i) for i in range(pane.page.colored_by.count())]
     QTest.mouseClick(page.direction_button, Qt.MouseButton.LeftButton)
     rest(kit, pane)
     work = kit.engine.of(m.ColorPoints)[-1]
     assert work.by == "direction" and np.array_equal(work.a, a) and np.array_equal(work.b, b)
     assert page.note.text == "It tells A from B in 97 % of their images." and len(page.way.images) == 6
     assert page.way.isVisible() and not pane.page.legend_note.isVisible()
-    assert pane.page.map.selected is None, "all points are to be seen on the way"
+    assert pane.page.map.point_style.selected is None, "all points are to be seen on the way"
     assert pane.page.title == f"direction A → B · step {count(1024)}"
-    pane.colour_by("class")
+    pane.color_by("class")
     assert not page.way.isVisible() and not page.note.isVisible()
 
 
@@ -589,10 +589,10 @@ def test_that_a_dropped_image_flies_to_its_place_and_shows_its_neighbours(kit: K
     assert pane.accept_image("/home/me/seven.png")
     rest(kit, pane)
     (query,) = kit.engine.of(m.PlaceImage)
-    event, page = pane.points.drawn, pane.page.newcomer
+    event, page = pane.points.drawn, pane.page.projected_image
     assert event is not None and query.subset == event.subset and query.settings == event.settings
     assert query.picture.path == "/home/me/seven.png"
-    (flight,) = pane.page.map.flights
+    (flight,) = pane.page.map.flights.all
     assert np.allclose(flight.place, event.places[17] + 0.2)
     assert page.isVisible() and page.name.text() == "seven.png" and page.notes.text == "Scaled from 96×96."
     assert (page.words.text, page.words.level) == ("As near to its nearest neighbour as the images of the map are to theirs.", "good")
@@ -604,7 +604,7 @@ def test_that_a_dropped_image_flies_to_its_place_and_shows_its_neighbours(kit: K
 def test_that_a_strange_image_is_told_to_be_far_from_everything(kit: Kit, pane: EmbeddingPane) -> None:
     pane.accept_image("/home/me/strange.png")
     rest(kit, pane)
-    page = pane.page.newcomer
+    page = pane.page.projected_image
     assert (page.words.text, page.words.level) == ("Far from everything: 3.1 times the usual distance.", "bad")
 
 
@@ -612,7 +612,7 @@ def test_that_an_image_that_cannot_be_read_says_why(kit: Kit, pane: EmbeddingPan
     pane.accept_images(["/home/me/broken.png", "/home/me/seven.png"])
     rest(kit, pane)
     assert (pane.page.status.text, pane.page.status.level) == ("broken.png is cut off. Save it again.", "bad")
-    assert len(pane.page.map.flights) == 1
+    assert len(pane.page.map.flights.all) == 1
 
 
 def test_that_dropped_images_move_with_the_map_until_they_are_taken_off(kit: Kit, pane: EmbeddingPane) -> None:
@@ -621,14 +621,14 @@ def test_that_dropped_images_move_with_the_map_until_they_are_taken_off(kit: Kit
     pane.points.select(np.arange(3))
     kit.state.set_cursor(64)
     rest(kit, pane)
-    assert len(pane.page.map.flights) == 2 and pane.page.newcomer.name.text() == "boot.png"
+    assert len(pane.page.map.flights.all) == 2 and pane.page.projected_image.name.text() == "boot.png"
     assert pane.points.selection is not None and len(pane.points.selection) == 3, "what is selected stays"
     QTest.mouseClick(pane.page.tabs.button(1), Qt.MouseButton.LeftButton)
-    QTest.mouseClick(pane.page.newcomer.clear_button, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(pane.page.projected_image.clear_button, Qt.MouseButton.LeftButton)
     kit.state.set_cursor(128)
     rest(kit, pane)
-    assert not pane.page.map.flights and len(kit.engine.of(m.PlaceImage)) == 4
-    assert pane.page.newcomer.words.text.startswith("Drop an image on the map")
+    assert not pane.page.map.flights.all and len(kit.engine.of(m.PlaceImage)) == 4
+    assert pane.page.projected_image.words.text.startswith("Drop an image on the map")
 
 
 # -- out of the window -------------------------------------------------------------------------------------------------------
@@ -641,7 +641,7 @@ def table(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
 
 
 def test_that_all_points_are_saved_with_their_recipe(kit: Kit, pane: EmbeddingPane, tmp_path: Path) -> None:
-    pane.colour_by("loss")
+    pane.color_by("loss")
     rest(kit, pane)
     path = tmp_path / "map.csv"
     pane.exports.save_csv(str(path))
@@ -706,7 +706,7 @@ def test_that_everything_fits_at_both_sizes(kit: Kit, qapp, size: tuple[int, int
         for letter, points in (("a", np.arange(40)), ("b", np.arange(30, 90))):
             pane.points.select(points)
             pane.points.keep(letter)
-        pane.colour_by(by)
+        pane.color_by(by)
         rest(kit, pane)
         pane.accept_image("/home/me/strange.png")
         rest(kit, pane)
@@ -727,6 +727,11 @@ def test_that_both_themes_reach_map_and_legend(kit: Kit, pane: EmbeddingPane, qa
     rest(kit, pane)
     light = class_color(0, theme.LIGHT)
     first = int(np.flatnonzero(digits()[1][:N] == 0)[0])
-    assert pane.page.map.inks is not None and pane.page.map.inks[first].tolist() == [light.red(), light.green(), light.blue()]
+    inks = pane.page.map.point_style.inks
+    assert inks is not None and inks[first].tolist() == [
+        light.red(),
+        light.green(),
+        light.blue(),
+    ]
     assert pane.page.legend.grab().toImage().pixelColor(10, 10).name() == light.name()
     qapp.setStyleSheet("")

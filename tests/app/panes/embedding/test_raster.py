@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.panes.embedding.raster import MARGIN, SHAPES, Cells, Raster, Stamp, View, inside, mixed, packed, shape_of, stamp
+from app.panes.embedding.raster import MARGIN, SHAPES, Cells, MapViewport, Raster, Stamp, inside, mixed, packed, shape_of, stamp
 from app.shell.theme import CATEGORIES, MARKERS
 
 GROUND = 0xFF101217
@@ -40,7 +40,7 @@ def blended(ink: int, cover: float) -> int:
 
 
 def drawn_slowly(
-    view: View, x: np.ndarray, y: np.ndarray, form: Stamp, on_top: np.ndarray | None = None, shapes: np.ndarray | None = None
+    view: MapViewport, x: np.ndarray, y: np.ndarray, form: Stamp, on_top: np.ndarray | None = None, shapes: np.ndarray | None = None
 ) -> np.ndarray:
     """Point by point and pixel by pixel; a layer's rims first, then its cores."""
     picture = np.full((view.rows, view.columns), GROUND, np.uint32)
@@ -70,7 +70,7 @@ def drawn_slowly(
 
 def test_that_the_whole_map_fits_within_the_margins_with_one_scale_for_both_axes():
     x, y = np.array([-2.0, 8.0, 3.0]), np.array([5.0, 6.0, 5.5])
-    view = View.whole(x, y, 400, 300)
+    view = MapViewport.whole(x, y, 400, 300)
     places = view.to_screen(np.stack([x, y], axis=1))
     assert np.isclose(places[:, 0].min(), MARGIN)
     assert np.isclose(places[:, 0].max(), 400 - MARGIN)
@@ -81,19 +81,19 @@ def test_that_the_whole_map_fits_within_the_margins_with_one_scale_for_both_axes
 
 
 def test_that_a_single_place_is_in_the_middle_and_places_that_are_none_count_for_nothing():
-    view = View.whole(np.array([7.0, np.nan]), np.array([2.0, np.inf]), 200, 100)
+    view = MapViewport.whole(np.array([7.0, np.nan]), np.array([2.0, np.inf]), 200, 100)
     assert view.to_screen(np.array([7.0, 2.0])).tolist() == [100, 50]
     assert math.isfinite(view.scale)
 
 
 def test_that_screen_and_map_are_inverse():
-    view = View(1234.5, -0.25, 37.5, 301, 203, 1.25)
+    view = MapViewport(1234.5, -0.25, 37.5, 301, 203, 1.25)
     points = np.random.default_rng(0).uniform(0, 300, (50, 2))
     assert np.allclose(view.to_screen(view.to_map(points)), points)
 
 
 def test_that_zooming_keeps_the_place_under_the_mouse():
-    view, at = View(1.0, 2.0, 50.0, 640, 480), (37.0, 400.0)
+    view, at = MapViewport(1.0, 2.0, 50.0, 640, 480), (37.0, 400.0)
     place = view.to_map(np.array(at))
     for factor in (1.25, 1.25, 3.0, 0.1, 7.0):
         view = view.zoomed(view.scale * factor, at)
@@ -102,7 +102,7 @@ def test_that_zooming_keeps_the_place_under_the_mouse():
 
 @pytest.mark.parametrize("ratio", [1.0, 2.0])
 def test_that_a_move_by_whole_pixels_moves_the_columns_by_as_many(ratio: float):
-    view = View(0.123, 4.56, 71.0, 640, 480, ratio)
+    view = MapViewport(0.123, 4.56, 71.0, 640, 480, ratio)
     moved = view.moved(17, -5)
     assert view.left - moved.left == 17 * ratio
     assert view.top - moved.top == -5 * ratio
@@ -115,7 +115,7 @@ def test_that_a_move_by_whole_pixels_moves_the_columns_by_as_many(ratio: float):
 @pytest.mark.parametrize("scale", [9.0, 30.0, 800.0])
 def test_that_every_point_lands_in_its_pixel_and_later_ones_lie_over_earlier_ones(scale: float, cells: bool):
     x, y = cloud(3000)
-    view = View(3.4, -1.2, scale, 61, 43)
+    view = MapViewport(3.4, -1.2, scale, 61, 43)
     expected = drawn_slowly(view, x, y, stamp(1, False))
     assert (expected != GROUND).any()
     assert np.array_equal(raster(x, y, cells).draw(view, 1), expected)
@@ -124,7 +124,7 @@ def test_that_every_point_lands_in_its_pixel_and_later_ones_lie_over_earlier_one
 @pytest.mark.parametrize("size", [2, 3, 4, 6])
 def test_that_larger_points_are_written_in_their_order_and_clipped_at_the_edges(size: int):
     x, y = cloud(400)
-    view = View(3.0, -1.0, 12.0, 57, 39, 1.5)
+    view = MapViewport(3.0, -1.0, 12.0, 57, 39, 1.5)
     assert np.array_equal(raster(x, y).draw(view, size), drawn_slowly(view, x, y, stamp(size, False)))
 
 
@@ -133,7 +133,7 @@ def test_that_selected_points_lie_on_top_and_shapes_are_drawn():
     on_top = np.random.default_rng(2).random(200) < 0.2
     shapes = (np.arange(200) % len(SHAPES)).astype(np.uint8)
     for scale in (10.0, 60.0):  # every point is looked at; only those of some cells
-        view = View(3.0, -1.0, scale, 90, 70)
+        view = MapViewport(3.0, -1.0, scale, 90, 70)
         expected = drawn_slowly(view, x, y, stamp(8, True), on_top, shapes)
         assert np.array_equal(raster(x, y, on_top=on_top, shapes=shapes).draw(view, 8, shaped=True), expected)
 
@@ -141,7 +141,7 @@ def test_that_selected_points_lie_on_top_and_shapes_are_drawn():
 def test_that_more_points_than_one_chunk_are_all_drawn():
     points = 150_000
     x, y = cloud(points)
-    view = View(3.0, -1.0, 20.0, 160, 120)
+    view = MapViewport(3.0, -1.0, 20.0, 160, 120)
     columns = np.floor(x.astype(np.float64) * 20).astype(int) - view.left
     rows = np.floor(-y.astype(np.float64) * 20).astype(int) - view.top
     last = {(row, column): ink for row, column, ink in zip(rows.tolist(), columns.tolist(), inks(points).tolist(), strict=True)}
@@ -155,7 +155,7 @@ def test_that_a_place_that_is_none_is_not_drawn():
     x, y = cloud(300)
     absent = np.arange(300) % 3 == 0
     with_gaps = np.where(absent, np.float32(np.inf), x), np.where(absent, np.float32(np.inf), y)
-    view = View(3.0, -1.0, 12.0, 60, 40)
+    view = MapViewport(3.0, -1.0, 12.0, 60, 40)
     expected = Raster()
     expected.set_places(x[~absent], y[~absent], None)
     expected.set_ink(inks(300)[~absent], GROUND)
@@ -167,7 +167,7 @@ def test_that_a_place_that_is_none_is_not_drawn():
 def test_that_a_moved_picture_is_the_same_as_one_drawn_anew(size: int, shaped: bool):
     x, y = cloud(4000)
     more = {"on_top": np.arange(4000) % 7 == 0, "shapes": shape_of(np.arange(4000) % 11)}
-    moving, view = raster(x, y, **more), View(3.0, -1.0, 40.0, 131, 97)
+    moving, view = raster(x, y, **more), MapViewport(3.0, -1.0, 40.0, 131, 97)
     moving.draw(view, size, shaped)
     looked_at = []
     for right, down in [(1, 0), (0, -1), (-13, 29), (5, 5), (0, 0), (40, -60), (-130, 96), (131, 0), (500, 500), (-500, -500), (0.4, 0.7)]:
@@ -180,7 +180,7 @@ def test_that_a_moved_picture_is_the_same_as_one_drawn_anew(size: int, shaped: b
 
 def test_that_what_is_changed_is_drawn_anew():
     x, y = cloud(200)
-    made, view = raster(x, y), View(3.0, -1.0, 12.0, 60, 40)
+    made, view = raster(x, y), MapViewport(3.0, -1.0, 12.0, 60, 40)
     before = made.draw(view, 1).copy()
     made.draw(view, 1)
     assert made.looked_at == 0, "nothing had changed"

@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.panes.embedding import scatter as scatter_module
+from app.panes.embedding.point_style import DIMMED, FAINTEST
 from app.panes.embedding.raster import SHAPES
-from app.panes.embedding.scatter import DIMMED, FAINTEST, LARGEST, MARKER_SIZE, Scatter
+from app.panes.embedding.scatter import LARGEST, MARKER_SIZE, Scatter
 from app.panes.embedding.thumbnails import FEW
 from app.panes.sampling.animation import pixels
 from app.shell.theme import DARK, LIGHT, Colors
@@ -189,9 +190,9 @@ def test_that_other_points_forget_what_was_known_of_the_old(show) -> None:
     widget.set_chosen(9)
     widget.set_links(9, [8])
     widget.set_points(cloud(10, seed=1))
-    assert widget.selected is not None
+    assert widget.point_style.selected is not None
     widget.set_points(cloud(5))
-    assert widget.selected is None
+    assert widget.point_style.selected is None
     assert (widget.chosen, widget.links[0]) == (-1, -1)
     seen(widget)
 
@@ -489,7 +490,7 @@ def test_that_escape_clears(show) -> None:
     widget.set_links(4, [1, 2])
     QTest.keyClick(widget, Qt.Key.Key_Escape)
     assert cleared == [True]
-    assert widget.selected is None
+    assert widget.point_style.selected is None
     assert (widget.chosen, widget.links[0]) == (-1, -1)
 
 
@@ -698,7 +699,7 @@ def test_that_a_flight_ends_with_the_widget(show) -> None:
     assert not widget._timer.isActive()
     widget.fly(image, QPointF(30, 40), np.zeros(2))
     assert not widget._timer.isActive()
-    assert [flight.share for flight in widget.flights] == [1.0, 1.0]
+    assert [flight.share for flight in widget.flights.all] == [1.0, 1.0]
 
 
 # out of the window

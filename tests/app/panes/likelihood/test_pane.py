@@ -16,6 +16,7 @@ from PySide6.QtTest import QTest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from app.panes.likelihood.pane import LikelihoodPane
+from app.panes.likelihood.presenter import LikelihoodPresenter
 from app.shell.formatting import count
 from engine import messages as m
 from tests.kit.panes import (
@@ -85,7 +86,7 @@ def p_of(score: float, detector: str) -> float:
 # -- what is asked -------------------------------------------------------------------------------------------------------
 
 
-def test_that_held_out_images_are_scored_once_before_any_image_is_judged(kit: Kit, pane: LikelihoodPane) -> None:
+def test_that_held_out_images_are_scored_once_before_any_image_is_scored(kit: Kit, pane: LikelihoodPane) -> None:
     assert [work.runs for work in kit.engine.of(m.Calibrate)] == [((RUN, 1024),)]
     assert not kit.engine.of(m.ScoreImages)
     pane.accept_images(["/home/me/seven.png", "/home/me/boot.png"])
@@ -137,7 +138,7 @@ def test_that_scores_of_a_run_do_not_become_those_of_another_one_in_its_folder(k
     pane._settle()
     asked = len(kit.engine.of(m.Calibrate))
     kit.state.set_runs((replace(begun, created=200.0),), "/runs")
-    assert pane.inquiry.wanted == ()
+    assert pane.controller.wanted == ()
     pane._settle()
     kit.pump()
     assert len(kit.engine.of(m.Calibrate)) == asked + 1
@@ -160,7 +161,7 @@ def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(ki
     kit.engine.answering = True
     kit.engine.reply(slow)
     kit.bridge.drain()
-    assert pane.inquiry.patience() == pytest.approx(60)  # as long as it took
+    assert pane.controller.patience() == pytest.approx(60)  # as long as it took
     assert pane._resting.isActive() and 59_000 < pane._resting.interval() < 61_000
     clock[0] += 61
     pane._settle()  # what the timer does
@@ -177,14 +178,14 @@ def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(ki
             kit.engine.open.remove(work)
             kit.engine.reply(work)
         kit.bridge.drain()
-    assert not pane.inquiry.jobs and 25 < pane.inquiry.patience() <= 32, "all of it counts, not the last part alone"
+    assert not pane.controller.jobs and 25 < pane.controller.patience() <= 32, "all of it counts, not the last part alone"
     clock[0] += 20
     pane.accept_image("/home/me/boot.png")
     for work in [open_ for open_ in kit.engine.open if isinstance(open_, m.ScoreImages)]:
         kit.engine.open.remove(work)
         kit.engine.reply(work)
     kit.bridge.drain()
-    assert pane.inquiry.patience() <= 12, "an image more does not make the rest longer"
+    assert pane.controller.patience() <= 12, "an image more does not make the rest longer"
     kit.engine.answering = True
     kit.state.set_cursor(64)  # by hand: at once
     rest(kit, pane)
@@ -198,16 +199,16 @@ def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: Likeli
     kit.engine.answering = False
     kit.engine.open.clear()
     pane.accept_image("/home/me/seven.png")
-    pane.inquiry.stop()
+    pane.controller.stop()
     asked = len(kit.engine.of(m.Calibrate))
     kit.state.checkpoint_saved(RUN, 1500, True)
     rest(kit, pane)
     assert len(kit.engine.of(m.Calibrate)) == asked
     pane.accept_image("/home/me/boot.png")
     assert len(kit.engine.of(m.ScoreImages)) == 2
-    pane.inquiry.stop()
+    pane.controller.stop()
     pane.set_compare("shapes")
-    assert kit.engine.of(m.ScoreData) and pane.inquiry._stopped is False
+    assert kit.engine.of(m.ScoreData) and pane.controller._stopped is False
 
 
 def test_that_neighbours_that_were_not_ready_are_asked_for_again_once_they_can_be(kit: Kit, pane: LikelihoodPane, monkeypatch) -> None:
@@ -218,11 +219,11 @@ def test_that_neighbours_that_were_not_ready_are_asked_for_again_once_they_can_b
     rest(kit, pane)
     assert pane.page.closer.near_line.text == "They follow."
     monkeypatch.setitem(ANSWERS, m.InspectImage, honest)
-    pane.inquiry.calibrated.emit()
+    pane.controller.calibrated.emit()
     rest(kit, pane)
     assert pane.page.closer.near_line.text == "Nearest training images, by features"
     asked = len(kit.engine.of(m.InspectImage))
-    pane.inquiry.calibrated.emit()
+    pane.controller.calibrated.emit()
     rest(kit, pane)
     assert len(kit.engine.of(m.InspectImage)) == asked
 
@@ -237,8 +238,8 @@ def test_that_late_answers_of_another_step_are_dropped(kit: Kit, pane: Likelihoo
         kit.engine.reply(work)
     kit.bridge.drain()
     pane.draw()
-    assert pane.chosen is not None and not pane.chosen.scores
-    assert pane.look is None
+    assert pane.selection.image is not None and not pane.selection.image.scores
+    assert pane.inspection.result is None
     assert {sent.job for sent in kit.engine.of(m.StopJob)} >= {work.job for work in late if isinstance(work, m.Work)}
 
 
@@ -255,7 +256,7 @@ def test_that_a_run_that_can_neither_of_the_three_says_why(kit: Kit) -> None:
     kit.look_at(run_info("/runs/r", method="rotation"))  # it encodes
     rest(kit, pane)
     assert pane.stack.currentIndex() == 1 and len(kit.engine.of(m.Calibrate)) == 1
-    assert not pane.inquiry.docket.uncalibrated()
+    assert not pane.controller.images.uncalibrated()
 
 
 def test_that_a_run_that_cannot_be_calibrated_says_why_and_is_not_asked_again_and_again(kit: Kit, pane: LikelihoodPane) -> None:
@@ -310,28 +311,28 @@ def test_that_a_missing_score_is_greyed_with_its_reason_and_one_click_builds_it(
     assert pane.page.table.remedy_button("ratio").text() == "Build it"
 
 
-def test_that_other_runs_judge_in_the_same_table(kit: Kit, pane: LikelihoodPane) -> None:
+def test_that_other_runs_score_in_the_same_table(kit: Kit, pane: LikelihoodPane) -> None:
     pane.accept_image("/home/me/seven.png")
     rest(kit, pane)
-    pane.fill_runs_menu()
+    pane.runs.fill_menu(pane.page.runs_menu)
     (action,) = pane.page.runs_menu.actions()
     action.trigger()
     rest(kit, pane)
-    assert pane.looks() == ((RUN, 1024), (OTHER, 1024))
+    assert pane.runs.current() == ((RUN, 1024), (OTHER, 1024))
     assert kit.engine.of(m.ScoreImages)[-1].runs == ((RUN, 1024), (OTHER, 1024))
     names = [texts(pane, row)[0] for row in range(8)]
     assert names[0] == "VAE · vae-digits · step 1\u202f024" and names[4] == "VAE · vae-digits-2 · step 1\u202f024"
     assert names[1:4] == names[5:8] == [info.title for info in DETECTORS]
     assert texts(pane, 1)[2] != texts(pane, 5)[2]
     pane.page.table.selectRow(6)
-    assert pane.detector == (OTHER, "roughness")
+    assert pane.selection.detector == (OTHER, "roughness")
     rest(kit, pane)
     assert kit.engine.of(m.InspectImage)[-1].run == OTHER
-    pane.fill_runs_menu()
+    pane.runs.fill_menu(pane.page.runs_menu)
     pane.page.runs_menu.actions()[0].trigger()
     rest(kit, pane)
     assert [texts(pane, row)[0] for row in range(pane.page.table.model_.rowCount())] == [info.title for info in DETECTORS]
-    assert pane.detector == (RUN, "roughness")
+    assert pane.selection.detector == (RUN, "roughness")
 
 
 # -- the image up close ----------------------------------------------------------------------------------------------------
@@ -358,7 +359,7 @@ def test_that_bits_reconstruction_nearest_images_and_notes_are_drawn(kit: Kit, p
     assert heat.at(heat.rect().center() + QPoint(3, 3)) == (4, 4) and heat.at(QPoint(-5, 3)) is None
 
 
-def test_that_an_unreadable_file_is_listed_with_its_reason_and_the_others_are_judged(kit: Kit, pane: LikelihoodPane) -> None:
+def test_that_an_unreadable_file_is_listed_with_its_reason_and_the_others_are_scored(kit: Kit, pane: LikelihoodPane) -> None:
     pane.accept_images(["/p/broken.jpg", "/p/seven.png", "/p/broken.png"])
     rest(kit, pane)
     names = dict(listed(pane))
@@ -367,8 +368,8 @@ def test_that_an_unreadable_file_is_listed_with_its_reason_and_the_others_are_ju
     assert texts(pane, 0)[2] == "" and pane.page.drop_card.heat.image is None
     pane.page.list.selectRow(1)
     rest(kit, pane)
-    assert pane.chosen is not None and pane.chosen.label == "seven.png"
-    assert pane.page.status.text == "1 image judged · 2 could not be read"
+    assert pane.selection.image is not None and pane.selection.image.label == "seven.png"
+    assert pane.page.status.text == "1 image scored · 2 could not be read"
     model = pane.page.list.model_
     assert "It is cut off" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
 
@@ -378,7 +379,7 @@ def test_that_hundreds_of_files_become_rows_as_they_come_and_are_drawn_a_few_tim
 ) -> None:
     paths = [f"/many/{index:04d}.png" for index in range(700)]
     drawn = []
-    monkeypatch.setattr(LikelihoodPane, "_draw_distribution", lambda self: drawn.append(1))
+    monkeypatch.setattr(LikelihoodPresenter, "show_distribution", lambda self: drawn.append(1))
     pane.accept_images(paths)
     assert [row[1] for row in listed(pane)] == ["…"] * 700
     drawn.clear()
@@ -409,7 +410,7 @@ def test_that_clear_forgets_them_all(kit: Kit, pane: LikelihoodPane) -> None:
     rest(kit, pane)
     pane.page.clear_button.click()
     rest(kit, pane)
-    assert listed(pane) == [] and pane.chosen is None
+    assert listed(pane) == [] and pane.selection.image is None
     assert pane.page.drop_card.original.image is None and "Drop" in pane.page.drop_card.caption.text()
     assert not pane.page.csv_button.isEnabled()
     assert len(pane.page.distribution.chart.strange) == 0
@@ -440,7 +441,7 @@ def test_that_the_figures_of_a_compared_set_are_those_of_scikit_learn(kit: Kit, 
         at = card.chart.threshold
         tp, fp = (strange >= at).mean(), (known >= at).mean()
         assert card.rates_line.text == f"true positives {100 * tp:.1f}\u202f% · false positives {100 * fp:.1f}\u202f%"
-        assert pane.threshold() == at
+        assert pane.selection.threshold() == at
 
 
 def test_that_a_dragged_threshold_shows_the_images_that_flip(kit: Kit, pane: LikelihoodPane) -> None:
@@ -470,7 +471,7 @@ def test_that_a_dragged_threshold_shows_the_images_that_flip(kit: Kit, pane: Lik
     )  # fmt: skip
     card.strip.picked.emit(0)
     rest(kit, pane)
-    assert pane.chosen is not None and pane.chosen.picture.index == int(card.flips[0]) * 3
+    assert pane.selection.image is not None and pane.selection.image.picture.index == int(card.flips[0]) * 3
 
 
 def test_that_the_threshold_moves_by_keyboard(kit: Kit, pane: LikelihoodPane) -> None:
@@ -486,7 +487,7 @@ def test_that_the_threshold_moves_by_keyboard(kit: Kit, pane: LikelihoodPane) ->
 
 
 def test_that_the_threshold_of_each_score_is_kept_until_the_step_changes(kit: Kit, pane: LikelihoodPane) -> None:
-    first = pane.threshold()
+    first = pane.selection.threshold()
     pane.page.distribution.chart._move_to(first + 3)
     pane.choose_detector(RUN, "roughness")
     rest(kit, pane)
@@ -502,8 +503,8 @@ def test_that_this_image_is_marked_and_few_dropped_ones_are_not_made_into_a_hist
     pane.accept_images(["/a/seven.png", "/a/boot.png"])
     rest(kit, pane)
     chart = pane.page.distribution.chart
-    assert pane.chosen is not None
-    score = pane.chosen.score(RUN, "brightness")
+    assert pane.selection.image is not None
+    score = pane.selection.image.score(RUN, "brightness")
     assert score is not None and chart.mark == score.score
     assert len(chart.strange) == 2 and not chart.crowd
     assert "From 2 images only" in pane.page.distribution.words.text
@@ -541,7 +542,9 @@ def test_that_corruption_is_asked_when_it_is_seen_and_every_path_says_where_it_c
     paths = {path.name: path for path in card.paths}
     assert set(paths) == {"brightness", "roughness"} and paths["brightness"].chosen
     assert len(paths["brightness"].p_values) == 11
-    np.testing.assert_allclose(paths["brightness"].p_values[0], p_of(float(pane.chosen.score(RUN, "brightness").score), "brightness"))  # type: ignore[union-attr]
+    np.testing.assert_allclose(
+        paths["brightness"].p_values[0], p_of(float(pane.selection.image.score(RUN, "brightness").score), "brightness")
+    )  # type: ignore[union-attr]
     where = card.chart.crossing(paths["brightness"])
     assert where is not None and 0 < where < 1
     assert card.chart.said(paths["brightness"]) == f"below from {where:.2f}"
@@ -563,7 +566,7 @@ def test_that_corruption_is_asked_when_it_is_seen_and_every_path_says_where_it_c
 
 def test_that_the_csv_holds_every_value_with_run_step_and_weights(kit: Kit, pane: LikelihoodPane, tmp_path) -> None:
     pane.accept_images(["/a/seven, or so.png", "/a/broken.jpg"])
-    pane.set_other(OTHER, True)
+    pane.runs.set_added(OTHER, True)
     rest(kit, pane)
     path = tmp_path / "scores.csv"
     pane.exports.save_scores(str(path))
@@ -578,7 +581,7 @@ def test_that_the_csv_holds_every_value_with_run_step_and_weights(kit: Kit, pane
     assert all(row["weights_sha256"] == WEIGHTS for row in rows)
     for row, run in zip(rows[:2], (RUN, OTHER), strict=True):
         for name, unit in (("brightness", "nat"), ("roughness", "bits/dim")):
-            score = pane.docket.entries[0].score(run, name)
+            score = pane.images.entries[0].score(run, name)
             assert score is not None
             assert float(row[f"{name} [{unit}]"]) == score.value and float(row[f"{name} p_value"]) == score.p_value
     assert rows[2]["error"] == "It is cut off. Save it again." and rows[2]["brightness [nat]"] == ""
@@ -616,7 +619,7 @@ def test_that_the_paradox_explains_trains_and_compares(kit: Kit) -> None:
     pane = kit.open(LikelihoodPane)
     assert isinstance(pane, LikelihoodPane)
     kit.actions["run.paradox"].trigger()
-    page = pane.paradox
+    page = pane.experiment
     assert pane.stack.currentWidget() is page and kit.triggered == ["pane.LikelihoodPane"]
     assert page.choice.checkedId() == 2 and not page.compare.isEnabled() and page.train.isEnabled()
     page.train.click()
@@ -637,32 +640,35 @@ def test_that_the_paradox_begins_with_the_chosen_run_and_lets_a_classifier_answe
     assert isinstance(pane, LikelihoodPane)
     fashion, mnist = (m.DataInfo(f"/d/{name}", name, "images", "70 000") for name in ("FashionMNIST", "MNIST"))
     kit.state.set_data((*SETS, fashion, mnist))
-    kit.state.methods["classifier"] = replace(PLAIN, name="classifier", title="Classifier", capabilities=("classify", "encode"))
-    pane.show_paradox()
-    page = pane.paradox
+    encoder = m.FieldInfo("encoder", "encoder", "text", "", "Another run.")  # such a method needs more than images and labels
+    learner = replace(PLAIN, title="Classifier", capabilities=("classify", "encode"), fields=())
+    kit.state.methods["fine_tuning"] = replace(learner, name="fine_tuning", fields=(encoder,))
+    kit.state.methods["perceptron"] = replace(learner, name="perceptron")
+    pane.show_experiment()
+    page = pane.experiment
     assert page.choice.checkedId() == 0 and page.teach.isEnabled() and page.contrast.currentData() == "new"
     page.teach.click()
     start = kit.engine.of(m.StartRun)[-1]
-    assert (start.method, start.data, start.minutes) == ("classifier", "/d/FashionMNIST", 3)
+    assert (start.method, start.data, start.minutes) == ("perceptron", "/d/FashionMNIST", 3)
     newest = run_info(OTHER, created=2e9)
-    sure = run_info("/runs/sure", method="classifier")
+    sure = run_info("/runs/sure", method="perceptron")
     kit.state.set_runs((run_info(), newest, sure), "/runs")
     kit.state.set_run(RUN)
-    pane.show_paradox()
+    pane.show_experiment()
     assert page.choice.checkedId() == 2 and page.run.currentData() == RUN  # what is looked at, though another one is newer
     assert page.contrast.currentData() == "/runs/sure" and not page.teach.isEnabled()
     rest(kit, pane)
-    pane.set_other(OTHER, True)
+    pane.runs.set_added(OTHER, True)
     page.compare.click()
     rest(kit, pane)
-    assert [run for run, _ in pane.inquiry.wanted] == [RUN, OTHER, "/runs/sure"]
+    assert [run for run, _ in pane.controller.wanted] == [RUN, OTHER, "/runs/sure"]
 
 
 def test_that_fashion_mnist_is_offered_when_the_window_knows_it_and_asked_for_otherwise(kit: Kit) -> None:
     pane = kit.open(LikelihoodPane)
     assert isinstance(pane, LikelihoodPane)
-    pane.show_paradox()
-    page = pane.paradox
+    pane.show_experiment()
+    page = pane.experiment
     page.choice.button(0).click()
     assert page.open_button.isVisible() and not page.train.isEnabled()
     page.open_button.click()

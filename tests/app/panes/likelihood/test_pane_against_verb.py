@@ -55,12 +55,12 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
         stage.show_pane("LikelihoodPane")
         pane = stage.pane("LikelihoodPane")
         window.take(files)
-        stage.wait(lambda: len(pane.docket.entries) == len(files) and not pane.docket.waiting(), "the files were judged", 120)
+        stage.wait(lambda: len(pane.images.entries) == len(files) and not pane.images.waiting(), "the files were judged", 120)
         pane.page.show_left(1)
         stage.settle()
         for place, row in enumerate(told["images"]):
             _click(pane.page.list, place, 0)
-            stage.wait(lambda place=place: pane.chosen is pane.docket.entries[place], "the click chose the file", 10)
+            stage.wait(lambda place=place: pane.selection.image is pane.images.entries[place], "the click chose the file", 10)
             stage.settle()
             table = pane.page.table.model_
             shown = {line.info.name: (i, line) for i, line in enumerate(table.rows) if line.info is not None and not line.info.missing}
@@ -68,7 +68,7 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
             for name, verb in row["scores"].items():
                 i, line = shown[name]
                 _click(pane.page.table, i, DETECTOR)
-                assert pane.detector == (str(runs / method), name)
+                assert pane.selection.detector == (str(runs / method), name)
                 assert line.score.value == pytest.approx(verb["value"], rel=1e-6, abs=1e-9)
                 assert line.score.p_value == verb["p_value"]
                 percent = 100 * verb["p_value"]
@@ -87,8 +87,8 @@ def test_that_a_folder_of_odd_images_is_scored_or_explained_file_by_file(runs: P
         stage.show_pane("LikelihoodPane")
         pane = stage.pane("LikelihoodPane")
         window.intake.take([str(shared_data / "odd_images")], dock=window.docks.docks["LikelihoodPane"])
-        stage.wait(lambda: len(pane.docket.entries) == len(rows) and not pane.docket.waiting(), "every file had its answer", 240)
-        for entry in pane.docket.entries:
+        stage.wait(lambda: len(pane.images.entries) == len(rows) and not pane.images.waiting(), "every file had its answer", 240)
+        for entry in pane.images.entries:
             row = rows[entry.label]
             good = row["category"] in ("valid", "unusual") and entry.label not in REFUSED_BY_CHOICE
             if good:
@@ -98,7 +98,7 @@ def test_that_a_folder_of_odd_images_is_scored_or_explained_file_by_file(runs: P
             elif row["what_a_good_app_should_do"].startswith(("skip", "refuse")):
                 assert entry.error.endswith(".") and not entry.scores, entry.label
         stage.settle()
-        assert "could not be read" in pane.page.status.text or pane.chosen.error
+        assert "could not be read" in pane.page.status.text or pane.selection.image.error
         window.set_theme("light")  # it lives
         stage.settle()
         assert not stage.faults

@@ -10,10 +10,10 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
+from app.panes.likelihood.corruption_plot import CorruptionPlot, ScorePath
 from app.panes.likelihood.heat_map import HeatMap, span
 from app.panes.likelihood.histogram import Histogram
-from app.panes.likelihood.path_plot import Path, PathPlot
-from app.panes.likelihood.score_table import AUROC, VALUE, Row, ScoreTable, floor_text, p_text, value_text
+from app.panes.likelihood.score_table import AUROC, VALUE, ScoreRow, ScoreTable, floor_text, p_text, value_text
 from app.shell.theme import CATEGORIES, DARK, LIGHT, contrast
 from app.widgets.chart import figures, ticks
 from engine.messages import DetectorInfo, DetectorScore
@@ -116,7 +116,7 @@ def test_that_values_have_their_unit_and_digits() -> None:
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:
     table = shown(ScoreTable())
     score = DetectorScore("/r", "elbo", -18.4, 18.4, 0.004, "bad", "unlike training")
-    rows = [Row("/r", "ELBO", NATS, score, 0.31)]
+    rows = [ScoreRow("/r", "ELBO", NATS, score, 0.31)]
     table.set_rows(rows, ("/r", "elbo"), False)
     assert table.isColumnHidden(AUROC) and not table.isColumnHidden(VALUE)
     table.set_rows(rows, ("/r", "elbo"), True)
@@ -130,7 +130,7 @@ def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -
 
 def test_that_a_row_is_chosen_by_keyboard_and_a_heading_is_not(shown) -> None:
     table = shown(ScoreTable())
-    table.set_rows([Row("/r", "VAE · one"), Row("/r", "ELBO", NATS), Row("/r", "ll", BITS)], ("/r", "elbo"), False)
+    table.set_rows([ScoreRow("/r", "VAE · one"), ScoreRow("/r", "ELBO", NATS), ScoreRow("/r", "ll", BITS)], ("/r", "elbo"), False)
     heard: list[tuple[str, str]] = []
     table.chosen.connect(lambda run, name: heard.append((run, name)))
     QTest.keyClick(table, Qt.Key.Key_Down)
@@ -153,18 +153,18 @@ def test_that_the_map_goes_from_nothing_to_its_highest_bit(shown) -> None:
 
 
 def test_that_paths_say_where_they_cross_and_the_arrows_walk_the_strength(shown) -> None:
-    chart = shown(PathPlot())
+    chart = shown(CorruptionPlot())
     strengths = np.linspace(0, 1, 11)
     paths = [
-        Path("falls", strengths, np.linspace(0.5, 0.0, 11), True),
-        Path("stays", strengths, np.full(11, 0.4)),
-        Path("low", strengths, np.full(11, 0.01)),
+        ScorePath("falls", strengths, np.linspace(0.5, 0.0, 11), True),
+        ScorePath("stays", strengths, np.full(11, 0.4)),
+        ScorePath("low", strengths, np.full(11, 0.01)),
     ]
     chart.set_paths(paths, 0.05, "blur")
     assert [chart.shortly(path) for path in paths] == ["0.90", "never", "at once"]
     assert "falls: below from 0.90" in chart.accessibleDescription()
-    looks = [chart.looks(i) for i in range(2 * len(CATEGORIES))]
-    assert len({(color.name(), marker, dashed) for color, marker, dashed in looks}) == len(looks)
+    looks = {(chart.color(i).name(), chart.marker(i), chart.repeats(i)) for i in range(2 * len(CATEGORIES))}
+    assert len(looks) == 2 * len(CATEGORIES)
     moved: list[float] = []
     chart.strength_moved.connect(moved.append)
     QTest.keyClick(chart, Qt.Key.Key_Right)

@@ -24,7 +24,17 @@ SETS = (
     m.DataInfo("shapes", "shapes", "images", "10 000", True),
     m.DataInfo("pydoc-text", "pydoc-text", "text", "bytes", True),
 )
-TUNING = replace(VAE, name="fine_tuning", title="Fine-tuning", capabilities=("encode", "classify"))
+TUNING = replace(
+    VAE,
+    name="learn_on",
+    title="Fine-tuning",
+    capabilities=("encode", "classify"),
+    fields=(
+        m.FieldInfo("encoder", "encoder", "text", "", "The run."),
+        m.FieldInfo("start", "start", "choice", "run", "The weights.", choices=("run", "scratch")),
+        m.FieldInfo("label_share", "label share", "float", 0.01, "The labels.", 0.001, 1.0),
+    ),
+)
 BLOCKS = ("stem", "block 1", "block 2", "features")
 RIGHT = {"checkpoint": (0.849, 0.812), "random": (0.79, 0.701), "pixels": (0.802, 0.81)}
 
@@ -33,7 +43,7 @@ RIGHT = {"checkpoint": (0.849, 0.812), "random": (0.79, 0.701), "pixels": (0.802
 def kit(qapp) -> Iterator[Kit]:
     made = Kit()
     made.engine.answering = False
-    made.state.methods = {**made.state.methods, "fine_tuning": TUNING}
+    made.state.methods = {**made.state.methods, "learn_on": TUNING}
     made.state.set_data(SETS)
     yield made
     made.end()
@@ -186,11 +196,14 @@ def test_that_another_run_data_set_or_size_has_its_own_figures(kit: Kit, pane: P
     assert len(pane.page.bars.bars) == 3
 
 
-def test_that_runs_with_labels_stand_beside_by_their_own_headline(kit: Kit, pane: ProbePane) -> None:
-    classifier = run_info("/runs/classifier", headline="93.1 % right", title="Classifier", capabilities=("encode", "classify"))
-    tuned = replace(classifier, run="/runs/tuned", config={"label_share": 0.01, "start": "scratch"}, headline="71.5 % right")
+def test_that_runs_with_labels_stand_beside_by_the_accuracy_of_their_best_checkpoint(kit: Kit, pane: ProbePane) -> None:
+    best = m.RunFigure("accuracy", 0.931, "", True, 512)
+    classifier = run_info("/runs/classifier", best=best, headline="12.0 % right", title="Classifier", capabilities=("encode", "classify"))
+    tuned = replace(classifier, run="/runs/tuned", config={"label_share": 0.01, "start": "scratch"}, best=replace(best, value=0.715))
     elsewhere = replace(classifier, run="/runs/elsewhere", data="shapes")
-    found = supervised({one.run: one for one in (classifier, tuned, elsewhere, run_info())}, RUN, "digits")
+    old = replace(classifier, run="/runs/old", best=None)  # as version 0.1.0 kept it: in words alone
+    other_term = replace(classifier, run="/runs/other", best=replace(best, term="loss"))
+    found = supervised({one.run: one for one in (classifier, tuned, elsewhere, old, other_term, run_info())}, RUN, "digits")
     assert [one.right for one in found] == [pytest.approx(0.931), pytest.approx(0.715)]
     assert "from scratch, 1 % of labels" in found[1].name
     kit.look_at(run_info(), classifier)
@@ -252,7 +265,7 @@ def test_that_fine_tuning_and_its_counterpart_differ_in_the_start_alone(kit: Kit
     pane.page.tune_button.click()
     pane.page.scratch_button.click()
     tuned, scratch = kit.engine.of(m.StartRun)
-    assert tuned.method == "fine_tuning" and tuned.data == "digits"
+    assert tuned.method == "learn_on" and tuned.data == "digits"
     assert tuned.config == {"encoder": "vae-digits", "start": "run", "label_share": TUNING_SHARE}
     assert scratch.config == tuned.config | {"start": "scratch"}
     assert (scratch.seed, scratch.steps) == (tuned.seed, tuned.steps) and tuned.seed == run_info().seed

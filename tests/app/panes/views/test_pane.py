@@ -365,7 +365,7 @@ def test_that_features_and_another_test_image_can_be_measured(kit: Kit, pane: Vi
     assert (last.by, last.picture.index, last.transform) == ("features", 1, "flip")
 
 
-# -- riddles and queue -------------------------------------------------------------------------------------------------
+# -- puzzles and queue -------------------------------------------------------------------------------------------------
 
 
 def test_that_pages_which_a_method_has_not_are_not_offered(kit: Kit, pane: ViewsPane) -> None:
@@ -384,7 +384,7 @@ def test_that_pages_which_a_method_has_not_are_not_offered(kit: Kit, pane: Views
 def test_that_the_score_is_kept_for_each_run(kit: Kit, pane: ViewsPane) -> None:
     pane.show_page(PUZZLE)
     kit.pump()
-    for turns in (0, 3, 2):  # riddles 0, 1, 2 are turned by their own number
+    for turns in (0, 3, 2):  # puzzles 0, 1, 2 are turned by their own number
         pane.puzzle.turn.answer(turns)
         pane.puzzle.next_button.click()
         kit.pump()
@@ -398,7 +398,7 @@ def test_that_the_score_is_kept_for_each_run(kit: Kit, pane: ViewsPane) -> None:
     assert pane.puzzle.score_label.text() == "You 2 of 3, the model 3 of 3" and pane.puzzle.turn.posed.number == 3  # type: ignore[union-attr]
 
 
-def test_that_a_live_checkpoint_leaves_the_riddle_alone_and_a_chosen_one_asks_the_same(kit: Kit, pane: ViewsPane) -> None:
+def test_that_a_live_checkpoint_leaves_the_puzzle_alone_and_a_chosen_one_asks_the_same(kit: Kit, pane: ViewsPane) -> None:
     pane.show_page(PUZZLE)
     kit.pump()
     kit.state.checkpoint_saved(RUN, 1050, True)

@@ -16,10 +16,10 @@ from app.panes.views.augmentation_settings import ViewSettings, neutral
 from app.panes.views.formatting import digits_for, pixels, said
 from app.panes.views.invariance_curves import InvariancePlot, strength_words
 from app.panes.views.pairs_page import agreement
-from app.panes.views.puzzle_mask import BLOCKS, BlockPicker, MaskPuzzle
-from app.panes.views.puzzle_page import Score
-from app.panes.views.puzzle_tiles import TileBoard, TilePuzzle, cut, laid, solving
-from app.panes.views.puzzle_turn import TurnPuzzle
+from app.panes.views.puzzle_mask import BLOCKS, BlockPicker, MaskPuzzleBoard
+from app.panes.views.puzzle_page import PuzzleScore
+from app.panes.views.puzzle_tiles import TileBoard, TilePuzzleBoard, cut, laid, solving
+from app.panes.views.puzzle_turn import TurnPuzzleBoard
 from app.panes.views.queue_page import AgesChart, binned, told
 from app.panes.views.similarity_matrix import Similarities, SimilarityMap
 from app.panes.views.view_grid import ViewGrid
@@ -378,7 +378,7 @@ def test_that_the_queue_is_said_in_words_also_where_it_is_empty_or_new(on_screen
     assert chart.table()[1] == [[0, 0, 2], [1, 1, 2], [2, 2, 1]]
 
 
-# -- riddles -----------------------------------------------------------------------------------------------------------
+# -- puzzles -----------------------------------------------------------------------------------------------------------
 
 ORIGINAL = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) * 3
 
@@ -400,7 +400,7 @@ def shuffled(number: int = 0, answer: int = 1) -> m.PuzzlePosed:
 
 
 def test_that_the_models_answer_appears_beside_yours_and_not_before(on_screen) -> None:
-    puzzle = on_screen(TurnPuzzle(), 800)
+    puzzle = on_screen(TurnPuzzleBoard(), 800)
     heard: list[tuple[bool, bool]] = []
     puzzle.answered.connect(lambda you, model: heard.append((you, model)))
     puzzle.show_posed(turned())
@@ -441,8 +441,8 @@ def test_that_tiles_change_places_by_clicks_drags_and_keys(on_screen) -> None:
     assert board.order == [2, 3, 1, 0]
 
 
-def test_that_a_jigsaw_is_right_when_every_tile_is_home_and_the_model_is_judged_by_its_order(on_screen) -> None:
-    puzzle = on_screen(TilePuzzle(), 800)
+def test_that_a_jigsaw_is_right_when_every_tile_is_home_and_the_model_is_scored_by_its_order(on_screen) -> None:
+    puzzle = on_screen(TilePuzzleBoard(), 800)
     heard: list[tuple[bool, bool]] = []
     puzzle.answered.connect(lambda you, model: heard.append((you, model)))
     posed = shuffled()
@@ -461,7 +461,7 @@ def test_that_a_jigsaw_is_right_when_every_tile_is_home_and_the_model_is_judged_
 
 
 def test_that_tiles_which_look_alike_may_change_places(on_screen) -> None:
-    puzzle = on_screen(TilePuzzle(), 800)
+    puzzle = on_screen(TilePuzzleBoard(), 800)
     dark = ORIGINAL.copy()
     dark[:, :4] = 0  # both upper tiles
     permutations = np.array([[1, 0, 2, 3], [0, 1, 2, 3]])
@@ -505,7 +505,7 @@ def test_that_blocks_are_hidden_by_dragging_and_by_keys(on_screen) -> None:
 
 
 def test_that_an_answer_counts_once_and_another_checkpoint_fills_anew_without_counting(on_screen) -> None:
-    puzzle = on_screen(MaskPuzzle(), 800)
+    puzzle = on_screen(MaskPuzzleBoard(), 800)
     asked: list[np.ndarray] = []
     counted: list[tuple[float, float]] = []
     puzzle.fill_asked.connect(asked.append)
@@ -526,6 +526,7 @@ def test_that_an_answer_counts_once_and_another_checkpoint_fills_anew_without_co
 
 
 def test_that_the_score_is_said_in_words() -> None:
-    assert Score().words() == "Nothing played yet"
-    assert Score(played=10, you=7, model=9).words() == "You 7 of 10, the model 9 of 10"
-    assert Score(errors=[(10.0, 40.0), (20.0, 50.0)]).words() == "Off by 15.0 of 255 on average over 2 pictures, the mean colour by 45.0"
+    assert PuzzleScore().words() == "Nothing played yet"
+    assert PuzzleScore(played=10, you=7, model=9).words() == "You 7 of 10, the model 9 of 10"
+    filled = PuzzleScore(errors=[(10.0, 40.0), (20.0, 50.0)])
+    assert filled.words() == "Off by 15.0 of 255 on average over 2 pictures, the mean colour by 45.0"

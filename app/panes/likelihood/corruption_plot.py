@@ -5,35 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 
 from app.panes.likelihood import separation
 from app.shell.formatting import number
-from app.shell.theme import CATEGORIES, MARKERS
-from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
-from app.widgets.plot import shade
+from app.widgets.chart import LEFT, MIDDLE, RIGHT
+from app.widgets.line_chart import LineChart
+from engine.common import ood_metrics
 
-DASHED = len(CATEGORIES)  # from here on the colours come again, dashed
 LEGEND = 212  # pixels
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class ScorePath:
     name: str
     strengths: np.ndarray  # [k]
     p_values: np.ndarray  # [k]
     chosen: bool = False
 
 
-class PathPlot(Chart):
+class CorruptionPlot(LineChart):
     """`strength` is where the slider stands; a click or the arrow keys move it along the strengths that are there."""
 
     strength_moved = Signal(float)
 
     def __init__(self) -> None:
-        self.paths: list[Path] = []
+        self.paths: list[ScorePath] = []
         self.level = separation.KNOWN_LOST
         self.strength = 0.0
         self.kind = ""
@@ -41,7 +39,7 @@ class PathPlot(Chart):
         super().__init__("Scores of the image as it is corrupted")
         self.low, self.high, self.top = 0.0, 1.0, 1.0
 
-    def set_paths(self, paths: list[Path], level: float, kind: str) -> None:
+    def set_paths(self, paths: list[ScorePath], level: float, kind: str) -> None:
         self.paths, self.level, self.kind = paths, level, kind
         found = [f"{path.name}: {self.said(path)}" for path in paths]
         self.setAccessibleDescription(", ".join(found))
@@ -51,15 +49,15 @@ class PathPlot(Chart):
         self.strength = strength
         self.update()
 
-    def crossing(self, path: Path) -> float | None:
-        return separation.crossing(path.strengths, path.p_values, self.level)
+    def crossing(self, path: ScorePath) -> float | None:
+        return ood_metrics.crossing(path.strengths, path.p_values, self.level)
 
-    def shortly(self, path: Path) -> str:
+    def shortly(self, path: ScorePath) -> str:
         """`said` for the legend."""
         where = self.crossing(path)
         return "never" if where is None else "at once" if where <= 0 else f"{where:.2f}"
 
-    def said(self, path: Path) -> str:
+    def said(self, path: ScorePath) -> str:
         where = self.crossing(path)
         if where is None:
             return "stays above"
@@ -75,45 +73,27 @@ class PathPlot(Chart):
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self.draw_axes(painter, f"strength of the {self.kind}, 0 to 1", "p-value against held-out images, in %")
-        place = self.plot()
-        pen = QPen(QColor(self._c.text), 1.2)
-        pen.setDashPattern([3, 3])
-        painter.setPen(pen)
-        y = self.to_y(self.level)
-        painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
-        painter.setPen(QPen(QColor(self._c.accent), 1))
-        x = self.to_x(self.strength)
-        painter.drawLine(QPointF(x, place.top()), QPointF(x, place.bottom()))
+        self.draw_level(painter, self.pen(QColor(self._c.text), 1.2, (3, 3)), self.level)
+        self.draw_cursor(painter, self.strength)
         for number_of, path in enumerate(self.paths):
-            self._path(painter, path, *self.looks(number_of))
+            self._path(painter, path, number_of)
         self._legend(painter)
 
-    def looks(self, place: int) -> tuple[QColor, str, bool]:
-        """Colour, marker and whether it is dashed."""
-        return shade(CATEGORIES[place % len(CATEGORIES)], self._c), MARKERS[place % len(MARKERS)], place >= DASHED
+    def _pen(self, number_of: int, dashes: tuple[float, float]) -> QPen:
+        width = 2.4 if self.paths[number_of].chosen else 1.3
+        return self.pen(self.color(number_of), width, dashes if self.repeats(number_of) else None)
 
-    def _path(self, painter: QPainter, path: Path, color: QColor, marker: str, dashed: bool) -> None:
+    def _path(self, painter: QPainter, path: ScorePath, number_of: int) -> None:
         good = np.isfinite(path.p_values)
         points = [QPointF(self.to_x(s), self.to_y(p)) for s, p in zip(path.strengths[good], path.p_values[good], strict=True)]
-        pen = QPen(color, 2.4 if path.chosen else 1.3)
-        if dashed:
-            pen.setDashPattern([4, 3])
-        painter.setPen(pen)
-        painter.drawPolyline(QPolygonF(points))
-        for point in points:
-            self._symbol(painter, point, marker, color, 6)
+        pen = self._pen(number_of, (4, 3))
+        self.draw_line(painter, pen, points)
+        self.draw_markers(painter, self.marker(number_of), pen.color(), 6, points)
         where = self.crossing(path)
         if where is not None and where > 0:
             painter.setPen(QPen(QColor(self._c.text), 1.4))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(self.to_x(where), self.to_y(self.level)), 5, 5)
-
-    @staticmethod
-    def _symbol(painter: QPainter, at: QPointF, marker: str, color: QColor, size: int) -> None:
-        painter.save()
-        painter.translate(at)
-        drawSymbol(painter, marker, size, QPen(Qt.PenStyle.NoPen), color)
-        painter.restore()
 
     def _legend(self, painter: QPainter) -> None:
         painter.setFont(self._small)
@@ -124,14 +104,8 @@ class PathPlot(Chart):
         painter.setPen(QColor(self._c.muted))
         painter.drawText(QRectF(left, 4, width, row), RIGHT | MIDDLE, f"below {number(100 * self.level, 1, '%')} from")
         for place, path in enumerate(self.paths):
-            color, marker, dashed = self.looks(place)
             top = 4 + (place + 1) * row
-            pen = QPen(color, 2.4 if path.chosen else 1.3)
-            if dashed:
-                pen.setDashPattern([3, 2])
-            painter.setPen(pen)
-            painter.drawLine(QPointF(left, top + row / 2), QPointF(left + 18, top + row / 2))
-            self._symbol(painter, QPointF(left + 9, top + row / 2), marker, color, 7)
+            self.draw_sample(painter, self._pen(place, (3, 2)), QPointF(left, top + row / 2), self.marker(place))
             said = self.shortly(path)
             room = metrics.horizontalAdvance(said) + 6
             painter.setPen(QColor(self._c.text))

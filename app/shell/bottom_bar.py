@@ -1,0 +1,84 @@
+"""The line below: play, the step that is looked at, the time cursor over the loss, and the verbs of the chosen run's job."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
+
+from app.shell import formatting, theme
+from app.shell.job_verbs import JobVerbs
+from app.shell.state import State
+from app.shell.timeline import Timeline
+from engine.messages import Metrics
+
+
+class BottomBar(QFrame):
+    """Draws what the state says of the chosen run; what is done with it is heard from `timeline`, `verbs` and `play`."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
+        self.setObjectName("bottom")
+        self.setFixedHeight(theme.BOTTOM_HEIGHT)
+        self.play = QPushButton("▶")
+        self.play.setFixedWidth(38)
+        self.play.setStyleSheet("padding: 0")
+        self.step_label = theme.role(QLabel(), "muted")
+        self.step_label.setTextFormat(Qt.TextFormat.RichText)
+        self.step_label.setMinimumWidth(136)
+        self.timeline = Timeline()
+        self.verbs = JobVerbs()
+        self.verbs.setMinimumWidth(theme.RIGHT_WIDTH)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 1, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(self.play)
+        row.addWidget(self.step_label)
+        row.addWidget(self.timeline, 1)
+        row.addSpacing(16)
+        row.addWidget(self.verbs)
+        self.timeline.moved.connect(state.set_cursor)
+        self.timeline.live_chosen.connect(lambda: state.set_cursor(None))
+
+    def set_colors(self, colors: theme.Colors) -> None:
+        self.timeline.set_colors(colors)
+        self.show_time()  # its label carries a colour of its own
+
+    def show_time(self) -> None:
+        """The checkpoints of the chosen run, how far it has come, and the step that is looked at."""
+        state = self.state
+        info = state.run_info
+        if info is None:
+            self.step_label.setText("no run")
+            self.timeline.show_checkpoints([], 0, 0, None, True)
+            self.play.setEnabled(False)
+            return
+        now = state.steps_done
+        steps = [c.step for c in state.checkpoints]
+        self.timeline.show_checkpoints(steps, now, info.total_steps, state.step, state.cursor is None)
+        self.play.setEnabled(len(steps) > 1)
+        color = theme.colors(state.theme).text
+        shown = "–" if state.step is None else formatting.count(state.step)
+        self.step_label.setText(f'step <span style="color:{color}; font-weight:600">{shown}</span> of {formatting.count(now)}')
+
+    def show_verbs(self) -> None:
+        job = self.state.job_of(self.state.run)
+        self.verbs.show_run(self.state.run_info, job, self.state.progress.get(job.job) if job else None)
+
+    def show_playing(self, playing: bool) -> None:
+        self.play.setText("❚❚" if playing else "▶")
+        self.play.setAccessibleName("Stop playing" if playing else "Play through the checkpoints")
+
+    def clear_curve(self) -> None:
+        self.timeline.curve.clear()
+        self.timeline.update()
+
+    def add_metrics(self, event: Metrics) -> None:
+        """Points of the loss, if they are of the chosen run."""
+        if event.run != self.state.run or "loss" not in event.points:
+            return
+        if event.history:
+            self.timeline.curve.clear()
+        steps, values = event.points["loss"]
+        self.timeline.curve.add(steps, values)
+        self.timeline.update()

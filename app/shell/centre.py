@@ -1,0 +1,133 @@
+"""The centre: the panes and what can lie over them, the form for a new run and the sheet of shortcuts; messages above, the log below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QUndoStack
+from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
+
+from app.shell import theme
+from app.shell.actions import Actions
+from app.shell.layout import Docks
+from app.shell.log_pane import LogPane
+from app.shell.message_bar import MessageBar
+from app.shell.new_run_page import NewRunPage
+from app.shell.session_log import Log, Record
+from app.shell.shortcuts_page import ShortcutsPage
+from app.shell.state import State
+
+
+class Centre(QWidget):
+    """`pages` holds the docks of the panes, the form and the shortcuts; one of them is seen."""
+
+    def __init__(self, state: State, registry: Actions, undo: QUndoStack, log: Log) -> None:
+        super().__init__()
+        self.state, self.log = state, log
+        self.docks = Docks()
+        self.new_run_page = NewRunPage(undo)
+        self.shortcuts_page = ShortcutsPage(registry)
+        self.log_pane = LogPane(log)
+        self.log_pane.hide()
+        self.message_bar = MessageBar()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self.pages = QStackedLayout()
+        for page in (self.docks, self.new_run_page, self.shortcuts_page):
+            self.pages.addWidget(page)
+        column.addWidget(self.message_bar)
+        column.addLayout(self.pages, 1)
+        column.addWidget(self.log_pane)
+        self.new_run_page.cancelled.connect(self.show_panes)
+        self.new_run_page.wanted.connect(lambda: self.pages.setCurrentWidget(self.new_run_page))
+        self.shortcuts_page.closed.connect(self.show_panes)
+        self.log_pane.closed.connect(self.log_pane.hide)
+        self.log_pane.copied.connect(lambda text: QGuiApplication.clipboard().setText(text))
+        self.log_pane.folder_wanted.connect(self._open_log_folder)
+
+    def set_colors(self, colors: theme.Colors) -> None:
+        for part in (self.message_bar, self.docks, self.log_pane):
+            part.set_colors(colors)
+
+    # Pages ----------------------------------------------------------------------------------------------------------
+
+    def form_is_open(self) -> bool:
+        return self.pages.currentWidget() is self.new_run_page
+
+    def panes_are_seen(self) -> bool:
+        return self.pages.currentWidget() is self.docks
+
+    def show_panes(self) -> None:
+        """Back from the form or the shortcuts to the panes."""
+        self.pages.setCurrentWidget(self.docks)
+
+    def show_pane(self, name: str) -> None:
+        """Bring a pane to the front, by its class name, whatever lies over the panes now."""
+        self.show_panes()
+        self.docks.show_pane(name)
+
+    def show_data(self, data: str) -> None:
+        """Look at a data set, in the pane for it."""
+        self.state.select_data(data)
+        self.show_pane(self.docks.data_page())
+
+    def walk(self, by: int) -> None:
+        """The next or the previous pane."""
+        self.show_pane(self.docks.neighbour(by))
+
+    def tear_off(self) -> None:
+        self.show_panes()
+        if self.docks.front is not None:
+            self.docks.front.toggle_floating()
+
+    def new_run(self, method: str | None = None, data: str | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        """Show the form, for a method, a data set and settings when they are given; else for the data set that is chosen at the left."""
+        page, methods = self.new_run_page, self.state.methods
+        data = data or self.state.selected_data
+        if method:
+            page.choose_method(method)
+        if method in methods and settings:
+            for field in methods[method].fields:
+                if field.name in settings:
+                    page.draft.set(method, field, settings[field.name])
+        if data:
+            page.choose_data(data)
+        self.pages.setCurrentWidget(page)
+        page.method.setFocus()
+
+    def show_shortcuts(self) -> None:
+        self.shortcuts_page.fill()
+        self.pages.setCurrentWidget(self.shortcuts_page)
+        self.shortcuts_page.setFocus()
+
+    # Saying ---------------------------------------------------------------------------------------------------------
+
+    def say(self, level: str, text: str, details: str = "") -> None:
+        """One sentence in the message bar and in the log; details are one click away."""
+        record = self.log.add(level, text, details)
+        if details:
+            self.show_record(record)
+        else:
+            self.message_bar.say(level, text)
+
+    def show_record(self, record: Record) -> None:
+        """What is in the log already, such as an exception that nobody caught."""
+        self.message_bar.say(record.level, record.text, "Details", partial(self.log_pane.show_record, record))
+
+    def copy(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.message_bar.say("info", f"Copied {text}")
+
+    def toggle_log(self) -> None:
+        if self.log_pane.isVisible():
+            self.log_pane.hide()
+        else:
+            self.log_pane.show_newest()
+
+    def _open_log_folder(self) -> None:
+        if self.log.path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.log.path.parent)))

@@ -1,0 +1,98 @@
+"""What the inspector tells: the method of the chosen run, or of the form, and the numbers of the step that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, QTimer
+
+from app.shell.bridge import Bridge
+from app.shell.inspector import Inspector
+from app.shell.state import State
+from engine import messages as m
+
+DESCRIBE_MS = 150  # the inspector asks at most this often
+
+
+class InspectorController(QObject):
+    """Asks for the description of a checkpoint; while the form for a new run is open, the inspector tells of the form's method.
+
+    `form_method` returns that method (None where none is chosen), and `form_is_open` whether there is a form.
+    """
+
+    def __init__(
+        self,
+        inspector: Inspector,
+        state: State,
+        bridge: Bridge,
+        form_is_open: Callable[[], bool],
+        form_method: Callable[[], m.MethodInfo | None],
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.inspector, self.state, self.bridge = inspector, state, bridge
+        self.form_is_open, self.form_method = form_is_open, form_method
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.setInterval(DESCRIBE_MS)
+        self.timer.timeout.connect(self.describe)
+
+    def run_changed(self) -> None:
+        self.inspector.show_described(None)
+        self.show_method()
+
+    def step_changed(self) -> None:
+        if self.form_is_open():
+            return  # the inspector tells of the method that is being chosen; `show_method` asks when the form closes
+        if self.state.run is None or self.state.step is None:
+            self.inspector.show_described(None)
+            self._show_waiting()
+        elif not self.timer.isActive():
+            self.timer.start()
+
+    def describe(self) -> None:
+        """Ask for the numbers of the step that is looked at; an answer that comes too late is dropped."""
+        info = self.state.run_info
+        if info is None or self.state.step is None or self.form_is_open():
+            return
+        run, step = info.run, self.state.step
+
+        def wanted() -> bool:
+            return not self.form_is_open() and (self.state.run, self.state.step) == (run, step)
+
+        def answered(described: m.Described) -> None:
+            if wanted():
+                self.inspector.show_described(described)
+
+        def failed(why: m.QueryFailed) -> None:
+            if wanted():
+                self.inspector.show_described(None)
+                self.inspector.show_waiting(why.message)
+
+        self.bridge.ask("inspector", m.Describe(run=run, step=step), answered, failed)
+
+    def show_method(self) -> None:
+        if self.form_is_open():
+            self.inspector.show_method(self.form_method(), None)
+            self.inspector.show_described(None)
+            self.inspector.show_waiting("The numbers come with the first checkpoint.")
+            return
+        self.inspector.show_method(self.state.method_info, self.state.run_info)
+        if self.state.run is not None and self.state.step is not None and not self.inspector.rows:
+            self.timer.start()
+        self._show_waiting()
+
+    def stop(self) -> None:
+        """The window closes: no timer goes on."""
+        self.timer.stop()
+
+    def _show_waiting(self) -> None:
+        info = self.state.run_info
+        if info is None:
+            self.inspector.show_waiting("No run is chosen.")
+        elif info.fault:
+            self.inspector.show_waiting(info.fault)
+        elif self.state.step is None:
+            self.inspector.show_waiting("The first checkpoint comes with the first step.")
+        elif not self.inspector.rows:
+            self.inspector.show_waiting("Looking at this checkpoint…")

@@ -1,0 +1,83 @@
+"""The left side: the list of runs, the buttons that begin or open something, the list of data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayout
+
+from app.shell import theme
+from app.shell.data_list import DataList
+from app.shell.inspector import heading
+from app.shell.run_list import WAITING, RunList, waiting_run
+from app.shell.settings import Settings
+from app.shell.state import State
+
+
+class LeftSide(QFrame):
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
+        self.setObjectName("left")
+        self.setFixedWidth(theme.LEFT_WIDTH)
+        self.run_list = RunList()
+        self.data_list = DataList()
+        self.new_button = QPushButton("New run")
+        self.new_button.setProperty("kind", "primary")
+        self.new_button.setAccessibleName("New run")
+        self.open_button = QPushButton("Open…")
+        self.open_button.setAccessibleName("Open a run, a data set or an image")
+        buttons = QHBoxLayout()
+        buttons.setContentsMargins(12, 10, 12, 14)
+        buttons.setSpacing(6)
+        buttons.addWidget(self.new_button)
+        buttons.addWidget(self.open_button)
+        buttons.addStretch()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 18, 1, 0)
+        column.setSpacing(0)
+        runs_heading, data_heading = heading("Runs"), heading("Data")
+        runs_heading.setContentsMargins(16, 0, 0, 8)
+        data_heading.setContentsMargins(16, 0, 0, 8)
+        column.addWidget(runs_heading)
+        column.addWidget(self.run_list)
+        column.addLayout(buttons)
+        column.addWidget(data_heading)
+        column.addWidget(self.data_list)
+        column.addStretch(1)
+
+    def offer_to_open(self, actions: Iterable[QAction], settings: Settings, take: Callable[[list[str]], object]) -> None:
+        """Fill the menu of “Open…”: actions, and what was opened before."""
+        menu = QMenu(self)
+        menu.addActions(list(actions))
+        recent = menu.addMenu("Recent")
+
+        def fill() -> None:
+            recent.clear()
+            for path in settings.recent:
+                action = recent.addAction(path)
+                action.setEnabled(os.path.exists(path))
+                action.triggered.connect(lambda _checked=False, path=path: take([path]))
+            if not settings.recent:
+                recent.addAction("Nothing was opened yet").setEnabled(False)
+
+        recent.aboutToShow.connect(fill)
+        self.open_button.setMenu(menu)
+
+    def set_colors(self, colors: theme.Colors) -> None:
+        self.run_list.set_colors(colors)
+        self.data_list.set_colors(colors)
+
+    def show_runs(self) -> None:
+        """Trainings that have no folder yet first, then the runs."""
+        state = self.state
+        trainings = [job for job in state.jobs.values() if job.kind == "train"]
+        fresh = sorted((job for job in trainings if not job.run), key=lambda job: job.place)
+        waiting = {info.run: info for info in map(waiting_run, fresh)}
+        by_run = {job.run or WAITING + job.job: job for job in trainings}
+        self.run_list.show_runs({**waiting, **state.runs}, by_run, state.run)
+
+    def show_data(self) -> None:
+        self.data_list.show_data(self.state.data, self.state.selected_data)

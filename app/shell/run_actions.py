@@ -1,0 +1,147 @@
+"""What a person does with runs: choose, start, open, continue, and the verbs of a training. The engine's answers come as events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, QUrl
+from PySide6.QtGui import QDesktopServices
+
+from app.shell.bridge import Bridge
+from app.shell.job_verbs import JobVerbs
+from app.shell.run_list import WAITING
+from app.shell.state import State
+from engine import messages as m
+
+
+class RunActions(QObject):
+    """Sends the commands, and chooses the run that was started or opened here as soon as the engine lists it.
+
+    `tell` says one sentence in the message bar. `last_run` is the folder that was looked at in the last session.
+    """
+
+    def __init__(
+        self, state: State, bridge: Bridge, verbs: JobVerbs, tell: Callable[[str, str], object], last_run: str, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self.state, self.bridge, self.verbs, self.tell = state, bridge, verbs, tell
+        self._last_run = last_run
+        self._first_list = True
+        self._followed: str | None = None
+        self._opened = ""  # a run folder that is looked at as soon as it is listed
+        self._started: dict[str, str] = {}  # job -> run folder once known
+
+    # What a person wants ----------------------------------------------------------------------------------------------
+
+    def choose(self, run: str) -> None:
+        if run.startswith(WAITING):
+            self.tell("info", "This training has not begun, so there is nothing to look at yet. Right-click it for its place in the queue.")
+        else:
+            self.state.set_run(run)
+
+    def open(self, path: str) -> None:
+        """Have a run folder listed, wherever it lies, and look at it then."""
+        self._opened = os.path.abspath(path)
+        self.bridge.send(m.OpenRun(self._opened))
+
+    def start(self, request: m.StartRun) -> None:
+        job = self.bridge.new_job("train")
+        self._started[job] = ""
+        self.bridge.send(replace(request, job=job))
+        self.tell("info", "The run is queued; it appears at the left with its first step.")
+
+    def do(self, verb: str, run: str | None) -> None:
+        """One of the verbs of `JobVerbs` and `RunList` on a run."""
+        if run is None:
+            return
+        job = self.state.jobs.get(run.removeprefix(WAITING)) if run.startswith(WAITING) else self.state.job_of(run)
+        if run == self.state.run:
+            self.verbs.acknowledge(verb)
+        if verb == "delete":
+            self.bridge.send(m.DeleteRun(run))
+        elif job is None:
+            return
+        elif verb in ("first", "earlier", "later"):
+            place = {"first": 0, "earlier": max(0, job.place - 1), "later": job.place + 1}[verb]
+            self.bridge.send(m.MoveJob(job.job, place))
+        else:
+            command = {"pause": m.PauseJob, "resume": m.ResumeJob, "stop": m.StopJob, "discard": m.DiscardJob}[verb]
+            self.bridge.send(command(job.job))
+
+    def do_to_chosen(self, verb: str) -> None:
+        self.do(verb, self.state.run)
+
+    def pause_or_resume(self) -> None:
+        job = self.state.job_of(self.state.run)
+        if job is not None:
+            self.do_to_chosen("resume" if job.state == "paused" else "pause")
+
+    def ask_continue(self, run: str) -> None:
+        """Choose the run and ask how much further."""
+        self.state.set_run(run)
+        info = self.state.runs.get(run)
+        if info is not None and info.total_steps and info.step < info.total_steps:
+            self.verbs.more.setValue(info.total_steps - info.step)
+        self.verbs.ask_continue()
+
+    def continue_to(self, steps: int) -> None:
+        """Train the chosen run further, until it has made so many steps in all."""
+        if self.state.run is not None:
+            self.bridge.send(m.ContinueRun(self.bridge.new_job("train"), self.state.run, steps=steps))
+
+    def show_folder(self, run: str | None = None) -> None:
+        """Open a run's folder, that of the chosen run by default, in the desktop's own program."""
+        run = run or self.state.run
+        if run is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(run))
+
+    # What the engine says ---------------------------------------------------------------------------------------------
+
+    def listed(self, event: m.RunsListed) -> None:
+        self.state.set_runs(event.runs, event.root)
+        if self._first_list:
+            self._first_list = False
+            if self.state.run is None and self._last_run in self.state.runs:
+                self.state.set_run(self._last_run)
+            elif self.state.run is None and self._is_run(self._last_run):  # it lies outside the folder of the list
+                self.open(self._last_run)
+            elif self.state.run is None and event.runs:
+                self.state.set_run(event.runs[0].run)
+        self._choose_awaited()
+
+    def job_changed(self, event: m.JobChanged) -> None:
+        if event.job in self._started and event.run:
+            self._started[event.job] = event.run
+        self.state.set_job(event)
+        self._choose_awaited()
+
+    def ended(self, event: m.Ended) -> m.JobChanged | None:
+        """Forget the job; returns what was known of it."""
+        self._started.pop(event.job, None)
+        job = self.state.jobs.get(event.job)
+        self.state.end_job(event.job)
+        return job
+
+    def follow_chosen(self) -> None:
+        """Have the curves of the chosen run told, and no longer those of the one before."""
+        if self._followed is not None:
+            self.bridge.send(m.UnfollowRun(self._followed))
+        self._followed = self.state.run
+        if self._followed is not None:
+            self.bridge.send(m.FollowRun(self._followed))
+
+    @staticmethod
+    def _is_run(path: str) -> bool:
+        return os.path.isfile(os.path.join(path, "manifest.json"))
+
+    def _choose_awaited(self) -> None:
+        """Look at the run that was started or opened here, as soon as it is listed."""
+        if self._opened in self.state.runs:
+            self.state.set_run(self._opened)
+            self._opened = ""
+        for job, run in list(self._started.items()):
+            if run and run in self.state.runs:
+                del self._started[job]
+                self.state.set_run(run)

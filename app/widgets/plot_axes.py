@@ -1,0 +1,88 @@
+"""What the one plot of curves stands in: axes with the window's own numbers, and a view box whose left button moves the time cursor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QPainter, QPixmap
+
+from app.shell.formatting import MINUS, number
+from app.shell.theme import font
+
+
+class FigureAxis(pg.AxisItem):
+    """Ticks as the window writes numbers: 2 000, not 2000 and not 2·10³. What it drew is kept as pixels: text is dear to draw."""
+
+    def __init__(self, side: str) -> None:
+        super().__init__(side)
+        self.tick_font = font(11)
+        self.setStyle(tickFont=self.tick_font, tickLength=4, tickTextOffset=6, hideOverlappingLabels=True)
+
+    def paint(self, painter: QPainter, *_: object) -> None:
+        bounds, ratio = self.boundingRect(), painter.device().devicePixelRatio()
+        size = (bounds.size() * ratio).toSize()
+        if size.isEmpty():
+            return
+        if self.picture is None or self.picture.size() != size:
+            drawn = QPixmap(size)
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(Qt.GlobalColor.transparent)
+            inner = QPainter(drawn)
+            inner.translate(-bounds.topLeft())
+            inner.setFont(self.tick_font)
+            specs = self.generateDrawSpecs(inner)  # may forget `self.picture`, so that holds the finished one only
+            if specs is not None:
+                self.drawPicture(inner, *specs)
+            inner.end()
+            self.picture = drawn
+        painter.drawPixmap(bounds.topLeft(), self.picture)
+
+    def tickStrings(self, values, scale, spacing) -> list[str]:
+        if self.logMode:
+            return self.logTickStrings(values, scale, spacing)
+        digits = max(0, int(np.ceil(-np.log10(spacing) - 1e-9))) if spacing > 0 else 0
+        if digits > 5 or any(abs(value) >= 1e7 for value in values):
+            return [f"{value:.3g}".replace("-", MINUS) for value in values]
+        return [number(value, digits) for value in values]
+
+    def logTickStrings(self, values, scale, spacing) -> list[str]:
+        out = []
+        for value in values:
+            size = 10.0 ** float(value)
+            out.append(number(size, 0) if 1 <= size < 1e6 else f"{size:.3g}")
+        return out
+
+
+class TimeBox(pg.ViewBox):
+    """Left button: the time cursor. Wheel: zoom in steps. Middle or Shift-drag: pan. Right drag: zoom. Double click: everything."""
+
+    pointed = Signal(float)
+    whole_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(enableMenu=False)
+        self.setMouseEnabled(x=True, y=True)
+
+    def mouseClickEvent(self, event) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            if event.double():
+                self.whole_asked.emit()
+            else:
+                self.pointed.emit(self.mapSceneToView(event.scenePos()).x())
+
+    def mouseDragEvent(self, event, axis=None) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier and axis is None:
+            event.accept()
+            self.pointed.emit(self.mapSceneToView(event.scenePos()).x())
+        elif event.button() == Qt.MouseButton.LeftButton and axis is None:
+            event.accept()
+            move = self.mapToView(event.lastPos()) - self.mapToView(event.pos())
+            self.sigRangeChangedManually.emit([True, False])
+            self.translateBy(x=move.x())
+        else:
+            super().mouseDragEvent(event, axis)
+
+    def wheelEvent(self, event, axis=None) -> None:
+        super().wheelEvent(event, 0 if axis is None else axis)
