@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from engine.bases.text import windows
+from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
 from engine.evaluation.bayes import bayes, given_each_class
-from engine.losses.likelihoods import bits_per_dim, image_generators, iwae
+from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
-from engine.protocols import SymbolSequence
+from engine.protocols import Classifier, Density, ImportanceWeighted, SymbolSequence, provides
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
@@ -62,12 +63,12 @@ def evaluate(
         return (yield from _text(model, data, limit, job))
     split = data.splits["test"]
     images = split.images[: limit or len(split.images)]
-    if model.method.density == "none" and not hasattr(model.method, "classify"):
+    if model.method.density == "none" and not provides(model.method, Classifier):
         raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score on the test split.")
     total: dict[str, float] = {}
     batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
     for start in range(0, len(images), batch):
-        x = torch.from_numpy(images[start : start + batch].copy()).float() / 255
+        x = to_float(torch.from_numpy(images[start : start + batch].copy()))
         y = None if split.labels is None else torch.from_numpy(split.labels[start : start + len(x)].copy())
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed).items():
@@ -77,7 +78,7 @@ def evaluate(
     if "nats" in values:
         values |= _bits(model, values)
         values["density"] = model.method.density
-        if hasattr(model.method, "log_weights"):
+        if provides(model.method, ImportanceWeighted):
             values["k"] = k
     return Evaluation(model.step, len(images), values)
 
@@ -88,8 +89,10 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
     The first ones are told from the end of the part before the test. Text is read in windows that overlap by half, and
     the second half of each counts.
     """
-    log_probs = model.require(SymbolSequence, "say how likely a text is").log_probs
-    context: int = model.method.config.context
+    method = model.method
+    if not provides(method, SymbolSequence):
+        raise CannotAnswer(f"{method.title} cannot say how likely a text is; choose a run of a method that can.")
+    context: int = method.length
     half = context // 2
     test = tokens_of(data, "test", model.spec)[:limit]
     before = tokens_of(data, "valid", model.spec)[-half:]  # there is at least a whole window, or training had refused the text
@@ -97,7 +100,7 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
     nats, done, batch = 0.0, 0, max(1, SYMBOLS // context)
     for part in read.split(batch):
         with torch.inference_mode():
-            told = log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
+            told = method.log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
         nats -= float(told.double().sum())
         done += len(told)
         yield Progress(job, str(model.run.path), done, len(test), "symbol", 0.0, None)
@@ -106,34 +109,33 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
 
 
 def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, float]:
-    method: Any = model.method
+    method = model.method
     sums = {}
-    if hasattr(method, "log_weights"):
+    if provides(method, ImportanceWeighted):
         own = image_generators(x, seed)  # an image's noise depends on its content, not on its batch mates
         target = method.evaluate_target(x, own)
         posterior = method.posterior(target)
         *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
         sums["nats"] = -float(last.log_p.sum())
         sums["elbo_nats"] = -float(last.elbo.sum())
-    elif method.density != "none" and method.conditional:
+    elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
         told = bayes(given)
         sums["nats"] = -float(told.log_marginal.sum())
         if y is not None:
             sums["nats_given_class"] = -float(given.gather(1, y.long()[:, None]).sum())
             sums["bayes_accuracy"] = float((told.log_posterior.argmax(1) == y).sum())
-    elif method.density != "none":
+    elif method.density != "none" and provides(method, Density):
         sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())
-    if hasattr(method, "classify") and y is not None:
+    if provides(method, Classifier) and y is not None:
         sums["accuracy"] = float((method.classify(x).argmax(1) == y).sum())
     return sums
 
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
-    """Bits per dimension, in the method's own way where it has one (a continuous density is moved to the 8-bit scale)."""
-    to_bits = getattr(model.method, "bits_per_dim", lambda nats: bits_per_dim(nats, model.spec.dims))
+    """Bits per dimension, as the method counts them (a continuous density is moved to the 8-bit scale)."""
     names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
-    return {bits: to_bits(values[nats]) for nats, bits in names.items() if nats in values}
+    return {bits: model.method.bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
 
 
 def _model(run: Run, step: int | None) -> Model:
