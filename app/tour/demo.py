@@ -52,6 +52,7 @@ def main(arguments: list[str], run_verb: Verb, steps: dict[str, int] | None = No
         print(f"{out} cannot be written ({error.strerror}); choose another folder with --out.", file=sys.stderr)
         return 1
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is: waiting threads would burn the time of the others
     try:
         with tempfile.TemporaryDirectory(prefix="priorama-demo-") as folder:
             page = Demo(out, Path(folder), run_verb, steps or STEPS).run()
