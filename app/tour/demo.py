@@ -52,7 +52,8 @@ def main(arguments: list[str], run_verb: Verb, steps: dict[str, int] | None = No
         print(f"{out} cannot be written ({error.strerror}); choose another folder with --out.", file=sys.stderr)
         return 1
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is: waiting threads would burn the time of the others
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is: networks this small only wait for a second thread
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         with tempfile.TemporaryDirectory(prefix="priorama-demo-") as folder:
             page = Demo(out, Path(folder), run_verb, steps or STEPS).run()
