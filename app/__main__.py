@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.cli import Parser, Usage
 
 VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood", "bench", "test")
-USAGE = "priorama [VERB …] | tour --out DIR | [--runs DIR] [--reset]"
+USAGE = "priorama [VERB …] | tour --out DIR | demo [--out DIR] | [--runs DIR] [--reset]"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,16 +24,20 @@ def main(argv: list[str] | None = None) -> int:
             return run_verb(arguments)
         if arguments and arguments[0] == "tour":
             return tour(arguments[1:])
+        if arguments and arguments[0] == "demo":
+            return demo(arguments[1:])
         given = options(arguments)
     except Usage as error:
         print(error, file=sys.stderr)
         return 2
     if given.help:
-        print(f"usage: {USAGE}\nverbs: {' '.join((*VERBS, 'tour'))}\nWithout a verb the window opens.")
+        print(f"usage: {USAGE}\nverbs: {' '.join((*VERBS, 'tour', 'demo'))}\nWithout a verb the window opens.")
         return 0
     if not has_display():
-        print("There is no display here, so the pictures of the tour are made instead, in ./tour.")
-        return tour(["--out", "tour"])
+        print(
+            "There is no display here, so the demo runs instead: it trains two models and makes a page of pictures, in ./demo.", flush=True
+        )
+        return demo([])
     return open_window(given.runs, given.reset)
 
 
@@ -47,7 +51,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     for word in unknown:
         if word.startswith("-"):
             raise Usage(f"There is no option “{word}”; there are --runs DIR and --reset.")
-        raise Usage(f"There is no verb “{word}”; there are: {', '.join((*VERBS, 'tour'))}, and none opens the window.")
+        raise Usage(f"There is no verb “{word}”; there are: {', '.join((*VERBS, 'tour', 'demo'))}, and none opens the window.")
     if given.runs == "":
         raise Usage("--runs needs a folder: --runs DIR.")
     given.runs = None if given.runs is None else Path(given.runs).expanduser()
@@ -66,6 +70,13 @@ def tour(arguments: list[str]) -> int:
     from app.tour.runner import main as run_tour
 
     return run_tour(arguments)
+
+
+def demo(arguments: list[str]) -> int:
+    from app.tour.demo import main as run_demo
+    from engine.cli import main as run_verb
+
+    return run_demo(arguments, run_verb)
 
 
 class Flag:

@@ -5,11 +5,12 @@ A file that cannot be read costs the layout, never the start.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+from PySide6.QtCore import QSaveFile
 
 VERSION = 1
 RECENT = 10
@@ -82,18 +83,14 @@ def _parse(text: str) -> Settings:
 
 def save(settings: Settings, path: Path) -> str:
     """Write all or nothing. Returns a sentence when it could not be written."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump({"version": VERSION, **asdict(settings)}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         return f"The layout cannot be kept: {path.parent} is not writable ({error.strerror})."
+    file = QSaveFile(str(path))
+    text = json.dumps({"version": VERSION, **asdict(settings)}, indent=1)
+    if not file.open(QSaveFile.OpenModeFlag.WriteOnly) or file.write(text.encode()) < 0 or not file.commit():
+        return f"The layout cannot be kept: {path.parent} is not writable ({file.errorString()})."
     return ""
 
 

@@ -74,18 +74,24 @@ class Tour:
         return run
 
     def picture_of(self, text: str) -> Path:
-        """An image file such as a person might have: a light sign that fills a dark page, in colour, of no special size."""
-        from PySide6.QtCore import Qt
-        from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath
+        """An image file of a sign, to be dropped."""
+        return draw_sign(text, self.scratch / f"{text}.png")
 
-        from app.shell import theme
 
-        image = QImage(96, 96, QImage.Format.Format_RGB32)
-        image.fill(QColor("#101217"))
-        path = QPainterPath()
-        path.addText(0, 0, theme.font(90), text)
-        bounds = path.boundingRect()
-        painter = QPainter(image)
+def draw_sign(text: str, file: Path) -> Path:
+    """An image such as a person might have: a light sign that fills a dark page, in colour, of no special size. Empty: a dark page."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath
+
+    from app.shell import theme
+
+    image = QImage(96, 96, QImage.Format.Format_RGB32)
+    image.fill(QColor("#101217"))
+    path = QPainterPath()
+    path.addText(0, 0, theme.font(90), text)
+    bounds = path.boundingRect()
+    painter = QPainter(image)
+    if text:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.translate(48, 48)
         painter.scale(56 / bounds.width(), 90 / bounds.height())
@@ -93,7 +99,6 @@ class Tour:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor("#f4f5f8"))
         painter.drawPath(path)
-        painter.end()
-        file = self.scratch / f"{text}.png"
-        image.save(str(file))
-        return file
+    painter.end()
+    image.save(str(file))
+    return file

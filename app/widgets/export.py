@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import struct
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
-from PySide6.QtCore import QBuffer, QIODevice, QObject, QTimer
+from PySide6.QtCore import QBuffer, QIODevice, QObject, QSaveFile, QTimer
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QFileDialog, QWidget
 
@@ -25,22 +21,15 @@ IMAGE_FILTER = f"Images ({' '.join(f'*{ending}' for ending in IMAGES)});;All fil
 
 
 def png_bytes(image: QImage, about: Mapping[str, object]) -> bytes:
-    """A PNG whose tEXt chunks hold `about`; what is not a string is written as JSON."""
+    """A PNG that holds `about` as texts; what is not a string is written as JSON."""
+    told = image.copy()
+    for key, value in about.items():
+        told.setText(key, value if isinstance(value, str) else json.dumps(value))
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    if not image.save(buffer, "PNG"):  # type: ignore[call-overload]
+    if not told.save(buffer, "PNG"):  # type: ignore[call-overload]
         raise ValueError("The picture is empty.")
-    raw = bytes(buffer.data().data())
-    after_header = 8 + 25  # signature, then IHDR: length, type, 13 bytes, checksum
-    chunks = b"".join(_text_chunk(key, value if isinstance(value, str) else json.dumps(value)) for key, value in about.items())
-    return raw[:after_header] + chunks + raw[after_header:]
-
-
-def _text_chunk(key: str, text: str) -> bytes:
-    if not text.isascii():
-        text = json.dumps(text)[1:-1]  # tEXt holds Latin-1 only
-    body = b"tEXt" + key.encode("latin-1")[:79] + b"\0" + text.encode("latin-1")
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return bytes(buffer.data().data())
 
 
 def csv_text(about: Mapping[str, object], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -58,18 +47,24 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> str:
 
 
 def write_file(path: str | Path, data: bytes | str) -> None:
-    """Write through a partial file beside the target. Raises OSError."""
-    path = Path(path)
-    partial = _partial(path)
-    try:
-        partial.write_bytes(data.encode() if isinstance(data, str) else data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write all or nothing. Raises OSError."""
+    file = begin_file(path)
+    file.write(data.encode() if isinstance(data, str) else data)
+    end_file(file)
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+def begin_file(path: str | Path) -> QSaveFile:
+    """A file that appears whole at `end_file` or not at all. Raises OSError."""
+    file = QSaveFile(str(path))
+    if not file.open(QIODevice.OpenModeFlag.WriteOnly):
+        raise OSError(0, file.errorString(), str(path))
+    return file
+
+
+def end_file(file: QSaveFile) -> None:
+    """Put what was written in its place. Raises OSError, also for a write that failed before; the old file stays then."""
+    if not file.commit():
+        raise OSError(0, file.errorString(), file.fileName())
 
 
 class PartWriter:
@@ -77,14 +72,14 @@ class PartWriter:
 
     def __init__(self, path: str | Path, parts: Iterator[str], done: Callable[[OSError | None], object], parent: QObject) -> None:
         self.path, self.parts, self.done = Path(path), parts, done
-        self._file: IO[bytes] | None = None
+        self._file: QSaveFile | None = None
         self._timer = QTimer(parent)
         self._timer.timeout.connect(self._go_on)
 
     def start(self) -> None:
         """A short text is written before this returns."""
         try:
-            self._file = open(_partial(self.path), "wb")  # noqa: SIM115
+            self._file = begin_file(self.path)
         except OSError as error:
             self._end(error)
         else:
@@ -96,9 +91,9 @@ class PartWriter:
         self._timer.stop()
         self._timer.deleteLater()
         if self._file is not None:
-            self._file.close()
+            self._file.cancelWriting()
+            self._file.commit()  # which removes what was begun
             self._file = None
-            _partial(self.path).unlink(missing_ok=True)
 
     def _go_on(self) -> None:
         until = time.perf_counter() + SLICE_SECONDS
@@ -108,8 +103,8 @@ class PartWriter:
                 self._file.write(part.encode())
                 if time.perf_counter() > until:
                     return
-            self._file.close()
-            os.replace(_partial(self.path), self.path)
+            done, self._file = self._file, None
+            end_file(done)
         except OSError as error:
             self._end(error)
         else:

@@ -121,15 +121,15 @@ def test_a_verb_goes_to_the_engine_with_all_its_words(monkeypatch: pytest.Monkey
     assert heard == [["eval", "run", "--json"]]
 
 
-def test_without_a_display_it_says_so_and_makes_the_tour(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_display_it_says_so_and_runs_the_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     asked: list[list[str]] = []
-    monkeypatch.setattr("app.__main__.tour", lambda words: asked.append(words) or 0)
+    monkeypatch.setattr("app.__main__.demo", lambda words: asked.append(words) or 0)
     assert not has_display()
     assert main([]) == 0
-    assert asked == [["--out", "tour"]]
+    assert asked == [[]]
     assert "no display" in capsys.readouterr().out
 
 
