@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DRAWING = ("PySide6", "pyqtgraph", "superqt", "qtpy", "shiboken6")
+LONGEST_FILE = 500  # lines
+MOST_METHODS = 40  # of a class, properties among them
 ABOVE_METHODS = ("engine.training", "engine.worker", "engine.storage", "engine.queries", "engine.data", "engine.cli")
 
 
@@ -86,6 +88,13 @@ def circles(paths: list[Path]) -> list[list[str]]:
         if module not in index:
             visit(module)
     return found
+
+
+def classes(room: str) -> Iterator[tuple[Path, ast.ClassDef]]:
+    for path in sources(room):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield path, node
 
 
 def modules_after(statement: str) -> set[str]:
@@ -199,6 +208,30 @@ def test_that_widgets_know_no_pane():
 @pytest.mark.parametrize("room", ["app", "engine"])
 def test_that_no_files_import_each_other_in_a_circle(room: str):
     assert circles(sources(room)) == []
+
+
+@pytest.mark.parametrize("room", ["app", "engine"])
+def test_that_no_file_is_longer_than_500_lines(room: str):
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources(room)}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize("room", ["app", "engine"])
+def test_that_no_class_has_more_than_40_methods(room: str):
+    counts = {
+        f"{path.relative_to(ROOT)} {node.name}": sum(isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) for child in node.body)
+        for path, node in classes(room)
+    }
+    assert {name: count for name, count in counts.items() if count > MOST_METHODS} == {}
+
+
+def test_that_no_two_classes_share_a_name():
+    places: dict[str, list[str]] = {}
+    for room in ("app", "engine"):
+        for path, node in classes(room):
+            if node.name != "Config":  # every method has one
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 @pytest.mark.parametrize("module", ["engine.messages", "engine.common", "engine.config", "engine.storage.run_reader", "engine.data"])

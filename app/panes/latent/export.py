@@ -16,7 +16,7 @@ from app.panes.latent.position import PositionHistory
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
 
 
-class ExportSource(Protocol):
+class LatentExportSource(Protocol):
     """A part of the pane that has a picture to save."""
 
     def export_picture(self, scale: int) -> QImage:
@@ -34,7 +34,7 @@ class LatentExport(QObject):
     def __init__(
         self,
         history: PositionHistory,
-        sources: Mapping[str, ExportSource],
+        sources: Mapping[str, LatentExportSource],
         axes: Callable[[], LatentAxes | None],
         report: Callable[..., None],
         parent: QWidget,

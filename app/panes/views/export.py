@@ -15,7 +15,7 @@ from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_b
 
 
 @dataclass(frozen=True)
-class ExportSource:
+class ViewsExportSource:
     """A page: its name, what has its picture, and its numbers as header and rows."""
 
     name: str
@@ -32,7 +32,7 @@ class ViewExports:
     def __init__(
         self,
         state: State,
-        front: Callable[[], ExportSource],
+        front: Callable[[], ViewsExportSource],
         settings: Callable[[], dict[str, Any]],
         failed: Callable[[str], object],
     ) -> None:

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWi
 
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
-from app.panes.views.export import ExportSource, ViewExports
+from app.panes.views.export import ViewsExportSource, ViewExports
 from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
 from app.panes.views.puzzle_page import PuzzlePage, PuzzleScore
@@ -147,12 +147,12 @@ class ViewsPane(RunPane):
         row.addWidget(self.exports.button())
         return row
 
-    def _export_source(self) -> ExportSource:
+    def _export_source(self) -> ViewsExportSource:
         """Of the page in front."""
         pairs, curves, queue = self.pairs.map, self.curves.chart, self.queue.chart
         widgets = (self.grid, pairs, curves, self.puzzle, queue)
         tables = (self.grid.table, pairs.table, curves.table, self.puzzle.table, queue.table)
-        return ExportSource(PAGES[self.page], widgets[self.page], tables[self.page])
+        return ViewsExportSource(PAGES[self.page], widgets[self.page], tables[self.page])
 
     def _restyle(self) -> None:
         c = restyle(self, self.context.state.theme)
