@@ -25,8 +25,8 @@ from app.tour.scene import THEMES
 Verb = Callable[[list[str]], int]  # a headless verb: its words -> exit code
 
 SMALL = ("latent=16", "width=32", "encoder_blocks=1")  # of the VAE: what the start page trains with one click
-STEPS = {"vae": 1200, "pixel_cnn": 400}
-SETTINGS = {"vae": SMALL, "pixel_cnn": ("width=32", "layers=6")}
+STEPS = {"vae": 500, "pixel_cnn": 600}  # the VAE would learn its 1,455 images by heart in more
+SETTINGS = {"vae": SMALL, "pixel_cnn": ("width=32", "layers=6", "levels=16")}
 SAMPLES = 36
 STRANGERS = {"seven": "7", "zero": "0", "letter": "K", "ampersand": "&", "nothing": ""}  # file -> what is drawn; empty: a dark page
 DATA_SETS = ("shapes", "photo-patches")  # strangers by the hundred
@@ -126,7 +126,7 @@ class Demo:
         except ImportError:
             return [self.out / name for picture in self.pictures for name in picture.files]
         application()  # fonts come with it
-        return [draw_sign(text, self.out / f"stranger-{name}.png") for name, text in STRANGERS.items()]
+        return [draw_sign(text, self.out / f"stranger-{name}.png", paper="#000000") for name, text in STRANGERS.items()]
 
     # -- what is photographed ----------------------------------------------------------------------------------------------
 

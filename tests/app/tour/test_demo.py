@@ -21,7 +21,7 @@ FACTS = {
     "score": {
         "pixel_cnn": {
             "images": [
-                {"file": "/x/stranger-nothing.png", "scores": {"log_likelihood": {"value": 40.5, "unit": "nat", "p_value": 0.25}}},
+                {"file": "/x/stranger-nothing.png", "scores": {"log_likelihood": {"value": 1.5, "unit": "bits/dim", "p_value": 0.25}}},
                 {"file": "/x/broken.png", "error": "It is damaged."},
             ]
         }
@@ -52,7 +52,7 @@ def test_that_every_number_on_the_page_is_one_of_the_run():
 
 def test_that_the_dark_page_is_only_called_likelier_where_it_is():
     facts = json.loads(json.dumps(FACTS))
-    facts["score"]["pixel_cnn"]["images"][0]["scores"]["log_likelihood"]["value"] = 140.5
+    facts["score"]["pixel_cnn"]["images"][0]["scores"]["log_likelihood"]["value"] = 2.75
     assert "likelier than digits" not in html(facts, LIKELIHOOD)
 
 
