@@ -18,15 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.tour.demo_page import Facts, Picture, write_page
+from app.tour.demo_page import DemoPicture, Facts, write_page
 from app.tour.guide import draw_sign
 from app.tour.scene import THEMES
 
 Verb = Callable[[list[str]], int]  # a headless verb: its words -> exit code
 
 SMALL = ("latent=16", "width=32", "encoder_blocks=1")  # of the VAE: what the start page trains with one click
-STEPS = {"vae": 1200, "pixel_cnn": 400}
-SETTINGS = {"vae": SMALL, "pixel_cnn": ("width=32", "layers=6")}
+STEPS = {"vae": 500, "pixel_cnn": 600}  # the VAE would learn its 1,455 images by heart in more
+SETTINGS = {"vae": SMALL, "pixel_cnn": ("width=32", "layers=6", "levels=16")}
 SAMPLES = 36
 STRANGERS = {"seven": "7", "zero": "0", "letter": "K", "ampersand": "&", "nothing": ""}  # file -> what is drawn; empty: a dark page
 DATA_SETS = ("shapes", "photo-patches")  # strangers by the hundred
@@ -34,7 +34,7 @@ LIMIT = 180  # images on each side of a comparison: all test images of the digit
 PATIENCE = 240.0  # seconds for one picture on a busy machine
 
 
-class Failed(Exception):
+class DemoFailed(Exception):
     """One sentence: a verb did not do its part, and has said why."""
 
 
@@ -57,7 +57,7 @@ def main(arguments: list[str], run_verb: Verb, steps: dict[str, int] | None = No
     try:
         with tempfile.TemporaryDirectory(prefix="priorama-demo-") as folder:
             page = Demo(out, Path(folder), run_verb, steps or STEPS).run()
-    except Failed as reason:
+    except DemoFailed as reason:
         print(reason, file=sys.stderr)
         return 1
     print(f"Open {page} in a browser. The full tour of every pane takes longer: python3 run.py tour --out tour")
@@ -70,7 +70,7 @@ class Demo:
     def __init__(self, out: Path, scratch: Path, run_verb: Verb, steps: dict[str, int]) -> None:
         self.out, self.runs, self.run_verb, self.steps = out, scratch / "runs", run_verb, steps
         self.facts: Facts = {"steps": dict(steps)}
-        self.pictures: list[Picture] = []
+        self.pictures: list[DemoPicture] = []
         self.began = time.perf_counter()
         self.done = 0
 
@@ -84,7 +84,7 @@ class Demo:
             self.measure("eval", method, ["eval", method])
             file = f"samples-{method}.png"
             self.verb(["sample", method, "--n", str(SAMPLES), "--out", str(self.out / file)])
-            self.pictures.append(Picture(f"samples-{method}", (file,), pixelated=True))
+            self.pictures.append(DemoPicture(f"samples-{method}", (file,), pixelated=True))
         self.tell("comparing digits with strangers")
         self.measure("ood", "pixel_cnn", ["ood", "pixel_cnn", "--out", *DATA_SETS, "--limit", str(LIMIT)])
         files = self.strangers()
@@ -116,7 +116,7 @@ class Demo:
         with contextlib.redirect_stdout(said):
             code = self.run_verb([*words, "--runs", str(self.runs), "--json"])
         if code:
-            raise Failed(f"The demo stops here, because “{words[0]}” failed.")
+            raise DemoFailed(f"The demo stops here, because “{words[0]}” failed.")
         return json.loads(said.getvalue().strip().splitlines()[-1])
 
     def strangers(self) -> list[Path]:
@@ -126,7 +126,7 @@ class Demo:
         except ImportError:
             return [self.out / name for picture in self.pictures for name in picture.files]
         application()  # fonts come with it
-        return [draw_sign(text, self.out / f"stranger-{name}.png") for name, text in STRANGERS.items()]
+        return [draw_sign(text, self.out / f"stranger-{name}.png", paper="#000000") for name, text in STRANGERS.items()]
 
     # -- what is photographed ----------------------------------------------------------------------------------------------
 
@@ -141,10 +141,10 @@ class Demo:
                 stage.wait(lambda: len(stage.window.state.runs) == 2 and stage.window.state.engine is not None, "the runs were listed", 120)
                 self.walk(stage, [str(file) for file in files])
             except TooLate as reason:
-                raise Failed(str(reason)) from reason
+                raise DemoFailed(str(reason)) from reason
             faults = stage.faults
         if faults:
-            raise Failed(faults[0].splitlines()[0])
+            raise DemoFailed(faults[0].splitlines()[0])
 
     def walk(self, stage: Any, strangers: list[str]) -> None:
         window = stage.window
@@ -160,11 +160,11 @@ class Demo:
             self.rest(stage)
         self.shoot(stage, "latent", "LatentPane")
         pane = stage.pane("LatentPane")
-        pane.show_way(1)
+        pane.show_tab(1)
         self.shoot(stage, "prior")
-        pane.show_way(2)
+        pane.show_tab(2)
         self.shoot(stage, "plane")
-        pane.show_way(0)
+        pane.show_tab(0)
         steps = [checkpoint.step for checkpoint in window.state.checkpoints]
         window.state.set_cursor(steps[len(steps) // 2])
         self.facts["early_step"] = steps[len(steps) // 2]
@@ -190,7 +190,7 @@ class Demo:
             files[theme] = f"{name}-{theme}.png"
             stage.window.message_bar.dismiss()
             stage.photograph(self.out / files[theme])
-        self.pictures.append(Picture(name, tuple(files[theme] for theme in THEMES)))
+        self.pictures.append(DemoPicture(name, tuple(files[theme] for theme in THEMES)))
 
     @staticmethod
     def rest(stage: Any) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 Facts = dict[str, Any]  # what the verbs said, by verb and method
 
 NOTHING = "stranger-nothing"  # the picture of a dark page
-LEVELS = 256  # values that both models tell apart in a pixel
+LEVELS = 16  # values of a pixel that the PixelCNN tells apart
 
 
 @dataclass(frozen=True)
-class Picture:
+class DemoPicture:
     name: str
     files: tuple[str, ...]  # one, or (dark, light)
     pixelated: bool = False  # few large pixels: to be enlarged without smoothing
@@ -68,13 +68,13 @@ def number(facts: Facts, path: str, digits: int = 2) -> str:
     return f'<b data-fact="{escape(path)}">{shown}</b>'
 
 
-def write_page(out: Path, facts: Facts, pictures: list[Picture]) -> Path:
+def write_page(out: Path, facts: Facts, pictures: list[DemoPicture]) -> Path:
     page = out / "index.html"
     page.write_text(html(facts, {picture.name: picture for picture in pictures}), encoding="utf-8")
     return page
 
 
-def html(facts: Facts, pictures: dict[str, Picture]) -> str:
+def html(facts: Facts, pictures: dict[str, DemoPicture]) -> str:
     def n(path: str, digits: int = 2) -> str:
         return number(facts, path, digits)
 
@@ -135,8 +135,8 @@ def html(facts: Facts, pictures: dict[str, Picture]) -> str:
         ),
         "<p>A PixelCNN multiplies the probabilities of all pixels, so it can say exactly how likely an image is: after "
         f"{n('train/pixel_cnn/step')} steps {n('eval/pixel_cnn/bits_per_dim')} bits per pixel on {n('eval/pixel_cnn/images')} test images. "
-        f"Guessing blindly among {LEVELS} values costs log₂ {LEVELS} = {math.log2(LEVELS):.0f} bits. The VAE knows only a bound: it needs "
-        f"at most {n('eval/vae/bits_per_dim')} bits per pixel.</p>",
+        f"It tells {LEVELS} values apart, so guessing blindly would cost log₂ {LEVELS} = {math.log2(LEVELS):.0f} bits. The VAE knows "
+        f"only a bound: at most {n('eval/vae/bits_per_dim')} bits, of 256 values, where guessing costs 8.</p>",
         show(
             "sampling",
             "Samples growing.",
@@ -155,8 +155,8 @@ def html(facts: Facts, pictures: dict[str, Picture]) -> str:
             f"The same pictures in the window, by every score.{dark_page(facts)} Typicality asks instead whether the likelihood is as high "
             "as usual, neither more nor less.",
         ),
-        "<p>With whole data sets instead of single pictures: the AUROC is the probability that a stranger "
-        "gets the stranger score than a digit "
+        "<p>With whole data sets instead of single pictures, shrunk to 8×8 grey pixels: the AUROC is the probability that a stranger "
+        "gets a stranger score than a digit "
         "(1 tells all, 0.5 is chance, below 0.5 the score is fooled).</p>",
         comparison(facts),
         "<h2>Go on</h2>",
@@ -176,19 +176,20 @@ def dark_page(facts: Facts) -> str:
     at = next((i for i, image in enumerate(images) if Path(image["file"]).stem == NOTHING), None)
     path = f"score/pixel_cnn/images/{at}/scores/log_likelihood/value"
     try:
-        likelier = -abs(look_up(facts, path)) > -facts["eval"]["pixel_cnn"]["nats"]
-    except KeyError:
+        score = facts["score"]["pixel_cnn"]["images"][at]["scores"]["log_likelihood"]
+        likelier = score["unit"] == "bits/dim" and score["value"] < facts["eval"]["pixel_cnn"]["bits_per_dim"]
+    except (KeyError, TypeError):
         return ""
     if not likelier:
         return ""
-    stranger, usual = number(facts, path, 1), number(facts, "eval/pixel_cnn/nats", 1)
+    stranger, usual = number(facts, path), number(facts, "eval/pixel_cnn/bits_per_dim")
     return (
-        f" The dark page with nothing on it costs {stranger} nat, a test digit {usual} nat on average: it is likelier than digits, "
+        f" The dark page with nothing on it costs {stranger} bits per pixel, a test digit {usual} on average: it is likelier than digits, "
         "though it is none. Likelihood alone does not tell strangers."
     )
 
 
-def figure(picture: Picture, title: str, words: str, small: bool = False) -> str:
+def figure(picture: DemoPicture, title: str, words: str, small: bool = False) -> str:
     """A picture with its caption; with two files the browser takes the one of its theme."""
     file = picture.files[0]
     shown = f'<img src="{escape(file)}" alt="{escape(title)}">'

@@ -78,7 +78,7 @@ class Tour:
         return draw_sign(text, self.scratch / f"{text}.png")
 
 
-def draw_sign(text: str, file: Path) -> Path:
+def draw_sign(text: str, file: Path, paper: str = "#101217") -> Path:
     """An image such as a person might have: a light sign that fills a dark page, in colour, of no special size. Empty: a dark page."""
     from PySide6.QtCore import Qt
     from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath
@@ -86,7 +86,7 @@ def draw_sign(text: str, file: Path) -> Path:
     from app.shell import theme
 
     image = QImage(96, 96, QImage.Format.Format_RGB32)
-    image.fill(QColor("#101217"))
+    image.fill(QColor(paper))
     path = QPainterPath()
     path.addText(0, 0, theme.font(90), text)
     bounds = path.boundingRect()

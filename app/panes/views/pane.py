@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWi
 
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
-from app.panes.views.export import ViewsExportSource, ViewExports
+from app.panes.views.export import ViewExports, ViewsExportSource
 from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
 from app.panes.views.puzzle_page import PuzzlePage, PuzzleScore

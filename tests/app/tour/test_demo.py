@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.tour.demo import main
-from app.tour.demo_page import Picture, html, look_up, number
+from app.tour.demo_page import DemoPicture, html, look_up, number
 
 ROOT = Path(__file__).resolve().parents[3]
 FACTS = {
@@ -21,7 +21,7 @@ FACTS = {
     "score": {
         "pixel_cnn": {
             "images": [
-                {"file": "/x/stranger-nothing.png", "scores": {"log_likelihood": {"value": 40.5, "unit": "nat", "p_value": 0.25}}},
+                {"file": "/x/stranger-nothing.png", "scores": {"log_likelihood": {"value": 1.5, "unit": "bits/dim", "p_value": 0.25}}},
                 {"file": "/x/broken.png", "error": "It is damaged."},
             ]
         }
@@ -29,7 +29,7 @@ FACTS = {
     "ood": {"pixel_cnn": {"results": {"shapes": {"typicality": {"auroc": 0.875, "n_in": 180, "n_out": 200}}}}},
 }
 
-LIKELIHOOD = {"likelihood": Picture("likelihood", ("likelihood.png",))}
+LIKELIHOOD = {"likelihood": DemoPicture("likelihood", ("likelihood.png",))}
 
 
 def check_numbers(page: str, facts: dict) -> int:
@@ -43,7 +43,7 @@ def check_numbers(page: str, facts: dict) -> int:
 
 
 def test_that_every_number_on_the_page_is_one_of_the_run():
-    page = html(FACTS, {"curves": Picture("curves", ("curves-dark.png", "curves-light.png")), **LIKELIHOOD})
+    page = html(FACTS, {"curves": DemoPicture("curves", ("curves-dark.png", "curves-light.png")), **LIKELIHOOD})
     assert check_numbers(page, FACTS) >= 8
     assert "likelier than digits" in page and "0.875" in page and ">0.250<" in page
     assert 'src="curves-dark.png"' in page and 'srcset="curves-light.png"' in page
@@ -52,7 +52,7 @@ def test_that_every_number_on_the_page_is_one_of_the_run():
 
 def test_that_the_dark_page_is_only_called_likelier_where_it_is():
     facts = json.loads(json.dumps(FACTS))
-    facts["score"]["pixel_cnn"]["images"][0]["scores"]["log_likelihood"]["value"] = 140.5
+    facts["score"]["pixel_cnn"]["images"][0]["scores"]["log_likelihood"]["value"] = 2.75
     assert "likelier than digits" not in html(facts, LIKELIHOOD)
 
 

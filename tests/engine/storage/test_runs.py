@@ -421,6 +421,7 @@ def test_a_second_writer_is_refused_and_a_closed_one_frees_the_run(root: Path) -
         json.dumps({"pid": os.getpid(), "host": me().host, "start": "an earlier process with this number"}).encode(),
         json.dumps({"pid": 1, "host": "another computer", "start": "1"}).encode(),
     ],
+    ids=["empty", "cut off", "zeros", "a list", "other types", "ended", "another process of its number", "another computer"],
 )
 def test_a_lock_nobody_holds_is_freed_whatever_it_says(root: Path, content: bytes) -> None:
     with new_run(root) as writer:
