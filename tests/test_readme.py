@@ -22,45 +22,46 @@ def example(heading: str) -> str:
 
 
 @pytest.fixture
-def linear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_gan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The README's method, lying in the folder of methods."""
     from engine import methods
 
-    (tmp_path / "linear.py").write_text(example("Add a method"), encoding="utf-8")
+    (tmp_path / "small_gan.py").write_text(example("Add a method"), encoding="utf-8")
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     methods.all_methods.cache_clear()
     yield
     methods.all_methods.cache_clear()
-    sys.modules.pop("engine.methods.linear", None)
+    sys.modules.pop("engine.methods.small_gan", None)
 
 
-def test_that_the_readmes_method_is_found_and_learns(linear, tmp_path):
+def test_that_the_readmes_method_is_found_and_learns(small_gan, tmp_path):
     from engine import messages as m
+    from engine.data import open_data
     from engine.method import info
     from engine.methods import method_named
     from engine.queries.session import QuerySession
     from engine.training.loop import train
     from engine.training.plan import Plan
 
-    assert info(method_named("linear")).capabilities == ("encode", "decode")
-    events = list(
-        train(
-            Plan("linear", "digits", config={"latent": 4, "warmup": 0, "learning_rate": 0.01}, steps=60, name="example"), tmp_path / "runs"
-        )
-    )
-    losses = np.concatenate([event.points["loss"][1] for event in events if isinstance(event, m.Metrics) and "loss" in event.points])
-    assert len(losses) == 60
-    assert losses[-10:].mean() < 0.7 * losses[:10].mean()
+    assert info(method_named("small_gan")).capabilities == ("decode", "latents", "sample")
+    settings = {"warmup": 0, "schedule": "constant", "ema": 0.0, "learning_rate": 1e-3}
+    plan = Plan("small_gan", "digits", config=settings, steps=300, name="example", precision="fp32")
+    events = list(train(plan, tmp_path / "runs"))
+    terms = {name for event in events if isinstance(event, m.Metrics) for name in event.points}
+    assert terms >= {"discriminator_loss", "generator_loss", "valid generator_loss"}
     session = QuerySession()
     run = str(tmp_path / "runs" / "example")
-    assert session.answer(m.Describe(run=run)).latent == 4
-    decoded = session.answer(m.Decode(run=run, z=np.zeros((2, 4), np.float32)))
-    assert decoded.images.shape == (2, 1, 8, 8)
-    assert session.answer(m.Encode(run=run, index=0)).mean.shape == (4,)
+    assert session.answer(m.Describe(run=run)).latent == 8
+    assert session.answer(m.Decode(run=run, z=np.zeros((2, 8), np.float32))).images.shape == (2, 1, 8, 8)
+    mean = np.asarray(open_data("digits").splits["train"].images, np.float32).mean(0)
+    errors = [np.abs(session.answer(m.SamplePrior(run=run, step=step, count=64)).images.mean(0) - mean).mean() for step in (0, 300)]
+    assert errors[1] < 0.5 * errors[0]  # what it draws has the digits' average, which it had not before
+    with pytest.raises(Exception, match="Small GAN"):
+        session.answer(m.Encode(run=run, index=0))
 
 
-def test_that_the_readmes_method_is_about_forty_lines():
-    assert len([line for line in example("Add a method").splitlines() if line.strip()]) <= 40
+def test_that_the_readmes_method_is_about_fifty_lines():
+    assert len([line for line in example("Add a method").splitlines() if line.strip()]) <= 55
 
 
 def test_that_the_readmes_pane_draws(qtbot, tmp_path, monkeypatch):
@@ -85,7 +86,7 @@ def test_that_every_verb_in_the_examples_exists():
 
     used = set(re.findall(r"^python3 run\.py (\w+)", README, re.MULTILINE))
     assert used >= {"test", "list", "train", "eval", "sample", "tour", "bench"}
-    assert used <= {*VERBS, "tour"}
+    assert used <= {*VERBS, "tour", "demo"}
 
 
 def test_that_every_benchmark_is_in_the_table():
