@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["QT_QPA_PLATFORM"] = os.environ.get("PRIORAMA_TEST_PLATFORM", "offscreen")  # before Qt is imported anywhere
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -21,6 +22,9 @@ os.environ["PYTHONNOUSERSITE"] = "1"
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from tests.kit.panes import Kit
 
 ROOT = Path(__file__).resolve().parents[1]
 GRACE_SECONDS = 3.0  # for threads and processes that have been told to end
@@ -191,3 +195,13 @@ def _is_harmless(pid: int) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE or "resource_tracker" in " ".join(process.cmdline())
     except psutil.Error:
         return True
+
+
+@pytest.fixture
+def kit(qapp: object) -> Iterator[Kit]:
+    """A bridge, a state and an engine of paper, for a pane or two; see `tests.kit.panes`."""
+    from tests.kit.panes import Kit
+
+    made = Kit()
+    yield made
+    made.end()

@@ -14,6 +14,7 @@ from engine.method import DataSpec, FullBatch, StepContext, build, capabilities,
 from engine.methods import UnknownMethod, all_methods, method_named
 from engine.precision import autocast, best
 from engine.protocols import CAPABILITIES, FillPuzzle, JigsawPuzzle, RotationPuzzle, implements
+from tests.kit.tensors import seeded
 
 SHAPE = (1, 12, 10)
 CLASSES = ("a", "b", "c")
@@ -76,10 +77,6 @@ def images(count: int, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Tensor:
 
 def labels(count: int) -> Tensor:
     return torch.arange(count) % len(CLASSES)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def needs(name: str, capability: str) -> None:

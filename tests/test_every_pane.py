@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QLabel, QWidget
@@ -18,13 +16,6 @@ PANES = find_panes()
 @pytest.fixture(params=PANES, ids=lambda pane: pane.__name__)
 def kind(request) -> type[Pane]:
     return request.param
-
-
-@pytest.fixture
-def kit(qapp) -> Iterator[Kit]:
-    made = Kit()
-    yield made
-    made.end()
 
 
 def said(pane: QWidget) -> str:

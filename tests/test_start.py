@@ -18,7 +18,7 @@ from tests.kit import slow_importer
 slow_importer.install()
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
-from app.__main__ import prepare
+from app.shell.application import prepare
 from app.shell.main_window import Window
 from app.shell.settings import Settings
 from engine import messages as m

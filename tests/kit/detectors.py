@@ -13,16 +13,13 @@ from engine.config import make_config
 from engine.losses import likelihoods
 from engine.method import DataSpec, Latents, build
 from engine.methods import method_named
+from tests.kit.tensors import seeded
 
 SHAPE = (1, 4, 4)
 
 
 def images(count: int, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 class Gaussian:

@@ -18,16 +18,13 @@ from engine.config import fields_of, make_config
 from engine.losses.likelihoods import image_generators
 from engine.method import CannotLearn, DataSpec, StepContext, build, skeleton
 from engine.methods import all_methods
+from tests.kit.tensors import seeded
 
 EXACT = {name: kind for name, kind in all_methods().items() if issubclass(kind, Autoregressive) and kind.density == "exact"}
 IMAGES = [name for name, kind in EXACT.items() if kind.accepts == "images"]
 TEXTS = [name for name, kind in EXACT.items() if kind.accepts == "text"]
 SMALL = {"width": 8, "layers": 2, "heads": 2, "context": 8}
 CLASSES = ("a", "b", "c")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def make(name: str, shape: tuple[int, ...] = (1, 3, 3), symbols: int = 4, wide: bool = True, **values: Any) -> Any:

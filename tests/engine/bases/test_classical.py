@@ -16,12 +16,9 @@ from engine.method import DataSpec, Method, StepContext, build
 from engine.methods import method_named
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan
+from tests.kit.tensors import seeded
 
 SHAPE = (1, 6, 5)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def make(name: str, **settings) -> Method:

@@ -18,12 +18,9 @@ from engine.detectors.base import finish
 from engine.evaluation.linear_probe import CONVERGED, IMAGES_AT_ONCE, C, Fitted, features_of, fit, knn, untrained
 from engine.method import DataSpec, Method, build
 from engine.methods import method_named
+from tests.kit.tensors import seeded
 
 CLASSES = 4
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def clouds(n: int, dims: int, apart: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:

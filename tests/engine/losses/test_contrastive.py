@@ -12,12 +12,9 @@ from engine.config import make_config
 from engine.losses.contrastive import follow, info_nce, nt_xent
 from engine.method import DataSpec, Method, StepContext, build
 from engine.methods import method_named
+from tests.kit.tensors import seeded
 
 SHAPE = (3, 8, 8)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

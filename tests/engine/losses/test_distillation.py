@@ -25,10 +25,7 @@ from engine.losses.distillation import (
     sinkhorn_knopp,
     warmed,
 )
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.kit.tensors import seeded
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -10,16 +10,13 @@ from torch import Tensor
 from torch import distributions as dist
 
 from engine.losses import likelihoods as L
+from tests.kit.tensors import seeded
 
 F64 = torch.float64
 
 
 def t(*values: float) -> Tensor:
     return torch.tensor(values, dtype=F64)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # -- KL ---------------------------------------------------------------------------------------------------------------

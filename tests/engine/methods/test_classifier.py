@@ -19,12 +19,9 @@ from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan
+from tests.kit.tensors import seeded
 
 CLASSES = ("a", "b", "c")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(count: int, shape: tuple[int, ...] = (1, 8, 8), seed: int = 1) -> Tensor:

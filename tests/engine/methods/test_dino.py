@@ -16,13 +16,10 @@ from engine.methods.dino import DINO, Config
 from engine.training.batches import as_input
 from engine.training.plan import Plan, resolve
 from engine.training.trainer import Trainer
+from tests.kit.tensors import seeded
 
 SHAPE = (3, 16, 16)
 SMALL = {"width": 4, "prototypes": 16, "hidden": 12, "projection": 8}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(count: int, seed: int = 1) -> Tensor:

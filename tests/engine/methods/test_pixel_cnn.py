@@ -14,14 +14,11 @@ from engine.config import make_config
 from engine.method import DataSpec, StepContext, build
 from engine.methods import method_named
 from engine.methods.pixel_cnn import LogisticMixture, all_log_probs, log_masses, mixture_log_probs
+from tests.kit.tensors import seeded
 
 F64 = torch.float64
 KIND = method_named("pixel_cnn")
 CLASSES = ("a", "b", "c")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def make(shape: tuple[int, ...], *, trained: bool = True, **values: Any) -> Any:

@@ -25,14 +25,11 @@ from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
 from engine.training.trainer import Trainer
+from tests.kit.tensors import seeded
 
 SHAPE = (1, 8, 8)  # a grid of 4 × 4 codes
 TINY = {"codes": 3, "code_size": 3, "tokenizer_width": 4, "tokenizer_blocks": 1, "width": 8, "layers": 2, "heads": 2}
 CLASSES = ("a", "b")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(count: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> Tensor:

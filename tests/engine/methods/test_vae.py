@@ -15,13 +15,10 @@ from engine.config import make_config
 from engine.losses.likelihoods import image_generators, iwae
 from engine.method import DataSpec, StepContext, build
 from engine.methods.vae import DECODED_AT_ONCE, VAE, Config, diagnose
+from tests.kit.tensors import seeded
 
 F64 = torch.float64
 LIKELIHOODS = [("bernoulli", "per_pixel"), *itertools.product(("gaussian", "discretized_logistic"), ("per_pixel", "global", "fixed"))]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def make(shape: tuple[int, ...] = (1, 8, 8), seed: int = 0, **settings: Any) -> VAE:

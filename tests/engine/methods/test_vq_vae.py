@@ -20,13 +20,10 @@ from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan, resolve
 from engine.training.trainer import Trainer
+from tests.kit.tensors import seeded
 
 SHAPE = (1, 8, 8)
 TINY = {"codes": 5, "code_size": 3, "width": 8, "blocks": 1}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(count: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> Tensor:

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 from engine.nets import masked
 from engine.nets.init import initialize
 from engine.nets.masked import GatedPixelNet
+from tests.kit.tensors import seeded
 
 F64 = torch.float64
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def net(inputs: int = 2, width: int = 6, layers: int = 3, context: int = 2, classes: int = 0) -> GatedPixelNet:

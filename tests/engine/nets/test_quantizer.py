@@ -10,10 +10,7 @@ from torch import Tensor
 
 from engine.nets.init import initialize
 from engine.nets.quantizer import GridDecoder, GridEncoder, Quantizer, code_grid, perplexity
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.kit.tensors import seeded
 
 
 def quantizer(codes: int = 6, size: int = 3, **settings: float) -> Quantizer:

@@ -9,10 +9,7 @@ from torch.nn import functional as F
 
 from engine.nets.init import initialize
 from engine.nets.vit import ViT
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.kit.tensors import seeded
 
 
 def make(shape: tuple[int, ...] = (3, 32, 32), width: int = 32, blocks: int = 2) -> ViT:

@@ -17,13 +17,10 @@ from engine.methods.inpainting import diagnose as diagnose_holes
 from engine.methods.jigsaw import Jigsaw
 from engine.methods.rotation import Rotation
 from engine.transforms import pretext
+from tests.kit.tensors import seeded
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 13, 21)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(count: int, shape: tuple[int, ...] = (3, 16, 16), seed: int = 1) -> Tensor:

@@ -21,13 +21,6 @@ from tests.kit.panes import OTHER, RUN, Kit, run_info
 
 
 @pytest.fixture
-def kit(qapp) -> Iterator[Kit]:
-    made = Kit()
-    yield made
-    made.end()
-
-
-@pytest.fixture
 def pane(kit: Kit) -> Iterator[CurvesPane]:
     made = kit.open(CurvesPane)
     assert isinstance(made, CurvesPane)

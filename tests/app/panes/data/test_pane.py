@@ -16,13 +16,6 @@ from tests.kit.panes import RUN, Kit, digits, report, run_info
 
 
 @pytest.fixture
-def kit(qapp) -> Iterator[Kit]:
-    made = Kit()
-    yield made
-    made.end()
-
-
-@pytest.fixture
 def pane(kit: Kit) -> Iterator[DataPane]:
     made = kit.open(DataPane)
     assert isinstance(made, DataPane)

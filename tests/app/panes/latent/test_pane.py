@@ -21,13 +21,6 @@ from tests.kit.panes import GAN, GAN_RUN, KL, KMEANS, LATENT, OTHER, Kit, decode
 
 
 @pytest.fixture
-def kit(qapp) -> Iterator[Kit]:
-    made = Kit()
-    yield made
-    made.end()
-
-
-@pytest.fixture
 def pane(kit: Kit) -> Iterator[LatentPane]:
     made = kit.open(LatentPane)
     assert isinstance(made, LatentPane)

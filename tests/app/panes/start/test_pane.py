@@ -13,13 +13,6 @@ from tests.kit.panes import GAN, PLAIN, RUN, VAE, Kit, run_info
 
 
 @pytest.fixture
-def kit(qapp) -> Iterator[Kit]:
-    made = Kit()
-    yield made
-    made.end()
-
-
-@pytest.fixture
 def pane(kit: Kit) -> Iterator[StartPane]:
     made = kit.open(StartPane)
     assert isinstance(made, StartPane)
