@@ -124,6 +124,7 @@ class Linear:
     scale: Tensor  # [D]
 
     def logits(self, features: Tensor) -> Tensor:
+        """Logits float64 [N, K] of features [N, D] that have not been standardized."""
         weight = self.weight / self.scale
         return features.double() @ weight.T + (self.bias - weight @ self.mean)
 

@@ -140,6 +140,7 @@ class Backbone(nn.Module):
         return told.last_hidden_state[:, 0] if told.last_hidden_state.ndim == 3 else told.last_hidden_state.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] in 0..1 -> pooled features [B, F]."""
         return self.pooled(self.told(x))
 
     def each(self, x: Tensor) -> dict[str, Tensor]:
@@ -161,7 +162,7 @@ def _pair(size: Any) -> tuple[int, int]:
 
 
 def resized(x: Tensor, size: tuple[int, int], way: str) -> Tensor:
-    """As Pillow does: weighted means where it becomes smaller; never brighter than white nor darker than black."""
+    """Images [B, C, H, W] resized to `size` (height, width) as Pillow does: antialiased where smaller, clamped to 0..1."""
     if tuple(x.shape[2:]) == size:
         return x
     smooth = {} if way == "nearest" else {"antialias": True, "align_corners": False}
@@ -169,7 +170,7 @@ def resized(x: Tensor, size: tuple[int, int], way: str) -> Tensor:
 
 
 def cropped(x: Tensor, height: int, width: int) -> Tensor:
-    """The middle, with black around where it is larger than the picture."""
+    """Centre crop of images [B, C, H, W] to [B, C, height, width], zero-padded where it is larger than the picture."""
     down, across = (max(0, n - m) for n, m in ((height, x.shape[2]), (width, x.shape[3])))
     x = F.pad(x, (across // 2, math.ceil(across / 2), down // 2, math.ceil(down / 2)))
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2

@@ -24,6 +24,7 @@ class NormalLinear(nn.Linear):
         super().__init__(inputs, outputs)
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the weights anew: normal with deviation `spread`; bias zero."""
         nn.init.normal_(self.weight, 0.0, self.spread, generator=generator)
         nn.init.zeros_(self.bias)
 
@@ -36,6 +37,7 @@ class NormalEmbedding(nn.Embedding):
         super().__init__(size, width)
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the embeddings anew: normal with deviation `spread`."""
         nn.init.normal_(self.weight, 0.0, self.spread, generator=generator)
 
 
@@ -47,6 +49,7 @@ class PositionEmbedding(nn.Module):
         self.axes = nn.ModuleList(NormalEmbedding(size, width) for size in shape)
 
     def forward(self) -> Tensor:  # -> [N, W] in raster order, the last axis fastest
+        """The embeddings of all places [N, W] in raster order, the last axis fastest."""
         first, *others = (axis.weight for axis in self.axes)
         for axis in others:
             first = (first[:, None] + axis).flatten(0, 1)  # type: ignore[index, operator]
@@ -63,6 +66,7 @@ class Inputs(nn.Module):
         self.label = NormalEmbedding(classes, width) if classes else None
 
     def forward(self, tokens: Tensor, y: Tensor | None) -> Tensor:  # [B, T] -> [B, T, W]
+        """tokens int64 [B, T], y int64 [B] or None -> input embeddings [B, T, W]."""
         before = torch.cat([self.start.weight.expand(len(tokens), 1, -1), self.symbol(tokens[:, :-1])], 1)
         h = before + self.places()[: tokens.shape[1]]
         return h if self.label is None or y is None else h + self.label(y)[:, None]
@@ -80,6 +84,7 @@ class TransformerBlock(nn.Module):
         self.fc1, self.fc2 = NormalLinear(width, 4 * width), NormalLinear(4 * width, width, towards_residual)
 
     def forward(self, h: Tensor, generator: torch.Generator | None) -> Tensor:  # [B, T, W] -> the same
+        """Pre-norm block with causal self-attention, [B, T, W] -> the same; `generator` draws the dropout."""
         q, k, v = self._heads(self.norm1(h))
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         h = h + self._dropped(self.project(attended.transpose(1, 2).flatten(2)), generator)
@@ -110,7 +115,7 @@ class TransformerBlock(nn.Module):
 
 
 def random_bytes(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """uint8, each value equally likely. Eight come from one draw, which takes a third of the time that a draw for each takes."""
+    """Uniform random uint8 [*shape]. Eight come from one draw, which takes a third of the time that a draw for each takes."""
     if generator.device.type == "mps":  # its generators know no whole 64 bits
         return torch.randint(256, shape, generator=generator, device=generator.device, dtype=torch.uint8)
     count = math.prod(shape)
@@ -141,12 +146,14 @@ class Transformer(nn.Module):
         self.head = NormalLinear(width, symbols)
 
     def forward(self, tokens: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]; each place sees the symbols before it."""
         h = self.inputs(tokens, y)
         for block in self.blocks:
             h = block(h, generator)
         return self.head(self.norm(h))
 
     def cache(self, n: int, y: Tensor | None = None) -> Cache:
+        """Key-value cache for n sequences; y int64 [n] or None."""
         return Cache(self, n, y)
 
 

@@ -40,6 +40,7 @@ class KeptMap:
     plane: projection.Plane | None  # of a PCA
 
     def arrays(self) -> list[Any]:
+        """Its arrays, for counting bytes."""
         told = self.told
         return [*self.features.arrays(), told.images, told.places, told.neighbours, told.distances, told.survived]
 

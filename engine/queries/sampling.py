@@ -44,6 +44,7 @@ class SymbolLayout:
 
     @property
     def length(self) -> int:
+        """Symbols of one sample."""
         return self.rows * self.columns * self.depth
 
 

@@ -23,6 +23,7 @@ NEGATIVES = 5  # points that each point is pushed away from, for each that it is
 
 
 def main() -> None:
+    """Serve layouts over standard input and output until the program closes them."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not reach the answers
     requests: SimpleQueue[tuple[dict[str, Any], bytes]] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""The program's side of the process that lays out UMAPs (umap_child.py): started once and kept, ended at once when it is stopped.
+"""The program's side of the process that lays out UMAPs (child.py): started once and kept, ended at once when it is stopped.
 
 A process of its own because its compiled code keeps Python's lock: a thread would freeze the window.
 """

@@ -235,6 +235,7 @@ def beginning(plane: np.ndarray, seed: int) -> np.ndarray:
 
 
 def epochs_for(count: int, warm: bool) -> int:
+    """Epochs of a layout of `count` points; fewer when it starts from an earlier one."""
     return next(epochs for most, epochs in (WARM_EPOCHS if warm else EPOCHS) if count <= most)
 
 
@@ -255,7 +256,9 @@ def place(distances: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def trusted_rows(count: int) -> np.ndarray:
-    """The points that trustworthiness and the vote in feature space are measured on: all, or always the same random ones."""
+    """Indices int64 [n] of the points that trustworthiness and the vote in feature space are measured on: all, or always the same
+    random ones.
+    """
     if count <= TRUST_ALL:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, TRUST_SOME, replace=False))
@@ -298,7 +301,9 @@ def trustworthiness(features: Tensor, near: np.ndarray, rows: np.ndarray) -> Sha
 
 
 def knn_accuracy(features: Tensor, labels: np.ndarray, rows: np.ndarray, k: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> Share:
-    """Share of `rows` whose class the nearest k other points vote for (`linear_probe.knn`)."""
+    """Share of `rows` whose class the nearest k other points vote for (`linear_probe.knn`). features [N, D], labels [N], rows int64
+    [n].
+    """
     known, own = torch.from_numpy(np.asarray(labels, dtype=np.int64)), torch.from_numpy(rows)
     found = yield from knn(features, known, features[own], int(known.max()) + 1, k, temperature, own)
     return (found == known[own]).double().mean().item()
