@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     """Raises `Usage` where argparse would end the program."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises: Usage: always, with a sentence and the way to the help."""
         raise Usage(f"{message[:1].upper()}{message[1:]}. Try “{self.prog} --help”.")
 
 

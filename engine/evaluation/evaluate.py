@@ -34,6 +34,8 @@ SYMBOLS = 8192  # of a text looked at between two yields
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What `eval` reports of one checkpoint."""
+
     step: int
     images: int  # how many were scored; of a text 0
     values: dict[str, Any]  # as section "verbs" of the README names them

@@ -129,6 +129,7 @@ class Backbone(nn.Module):
         return _pair(size)
 
     def told(self, x: Tensor, every: bool = False) -> Any:
+        """The model's outputs for images x [B, C, H, W]; `every`: with the hidden states of all layers."""
         return self.model(pixel_values=self.processed(x), output_hidden_states=every)
 
     @staticmethod

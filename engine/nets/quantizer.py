@@ -17,6 +17,8 @@ SMOOTHING = 1e-5  # of the codes' shares, so that none is divided by zero (Lapla
 
 @dataclass(frozen=True)
 class Quantized:
+    """Encoder vectors after vector quantization."""
+
     vectors: Tensor  # the nearest codes, with the gradient handed straight to the encoder [..., D]
     codes: Tensor  # their places in the codebook, int64 [...]
     distance: Tensor  # |z - e|² with the code held still [...]

@@ -262,7 +262,9 @@ def _in_one_pass(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: 
 
 @answers(m.SymbolDistribution)
 def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m.SymbolDistributed:
-    """Probabilities float32 [V] of the next symbol after those given, the model's own and those drawn from."""
+    """Probabilities float32 [V] of the next symbol after those given, the model's own and those drawn from. Raises: CannotSample: no
+    symbols, or not this run's.
+    """
     model = session.model(query.run, query.step)
     method = model.method
     if not provides(method, SymbolSequence):
@@ -284,7 +286,7 @@ def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m
 
 @answers(m.ReadSymbols)
 def read_symbols(session: QuerySession, query: m.ReadSymbols) -> m.SymbolsRead:
-    """An image as symbols int32 [N], with log p of each in nats."""
+    """An image as symbols int32 [N], with log p of each in nats. Raises: CannotSample: no picture, or the method writes no images."""
     model = session.model(query.run, query.step)
     method, asked = model.method, query.picture
     if not provides(method, SymbolSequence) or method.symbol_kind == "text":

@@ -28,6 +28,8 @@ Count = Annotated[int, Field(ge=0, lt=1 << 62)]
 
 
 class FileFact(BaseModel):
+    """SHA-256 and size of a file."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     sha256: str
@@ -36,6 +38,8 @@ class FileFact(BaseModel):
 
 
 class CheckpointEntry(BaseModel):
+    """What the manifest says of one checkpoint."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     step: Count

@@ -51,7 +51,7 @@ def _optimizer(group: ParameterGroup, config: Any, device: str) -> GroupOptimize
 
 
 def state_of(optimizers: Iterable[GroupOptimizer], method: Method) -> dict[str, Tensor]:
-    """The state of all optimizers, by `<key>/<parameter>`: no parameter is in two of them."""
+    """The tensors [...] of all optimizers, by `<key>/<parameter>`: no parameter is in two of them."""
     told: dict[str, Tensor] = {}
     names = {parameter: name for name, parameter in method.named_parameters()}
     for one in optimizers:
@@ -61,7 +61,7 @@ def state_of(optimizers: Iterable[GroupOptimizer], method: Method) -> dict[str, 
 
 
 def restore_state(optimizers: Iterable[GroupOptimizer], method: Method, told: dict[str, Tensor], device: str) -> None:
-    """Put back what `state_of` has told."""
+    """Put back the tensors [...] that `state_of` returned."""
     by_parameter: dict[str, dict[str, Tensor]] = {}
     for place, value in told.items():
         key, name = place.split("/", 1)
