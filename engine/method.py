@@ -149,7 +149,7 @@ class Method(nn.Module):
 
     @classmethod
     def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:
-        """Settings that a folder of foreign weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
+        """Settings that a folder of pretrained weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
         return {}
 
     def load_pretrained(self, arrays: dict[str, Tensor]) -> None:

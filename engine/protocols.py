@@ -30,7 +30,7 @@ class View:
     name: str  # "view 1", "local 3", "turned by 90°"
     x: Tensor  # [B, C, h, w]
     draw: Draw | None = None  # what the augmentation did, where one did
-    role: str = ""  # whose eyes: "query" | "key" | "student" | "teacher" | "student and teacher"
+    role: str = ""  # which network sees it: "query" | "key" | "student" | "teacher" | "student and teacher"
 
 
 @dataclass(frozen=True)

@@ -116,13 +116,13 @@ class ClassMixture:
         before = self._tokens.shape[1]
         self._tokens = torch.cat([self._tokens, symbols], 1)
         if symbols.shape[1] == 1 and self._last is not None:
-            told = self._last.gather(2, symbols.expand(self._classes, -1, -1))  # [K, n, 1]
+            log_p = self._last.gather(2, symbols.expand(self._classes, -1, -1))  # [K, n, 1]
         elif symbols.shape[1]:
             whole = self._method.symbol_log_probs(self._tokens.repeat(self._classes, 1), self._y)
-            told = whole[:, before:].sum(1).view(self._classes, self._n, 1)
+            log_p = whole[:, before:].sum(1).view(self._classes, self._n, 1)
         else:
-            told = torch.zeros((), device=symbols.device)
-        self._weights = told if self._weights is None else self._weights + told
+            log_p = torch.zeros((), device=symbols.device)
+        self._weights = log_p if self._weights is None else self._weights + log_p
         self._last = at_least_float32(self._memory.advance(copies)).log_softmax(-1).view(self._classes, self._n, -1)
         return (self._last + self._weights).logsumexp(0)  # [n, V]; the writer normalizes
 
@@ -229,9 +229,9 @@ class Autoregressive(Method):
         [].
         """
         tokens = self.to_tokens(x, context.generator)
-        told = self.symbol_log_probs(tokens, y if self.conditional else None)
+        log_p = self.symbol_log_probs(tokens, y if self.conditional else None)
         with full(x.device):
-            loss = -told.mean()
+            loss = -log_p.mean()
             return {"loss": loss, "bits_per_dim": loss / math.log(2), "nats": loss * self.length}
 
     @torch.no_grad()
@@ -259,8 +259,8 @@ class Autoregressive(Method):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """Bits per dimension; nats of binary images. Of p(x|y) where classes are given, which is another number than that of p(x)."""
-        told = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
-        return f"{told} given y" if self.conditional else told
+        text = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
+        return f"{text} given y" if self.conditional else text
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

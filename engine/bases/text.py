@@ -70,9 +70,9 @@ class TextAutoregressive(Autoregressive):
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: nats per symbol, and the same in bits. x int64 [B, T] -> scalars []."""
-        told = self.symbol_log_probs(x, None)
+        log_p = self.symbol_log_probs(x, None)
         with full(x.device):
-            loss = -told.mean()
+            loss = -log_p.mean()
             return {"loss": loss, "bits_per_token": loss / math.log(2)}
 
     def bits_per_dim(self, nats: float) -> float:

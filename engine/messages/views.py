@@ -1,4 +1,4 @@
-"""Messages of the Views pane: the tensors of the next batch, how similar a checkpoint finds them, and its riddles played by hand.
+"""Messages of the Views pane: the tensors of the next batch, how similar a checkpoint finds them, and its puzzles played by hand.
 
 A *watcher* is a view as one of the method's networks looks at it: a teacher and a student may both see the same view.
 """
@@ -171,7 +171,7 @@ class InvarianceMeasured(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PosePuzzle(Query):
-    """A test image as a riddle of the run's method; the same number is the same riddle at every checkpoint -> `PuzzlePosed`."""
+    """A test image as a puzzle of the run's method; the same number is the same puzzle at every checkpoint -> `PuzzlePosed`."""
 
     run: str
     step: int | None = None

@@ -265,9 +265,9 @@ class DINO(EncoderMethod):
         logits = self._student_logits(u, context).unflatten(0, (-1, len(theirs) // GLOBALS))  # [S, B, K]
         with torch.no_grad():
             v = self.head(theirs)
-            told = self.head.prototypes(v)
-            self._note("centre", told)
-            q = self._answers(told, self.centre, context.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
+            teacher_cosines = self.head.prototypes(v)
+            self._note("centre", teacher_cosines)
+            q = self._answers(teacher_cosines, self.centre, context.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
             spread = entropy(q)
         loss = dino(q, logits, self.config.student_temperature)
         with torch.no_grad():
@@ -280,9 +280,9 @@ class DINO(EncoderMethod):
         if not len(ours):
             return ours.sum()
         with torch.no_grad():
-            told = self.head.prototypes(self.head(theirs))
-            self._note("patch_centre", told)
-            q = self._answers(told, self.patch_centre, context.progress)
+            teacher_cosines = self.head.prototypes(self.head(theirs))
+            self._note("patch_centre", teacher_cosines)
+            q = self._answers(teacher_cosines, self.patch_centre, context.progress)
         return masked_patches(q, self._student_logits(self.student_head(ours), context), hidden, self.config.student_temperature)
 
     def _places(self, x: Tensor) -> int:
@@ -329,8 +329,8 @@ class DINO(EncoderMethod):
         """
         large = torch.cat([view.x for view in self.views(x, generator)[:GLOBALS]])
         with full(x.device):
-            told = self.head.prototypes(self.head(self.network(large)))
-            q = self._answers(told, self.centre, progress=1.0).unflatten(0, (GLOBALS, -1))
+            teacher_cosines = self.head.prototypes(self.head(self.network(large)))
+            q = self._answers(teacher_cosines, self.centre, progress=1.0).unflatten(0, (GLOBALS, -1))
             logits = self.student_head.prototypes(self.student_head(self.student(large))).unflatten(0, (GLOBALS, -1))
             answers = answers_of(q, logits, self.config.student_temperature)
         features = described(self.encode(x))

@@ -154,8 +154,8 @@ class Jigsaw(EncoderMethod):
     def blocks(self, x: Tensor) -> dict[str, Tensor]:
         """What is known of a picture's tiles after each block of the encoder, on average, by the block's name [B, F]."""
         tiles = self._overlapping(x)
-        told = super().blocks(tiles.flatten(0, 1))
-        return {name: values.unflatten(0, tiles.shape[:2]).mean(1) for name, values in told.items()}
+        features = super().blocks(tiles.flatten(0, 1))
+        return {name: values.unflatten(0, tiles.shape[:2]).mean(1) for name, values in features.items()}
 
     def _overlapping(self, x: Tensor) -> Tensor:
         """Tiles at 2 side × 2 side places, evenly from corner to corner of the enlarged picture [B, 4 side², C, h, w]."""

@@ -78,13 +78,13 @@ class KMeans(Method):
             self.centroids[:clusters] = torch.from_numpy(centres).to(self.centroids)
             self.centroids[clusters:] = self.centroids[:1]  # more clusters than images: doubles of the first, which win nothing
         before = self.centroids[:clusters].clone()
-        told = self.loss(x, y, context)
+        terms = self.loss(x, y, context)
         start: Any = {"init": before.cpu().numpy(), "n_init": 1}  # which the library's annotations do not know
         lloyd = Lloyd(clusters, max_iter=1, tol=0, algorithm="lloyd", **start).fit(rows)
         self.centroids[:clusters] = torch.from_numpy(lloyd.cluster_centers_).to(self.centroids)
         moved = (self.centroids[:clusters] - before).square().sum(1).max() / x.flatten(1).var(0, correction=0).sum().clamp(min=1e-12)
         self.state.copy_(torch.stack([torch.ones_like(moved), moved]))
-        return {**told, "moved": moved}
+        return {**terms, "moved": moved}
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss` and `inertia`: mean squared distance of an image to its centroid. x [N, C, H, W] -> scalars []."""

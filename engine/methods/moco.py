@@ -127,8 +127,8 @@ class MoCo(EncoderMethod):
         """
         first, second = (view.x for view in self.views(x, context.generator))
         pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)
-        told = [self._one(a, b, context) for a, b in pairs]
-        loss, found = (torch.stack(values).mean() for values in zip(*told, strict=True))
+        results = [self._one(a, b, context) for a, b in pairs]
+        loss, found = (torch.stack(values).mean() for values in zip(*results, strict=True))
         others = len(self.queue) or len(x) - 1
         return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(1 + others) - loss}
 

@@ -144,7 +144,7 @@ class PCA(Method):
         enough = int((share.cumsum(0) < 0.9).sum()) + 1
         reached = share.sum().item()
         numbers.append(Number("first component", 100 * share[0].item(), "%", 1, "Share of the training images' variance along it."))
-        told = f"The first {enough} components carry 90 % of the variance." if reached >= 0.9 else (
+        words = f"The first {enough} components carry 90 % of the variance." if reached >= 0.9 else (
             f"All {len(share)} components together carry {100 * reached:.0f} % of the variance; keep more to lose less."
         )  # fmt: skip
         largest = self.components[:SHOWN].abs().amax(1, keepdim=True).clamp(min=1e-12)
@@ -155,7 +155,7 @@ class PCA(Method):
         )
         return Description(
             tuple(numbers),
-            (Diagnosis("good" if reached >= 0.9 else "warning", told),),
+            (Diagnosis("good" if reached >= 0.9 else "warning", words),),
             scale=deviation.clamp(min=1e-6),
             centre=torch.zeros_like(deviation),
             pictures=pictures,

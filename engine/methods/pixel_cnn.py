@@ -195,14 +195,14 @@ class CategoricalHead(nn.Module):
 
     def log_probs(self, features: Tensor, pixels: Tensor) -> Tensor:
         """log p [..., C] of every channel of the pixels [..., C]."""
-        told = []
+        log_p = []
         for channel in range(pixels.shape[-1]):
             logits = self.logits(features, pixels[..., :channel])
             with full(pixels.device):
                 flat = at_least_float32(logits).flatten(0, -2)
                 lost = F.cross_entropy(flat, pixels[..., channel].flatten(), reduction="none")
-                told.append(-lost.view(pixels.shape[:-1]))
-        return torch.stack(told, -1)
+                log_p.append(-lost.view(pixels.shape[:-1]))
+        return torch.stack(log_p, -1)
 
 
 class LogisticMixture(NamedTuple):
@@ -331,13 +331,13 @@ def coupled_means(mixture: LogisticMixture, before: Tensor, levels: int) -> Tens
 
 def mixture_log_probs(mixture: LogisticMixture, pixels: Tensor, levels: int) -> Tensor:
     """log p of every channel given those before it [..., C]. What a channel turned out to be moves the weights (Bayes' rule)."""
-    log_weights, told = mixture.log_weights, []
+    log_weights, log_p = mixture.log_weights, []
     for channel in range(pixels.shape[-1]):
         means = coupled_means(mixture, pixels[..., :channel], levels)
         joint = log_weights + log_masses(pixels[..., channel, None], means, mixture.log_scales[..., channel, :], levels)
-        told.append(joint.logsumexp(-1))
-        log_weights = joint - told[-1][..., None]
-    return torch.stack(told, -1)
+        log_p.append(joint.logsumexp(-1))
+        log_weights = joint - log_p[-1][..., None]
+    return torch.stack(log_p, -1)
 
 
 def all_log_probs(mixture: LogisticMixture, before: Tensor, levels: int) -> Tensor:

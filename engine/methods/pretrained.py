@@ -109,7 +109,7 @@ class PretrainedEncoder(Method):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """How the features of held-out images x [N, C, H, W] are spread."""
-        told = described(torch.cat([self.encode(piece) for piece in x[: self.valid_examples].split(self.valid_slice)]))
+        base = described(torch.cat([self.encode(piece) for piece in x[: self.valid_examples].split(self.valid_slice)]))
         if self.config.architecture:
-            return told
-        return Description(told.numbers, (*told.diagnosis, Diagnosis("warning", "No folder was named: these are random weights.")))
+            return base
+        return Description(base.numbers, (*base.diagnosis, Diagnosis("warning", "No folder was named: these are random weights.")))

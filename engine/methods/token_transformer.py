@@ -147,9 +147,9 @@ class TokenTransformer(Autoregressive):
         with torch.no_grad():
             codes = self.kept.codes(x)
             reconstruction = -self.kept.log_likelihood_map(x, codes).flatten(1).sum(1).mean()
-        told = self.symbol_log_probs(codes.flatten(1), y if self.conditional else None)
+        log_p = self.symbol_log_probs(codes.flatten(1), y if self.conditional else None)
         with full(x.device):
-            prior = -told.sum(1).mean()
+            prior = -log_p.sum(1).mean()
             return self._terms(prior + reconstruction, reconstruction, prior, perplexity(codes, self.symbols).to(prior.dtype))
 
     def _terms(self, loss: Tensor, reconstruction: Tensor, prior: Tensor, spread: Tensor) -> dict[str, Tensor]:
@@ -244,8 +244,8 @@ class TokenTransformer(Autoregressive):
         for start in range(0, len(x), IMAGES_AT_ONCE):
             piece = slice(start, start + IMAGES_AT_ONCE)
             codes = self.codes(x[piece])
-            told = self.log_probs(codes.flatten(1), None if y is None else y[piece]).view(codes.shape)
-            pieces.append(self.kept.log_likelihood_map(x[piece], codes) + self._over_pixels(told * shares))
+            log_p = self.log_probs(codes.flatten(1), None if y is None else y[piece]).view(codes.shape)
+            pieces.append(self.kept.log_likelihood_map(x[piece], codes) + self._over_pixels(log_p * shares))
         return torch.cat(pieces)
 
     def _places_per_code(self, like: Tensor) -> Tensor:

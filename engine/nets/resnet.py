@@ -67,11 +67,11 @@ class ResNet(nn.Module):
     def each(self, x: Tensor) -> dict[str, Tensor]:
         """What the network knows after the stem, each block and at its end, the mean over places: [B, F] each."""
         h = self.begun(x)
-        told = {"stem": h.mean((2, 3))}
+        found = {"stem": h.mean((2, 3))}
         for i, block in enumerate(self.blocks, 1):
             h = block(h)
-            told[f"block {i}"] = F.relu(h).mean((2, 3))
-        return told | {"features": self.ended(h)}
+            found[f"block {i}"] = F.relu(h).mean((2, 3))
+        return found | {"features": self.ended(h)}
 
 
 class ConvNet(ResNet):

@@ -168,10 +168,10 @@ class Cache:
         self._place = 0  # places whose keys are known
         self._started = False
         with torch.no_grad():
-            told = inputs.places().detach()[:, None]  # what each place is told besides its symbol [N, 1 or n, W]
-            self._told = told if inputs.label is None or y is None else told + inputs.label(y)
-            self._at = self._told.unbind(0)
-            self._kv = told.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
+            added = inputs.places().detach()[:, None]  # what each place is told besides its symbol [N, 1 or n, W]
+            self._added = added if inputs.label is None or y is None else added + inputs.label(y)
+            self._at = self._added.unbind(0)
+            self._kv = added.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
             self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, TransformerBlock)]
         self._symbols = inputs.symbol.weight
         self._norm = (net.norm.normalized_shape, net.norm.weight, net.norm.bias, net.norm.eps)
@@ -194,7 +194,7 @@ class Cache:
         h = net.inputs.symbol(symbols)
         if not self._started:
             h = torch.cat([net.inputs.start.weight.expand(self._n, 1, -1), h], 1)
-        h = h + self._told[self._place : self._place + h.shape[1]].transpose(0, 1)
+        h = h + self._added[self._place : self._place + h.shape[1]].transpose(0, 1)
         for i, block in enumerate(net.blocks):
             assert isinstance(block, TransformerBlock)
             h = block.extend(h, self._kv[i, 0], self._kv[i, 1], self._place)
@@ -228,8 +228,8 @@ class _Step:
         n, width = h.shape
         size1, scale1, shift1, eps1 = self.norm1
         size2, scale2, shift2, eps2 = self.norm2
-        told = torch.addmm(self.b1, torch.native_layer_norm(h, size1, scale1, shift1, eps1)[0], self.w1)
-        q, kv = told.view(self.view).split_with_sizes(self.sizes, self.axis)
+        projected = torch.addmm(self.b1, torch.native_layer_norm(h, size1, scale1, shift1, eps1)[0], self.w1)
+        q, kv = projected.view(self.view).split_with_sizes(self.sizes, self.axis)
         self.slots[place].copy_(kv)
         scores = torch.bmm(q if n == 1 else q.reshape(self.queries), self.keys.narrow(2, 0, place + 1))  # [n heads, 1, place + 1]
         attended = torch.bmm(scores.softmax(-1), self.values.narrow(1, 0, place + 1)).view(n, width)

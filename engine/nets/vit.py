@@ -120,8 +120,8 @@ class ViT(nn.Module):
     def each(self, x: Tensor) -> dict[str, Tensor]:
         """The mean of the patches' tokens after each block, and the features: [B, W] each."""
         h = self.begun(x)
-        told = {"stem": h[:, 1:].mean(1)}
+        found = {"stem": h[:, 1:].mean(1)}
         for i, block in enumerate(self.blocks, 1):
             h = block(h)
-            told[f"block {i}"] = h[:, 1:].mean(1)
-        return told | {"features": self.norm(h)[:, 0]}
+            found[f"block {i}"] = h[:, 1:].mean(1)
+        return found | {"features": self.norm(h)[:, 0]}

@@ -209,14 +209,14 @@ class CalibratedDetectors:
 
     def verdicts(self, run: str, scores: dict[str, float]) -> tuple[m.DetectorScore, ...]:
         """Scores of one image beside those of the held-out ones."""
-        told = []
+        answers = []
         for name, score in scores.items():
             known = self.known[name]
             p = float(ood_metrics.p_values(known, np.array([score]))[0])
-            told.append(
+            answers.append(
                 m.DetectorScore(run, name, self.detectors[name].value(score), score, p, *ood_metrics.verdict(p), floor=1 / (len(known) + 1))
             )
-        return tuple(told)
+        return tuple(answers)
 
 
 class DetectorCache:

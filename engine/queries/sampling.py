@@ -153,7 +153,7 @@ def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Te
         top_p=work.top_p,
         cached=work.cached,
     )
-    busy, told = 0.0, -math.inf
+    busy, sent_at = 0.0, -math.inf
     while True:
         started = time.perf_counter()
         samples = next(drawing)
@@ -162,10 +162,10 @@ def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Te
             busy += now - started
         final = samples.place >= until
         row_is_full = layout.kind != "text" and samples.place % row == 0
-        if not (final or row_is_full or samples.place == start or now - told >= EVENT_SECONDS):
+        if not (final or row_is_full or samples.place == start or now - sent_at >= EVENT_SECONDS):
             yield None
             continue
-        told = now
+        sent_at = now
         cells = (samples.place - start) * len(work.samples) / layout.depth
         images, texts = _shown(model, method, samples, tokens)
         yield m.SymbolsDrawn(

@@ -97,8 +97,8 @@ class Facts(RunMetadata):
     def _with_names_of_today(cls, content: Any) -> Any:
         if not isinstance(content, dict) or "vocabulary" in content:
             return content
-        told = {key: content[key] for key in ("config", "changed") if isinstance(content.get(key), dict)}
-        today = {key: settings_today(str(content.get("method")), values) for key, values in told.items()}
+        settings = {key: content[key] for key in ("config", "changed") if isinstance(content.get(key), dict)}
+        today = {key: settings_today(str(content.get("method")), values) for key, values in settings.items()}
         return {**content, **today, "vocabulary": VOCABULARY}
 
 

@@ -72,8 +72,8 @@ class RunWriter:
         make_root(root)
         sweep(root)
         path = new_folder(root, name, f"{safe_name(metadata.method)}-{safe_name(metadata.data_name)}")
-        told = {field: getattr(metadata, field) for field in RunMetadata.model_fields}
-        manifest = Manifest(**told, vocabulary=VOCABULARY, name=path.name, created=time.time(), status=status)
+        fields = {field: getattr(metadata, field) for field in RunMetadata.model_fields}
+        manifest = Manifest(**fields, vocabulary=VOCABULARY, name=path.name, created=time.time(), status=status)
         try:
             with atomic_io.no_space(root, SLACK_BYTES):
                 atomic_io.layer.make_folder(path / CHECKPOINTS)
@@ -158,8 +158,8 @@ class RunWriter:
             with atomic_io.no_space(self.path, needed):
                 atomic_io.layer.sync_folder(folder.parent)
             manifest = self._with_checkpoint(_with_file(entry, STATE, fact))
-            told = {"newest": figure, "best": figure if best else None, "headline": headline if best else None}
-            self._write_manifest(manifest.model_copy(update={name: value for name, value in told.items() if value is not None}))
+            figures = {"newest": figure, "best": figure if best else None, "headline": headline if best else None}
+            self._write_manifest(manifest.model_copy(update={name: value for name, value in figures.items() if value is not None}))
         except BaseException:
             self._undo(folder)
             raise

@@ -282,14 +282,14 @@ def jitter_(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor,
     """Brightness, contrast, saturation and hue in this order, in place; each is left out where no image asks for it. x [B, C, H, W],
     the others [B].
     """
-    coloured = x.shape[1] == 3
+    colored = x.shape[1] == 3
     if (brightness != 1).any():
         brightness_(x, brightness)
     if (contrast != 1).any():
         contrast_(x, contrast)
-    if coloured and (saturation != 1).any():
+    if colored and (saturation != 1).any():
         saturation_(x, saturation)
-    if coloured and (hue != 0).any():
+    if colored and (hue != 0).any():
         hue_(x, hue)
     return x
 

@@ -1,4 +1,4 @@
-"""Riddles made of pictures: quarter turns, tiles in another order, hidden places. Plain functions of tensors; no network here.
+"""Puzzles made of pictures: quarter turns, tiles in another order, hidden places. Plain functions of tensors; no network here.
 
 Pictures are [B, C, H, W]. Tiles and places are counted row by row from the top left.
 """
@@ -212,5 +212,5 @@ def answered(what: str, right: float, choices: int, asked: int) -> Diagnosis:
         )
     said = f"It finds {what} of {100 * right:.1f} % of the pictures, where guessing would find {100 * chance:.0f} %"
     if right >= SOLVED:
-        return Diagnosis("warning", f"{said}: the riddle is solved, maybe by a shortcut, and teaches nothing more. Make it harder.")
+        return Diagnosis("warning", f"{said}: the puzzle is solved, maybe by a shortcut, and teaches nothing more. Make it harder.")
     return Diagnosis("good", f"{said}.")

@@ -96,11 +96,11 @@ class UmapProcess:
             while True:
                 frame = self._next_message()
                 if frame is not None:
-                    told, places = frame
-                    if "done" in told:
+                    reply, places = frame
+                    if "done" in reply:
                         finished = True
                         return np.frombuffer(places, np.float32).reshape(-1, 2).copy()
-                    done = told["epochs"]
+                    done = reply["epochs"]
                 yield done
         finally:
             if not finished:

@@ -347,11 +347,11 @@ def along_without(features: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[n
     """The same of the groups' own points [|a|], [|b|], each measured on the line of all the others."""
     x = features.astype(np.float64)
     means = {0: x[a].mean(0), 1: x[b].mean(0)}
-    told = []
+    shares = []
     for side, own in ((0, a), (1, b)):
         rest = (len(own) * means[side] - x[own]) / (len(own) - 1)  # [n, D]: the mean without each point
         start = rest if side == 0 else means[0]
         end = means[1] if side == 0 else rest
         way = end - start
-        told.append(((x[own] - start) * way).sum(1) / np.square(way).sum(1).clip(1e-300))
-    return told[0], told[1]
+        shares.append(((x[own] - start) * way).sum(1) / np.square(way).sum(1).clip(1e-300))
+    return shares[0], shares[1]
