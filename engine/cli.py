@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     """Raises `Usage` where argparse would end the program."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises: Usage: always, with a sentence and the way to the help."""
         raise Usage(f"{message[:1].upper()}{message[1:]}. Try “{self.prog} --help”.")
 
 
@@ -289,7 +290,7 @@ def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
 
     verb: str | None = None
     latest: dict[str, float] = {}
-    told = 0.0
+    reported_at = 0.0
 
     def stop(_signal: int, _frame: object) -> None:
         nonlocal verb
@@ -309,8 +310,8 @@ def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
                     time.sleep(event.retry_seconds)
                 case m.Notice():
                     print(event.text, file=sys.stderr, flush=True)
-                case m.Progress() if not quiet and event.unit == "step" and time.monotonic() - told > 2:
-                    told = time.monotonic()
+                case m.Progress() if not quiet and event.unit == "step" and time.monotonic() - reported_at > 2:
+                    reported_at = time.monotonic()
                     left = "" if event.seconds_left is None else f" · {event.seconds_left:.0f} s left"
                     loss = f" · loss {latest['loss']:.4g}" if "loss" in latest else ""
                     print(f"step {event.done:,} · {event.rate:,.0f} images/s{loss}{left}", flush=True)
@@ -360,15 +361,15 @@ def _sample(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _likely(options: argparse.Namespace) -> dict[str, Any]:
-    from engine.evaluation.score_report import judge_files, table, write_csv
+    from engine.evaluation.score_report import score_files, table, write_csv
 
     path = _with_background(options)
-    told = judge_files(path, options.step, options.files, options.held_out, options.k)
+    result = score_files(path, options.step, options.files, options.held_out, options.k)
     if options.csv:
-        write_csv(Path(options.csv).expanduser(), told)
+        write_csv(Path(options.csv).expanduser(), result)
     if not options.json:
-        print(table(told))
-    return told
+        print(table(result))
+    return result
 
 
 def _ood(options: argparse.Namespace) -> dict[str, Any]:
@@ -376,10 +377,10 @@ def _ood(options: argparse.Namespace) -> dict[str, Any]:
 
     path = _with_background(options)
     others = [name for names in options.out for name in names]
-    told = compare_data(path, options.step, options.known, others, options.limit, options.held_out, options.k)
+    result = compare_data(path, options.step, options.known, others, options.limit, options.held_out, options.k)
     if not options.json:
-        print(comparison(told))
-    return told
+        print(comparison(result))
+    return result
 
 
 def _with_background(options: argparse.Namespace) -> Path:
@@ -413,8 +414,8 @@ def _probe(options: argparse.Namespace) -> dict[str, Any]:
         for name, value in values.items():
             rows = [(f"{name}, {key}", figures) for key, figures in value.items()] if isinstance(value, dict) else [(name, {"": value})]
             for words, figures in rows:
-                told = (f"{key} {n:.4g}" if isinstance(n, float) else f"{key} {n}" for key, n in figures.items())
-                print(f"{words:<32}{'   '.join(one.strip() for one in told)}".replace("_", " "))
+                parts = (f"{key} {n:.4g}" if isinstance(n, float) else f"{key} {n}" for key, n in figures.items())
+                print(f"{words:<32}{'   '.join(one.strip() for one in parts)}".replace("_", " "))
     return values
 
 
@@ -422,12 +423,12 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
     from engine.evaluation.embedding_table import map_file
 
     o = options
-    told = map_file(_run_path(o), Path(o.out).expanduser(), o.data, o.map, o.seed, o.limit, o.step, o.split)
+    result = map_file(_run_path(o), Path(o.out).expanduser(), o.data, o.map, o.seed, o.limit, o.step, o.split)
     if not o.json:
-        trust = "" if told["trustworthiness"] is None else f" · trustworthiness {told['trustworthiness']:.3f}"
-        knn = "" if told["knn"] is None else f" · kNN on the map {told['knn']:.1%}"
-        print(f"{told['n']:,} images at step {told['step']:,} in {told['file']}{trust}{knn}")
-    return told
+        trust = "" if result["trustworthiness"] is None else f" · trustworthiness {result['trustworthiness']:.3f}"
+        knn = "" if result["knn"] is None else f" · kNN on the map {result['knn']:.1%}"
+        print(f"{result['n']:,} images at step {result['step']:,} in {result['file']}{trust}{knn}")
+    return result
 
 
 def _bench(options: argparse.Namespace) -> dict[str, Any]:

@@ -145,15 +145,15 @@ class Method(nn.Module):
         return {}
 
     def init_from_run(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
-        """Take over the weights of the run named by `setting`, once, before the first step."""
+        """Take over the weights of the run named by `setting`, once, before the first step. arrays [...] by name."""
 
     @classmethod
     def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:
-        """Settings that a folder of foreign weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
+        """Settings that a folder of pretrained weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
         return {}
 
     def load_pretrained(self, arrays: dict[str, Tensor]) -> None:
-        """Take over foreign weights, once, before the first step."""
+        """Take over pretrained weights [...], by name, once, before the first step."""
 
     def init_from_data(self, x: Tensor) -> None:
         """Look once at some training images (float [N, C, H, W]) before the first step, for example for an output bias."""
@@ -162,7 +162,7 @@ class Method(nn.Module):
         """There are so many training images. Called once, before the first step or the restoring of a later one."""
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """Named terms, each already averaged over the batch; the one called `loss` is minimized.
+        """Named terms, scalars [] already averaged over the batch x [B, ...], y int64 [B] or None; the one called `loss` is minimized.
 
         A method with several phases is asked once for each, and returns at least the term `context.phase`; all terms where it is empty.
         """
@@ -202,7 +202,7 @@ class Method(nn.Module):
         """Momentum encoders, queues, centres: whatever moves after the optimizer has."""
 
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Numbers and diagnosis of these weights on fixed held-out images."""
+        """Numbers and diagnosis of these weights on fixed held-out images. x [N, C, H, W], or int64 [N, T] of text."""
         return Description()
 
 
@@ -238,6 +238,7 @@ def cuts(method: object) -> TypeIs[TwoPartLoss]:
 
 
 def info(method: type[Method]) -> MethodInfo:
+    """What `list` and the window say about a method."""
     return MethodInfo(
         name=method.name,
         title=method.title,

@@ -36,6 +36,7 @@ def _processor() -> str:
 
 
 def resolve(precision: str, device: str) -> str:
+    """The precision meant by "auto" on a device; any other name as it is."""
     return best(device.split(":")[0]) if precision == "auto" else precision
 
 

@@ -30,7 +30,7 @@ class View:
     name: str  # "view 1", "local 3", "turned by 90°"
     x: Tensor  # [B, C, h, w]
     draw: Draw | None = None  # what the augmentation did, where one did
-    role: str = ""  # whose eyes: "query" | "key" | "student" | "teacher" | "student and teacher"
+    role: str = ""  # which network sees it: "query" | "key" | "student" | "teacher" | "student and teacher"
 
 
 @dataclass(frozen=True)
@@ -245,12 +245,16 @@ class Puzzle(Protocol):
 
 
 class RotationPuzzle(Puzzle, Protocol):
+    """A method that tells by which quarter turn an image was turned."""
+
     def answers(self, x: Tensor) -> Tensor:
         """Probabilities [B, 4] that images [B, C, H, W] are turned by 0°, 90°, 180°, 270° counter-clockwise."""
         ...
 
 
 class JigsawPuzzle(Puzzle, Protocol):
+    """A method that tells the order of an image's tiles."""
+
     @property
     def permutations(self) -> Tensor:
         """The P orders of the n tiles, int64 [P, n]."""
@@ -266,6 +270,8 @@ class JigsawPuzzle(Puzzle, Protocol):
 
 
 class FillPuzzle(Puzzle, Protocol):
+    """A method that fills in what is hidden of an image."""
+
     def fill(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Images [B, C, H, W] in [0, 1] from what `hidden`, bool [B, 1, H, W], leaves of them."""
         ...

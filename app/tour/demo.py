@@ -136,65 +136,69 @@ class Demo:
         from engine.worker.engine import Engine
 
         self.tell("opening the window, without a screen")
-        with WindowDriver(Engine(self.runs), theme=THEMES[0]) as stage:
+        with WindowDriver(Engine(self.runs), theme=THEMES[0]) as driver:
             try:
-                stage.wait(lambda: len(stage.window.state.runs) == 2 and stage.window.state.engine is not None, "the runs were listed", 120)
-                self.walk(stage, [str(file) for file in files])
+                driver.wait(
+                    lambda: len(driver.window.state.runs) == 2 and driver.window.state.engine is not None, "the runs were listed", 120
+                )
+                self.walk(driver, [str(file) for file in files])
             except TooLate as reason:
                 raise DemoFailed(str(reason)) from reason
-            faults = stage.faults
+            faults = driver.faults
         if faults:
             raise DemoFailed(faults[0].splitlines()[0])
 
-    def walk(self, stage: Any, strangers: list[str]) -> None:
-        window = stage.window
+    def walk(self, driver: Any, strangers: list[str]) -> None:
+        window = driver.window
         vae, pixels = str(self.runs / "vae"), str(self.runs / "pixel_cnn")
         window.centre.show_data("digits")
-        self.shoot(stage, "data")
+        self.shoot(driver, "data")
         window.choose_run(vae)
-        self.shoot(stage, "curves", "CurvesPane")
-        stage.show_pane("LatentPane")
-        self.rest(stage)
+        self.shoot(driver, "curves", "CurvesPane")
+        driver.show_pane("LatentPane")
+        self.rest(driver)
         for file in strangers[:2]:
             window.take([file])
-            self.rest(stage)
-        self.shoot(stage, "latent", "LatentPane")
-        pane = stage.pane("LatentPane")
+            self.rest(driver)
+        self.shoot(driver, "latent", "LatentPane")
+        pane = driver.pane("LatentPane")
         pane.show_tab(1)
-        self.shoot(stage, "prior")
+        self.shoot(driver, "prior")
         pane.show_tab(2)
-        self.shoot(stage, "plane")
+        self.shoot(driver, "plane")
         pane.show_tab(0)
         steps = [checkpoint.step for checkpoint in window.state.checkpoints]
         window.state.set_cursor(steps[len(steps) // 2])
         self.facts["early_step"] = steps[len(steps) // 2]
-        self.shoot(stage, "early")
+        self.shoot(driver, "early")
         window.choose_run(pixels)
-        self.shoot(stage, "sampling", "SamplingPane")
-        stage.show_pane("LikelihoodPane")
-        self.rest(stage)
+        self.shoot(driver, "sampling", "SamplingPane")
+        driver.show_pane("LikelihoodPane")
+        self.rest(driver)
         window.take(strangers)
-        self.shoot(stage, "likelihood")
+        self.shoot(driver, "likelihood")
 
-    def shoot(self, stage: Any, name: str, pane: str = "") -> None:
+    def shoot(self, driver: Any, name: str, pane: str = "") -> None:
         """One picture in each theme, after everything has come to rest; the theme stays as it is then."""
         self.tell(f"picture of {name}")
         if pane:
-            stage.show_pane(pane)
-        self.rest(stage)
+            driver.show_pane(pane)
+        self.rest(driver)
         files = {}
-        now = stage.window.state.theme
+        now = driver.window.state.theme
         for theme in (now, *(other for other in THEMES if other != now)):
-            stage.window.set_theme(theme)
-            stage.settle(PATIENCE)
+            driver.window.set_theme(theme)
+            driver.settle(PATIENCE)
             files[theme] = f"{name}-{theme}.png"
-            stage.window.message_bar.dismiss()
-            stage.photograph(self.out / files[theme])
+            driver.window.message_bar.dismiss()
+            driver.photograph(self.out / files[theme])
         self.pictures.append(DemoPicture(name, tuple(files[theme] for theme in THEMES)))
 
     @staticmethod
-    def rest(stage: Any) -> None:
+    def rest(driver: Any) -> None:
         """Wait until no job is under way, every question is answered, and nothing new began for a while."""
         for _ in range(2):
-            stage.wait(lambda: not stage.window.state.jobs and stage.window.bridge.idle, "the work of the panes came to an end", PATIENCE)
-            stage.settle(PATIENCE)
+            driver.wait(
+                lambda: not driver.window.state.jobs and driver.window.bridge.idle, "the work of the panes came to an end", PATIENCE
+            )
+            driver.settle(PATIENCE)

@@ -1,4 +1,4 @@
-"""The part of the tour that shows encoders learning: views and riddles, the map of features, what they are worth, the classical methods."""
+"""The part of the tour that shows encoders learning: views and puzzles, the map of features, what they are worth, the classical methods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FeatureScenes:
 
     def __init__(self, tour: Tour) -> None:
         self.tour = tour
-        self.stage: Any = tour.stage
+        self.driver: Any = tour.driver
         self.window: Any = tour.window
 
     def scenes(self) -> Iterator[Scene]:
@@ -43,11 +43,11 @@ class FeatureScenes:
 
     def see_page(self, page: int) -> Any:
         def prepare() -> None:
-            self.stage.show_pane("ViewsPane")
-            self.stage.settle()
-            pane = self.stage.pane("ViewsPane")
+            self.driver.show_pane("ViewsPane")
+            self.driver.settle()
+            pane = self.driver.pane("ViewsPane")
             pane.show_page(page)
-            self.stage.settle()
+            self.driver.settle()
             if pane.page != page:
                 self.tour.failures.append(f"The Views pane has no page {page} for this run.")
 
@@ -55,40 +55,40 @@ class FeatureScenes:
 
     def see_invariance(self) -> None:
         self.see_page(2)()
-        self.stage.settle(120)
+        self.driver.settle(120)
 
     def see_map(self) -> None:
-        self.stage.show_pane("EmbeddingPane")
-        pane = self.stage.pane("EmbeddingPane")
-        self.stage.wait(lambda: pane.points.drawn is not None and not pane.controller.jobs, "the map was drawn", 240)
+        self.driver.show_pane("EmbeddingPane")
+        pane = self.driver.pane("EmbeddingPane")
+        self.driver.wait(lambda: pane.points.drawn is not None and not pane.controller.jobs, "the map was drawn", 240)
         pane.points.pin(5)
-        self.stage.run_for(1)
+        self.driver.run_for(1)
 
     def see_direction(self) -> None:
         import numpy as np
 
-        pane = self.stage.pane("EmbeddingPane")
+        pane = self.driver.pane("EmbeddingPane")
         labels = pane.points.drawn.labels
         for end, kind in (("a", 0), ("b", 1)):
             pane.points.select(np.flatnonzero(labels == kind))
             pane.points.keep(end)
         pane.color_by("direction")
-        self.stage.wait(lambda: not pane.controller.jobs, "the direction was found", 60)
-        self.stage.run_for(0.5)
+        self.driver.wait(lambda: not pane.controller.jobs, "the direction was found", 60)
+        self.driver.run_for(0.5)
 
     def drop_on_map(self) -> None:
-        pane = self.stage.pane("EmbeddingPane")
+        pane = self.driver.pane("EmbeddingPane")
         pane.color_by("class")
         pane.page.trust.setChecked(True)
         self.window.take([str(self.tour.picture_of("7"))])
-        self.stage.wait(lambda: bool(pane.controller.places), "the picture was placed on the map", 60)
-        self.stage.run_for(1)
+        self.driver.wait(lambda: bool(pane.controller.places), "the picture was placed on the map", 60)
+        self.driver.run_for(1)
 
     def see_probe(self) -> None:
-        self.stage.show_pane("ProbePane")
-        pane = self.stage.pane("ProbePane")
+        self.driver.show_pane("ProbePane")
+        pane = self.driver.pane("ProbePane")
         limits = [pane.page.limit.itemData(i) for i in range(pane.page.limit.count())]
         pane.page.limit.setCurrentIndex(limits.index(min(limits)))
         pane.measure()
-        self.stage.wait(lambda: not pane.job, "the features were measured", 240)
-        self.stage.run_for(0.5)
+        self.driver.wait(lambda: not pane.job, "the features were measured", 240)
+        self.driver.run_for(0.5)

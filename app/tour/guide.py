@@ -11,11 +11,11 @@ from app.tour.scene import FEWEST_COLOURS, SIZES, THEMES, Scene, Shot, line
 
 
 class Tour:
-    """Uses one window (`stage` is its `WindowDriver`) as a person would; pictures go to `out`, files that are dropped to `scratch`."""
+    """Uses one window (`driver` is its `WindowDriver`) as a person would; pictures go to `out`, files that are dropped to `scratch`."""
 
-    def __init__(self, stage: Any, out: Path, scratch: Path) -> None:
-        self.stage = stage
-        self.window = stage.window
+    def __init__(self, driver: Any, out: Path, scratch: Path) -> None:
+        self.driver = driver
+        self.window = driver.window
         self.out = out
         self.scratch = scratch
         self.shots: list[Shot] = []
@@ -31,11 +31,11 @@ class Tour:
             self.window.resize(*size)
             for theme in THEMES:
                 self.window.set_theme(theme)
-                self.stage.settle()
+                self.driver.settle()
                 file = f"{scene.name}-{theme}-{size[0]}x{size[1]}.png"
-                colours, _ = self.stage.photograph(self.out / file)
+                colours, _ = self.driver.photograph(self.out / file)
                 empty = "next to nothing is to be seen" if colours < FEWEST_COLOURS else ""
-                complaint = scene.complaint() or empty or self.stage.cut_off()
+                complaint = scene.complaint() or empty or self.driver.cut_off()
                 shot = Shot(scene, theme, size, file, time.perf_counter() - started, complaint)
                 self.shots.append(shot)
                 print(line(shot), flush=True)
@@ -45,7 +45,7 @@ class Tour:
     # -- what a person does ----------------------------------------------------------------------------------------------
 
     def show(self, name: str) -> Callable[[], None]:
-        return lambda: self.stage.show_pane(name)
+        return lambda: self.driver.show_pane(name)
 
     def train(self, method: str, steps: int, data: str = "digits", meanwhile: Callable[[str], object] | None = None) -> str:
         """Fill in the form and press Start; returns the run's folder when it has ended.
@@ -60,17 +60,17 @@ class Tour:
         window.new_run(method, data)
         field = next(field for field in page.groups[0].rows.values() if field.field.name == "steps")
         page.draft.set("run", field.field, steps)
-        self.stage.run_for(0.05)
+        self.driver.run_for(0.05)
         QTest.mouseClick(page.start, Qt.MouseButton.LeftButton)
-        self.stage.wait(lambda: window.state.run not in (None, *known), f"the run of the {method} appeared", 60)
+        self.driver.wait(lambda: window.state.run not in (None, *known), f"the run of the {method} appeared", 60)
         run: str = window.state.run
         if meanwhile is not None:
-            self.stage.wait(lambda: window.state.runs[run].step >= 64, "the training took its first steps", 60)
+            self.driver.wait(lambda: window.state.runs[run].step >= 64, "the training took its first steps", 60)
             meanwhile(run)
-        self.stage.wait(
+        self.driver.wait(
             lambda: window.state.job_of(run) is None and window.state.runs[run].status == "done", f"the {method} was trained", 300
         )
-        self.stage.settle()
+        self.driver.settle()
         return run
 
     def picture_of(self, text: str) -> Path:

@@ -41,14 +41,14 @@ def main(arguments: list[str]) -> int:
     from engine.worker.engine import Engine
 
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="priorama-tour-") as folder, WindowDriver(Engine(Path(folder) / "runs")) as stage:
-        tour = Tour(stage, options.out, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="priorama-tour-") as folder, WindowDriver(Engine(Path(folder) / "runs")) as driver:
+        tour = Tour(driver, options.out, Path(folder))
         try:
             walk(tour)
         except TooLate as reason:
             tour.failures.append(str(reason))
-        tour.failures += stage.faults
-        ended = stage.close()
+        tour.failures += driver.faults
+        ended = driver.close()
     if not ended:
         tour.failures.append("The engine did not end within its time when the window was closed.")
     failed = [*tour.failures, *(f"{shot.file}: {shot.complaint}" for shot in tour.shots if shot.complaint)]
@@ -60,8 +60,8 @@ def main(arguments: list[str]) -> int:
 
 def walk(tour: Tour) -> None:
     """Every scene in its order; then the panes that none of them has visited, and what lies over the panes."""
-    stage, window = tour.stage, tour.window
-    stage.wait(lambda: window.state.engine is not None and bool(window.state.data), "the engine was ready", 120)
+    driver, window = tour.driver, tour.window
+    driver.wait(lambda: window.state.engine is not None and bool(window.state.data), "the engine was ready", 120)
     first = WindowScenes(tour)
     for scenes in (first, FeatureScenes(tour)):
         for scene in scenes.scenes():

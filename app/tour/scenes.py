@@ -18,7 +18,7 @@ class WindowScenes:
 
     def __init__(self, tour: Tour) -> None:
         self.tour = tour
-        self.stage, self.window = tour.stage, tour.window
+        self.driver, self.window = tour.driver, tour.window
         self.vae = ""
 
     def scenes(self) -> Iterator[Scene]:
@@ -46,7 +46,7 @@ class WindowScenes:
         yield Scene("sampling-tokens", "SamplingPane", "images grown code by code", lambda: self.use_sampling(9), self.no_samples)
         window.choose_run(tour.train("text_transformer", TEXT_STEPS, "pydoc-text"))
         yield Scene("sampling-text", "SamplingPane", "a text grown, one character's odds", self.use_text, self.no_samples)
-        paradox = self.stage.pane("LikelihoodPane").show_experiment
+        paradox = self.driver.pane("LikelihoodPane").show_experiment
         yield Scene("likelihood-paradox", "LikelihoodPane", "the likelihood paradox, ready to be run", paradox)
 
     def last_scenes(self) -> Iterator[Scene]:
@@ -64,42 +64,42 @@ class WindowScenes:
     # -- what a person does ----------------------------------------------------------------------------------------------
 
     def look_at_data(self) -> None:
-        self.stage.show_pane("DataPane")
+        self.driver.show_pane("DataPane")
         self.window.centre.show_data("digits")
-        self.stage.settle()
+        self.driver.settle()
 
     def overlay(self, other: str) -> None:
-        self.stage.show_pane("CurvesPane")
-        self.stage.pane("CurvesPane").choose_run(other, True)
+        self.driver.show_pane("CurvesPane")
+        self.driver.pane("CurvesPane").choose_run(other, True)
 
     def use_latent(self) -> None:
         """Encode two image files, drag the first slider with the mouse, go half the way from A to B."""
         from PySide6.QtCore import QPoint, Qt
         from PySide6.QtTest import QTest
 
-        stage = self.stage
-        stage.show_pane("LatentPane")
-        pane = stage.pane("LatentPane")
-        stage.wait(lambda: bool(pane.slider_list.sliders) and pane.decoded_image.decoded is not None, "the latent space opened", 60)
+        driver = self.driver
+        driver.show_pane("LatentPane")
+        pane = driver.pane("LatentPane")
+        driver.wait(lambda: bool(pane.slider_list.sliders) and pane.decoded_image.decoded is not None, "the latent space opened", 60)
         for number in ("3", "0"):
             before = pane.position
             self.window.take([str(self.tour.picture_of(number))])
-            stage.wait(lambda before=before: pane.position is not before, f"the picture of a {number} was encoded", 30)
-        stage.settle()
+            driver.wait(lambda before=before: pane.position is not before, f"the picture of a {number} was encoded", 30)
+        driver.settle()
         slider = pane.slider_list.sliders[0]
         middle = slider.height() // 2
         begin, end = (QPoint(round(slider.width() * share), middle) for share in (0.5, 0.7))
         QTest.mousePress(slider, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, begin)
         for step in range(1, 11):
             QTest.mouseMove(slider, begin + (end - begin) * step / 10)
-            stage.run_for(0.016)
+            driver.run_for(0.016)
         QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, end)
-        stage.settle()
+        driver.settle()
         pane.interpolation.set_t(0.5)
 
     def show_way(self, index: int) -> None:
-        self.stage.show_pane("LatentPane")
-        self.stage.pane("LatentPane").show_tab(index)
+        self.driver.show_pane("LatentPane")
+        self.driver.pane("LatentPane").show_tab(index)
 
     def go_back(self) -> None:
         self.show_way(0)
@@ -115,31 +115,31 @@ class WindowScenes:
         from PySide6.QtCore import Qt
         from PySide6.QtTest import QTest
 
-        self.stage.show_pane("SamplingPane")
-        pane = self.stage.pane("SamplingPane")
+        self.driver.show_pane("SamplingPane")
+        pane = self.driver.pane("SamplingPane")
         self.grown()
         QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.cell_rect(1, cell).center().toPoint())
-        self.stage.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
+        self.driver.wait(lambda: pane.answer is not None, "the pixel's distribution was shown", 30)
 
     def use_text(self) -> None:
         """Watch a text being written, click one of its characters."""
         from PySide6.QtCore import Qt
         from PySide6.QtTest import QTest
 
-        self.stage.show_pane("SamplingPane")
-        pane = self.stage.pane("SamplingPane")
+        self.driver.show_pane("SamplingPane")
+        pane = self.driver.pane("SamplingPane")
         self.grown()
         at = pane.view.text.rect_of(0, 40).center().toPoint()
         QTest.mouseClick(pane.view.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
-        self.stage.wait(lambda: pane.answer is not None, "the character's distribution was shown", 30)
+        self.driver.wait(lambda: pane.answer is not None, "the character's distribution was shown", 30)
 
     def grown(self) -> None:
-        pane = self.stage.pane("SamplingPane")
-        self.stage.wait(lambda: pane.job is None and pane.node is not None and pane.node.done, "the samples were grown", 120)
+        pane = self.driver.pane("SamplingPane")
+        self.driver.wait(lambda: pane.job is None and pane.node is not None and pane.node.done, "the samples were grown", 120)
 
     def regrow(self) -> None:
         """Take the third likeliest value at the clicked pixel, and look at the surprise."""
-        pane = self.stage.pane("SamplingPane")
+        pane = self.driver.pane("SamplingPane")
         bars = pane.symbol_card.bars
         bars.taken.emit(int(bars.raw.argsort()[-3]))
         self.grown()
@@ -147,10 +147,10 @@ class WindowScenes:
         pane.view.bits_box.setChecked(True)
 
     def complete_image(self) -> None:
-        pane = self.stage.pane("SamplingPane")
+        pane = self.driver.pane("SamplingPane")
         pane.view.bits_box.setChecked(False)
         self.window.take([str(self.tour.picture_of("3"))])
-        self.stage.wait(lambda: pane.completion.read is not None, "the picture was read", 30)
+        self.driver.wait(lambda: pane.completion.read is not None, "the picture was read", 30)
         pane.completing.complete()
         self.grown()
 
@@ -159,19 +159,19 @@ class WindowScenes:
         from PySide6.QtCore import Qt
         from PySide6.QtTest import QTest
 
-        self.stage.show_pane("LikelihoodPane")
-        pane = self.stage.pane("LikelihoodPane")
-        self.stage.wait(lambda: pane.page.table.remedy_button("likelihood_ratio") is not None, "a background model was offered", 60)
+        self.driver.show_pane("LikelihoodPane")
+        pane = self.driver.pane("LikelihoodPane")
+        self.driver.wait(lambda: pane.page.table.remedy_button("likelihood_ratio") is not None, "a background model was offered", 60)
         QTest.mouseClick(pane.page.table.remedy_button("likelihood_ratio"), Qt.MouseButton.LeftButton)
-        self.stage.wait(lambda: not pane.controller.building, "the background model was trained", 300)
+        self.driver.wait(lambda: not pane.controller.building, "the background model was trained", 300)
         pane.use_test_images()
         self.window.take([str(self.tour.picture_of("7")), str(self.tour.picture_of("0"))])
-        self.stage.wait(lambda: not self.no_scores(), "the images were scored", 120)
+        self.driver.wait(lambda: not self.no_scores(), "the images were scored", 120)
 
     def compare(self) -> None:
-        pane = self.stage.pane("LikelihoodPane")
+        pane = self.driver.pane("LikelihoodPane")
         pane.set_compare("shapes")
-        self.stage.wait(lambda: pane.controller.comparison is not None, "the shapes were scored", 120)
+        self.driver.wait(lambda: pane.controller.comparison is not None, "the shapes were scored", 120)
 
     def open_palette(self) -> None:
         self.window.find()
@@ -183,16 +183,16 @@ class WindowScenes:
         return "" if self.window.state.selected_data == "digits" else "the digits were not chosen"
 
     def no_latent(self) -> str:
-        pane = self.stage.pane("LatentPane")
+        pane = self.driver.pane("LatentPane")
         return "" if pane.decoded_image.decoded is not None and pane.slider_list.sliders else "the latent space did not open"
 
     def no_samples(self) -> str:
-        pane = self.stage.pane("SamplingPane")
+        pane = self.driver.pane("SamplingPane")
         drawn = pane.is_text() or pane.view.canvas.drawn
         return "" if pane.node is not None and pane.node.done and drawn else "no sample was finished"
 
     def no_scores(self) -> str:
-        pane = self.stage.pane("LikelihoodPane")
+        pane = self.driver.pane("LikelihoodPane")
         entries = pane.images.entries
         scored = sum(bool(entry.scores) for entry in entries)
         return "" if entries and scored == len(entries) else f"{scored} of {len(entries)} images were scored"

@@ -27,7 +27,7 @@ class TooLate(Exception):
 
 
 class WindowDriver:
-    """`with WindowDriver(engine) as stage:` gives an open, painted window with all its panes, and closes it at the end.
+    """`with WindowDriver(engine) as driver:` gives an open, painted window with all its panes, and closes it at the end.
 
     Nothing of the user's own settings is read or written.
     """

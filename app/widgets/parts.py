@@ -1,4 +1,4 @@
-"""Small parts of which panes are made: headings, cards, empty states, and the style they share beyond `app/theme.py`."""
+"""Small parts of which panes are made: headings, cards, empty states, and the style they share beyond `app/shell/theme.py`."""
 
 from __future__ import annotations
 

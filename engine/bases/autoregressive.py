@@ -91,6 +91,7 @@ class Recompute:
         self._tokens = torch.empty(n, 0, dtype=torch.int64, device=device)
 
     def advance(self, symbols: Tensor) -> Tensor:
+        """Append symbols int64 [n, m] and return the logits [n, V] of the next one."""
         self._tokens = torch.cat([self._tokens, symbols], 1)
         return self._method.logits(F.pad(self._tokens, (0, 1)), self._y)[:, -1]  # the last symbol is never looked at
 
@@ -110,17 +111,18 @@ class ClassMixture:
         self._last: Tensor | None = None  # log p(t_i | t_<i, y) of the next symbol [K, n, V]
 
     def advance(self, symbols: Tensor) -> Tensor:
+        """Append symbols int64 [n, m] and return log p [n, V] of the next one, mixed over the classes by their posterior."""
         copies = symbols.repeat(self._classes, 1)  # [K n, m]
         before = self._tokens.shape[1]
         self._tokens = torch.cat([self._tokens, symbols], 1)
         if symbols.shape[1] == 1 and self._last is not None:
-            told = self._last.gather(2, symbols.expand(self._classes, -1, -1))  # [K, n, 1]
+            log_p = self._last.gather(2, symbols.expand(self._classes, -1, -1))  # [K, n, 1]
         elif symbols.shape[1]:
             whole = self._method.symbol_log_probs(self._tokens.repeat(self._classes, 1), self._y)
-            told = whole[:, before:].sum(1).view(self._classes, self._n, 1)
+            log_p = whole[:, before:].sum(1).view(self._classes, self._n, 1)
         else:
-            told = torch.zeros((), device=symbols.device)
-        self._weights = told if self._weights is None else self._weights + told
+            log_p = torch.zeros((), device=symbols.device)
+        self._weights = log_p if self._weights is None else self._weights + log_p
         self._last = at_least_float32(self._memory.advance(copies)).log_softmax(-1).view(self._classes, self._n, -1)
         return (self._last + self._weights).logsumexp(0)  # [n, V]; the writer normalizes
 
@@ -154,6 +156,7 @@ class Autoregressive(Method):
 
     @property
     def pixel_levels(self) -> int:
+        """How many values a channel of a pixel has."""
         return self.symbols
 
     @property
@@ -163,6 +166,7 @@ class Autoregressive(Method):
         return height, width, channels
 
     def code_patches(self) -> Tensor | None:
+        """What each code looks like [V, C, p, p]; None, as here, where a symbol is a pixel's value."""
         return None
 
     # -- symbols -------------------------------------------------------------------------------------------------------
@@ -191,6 +195,9 @@ class Autoregressive(Method):
         return middle[tokens].unflatten(1, (h, w, c)).permute(0, 3, 1, 2)
 
     def evaluate_target(self, x: Tensor, generator: Randomness | None) -> Tensor:
+        """The images [B, C, H, W] that the likelihood is of: x itself, or x quantized (binarized with `generator`) to the method's
+        levels.
+        """
         if self.data.kind != "images" or self.pixel_levels == 256:
             return x
         return self.to_images(self.to_tokens(x, generator))
@@ -218,11 +225,13 @@ class Autoregressive(Method):
             return log_p.diff(dim=1, prepend=torch.zeros_like(log_p[:, :1]))
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: nats per symbol. `bits_per_dim` of an image, and its `nats` in total."""
+        """`loss`: nats per symbol. `bits_per_dim` of an image, and its `nats` in total. x [B, C, H, W], y int64 [B] or None -> scalars
+        [].
+        """
         tokens = self.to_tokens(x, context.generator)
-        told = self.symbol_log_probs(tokens, y if self.conditional else None)
+        log_p = self.symbol_log_probs(tokens, y if self.conditional else None)
         with full(x.device):
-            loss = -told.mean()
+            loss = -log_p.mean()
             return {"loss": loss, "bits_per_dim": loss / math.log(2), "nats": loss * self.length}
 
     @torch.no_grad()
@@ -250,13 +259,13 @@ class Autoregressive(Method):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """Bits per dimension; nats of binary images. Of p(x|y) where classes are given, which is another number than that of p(x)."""
-        told = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
-        return f"{told} given y" if self.conditional else told
+        text = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
+        return f"{text} given y" if self.conditional else text
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
-        """Of n sequences of the classes y."""
+        """Incremental state for sampling n sequences, of the classes y int64 [n] or of none."""
         return Recompute(self, n, y, self._device)
 
     def writer(self, n: int, y: Tensor | None = None, prefix: Tensor | None = None, cached: bool = True) -> Writer:
@@ -310,7 +319,7 @@ class Autoregressive(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Code lengths of some held-out images, beside what the values' frequencies alone would cost."""
+        """Code lengths of some held-out images, beside what the values' frequencies alone would cost. x [N, C, H, W]."""
         x = x[: max(1, SYMBOLS_DESCRIBED // self.length)]
         tokens = self.to_tokens(x, generator)
         nats = -self.log_probs(tokens).double().sum(1).mean().item()
@@ -383,10 +392,11 @@ def frequencies(tokens: Tensor, symbols: int) -> Tensor:
 
 
 def entropy(tokens: Tensor, symbols: int) -> float:
-    """Of the symbols' frequencies, in nats."""
+    """Entropy in nats of the frequencies of `symbols` symbols in tokens int64 [...]."""
     p = torch.bincount(tokens.flatten(), minlength=symbols).double() / tokens.numel()
     return -torch.special.xlogy(p, p).sum().item()
 
 
 def at_least_float32(x: Tensor) -> Tensor:
+    """x [...] in float32 where it is float16 or bfloat16, else unchanged."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -67,17 +67,17 @@ class EncoderMethod(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """How the features of held-out images are spread."""
+        """How the features of held-out images are spread. x [N, C, H, W]."""
         return described(self.encode(x))
 
 
 def precise(features: Tensor) -> Tensor:
-    """Out of an autocast network, into float32."""
+    """Features [...] out of an autocast network in float32; other types stay."""
     return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
 
 
 def feature_spread(features: Tensor) -> float:
-    """Deviation of the features' directions, 0 (all the same) to about 1 (as independent as can be).
+    """Deviation of the features' directions, 0 (all the same) to about 1 (as independent as can be). features [N, D].
 
     The root mean square over dimensions of the standard deviation over images of f / |f|, times √D (Chen and He 2021, section 4.1).
     """

@@ -51,6 +51,7 @@ class TextAutoregressive(Autoregressive):
 
     @property
     def pixel_levels(self) -> int:
+        """0: text has no pixels."""
         return 0
 
     @property
@@ -64,13 +65,14 @@ class TextAutoregressive(Autoregressive):
         return self.data.units.removesuffix("s")
 
     def to_tokens(self, x: Tensor, generator: Randomness | None = None) -> Tensor:
+        """The windows int64 [B, T] themselves: text is stored as tokens."""
         return x
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: nats per symbol, and the same in bits."""
-        told = self.symbol_log_probs(x, None)
+        """`loss`: nats per symbol, and the same in bits. x int64 [B, T] -> scalars []."""
+        log_p = self.symbol_log_probs(x, None)
         with full(x.device):
-            loss = -told.mean()
+            loss = -log_p.mean()
             return {"loss": loss, "bits_per_token": loss / math.log(2)}
 
     def bits_per_dim(self, nats: float) -> float:
@@ -78,6 +80,7 @@ class TextAutoregressive(Autoregressive):
         return likelihoods.bits_per_dim(nats, self.length)
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The validation loss as the list of runs shows it, in nats per symbol."""
         return f"{terms['loss']:.2f} nat/{self.unit}"
 
     @torch.no_grad()
@@ -94,7 +97,7 @@ class TextAutoregressive(Autoregressive):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Code lengths of some held-out windows, beside what the symbols' frequencies alone would cost."""
+        """Code lengths of some held-out windows, beside what the symbols' frequencies alone would cost. x int64 [N, T]."""
         x = x[: max(1, SYMBOLS_DESCRIBED // x.shape[1])]
         nats = -self.log_probs(x).double().mean().item()
         alone = entropy(x, self.symbols)
@@ -143,6 +146,7 @@ class Sliding:
         self._recent = torch.empty(n, 0, dtype=torch.int64, device=device)  # the symbols of this window
 
     def advance(self, symbols: Tensor) -> Tensor:
+        """Append symbols int64 [n, m] and return the logits [n, V] of the next one; what no longer fits into the context is forgotten."""
         self._recent = torch.cat([self._recent, symbols], 1)
         over = self._recent.shape[1] + 1 - self._context  # the next symbol needs a place too
         if over <= 0:

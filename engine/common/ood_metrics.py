@@ -78,7 +78,7 @@ def threshold_at_fpr(known: np.ndarray, share: float = 0.05) -> float:
 
 
 def fpr_at(known: np.ndarray, unknown: np.ndarray, share: float = 0.95) -> float:
-    """FPR@95: the false positive rate at the threshold whose true positive rate is 95 %.
+    """FPR@95: the false positive rate at the threshold whose true positive rate is 95 %. Scores [N] of known and [M] of unknown images.
 
     OOD is the positive class, as in the code of OpenOOD (Yang et al. 2022). Liang et al. 2018 and Liu et al. 2020 fix 95 % of the
     known images instead and count OOD images: another number.
@@ -109,7 +109,9 @@ def crossing(xs: np.ndarray, ys: np.ndarray, level: float) -> float | None:
 
 
 def average_precision(known: np.ndarray, unknown: np.ndarray) -> float:
-    """Σ (recall_k - recall_{k-1}) precision_k over all thresholds, OOD positive. It depends on how many images each side has."""
+    """Average precision Σ (recall_k - recall_{k-1}) precision_k over all thresholds, OOD positive, of scores [N] and [M]. It depends on
+    how many images each side has.
+    """
     scores = np.concatenate([_ranked(known), _ranked(unknown)])
     positive = np.concatenate([np.zeros(np.size(known)), np.ones(np.size(unknown))])
     if not np.size(known) or not np.size(unknown):

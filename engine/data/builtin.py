@@ -33,6 +33,7 @@ def built_in() -> tuple[DataInfo, ...]:
 
 
 def is_built_in(data: str) -> bool:
+    """Whether a data set comes with the program."""
     return data.split(":")[0] in {info.data for info in built_in()}
 
 

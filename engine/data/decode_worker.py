@@ -14,6 +14,7 @@ from engine.data.limits import DECODE_BYTES
 
 
 def main() -> None:
+    """Decode files asked for over standard input until it closes; answers go to standard output."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what C libraries print must not reach the answers
     requests = sys.stdin.buffer

@@ -60,7 +60,7 @@ class Look:
 
 
 def read_bytes(path: str) -> bytes:
-    """The content of a file within the limit."""
+    """The content of a file within the limit. Raises: Bad: no ordinary file, too large or not readable."""
     file = Path(path)
     if file.is_dir():
         raise Bad("it is a folder; open it as a data set instead")

@@ -32,7 +32,7 @@ class Tensor:
     stride: tuple[int, ...]
 
     def view(self, data: bytes | memoryview | np.ndarray) -> np.ndarray:
-        """The numbers, once the storage's bytes are known.
+        """The numbers, an array of shape [*size], once the storage's bytes are known.
 
         Raises:
             Refused: sizes that reach outside the storage, or count a number more than once.

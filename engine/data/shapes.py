@@ -23,7 +23,9 @@ _HUES = np.array([0.0, 32.0, 58.0, 120.0, 175.0, 235.0, 280.0, 325.0])  # degree
 
 
 def factors_of(seed: int, index: np.ndarray) -> dict[str, np.ndarray]:
-    """The true factors of images `index`: shape (0..4), hue and angle in degrees, size, x and y in pixels (y downwards)."""
+    """The true factors, each [N], of images `index` int64 [N]: shape (0..4), hue and angle in degrees, size, x and y in pixels (y
+    downwards).
+    """
     kind = (_uniform(seed, index, 0) * len(KINDS)).astype(np.int64)
     turns = np.array([TURNS[name] for name in KINDS])[kind]
     return {
@@ -57,7 +59,7 @@ def draw(factors: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def captions(factors: dict[str, np.ndarray]) -> Sequence[str]:
-    """“a small red square at the top left”, one per image."""
+    """“a small red square at the top left”, one per image. factors: [N] each."""
     return Captions(factors)
 
 

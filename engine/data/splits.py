@@ -14,7 +14,9 @@ MOST_VALID = 2_000
 
 
 def draw(count: int, take: int, labels: np.ndarray | None) -> np.ndarray:
-    """`take` of `count` places, sorted: drawn with a fixed seed, each class by its share (within one image)."""
+    """`take` of `count` indices int64 [take], sorted: drawn with a fixed seed, each class of labels [count] by its share (within one
+    image).
+    """
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     if labels is not None:
         order = order[np.argsort(labels[order], kind="stable")]

@@ -24,7 +24,7 @@ def cache_folder() -> Path:
 
 
 def room_for(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros, uint8 of `shape`; beyond 512 MB a mapped file, which goes when nobody holds it any more.
+    """Zeros uint8 [*shape]; beyond 512 MB a mapped file, which goes when nobody holds it any more.
 
     Raises:
         BadData: more than can be held, or no room on the disk.

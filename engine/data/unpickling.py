@@ -133,6 +133,7 @@ class ListedUnpickler(pickle.Unpickler):
     """Builds containers, numbers, strings, and what `_KNOWN` lists; every other name is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """The function or class of the list. Raises: Refused: any other."""
         known = _KNOWN.get((module, name))
         if known is None:
             shown = "".join(c for c in f"{module}.{name}"[:60] if c.isprintable())
@@ -140,7 +141,9 @@ class ListedUnpickler(pickle.Unpickler):
         return known
 
     def persistent_load(self, pid: Any) -> Storage:
-        """torch's reference to numbers elsewhere in the file: ("storage", type, key, device, count[, view])."""
+        """torch's reference to numbers elsewhere in the file: ("storage", type, key, device, count[, view]). Raises: Refused: any other
+        reference.
+        """
         match pid:
             case ("storage", _Known() as kind, str() as key, str(), int() as count, *view) if kind.name.removeprefix("torch.") in _STORAGES:
                 if count < 0 or view not in ([], [None]):

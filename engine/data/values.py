@@ -19,6 +19,7 @@ class Range:
 
     @staticmethod
     def of(values: np.ndarray) -> Range:
+        """Least and greatest of the finite numbers of an array [...], and how many are not finite."""
         if values.dtype.kind != "f":
             return Range(float(values.min()), float(values.max())) if values.size else Range(0.0, 0.0)
         finite = np.isfinite(values)
@@ -27,6 +28,7 @@ class Range:
         return Range(float(kept.min()), float(kept.max()), holes) if kept.size else Range(0.0, 0.0, holes)
 
     def joined(self, other: Range) -> Range:
+        """The range of both."""
         return Range(min(self.low, other.low), max(self.high, other.high), self.holes + other.holes)
 
 
@@ -39,7 +41,7 @@ class Scaling:
     notes: tuple[str, ...]
 
     def to_bytes(self, values: np.ndarray) -> np.ndarray:
-        """uint8 of the same shape; NaN and infinity become `NAN_BECOMES`."""
+        """Numbers [...] as uint8 [...], black at 0 and white at 255; NaN and infinity become `NAN_BECOMES`."""
         if values.dtype == np.uint8 and (self.black, self.white) == (0.0, 255.0):
             return values
         if values.dtype == np.bool_:

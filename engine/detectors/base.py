@@ -1,7 +1,7 @@
 """What a detector is. Every file in `engine/detectors/` holds one or several subclasses of `Detector`; nothing lists them by hand.
 
 A detector knows a method and batches of images: no file, no run folder, no thread. Where its models and its training images
-come from is the business of `judging.py`.
+come from is the business of `engine.queries.calibrated_detectors`.
 """
 
 from __future__ import annotations
@@ -60,10 +60,12 @@ class ScoredModel:
     facts: dict[str, str] = field(default_factory=dict)  # content hashes of the companions: part of what names a kept score
 
     def can(self, protocol: type) -> bool:
+        """Whether the model's method provides a protocol of `engine.protocols`."""
         return provides(self.method, protocol)
 
     @property
     def has_density(self) -> bool:
+        """Whether the model gives log p(x) or a bound on it."""
         return self.method.density != "none" and self.can(Density)
 
 
@@ -87,18 +89,22 @@ class ImageBatch:
 
     @property
     def log_p(self) -> Tensor:
+        """log p(x) or the best bound on it, nats [B]."""
         return self.bounds[0]
 
     @property
     def elbo(self) -> Tensor:
+        """The evidence lower bound on log p(x), nats [B]."""
         return self.bounds[1]
 
     @cached_property
     def logits(self) -> Tensor:
+        """The classifier's logits, float64 [B, K]."""
         return self.method.classify(self.x).double()  # [B, K]
 
     @cached_property
     def features(self) -> Tensor:
+        """The encoder's features, float64 [B, D]."""
         return self.method.encode(self.x).double()  # [B, D]
 
     @cached_property
@@ -108,7 +114,9 @@ class ImageBatch:
 
 
 def density_steps(method: Any, x: Tensor, samples: int = SAMPLES) -> Generator[None, None, tuple[Tensor, Tensor]]:
-    """log p(x) or the best bound on it, and the ELBO where there is another; in the same way for every model it is compared with."""
+    """log p(x) or the best bound on it, and the ELBO where there is another; in the same way for every model it is compared with. x [B,
+    C, H, W] -> two tensors of nats [B].
+    """
     weights = provides(method, ImportanceWeighted)
     size = max(1, DECODES_AT_ONCE // samples if weights else method.valid_slice // 4)
     best, elbo = [], []
@@ -125,7 +133,9 @@ def density_steps(method: Any, x: Tensor, samples: int = SAMPLES) -> Generator[N
 
 
 def weighed(method: Any, x: Tensor, samples: int) -> Estimate:
-    """Bounds on log p(x) from `samples` importance weights per image; an image's noise depends on its content, not on its batch mates."""
+    """Bounds on log p(x) from `samples` importance weights per image; an image's noise depends on its content, not on its batch mates.
+    x [B, C, H, W] -> nats [B].
+    """
     own = image_generators(x, SEED)
     target = method.evaluate_target(x, own)
     posterior = method.posterior(target)
@@ -198,6 +208,7 @@ class Detector:
         return self.help
 
     def info(self) -> DetectorInfo:
+        """What the panes and `list` say about this detector."""
         kind = self.method.density if self.density == "exact or bound" else self.density
         return DetectorInfo(
             self.name, self.title, kind, self.unit, self.source, self.about(), self.missing(), self.remedy(), self.score_unit

@@ -16,14 +16,19 @@ from engine.protocols import Classifier
 
 
 class OfClassifier(Detector):
+    """A detector that looks at a classifier's logits alone."""
+
     density = "P(y|x)"
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model classifies."""
         return subject.can(Classifier)
 
 
 class Msp(OfClassifier):
+    """Maximum softmax probability (Hendrycks and Gimpel 2017)."""
+
     name = "msp"
     title = "softmax maximum"
     unit = ""
@@ -32,13 +37,17 @@ class Msp(OfClassifier):
     place = 20
 
     def score(self, look: ImageBatch) -> Tensor:
+        """1 - max softmax probability, float64 [B]."""
         return doubt(look.logits)
 
     def value(self, score: float) -> float:
+        """The maximum softmax probability, from a score."""
         return 1 - score
 
 
 class MaxLogit(OfClassifier):
+    """Maximum logit (Hendrycks et al. 2022)."""
+
     name = "max_logit"
     title = "largest logit"
     unit = ""
@@ -47,13 +56,17 @@ class MaxLogit(OfClassifier):
     place = 21
 
     def score(self, look: ImageBatch) -> Tensor:
+        """Minus the largest logit, float64 [B]."""
         return -look.logits.amax(1)
 
     def value(self, score: float) -> float:
+        """The largest logit, from a score."""
         return -score
 
 
 class Energy(OfClassifier):
+    """Free energy of the logits (Liu et al. 2020)."""
+
     name = "energy"
     title = "energy"
     unit = ""
@@ -62,10 +75,13 @@ class Energy(OfClassifier):
     place = 22
 
     def score(self, look: ImageBatch) -> Tensor:
+        """-logsumexp of the logits, float64 [B]."""
         return -look.logits.logsumexp(1)
 
 
 class Odin(OfClassifier):
+    """Temperature scaling and input perturbation (Liang et al. 2018)."""
+
     name = "odin"
     title = "ODIN"
     unit = ""
@@ -79,9 +95,11 @@ class Odin(OfClassifier):
     epsilon = 0.0014  # of the range from black to white; the authors' value for CIFAR-10, not tuned here
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"temperature": self.temperature, "epsilon": self.epsilon}
 
     def score(self, look: ImageBatch) -> Tensor:
+        """1 - max softmax probability at temperature T after a step of size epsilon towards it, float64 [B]."""
         logits = self.method.classify(self._surer(look.x)).double() if self.epsilon else look.logits
         return doubt(logits / self.temperature)
 
@@ -94,6 +112,7 @@ class Odin(OfClassifier):
         return x.detach() + self.epsilon * gradient.sign()
 
     def value(self, score: float) -> float:
+        """The maximum softmax probability at temperature T, from a score."""
         return 1 - score
 
 

@@ -14,6 +14,8 @@ from engine.detectors.likelihood import bits
 
 
 class LikelihoodRatio(Detector):
+    """Log-likelihood ratio to a background model (Ren et al. 2019)."""
+
     name = "likelihood_ratio"
     title = "likelihood ratio"
     density = "exact or bound"
@@ -28,6 +30,7 @@ class LikelihoodRatio(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density."""
         return subject.has_density
 
     def _lacks(self) -> tuple[str, str]:
@@ -37,27 +40,35 @@ class LikelihoodRatio(Detector):
         return self.subject.lacking.get(self.kind, ("It needs a background model beside the run; build it first.", self.kind))
 
     def missing(self) -> str:
+        """Why there is no score: the background model that is lacking; "" when there is one."""
         return self._lacks()[0]
 
     def remedy(self) -> str:
+        """What the window's button can do about `missing`."""
         return self._lacks()[1]
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"background": self.subject.facts.get(self.kind, ""), "samples": self.subject.samples}
 
     def score(self, look: ImageBatch) -> Tensor:
+        """log p_background(x) - log p(x), nats [B]."""
         return finish(self.steps(look))
 
     def steps(self, look: ImageBatch) -> Steps:
+        """As `score`, a few images between two yields; returns nats [B]."""
         yield from look.prepare()
         background, _ = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples)
         return background - look.log_p
 
     def value(self, score: float) -> float:
+        """The log-likelihood ratio in nats, from a score."""
         return -score
 
 
 class LocalRatio(LikelihoodRatio):
+    """Log-likelihood ratio to a model that sees only a pixel's neighbourhood (Zhang et al. 2021)."""
+
     name = "local_ratio"
     title = "local ratio"
     source = "Zhang et al., On the Out-of-distribution Generalization of Probabilistic Image Modelling, 2021 (arXiv 2109.02639), section 4"
@@ -70,10 +81,13 @@ class LocalRatio(LikelihoodRatio):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density and its method can have a local background model."""
         return subject.has_density and LOCAL in background_kinds(subject.method)
 
 
 class InputComplexity(Detector):
+    """Code length under the model minus that of a lossless compressor (Serrà et al. 2020)."""
+
     name = "input_complexity"
     title = "input complexity"
     density = "exact or bound"
@@ -87,13 +101,15 @@ class InputComplexity(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density."""
         return subject.has_density
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"samples": self.subject.samples, "effort": WEBP_EFFORT}
 
     def score(self, look: ImageBatch) -> Tensor:
-        """Bits per dimension on both sides."""
+        """-log2 p(x) minus the length of the compressed image, both in bits per dimension, float64 [B]."""
         dims = math.prod(look.images.shape[1:])
         model = torch.tensor([bits(self.method, -float(log_p)) for log_p in look.log_p], dtype=torch.float64)
         return model - torch.from_numpy(code_bits(look.coded)) / dims

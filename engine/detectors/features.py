@@ -14,6 +14,8 @@ from engine.protocols import Encoder
 
 
 class Mahalanobis(Detector):
+    """Mahalanobis distance to the nearest class mean of the features (Lee et al. 2018)."""
+
     name = "mahalanobis"
     version = 2  # since jigsaw's features are those of tiles
     title = "Mahalanobis distance"
@@ -26,6 +28,7 @@ class Mahalanobis(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model encodes and its data have classes."""
         return subject.can(Encoder) and len(subject.method.data.classes) > 1
 
     def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
@@ -37,6 +40,7 @@ class Mahalanobis(Detector):
         self.fitted = {"means": means.numpy(), "inverse": inverse.numpy()}
 
     def score(self, look: ImageBatch) -> Tensor:
+        """The squared distance to the nearest class mean, float64 [B]."""
         means, inverse = (torch.from_numpy(self.fitted[name]) for name in ("means", "inverse"))
         return class_distances(look.features, means, inverse).amin(1)
 
@@ -56,6 +60,8 @@ def class_distances(features: Tensor, means: Tensor, inverse: Tensor) -> Tensor:
 
 
 class Knn(Detector):
+    """Distance to the k-th nearest training feature on the unit sphere (Sun et al. 2022)."""
+
     name = "knn"
     version = 2  # since jigsaw's features are those of tiles
     title = "k nearest neighbours"
@@ -69,21 +75,26 @@ class Knn(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model encodes."""
         return subject.can(Encoder)
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"k": self.k}
 
     def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
+        """Keep the training images' features at unit length, float32 [N, D]."""
         features = yield from training.features(self.method)
         self.fitted = {"bank": unit_length(features).float().numpy()}  # float32 keeps the file small; errors near 1e-7
 
     def score(self, look: ImageBatch) -> Tensor:
+        """Distance to the k-th nearest of the kept features [B]."""
         bank = torch.from_numpy(self.fitted["bank"])
         return nearest(unit_length(look.features), bank, min(self.k, len(bank)))[0][:, -1]
 
 
 def unit_length(features: Tensor) -> Tensor:
+    """features [N, D] divided by their Euclidean norms."""
     return features / features.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
 

@@ -16,6 +16,8 @@ def bits(method: Any, nats: float) -> float:
 
 
 class LogLikelihood(Detector):
+    """Exact log p(x)."""
+
     name = "log_likelihood"
     title = "log-likelihood"
     density = "exact"
@@ -30,16 +32,21 @@ class LogLikelihood(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model's density is exact."""
         return subject.has_density and subject.method.density == "exact"
 
     def score(self, look: ImageBatch) -> Tensor:
+        """-log p(x), nats [B]."""
         return -look.log_p
 
     def value(self, score: float) -> float:
+        """Bits per dimension (or per image of binary pixels), from a score in nats."""
         return bits(self.method, score)
 
 
 class Elbo(Detector):
+    """The evidence lower bound (Kingma and Welling 2014)."""
+
     name = "elbo"
     title = "ELBO"
     density = "bound"
@@ -50,19 +57,25 @@ class Elbo(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model's density is a bound."""
         return subject.has_density and subject.method.density == "bound"
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"samples": self.subject.samples} if self.subject.can(ImportanceWeighted) else {}
 
     def score(self, look: ImageBatch) -> Tensor:
+        """-ELBO, nats [B]."""
         return -look.elbo
 
     def value(self, score: float) -> float:
+        """The ELBO in nats, from a score."""
         return -score
 
 
 class Iwae(Detector):
+    """The importance-weighted bound with K samples (Burda et al. 2016)."""
+
     name = "iwae"
     title = "importance-weighted bound"
     density = "bound"
@@ -73,16 +86,21 @@ class Iwae(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density and gives importance weights."""
         return subject.has_density and subject.can(ImportanceWeighted)
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"samples": self.subject.samples}
 
     def about(self) -> str:
+        """The explanation, with the K in use."""
         return f"{self.help} Here K = {self.subject.samples}."
 
     def score(self, look: ImageBatch) -> Tensor:
+        """Minus the importance-weighted bound, nats [B]."""
         return -look.log_p
 
     def value(self, score: float) -> float:
+        """The bound in nats, from a score."""
         return -score

@@ -17,6 +17,8 @@ EPSILON = 1e-3  # of Adam, large on purpose: gradients far below a thousandth of
 
 
 class LikelihoodRegret(Detector):
+    """Likelihood regret: what refitting the posterior to one image gains (Xiao et al. 2020)."""
+
     name = "likelihood_regret"
     title = "likelihood regret"
     density = "bound"
@@ -33,12 +35,15 @@ class LikelihoodRegret(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density and gives importance weights."""
         return subject.has_density and subject.can(ImportanceWeighted)
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"steps": self.optimisation_steps, "rate": self.rate, "samples": self.final_samples}
 
     def score(self, look: ImageBatch) -> Tensor:
+        """The regret in nats [B]."""
         return finish(self.steps(look))
 
     def steps(self, look: ImageBatch) -> Steps:

@@ -13,6 +13,8 @@ from engine.detectors.base import Detector, ImageBatch, ScoredModel, Steps, Trai
 
 
 class Typicality(Detector):
+    """Distance of the code length from its mean over training images (Nalisnick et al. 2019)."""
+
     name = "typicality"
     title = "typicality"
     density = "exact or bound"
@@ -27,9 +29,11 @@ class Typicality(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density."""
         return subject.has_density
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"samples": self.subject.samples}
 
     def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
@@ -41,10 +45,13 @@ class Typicality(Detector):
         self.fitted = {"mean": np.array([float(torch.cat(nats).mean())])}
 
     def score(self, look: ImageBatch) -> Tensor:
+        """|-log p(x) - its mean over training images|, nats [B]."""
         return (-look.log_p - float(self.fitted["mean"][0])).abs()
 
 
 class Waic(Detector):
+    """Watanabe-Akaike information criterion over several models (Choi et al. 2018)."""
+
     name = "waic"
     title = "WAIC"
     density = "exact or bound"
@@ -58,21 +65,27 @@ class Waic(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model has a density."""
         return subject.has_density
 
     def missing(self) -> str:
+        """Why there is no score: other models are lacking; "" when there are some."""
         return "" if self.subject.others else self.subject.others_missing
 
     def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
         return {"others": self.subject.facts.get("others", ""), "samples": self.subject.samples}
 
     def about(self) -> str:
+        """The explanation, with the models in use."""
         return f"{self.help} Here over {self.subject.others_are}." if self.subject.others else self.help
 
     def score(self, look: ImageBatch) -> Tensor:
+        """Variance minus mean of log p(x) over the models, [B]."""
         return finish(self.steps(look))
 
     def steps(self, look: ImageBatch) -> Steps:
+        """As `score`, a few images between two yields; returns [B]."""
         yield from look.prepare()
         rows = [look.log_p]
         for other in self.subject.others:
@@ -81,4 +94,5 @@ class Waic(Detector):
         return log_p.var(0, correction=0) - log_p.mean(0)
 
     def value(self, score: float) -> float:
+        """Mean minus variance of log p(x), from a score."""
         return -score

@@ -10,6 +10,8 @@ from torch import Tensor
 
 
 class Bayes(NamedTuple):
+    """Bayes' rule for a class-conditional density; log p(y|x) and log p(x) in nats."""
+
     log_posterior: Tensor  # log p(y|x) [B, K]
     log_marginal: Tensor  # log p(x) [B]
 

@@ -33,28 +33,28 @@ def map_file(
     maps = session.room(EmbeddingMaps)
     work = m.Embed(job="", subset=m.Subset(str(run), step, data, split, limit), settings=m.MapSettings(kind, seed=seed), warm=False)
     try:
-        told = next(event for event in session.work(work) if isinstance(event, m.Embedded))
+        embedded = next(event for event in session.work(work) if isinstance(event, m.Embedded))
     finally:
         maps.close()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", "label", "x", "y"])
-    for point, (x, y) in enumerate(told.places):
-        label = "" if told.labels is None or not told.classes else told.classes[int(told.labels[point])]
-        writer.writerow([int(told.indices[point]), label, float(x), float(y)])
+    for point, (x, y) in enumerate(embedded.places):
+        label = "" if embedded.labels is None or not embedded.classes else embedded.classes[int(embedded.labels[point])]
+        writer.writerow([int(embedded.indices[point]), label, float(x), float(y)])
     try:
         write_file(out.absolute(), text.getvalue().encode("utf-8"))
     except OSError as error:
         raise CannotWrite(f"The map could not be written to “{out}” ({error.strerror or error}); name another file with --out.") from None
     return {
         "file": str(out),
-        "n": len(told.places),
-        "step": told.subset.step,
+        "n": len(embedded.places),
+        "step": embedded.subset.step,
         "map": kind,
         "seed": seed,
         "split": split,
-        "trustworthiness": None if told.trustworthiness != told.trustworthiness else told.trustworthiness,
-        "knn": told.knn_map,
-        "knn_features": told.knn_features,
-        "seconds": round(told.seconds, 2),
+        "trustworthiness": None if embedded.trustworthiness != embedded.trustworthiness else embedded.trustworthiness,
+        "knn": embedded.knn_map,
+        "knn_features": embedded.knn_features,
+        "seconds": round(embedded.seconds, 2),
     }

@@ -34,6 +34,8 @@ SYMBOLS = 8192  # of a text looked at between two yields
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What `eval` reports of one checkpoint."""
+
     step: int
     images: int  # how many were scored; of a text 0
     values: dict[str, Any]  # as section "verbs" of the README names them
@@ -100,9 +102,9 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
     nats, done, batch = 0.0, 0, max(1, SYMBOLS // context)
     for part in read.split(batch):
         with torch.inference_mode():
-            told = method.log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
-        nats -= float(told.double().sum())
-        done += len(told)
+            log_p = method.log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
+        nats -= float(log_p.double().sum())
+        done += len(log_p)
         yield Progress(job, str(model.run.path), done, len(test), "symbol", 0.0, None)
     values = {"nats_per_token": nats / done, "bits_per_token": nats / done / math.log(2), "tokens": done, "density": model.method.density}
     return Evaluation(model.step, 0, values)
@@ -120,11 +122,11 @@ def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed:
         sums["elbo_nats"] = -float(last.elbo.sum())
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
-        told = bayes(given)
-        sums["nats"] = -float(told.log_marginal.sum())
+        rule = bayes(given)
+        sums["nats"] = -float(rule.log_marginal.sum())
         if y is not None:
             sums["nats_given_class"] = -float(given.gather(1, y.long()[:, None]).sum())
-            sums["bayes_accuracy"] = float((told.log_posterior.argmax(1) == y).sum())
+            sums["bayes_accuracy"] = float((rule.log_posterior.argmax(1) == y).sum())
     elif method.density != "none" and provides(method, Density):
         sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())
     if provides(method, Classifier) and y is not None:

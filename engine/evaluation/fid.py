@@ -63,14 +63,16 @@ def fidelity(
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
     """
-    model, eye = Model(Run.open(path), step), Model(Run.open(encoder), None)
+    model, extractor = Model(Run.open(path), step), Model(Run.open(encoder), None)
     method: Any = model.method
     if method.sampling == "none" or method.accepts != "images":
         raise CannotAnswer(f"{method.title} draws no images; choose a run of a generative method of images.")
-    encode = eye.require(Encoder, "encode").encode
-    if eye.spec.shape != model.spec.shape:
-        theirs, ours = ("×".join(map(str, spec.shape)) for spec in (eye.spec, model.spec))
-        raise CannotAnswer(f"{eye.run.path.name} takes images of {theirs}, and {model.run.path.name} draws {ours}; name another encoder.")
+    encode = extractor.require(Encoder, "encode").encode
+    if extractor.spec.shape != model.spec.shape:
+        theirs, ours = ("×".join(map(str, spec.shape)) for spec in (extractor.spec, model.spec))
+        raise CannotAnswer(
+            f"{extractor.run.path.name} takes images of {theirs}, and {model.run.path.name} draws {ours}; name another encoder."
+        )
     data = open_data(model.manifest.data)
     require_same_data(model.manifest, path.name, data.hash)
     test, valid = data.splits["test"].images, data.splits["valid"].images
@@ -95,4 +97,4 @@ def fidelity(
     values: dict[str, Any] = {}
     for name, those in others.items():
         values |= {f"fid{name}": fid(those, real), f"kid{name}": kid(those, real)}
-    return values | {"samples": count, "encoder": eye.run.path.name, "encoder_step": eye.step}
+    return values | {"samples": count, "encoder": extractor.run.path.name, "encoder_step": extractor.step}

@@ -1,6 +1,6 @@
 """What features are worth for telling classes apart: a vote of nearest neighbours and a linear probe. Tensors in, numbers out.
 
-No run, no file, no lane: those are in `probing.py`.
+No run, no file, no lane: those are in `queries/probing.py`.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ class Linear:
     scale: Tensor  # [D]
 
     def logits(self, features: Tensor) -> Tensor:
+        """Logits float64 [N, K] of features [N, D] that have not been standardized."""
         weight = self.weight / self.scale
         return features.double() @ weight.T + (self.bias - weight @ self.mean)
 
@@ -208,9 +209,9 @@ class _Axes:
 
     def objective(self, u: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss [] at u [K, D + 1], and its gradient [K, D + 1]."""
-        told = F.log_softmax(self.rows @ u.T, 1)
-        loss = -(told * targets).sum(1).mean() + (self.penalties * u.square()).sum() / 2
-        return loss, (told.exp() - targets).T @ self.rows / len(targets) + self.penalties * u
+        log_p = F.log_softmax(self.rows @ u.T, 1)
+        loss = -(log_p * targets).sum(1).mean() + (self.penalties * u.square()).sum() / 2
+        return loss, (log_p.exp() - targets).T @ self.rows / len(targets) + self.penalties * u
 
     def length(self, gradient: Tensor) -> float:
         """Of the gradient with respect to W and b."""

@@ -22,7 +22,7 @@ class BadTable(Exception):
     """One sentence: why a table could not be written."""
 
 
-def judge_files(run: Path, step: int | None, files: list[str], held_out: int = 500, k: int = 64) -> dict[str, Any]:
+def score_files(run: Path, step: int | None, files: list[str], held_out: int = 500, k: int = 64) -> dict[str, Any]:
     """Every score of every image, those in folders included; what cannot be read is listed with the reason.
 
     Raises:
@@ -32,8 +32,8 @@ def judge_files(run: Path, step: int | None, files: list[str], held_out: int = 5
     calibrated = _calibrated(session, run, step, held_out, k)
     infos = {info.name: info for info in calibrated.detectors}
     pictures = tuple(m.PictureRef(label=file, path=file) for name in files for file in _files(name))
-    judge = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k)
-    images = [_row(event, infos) for event in session.work(judge) if isinstance(event, m.ImageScored)]
+    work = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k)
+    images = [_row(event, infos) for event in session.work(work) if isinstance(event, m.ImageScored)]
     return {**_head(run, calibrated), "images": images}
 
 
@@ -81,16 +81,16 @@ def _head(run: Path, calibrated: m.Calibrated) -> dict[str, Any]:
     return {"run": str(run), "step": calibrated.step, "weights": calibrated.weights, "missing": missing}
 
 
-def _row(judged: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, Any]:
-    if judged.error:
-        return {"file": judged.label, "error": judged.error}
+def _row(scored: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, Any]:
+    if scored.error:
+        return {"file": scored.label, "error": scored.error}
     scores = {}
-    for score in judged.scores:
+    for score in scored.scores:
         info = infos[score.detector]
         density = info.density if info.density in DENSITIES else "none"
         value = score.value if math.isfinite(score.value) else None
         scores[score.detector] = {"value": value, "unit": info.unit, "density": density, "p_value": score.p_value}
-    return {"file": judged.label, "scores": scores}
+    return {"file": scored.label, "scores": scores}
 
 
 def _files(name: str) -> Iterator[str]:
@@ -109,10 +109,10 @@ def _files(name: str) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def table(told: dict[str, Any]) -> str:
-    """What `judge_files` found, an image after the other."""
-    lines = [f"{Path(told['run']).name} at step {told['step']:,}, weights {told['weights'][:12]}"]
-    for image in told["images"]:
+def table(result: dict[str, Any]) -> str:
+    """What `score_files` found, an image after the other."""
+    lines = [f"{Path(result['run']).name} at step {result['step']:,}, weights {result['weights'][:12]}"]
+    for image in result["images"]:
         lines += ["", image["file"]]
         if "error" in image:
             lines.append(f"  {image['error']}")
@@ -120,43 +120,43 @@ def table(told: dict[str, Any]) -> str:
             value = "no number" if score["value"] is None else f"{score['value']:.4f} {score['unit']}".rstrip()
             words = ood_metrics.verdict(score["p_value"])[1]
             lines.append(f"  {name:<20}{value:>22}   p {score['p_value']:.4f}   {words}")
-    return "\n".join([*lines, *_missing(told)])
+    return "\n".join([*lines, *_missing(result)])
 
 
-def comparison(told: dict[str, Any]) -> str:
+def comparison(result: dict[str, Any]) -> str:
     """What `compare_data` found: a row for every detector, a column pair for every data set."""
-    outs = list(told["results"])
+    outs = list(result["results"])
     lines = [
-        f"{Path(told['run']).name} at step {told['step']:,}, weights {told['weights'][:12]}; known: {told['in']}",
+        f"{Path(result['run']).name} at step {result['step']:,}, weights {result['weights'][:12]}; known: {result['in']}",
         "AUROC and FPR at 95 % of the others caught; high score = unlike training, never flipped",
         f"{'':<20}" + "".join(f"{Path(out).name[:24]:>26}" for out in outs),
     ]
-    names = list(told["results"][outs[0]]) if outs else []
+    names = list(result["results"][outs[0]]) if outs else []
     for name in names:
-        cells = [told["results"][out][name] for out in outs]
+        cells = [result["results"][out][name] for out in outs]
         lines.append(f"{name:<20}" + "".join(f"{cell['auroc']:>15.4f}{cell['fpr95']:>11.4f}" for cell in cells))
-    return "\n".join([*lines, *_missing(told)])
+    return "\n".join([*lines, *_missing(result)])
 
 
-def _missing(told: dict[str, Any]) -> list[str]:
-    return ["", *(f"{name} is left out: {why}" for name, why in told["missing"].items())] if told["missing"] else []
+def _missing(result: dict[str, Any]) -> list[str]:
+    return ["", *(f"{name} is left out: {why}" for name, why in result["missing"].items())] if result["missing"] else []
 
 
-def write_csv(path: Path, told: dict[str, Any]) -> None:
+def write_csv(path: Path, result: dict[str, Any]) -> None:
     """One line per image: its file, each score's value and p-value, then run, step, hash of the weights, and the reason if unreadable.
 
     Raises:
         BadTable: the file cannot be written.
     """
-    names = list(next((image["scores"] for image in told["images"] if "scores" in image), {}))
+    names = list(next((image["scores"] for image in result["images"] if "scores" in image), {}))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", *(column for name in names for column in (name, f"{name}_p")), "run", "step", "weights", "error"])
-    for image in told["images"]:
+    for image in result["images"]:
         scores = image.get("scores", {})
         cells = [scores[name][key] if scores else "" for name in names for key in ("value", "p_value")]
         file = image["file"].encode("utf-8", "replace").decode()
-        writer.writerow([file, *cells, told["run"], told["step"], told["weights"], image.get("error", "")])
+        writer.writerow([file, *cells, result["run"], result["step"], result["weights"], image.get("error", "")])
     try:
         write_file(path.absolute(), text.getvalue().encode("utf-8"))
     except OSError as error:

@@ -26,6 +26,7 @@ class NtXent(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u: Tensor, temperature: float, chunk: int) -> tuple[Tensor, Tensor]:  # u: [2N, d], unit rows; i and i + N are partners
+        """NT-Xent loss and top-1 accuracy, scalars, of unit rows u [2N, d]; the gradient is computed with them, chunk by chunk."""
         count = len(u)
         partner = u.roll(count // 2, 0)
         positive = (u * partner).sum(1) / temperature  # [2N]
@@ -56,6 +57,7 @@ class NtXent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_loss: Tensor, _grad_right: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient [2N, d] kept by `forward`, times that of the loss."""
         (gradient,) = ctx.saved_tensors
         return grad_loss * gradient, None, None
 

@@ -55,7 +55,7 @@ def centred(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
 
 
 def moved(centre: Tensor, mean: Tensor, momentum: float) -> Tensor:
-    """c ← m c + (1 - m) · mean of the teacher's logits, before any temperature (Caron et al. 2021, eq. 4)."""
+    """c ← m c + (1 - m) · mean of the teacher's logits, before any temperature (Caron et al. 2021, eq. 4). centre, mean [K] -> [K]."""
     return momentum * centre + (1 - momentum) * mean
 
 
@@ -164,6 +164,7 @@ def answers_of(q: Tensor, logits: Tensor, temperature: float) -> Answers:
 
 
 def numbers_of(a: Answers) -> tuple[Number, ...]:
+    """The rows that a run's page shows of the teacher's and the student's answers."""
     most, used = math.log(a.prototypes), math.exp(a.mean_entropy)
     return (
         Number("teacher entropy", a.entropy, "nat", 3, f"Of its answer to one image; {most:.2f}: all prototypes alike, 0: a single one."),

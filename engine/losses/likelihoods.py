@@ -25,12 +25,12 @@ Randomness = torch.Generator | Sequence[torch.Generator]  # one for the batch, o
 
 
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """log p(x) of binary x per dimension: x l - softplus(l)."""
+    """log p(x) of binary x per dimension: x l - softplus(l). x and logits of one shape [...] -> nats [...]."""
     return x * logits - F.softplus(logits)
 
 
 def gaussian(x: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:
-    """log density per dimension, with every constant: -(x - μ)²/2σ² - log σ - log(2π)/2."""
+    """log density per dimension, with every constant: -(x - μ)²/2σ² - log σ - log(2π)/2. All of one shape [...] -> nats [...]."""
     return -0.5 * ((x - mean) * torch.exp(-log_sigma)).square() - log_sigma - 0.5 * LOG_2PI
 
 
@@ -65,7 +65,7 @@ def clipped_logistic_mean(mean: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def binarize(x: Tensor, generator: Randomness | None) -> Tensor:
-    """x ~ Bernoulli(grey value) (dynamic binarization, Burda et al. 2016)."""
+    """x ~ Bernoulli(grey value) (dynamic binarization, Burda et al. 2016). x [...] in 0..1 -> [...] of 0 and 1."""
     return (uniform(x, generator) < x).to(x.dtype)
 
 
@@ -75,12 +75,14 @@ def binarize(x: Tensor, generator: Randomness | None) -> Tensor:
 
 
 def kl_to_standard_normal(mean: Tensor, sigma: Tensor) -> Tensor:
-    """KL(N(μ, σ²) | N(0, 1)) per dimension: (μ² + σ² - 1)/2 - log σ (Kingma and Welling 2014, appendix B)."""
+    """KL(N(μ, σ²) | N(0, 1)) per dimension: (μ² + σ² - 1)/2 - log σ (Kingma and Welling 2014, appendix B). mean, sigma [...] -> nats
+    [...].
+    """
     return 0.5 * (mean.square() + sigma.square() - 1) - sigma.log()
 
 
 def log_normal(z: Tensor, mean: Tensor | float = 0.0, sigma: Tensor | float = 1.0) -> Tensor:
-    """log N(z; μ, σ²), summed over the last dimension."""
+    """log N(z; μ, σ²), summed over the last dimension. z [..., D] -> nats [...]."""
     log_sigma = sigma.log() if isinstance(sigma, Tensor) else math.log(sigma)
     return (-0.5 * ((z - mean) / sigma).square() - log_sigma - 0.5 * LOG_2PI).sum(-1)
 
@@ -169,7 +171,9 @@ def bits_per_dim(nats: float, dims: int, continuous: bool = False) -> float:
 
 
 def image_generators(x: Tensor, seed: int) -> list[torch.Generator]:
-    """One generator per image, seeded with the image's content and `seed`: its noise is the same alone and in any batch."""
+    """One generator per image, seeded with the image's content and `seed`: its noise is the same alone and in any batch. x [B, C, H,
+    W].
+    """
     pixels = x.detach().to("cpu", torch.float32).contiguous().flatten(1).numpy()
     return [torch.Generator().manual_seed(zlib.crc32(image.tobytes(), seed & 0xFFFFFFFF)) for image in pixels]
 

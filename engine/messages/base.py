@@ -20,7 +20,7 @@ __all__ = ["Answer", "Command", "Event", "Notice", "PictureRef", "Query", "Query
 
 @dataclass(frozen=True)
 class Command:
-    pass
+    """What the window asks the engine to do; no answer carries a stamp."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,23 +36,29 @@ class Work(Command):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Query:
+    """A short question of a pane; of one kind and channel only the newest counts."""
+
     stamp: int = 0
     channel: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    pass
+    """What the engine tells the window."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Answer(Event):
+    """The answer to the query with the same stamp and channel."""
+
     stamp: int
     channel: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QueryFailed(Answer):
+    """A query that could not be answered, with a sentence that says why."""
+
     kind: str  # the query's type
     message: str
     details: str = ""
@@ -60,6 +66,8 @@ class QueryFailed(Answer):
 
 @dataclass(frozen=True, eq=False)
 class Notice(Event):
+    """A sentence for the message bar."""
+
     level: str  # "info" | "good" | "warning" | "bad"
     text: str
     details: str = ""

@@ -15,6 +15,8 @@ __all__ = ["BadFile", "BrowseData", "DataInfo", "DataListed", "DataPage", "DataR
 
 @dataclass(frozen=True)
 class DataInfo:
+    """A data set as the list of data sets shows it."""
+
     data: str  # what to pass as `--data`
     name: str
     kind: str  # "images" | "text"
@@ -24,6 +26,8 @@ class DataInfo:
 
 @dataclass(frozen=True, eq=False)
 class BadFile:
+    """A file that was left out, with the reason."""
+
     path: str
     reason: str
 
@@ -38,11 +42,15 @@ class OpenData(Command):
 
 @dataclass(frozen=True)
 class ForgetData(Command):
+    """Take a data set off the list; its files stay."""
+
     data: str
 
 
 @dataclass(frozen=True, eq=False)
 class DataListed(Event):
+    """All data sets of the list."""
+
     data: tuple[DataInfo, ...]
 
 
@@ -84,6 +92,8 @@ class BrowseData(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DataPage(Answer):
+    """Some images or a stretch of text of a data set."""
+
     data: str
     split: str
     offset: int

@@ -52,6 +52,8 @@ class Embed(Work):
 
 @dataclass(frozen=True, eq=False)
 class Embedded(Event):
+    """A map of points, with its measures."""
+
     job: str
     subset: Subset  # with the data, split and step that were looked at
     settings: MapSettings
@@ -88,6 +90,8 @@ class ColorPoints(Work):
 
 @dataclass(frozen=True, eq=False)
 class PointsColored(Event):
+    """A value or class for every point of a map."""
+
     job: str
     subset: Subset
     by: str
@@ -109,6 +113,8 @@ class PlaceImage(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImagePlaced(Answer):
+    """Where a dropped image comes to lie on a map."""
+
     subset: Subset
     label: str
     place: np.ndarray  # float32 [2]

@@ -18,6 +18,8 @@ class PauseJob(Command):
 
 @dataclass(frozen=True)
 class ResumeJob(Command):
+    """Let a paused job go on."""
+
     job: str
 
 
@@ -58,6 +60,8 @@ class JobChanged(Event):
 
 @dataclass(frozen=True, eq=False)
 class Progress(Event):
+    """How far a job is."""
+
     job: str
     run: str
     done: int

@@ -93,6 +93,8 @@ class Reconstruct(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Decoded(Answer):
+    """Images decoded from latents."""
+
     run: str
     step: int
     images: np.ndarray  # [N, C, H, W]
@@ -102,6 +104,8 @@ class Decoded(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Encoded(Answer):
+    """The latents of an image."""
+
     run: str
     step: int
     label: str
@@ -116,6 +120,8 @@ class Encoded(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Interpolated(Answer):
+    """Images decoded along a path between two latents."""
+
     run: str
     step: int
     lerp: np.ndarray  # [count, C, H, W]
@@ -128,6 +134,8 @@ class Interpolated(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GridDecoded(Answer):
+    """Images decoded on a grid of two latent dimensions."""
+
     run: str
     step: int
     images: np.ndarray  # [count * count, C, H, W], row by row, y downwards from +span
@@ -136,6 +144,8 @@ class GridDecoded(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PriorSampled(Answer):
+    """Images decoded from samples of the prior."""
+
     run: str
     step: int
     z: np.ndarray  # [N, D]
@@ -145,6 +155,8 @@ class PriorSampled(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reconstructed(Answer):
+    """Images beside their reconstructions."""
+
     run: str
     step: int
     originals: np.ndarray

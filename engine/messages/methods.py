@@ -28,6 +28,8 @@ class FieldInfo:
 
 @dataclass(frozen=True)
 class MethodInfo:
+    """What the window knows of a method."""
+
     name: str  # "vae"
     title: str  # "VAE"
     family: str  # its branch on the map, for example "Explicit density · bound"

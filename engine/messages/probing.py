@@ -56,6 +56,8 @@ class ProbeFitting(Event):
 
 @dataclass(frozen=True, eq=False)
 class ProbeMeasured(Event):
+    """Accuracies of the probes at one checkpoint."""
+
     job: str
     run: str
     step: int

@@ -33,6 +33,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CheckpointInfo:
+    """One checkpoint of a run."""
+
     step: int
     resumable: bool
     best: bool = False
@@ -93,6 +95,8 @@ class Number:
 
 @dataclass(frozen=True)
 class Diagnosis:
+    """A sentence about a checkpoint, with its level."""
+
     level: str  # "good" | "warning" | "bad"
     text: str
 
@@ -161,11 +165,15 @@ class FollowRun(Command):
 
 @dataclass(frozen=True)
 class UnfollowRun(Command):
+    """Send no more metrics of a run."""
+
     run: str
 
 
 @dataclass(frozen=True, eq=False)
 class RunsListed(Event):
+    """All runs of the folder."""
+
     runs: tuple[RunInfo, ...]
     root: str
 
@@ -181,6 +189,8 @@ class Metrics(Event):
 
 @dataclass(frozen=True, eq=False)
 class CheckpointSaved(Event):
+    """A run has a new checkpoint."""
+
     run: str
     step: int
     resumable: bool
@@ -197,6 +207,8 @@ class Describe(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Described(Answer):
+    """Numbers and diagnosis of one checkpoint."""
+
     run: str
     step: int
     numbers: tuple[Number, ...]

@@ -122,6 +122,8 @@ class ReadSymbols(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SymbolDistributed(Answer):
+    """The distribution of one symbol given those before it."""
+
     run: str
     step: int
     raw: np.ndarray  # float32 [V]: the model's own probabilities
@@ -131,6 +133,8 @@ class SymbolDistributed(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SymbolsRead(Answer):
+    """A dropped picture as symbols."""
+
     run: str
     step: int
     label: str

@@ -114,6 +114,8 @@ class InspectImage(Query):
 
 @dataclass(frozen=True, eq=False)
 class Calibrated(Event):
+    """The detectors that are ready for a checkpoint, with their scores of held-out images."""
+
     job: str
     run: str
     step: int
@@ -125,6 +127,8 @@ class Calibrated(Event):
 
 @dataclass(frozen=True, eq=False)
 class ImageScored(Event):
+    """A picture's scores and p-values, or why there are none."""
+
     job: str
     label: str
     path: str | None
@@ -138,6 +142,8 @@ class ImageScored(Event):
 
 @dataclass(frozen=True, eq=False)
 class DataScored(Event):
+    """Scores of a whole data set."""
+
     job: str
     run: str
     step: int
@@ -149,6 +155,8 @@ class DataScored(Event):
 
 @dataclass(frozen=True, eq=False)
 class Corrupted(Event):
+    """Scores of a corrupted picture."""
+
     job: str
     run: str
     kind: str
@@ -159,6 +167,8 @@ class Corrupted(Event):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageInspected(Answer):
+    """What a checkpoint says about one picture, in detail."""
+
     run: str
     step: int
     seen: np.ndarray  # uint8 [C, H, W]

@@ -1,4 +1,4 @@
-"""Messages of the Views pane: the tensors of the next batch, how similar a checkpoint finds them, and its riddles played by hand.
+"""Messages of the Views pane: the tensors of the next batch, how similar a checkpoint finds them, and its puzzles played by hand.
 
 A *watcher* is a view as one of the method's networks looks at it: a teacher and a student may both see the same view.
 """
@@ -50,6 +50,8 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class ShownView:
+    """One view of every image of a batch."""
+
     name: str  # "view 1", "local 3", "turned by 90°"
     role: str  # "" | "query" | "key" | "student" | "teacher", or two of them joined by " and "
     x: np.ndarray  # float32 [n, C, h, w]: the very numbers that the network is given
@@ -58,6 +60,8 @@ class ShownView:
 
 @dataclass(frozen=True)
 class Watcher:
+    """A network that compares one of the views."""
+
     view: int  # place among the views; -1: the unchanged images
     role: str
     name: str  # "view 1", "global 2, teacher"
@@ -79,6 +83,8 @@ class ShowBatch(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BatchShown(Answer):
+    """The views of a batch."""
+
     run: str
     step: int
     indices: np.ndarray  # int64 [n]: places in the training split
@@ -111,6 +117,8 @@ class ShowQueue(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QueueShown(Answer):
+    """Keys of former batches, with their ages."""
+
     run: str
     step: int
     ages: np.ndarray  # int64 [K]: steps since each key was encoded; -1: one of the random vectors of the beginning
@@ -143,6 +151,8 @@ class MeasureInvariance(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InvarianceMeasured(Answer):
+    """Similarity of images to their changed versions."""
+
     run: str
     step: int
     label: str
@@ -161,7 +171,7 @@ class InvarianceMeasured(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PosePuzzle(Query):
-    """A test image as a riddle of the run's method; the same number is the same riddle at every checkpoint -> `PuzzlePosed`."""
+    """A test image as a puzzle of the run's method; the same number is the same puzzle at every checkpoint -> `PuzzlePosed`."""
 
     run: str
     step: int | None = None
@@ -170,6 +180,8 @@ class PosePuzzle(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PuzzlePosed(Answer):
+    """A puzzle with the model's answer."""
+
     run: str
     step: int
     number: int
@@ -196,6 +208,8 @@ class FillMask(Query):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaskFilled(Answer):
+    """A picture with its hidden part filled in by the model."""
+
     run: str
     step: int
     index: int

@@ -27,6 +27,8 @@ class Config(Training):
 
 
 class Autoencoder(Method):
+    """Autoencoder with squared error."""
+
     Config = Config
     title = "Autoencoder"
     family = "Explicit density · bound"
@@ -47,39 +49,47 @@ class Autoencoder(Method):
 
     @property
     def latent_size(self) -> int:
+        """D, the size of the code."""
         return self.config.latent
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from the mean image."""
+        """Start from the mean image. x [N, C, H, W]."""
         self.offset.value.copy_(x.mean(0))
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The squared error per dimension as the list of runs shows it."""
         return f"error {terms['error']:.4f}"
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: squared error summed over an image, averaged over images. `error`: the same per dimension."""
+        """`loss`: squared error summed over an image, averaged over images. `error`: the same per dimension. x [B, C, H, W] -> scalars
+        [].
+        """
         reconstruction = self.decoder(self.encoder(x))
         with full(x.device):
             squared = (self.offset(reconstruction) - x).square().flatten(1).sum(1).mean()
             return {"loss": squared, "error": squared / self.data.dims}
 
     def encode(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> codes [B, D]."""
         with full(x.device):
             return self.encoder(x)  # [B, D]
 
     def posterior(self, x: Tensor) -> Latents:
-        """A point: σ = 0."""
+        """A point: σ = 0. x [B, C, H, W] -> z [B, D]."""
         z = self.encode(x)
         return Latents(z, torch.zeros_like(z))
 
     def decode(self, z: Tensor) -> Tensor:
+        """Codes [B, D] -> images [B, C, H, W] in 0..1."""
         with full(z.device):
             return self.offset(self.decoder(z)).clamp(0, 1)  # [B, C, H, W]
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Sliders are measured in the codes' own mean and deviation over these images: there is no prior to measure with."""
+        """Sliders are measured in the codes' own mean and deviation over these images: there is no prior to measure with. x [N, C, H,
+        W].
+        """
         z = self.encode(x)
         error = (self.decode(z) - x).square().mean().item()
         variance = (x - x.mean(0)).square().mean().item()

@@ -46,6 +46,8 @@ class Config(Training):
 
 
 class ImageClassifier(Method):
+    """A residual network trained with cross-entropy."""
+
     Config = Config
     title = "Classifier"
     family = "Supervised P(y|x)"
@@ -72,7 +74,9 @@ class ImageClassifier(Method):
     # -----------------------------------------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: cross-entropy with smoothed labels. `cross_entropy`: with the labels as they are. `accuracy`: share of right answers."""
+        """`loss`: cross-entropy with smoothed labels. `cross_entropy`: with the labels as they are. `accuracy`: share of right answers.
+        x [B, C, H, W], y int64 [B] -> scalars []. Raises: CannotLearn: no labels.
+        """
         if y is None:
             raise CannotLearn("A classifier learns from images with classes, and these have none; choose a data set with classes.")
         if self.training and self.config.augmentation != "none":
@@ -84,6 +88,7 @@ class ImageClassifier(Method):
             return {"loss": smooth, "cross_entropy": plain, "accuracy": (logits.argmax(1) == y).to(logits.dtype).mean()}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The accuracy as the list of runs shows it."""
         return f"{100 * terms['accuracy']:.1f} % right"
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -111,6 +116,7 @@ class ImageClassifier(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Description:
+        """Confidence on held-out images x [N, C, H, W] and, with labels y int64 [N], accuracy and calibration."""
         logits = self.classify(x)
         confidence, answers = logits.softmax(1).max(1)
         sure = Number("mean confidence", 100 * confidence.mean().item(), "%", 1, "The probability it gives its own answer, on average.")
@@ -133,7 +139,9 @@ class ImageClassifier(Method):
 
 
 def augmented(x: Tensor, generator: torch.Generator | None, flip: bool) -> Tensor:
-    """Every image moved by up to SHIFT of its longer side in each direction, its edge repeated; mirrored in half of the cases."""
+    """Every image moved by up to SHIFT of its longer side in each direction, its edge repeated; mirrored in half of the cases. x [B, C,
+    H, W].
+    """
     batch, _, height, width = x.shape
     reach = max(1, round(SHIFT * max(height, width)))
     device = x.device if generator is None else generator.device

@@ -130,13 +130,16 @@ class Prototypes(nn.Module):
         self.directions = nn.Parameter(torch.empty(count, size))
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the prototypes anew from a standard normal."""
         nn.init.normal_(self.directions, generator=generator)
 
     @property
     def weight(self) -> Tensor:  # [K, d], unit rows
+        """The prototypes [K, d], unit rows."""
         return F.normalize(self.directions, dim=1)
 
     def forward(self, u: Tensor, learns: bool = True) -> Tensor:  # [..., d], unit rows -> [..., K]
+        """Unit rows u [..., d] -> cosines with the prototypes [..., K]; `learns`: the prototypes get a gradient."""
         return F.linear(u, self.weight if learns else self.weight.detach())
 
 
@@ -149,10 +152,13 @@ class Projection(nn.Module):
         self.prototypes = Prototypes(to, prototypes)
 
     def forward(self, h: Tensor) -> Tensor:  # [N, F] -> unit rows [N, d]
+        """Features [N, F] -> unit rows [N, d]."""
         return F.normalize(self.third(F.gelu(self.second(F.gelu(self.first(h))))), dim=1)
 
 
 class DINO(EncoderMethod):
+    """Self-distillation with no labels (Caron et al. 2021), with terms of DINOv2 (Oquab et al. 2023)."""
+
     Config = Config
     title = "DINO"
     family = "Self-supervision · self-distillation"
@@ -186,6 +192,7 @@ class DINO(EncoderMethod):
         self._noted: dict[str, tuple[Tensor, int]] = {}  # of the step in hand: sums of the teacher's logits, and of how many
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set the centres to zero."""
         self.centre.zero_()
         self.patch_centre.zero_()
 
@@ -197,7 +204,7 @@ class DINO(EncoderMethod):
     # -- what is seen --------------------------------------------------------------------------------------------------
 
     def views(self, x: Tensor, generator: torch.Generator) -> tuple[View, ...]:
-        """Two global crops, which student and teacher see, then the local ones, of half the side."""
+        """Two global crops, which student and teacher see, then the local ones, of half the side. x [B, C, H, W]."""
         c = self.config
         size = (x.shape[2], x.shape[3])
         small = (max(1, size[0] // 2), max(1, size[1] // 2))
@@ -225,9 +232,10 @@ class DINO(EncoderMethod):
     # -- the loss ------------------------------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: cross-entropy of the teacher's and the student's answers, and what else has a weight. `teacher entropy` and `KL` add up
-        to that cross-entropy. `top1_retrieval`: share of global crops that the student sees nearest to where the teacher sees
-        the other one of the same image. `koleo` and `masked`: the terms of DINOv2, where they have a weight."""
+        """`loss`: cross-entropy of the teacher's and the student's answers, and what else has a weight. `teacher entropy` and `KL` add
+        up to that cross-entropy. `top1_retrieval`: share of global crops that the student sees nearest to where the teacher sees the other
+        one of the same image. `koleo` and `masked`: the terms of DINOv2, where they have a weight. x [B, C, H, W] -> scalars [].
+        """
         assert context.generator is not None
         views = self.views(x, context.generator)
         large, small = (torch.cat([view.x for view in some]) if some else None for some in (views[:GLOBALS], views[GLOBALS:]))
@@ -257,9 +265,9 @@ class DINO(EncoderMethod):
         logits = self._student_logits(u, context).unflatten(0, (-1, len(theirs) // GLOBALS))  # [S, B, K]
         with torch.no_grad():
             v = self.head(theirs)
-            told = self.head.prototypes(v)
-            self._note("centre", told)
-            q = self._answers(told, self.centre, context.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
+            teacher_cosines = self.head.prototypes(v)
+            self._note("centre", teacher_cosines)
+            q = self._answers(teacher_cosines, self.centre, context.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
             spread = entropy(q)
         loss = dino(q, logits, self.config.student_temperature)
         with torch.no_grad():
@@ -272,9 +280,9 @@ class DINO(EncoderMethod):
         if not len(ours):
             return ours.sum()
         with torch.no_grad():
-            told = self.head.prototypes(self.head(theirs))
-            self._note("patch_centre", told)
-            q = self._answers(told, self.patch_centre, context.progress)
+            teacher_cosines = self.head.prototypes(self.head(theirs))
+            self._note("patch_centre", teacher_cosines)
+            q = self._answers(teacher_cosines, self.patch_centre, context.progress)
         return masked_patches(q, self._student_logits(self.student_head(ours), context), hidden, self.config.student_temperature)
 
     def _places(self, x: Tensor) -> int:
@@ -297,6 +305,7 @@ class DINO(EncoderMethod):
             self._noted[centre] = (total + logits.sum(0), count + len(logits))
 
     def forget_batch(self) -> None:
+        """Drop what was noted of the last batch."""
         self._noted = {}
 
     @torch.no_grad()
@@ -315,15 +324,18 @@ class DINO(EncoderMethod):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Whether the answers to two global crops have collapsed, and how the teacher's features of the whole images are spread."""
+        """Whether the answers to two global crops have collapsed, and how the teacher's features of the whole images are spread. x [N,
+        C, H, W].
+        """
         large = torch.cat([view.x for view in self.views(x, generator)[:GLOBALS]])
         with full(x.device):
-            told = self.head.prototypes(self.head(self.network(large)))
-            q = self._answers(told, self.centre, progress=1.0).unflatten(0, (GLOBALS, -1))
+            teacher_cosines = self.head.prototypes(self.head(self.network(large)))
+            q = self._answers(teacher_cosines, self.centre, progress=1.0).unflatten(0, (GLOBALS, -1))
             logits = self.student_head.prototypes(self.student_head(self.student(large))).unflatten(0, (GLOBALS, -1))
             answers = answers_of(q, logits, self.config.student_temperature)
         features = described(self.encode(x))
         return Description(numbers_of(answers) + features.numbers, (diagnose(answers), *features.diagnosis))
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The top-1 retrieval as the list of runs shows it."""
         return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -62,6 +62,7 @@ class FeatureNetwork(nn.Module):
         self.method = method
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> features [B, F]."""
         method: Any = self.method
         if isinstance(method, EncoderMethod) and type(method).encode is EncoderMethod.encode:
             return method.features(x)  # the same numbers, under autocast where there is one
@@ -98,7 +99,9 @@ class FineTuning(ImageClassifier):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """What the features do not come from (decoders, heads, teachers) is no parameter of this training."""
+        """Initialize from images x [N, C, H, W]; what the features do not come from (decoders, heads, teachers) is no parameter of this
+        training.
+        """
         self.network.method.init_from_data(x)
         if self.config.frozen:
             return
@@ -114,13 +117,14 @@ class FineTuning(ImageClassifier):
 
     @classmethod
     def settings_from(cls, setting: str, method: str, config: dict[str, Any]) -> dict[str, Any]:
+        """The settings that follow from the run it starts from: its method and that one's settings."""
         if method == cls.name:  # a fine-tuned run passes on the network it was given
             return {"base": config["base"], "settings": config["settings"]}
         values = {name: value for name, value in config.items() if name not in OF_THE_TRAINING}
         return {"base": method, "settings": json.dumps(values, separators=(",", ":"))}
 
     def init_from_run(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
-        """Raises: CannotLearn: the encoder there is another one."""
+        """Take over the encoder's weights [...] of the run. Raises: CannotLearn: the encoder there is another one."""
         if self.config.start == "scratch":
             return
         inside = "network.method."  # of a fine-tuned run
@@ -138,6 +142,7 @@ class FineTuning(ImageClassifier):
         method.load_state_dict(fitting, strict=False)
 
     def train(self, mode: bool = True) -> FineTuning:
+        """As torch's; a frozen network stays in eval mode."""
         super().train(mode)
         if self.config.frozen:
             self.network.eval()

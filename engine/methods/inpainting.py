@@ -47,6 +47,8 @@ class Config(Augmented, EncoderSettings):
 
 
 class Inpainting(EncoderMethod):
+    """Context encoder: fills in what is hidden of a picture (Pathak et al. 2016)."""
+
     Config = Config
     title = "Inpainting"
     family = "Self-supervision · pretext"
@@ -68,7 +70,7 @@ class Inpainting(EncoderMethod):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from the mean image."""
+        """Start from the mean image. x [N, C, H, W]."""
         self.offset.value.copy_(x.mean(0))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -76,12 +78,14 @@ class Inpainting(EncoderMethod):
     # -----------------------------------------------------------------------------------------------------------------
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
-        """The picture with grey in place of what is hidden."""
+        """The picture with grey in place of what is hidden. x [B, C, H, W]."""
         seen, hidden, drawn = self._posed(x, generator)
         return (View("masked", without(seen, hidden), drawn),)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: squared error of what is hidden. `rmse`: its root, averaged over images, in parts of the range from black to white."""
+        """`loss`: squared error of what is hidden. `rmse`: its root, averaged over images, in parts of the range from black to white. x
+        [B, C, H, W] -> scalars [].
+        """
         seen, hidden, _ = self._posed(x, context.generator)
         painted = self._painted(without(seen, hidden))
         with full(x.device):
@@ -89,6 +93,7 @@ class Inpainting(EncoderMethod):
             return {"loss": error.mean(), "rmse": error.detach().sqrt().mean()}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The root mean square error as the list of runs shows it."""
         return f"off by {100 * terms['rmse']:.1f} %"
 
     def _posed(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Draw]:
@@ -115,7 +120,7 @@ class Inpainting(EncoderMethod):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """How the features are spread, and how well holes in held-out images are filled, without augmentation."""
+        """How the features are spread, and how well holes in held-out images are filled, without augmentation. x [N, C, H, W]."""
         hidden = self.masked(x, generator)
         error = hidden_error(self.fill(x, hidden), x, hidden)
         guess = hidden_error(x.mean(0, keepdim=True), x, hidden).mean().item()

@@ -66,6 +66,8 @@ class Config(Augmented, EncoderSettings):
 
 
 class Jigsaw(EncoderMethod):
+    """Finds the order of a picture's tiles (Noroozi and Favaro 2016)."""
+
     Config = Config
     title = "Jigsaw"
     family = "Self-supervision · pretext"
@@ -95,12 +97,12 @@ class Jigsaw(EncoderMethod):
     # -----------------------------------------------------------------------------------------------------------------
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
-        """Every picture with its tiles in a random order."""
+        """Every picture with its tiles in a random order. x [B, C, H, W]."""
         picture, _, drawn = self._posed(x, generator)
         return (View("shuffled", picture, drawn),)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: cross-entropy of the true order. `accuracy`: share of pictures whose order is found."""
+        """`loss`: cross-entropy of the true order. `accuracy`: share of pictures whose order is found. x [B, C, H, W] -> scalars []."""
         picture, order, _ = self._posed(x, context.generator)
         logits = self._logits(picture)
         with full(x.device):
@@ -108,6 +110,7 @@ class Jigsaw(EncoderMethod):
             return {"loss": F.cross_entropy(logits, order), "accuracy": right}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The accuracy as the list of runs shows it."""
         return f"{100 * terms['accuracy']:.1f} % right"
 
     def _posed(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Draw]:
@@ -151,8 +154,8 @@ class Jigsaw(EncoderMethod):
     def blocks(self, x: Tensor) -> dict[str, Tensor]:
         """What is known of a picture's tiles after each block of the encoder, on average, by the block's name [B, F]."""
         tiles = self._overlapping(x)
-        told = super().blocks(tiles.flatten(0, 1))
-        return {name: values.unflatten(0, tiles.shape[:2]).mean(1) for name, values in told.items()}
+        features = super().blocks(tiles.flatten(0, 1))
+        return {name: values.unflatten(0, tiles.shape[:2]).mean(1) for name, values in features.items()}
 
     def _overlapping(self, x: Tensor) -> Tensor:
         """Tiles at 2 side × 2 side places, evenly from corner to corner of the enlarged picture [B, 4 side², C, h, w]."""
@@ -181,7 +184,9 @@ class Jigsaw(EncoderMethod):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """How the features are spread, and how often the order of held-out images' tiles is found, without augmentation."""
+        """How the features are spread, and how often the order of held-out images' tiles is found, without augmentation. x [N, C, H,
+        W].
+        """
         order = self._any(len(x), generator, x.device)
         log_p = self._log_answers(self.shuffled(x, order, generator))  # [B, P]
         choices = log_p.shape[1]

@@ -29,6 +29,8 @@ class Config(ClassicalMethod):
 
 
 class KMeans(Method):
+    """Lloyd's algorithm on pixels, begun with k-means++."""
+
     Config = Config
     title = "k-means"
     family = "Classical"
@@ -51,15 +53,19 @@ class KMeans(Method):
         self.state: Tensor
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set all centroids to grey and the state to the start."""
         self.centroids.fill_(0.5)
         self.state.copy_(torch.tensor([0.0, 1.0]))
 
     @property
     def finished(self) -> bool:
+        """Whether the centroids have stopped moving."""
         return bool(self.state[0]) and float(self.state[1]) <= self.config.tolerance
 
     def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """One iteration over all images. `inertia`: mean squared distance of an image to its centroid before the centroids move."""
+        """One iteration over all images. `inertia`: mean squared distance of an image to its centroid before the centroids move. x [N,
+        C, H, W] -> scalars [].
+        """
         with IMPORTING:
             from sklearn.cluster import KMeans as Lloyd
             from sklearn.cluster import kmeans_plusplus
@@ -72,20 +78,21 @@ class KMeans(Method):
             self.centroids[:clusters] = torch.from_numpy(centres).to(self.centroids)
             self.centroids[clusters:] = self.centroids[:1]  # more clusters than images: doubles of the first, which win nothing
         before = self.centroids[:clusters].clone()
-        told = self.loss(x, y, context)
+        terms = self.loss(x, y, context)
         start: Any = {"init": before.cpu().numpy(), "n_init": 1}  # which the library's annotations do not know
         lloyd = Lloyd(clusters, max_iter=1, tol=0, algorithm="lloyd", **start).fit(rows)
         self.centroids[:clusters] = torch.from_numpy(lloyd.cluster_centers_).to(self.centroids)
         moved = (self.centroids[:clusters] - before).square().sum(1).max() / x.flatten(1).var(0, correction=0).sum().clamp(min=1e-12)
         self.state.copy_(torch.stack([torch.ones_like(moved), moved]))
-        return {**told, "moved": moved}
+        return {**terms, "moved": moved}
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss` and `inertia`: mean squared distance of an image to its centroid."""
+        """`loss` and `inertia`: mean squared distance of an image to its centroid. x [N, C, H, W] -> scalars []."""
         inertia = self.encode(x).amin(1).square().mean()
         return {"loss": inertia, "inertia": inertia}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The inertia as the list of runs shows it."""
         return f"inertia {terms['inertia']:.2f} per image"
 
     def encode(self, x: Tensor) -> Tensor:
@@ -95,11 +102,12 @@ class KMeans(Method):
         return squared.clamp(min=0).sqrt()
 
     def decode(self, z: Tensor) -> Tensor:
-        """The nearest centroid as an image."""
+        """The nearest centroid as an image: distances z [B, K] -> [B, C, H, W]."""
         return self.centroids[z.argmin(1)].clamp(0, 1).unflatten(1, self.data.shape)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Description:
+        """Sizes of the groups of held-out images x [N, C, H, W] and, with labels y [N], how they agree with the classes."""
         distances = self.encode(x)
         groups = distances.argmin(1)
         sizes = groups.bincount(minlength=self.config.clusters)

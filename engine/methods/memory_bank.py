@@ -37,6 +37,8 @@ class Config(Augmented, EncoderSettings):
 
 
 class MemoryBank(EncoderMethod):
+    """Instance discrimination with a memory bank (Wu et al. 2018)."""
+
     Config = Config
     title = "Memory bank"
     family = "Self-supervision · contrastive"
@@ -67,7 +69,7 @@ class MemoryBank(EncoderMethod):
         self.bank = F.normalize(drawn, dim=1).to(self.head.weight.device)
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
-        """The view that asks; and a second one, which only held-out images are compared with, as they have no slot."""
+        """The view that asks; and a second one, which only held-out images are compared with, as they have no slot. x [B, C, H, W]."""
         recipe = self.config.recipe()
         names = ("view",) if self.training else ("view", "second view")
         return tuple(View(name, *augment(x, recipe, generator)) for name in names)
@@ -78,8 +80,8 @@ class MemoryBank(EncoderMethod):
             return F.normalize(self.head(self.network(x)), dim=1)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: cross-entropy of the own slot. `top1_retrieval`: share of views whose own slot is the likest.
-        `mi_lower_bound`: ln(1 + K) - loss.
+        """`loss`: cross-entropy of the own slot. `top1_retrieval`: share of views whose own slot is the likest. `mi_lower_bound`: ln(1
+        + K) - loss. x [B, C, H, W] -> scalars [].
 
         Images that have no slot, held-out ones, must find their second view among those of their batch.
         """
@@ -120,6 +122,7 @@ class MemoryBank(EncoderMethod):
         return torch.randint(len(self.bank), (wanted,), generator=generator, device=device).to(self.bank.device)
 
     def forget_batch(self) -> None:
+        """Drop what was noted of the last batch."""
         self._seen = []
 
     @torch.no_grad()
@@ -131,4 +134,5 @@ class MemoryBank(EncoderMethod):
         self._seen = []
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The top-1 retrieval as the list of runs shows it."""
         return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

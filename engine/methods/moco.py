@@ -60,6 +60,8 @@ class Config(Augmented, EncoderSettings):
 
 
 class MoCo(EncoderMethod):
+    """Momentum contrast (He et al. 2020; Chen et al. 2020)."""
+
     Config = Config
     title = "MoCo"
     family = "Self-supervision · contrastive"
@@ -107,7 +109,7 @@ class MoCo(EncoderMethod):
         self.key_head.load_state_dict(self.head.state_dict())
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
-        """Two views of every image, drawn independently."""
+        """Two views of every image, drawn independently. x [B, C, H, W]."""
         recipe = self.config.recipe()
         roles = ("query and key",) * 2 if self.config.symmetric else ("query", "key")
         drawn = [augment(x, recipe, generator) for _ in range(2)]
@@ -120,11 +122,13 @@ class MoCo(EncoderMethod):
             return F.normalize(head(network(x)), dim=1)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: InfoNCE. `top1_retrieval`: share of queries whose own key is the most similar. `mi_lower_bound`: ln(1 + K) - loss."""
+        """`loss`: InfoNCE. `top1_retrieval`: share of queries whose own key is the most similar. `mi_lower_bound`: ln(1 + K) - loss. x
+        [B, C, H, W] -> scalars [].
+        """
         first, second = (view.x for view in self.views(x, context.generator))
         pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)
-        told = [self._one(a, b, context) for a, b in pairs]
-        loss, found = (torch.stack(values).mean() for values in zip(*told, strict=True))
+        results = [self._one(a, b, context) for a, b in pairs]
+        loss, found = (torch.stack(values).mean() for values in zip(*results, strict=True))
         others = len(self.queue) or len(x) - 1
         return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(1 + others) - loss}
 
@@ -153,6 +157,7 @@ class MoCo(EncoderMethod):
         return self.key_network(x[order])[order.argsort()]
 
     def forget_batch(self) -> None:
+        """Drop the keys of the last batch."""
         self._keys = []
 
     @torch.no_grad()
@@ -176,4 +181,5 @@ class MoCo(EncoderMethod):
         return torch.where(behind < step * joined, behind // joined, -1)
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The top-1 retrieval as the list of runs shows it."""
         return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -29,6 +29,8 @@ class Config(ClassicalMethod):
 
 
 class PCA(Method):
+    """Principal component analysis of pixels."""
+
     Config = Config
     title = "PCA"
     family = "Classical"
@@ -56,6 +58,7 @@ class PCA(Method):
 
     @property
     def latent_size(self) -> int:
+        """D, the number of components."""
         return len(self.components)
 
     def reset(self, generator: torch.Generator) -> None:
@@ -67,10 +70,13 @@ class PCA(Method):
 
     @property
     def finished(self) -> bool:
+        """Whether the components were computed."""
         return bool(self.total > 0)
 
     def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """All of it. `loss`, `error`, `explained` as below, of the training images."""
+        """Compute all components from images x [N, C, H, W]; `loss`, `error`, `explained` as below, scalars []. Raises: CannotLearn:
+        fewer than two images.
+        """
         with IMPORTING:
             from sklearn.decomposition import PCA as Fit
 
@@ -92,13 +98,16 @@ class PCA(Method):
         return self.loss(x, y, context)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: squared error of an image. `error`: the same per dimension. `explained`: share of these images' variance."""
+        """`loss`: squared error of an image. `error`: the same per dimension. `explained`: share of these images' variance. x [N, C, H,
+        W] -> scalars [].
+        """
         rows = x.flatten(1)
         squared = (self._back(self.encode(x)) - rows).square().sum(1).mean()
         spread = (rows - rows.mean(0)).square().sum(1).mean()
         return {"loss": squared, "error": squared / self.data.dims, "explained": 1 - squared / spread.clamp(min=1e-12)}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The explained variance as the list of runs shows it."""
         return f"{100 * terms['explained']:.1f} % explained"
 
     def encode(self, x: Tensor) -> Tensor:
@@ -106,7 +115,7 @@ class PCA(Method):
         return (x.flatten(1) - self.mean.to(x.dtype)) @ self.components.to(x.dtype).T
 
     def posterior(self, x: Tensor) -> Latents:
-        """A point: σ = 0."""
+        """A point: σ = 0. x [B, C, H, W] -> z [B, D]."""
         z = self.encode(x)
         return Latents(z, torch.zeros_like(z))
 
@@ -114,11 +123,12 @@ class PCA(Method):
         return self.mean.to(z.dtype) + z @ self.components.to(z.dtype)
 
     def decode(self, z: Tensor) -> Tensor:
+        """z [B, D] -> images [B, C, H, W] in 0..1."""
         return self._back(z).clamp(0, 1).unflatten(1, self.data.shape)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Sliders are in units of the components' deviations; the pictures are the mean and the components around grey."""
+        """Sliders are in units of the components' deviations; the pictures are the mean and the components around grey. x [N, C, H, W]."""
         terms = self.loss(x, None, StepContext())
         numbers = [
             Number(
@@ -134,7 +144,7 @@ class PCA(Method):
         enough = int((share.cumsum(0) < 0.9).sum()) + 1
         reached = share.sum().item()
         numbers.append(Number("first component", 100 * share[0].item(), "%", 1, "Share of the training images' variance along it."))
-        told = f"The first {enough} components carry 90 % of the variance." if reached >= 0.9 else (
+        words = f"The first {enough} components carry 90 % of the variance." if reached >= 0.9 else (
             f"All {len(share)} components together carry {100 * reached:.0f} % of the variance; keep more to lose less."
         )  # fmt: skip
         largest = self.components[:SHOWN].abs().amax(1, keepdim=True).clamp(min=1e-12)
@@ -145,7 +155,7 @@ class PCA(Method):
         )
         return Description(
             tuple(numbers),
-            (Diagnosis("good" if reached >= 0.9 else "warning", told),),
+            (Diagnosis("good" if reached >= 0.9 else "warning", words),),
             scale=deviation.clamp(min=1e-6),
             centre=torch.zeros_like(deviation),
             pictures=pictures,

@@ -51,6 +51,8 @@ class Config(PixelSettings):
 
 
 class PixelCNN(Autoregressive):
+    """Gated PixelCNN with a categorical or discretized-logistic-mixture head (van den Oord et al. 2016; Salimans et al. 2017)."""
+
     Config = Config
     title = "PixelCNN"
     family = "Explicit density · exact"
@@ -79,7 +81,7 @@ class PixelCNN(Autoregressive):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from how often each value occurs."""
+        """Start from how often each value occurs. x [N, C, H, W]."""
         self.head.init_from_data(self.to_tokens(x))
 
     # -- from symbols to numbers -----------------------------------------------------------------------------------------
@@ -104,6 +106,7 @@ class PixelCNN(Autoregressive):
     # -- likelihood ------------------------------------------------------------------------------------------------------
 
     def logits(self, tokens: Tensor, y: Tensor | None) -> Tensor:
+        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]; each place sees the symbols before it."""
         features, pixels = self.features(tokens, y)
         per_image = features[0, ..., 0].numel() * self.symbols * self.head.work
         pieces = zip(*(t.split(max(1, MASSES_AT_ONCE // per_image)) for t in (features, pixels)), strict=True)
@@ -113,12 +116,14 @@ class PixelCNN(Autoregressive):
         return [self.head.distribution(features, pixels[..., :channel]) for channel in range(self.channels)]
 
     def symbol_log_probs(self, tokens: Tensor, y: Tensor | None) -> Tensor:
+        """log p of each token given those before it, nats [B, T]; tokens int64 [B, T], y int64 [B] or None."""
         features, pixels = self.features(tokens, y)
         return self.head.log_probs(features, pixels).flatten(1)[:, : tokens.shape[1]]
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
+        """Incremental state for sampling n images, of the classes y int64 [n] or of none."""
         return PixelMemory(self, y, n, cached)
 
 
@@ -133,6 +138,7 @@ class PixelMemory:
         self._features = torch.empty(0)
 
     def advance(self, symbols: Tensor) -> Tensor:
+        """Append symbols int64 [n, m] and return the logits [n, V] of the next one."""
         method, channels = self._method, self._method.channels
         self._tokens = torch.cat([self._tokens, symbols], 1)
         pixels, channel = divmod(self._tokens.shape[1], channels)
@@ -170,6 +176,7 @@ class CategoricalHead(nn.Module):
         self.told = nn.ModuleList(nn.ModuleList(nn.Embedding(levels, hidden(width)) for _ in range(c)) for c in range(channels))
 
     def init_from_data(self, tokens: Tensor) -> None:
+        """Start from how often each value occurs in tokens int64 [...]."""
         for out in self.out:
             out.bias.copy_(frequencies(tokens, self.levels))  # type: ignore[operator, union-attr]
 
@@ -183,18 +190,19 @@ class CategoricalHead(nn.Module):
         return self.out[channel](torch.cat([F.relu(z), h], -1))
 
     def distribution(self, features: Tensor, before: Tensor) -> Tensor:
+        """Logits [..., V] of the next channel, of features [..., F] and the channels before it [..., c]."""
         return at_least_float32(self.logits(features, before))
 
     def log_probs(self, features: Tensor, pixels: Tensor) -> Tensor:
         """log p [..., C] of every channel of the pixels [..., C]."""
-        told = []
+        log_p = []
         for channel in range(pixels.shape[-1]):
             logits = self.logits(features, pixels[..., :channel])
             with full(pixels.device):
                 flat = at_least_float32(logits).flatten(0, -2)
                 lost = F.cross_entropy(flat, pixels[..., channel].flatten(), reduction="none")
-                told.append(-lost.view(pixels.shape[:-1]))
-        return torch.stack(told, -1)
+                log_p.append(-lost.view(pixels.shape[:-1]))
+        return torch.stack(log_p, -1)
 
 
 class LogisticMixture(NamedTuple):
@@ -218,11 +226,14 @@ class LogisticsHead(nn.Module):
         self.start = Spread(channels, mixtures)
 
     def init_from_data(self, tokens: Tensor) -> None:
-        """Weigh each logistic by how often a value is in its part. The means stay apart: equal ones would never part again."""
+        """Weigh each logistic by how often a value is in its part. The means stay apart: equal ones would never part again. tokens
+        int64 [...].
+        """
         part = tokens * self.mixtures // self.levels
         self.start.log_weights.copy_(frequencies(part, self.mixtures))
 
     def mixture(self, features: Tensor) -> LogisticMixture:
+        """Parameters of the mixture of K logistics for each pixel, of features [..., F]."""
         top, h = features.chunk(2, -1)
         raw = at_least_float32(self.out(torch.cat([F.relu(self.hidden(top)), h], -1)))
         with full(features.device):
@@ -252,6 +263,7 @@ class Zero(nn.Linear):
     """Says nothing at first but its bias, which is zero too."""
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set weights and bias to zero."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -266,6 +278,7 @@ class Spread(nn.Module):
         self.log_scales = nn.Parameter(torch.empty(channels, mixtures))
 
     def reset(self, generator: torch.Generator) -> None:
+        """Spread the means evenly over [-1, 1], each logistic as wide as its part, all with one weight."""
         k = self.means.shape[1]
         with torch.no_grad():
             self.means.copy_((2 * torch.arange(k) + 1) / k - 1)
@@ -284,7 +297,7 @@ def on_grid(values: Tensor, levels: int, dtype: torch.dtype) -> Tensor:
 
 
 def bounded(log_scales: Tensor) -> Tensor:
-    """Softly from below, so that the gradient never ends there; above, nothing is left to learn."""
+    """Log scales [...], softly bounded from below, so that the gradient never ends there; above, nothing is left to learn."""
     return (SMALLEST_LOG_SCALE + F.softplus(log_scales - SMALLEST_LOG_SCALE)).clamp(max=LARGEST_LOG_SCALE)
 
 
@@ -318,13 +331,13 @@ def coupled_means(mixture: LogisticMixture, before: Tensor, levels: int) -> Tens
 
 def mixture_log_probs(mixture: LogisticMixture, pixels: Tensor, levels: int) -> Tensor:
     """log p of every channel given those before it [..., C]. What a channel turned out to be moves the weights (Bayes' rule)."""
-    log_weights, told = mixture.log_weights, []
+    log_weights, log_p = mixture.log_weights, []
     for channel in range(pixels.shape[-1]):
         means = coupled_means(mixture, pixels[..., :channel], levels)
         joint = log_weights + log_masses(pixels[..., channel, None], means, mixture.log_scales[..., channel, :], levels)
-        told.append(joint.logsumexp(-1))
-        log_weights = joint - told[-1][..., None]
-    return torch.stack(told, -1)
+        log_p.append(joint.logsumexp(-1))
+        log_weights = joint - log_p[-1][..., None]
+    return torch.stack(log_p, -1)
 
 
 def all_log_probs(mixture: LogisticMixture, before: Tensor, levels: int) -> Tensor:

@@ -26,6 +26,8 @@ class Config(PixelSettings):
 
 
 class PixelTransformer(Autoregressive):
+    """A causal transformer over pixels in raster order."""
+
     Config = Config
     title = "Pixel transformer"
     family = "Explicit density · exact"
@@ -47,11 +49,13 @@ class PixelTransformer(Autoregressive):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from how often each value occurs."""
+        """Start from how often each value occurs. x [N, C, H, W]."""
         self.net.head.bias.copy_(frequencies(self.to_tokens(x), self.symbols))
 
     def logits(self, tokens: Tensor, y: Tensor | None) -> Tensor:
+        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]."""
         return self.net(tokens, y)
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
+        """Incremental state for sampling n images, of the classes y int64 [n] or of none."""
         return self.net.cache(n, y) if cached else super().memory(y, n, cached)

@@ -33,6 +33,8 @@ class Config(ClassicalMethod):
 
 
 class PretrainedEncoder(Method):
+    """A pretrained vision encoder from a folder of the `transformers` library; nothing is trained."""
+
     Config = Config
     title = "Pretrained backbone"
     family = "Self-supervision · self-distillation"
@@ -62,7 +64,7 @@ class PretrainedEncoder(Method):
         return {"architecture": found.architecture, "processing": found.processing}
 
     def load_pretrained(self, arrays: dict[str, Tensor]) -> None:
-        """The folder's weights.
+        """Take over the folder's weights [...] by name.
 
         Raises:
             CannotLearn: some are missing or of another shape.
@@ -75,19 +77,23 @@ class PretrainedEncoder(Method):
 
     @property
     def finished(self) -> bool:
+        """True: there is nothing to train."""
         return True
 
     def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """Nothing."""
+        """Trains nothing; the terms of `loss` for x [B, C, H, W]."""
         return self.loss(x, y, context)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`spread` of the features' directions, 1 at most; `loss`: what is missing to 1. Nothing is done about it."""
+        """`spread` of the features' directions, 1 at most; `loss`: what is missing to 1. Nothing is done about it. x [B, C, H, W] ->
+        scalars [].
+        """
         directions = F.normalize(self.encode(x), dim=1)
         spread = directions.var(0, correction=0).sum().sqrt()
         return {"loss": 1 - spread, "spread": spread}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """What the list of runs shows."""
         return "as it came"
 
     def encode(self, x: Tensor) -> Tensor:
@@ -102,7 +108,8 @@ class PretrainedEncoder(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        told = described(torch.cat([self.encode(piece) for piece in x[: self.valid_examples].split(self.valid_slice)]))
+        """How the features of held-out images x [N, C, H, W] are spread."""
+        base = described(torch.cat([self.encode(piece) for piece in x[: self.valid_examples].split(self.valid_slice)]))
         if self.config.architecture:
-            return told
-        return Description(told.numbers, (*told.diagnosis, Diagnosis("warning", "No folder was named: these are random weights.")))
+            return base
+        return Description(base.numbers, (*base.diagnosis, Diagnosis("warning", "No folder was named: these are random weights.")))

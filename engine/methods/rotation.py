@@ -43,6 +43,8 @@ class Config(Augmented, EncoderSettings):
 
 
 class Rotation(EncoderMethod):
+    """Predicts by which quarter turn a picture was turned (Gidaris et al. 2018)."""
+
     Config = Config
     title = "Rotation"
     family = "Self-supervision · pretext"
@@ -67,13 +69,14 @@ class Rotation(EncoderMethod):
     # -----------------------------------------------------------------------------------------------------------------
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
-        """The four turns of every image, which is cropped and mirrored first: so no edge of it tells the turn."""
+        """The four turns of every image, which is cropped and mirrored first: so no edge of it tells the turn. x [B, C, H, W]."""
         seen, drawn = augment(x, self.config.recipe(), generator)
         return tuple(View(name, turned, drawn) for name, turned in zip(TURNS, quarter_turns(square(seen)), strict=True))
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: cross-entropy of the true turn. `accuracy`: share of pictures whose turn is found. All four turns go through the
-        network together, so batch norm knows no turn from another."""
+        network together, so batch norm knows no turn from another. x [B, C, H, W] -> scalars [].
+        """
         logits = self._logits(torch.cat([view.x for view in self.views(x, context.generator)]))
         turn = torch.arange(len(TURNS), device=x.device).repeat_interleave(len(x))
         with full(x.device):
@@ -81,6 +84,7 @@ class Rotation(EncoderMethod):
             return {"loss": F.cross_entropy(logits, turn), "accuracy": right}
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The accuracy as the list of runs shows it."""
         return f"{100 * terms['accuracy']:.1f} % right"
 
     def _logits(self, x: Tensor) -> Tensor:  # [B, 4]
@@ -102,7 +106,7 @@ class Rotation(EncoderMethod):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """How the features are spread, and how often all four turns of held-out images are told, without augmentation."""
+        """How the features are spread, and how often all four turns of held-out images are told, without augmentation. x [N, C, H, W]."""
         log_p = torch.stack([self._log_answers(turned) for turned in quarter_turns(square(x))])  # [4, B, 4]
         turn = torch.arange(len(TURNS), device=x.device)[:, None]
         right = (log_p.argmax(2) == turn).double().mean(1)  # [4]

@@ -43,6 +43,8 @@ class Config(Augmented, EncoderSettings):
 
 
 class SimCLR(EncoderMethod):
+    """Contrastive learning of two views with NT-Xent (Chen et al. 2020)."""
+
     Config = Config
     title = "SimCLR"
     family = "Self-supervision · contrastive"
@@ -62,7 +64,7 @@ class SimCLR(EncoderMethod):
         self.head = Head(self.network.features, self.network.features, config.projection)
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
-        """Two views of every image, drawn independently."""
+        """Two views of every image, drawn independently. x [B, C, H, W]."""
         recipe = self.config.recipe()
         drawn = (augment(x, recipe, generator) for _ in range(2))
         return tuple(View(f"view {i}", *pair) for i, pair in enumerate(drawn, 1))
@@ -80,14 +82,17 @@ class SimCLR(EncoderMethod):
             return precise(self.head(h)).unflatten(0, (2, -1)).transpose(0, 1)
 
     def contrast(self, z: Tensor, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: NT-Xent. `top1_retrieval`: share of views whose partner is the most similar of all.
-        `mi_lower_bound`: ln(2N - 1) - loss, a lower bound on what one view says about the other (van den Oord et al. 2018)."""
+        """`loss`: NT-Xent. `top1_retrieval`: share of views whose partner is the most similar of all. `mi_lower_bound`: ln(2N - 1) -
+        loss, a lower bound on what one view says about the other (van den Oord et al. 2018). z [N, 2, d] -> scalars [].
+        """
         with full(z.device):
             loss, found = nt_xent(z, self.config.temperature)
         return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(2 * len(z) - 1) - loss}
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        """The terms of `contrast` for two views of every image x [B, C, H, W]; scalars []."""
         return self.contrast(self.project(x, context), context)
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The top-1 retrieval as the list of runs shows it."""
         return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

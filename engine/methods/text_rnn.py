@@ -30,6 +30,8 @@ class Config(TextSettings):
 
 
 class TextRNN(TextAutoregressive):
+    """An LSTM language model."""
+
     Config = Config
     title = "Text RNN"
     family = "Explicit density · exact"
@@ -46,11 +48,13 @@ class TextRNN(TextAutoregressive):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from how often each symbol occurs."""
+        """Start from how often each symbol occurs. x int64 [N, T]."""
         self.net.head.bias.copy_(frequencies(x, self.symbols))
 
     def logits(self, tokens: Tensor, y: Tensor | None) -> Tensor:
+        """tokens int64 [B, T] -> logits [B, T, V]; each place sees the symbols before it."""
         return self.net(tokens)
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
+        """Incremental state for sampling n texts; y [n] is not used."""
         return self.net.state(n) if cached else super().memory(y, n, cached)

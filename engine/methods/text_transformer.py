@@ -36,6 +36,8 @@ class Config(TextSettings):
 
 
 class TextTransformer(TextAutoregressive):
+    """A causal transformer language model."""
+
     Config = Config
     title = "Text transformer"
     family = "Explicit density · exact"
@@ -55,10 +57,11 @@ class TextTransformer(TextAutoregressive):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from how often each symbol occurs."""
+        """Start from how often each symbol occurs. x int64 [N, T]."""
         self.net.head.bias.copy_(frequencies(x, self.symbols))
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+        """As the base's, with dropout while it trains; x int64 [B, T] -> scalars []."""
         self._noise = context.generator if self.training else None
         try:
             return super().loss(x, y, context)
@@ -66,7 +69,9 @@ class TextTransformer(TextAutoregressive):
             self._noise = None
 
     def logits(self, tokens: Tensor, y: Tensor | None) -> Tensor:
+        """tokens int64 [B, T] -> logits [B, T, V]; each place sees the symbols before it, within one context."""
         return in_windows(lambda window: self.net(window, None, self._noise), tokens, self.length)
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
+        """Incremental state for sampling n texts; y [n] is not used."""
         return Sliding(lambda: self.net.cache(n), self.length, n, self._device) if cached else super().memory(y, n, cached)

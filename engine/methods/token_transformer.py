@@ -100,11 +100,12 @@ class TokenTransformer(Autoregressive):
         self._patches: Tensor | None = None
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set the flag that says whether the tokenizer is frozen."""
         nn.init.constant_(self.frozen, 0.0 if self.trained is not None else 1.0)
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from a prior that is uniform, and a tokenizer that knows the mean image."""
+        """Start from a prior that is uniform, and a tokenizer that knows the mean image. x [N, C, H, W]."""
         nn.init.zeros_(self.net.head.weight)
         nn.init.zeros_(self.net.head.bias)
         if self.trained is not None:
@@ -113,9 +114,11 @@ class TokenTransformer(Autoregressive):
 
     @classmethod
     def settings_from(cls, setting: str, method: str, config: dict[str, Any]) -> dict[str, Any]:
+        """The settings that follow from the run whose tokenizer it takes over."""
         return {ours: config[theirs] for ours, theirs in TOKENIZER.items()}
 
     def init_from_run(self, setting: str, config: dict[str, Any], arrays: dict[str, Tensor]) -> None:
+        """Take over the weights [...] of a VQ-VAE as the tokenizer."""
         self.kept.load_state_dict(arrays)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -130,6 +133,7 @@ class TokenTransformer(Autoregressive):
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """First the tokenizer's loss, then -log p(z); whatever is not being learned is added as a constant, so that the curve goes on.
+        x [B, C, H, W] -> scalars [].
 
         `reconstruction`: -log p(x|z). `prior`: -log p(z), uniform while the tokenizer learns. `bits_per_dim` of their sum, the bound.
         `perplexity`: of the batch's codes.
@@ -143,9 +147,9 @@ class TokenTransformer(Autoregressive):
         with torch.no_grad():
             codes = self.kept.codes(x)
             reconstruction = -self.kept.log_likelihood_map(x, codes).flatten(1).sum(1).mean()
-        told = self.symbol_log_probs(codes.flatten(1), y if self.conditional else None)
+        log_p = self.symbol_log_probs(codes.flatten(1), y if self.conditional else None)
         with full(x.device):
-            prior = -told.sum(1).mean()
+            prior = -log_p.sum(1).mean()
             return self._terms(prior + reconstruction, reconstruction, prior, perplexity(codes, self.symbols).to(prior.dtype))
 
     def _terms(self, loss: Tensor, reconstruction: Tensor, prior: Tensor, spread: Tensor) -> dict[str, Tensor]:
@@ -154,9 +158,11 @@ class TokenTransformer(Autoregressive):
 
     @property
     def pixel_levels(self) -> int:
+        """How many values a channel of a pixel has."""
         return 256
 
     def forget_batch(self) -> None:
+        """Drop what was noted of the last batch."""
         if self.trained is not None:
             self.trained.forget_batch()
 
@@ -177,6 +183,7 @@ class TokenTransformer(Autoregressive):
             ours.copy_(theirs)
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The code length as the list of runs shows it."""
         return f"{terms['bits_per_dim']:.2f} bits/dim" + (" given y" if self.conditional else "")
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -217,9 +224,11 @@ class TokenTransformer(Autoregressive):
         return codes.repeat_interleave(p, 1).repeat_interleave(p, 2)[:, : self.data.shape[1], : self.data.shape[2]]
 
     def logits(self, tokens: Tensor, y: Tensor | None) -> Tensor:
+        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]."""
         return self.net(tokens, y)
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
+        """Incremental state for sampling n grids of codes, of the classes y int64 [n] or of none."""
         return self.net.cache(n, y) if cached else super().memory(y, n, cached)
 
     @torch.no_grad()
@@ -235,8 +244,8 @@ class TokenTransformer(Autoregressive):
         for start in range(0, len(x), IMAGES_AT_ONCE):
             piece = slice(start, start + IMAGES_AT_ONCE)
             codes = self.codes(x[piece])
-            told = self.log_probs(codes.flatten(1), None if y is None else y[piece]).view(codes.shape)
-            pieces.append(self.kept.log_likelihood_map(x[piece], codes) + self._over_pixels(told * shares))
+            log_p = self.log_probs(codes.flatten(1), None if y is None else y[piece]).view(codes.shape)
+            pieces.append(self.kept.log_likelihood_map(x[piece], codes) + self._over_pixels(log_p * shares))
         return torch.cat(pieces)
 
     def _places_per_code(self, like: Tensor) -> Tensor:
@@ -262,7 +271,7 @@ class TokenTransformer(Autoregressive):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Numbers of one checkpoint, and the rules of `diagnose` applied to them."""
+        """Numbers of one checkpoint, and the rules of `diagnose` applied to them. x [N, C, H, W]."""
         codes = self.codes(x)
         reconstruction = -self.kept.log_likelihood_map(x, codes).flatten(1).sum(1).mean().item()
         prior = -self.log_probs(codes.flatten(1)).double().sum(1).mean().item()

@@ -77,6 +77,8 @@ class Config(Training):
 
 
 class VAE(Method):
+    """Variational autoencoder with a Gaussian posterior (Kingma and Welling 2014)."""
+
     Config = Config
     title = "VAE"
     family = "Explicit density · bound"
@@ -105,6 +107,7 @@ class VAE(Method):
 
     @property
     def latent_size(self) -> int:
+        """D, the size of z."""
         return self.config.latent
 
     @property
@@ -112,13 +115,14 @@ class VAE(Method):
         return self.config.likelihood != "bernoulli" and self.config.sigma == "per_pixel"
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set the weight of the KL and the learned scale to their start."""
         nn.init.constant_(self.kl_weight, self.beta_at(0.0))
         if self.log_sigma is not None:
             nn.init.zeros_(self.log_sigma)
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from the mean image: p(x|z) of the untrained network is about the pixels' own mean and deviation."""
+        """Start from the mean image: p(x|z) of the untrained network is about the pixels' own mean and deviation. x [N, C, H, W]."""
         channels = self.data.shape[0]
         mean, deviation = x.mean(0), x.std(0, correction=0)  # [C, H, W]
         overall = (x - mean).square().mean().sqrt()
@@ -172,6 +176,7 @@ class VAE(Method):
     # -----------------------------------------------------------------------------------------------------------------
 
     def beta_at(self, progress: float) -> float:
+        """The weight of the KL when a share `progress` of the training is done."""
         c = self.config
         return likelihoods.kl_weight(c.kl_schedule, progress, c.beta, c.kl_span, c.kl_cycles)
 
@@ -198,6 +203,7 @@ class VAE(Method):
 
     @property
     def pixel_levels(self) -> int:
+        """How many values a channel of a pixel has; 0: continuous."""
         return {"discretized_logistic": 256, "bernoulli": 2}.get(self.config.likelihood, 0)
 
     def headline_words(self, terms: dict[str, float]) -> str:
@@ -207,6 +213,7 @@ class VAE(Method):
         return f"{self.bits_per_dim(-terms['elbo']):.2f} bits/dim"
 
     def after_step(self, context: StepContext) -> None:
+        """Move the weight of the KL along its schedule."""
         self.kl_weight.fill_(self.beta_at(context.progress))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -214,14 +221,18 @@ class VAE(Method):
     # -----------------------------------------------------------------------------------------------------------------
 
     def evaluate_target(self, x: Tensor, generator: Randomness | None) -> Tensor:
-        """The image whose likelihood is meant: for Bernoulli a binary one, drawn once and shared by all K samples; else x itself."""
+        """The image whose likelihood is meant: for Bernoulli a binary one, drawn once and shared by all K samples; else x itself. x [B,
+        C, H, W].
+        """
         return likelihoods.binarize(x, generator) if self.config.likelihood == "bernoulli" else x
 
     def posterior(self, x: Tensor) -> Latents:
+        """q(z|x) of images x [B, C, H, W]: mean and sigma [B, D]."""
         with full(x.device):
             return self._posterior(x)
 
     def encode(self, x: Tensor) -> Tensor:
+        """The posterior's mean [B, D] of images x [B, C, H, W]."""
         return self.posterior(x).mean  # [B, D]
 
     def decode(self, z: Tensor) -> Tensor:
@@ -308,7 +319,7 @@ class VAE(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Numbers of one checkpoint, and the rules of `diagnose` applied to them."""
+        """Numbers of one checkpoint, and the rules of `diagnose` applied to them. x [N, C, H, W]."""
         target = self.evaluate_target(x, generator)
         q = self.posterior(target)
         with full(x.device):

@@ -78,7 +78,7 @@ class VQVAE(Method):
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from the mean image, its deviation, and a codebook of what the untrained encoder gives."""
+        """Start from the mean image, its deviation, and a codebook of what the untrained encoder gives. x [N, C, H, W]."""
         mean, deviation = x.mean(0), x.std(0, correction=0).clamp(min=0.1)  # [C, H, W]
         unit = 2 * math.sqrt(3) / math.pi  # a logistic of scale s deviates by s π / √3; its grid is twice as long
         self.offset.value.copy_(torch.cat([2 * mean - 1, (unit * deviation).log()]))
@@ -139,15 +139,19 @@ class VQVAE(Method):
 
     @property
     def pixel_levels(self) -> int:
+        """How many values a channel of a pixel has."""
         return 256
 
     def forget_batch(self) -> None:
+        """Drop what was noted of the last batch."""
         self.quantizer.forget()
 
     def after_step(self, context: StepContext) -> None:
+        """Move the codebook."""
         self.quantizer.update(context.generator)
 
     def headline_words(self, terms: dict[str, float]) -> str:
+        """The code length as the list of runs shows it."""
         return f"{likelihoods.bits_per_dim(-terms['bound'], self.data.dims):.2f} bits/dim"
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ class VQVAE(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Numbers of one checkpoint, and the rules of `diagnose` applied to them."""
+        """Numbers of one checkpoint, and the rules of `diagnose` applied to them. x [N, C, H, W]."""
         codes, size = self.codes(x), self.config.codes
         nats = -self.log_likelihood_map(x, codes).flatten(1).sum(1).mean().item()
         error = (self.from_codes(codes) - x).square().mean().item()

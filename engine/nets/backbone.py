@@ -60,8 +60,8 @@ class Backbone(nn.Module):
 
     def __init__(self, architecture: str, processing: str, side: int = 0) -> None:
         super().__init__()
-        told: dict[str, Any] = json.loads(architecture) if architecture else RANDOM
-        self.description = told
+        description: dict[str, Any] = json.loads(architecture) if architecture else RANDOM
+        self.description = description
         self.processing: dict[str, Any] = json.loads(processing) if processing else {}
         self.side = side
         self.model = self._made()
@@ -128,27 +128,29 @@ class Backbone(nn.Module):
             return tuple(max(1, int(scale * n)) for n in given)  # type: ignore[return-value]
         return _pair(size)
 
-    def told(self, x: Tensor, every: bool = False) -> Any:
+    def outputs(self, x: Tensor, every: bool = False) -> Any:
+        """The model's outputs for images x [B, C, H, W]; `every`: with the hidden states of all layers."""
         return self.model(pixel_values=self.processed(x), output_hidden_states=every)
 
     @staticmethod
-    def pooled(told: Any) -> Tensor:
+    def pooled(outputs: Any) -> Tensor:
         """The library's own summary [B, F]; where it has none, the first token."""
-        summary = getattr(told, "pooler_output", None)
+        summary = getattr(outputs, "pooler_output", None)
         if summary is not None:
             return summary.flatten(1)
-        return told.last_hidden_state[:, 0] if told.last_hidden_state.ndim == 3 else told.last_hidden_state.mean((2, 3))
+        return outputs.last_hidden_state[:, 0] if outputs.last_hidden_state.ndim == 3 else outputs.last_hidden_state.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pooled(self.told(x))
+        """Images [B, C, H, W] in 0..1 -> pooled features [B, F]."""
+        return self.pooled(self.outputs(x))
 
     def each(self, x: Tensor) -> dict[str, Tensor]:
         """Features after the first layer, each block and at the end, the mean over places: [B, F] each."""
-        told = self.told(x, every=True)
+        outputs = self.outputs(x, every=True)
         found = {}
-        for i, h in enumerate(told.hidden_states or ()):
+        for i, h in enumerate(outputs.hidden_states or ()):
             found[f"block {i}" if i else "stem"] = h.mean(1) if h.ndim == 3 else h.mean((2, 3))
-        return found | {"features": self.pooled(told)}
+        return found | {"features": self.pooled(outputs)}
 
 
 def _pair(size: Any) -> tuple[int, int]:
@@ -161,7 +163,7 @@ def _pair(size: Any) -> tuple[int, int]:
 
 
 def resized(x: Tensor, size: tuple[int, int], way: str) -> Tensor:
-    """As Pillow does: weighted means where it becomes smaller; never brighter than white nor darker than black."""
+    """Images [B, C, H, W] resized to `size` (height, width) as Pillow does: antialiased where smaller, clamped to 0..1."""
     if tuple(x.shape[2:]) == size:
         return x
     smooth = {} if way == "nearest" else {"antialias": True, "align_corners": False}
@@ -169,7 +171,7 @@ def resized(x: Tensor, size: tuple[int, int], way: str) -> Tensor:
 
 
 def cropped(x: Tensor, height: int, width: int) -> Tensor:
-    """The middle, with black around where it is larger than the picture."""
+    """Centre crop of images [B, C, H, W] to [B, C, height, width], zero-padded where it is larger than the picture."""
     down, across = (max(0, n - m) for n, m in ((height, x.shape[2]), (width, x.shape[3])))
     x = F.pad(x, (across // 2, math.ceil(across / 2), down // 2, math.ceil(down / 2)))
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2

@@ -14,6 +14,7 @@ class Conv2d(nn.Conv2d):
     """PyTorch's, padded with zeros, with `sure` gradients."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """2-D convolution, [B, C, H, W] -> [B, K, H', W']."""
         assert isinstance(self.padding, tuple)
         weight = sure(self.weight, input.shape[2:], self.stride, self.padding)
         return F.conv2d(input, weight, self.bias, self.stride, self.padding, groups=self.groups)
@@ -23,6 +24,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """PyTorch's, with `sure` gradients: what a convolution of the larger maps hands back to them."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """2-D transposed convolution, [B, C, H, W] -> [B, K, H', W']."""
         assert isinstance(self.padding, tuple)
         sides = zip(input.shape[2:], self.kernel_size, self.stride, self.padding, strict=True)
         larger = [(side - 1) * stride + kernel - 2 * padding for side, kernel, stride, padding in sides]

@@ -14,4 +14,5 @@ class Head(nn.Module):
         self.first, self.second = nn.Linear(features, hidden), nn.Linear(hidden, to)
 
     def forward(self, h: Tensor) -> Tensor:
+        """Two linear layers with a ReLU between, [..., F] -> [..., D]."""
         return self.second(F.relu(self.first(h)))

@@ -54,6 +54,7 @@ class Residual(nn.Module):
         self.second = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> the same
+        """Residual block, [B, C, H, W] -> the same."""
         return x + self.second(F.silu(self.first(F.silu(x))))
 
 
@@ -73,6 +74,7 @@ class ConvEncoder(nn.Module):
         self.out = nn.Linear(10 * width, features)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, F]
+        """Images [B, C, H, W] in 0..1 -> [B, F]."""
         right, below = -x.shape[3] % self.patch, -x.shape[2] % self.patch
         h = F.pixel_unshuffle(F.pad(x - 0.5, (0, right, 0, below)), self.patch)  # [B, C p², h, w]
         h = F.pad(h, (0, 0, 0, 0, 0, self.more)).contiguous(memory_format=torch.channels_last)
@@ -103,6 +105,7 @@ class ConvDecoder(nn.Module):
         self.pixels = nn.PixelShuffle(fine)
 
     def forward(self, z: Tensor) -> Tensor:  # [B, D] -> [B, K, H, W]
+        """Latents [B, D] -> maps [B, K, H, W]."""
         h = F.silu(self.plain(z))
         h = self.project(h + F.silu(self.second(h)))
         h = h.unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)  # [B, width, h, w], channels last in memory
@@ -126,9 +129,11 @@ class Offset(nn.Module):
         self.value = nn.Parameter(torch.empty(shape))
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set the offset to zero."""
         nn.init.zeros_(self.value)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """maps [B, ...] + the offset."""
         return maps + self.value
 
 
@@ -141,10 +146,13 @@ class MlpEncoder(nn.Module):
         self.out = nn.Linear(8 * width, features)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] in 0..1 -> [B, F]."""
         return self.out(self.layers((x - 0.5).flatten(1)))
 
 
 class MlpDecoder(nn.Module):
+    """Multilayer perceptron from latents [B, D] to maps [B, K, H, W]."""
+
     def __init__(self, shape: tuple[int, ...], channels: int, latent: int, width: int, blocks: int) -> None:
         super().__init__()
         self.size = (channels, *shape[1:])
@@ -152,6 +160,7 @@ class MlpDecoder(nn.Module):
         self.out = nn.Linear(8 * width, math.prod(self.size))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents [B, D] -> maps [B, K, H, W]."""
         return self.out(self.layers(z)).unflatten(1, self.size)
 
 

@@ -29,6 +29,7 @@ class ScaledLinear(nn.Linear):
         self.gain = gain
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the weights anew: normal with deviation gain / √(inputs); bias zero."""
         nn.init.normal_(self.weight, 0, self.gain / math.sqrt(self.in_features), generator=generator)
         nn.init.zeros_(self.bias)
 
@@ -40,17 +41,21 @@ class Kernel(nn.Conv2d):
         super().__init__(inputs, outputs, size, groups=inputs if apart else 1, bias=not apart)
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the weights anew: normal with deviation 1 / √(fan-in); bias zero."""
         nn.init.normal_(self.weight, 0, 1 / math.sqrt(self.weight[0].numel()), generator=generator)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor, padding: tuple[int, int] = (0, 0)) -> Tensor:
+        """2-D convolution with the channels last, [B, H, W, C] -> [B, H', W', K]."""
         weight = sure(self.weight, input.shape[1:3], (1, 1), padding)
         maps = F.conv2d(input.permute(0, 3, 1, 2), weight, self.bias, padding=padding, groups=self.groups)
         return maps.permute(0, 2, 3, 1)
 
     def causal(self, maps: Tensor, aside: bool = False) -> Tensor:
-        """Each place sees itself and what is above, over all its columns; or with a flat kernel what is to the left."""
+        """Each place sees itself and what is above, over all its columns; or with a flat kernel what is to the left. maps [B, H, W, C]
+        -> [B, H, W, K].
+        """
         tall, wide = self.weight.shape[2:]
         height, width = maps.shape[1:3]
         return self(maps, (tall - 1, wide // 2 if aside else wide - 1))[:, :height, :width]  # the surplus is cheaper than a padded copy
@@ -60,6 +65,7 @@ class Shifts(nn.Embedding):
     """What a class adds before every gate; nothing at first."""
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set the shifts to zero."""
         nn.init.zeros_(self.weight)
 
 
@@ -87,10 +93,12 @@ class GatedBlock(nn.Module):
         return v, *self.horizontal(z if h_shift is None else z + h_shift, h)
 
     def vertical(self, near: Tensor, v: Tensor, shift: Tensor | None) -> Tensor:
+        """The vertical stack's gated residual step: v [B, H, W, C] -> the same."""
         z = self.v_across(near)
         return v + gate(z if shift is None else z + shift)
 
     def horizontal(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """The horizontal stack's gated step: z [B, H, W, 2 C], h [B, H, W, C] -> the new h and the skip output [B, H, W, C]."""
         out = self.out(gate(z))
         if self.last:
             return h, out
@@ -109,6 +117,7 @@ class CellContext(nn.Module):
         self.pixels = ScaledLinear(width, outputs * PATCH**2, 0.5)
 
     def forward(self, planes: Tensor) -> Tensor:  # [B, H, W, I] -> [B, H, W, C]
+        """Planes [B, H, W, I] -> context of the cells above and to the left [B, H, W, C]."""
         height, width = planes.shape[1:3]
         cells = F.pad(planes, (0, 0, 0, -width % PATCH, 0, -height % PATCH))
         cells = cells.unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH)).transpose(2, 3).flatten(3)  # [B, h, w, 4 4 I]
@@ -142,10 +151,11 @@ class GatedPixelNet(nn.Module):
         self.classes = Shifts(classes, layers * 4 * width) if classes else None
 
     def forward(self, planes: Tensor, y: Tensor | None = None) -> Tensor:
+        """Planes [B, H, W, I] -> features [B, H, W, C], each of the pixels before it alone; y int64 [B] or None."""
         return self.run(planes, y)[0]
 
     def run(self, planes: Tensor, y: Tensor | None) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
-        """-> features, and of every block the v and h that went in and the v that came out."""
+        """Planes [B, H, W, I] -> features, and of every block the v and h that went in and the v that came out, all [B, H, W, C]."""
         v = self.above(F.pad(planes[:, :-1], (0, 0, ASIDE, ASIDE, UP, 0)))
         h = self.left(F.pad(planes[:, :, :-1], (0, 0, BACK, 0)))
         if self.context is not None:
@@ -168,6 +178,7 @@ class GatedPixelNet(nn.Module):
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     def rows(self, n: int, size: tuple[int, int], y: Tensor | None = None) -> Rows:
+        """Incremental state that computes n images of `size` row by row; y int64 [n] or None."""
         return Rows(self, n, size, y)
 
 

@@ -17,6 +17,8 @@ SMOOTHING = 1e-5  # of the codes' shares, so that none is divided by zero (Lapla
 
 @dataclass(frozen=True)
 class Quantized:
+    """Encoder vectors after vector quantization."""
+
     vectors: Tensor  # the nearest codes, with the gradient handed straight to the encoder [..., D]
     codes: Tensor  # their places in the codebook, int64 [...]
     distance: Tensor  # |z - e|² with the code held still [...]
@@ -45,6 +47,7 @@ class Quantizer(nn.Module):
         self._seen: list[Tensor] = []  # of this step: counts [K], sums [K, D], the last vectors [N, D]
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the codebook anew from a standard normal."""
         nn.init.normal_(self.codebook, generator=generator)
         self._begin_with(self.codebook.clone())
 
@@ -122,7 +125,9 @@ class Quantizer(nn.Module):
 
 
 def perplexity(codes: Tensor, size: int) -> Tensor:
-    """exp of the entropy of how often each of `size` codes occurs: `size` when all do equally, 1 when only one does."""
+    """exp of the entropy of how often each of `size` codes occurs: `size` when all do equally, 1 when only one does. codes int64 [...]
+    -> scalar [].
+    """
     p = torch.bincount(codes.flatten(), minlength=size) / codes.numel()
     return torch.special.entr(p).sum().exp()
 
@@ -155,6 +160,7 @@ class GridEncoder(nn.Module):
         self.out = nn.Conv2d(width, size, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] in 0..1 -> vectors [B, h, w, D]."""
         right, below = -x.shape[3] % self.patch, -x.shape[2] % self.patch
         h = F.pixel_unshuffle(F.pad(x - 0.5, (0, right, 0, below)), self.patch)  # [B, C p², h, w]
         h = self.blocks(self.stem(h.contiguous(memory_format=torch.channels_last)))
@@ -176,6 +182,7 @@ class GridDecoder(nn.Module):
         self.fine = enlarge(between, channels, patch // coarse)
 
     def forward(self, vectors: Tensor) -> Tensor:
+        """Vectors [B, h, w, D] -> maps [B, K, H, W]."""
         h = self.blocks(self.stem(vectors.permute(0, 3, 1, 2)))
         h = self.coarse(F.relu_(h))
         return self.fine(F.relu_(h))[:, :, : self.size[0], : self.size[1]]

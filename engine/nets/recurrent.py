@@ -21,6 +21,7 @@ class Lstm(nn.LSTM):
     """Weights within 1/√hidden; the forget gate begins open, so that gradients reach far back (Jozefowicz et al. 2015)."""
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the weights anew: uniform within 1 / √(hidden size); biases zero, those of the forget gate 1."""
         bound = 1 / math.sqrt(self.hidden_size)
         for name, parameter in self.named_parameters():
             if name.startswith("weight"):
@@ -53,6 +54,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(width, symbols)
 
     def forward(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
+        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]; each place sees the symbols before it."""
         return self.head(self.run(self.inputs(tokens, y, 0, tokens.shape[1]), None)[0])
 
     def run(self, h: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -76,6 +78,7 @@ class Recurrent(nn.Module):
         return h if self.label is None or y is None else h + self.label(y)[:, None]
 
     def state(self, n: int, y: Tensor | None = None) -> RecurrentMemory:
+        """Incremental state for n sequences; y int64 [n] or None."""
         return RecurrentMemory(self, n, y)
 
 

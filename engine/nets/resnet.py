@@ -57,20 +57,21 @@ class ResNet(nn.Module):
         return self.stem(h.contiguous(memory_format=torch.channels_last))
 
     def ended(self, maps: Tensor) -> Tensor:
-        """The last block's maps as features."""
+        """The last block's maps [B, C, h, w] as features [B, C]: normalized, ReLU, averaged over places."""
         return F.relu(self.norm(maps)).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, F]
+        """Images [B, C, H, W] -> features [B, F]."""
         return self.ended(self.blocks(self.begun(x)))
 
     def each(self, x: Tensor) -> dict[str, Tensor]:
         """What the network knows after the stem, each block and at its end, the mean over places: [B, F] each."""
         h = self.begun(x)
-        told = {"stem": h.mean((2, 3))}
+        found = {"stem": h.mean((2, 3))}
         for i, block in enumerate(self.blocks, 1):
             h = block(h)
-            told[f"block {i}"] = F.relu(h).mean((2, 3))
-        return told | {"features": self.ended(h)}
+            found[f"block {i}"] = F.relu(h).mean((2, 3))
+        return found | {"features": self.ended(h)}
 
 
 class ConvNet(ResNet):
@@ -92,6 +93,7 @@ class PreactBlock(nn.Module):
         self.shortcut = None if channels == to and stride == 1 else nn.Conv2d(channels, to, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, to, H / stride, W / stride]
+        """Pre-activation residual block, [B, C, H, W] -> [B, to, H / stride, W / stride]."""
         h = F.relu(self.first_norm(x))
         # places are skipped by hand: the gradient of a 1×1 convolution with a stride, channels last, spoils the heap (torch 2.13, CPU)
         short = x if self.shortcut is None else self.shortcut(h[:, :, :: self.stride, :: self.stride])
@@ -106,6 +108,7 @@ class ConvBlock(nn.Module):
         self.convolution, self.norm = Conv2d(channels, to, 3, stride, padding=1), norm(to, kind)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolution, batch norm, ReLU: [B, C, H, W] -> [B, K, H', W']."""
         return F.relu(self.norm(self.convolution(x)))
 
 
@@ -130,6 +133,7 @@ class SplitBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        """Batch norm over each part of the batch by itself, [B, C, ...] -> the same."""
         splits = next((n for n in (SPLITS, 4, 2) if len(input) % n == 0 and len(input) > n), 1)
         if not self.training or splits == 1:
             return super().forward(input)

@@ -24,6 +24,7 @@ class NormalLinear(nn.Linear):
         super().__init__(inputs, outputs)
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the weights anew: normal with deviation `spread`; bias zero."""
         nn.init.normal_(self.weight, 0.0, self.spread, generator=generator)
         nn.init.zeros_(self.bias)
 
@@ -36,6 +37,7 @@ class NormalEmbedding(nn.Embedding):
         super().__init__(size, width)
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the embeddings anew: normal with deviation `spread`."""
         nn.init.normal_(self.weight, 0.0, self.spread, generator=generator)
 
 
@@ -47,6 +49,7 @@ class PositionEmbedding(nn.Module):
         self.axes = nn.ModuleList(NormalEmbedding(size, width) for size in shape)
 
     def forward(self) -> Tensor:  # -> [N, W] in raster order, the last axis fastest
+        """The embeddings of all places [N, W] in raster order, the last axis fastest."""
         first, *others = (axis.weight for axis in self.axes)
         for axis in others:
             first = (first[:, None] + axis).flatten(0, 1)  # type: ignore[index, operator]
@@ -63,6 +66,7 @@ class Inputs(nn.Module):
         self.label = NormalEmbedding(classes, width) if classes else None
 
     def forward(self, tokens: Tensor, y: Tensor | None) -> Tensor:  # [B, T] -> [B, T, W]
+        """tokens int64 [B, T], y int64 [B] or None -> input embeddings [B, T, W]."""
         before = torch.cat([self.start.weight.expand(len(tokens), 1, -1), self.symbol(tokens[:, :-1])], 1)
         h = before + self.places()[: tokens.shape[1]]
         return h if self.label is None or y is None else h + self.label(y)[:, None]
@@ -80,6 +84,7 @@ class TransformerBlock(nn.Module):
         self.fc1, self.fc2 = NormalLinear(width, 4 * width), NormalLinear(4 * width, width, towards_residual)
 
     def forward(self, h: Tensor, generator: torch.Generator | None) -> Tensor:  # [B, T, W] -> the same
+        """Pre-norm block with causal self-attention, [B, T, W] -> the same; `generator` draws the dropout."""
         q, k, v = self._heads(self.norm1(h))
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         h = h + self._dropped(self.project(attended.transpose(1, 2).flatten(2)), generator)
@@ -110,7 +115,7 @@ class TransformerBlock(nn.Module):
 
 
 def random_bytes(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """uint8, each value equally likely. Eight come from one draw, which takes a third of the time that a draw for each takes."""
+    """Uniform random uint8 [*shape]. Eight come from one draw, which takes a third of the time that a draw for each takes."""
     if generator.device.type == "mps":  # its generators know no whole 64 bits
         return torch.randint(256, shape, generator=generator, device=generator.device, dtype=torch.uint8)
     count = math.prod(shape)
@@ -141,12 +146,14 @@ class Transformer(nn.Module):
         self.head = NormalLinear(width, symbols)
 
     def forward(self, tokens: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]; each place sees the symbols before it."""
         h = self.inputs(tokens, y)
         for block in self.blocks:
             h = block(h, generator)
         return self.head(self.norm(h))
 
     def cache(self, n: int, y: Tensor | None = None) -> Cache:
+        """Key-value cache for n sequences; y int64 [n] or None."""
         return Cache(self, n, y)
 
 
@@ -161,10 +168,10 @@ class Cache:
         self._place = 0  # places whose keys are known
         self._started = False
         with torch.no_grad():
-            told = inputs.places().detach()[:, None]  # what each place is told besides its symbol [N, 1 or n, W]
-            self._told = told if inputs.label is None or y is None else told + inputs.label(y)
-            self._at = self._told.unbind(0)
-            self._kv = told.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
+            added = inputs.places().detach()[:, None]  # what each place is told besides its symbol [N, 1 or n, W]
+            self._added = added if inputs.label is None or y is None else added + inputs.label(y)
+            self._at = self._added.unbind(0)
+            self._kv = added.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
             self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, TransformerBlock)]
         self._symbols = inputs.symbol.weight
         self._norm = (net.norm.normalized_shape, net.norm.weight, net.norm.bias, net.norm.eps)
@@ -187,7 +194,7 @@ class Cache:
         h = net.inputs.symbol(symbols)
         if not self._started:
             h = torch.cat([net.inputs.start.weight.expand(self._n, 1, -1), h], 1)
-        h = h + self._told[self._place : self._place + h.shape[1]].transpose(0, 1)
+        h = h + self._added[self._place : self._place + h.shape[1]].transpose(0, 1)
         for i, block in enumerate(net.blocks):
             assert isinstance(block, TransformerBlock)
             h = block.extend(h, self._kv[i, 0], self._kv[i, 1], self._place)
@@ -221,8 +228,8 @@ class _Step:
         n, width = h.shape
         size1, scale1, shift1, eps1 = self.norm1
         size2, scale2, shift2, eps2 = self.norm2
-        told = torch.addmm(self.b1, torch.native_layer_norm(h, size1, scale1, shift1, eps1)[0], self.w1)
-        q, kv = told.view(self.view).split_with_sizes(self.sizes, self.axis)
+        projected = torch.addmm(self.b1, torch.native_layer_norm(h, size1, scale1, shift1, eps1)[0], self.w1)
+        q, kv = projected.view(self.view).split_with_sizes(self.sizes, self.axis)
         self.slots[place].copy_(kv)
         scores = torch.bmm(q if n == 1 else q.reshape(self.queries), self.keys.narrow(2, 0, place + 1))  # [n heads, 1, place + 1]
         attended = torch.bmm(scores.softmax(-1), self.values.narrow(1, 0, place + 1)).view(n, width)

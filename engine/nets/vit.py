@@ -23,6 +23,7 @@ class Learned(nn.Module):
         self.value = nn.Parameter(torch.empty(shape))
 
     def reset(self, generator: torch.Generator) -> None:
+        """Draw the values anew: normal with deviation `SPREAD`."""
         nn.init.normal_(self.value, 0.0, SPREAD, generator=generator)
 
 
@@ -34,9 +35,11 @@ class LayerScale(nn.Module):
         self.value = nn.Parameter(torch.empty(channels))
 
     def reset(self, generator: torch.Generator) -> None:
+        """Set every scale to `LAYER_SCALE`."""
         nn.init.constant_(self.value, LAYER_SCALE)
 
     def forward(self, h: Tensor) -> Tensor:
+        """h [B, T, W] times a learned scale per channel."""
         return h * self.value
 
 
@@ -52,6 +55,7 @@ class ViTBlock(nn.Module):
         self.scale1, self.scale2 = LayerScale(width), LayerScale(width)
 
     def forward(self, h: Tensor) -> Tensor:  # [B, T, W] -> the same
+        """Pre-norm block with self-attention, [B, T, W] -> the same."""
         q, k, v = self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         h = h + self.scale1(self.project(attended))
@@ -110,13 +114,14 @@ class ViT(nn.Module):
         return self.norm(h)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, W]
+        """Images [B, C, H, W] -> features of the class token [B, W]."""
         return self.tokens(x)[:, 0]
 
     def each(self, x: Tensor) -> dict[str, Tensor]:
         """The mean of the patches' tokens after each block, and the features: [B, W] each."""
         h = self.begun(x)
-        told = {"stem": h[:, 1:].mean(1)}
+        found = {"stem": h[:, 1:].mean(1)}
         for i, block in enumerate(self.blocks, 1):
             h = block(h)
-            told[f"block {i}"] = h[:, 1:].mean(1)
-        return told | {"features": self.norm(h)[:, 0]}
+            found[f"block {i}"] = h[:, 1:].mean(1)
+        return found | {"features": self.norm(h)[:, 0]}

@@ -30,5 +30,5 @@ def array(tensor: None) -> None: ...
 
 
 def array(tensor: Tensor | None) -> Any:
-    """A fresh numpy copy of any shape; None of None."""
+    """A fresh numpy copy [...] of a tensor [...]; None of None."""
     return None if tensor is None else tensor.detach().numpy().copy()

@@ -48,6 +48,7 @@ class CheckpointRef:
 
     @classmethod
     def of(cls, run: Run, step: int) -> CheckpointRef:
+        """The checkpoint of a run at a step, with the identity of its weights."""
         return cls(run, step, identity(run, step))
 
 
@@ -61,6 +62,7 @@ class Companions:
     others_are: str
 
     def subject(self, model: Model, samples: int) -> ScoredModel:
+        """The model to score with, its background and other models loaded."""
         facts = {kind: weights.sha256 for kind, weights in self.backgrounds.items()}
         facts["others"] = " ".join(o.sha256 for o in self.others)
         return ScoredModel(
@@ -113,6 +115,7 @@ class CalibratedDetectors:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of the images the model takes."""
         return self.model.spec.shape
 
     def fit_facts(self, detector: Detector) -> dict[str, Any]:
@@ -142,7 +145,9 @@ class CalibratedDetectors:
         }
 
     def batches(self, images: np.ndarray) -> list[ImageBatch]:
-        """Small batches. Their size follows from the method alone, so that the same images always have the same numbers."""
+        """Small batches. Their size follows from the method alone, so that the same images always have the same numbers. images uint8
+        [N, C, H, W].
+        """
         size = min(self.model.method.valid_slice, FEATURES_AT_ONCE)
         if self.subject.can(ImportanceWeighted):
             size = min(size, PICTURES_AT_ONCE)
@@ -169,14 +174,14 @@ class CalibratedDetectors:
     def scores_of_data(
         self, images: np.ndarray, data_hash: str, split: str, limit: int, progress: ProgressReporter
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
-        """The same, kept in the run's folder."""
+        """The scores float64 [N] of images uint8 [N, C, H, W] by detector, read from and kept in the run's folder."""
         kept, open_ones = self.kept_scores(data_hash, split, limit, len(images))
         fresh = yield from self.scores(self.batches(images) if open_ones else [], open_ones, progress)
         self.keep(fresh, data_hash, split, limit)
         return {name: (kept | fresh)[name] for name in self.detectors}
 
     def kept_scores(self, data_hash: str, split: str, limit: int, count: int | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
-        """Scores that were kept, and the names of the detectors whose scores were not."""
+        """Scores float64 [N] that were kept, by detector, and the names of the detectors whose scores were not."""
         kept: dict[str, np.ndarray] = {}
         for name, detector in self.detectors.items():
             arrays = self.files.load(name, self.facts(detector, data_hash, split, limit)) if self.weights else None
@@ -186,6 +191,7 @@ class CalibratedDetectors:
         return kept, [name for name in self.detectors if name not in kept]
 
     def keep(self, scores: dict[str, np.ndarray], data_hash: str, split: str, limit: int) -> None:
+        """Write scores [N], by detector, into the run's folder."""
         for name, values in scores.items():
             if self.weights and len(values):
                 self.files.keep(name, self.facts(self.detectors[name], data_hash, split, limit), {"scores": values})
@@ -203,14 +209,14 @@ class CalibratedDetectors:
 
     def verdicts(self, run: str, scores: dict[str, float]) -> tuple[m.DetectorScore, ...]:
         """Scores of one image beside those of the held-out ones."""
-        told = []
+        answers = []
         for name, score in scores.items():
             known = self.known[name]
             p = float(ood_metrics.p_values(known, np.array([score]))[0])
-            told.append(
+            answers.append(
                 m.DetectorScore(run, name, self.detectors[name].value(score), score, p, *ood_metrics.verdict(p), floor=1 / (len(known) + 1))
             )
-        return tuple(told)
+        return tuple(answers)
 
 
 class DetectorCache:

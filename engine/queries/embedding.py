@@ -35,13 +35,14 @@ MOST_NEIGHBOURS = 200
 class KeptMap:
     """A map as it was told, with what new images are placed by."""
 
-    told: m.Embedded
+    embedded: m.Embedded
     features: SubsetFeatures
     plane: projection.Plane | None  # of a PCA
 
     def arrays(self) -> list[Any]:
-        told = self.told
-        return [*self.features.arrays(), told.images, told.places, told.neighbours, told.distances, told.survived]
+        """Its arrays, for counting bytes."""
+        embedded = self.embedded
+        return [*self.features.arrays(), embedded.images, embedded.places, embedded.neighbours, embedded.distances, embedded.survived]
 
 
 class EmbeddingMaps:
@@ -77,21 +78,21 @@ class EmbeddingMaps:
         settings = _checked(work.settings)
         model = self.feature_cache.model(work.subset)
         helper, named = self.helper, self.feature_cache.named(model, work.subset)
-        if settings.kind == "umap" and all((d.told.subset, d.told.settings) != (named, settings) for d in self._maps.values()):
+        if settings.kind == "umap" and all((d.embedded.subset, d.embedded.settings) != (named, settings) for d in self._maps.values()):
             helper.start()  # it imports while the images are encoded
         finished = False
         try:
             features = yield from self.feature_cache.features(model, work.subset, work.job)
             kept = self._maps.get((features.key, settings))
-            if kept is None or (kept.told.warm and not work.warm):
+            if kept is None or (kept.embedded.warm and not work.warm):
                 kept = yield from self._draw(work, settings, features, helper, started)
             self._maps.keep((features.key, settings), kept)
             finished = True
         finally:
             if not finished and settings.kind == "umap":
                 helper.close()
-        yield replace(kept.told, job=work.job, places=kept.told.places.copy(), seconds=time.perf_counter() - started)
-        count = len(kept.told.places)
+        yield replace(kept.embedded, job=work.job, places=kept.embedded.places.copy(), seconds=time.perf_counter() - started)
+        count = len(kept.embedded.places)
         return f"{count:,} image{' is' if count == 1 else 's are'} on the map."
 
     def _draw(self, work: m.Embed, settings: m.MapSettings, found: SubsetFeatures, helper: UmapProcess, started: float) -> Part[KeptMap]:
@@ -156,14 +157,14 @@ class EmbeddingMaps:
         if former is None:
             begin, epochs, alpha = projection.beginning(plane, settings.seed), projection.epochs_for(len(plane), False), 1.0
         else:
-            begin, epochs, alpha = former.told.places, projection.epochs_for(len(plane), True), projection.WARM_ALPHA
+            begin, epochs, alpha = former.embedded.places, projection.epochs_for(len(plane), True), projection.WARM_ALPHA
         layout = helper.lay_out(graph, begin, curve, epochs, alpha, settings.seed)
         progress = ProgressReporter(work.job, found.subset.run, epochs, "epoch", every=TELL_SECONDS)
         while True:
             try:
                 done = next(layout)
             except StopIteration as end:
-                return end.value if former is None else projection.align(end.value, former.told.places)
+                return end.value if former is None else projection.align(end.value, former.embedded.places)
             yield progress.at(done, f"map, epoch {done:,} of {epochs:,}")
 
     def _former(self, found: SubsetFeatures, settings: m.MapSettings) -> KeptMap | None:
@@ -172,9 +173,9 @@ class EmbeddingMaps:
             return None
         own = found.subset
         for former in reversed(self._maps.values()):
-            other = former.told.subset
+            other = former.embedded.subset
             same_images = replace(other, step=own.step) == own and former.features.images.key == found.images.key
-            if same_images and former.told.settings == settings and other.step != own.step:
+            if same_images and former.embedded.settings == settings and other.step != own.step:
                 return former
         return None
 
@@ -187,7 +188,7 @@ class EmbeddingMaps:
         model = self.feature_cache.model(query.subset)
         subset = self.feature_cache.named(model, query.subset)
         wanted = (subset, settings, model.weights)
-        drawn = next((d for d in self._maps.values() if (d.told.subset, d.told.settings, d.features.key[0]) == wanted), None)
+        drawn = next((d for d in self._maps.values() if (d.embedded.subset, d.embedded.settings, d.features.key[0]) == wanted), None)
         if drawn is None:
             raise CannotAnswer("This map is not kept any more; run it again, then drop the image.")
         picture = read_picture(self.session, query.picture, model)
@@ -196,12 +197,12 @@ class EmbeddingMaps:
         features = drawn.features.features
         distances, found = nearest(row, features, min(settings.neighbours, len(features)))
         near, apart = found[0].numpy(), distances[0].numpy()
-        place = projection.place(apart, drawn.told.places[near]) if drawn.plane is None else drawn.plane.project(row.numpy())[0]
-        own = drawn.told.distances
+        place = projection.place(apart, drawn.embedded.places[near]) if drawn.plane is None else drawn.plane.project(row.numpy())[0]
+        own = drawn.embedded.distances
         return m.ImagePlaced(
             stamp=query.stamp,
             channel=query.channel,
-            subset=drawn.told.subset,
+            subset=drawn.embedded.subset,
             label=query.picture.label,
             place=place,
             neighbours=near.astype(np.int32),

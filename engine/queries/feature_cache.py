@@ -45,7 +45,7 @@ class ImageSubset:
 
     @property
     def vote_labels(self) -> np.ndarray | None:
-        """The labels, where there is more than one class to vote for."""
+        """The labels int64 [N], where there is more than one class to vote for."""
         return self.labels if len(self.classes) > 1 else None
 
 
@@ -61,6 +61,7 @@ class SubsetFeatures:
     vote: float | None = None  # accuracy of the neighbours' vote
 
     def arrays(self) -> list[Any]:
+        """Its arrays, for counting bytes."""
         return [self.features, *(array for pair in self.near.values() for array in pair)]
 
 
@@ -77,6 +78,7 @@ class BoundedCache(OrderedDict[Any, Value]):
         return sum({id(array): array.nbytes for value in self.values() for array in self.arrays(value)}.values())
 
     def keep(self, key: Any, value: Value) -> Value:
+        """Put a value in as the newest; the oldest go when there are too many or too many bytes."""
         self[key] = value
         self.move_to_end(key)
         while len(self) > self.most or (len(self) > 1 and self.bytes > KEPT_BYTES):

@@ -60,7 +60,9 @@ def adapted(images: np.ndarray, shape: tuple[int, ...]) -> Generator[None, None,
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """At most `most` of `count` places int64, evenly spread: files are often sorted by class, and their first ones are no fair choice."""
+    """At most `most` of `count` indices int64 [n], evenly spread: files are often sorted by class, and their first ones are no fair
+    choice.
+    """
     take = min(count, most)
     return np.arange(take, dtype=np.int64) * count // max(1, take)
 

@@ -84,8 +84,8 @@ class FeatureProbes:
             for event in self._kept(job, of, images) or self._measure(job, of, images):
                 job.progress.done += isinstance(event, m.ProbeMeasured)
                 yield event
-        told = f"Measured on {len(images.test):,} {work.split} images of {job.data.name}."
-        return told + left_out(work.shares, images.rows, len(images.rows[FULL]))
+        note = f"Measured on {len(images.test):,} {work.split} images of {job.data.name}."
+        return note + left_out(work.shares, images.rows, len(images.rows[FULL]))
 
     # -- what was measured before ----------------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ def _fitted(
     losses: list[float] = []
     found: list[float] = []
     last: Fitted | None = None
-    told = time.perf_counter()
+    sent_at = time.perf_counter()
 
     def go_on() -> tuple[Fitted, float] | None:
         one = next(iterations, None)
@@ -235,8 +235,8 @@ def _fitted(
         last, right = step
         losses.append(last.loss)
         found.append(right)
-        if time.perf_counter() - told > FITTING_SECONDS:
-            told = time.perf_counter()
+        if time.perf_counter() - sent_at > FITTING_SECONDS:
+            sent_at = time.perf_counter()
             yield event()
     assert last is not None
     yield event()

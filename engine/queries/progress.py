@@ -22,7 +22,7 @@ class ProgressReporter:
         self.job, self.run, self.total, self.unit, self.note = job, run, total, unit, note
         self.every, self.timed = every, timed
         self.done = 0
-        self._started, self._told = time.perf_counter(), 0.0
+        self._started, self._sent_at = time.perf_counter(), 0.0
 
     def add(self, more: int) -> m.Progress | None:
         """So much more is done."""
@@ -32,9 +32,9 @@ class ProgressReporter:
         """So much is done in all; `note` in place of the stage's own."""
         self.done = done
         now = time.perf_counter()
-        if self.every and now - self._told < self.every:
+        if self.every and now - self._sent_at < self.every:
             return None
-        self._told = now
+        self._sent_at = now
         return self._event(now, note or self.note)
 
     def say(self, note: str) -> m.Progress:

@@ -22,7 +22,9 @@ TURNS = 4
 
 @answers(m.PosePuzzle)
 def pose_puzzle(session: QuerySession, query: m.PosePuzzle) -> m.PuzzlePosed:
-    """Puzzle number `number` of the run: a test image, turned or shuffled, the right answer and the method's probabilities."""
+    """Puzzle number `number` of the run: a test image, turned or shuffled, the right answer and the method's probabilities. Raises:
+    CannotAnswer: the method has no puzzle.
+    """
     model = image_model(session, query.run, query.step)
     if not provides(model.method, Puzzle):
         raise CannotAnswer(f"{model.method.title} learns from no puzzle; choose a run of rotation, jigsaw or inpainting.")
@@ -77,7 +79,9 @@ def _class_of(session: QuerySession, model: Model, index: int) -> str:
 
 @answers(m.FillMask)
 def fill_mask(session: QuerySession, query: m.FillMask) -> m.MaskFilled:
-    """A test image with some pixels hidden, filled in; root mean square errors there beside those of the visible pixels' mean."""
+    """A test image with some pixels hidden, filled in; root mean square errors there beside those of the visible pixels' mean. Raises:
+    CannotAnswer: nothing or everything is hidden.
+    """
     model = image_model(session, query.run, query.step)
     images = batch_data(session, model).splits["test"].images
     original = np.asarray(images[query.index % len(images)])

@@ -44,6 +44,7 @@ class SymbolLayout:
 
     @property
     def length(self) -> int:
+        """Symbols of one sample."""
         return self.rows * self.columns * self.depth
 
 
@@ -152,7 +153,7 @@ def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Te
         top_p=work.top_p,
         cached=work.cached,
     )
-    busy, told = 0.0, -math.inf
+    busy, sent_at = 0.0, -math.inf
     while True:
         started = time.perf_counter()
         samples = next(drawing)
@@ -161,10 +162,10 @@ def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Te
             busy += now - started
         final = samples.place >= until
         row_is_full = layout.kind != "text" and samples.place % row == 0
-        if not (final or row_is_full or samples.place == start or now - told >= EVENT_SECONDS):
+        if not (final or row_is_full or samples.place == start or now - sent_at >= EVENT_SECONDS):
             yield None
             continue
-        told = now
+        sent_at = now
         cells = (samples.place - start) * len(work.samples) / layout.depth
         images, texts = _shown(model, method, samples, tokens)
         yield m.SymbolsDrawn(
@@ -261,7 +262,9 @@ def _in_one_pass(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: 
 
 @answers(m.SymbolDistribution)
 def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m.SymbolDistributed:
-    """Probabilities float32 [V] of the next symbol after those given, the model's own and those drawn from."""
+    """Probabilities float32 [V] of the next symbol after those given, the model's own and those drawn from. Raises: CannotSample: no
+    symbols, or not this run's.
+    """
     model = session.model(query.run, query.step)
     method = model.method
     if not provides(method, SymbolSequence):
@@ -283,7 +286,7 @@ def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m
 
 @answers(m.ReadSymbols)
 def read_symbols(session: QuerySession, query: m.ReadSymbols) -> m.SymbolsRead:
-    """An image as symbols int32 [N], with log p of each in nats."""
+    """An image as symbols int32 [N], with log p of each in nats. Raises: CannotSample: no picture, or the method writes no images."""
     model = session.model(query.run, query.step)
     method, asked = model.method, query.picture
     if not provides(method, SymbolSequence) or method.symbol_kind == "text":

@@ -109,6 +109,7 @@ class Model:
         return self.method.describe(self.probe(), self.generator(), **given)
 
     def generator(self, seed: int = 0) -> torch.Generator:
+        """A new CPU generator, seeded."""
         return torch.Generator().manual_seed(seed)
 
 
@@ -200,6 +201,7 @@ class QuerySession:
     # -- data ----------------------------------------------------------------------------------------------------------
 
     def keep_data(self, data: DataSet) -> None:
+        """Keep a data set as the newest; the oldest is forgotten beyond `DATA_KEPT`."""
         self._data[data.data] = data
         self._data.move_to_end(data.data)
         while len(self._data) > DATA_KEPT:

@@ -20,7 +20,7 @@ def unit_vectors(method: Method, x: Tensor, role: str, by: str = "projections") 
     """Unit vectors [B, d] of images [B, C, H, W]: what the loss compares where the method has it, else features.
 
     Args:
-        role: whose eyes, as in `View.role`.
+        role: which network sees it, as in `View.role`.
 
     Raises:
         CannotAnswer: the method has neither.

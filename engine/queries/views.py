@@ -192,7 +192,7 @@ class BatchViews:
 
 @answers(m.ShowQueue)
 def show_queue(session: QuerySession, query: m.ShowQueue) -> m.QueueShown:
-    """How many steps ago each key of the queue was encoded, int64 [K]."""
+    """How many steps ago each key of the queue was encoded, int64 [K]. Raises: CannotAnswer: the method keeps no queue."""
     model = image_model(session, query.run, query.step)
     if not provides(model.method, Queue):
         raise CannotAnswer(f"{model.method.title} keeps no keys of former batches; choose a run of a method that does, such as MoCo.")

@@ -88,27 +88,35 @@ class Layer:
     """Every call that changes the disk goes through here, so that tests can record, delay or fail it."""
 
     def make_folder(self, path: Path) -> None:
+        """`os.mkdir`."""
         os.mkdir(path)
 
     def create(self, path: Path) -> int:
+        """Open a new file for writing; it must not exist yet."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
 
     def open_append(self, path: Path) -> int:
+        """Open a file for appending; it is created when there is none."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
 
     def write(self, handle: int, data: memoryview) -> int:
+        """Write bytes and return how many were written."""
         return os.write(handle, data)
 
     def truncate(self, handle: int, length: int) -> None:
+        """Cut a file to a length in bytes."""
         os.ftruncate(handle, length)
 
     def sync(self, handle: int) -> None:
+        """Wait until a file's bytes are on the disk (`os.fsync`)."""
         os.fsync(handle)
 
     def close(self, handle: int) -> None:
+        """Close a file handle."""
         os.close(handle)
 
     def replace(self, source: Path, target: Path) -> None:
+        """Put `source` in the place of `target` (`os.replace`), tried again where Windows refuses."""
         # Windows refuses while a virus scanner or another reader holds the file for a moment.
         for last in (False,) * 5 + (True,):
             try:
@@ -120,9 +128,11 @@ class Layer:
                 time.sleep(0.05)
 
     def remove(self, path: Path) -> None:
+        """Delete a file."""
         os.unlink(path)
 
     def remove_folder(self, path: Path) -> None:
+        """Delete an empty folder."""
         os.rmdir(path)
 
     def sync_folder(self, path: Path) -> None:
@@ -174,6 +184,7 @@ def write_file(path: Path, data: bytes, *, needed: int | None = None, sync_folde
 
 
 def write_all(handle: int, data: bytes) -> None:
+    """Write all of the bytes, in pieces of at most 64 MiB."""
     rest = memoryview(data)
     while rest:
         # Linux writes at most 2 GiB at once; smaller pieces also keep other threads served.
@@ -182,7 +193,7 @@ def write_all(handle: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def no_space(folder: Path, needed: int):
-    """Turn the system's ways to say “full” into `NoSpace`."""
+    """Turn the system's ways to say “full” into `NoSpace`. Raises: NoSpace: the disk is full."""
     try:
         yield
     except NoSpace:
@@ -201,6 +212,7 @@ def require_room(folder: Path, needed: int) -> None:
 
 
 def free_bytes(folder: Path) -> int:
+    """Free bytes on the folder's disk; 0 where that cannot be asked."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -229,6 +241,7 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def fact_of(data: bytes) -> Fact:
+    """SHA-256 and size of some bytes."""
     return Fact(hashlib.sha256(data).hexdigest(), len(data))
 
 
@@ -322,7 +335,7 @@ def read_json(data: bytes) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Numpy numbers and arrays as JSON knows them."""
+    """Numpy numbers and arrays as JSON knows them. Raises: TypeError: anything else."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -338,18 +351,19 @@ def plain(value: Any) -> Any:
 
 
 def check_finite(arrays: dict[str, np.ndarray]) -> None:
-    """Raises: NonFinite: names the first tensor that holds NaN or infinity."""
+    """Check that arrays [...] hold neither NaN nor infinity. Raises: NonFinite: names the first one that does."""
     for name, array in arrays.items():
         if array.dtype.kind in "fc" and not np.isfinite(array).all():
             raise NonFinite(name)
 
 
 def tensors_to_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays [...] by name as a safetensors file."""
     return safetensors.numpy.save({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
 
 
 def tensors_from_bytes(data: bytes) -> dict[str, np.ndarray]:
-    """Tensors by name, writable. The header is bounded before it is parsed.
+    """Arrays [...] by name of a safetensors file, writable. The header is bounded before it is parsed.
 
     Raises:
         Damaged: no safetensors, or one that no training of ours would write.
@@ -367,13 +381,14 @@ def tensors_from_bytes(data: bytes) -> dict[str, np.ndarray]:
 
 
 def arrays_to_npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays [...] by name as an .npz file."""
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
     return file.getvalue()
 
 
 def arrays_from_npz(data: bytes) -> dict[str, np.ndarray]:
-    """Arrays by name: plain numbers only, and none larger than the bytes that are really there.
+    """Arrays [...] by name: plain numbers only, and none larger than the bytes that are really there.
 
     Raises:
         Damaged

@@ -40,10 +40,12 @@ class Holder:
 
     @property
     def is_me(self) -> bool:
+        """Whether this process holds the lock."""
         return self == me()
 
 
 def me() -> Holder:
+    """This process as a holder of locks."""
     return Holder(os.getpid(), platform.node(), process_start(os.getpid()) or "")
 
 

@@ -28,6 +28,8 @@ Count = Annotated[int, Field(ge=0, lt=1 << 62)]
 
 
 class FileFact(BaseModel):
+    """SHA-256 and size of a file."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     sha256: str
@@ -36,6 +38,8 @@ class FileFact(BaseModel):
 
 
 class CheckpointEntry(BaseModel):
+    """What the manifest says of one checkpoint."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     step: Count
@@ -93,8 +97,8 @@ class Facts(RunMetadata):
     def _with_names_of_today(cls, content: Any) -> Any:
         if not isinstance(content, dict) or "vocabulary" in content:
             return content
-        told = {key: content[key] for key in ("config", "changed") if isinstance(content.get(key), dict)}
-        today = {key: settings_today(str(content.get("method")), values) for key, values in told.items()}
+        settings = {key: content[key] for key in ("config", "changed") if isinstance(content.get(key), dict)}
+        today = {key: settings_today(str(content.get("method")), values) for key, values in settings.items()}
         return {**content, **today, "vocabulary": VOCABULARY}
 
 

@@ -128,6 +128,7 @@ class MetricsFile:
         self._hash.update(line)
 
     def flush(self) -> FileFact:
+        """Sync what was appended and return the file's hash and size. Raises: NoSpace."""
         if self._unflushed:
             with atomic_io.no_space(self.path.parent, self._size):
                 self._sync()
@@ -139,6 +140,7 @@ class MetricsFile:
         self._flushed = time.monotonic()
 
     def close(self) -> None:
+        """Flush, as far as the disk allows, and close the file."""
         if self._handle >= 0:
             with contextlib.suppress(OSError):
                 self.flush()

@@ -56,14 +56,14 @@ def _description(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if len(text) > LONGEST:
             raise BadBackbone(f"{path.parent.name}/{path.name} is too long to be a model’s description; copy the model's folder again.")
-        told = json.loads(text)
+        content = json.loads(text)
     except FileNotFoundError:
         raise BadBackbone(f"{path.parent.name} has no {path.name}; choose a folder that holds a whole model.") from None
     except (OSError, ValueError) as error:
         raise BadBackbone(f"{path.parent.name}/{path.name} cannot be read ({error}); copy the model's folder again.") from None
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise BadBackbone(f"{path.parent.name}/{path.name} is no description of a model; copy the model's folder again.")
-    return told
+    return content
 
 
 def _weights(folder: Path) -> dict[str, np.ndarray]:
@@ -81,7 +81,7 @@ def _weights(folder: Path) -> dict[str, np.ndarray]:
     transformers.utils.logging.set_verbosity_error()
     try:
         with torch.random.fork_rng(devices=[]):
-            model, told = transformers.AutoModel.from_pretrained(
+            model, report = transformers.AutoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True, dtype=torch.float32
             )
     except Exception as error:  # the library raises what it likes: files, shapes, names of models
@@ -89,7 +89,7 @@ def _weights(folder: Path) -> dict[str, np.ndarray]:
         raise BadBackbone(f"{folder.name} cannot be read as a model ({why[:200]}); copy the model's folder again.") from None
     finally:
         transformers.utils.logging.set_verbosity(former)
-    lacking = [*told.get("missing_keys", ()), *(str(key) for key in told.get("mismatched_keys", ()))]
+    lacking = [*report.get("missing_keys", ()), *(str(key) for key in report.get("mismatched_keys", ()))]
     part = getattr(model, "vision_model", model)
     own = set(part.state_dict())
     lacking = [name for name in lacking if str(name).removeprefix("vision_model.") in own]

@@ -67,6 +67,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.path.name
 
     @property
@@ -80,6 +81,7 @@ class Run:
 
     @property
     def status(self) -> str:
+        """The manifest's status; "interrupted" where nobody writes any more, "damaged" where no manifest can be read."""
         if self.manifest is None:
             return "damaged"
         if self.manifest.status in ("training", "queued") and self.writer is None:
@@ -138,7 +140,8 @@ class Run:
         return CheckpointInfo(entry.step, entry.resumable, entry.best)
 
     def load(self, step: int | None = None, file: str = "model.safetensors") -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
-        """Step, arrays and state of one checkpoint; `step=None` is the newest intact one, and `notes` says what was skipped.
+        """Step, arrays [...] by name and state of one checkpoint; `step=None` is the newest intact one, and `notes` says what was
+        skipped.
 
         For `state.json` the arrays are empty.
 
@@ -260,7 +263,7 @@ class Run:
         return [row_today(self._method, row) for row in rows], end
 
     def probe(self) -> dict[str, np.ndarray]:
-        """The fixed images and noise; empty when none were saved.
+        """The fixed images [N, C, H, W] and noise [N, ...] by name; empty when none were saved.
 
         Raises:
             BadRun: damaged.

@@ -72,8 +72,8 @@ class RunWriter:
         make_root(root)
         sweep(root)
         path = new_folder(root, name, f"{safe_name(metadata.method)}-{safe_name(metadata.data_name)}")
-        told = {field: getattr(metadata, field) for field in RunMetadata.model_fields}
-        manifest = Manifest(**told, vocabulary=VOCABULARY, name=path.name, created=time.time(), status=status)
+        fields = {field: getattr(metadata, field) for field in RunMetadata.model_fields}
+        manifest = Manifest(**fields, vocabulary=VOCABULARY, name=path.name, created=time.time(), status=status)
         try:
             with atomic_io.no_space(root, SLACK_BYTES):
                 atomic_io.layer.make_folder(path / CHECKPOINTS)
@@ -98,10 +98,12 @@ class RunWriter:
 
     @property
     def manifest(self) -> Manifest:
+        """The manifest as it was last written."""
         return self._manifest
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.path.name
 
     def append_metrics(self, row: dict[str, Any]) -> None:
@@ -109,7 +111,7 @@ class RunWriter:
         self._metrics.append(metrics_line(row))
 
     def save_probe(self, arrays: dict[str, np.ndarray]) -> None:
-        """Raises: NoSpace."""
+        """Write the fixed images and noise [N, ...] that every checkpoint is looked at with. Raises: NoSpace."""
         data = atomic_io.arrays_to_npz(arrays)
         atomic_io.require_room(self.path, len(data) + SLACK_BYTES)
         fact = atomic_io.write_file(self.path / PROBE, data)
@@ -127,7 +129,7 @@ class RunWriter:
         headline: str | None = None,
         figure: RunFigure | None = None,
     ) -> None:
-        """Save one checkpoint; afterwards those no longer needed are removed.
+        """Save arrays [...] by file and name, and the state, as one checkpoint; afterwards those no longer needed are removed.
 
         `files`: arrays by name for each file name. Kept are those with `keep`, the best, the newest, and the newest two resumable
         ones; the resume file stays only with the newest two and the best. In the same stroke the manifest takes `figure` as its newest
@@ -156,8 +158,8 @@ class RunWriter:
             with atomic_io.no_space(self.path, needed):
                 atomic_io.layer.sync_folder(folder.parent)
             manifest = self._with_checkpoint(_with_file(entry, STATE, fact))
-            told = {"newest": figure, "best": figure if best else None, "headline": headline if best else None}
-            self._write_manifest(manifest.model_copy(update={name: value for name, value in told.items() if value is not None}))
+            figures = {"newest": figure, "best": figure if best else None, "headline": headline if best else None}
+            self._write_manifest(manifest.model_copy(update={name: value for name, value in figures.items() if value is not None}))
         except BaseException:
             self._undo(folder)
             raise

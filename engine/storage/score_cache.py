@@ -23,21 +23,25 @@ KEPT_BYTES = 256 * 2**20  # of all files; the same
 
 
 class ScoreFiles:
+    """Scores of a run's detectors, one .npz file for each set of facts they depend on."""
+
     def __init__(self, run: Path) -> None:
         self.folder = run / FOLDER
 
     def path(self, name: str, facts: dict[str, Any]) -> Path:
+        """The file of a detector's scores under these facts."""
         text = json.dumps(facts, sort_keys=True, ensure_ascii=True, default=atomic_io.plain)
         return self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
 
     def load(self, name: str, facts: dict[str, Any]) -> dict[str, np.ndarray] | None:
-        """What was kept under exactly these facts; None when there is nothing whole."""
+        """Arrays [...] by name that were kept under exactly these facts; None when there is nothing whole."""
         try:
             return atomic_io.arrays_from_npz(atomic_io.read_file(self.path(name, facts))) or None
         except atomic_io.Damaged:
             return None
 
     def keep(self, name: str, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Write arrays [...] by name; a full disk is no error, and the oldest files make room."""
         data = atomic_io.arrays_to_npz(arrays)
         with contextlib.suppress(OSError):
             if not self.folder.is_dir():

@@ -49,6 +49,7 @@ class Order:
         self._shuffle()
 
     def go_to(self, epoch: int, index: int) -> None:
+        """Continue at a place of an epoch."""
         self.epoch, self.index = epoch, index
         self._shuffle()
 
@@ -84,16 +85,17 @@ class ImageBatches:
         self.order = Order(len(images), min(batch, len(images)), seed)
 
     def next(self) -> Batch:
+        """The next batch in the shuffled order."""
         return self.take(self.order.next())
 
     def take(self, chosen: Tensor) -> Batch:
-        """The images at some places of the split."""
+        """The images uint8 [B, C, H, W] and labels int64 [B] or None at indices int64 [B] of the split."""
         there = chosen.to(self.images.device)
         labels = None if self.labels is None else self.labels[there.to(self.device)]
         return self.images[there].to(self.device), labels
 
     def first(self, count: int) -> Tensor:
-        """Some training images, to look at once."""
+        """The first training images uint8 [n, C, H, W], to look at once."""
         return self.images[:count].to(self.device)
 
     @staticmethod
@@ -105,7 +107,9 @@ class ImageBatches:
 
 
 def shared(data: DataSet, share: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """The training images and labels; or the same share of every class, at least one image, always the same ones."""
+    """The training images uint8 [N, C, H, W] and labels [N] or None; or the same share of every class, at least one image, always the
+    same ones.
+    """
     split = data.splits["train"]
     if share >= 1:
         return split.images, split.labels
@@ -125,14 +129,16 @@ class TextBatches:
         self.order = Order(count, min(batch, count), seed)
 
     def next(self) -> Batch:
+        """The next batch in the shuffled order."""
         return self.take(self.order.next())
 
     def take(self, chosen: Tensor) -> Batch:
-        """The windows at some places of this epoch."""
+        """The windows int64 [B, T] at places int64 [B] of this epoch."""
         starts = chosen.to(self.tokens.device) * self.context + self.order.offset % self.context
         return windows(self.tokens, starts, self.context), None
 
     def first(self, count: int) -> Tensor:
+        """The first windows [n, T] of the training text."""
         count = min(count, self.order.count)
         return windows(self.tokens, torch.arange(count, device=self.tokens.device) * self.context, self.context)
 
@@ -194,6 +200,7 @@ def as_input(examples: Tensor) -> Tensor:
 
 def mutated(examples: Tensor, share: float, values: int, generator: torch.Generator) -> Tensor:
     """Training examples in which each number is replaced, with probability `share`, by one of `values` at random (Ren et al. 2019).
+    examples [...] -> the same shape.
 
     What is learned from them still knows the plain statistics of the data, but little of what makes an object.
     """

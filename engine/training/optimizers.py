@@ -51,19 +51,19 @@ def _optimizer(group: ParameterGroup, config: Any, device: str) -> GroupOptimize
 
 
 def state_of(optimizers: Iterable[GroupOptimizer], method: Method) -> dict[str, Tensor]:
-    """The state of all optimizers, by `<key>/<parameter>`: no parameter is in two of them."""
-    told: dict[str, Tensor] = {}
+    """The tensors [...] of all optimizers, by `<key>/<parameter>`: no parameter is in two of them."""
+    tensors: dict[str, Tensor] = {}
     names = {parameter: name for name, parameter in method.named_parameters()}
     for one in optimizers:
         for parameter in one.parameters:
-            told |= {f"{key}/{names[parameter]}": value for key, value in one.adamw.state.get(parameter, {}).items()}
-    return told
+            tensors |= {f"{key}/{names[parameter]}": value for key, value in one.adamw.state.get(parameter, {}).items()}
+    return tensors
 
 
-def restore_state(optimizers: Iterable[GroupOptimizer], method: Method, told: dict[str, Tensor], device: str) -> None:
-    """Put back what `state_of` has told."""
+def restore_state(optimizers: Iterable[GroupOptimizer], method: Method, tensors: dict[str, Tensor], device: str) -> None:
+    """Put back the tensors [...] that `state_of` returned."""
     by_parameter: dict[str, dict[str, Tensor]] = {}
-    for place, value in told.items():
+    for place, value in tensors.items():
         key, name = place.split("/", 1)
         by_parameter.setdefault(name, {})[key] = value.to(device)
     names = {parameter: name for name, parameter in method.named_parameters()}

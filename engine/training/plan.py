@@ -71,7 +71,7 @@ class Parent:
 class ResolvedPlan:
     """A plan with all it names found on this machine."""
 
-    plan: Plan  # with an end, and with the settings that parents and foreign weights decide
+    plan: Plan  # with an end, and with the settings that parents and pretrained weights decide
     method: type[Method]
     config: Any  # all settings
     device: str

@@ -60,9 +60,11 @@ class RunRecorder:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
+        """Start the clock of a stretch of training."""
         self._started = time.perf_counter()
 
     def tock(self) -> None:
+        """Add the stretch since `tick` to the training's seconds."""
         self.trainer.seconds += time.perf_counter() - self._started
 
     @property
@@ -72,6 +74,7 @@ class RunRecorder:
         return (self.trainer.step_number - self.first_step) * self.trainer.batch / seconds if seconds > 0 else 0.0
 
     def seconds_left(self) -> float | None:
+        """Estimated seconds to the end; None where there is no end or no rate yet."""
         trainer = self.trainer
         by_time = math.inf if not trainer.plan.minutes else 60 * trainer.plan.minutes - trainer.seconds
         if trainer.plan.steps and self.rate:
@@ -79,14 +82,17 @@ class RunRecorder:
         return by_time if math.isfinite(by_time) else None
 
     def crossing_due(self) -> bool:
+        """Whether it is time to read the metrics off the device."""
         return time.perf_counter() - self.crossed_at > CROSSING_SECONDS
 
     def newest_due(self) -> bool:
+        """Whether it is time to save the newest checkpoint."""
         return time.perf_counter() - self.saved_at > max(NEWEST_SECONDS, 50 * self.save_cost)
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 
     def add(self, terms: dict[str, Tensor]) -> None:
+        """Note a step's terms, scalars [] that stay on the device."""
         self.pending.append(terms)
 
     def cross(self) -> Recording[Verb | None]:
@@ -141,7 +147,9 @@ class RunRecorder:
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def save(self, keep: bool) -> Recording[Verb | None]:
-        """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come."""
+        """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come. Raises:
+        TrainingFailed: a weight is no finite number.
+        """
         started = time.perf_counter()
         trainer = self.trainer
         terms, verb = yield from self.validate()

@@ -79,7 +79,9 @@ class EagerStep:
         return terms
 
     def gradients(self, phase: Phase, examples: Tensor, labels: Tensor | None, context: StepContext) -> dict[str, Tensor] | None:
-        """Terms averaged over the batch, with the gradients of all of it left in the phase's parameters; None when memory ran out."""
+        """Terms averaged over the batch, with the gradients of all of it left in the phase's parameters; None when memory ran out.
+        examples [B, ...], labels int64 [B] -> scalars [].
+        """
         self.method.zero_grad(set_to_none=True)
         total: dict[str, Tensor] = {}
         try:

@@ -73,6 +73,7 @@ class Trainer:
 
     @property
     def done(self) -> bool:
+        """Whether the training has reached its end."""
         return self.progress >= 1.0 or self.method.finished
 
     def learning_rate(self, peak: float | None = None) -> float:
@@ -87,7 +88,8 @@ class Trainer:
         return StepContext(step=self.step_number, progress=self.progress, generator=self.noise, indices=indices)
 
     def step(self) -> dict[str, Tensor]:
-        """One step; its terms are scalars that stay on the device. Too little memory leads to smaller pieces of the same batch.
+        """One training step; its terms are scalars [] that stay on the device. Too little memory leads to smaller pieces of the same
+        batch.
 
         Raises:
             TrainingFailed: not even a small piece of the batch fits the memory.
@@ -118,11 +120,13 @@ class Trainer:
     # -- saving and restoring ------------------------------------------------------------------------------------------
 
     def ema_arrays(self) -> dict[str, np.ndarray]:
-        """The averaged weights by their names."""
+        """The averaged weights [...] by their names."""
         return {name: _array(value) for name, value in self.ema.state_dict().items()}
 
     def resume_arrays(self) -> dict[str, np.ndarray]:
-        """The trained weights, the buffers that only training needs, the optimizers' states and the noise's, by names with a prefix."""
+        """The trained weights, the buffers that only training needs, the optimizers' states and the noise's [...], by names with a
+        prefix.
+        """
         arrays = {f"weights/{name}": _array(value) for name, value in self.method.state_dict().items()}
         for name in self.method.training_only_buffers:
             arrays[f"working/{name}"] = _array(self.method.get_buffer(name))
@@ -138,7 +142,7 @@ class Trainer:
         return {"step": self.step_number, "seconds": self.seconds, "micro": micro, "order": order, "plan": asdict(self.plan)}
 
     def restore(self, ema: dict[str, np.ndarray], resume: dict[str, np.ndarray], numbers: dict[str, Any]) -> None:
-        """Put back what `ema_arrays`, `resume_arrays` and `numbers` told of a checkpoint."""
+        """Put back the arrays [...] of a checkpoint that `ema_arrays`, `resume_arrays` and `numbers` returned."""
         tensors = {name: torch.from_numpy(value.copy()) for name, value in resume.items()}
         self.method.load_state_dict(_under("weights/", tensors))
         if self.ema is not self.method:

@@ -262,11 +262,14 @@ def blurring(sigma: Tensor, size: int) -> Tensor:
 
 
 def blurred(x: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of images [B, C, H, W], sigma [B] in pixels."""
     return _separable(x, blurring(sigma, x.shape[2]), blurring(sigma, x.shape[3]))
 
 
 def rotated(x: Tensor, degrees: Tensor) -> Tensor:
-    """Turned counter-clockwise about the centre; the corners mirror the picture, so that no black edge tells the angle."""
+    """Turned counter-clockwise about the centre; the corners mirror the picture, so that no black edge tells the angle. x [B, C, H, W],
+    degrees [B].
+    """
     height, width = x.shape[2:]
     angle = torch.deg2rad(degrees)
     cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
@@ -276,30 +279,36 @@ def rotated(x: Tensor, degrees: Tensor) -> Tensor:
 
 
 def jitter_(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """Brightness, contrast, saturation and hue in this order, in place; each is left out where no image asks for it."""
-    coloured = x.shape[1] == 3
+    """Brightness, contrast, saturation and hue in this order, in place; each is left out where no image asks for it. x [B, C, H, W],
+    the others [B].
+    """
+    colored = x.shape[1] == 3
     if (brightness != 1).any():
         brightness_(x, brightness)
     if (contrast != 1).any():
         contrast_(x, contrast)
-    if coloured and (saturation != 1).any():
+    if colored and (saturation != 1).any():
         saturation_(x, saturation)
-    if coloured and (hue != 0).any():
+    if colored and (hue != 0).any():
         hue_(x, hue)
     return x
 
 
 def brightness_(x: Tensor, factor: Tensor) -> Tensor:
+    """Images x [B, C, H, W] times factor [B], clamped to 0..1, in place."""
     return x.mul_(_each(factor)).clamp_(0, 1)
 
 
 def contrast_(x: Tensor, factor: Tensor) -> Tensor:
-    """Blended with the mean of the grey picture, which Pillow rounds to a whole grey value and torchvision, as here, does not."""
+    """Blended with the mean of the grey picture, which Pillow rounds to a whole grey value and torchvision, as here, does not. x [B, C,
+    H, W], factor [B].
+    """
     mean = x.mean((2, 3), keepdim=True)  # [B, C, 1, 1]
     return x.mul_(_each(factor)).add_((mean if x.shape[1] == 1 else grey_of(mean)) * (1 - _each(factor))).clamp_(0, 1)
 
 
 def saturation_(x: Tensor, factor: Tensor) -> Tensor:
+    """Images x [B, 3, H, W] blended with their grey version by factor [B], clamped to 0..1, in place."""
     grey = grey_of(x)
     return x.mul_(_each(factor)).add_(grey.mul_(1 - _each(factor))).clamp_(0, 1)
 
@@ -311,7 +320,7 @@ def grey_of(x: Tensor) -> Tensor:
 
 
 def hue_(x: Tensor, turns: Tensor) -> Tensor:
-    """The colour circle of HSV turned by a share of it; value and saturation of each pixel stay.
+    """The colour circle of HSV turned by a share of it; value and saturation of each pixel stay. x [B, 3, H, W], turns [B].
 
     In sixths of the circle a channel is least + chroma · clamp(2 - d, 0, 1), where d is the distance from the pixel's hue to the
     channel's own place (red 0, green 2, blue 4). Solved for the distance from red, without telling the six sectors apart:
@@ -330,7 +339,7 @@ def hue_(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def with_hole(x: Tensor, hole: Tensor) -> Tensor:
-    """`HOLE` in the box left, top, width, height of each image."""
+    """`HOLE` in the box left, top, width, height of each image. x [B, C, H, W], hole int64 [B, 4] in pixels."""
     left, top, wide, high = hole[:, :, None].unbind(1)
     across = torch.arange(x.shape[3], device=x.device)
     down = torch.arange(x.shape[2], device=x.device)

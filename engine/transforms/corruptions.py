@@ -12,7 +12,8 @@ class BadCorruption(ValueError):
 
 
 def corrupt(image: np.ndarray, kind: str, strength: float, seed: int = 0) -> np.ndarray:
-    """The image [C, H, W], uint8, corrupted with a strength from 0 to 1; at 0 it is the image itself.
+    """The image [C, H, W], uint8, corrupted with a strength from 0 to 1; at 0 it is the image itself. Raises: BadCorruption: an unknown
+    kind.
 
     blur: Gaussian, up to an eighth of the shorter side. noise: Gaussian, up to a standard deviation of half the range; one seed
     is one noise, which only grows. brightness: towards white, 80 % of the way at most. rotation: up to half a turn about the

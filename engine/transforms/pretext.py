@@ -1,4 +1,4 @@
-"""Riddles made of pictures: quarter turns, tiles in another order, hidden places. Plain functions of tensors; no network here.
+"""Puzzles made of pictures: quarter turns, tiles in another order, hidden places. Plain functions of tensors; no network here.
 
 Pictures are [B, C, H, W]. Tiles and places are counted row by row from the top left.
 """
@@ -26,7 +26,9 @@ BLOCKS = 4  # where several blocks are hidden
 
 
 def square(x: Tensor) -> Tensor:
-    """The largest square in the middle. Padding would not do: the bars would tell by which turn they came to lie or stand."""
+    """Centre crop of images [B, C, H, W] to their shorter side. Padding would not do: the bars would tell by which turn they came to
+    lie or stand.
+    """
     height, width = x.shape[2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -34,7 +36,9 @@ def square(x: Tensor) -> Tensor:
 
 
 def quarter_turns(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Square pictures as they are and turned by 90°, 180° and 270° counter-clockwise; pixels only move, none is computed anew."""
+    """Square images [B, C, S, S] as they are and turned by 90°, 180° and 270° counter-clockwise; pixels only move, none is computed
+    anew.
+    """
     return x, torch.rot90(x, 1, (2, 3)), torch.rot90(x, 2, (2, 3)), torch.rot90(x, 3, (2, 3))
 
 
@@ -140,6 +144,7 @@ class Permutations(nn.Module):
         self.register_buffer("table", torch.empty(min(count, math.factorial(tiles)), tiles, dtype=torch.int64))
 
     def reset(self, generator: torch.Generator) -> None:
+        """Compute the table of permutations anew."""
         self.table.copy_(permutations(self.asked, self.tiles))
 
 
@@ -207,5 +212,5 @@ def answered(what: str, right: float, choices: int, asked: int) -> Diagnosis:
         )
     said = f"It finds {what} of {100 * right:.1f} % of the pictures, where guessing would find {100 * chance:.0f} %"
     if right >= SOLVED:
-        return Diagnosis("warning", f"{said}: the riddle is solved, maybe by a shortcut, and teaches nothing more. Make it harder.")
+        return Diagnosis("warning", f"{said}: the puzzle is solved, maybe by a shortcut, and teaches nothing more. Make it harder.")
     return Diagnosis("good", f"{said}.")

@@ -23,6 +23,7 @@ NEGATIVES = 5  # points that each point is pushed away from, for each that it is
 
 
 def main() -> None:
+    """Serve layouts over standard input and output until the program closes them."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not reach the answers
     requests: SimpleQueue[tuple[dict[str, Any], bytes]] = SimpleQueue()
@@ -75,11 +76,11 @@ def _lay_out(layouts: Any, head: dict[str, Any], payload: bytes, answers: IO[byt
 
     def counted(steps: range, **_options: Any) -> Iterator[int]:
         """In place of umap-learn's progress bar."""
-        told = time.monotonic()
+        sent_at = time.monotonic()
         for step in steps:
             yield step
-            if time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - sent_at >= TELL_SECONDS:
+                sent_at = time.monotonic()
                 send(answers, {"epochs": step + 1})
 
     layouts.tqdm = counted

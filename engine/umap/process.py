@@ -1,4 +1,4 @@
-"""The program's side of the process that lays out UMAPs (umap_child.py): started once and kept, ended at once when it is stopped.
+"""The program's side of the process that lays out UMAPs (child.py): started once and kept, ended at once when it is stopped.
 
 A process of its own because its compiled code keeps Python's lock: a thread would freeze the window.
 """
@@ -96,11 +96,11 @@ class UmapProcess:
             while True:
                 frame = self._next_message()
                 if frame is not None:
-                    told, places = frame
-                    if "done" in told:
+                    reply, places = frame
+                    if "done" in reply:
                         finished = True
                         return np.frombuffer(places, np.float32).reshape(-1, 2).copy()
-                    done = told["epochs"]
+                    done = reply["epochs"]
                 yield done
         finally:
             if not finished:

@@ -235,6 +235,7 @@ def beginning(plane: np.ndarray, seed: int) -> np.ndarray:
 
 
 def epochs_for(count: int, warm: bool) -> int:
+    """Epochs of a layout of `count` points; fewer when it starts from an earlier one."""
     return next(epochs for most, epochs in (WARM_EPOCHS if warm else EPOCHS) if count <= most)
 
 
@@ -255,7 +256,9 @@ def place(distances: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def trusted_rows(count: int) -> np.ndarray:
-    """The points that trustworthiness and the vote in feature space are measured on: all, or always the same random ones."""
+    """Indices int64 [n] of the points that trustworthiness and the vote in feature space are measured on: all, or always the same
+    random ones.
+    """
     if count <= TRUST_ALL:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, TRUST_SOME, replace=False))
@@ -298,7 +301,9 @@ def trustworthiness(features: Tensor, near: np.ndarray, rows: np.ndarray) -> Sha
 
 
 def knn_accuracy(features: Tensor, labels: np.ndarray, rows: np.ndarray, k: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> Share:
-    """Share of `rows` whose class the nearest k other points vote for (`linear_probe.knn`)."""
+    """Share of `rows` whose class the nearest k other points vote for (`linear_probe.knn`). features [N, D], labels [N], rows int64
+    [n].
+    """
     known, own = torch.from_numpy(np.asarray(labels, dtype=np.int64)), torch.from_numpy(rows)
     found = yield from knn(features, known, features[own], int(known.max()) + 1, k, temperature, own)
     return (found == known[own]).double().mean().item()
@@ -342,11 +347,11 @@ def along_without(features: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[n
     """The same of the groups' own points [|a|], [|b|], each measured on the line of all the others."""
     x = features.astype(np.float64)
     means = {0: x[a].mean(0), 1: x[b].mean(0)}
-    told = []
+    shares = []
     for side, own in ((0, a), (1, b)):
         rest = (len(own) * means[side] - x[own]) / (len(own) - 1)  # [n, D]: the mean without each point
         start = rest if side == 0 else means[0]
         end = means[1] if side == 0 else rest
         way = end - start
-        told.append(((x[own] - start) * way).sum(1) / np.square(way).sum(1).clip(1e-300))
-    return told[0], told[1]
+        shares.append(((x[own] - start) * way).sum(1) / np.square(way).sum(1).clip(1e-300))
+    return shares[0], shares[1]

@@ -36,12 +36,14 @@ class Engine:
         self.query_lane = QueryLane(self.publish, self.startup, self.runs)
 
     def start(self) -> None:
+        """Start both lanes' threads."""
         share_the_cores()
         self.startup.began = time.perf_counter()
         self.query_lane.start()
         self.training_lane.start()
 
     def send(self, message: m.Command | m.Query) -> None:
+        """Hand a command or query to the lane it is for; from any thread."""
         lane = self.training_lane if isinstance(message, OF_THE_TRAINING_LANE) else self.query_lane
         if isinstance(message, (m.StopJob, m.DiscardJob)) and self.query_lane.owns(message.job):
             lane = self.query_lane
@@ -56,6 +58,7 @@ class Engine:
         return out
 
     def publish(self, event: m.Event) -> None:
+        """Put an event where the window takes it from; from any thread."""
         self._events.append(event)
 
     def close(self, timeout: float = 2.5) -> bool:

@@ -23,6 +23,7 @@ class Lane(threading.Thread):
         self._wake = threading.Event()
 
     def put(self, message: Any) -> None:
+        """Hand the lane a message and wake it; from any thread."""
         self._inbox.append(message)
         self._wake.set()
 
@@ -31,6 +32,7 @@ class Lane(threading.Thread):
         self._wake.set()
 
     def finish(self) -> None:
+        """Ask the lane to end."""
         self.closing = True
         self._wake.set()
 
@@ -40,6 +42,7 @@ class Lane(threading.Thread):
             self._wake.wait(seconds)
 
     def messages(self) -> list[Any]:
+        """All messages that have come in."""
         self._wake.clear()
         if self.closing:
             self._wake.set()  # closing must not be slept through

@@ -19,6 +19,7 @@ class ListFile:
 
     @property
     def path(self) -> Path:
+        """Where the file lies."""
         return self._folder() / self.name
 
     def read(self) -> list[Any]:

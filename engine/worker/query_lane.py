@@ -40,14 +40,17 @@ class QueryLane(Lane):
         self._owned: set[str] = set()
 
     def owns(self, job: str) -> bool:
+        """Whether a job was given to this lane."""
         return job in self._owned
 
     def put(self, message: Any) -> None:
+        """As `Lane.put`, and note whose job it is."""
         if isinstance(message, (m.OpenData, m.Work)):
             self._owned.add(message.job)
         super().put(message)
 
     def run(self) -> None:
+        """The thread: list runs and data, open the session, then answer until it is closed."""
         for first in (self._remember, self.runs.list_runs, self._list_data, self._open_session):
             self.guarded(first)
         self.startup.over.set()

@@ -41,6 +41,7 @@ class RunFollower:
 
     @property
     def root(self) -> Path:
+        """The folder of all runs."""
         if self._root is None:
             from engine.storage.run_folders import default_root
 
@@ -111,6 +112,7 @@ class RunFollower:
         self.send_history(run)
 
     def unfollow(self, run: str) -> None:
+        """One pane less wants this run's metrics."""
         self.followed[run] = self.followed.get(run, 0) - 1
         if self.followed[run] <= 0:
             self.followed.pop(run)

@@ -26,6 +26,8 @@ TRAINING_NICENESS = 5
 
 @dataclass
 class TrainingJob:
+    """A training that waits, goes on or is paused."""
+
     job: str
     plan: Plan | ResumePlan
     run: str = ""  # the folder, once there is one
@@ -39,6 +41,7 @@ class TrainingJob:
 
     @property
     def label(self) -> str:
+        """What the window calls it."""
         if self.beside:
             what = "local model" if self.kind == "local" else "background model"
             return f"{what} of {Path(self.beside).name}"
@@ -67,6 +70,7 @@ class TrainingLane(Lane):
         return job.run if job is not None else ""
 
     def run(self) -> None:
+        """The thread: restore the queue, then train until it is closed."""
         self.startup.over.wait()
         if self.startup.works:
             for first in (self._take_threads, self._restore_queue):

@@ -23,7 +23,7 @@ def span(bits: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def coloured(bits: np.ndarray, low: float, high: float) -> np.ndarray:
+def colored(bits: np.ndarray, low: float, high: float) -> np.ndarray:
     """[H, W] -> uint8 [H, W, 3]; what is infinite or no number is drawn as the highest."""
     level = np.nan_to_num((bits - low) / (high - low), nan=1.0, posinf=1.0, neginf=0.0)
     return viridis(level)
@@ -43,7 +43,7 @@ class HeatMap(ImageView):
             self.set_image(None)
             self.setAccessibleDescription(self.hint)
             return
-        pixels = np.ascontiguousarray(coloured(self.bits, *span(self.bits)))
+        pixels = np.ascontiguousarray(colored(self.bits, *span(self.bits)))
         height, width = pixels.shape[:2]
         self.set_image(QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
         good = self.bits[np.isfinite(self.bits)]

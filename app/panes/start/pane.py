@@ -19,7 +19,7 @@ WHAT = (
 )
 NEXT = (
     ("Curves", "watch every term of the loss fall, lay runs over each other, click a curve to move the time cursor."),
-    ("Views", "see the pairs that an encoder learns from, and how similar it finds them; play its riddles by hand."),
+    ("Views", "see the pairs that an encoder learns from, and how similar it finds them; play its puzzles by hand."),
     ("Embedding", "watch the classes separate on a map, lasso some points, drop an image and see where it lands."),
     ("Probe", "measure what the features are worth beside a random encoder and raw pixels."),
     ("Latent", "drag the sliders of z, drop two of your own images, walk from one to the other."),

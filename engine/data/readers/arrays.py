@@ -23,10 +23,12 @@ _FORTRAN_BYTES = 256 << 20  # column order cannot be read in rows; up to this si
 
 
 def recognizes(path: Path) -> bool:
+    """Whether it is a .npy or .npz file."""
     return path.suffix.lower() in (".npy", ".npz") and path.is_file()
 
 
 def summary(path: Path) -> str:
+    """Shape and kind, as the list of data sets shows them."""
     if path.suffix.lower() == ".npz":
         return "NumPy arrays"
     with path.open("rb") as file:

@@ -21,10 +21,12 @@ _BY_FOLDER_100 = {"cifar-100-python": "cifar-100", "cifar-100-binary": "cifar-10
 
 
 def recognizes(path: Path) -> bool:
+    """Whether batches of CIFAR lie there."""
     return bool(_batches(path))
 
 
 def summary(path: Path) -> str:
+    """Size and kind, as the list of data sets shows them."""
     return f"32×32 colour · CIFAR, {len(_batches(path))} batch files"
 
 

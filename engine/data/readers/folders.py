@@ -44,10 +44,12 @@ class Found:
 
 
 def recognizes(path: Path) -> bool:
+    """Whether it is a folder or an image file."""
     return path.is_dir() or (path.is_file() and path.suffix.lower() in _PICTURES)
 
 
 def summary(path: Path) -> str:
+    """The kind, as the list of data sets shows it."""
     return "folder of images"
 
 

@@ -22,10 +22,12 @@ _FRIENDLY = {"mnist": "mnist", "fashionmnist": "fashion-mnist", "kmnist": "kmnis
 
 
 def recognizes(path: Path) -> bool:
+    """Whether there are IDX files of images."""
     return bool(_files(path))
 
 
 def summary(path: Path) -> str:
+    """Number, size and kind, as the list of data sets shows them."""
     files = _files(path)
     total, size = 0, ""
     for name in ("train", "test", "valid"):

@@ -25,10 +25,12 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def recognizes(path: Path) -> bool:
+    """Whether it is a file of torch tensors, or a folder of torchvision's with some."""
     return (path.is_file() and path.suffix.lower() in _SUFFIXES) or _processed(path) is not None
 
 
 def summary(path: Path) -> str:
+    """The kind, as the list of data sets shows it."""
     return "torch tensors"
 
 

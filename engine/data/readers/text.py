@@ -15,10 +15,12 @@ _LEAST = 100  # bytes
 
 
 def recognizes(path: Path) -> bool:
+    """Whether there is a text file."""
     return _file(path) is not None
 
 
 def summary(path: Path) -> str:
+    """Bytes and kind, as the list of data sets shows them."""
     file = _file(path)
     return f"{0 if file is None else file.stat().st_size:,} bytes · text"
 

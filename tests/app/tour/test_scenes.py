@@ -17,7 +17,7 @@ from app.tour.scene import SIZES, THEMES, Scene, line
 ROOT = Path(__file__).resolve().parents[3]
 
 
-class PaperStage:
+class PaperDriver:
     """Takes pictures of nothing: `colours` says how much there is to see."""
 
     def __init__(self, colours: int, cut_off: str = "") -> None:
@@ -49,29 +49,29 @@ def test_that_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
 
 
 def test_that_a_scene_is_shown_in_every_size_and_theme_after_it_came_to_rest(tmp_path, capsys):
-    stage = PaperStage(colours=500)
-    tour = Tour(stage, tmp_path, tmp_path)
-    tour.visit(Scene("curves", "CurvesPane", "the loss", lambda: stage.done.append("prepared")))
-    assert stage.done[:4] == ["prepared", (1280, 800), "dark", "settled"]
+    driver = PaperDriver(colours=500)
+    tour = Tour(driver, tmp_path, tmp_path)
+    tour.visit(Scene("curves", "CurvesPane", "the loss", lambda: driver.done.append("prepared")))
+    assert driver.done[:4] == ["prepared", (1280, 800), "dark", "settled"]
     assert [shot.file for shot in tour.shots] == [f"curves-{theme}-{w}x{h}.png" for w, h in SIZES for theme in THEMES]
     assert not any(shot.complaint for shot in tour.shots)
     assert "Curves" in capsys.readouterr().out
 
 
 def test_that_a_nearly_empty_picture_fails(tmp_path):
-    tour = Tour(PaperStage(colours=3), tmp_path, tmp_path)
+    tour = Tour(PaperDriver(colours=3), tmp_path, tmp_path)
     tour.visit(Scene("curves", "CurvesPane", "the loss", lambda: None))
     assert all("FAILED: next to nothing is to be seen" in line(shot) for shot in tour.shots)
 
 
 def test_that_a_scene_that_complains_fails(tmp_path):
-    tour = Tour(PaperStage(colours=500), tmp_path, tmp_path)
+    tour = Tour(PaperDriver(colours=500), tmp_path, tmp_path)
     tour.visit(Scene("latent", "LatentPane", "sliders", lambda: None, lambda: "the latent space did not open"))
     assert all(shot.complaint == "the latent space did not open" for shot in tour.shots)
 
 
 def test_that_a_picture_with_something_cut_off_fails(tmp_path):
-    tour = Tour(PaperStage(colours=500, cut_off="“Settings” is cut off by 15 px at the right"), tmp_path, tmp_path)
+    tour = Tour(PaperDriver(colours=500, cut_off="“Settings” is cut off by 15 px at the right"), tmp_path, tmp_path)
     tour.visit(Scene("new-run", "New run", "the form", lambda: None))
     assert all("FAILED: “Settings” is cut off" in line(shot) for shot in tour.shots)
 

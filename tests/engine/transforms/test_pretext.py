@@ -1,4 +1,4 @@
-"""Riddles made of pictures against slow loops and closed forms, and the three methods that learn from them."""
+"""Puzzles made of pictures against slow loops and closed forms, and the three methods that learn from them."""
 
 from __future__ import annotations
 
