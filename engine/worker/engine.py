@@ -31,9 +31,9 @@ class Engine:
     def __init__(self, root: Path | str | None = None) -> None:
         self._events: deque[m.Event] = deque()
         self.startup = Startup()
-        self.runs = RunFollower(self.publish, root, lambda: self.training_lane.writes)
-        self.training_lane = TrainingLane(self.publish, self.startup, self.runs)
-        self.query_lane = QueryLane(self.publish, self.startup, self.runs)
+        self.runs = RunFollower(self._hand_on, root, lambda: self.training_lane.writes)
+        self.training_lane = TrainingLane(self._hand_on, self.startup, self.runs)
+        self.query_lane = QueryLane(self._hand_on, self.startup, self.runs)
 
     def start(self) -> None:
         """Start both lanes' threads."""
@@ -60,6 +60,10 @@ class Engine:
     def publish(self, event: m.Event) -> None:
         """Put an event where the window takes it from; from any thread."""
         self._events.append(event)
+
+    def _hand_on(self, event: m.Event) -> None:
+        """What the lanes call: `publish` is looked up for each event, so one who measures can listen in."""
+        self.publish(event)
 
     def close(self, timeout: float = 2.5) -> bool:
         """Save what is running and end both lanes. Returns whether they ended in time."""

@@ -98,6 +98,22 @@ def test_a_job_goes_through_its_states_and_ends_once(watched, tmp_path):
     assert steps.tolist() == list(range(1, 51))
 
 
+def test_that_one_who_listens_in_hears_both_lanes(watched):
+    w = watched()
+    heard: list[m.Event] = []
+    publish = w.engine.publish
+
+    def notice(event: m.Event) -> None:
+        heard.append(event)
+        publish(event)
+
+    w.engine.publish = notice
+    w.start(steps=5)
+    w.ended()
+    assert any(isinstance(e, m.Progress) for e in heard) and any(isinstance(e, m.Ready) for e in heard)
+    assert any(isinstance(e, m.Metrics) for e in heard)
+
+
 def test_that_a_thread_that_takes_fewer_cores_leaves_later_trainings_theirs(watched, tmp_path):
     first = watched(tmp_path / "first")
     first.until(lambda e: isinstance(e, m.Ready))
