@@ -75,7 +75,7 @@ class Demo:
         self.done = 0
 
     def run(self) -> Path:
-        """Returns the page. Raises: Failed."""
+        """Returns the page. Raises: DemoFailed."""
         for method, title in (("vae", "VAE"), ("pixel_cnn", "PixelCNN")):
             self.tell(f"training a {title} on digits, {self.steps[method]} steps")
             settings = [word for setting in SETTINGS[method] for word in ("--set", setting)]
@@ -111,13 +111,16 @@ class Demo:
         self.facts.setdefault(verb, {})[method] = self.verb(words)
 
     def verb(self, words: list[str]) -> dict[str, Any]:
-        """What a verb says with --json. Raises: Failed."""
+        """What a verb says with --json. Raises: DemoFailed."""
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
             code = self.run_verb([*words, "--runs", str(self.runs), "--json"])
         if code:
             raise DemoFailed(f"The demo stops here, because “{words[0]}” failed.")
-        return json.loads(said.getvalue().strip().splitlines()[-1])
+        told = json.loads(said.getvalue().strip().splitlines()[-1])
+        if told.get("status", "done") != "done":  # a training that was stopped by hand ends well, but half-trained
+            raise DemoFailed(f"The demo stops here, because “{words[0]}” was stopped before its end.")
+        return told
 
     def strangers(self) -> list[Path]:
         """Pictures to be scored: drawn by Qt; where there is none, what the models drew themselves."""
@@ -131,7 +134,7 @@ class Demo:
     # -- what is photographed ----------------------------------------------------------------------------------------------
 
     def photograph(self, files: list[Path]) -> None:
-        """Pictures of the window's panes, in both themes. Raises: Failed."""
+        """Pictures of the window's panes, in both themes. Raises: DemoFailed."""
         from app.tour.window_driver import TooLate, WindowDriver
         from engine.worker.engine import Engine
 

@@ -78,6 +78,15 @@ def test_that_a_verb_that_fails_ends_it_in_one_sentence(tmp_path, capsys):
     assert capsys.readouterr().err == "The demo stops here, because “train” failed.\n"
 
 
+def test_that_a_training_that_was_stopped_ends_it(tmp_path, capsys):
+    def stopped(words: list[str]) -> int:
+        print(json.dumps({"status": "stopped", "step": 3}))
+        return 0 if words[0] == "train" else pytest.fail(f"{words} was run")
+
+    assert main(["--out", str(tmp_path / "demo")], stopped) == 1
+    assert capsys.readouterr().err == "The demo stops here, because “train” was stopped before its end.\n"
+
+
 TINY = """
 import sys
 from app.tour.demo import main
