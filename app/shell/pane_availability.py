@@ -60,7 +60,7 @@ def why_unavailable(pane: Pane | type[Pane], info: RunInfo | None, method: Metho
     if pane.text_refused and method is not None and method.accepts == "text":
         return Unavailable(f"{title} reads text", pane.text_refused, blocks)
     able = method.capabilities if method else info.capabilities
-    if method is None and not able:
+    if method is None and (not able or missing(pane, able)):  # a folder of an older version lacks newer capabilities
         return Unavailable(f"What {title} can do is not known yet", "It is told as soon as the engine has started.", blocks=False)
     lacking = missing(pane, able)
     if lacking:

@@ -63,6 +63,7 @@ WALKER = replace(VAE, capabilities=("latents", "posterior"))
         ),
         (Walks, run("a", capabilities=("latents", "posterior")), None, None, None),
         (Walks, run("a", capabilities=()), None, "What VAE can do is not known yet", False),
+        (Walks, run("a", capabilities=("encode", "decode")), None, "What VAE can do is not known yet", False),  # written by version 0.1.0
         (Walks, run("a"), WALKER, None, None),
         (Walks, run("a", steps=()), WALKER, "No checkpoint yet", False),
         (Judges, run("a"), replace(VAE, capabilities=("encode",)), None, None),
