@@ -107,6 +107,8 @@ class PartWriter:
             end_file(done)
         except OSError as error:
             self._end(error)
+        except ValueError as error:  # a name that no file can hold as text: a half-read one from a disk of other letters
+            self._end(OSError(f"a part of it is no text ({error})"))
         else:
             self._end(None)
 
