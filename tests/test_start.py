@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 OPEN_A_WINDOW = """
-import json, os, sys
+import json, os, sys, traceback
 from tests.kit import slow_importer
 slow_importer.install()
 from PySide6.QtCore import QTimer
@@ -24,6 +24,12 @@ from app.shell.settings import Settings
 from engine import messages as m
 from engine.worker.engine import Engine
 
+def fail(*error):  # in whatever Qt calls: without an end, the wait for the run would be the only sign
+    traceback.print_exception(*error)
+    sys.stderr.flush()
+    os._exit(1)
+
+sys.excepthook = fail
 application = QApplication(["priorama"])
 prepare(application)
 window = Window(Engine(sys.argv[1]), Settings(), None)
@@ -35,7 +41,7 @@ window.bridge.on(m.Notice, lambda event: notices.append(event.text))
 def use():  # what a person may do while the engine is still coming
     if window.built and "Ready" not in heard:
         window.show_pane(window.docks.neighbour(1))
-        window.toggle_theme()
+        window.themes.toggle()
 
 def end():
     if "Ended" in heard:
@@ -44,14 +50,14 @@ def end():
         application.quit()
 
 def began(event):
-    window.start_run(m.StartRun("a", "vae", "digits", {"width": 8, "network": "mlp"}, steps=3, device="cpu"))
+    window._start_run(m.StartRun("a", "vae", "digits", {"width": 8, "network": "mlp"}, steps=3, device="cpu"))
 
 window.bridge.on(m.Ready, began)
 hand = QTimer()
 hand.timeout.connect(use)
 hand.timeout.connect(end)
 hand.start(100)
-QTimer.singleShot(500_000, application.quit)
+QTimer.singleShot(240_000, application.quit)
 window.show()
 application.exec()
 threads = {name: sorted(slow_importer.packages(name)) for name in ("MainThread", "query lane", "training lane")}
@@ -65,6 +71,7 @@ def told_by(script: str, home: Path) -> dict:
     command = [sys.executable, "-c", script, str(home)]
     answer = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr, answer.stderr
     return json.loads(answer.stdout.splitlines()[-1])
 
 
