@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
 
 from app.shell import formatting, theme
 from app.shell.job_verbs import JobVerbs
-from app.shell.state import State
+from app.shell.state import State, judged_terms
 from app.shell.timeline import Timeline
 from engine.messages import Metrics
 
@@ -27,6 +27,7 @@ class BottomBar(QFrame):
         self.step_label.setTextFormat(Qt.TextFormat.RichText)
         self.step_label.setMinimumWidth(136)
         self.timeline = Timeline()
+        self.term = ""  # whose points the curve over the cursor has
         self.verbs = JobVerbs()
         self.verbs.setMinimumWidth(theme.RIGHT_WIDTH)
         row = QHBoxLayout(self)
@@ -70,15 +71,21 @@ class BottomBar(QFrame):
         self.play.setAccessibleName("Stop playing" if playing else "Play through the checkpoints")
 
     def clear_curve(self) -> None:
+        self.term = ""
         self.timeline.curve.clear()
         self.timeline.update()
 
     def add_metrics(self, event: Metrics) -> None:
-        """Points of the loss, if they are of the chosen run."""
-        if event.run != self.state.run or "loss" not in event.points:
+        """Points of the loss, or of the number that judges a run without one, if they are of the chosen run."""
+        terms = judged_terms(self.state.run_info)
+        told = [term for term in terms if term in event.points]
+        if event.run != self.state.run or not told:
             return
-        if event.history:
+        if not event.history and self.term in terms and terms.index(self.term) < terms.index(told[0]):
+            return
+        if event.history or self.term != told[0]:
             self.timeline.curve.clear()
-        steps, values = event.points["loss"]
+        self.term = told[0]
+        steps, values = event.points[self.term]
         self.timeline.curve.add(steps, values)
         self.timeline.update()

@@ -8,6 +8,15 @@ from PySide6.QtCore import QObject, Signal
 
 from engine.messages import CheckpointInfo, DataInfo, JobChanged, MethodInfo, Progress, Ready, RunInfo
 
+VALID = "valid "  # what the name of a validation term begins with
+
+
+def judged_terms(info: RunInfo | None) -> tuple[str, ...]:
+    """The terms that tell how well a run does, the best one first: the loss, or what its checkpoints are judged by."""
+    if info is None or info.newest is None or info.newest.term == "loss":
+        return ("loss", VALID + "loss")
+    return ("loss", info.newest.term, VALID + info.newest.term)
+
 
 class State(QObject):
     """One per window.

@@ -7,12 +7,11 @@ import numpy as np
 from app.shell import theme
 from app.shell.bridge import Bridge
 from app.shell.formatting import count
-from app.shell.state import State
+from app.shell.state import VALID, State, judged_terms
 from app.widgets.parts import short
 from app.widgets.series import Series
 from engine.messages import FollowRun, Metrics, UnfollowRun
 
-VALID = "valid "  # what the name of a validation term begins with
 FALLING = ("loss", "reconstruction", "error", "nll", "bits")  # terms whose lowest point is the best one
 
 
@@ -79,9 +78,14 @@ class FollowedRuns:
         """Run and points of the runs that have the term."""
         return [(run, self.series(run, term)) for run in self.runs() if len(self.series(run, term))]
 
+    def judged(self, run: str) -> str:
+        """The term that tells how well a run does: the first one of them that it has points of."""
+        terms = judged_terms(self.state.runs.get(run))
+        return next((term for term in terms if not term.startswith(VALID) and len(self.series(run, term))), "loss")
+
     def terms(self) -> list[str]:
-        """Terms of the shown runs, the loss first; a validation term goes with its own."""
-        names: dict[str, None] = {"loss": None}
+        """Terms of the shown runs, the loss or what judges them first; a validation term goes with its own."""
+        names = dict.fromkeys(("loss", *(self.judged(run) for run in self.runs())))
         for run in self.runs():
             for name in self.data.get(run, {}):
                 names.setdefault(name, None)

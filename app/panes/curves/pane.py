@@ -260,11 +260,14 @@ class CurvesPane(Pane):
             card.show_lines(curves, self.followed.unit(term))
 
     def _diagnose(self) -> list[CurveFinding]:
-        """What the loss of the run says, in words."""
+        """What the loss of the run says, or what stands for it, in words; nothing of a term that is meant to rise."""
         state = self.context.state
         if state.run is None:
             return []
-        loss, valid = self.followed.series(state.run, "loss"), self.followed.series(state.run, VALID + "loss")
+        term, figure = self.followed.judged(state.run), state.run_info.newest if state.run_info is not None else None
+        if figure is not None and figure.term == term and figure.bigger_is_better:
+            return []
+        loss, valid = self.followed.series(state.run, term), self.followed.series(state.run, VALID + term)
         running = state.job_of(state.run) is not None or (state.run_info is not None and state.run_info.status == "training")
         return diagnose((loss.steps, loss.values), (valid.steps, valid.values), running)
 

@@ -10,7 +10,11 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
+from app.shell.bottom_bar import BottomBar
+from app.shell.state import State
 from app.shell.timeline import Sparkline, Timeline
+from engine import messages as m
+from tests.kit.fake_engine import run
 
 CHECKPOINTS = [0, 1, 2, 4, 1000, 2000, 4000]
 
@@ -116,3 +120,26 @@ def test_without_a_run_it_says_what_will_be_here(qtbot: QtBot) -> None:
     assert not empty.isEnabled()
     empty.show()
     empty.grab()
+
+
+def test_that_a_run_without_a_loss_has_the_curve_of_what_judges_it(qtbot: QtBot) -> None:
+    state = State()
+    bar = BottomBar(state)
+    qtbot.addWidget(bar)
+    info = run("a", newest=m.RunFigure("generator_loss", 0.7, "nat", False, 4096))
+    state.set_runs((info,), "/runs")
+    state.set_run(info.run)
+
+    def told(history: bool = False, **terms: list[float]) -> None:
+        points = {name.replace("VALID_", "valid "): (np.arange(len(v)), np.array(v, np.float32)) for name, v in terms.items()}
+        bar.add_metrics(m.Metrics(info.run, points, history))
+
+    told(True, discriminator_loss=[9.0, 9.0], generator_loss=[3.0, 2.0], VALID_generator_loss=[5.0])
+    told(generator_loss=[1.0])
+    told(VALID_generator_loss=[7.0])  # does not lie over the curve of the training
+    assert bar.term == "generator_loss"
+    assert bar.timeline.curve.values[0] == 3.0 and 7.0 not in bar.timeline.curve.values
+    told(loss=[4.0])
+    assert bar.term == "loss"
+    told(generator_loss=[1.0])
+    assert bar.term == "loss"

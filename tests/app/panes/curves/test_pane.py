@@ -431,3 +431,13 @@ def test_that_a_validation_curve_is_dashed_and_its_sign_shows_the_dashes(kit: Ki
     plain, dashed = (sample for sample, _ in pane.plot.legend.items)
     assert gaps(plain) == 1
     assert gaps(dashed) >= 3
+
+
+def test_that_a_run_without_a_loss_is_judged_by_its_own_term(kit: Kit, pane: CurvesPane) -> None:
+    kit.look_at(run_info(newest=m.RunFigure("generator_loss", 0.7, "nat", False, 64)))
+    told = {"discriminator_loss": points(400), "generator_loss": points(400, 1)}
+    kit.bridge.tell(m.Metrics(RUN, told, True))
+    pane.redraw_now()
+    assert pane.term == "generator_loss" and pane.followed.terms() == ["generator_loss", "discriminator_loss"]
+    assert pane.followed.judged(RUN) == "generator_loss"
+    assert pane._diagnose()
