@@ -126,8 +126,8 @@ class Window(QMainWindow):
         self.inspection = InspectorController(
             self.inspector, self.state, self.bridge, self.centre.form_is_open, lambda: self.new_run_page.method_info, self
         )
-        self.intake = DropHandler(self.centre, self.state, self.bridge, self.settings, self.runs.open, self)
-        self.drop_target = DropTarget(self, self.intake)
+        self.drop_handler = DropHandler(self.centre, self.state, self.bridge, self.settings, self.runs.open, self)
+        self.drop_target = DropTarget(self, self.drop_handler)
 
     def _connect_engine(self) -> None:
         bridge, state = self.bridge, self.state
@@ -179,8 +179,8 @@ class Window(QMainWindow):
 
     def _add_actions(self) -> None:
         registry, centre = self.registry, self.centre
-        commands.add_file_actions(registry, self.new_run, self.intake, self.close)
-        commands.add_edit_actions(registry, self.undo, self.intake.paste)
+        commands.add_file_actions(registry, self.new_run, self.drop_handler, self.close)
+        commands.add_edit_actions(registry, self.undo, self.drop_handler.paste)
         commands.add_run_actions(registry, self.runs, lambda: self.state.run and centre.copy(self.state.run))
         commands.add_view_actions(registry, self.find, self.themes, self.left, self.right, centre, self.toggle_fullscreen)
         commands.add_go_actions(registry, self.playback, self.bottom, self.state, centre)
@@ -263,7 +263,7 @@ class Window(QMainWindow):
         self.themes.stop()
         self._keep_settings()
         self.undo.clear()
-        self.intake.close()
+        self.drop_handler.close()
         self.ended_in_time = self.bridge.close()
 
     def _keep_settings(self) -> None:
@@ -371,7 +371,7 @@ class Window(QMainWindow):
 
     def take(self, paths: list[str]) -> None:
         """Open files and folders as if they were dropped."""
-        self.intake.take(paths)
+        self.drop_handler.take(paths)
 
     def show_pane(self, name: str) -> None:
         """Bring a pane to the front, by its class name."""

@@ -37,7 +37,9 @@ class WindowScenes:
         window.state.set_cursor(None)
         yield Scene("latent-autoencoder", "LatentPane", "an autoencoder: no prior to draw from", lambda: self.look_at(autoencoder))
         window.choose_run(tour.train("pixel_cnn", PIXEL_STEPS))
-        yield Scene("sampling", "SamplingPane", "samples grown pixel by pixel, one pixel's odds", self.use_sampling, self.no_samples)
+        yield Scene(
+            "sampling", "SamplingPane", "samples grown pixel by pixel, one pixel's probabilities", self.use_sampling, self.no_samples
+        )
         yield Scene("sampling-branch", "SamplingPane", "another choice grown as a branch; surprise in bits", self.regrow, self.no_samples)
         yield Scene("sampling-completion", "SamplingPane", "an image completed from its upper half", self.complete_image, self.no_samples)
         yield Scene("likelihood", "LikelihoodPane", "own and test images, scored by every detector", self.use_likelihood, self.no_scores)
@@ -45,7 +47,7 @@ class WindowScenes:
         window.choose_run(tour.train("token_transformer", TOKEN_STEPS))
         yield Scene("sampling-tokens", "SamplingPane", "images grown code by code", lambda: self.use_sampling(9), self.no_samples)
         window.choose_run(tour.train("text_transformer", TEXT_STEPS, "pydoc-text"))
-        yield Scene("sampling-text", "SamplingPane", "a text grown, one character's odds", self.use_text, self.no_samples)
+        yield Scene("sampling-text", "SamplingPane", "a text grown, one character's probabilities", self.use_text, self.no_samples)
         paradox = self.driver.pane("LikelihoodPane").show_experiment
         yield Scene("likelihood-paradox", "LikelihoodPane", "the likelihood paradox, ready to be run", paradox)
 

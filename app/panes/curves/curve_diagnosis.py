@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.panes.curves.series import ema
 from app.shell.formatting import count
-from app.widgets.series import ema
 
 LEAST_POINTS = 40
 MOST_POINTS = 20_000  # of a longer curve every second, third, ... point is judged

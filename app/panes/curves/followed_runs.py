@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.panes.curves.series import Series
 from app.shell import theme
 from app.shell.bridge import Bridge
 from app.shell.formatting import count
 from app.shell.state import VALID, State, judged_terms
 from app.widgets.parts import short
-from app.widgets.series import Series
 from engine.messages import FollowRun, Metrics, UnfollowRun
 
 FALLING = ("loss", "reconstruction", "error", "nll", "bits")  # terms whose lowest point is the best one

@@ -26,8 +26,8 @@ from app.widgets.parts import EmptyState, heading, muted, restyle
 from engine.messages import Metrics
 
 if TYPE_CHECKING:
+    from app.panes.curves.plot import CurvePlot, Line
     from app.panes.curves.plot_card import CurvePlotCard
-    from app.widgets.plot import CurvePlot, Line
 
 TICK_MS = 100  # repaints at most ten times a second
 
@@ -197,7 +197,7 @@ class CurvesPane(Pane):
         color = self.followed.category_of(run)
         if self.plot_card is None:
             return color
-        from app.widgets.plot import shade
+        from app.panes.curves.plot import shade
 
         return shade(color, self._colors).name()
 
@@ -242,7 +242,7 @@ class CurvesPane(Pane):
 
     def _lines(self, term: str) -> list[Line]:
         """The curve of every run, and of its validation."""
-        from app.widgets.plot import Line
+        from app.panes.curves.plot import Line
 
         lines = []
         for run in self.followed.runs():

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.panes.curves.plot import CurvePlot, Line
 from app.shell.formatting import count
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
-from app.widgets.plot import CurvePlot, Line
 
 
 class CurvePlotCard(QWidget):

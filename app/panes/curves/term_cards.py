@@ -9,9 +9,9 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
+from app.panes.curves.series import Series, thinned
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import clear, short
-from app.widgets.series import Series, thinned
 
 LAST = "last batch"  # what the number is of
 

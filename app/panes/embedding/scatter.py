@@ -70,12 +70,6 @@ class Scatter(MapView):
         self.chosen = self.under_mouse = -1
         self.thumbnails.set_source(None)
 
-    def set_hint(self, text: str) -> None:
-        """What is said while there are no points."""
-        self.hint = text
-        self._tell()
-        self.update()
-
     # the points
 
     def set_points(self, places: np.ndarray, *, keep_view: bool = False) -> None:

@@ -119,10 +119,6 @@ class DistributionCard(Card):
             rows += [("compared", index, labels[index], repr(float(score))) for index, score in enumerate(sides.strange)]
         return ("side", "index", "label", "score"), rows
 
-    def forget_moves(self, threshold: float) -> None:
-        """What was moved before is no move of what is shown now."""
-        self._before = threshold
-
     def _grabbed(self) -> None:
         self._before = self.chart.threshold
 

@@ -60,8 +60,8 @@ def pane_of(window: Window, name: str) -> Batches:
 
 def test_that_a_folder_dropped_on_it_gives_its_files_and_those_below_by_name(window: Window, folder: Path) -> None:
     dock = window.docks.docks["Batches"]
-    assert window.intake.foretell([str(folder)], dock) == "Every image in pictures → Batches"
-    window.intake.take([str(folder)], dock=dock)
+    assert window.drop_handler.foretell([str(folder)], dock) == "Every image in pictures → Batches"
+    window.drop_handler.take([str(folder)], dock=dock)
     assert [str(Path(path).relative_to(folder)) for path in pane_of(window, "Batches").taken] == [
         "a.jpg",
         "b.png",
@@ -73,8 +73,8 @@ def test_that_a_folder_dropped_on_it_gives_its_files_and_those_below_by_name(win
 
 
 def test_that_a_folder_dropped_elsewhere_is_a_data_set_as_before(window: Window, folder: Path) -> None:
-    window.intake.take([str(folder)], dock=window.docks.docks["Plain"])
-    window.intake.take([str(folder)])
+    window.drop_handler.take([str(folder)], dock=window.docks.docks["Plain"])
+    window.drop_handler.take([str(folder)])
     assert pane_of(window, "Batches").taken == [] and pane_of(window, "Plain").taken == []
     assert window.state.selected_data == str(folder)
 
@@ -83,9 +83,9 @@ def test_that_hundreds_of_images_go_to_it_at_once_and_no_more_than_the_limit(win
     paths = [tmp_path / f"{i:04d}.png" for i in range(MOST_OF_A_BATCH + 5)]
     for path in paths:
         path.touch()
-    window.intake.take([str(path) for path in paths[:300]])  # images on the window, with this pane in front
+    window.drop_handler.take([str(path) for path in paths[:300]])  # images on the window, with this pane in front
     assert len(pane_of(window, "Batches").taken) == 300
-    window.intake.take([str(path) for path in paths], dock=window.docks.docks["Batches"])
+    window.drop_handler.take([str(path) for path in paths], dock=window.docks.docks["Batches"])
     assert len(pane_of(window, "Batches").taken) == 300 + MOST_OF_A_BATCH
     assert "2\u202f000 files were taken" in window.message_bar.label.text()
 
@@ -96,7 +96,7 @@ def test_that_data_and_runs_dropped_on_it_still_open(window: Window, tmp_path: P
     run = tmp_path / "run"
     run.mkdir()
     (run / "manifest.json").touch()
-    window.intake.take([str(tmp_path / "table.npz"), str(run), str(tmp_path / "one.png")], dock=window.docks.docks["Batches"])
+    window.drop_handler.take([str(tmp_path / "table.npz"), str(run), str(tmp_path / "one.png")], dock=window.docks.docks["Batches"])
     assert pane_of(window, "Batches").taken == [str(tmp_path / "one.png")]
     assert window.state.selected_data == str(tmp_path / "table.npz")
     assert [command.path for command in window.bridge.engine.told(m.OpenRun)] == [str(run)]  # type: ignore[attr-defined]
@@ -105,13 +105,13 @@ def test_that_data_and_runs_dropped_on_it_still_open(window: Window, tmp_path: P
 def test_that_what_it_refuses_goes_where_it_went_before(window: Window, tmp_path: Path) -> None:
     (tmp_path / "one.png").touch()
     pane_of(window, "Batches").refuses = True
-    window.intake.take([str(tmp_path / "one.png")], dock=window.docks.docks["Batches"])
+    window.drop_handler.take([str(tmp_path / "one.png")], dock=window.docks.docks["Batches"])
     assert pane_of(window, "Plain").taken == [str(tmp_path / "one.png")]
 
 
 def test_that_an_empty_folder_is_said(window: Window, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    window.intake.take([str(tmp_path / "empty")], dock=window.docks.docks["Batches"])
+    window.drop_handler.take([str(tmp_path / "empty")], dock=window.docks.docks["Batches"])
     assert "no image in empty" in window.message_bar.label.text()
 
 
@@ -119,7 +119,7 @@ def test_that_copied_files_are_pasted_into_it_as_a_batch(window: Window, folder:
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(folder))])
     QGuiApplication.clipboard().setMimeData(data)
-    window.intake.paste()
+    window.drop_handler.paste()
     assert len(pane_of(window, "Batches").taken) == 5
 
 

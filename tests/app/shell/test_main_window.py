@@ -607,7 +607,7 @@ def test_more_files_than_are_taken_is_said(window: Window, tmp_path: Path) -> No
     paths = [tmp_path / f"{i}.png" for i in range(MOST_DROPPED + 6)]
     for path in paths:
         path.write_bytes(b"x")
-    window.intake.take([str(path) for path in paths])
+    window.drop_handler.take([str(path) for path in paths])
     assert len(getattr(window.docks.docks["Plain"].pane, "taken", [])) == MOST_DROPPED
     assert window.message_bar.label.text().startswith(f"The first {MOST_DROPPED} of {MOST_DROPPED + 6} files were taken.")
 
@@ -645,11 +645,11 @@ def test_a_folder_that_is_opened_again_is_read_again(
     folder = str(tmp_path)
     pane = window.docks.docks["DataPane"].pane
     assert isinstance(pane, DataPane)
-    window.intake.take([folder])
+    window.drop_handler.take([folder])
     qtbot.waitUntil(lambda: pane.asked == folder)
     engine.say(report(pane.job, data=folder), m.Ended(pane.job, "ok", "Ready."))
     qtbot.waitUntil(lambda: pane.asked == "" and pane.stack.currentIndex() == 2)
-    window.intake.take([folder])
+    window.drop_handler.take([folder])
     assert len([sent for sent in engine.told(m.OpenData) if sent.data == folder]) == 2
 
 
@@ -670,7 +670,7 @@ def test_a_dropped_folder_becomes_data_and_a_run_folder_opens(window: Window, en
 
 
 def test_what_is_gone_or_unwanted_is_said(window: Window, tmp_path: Path) -> None:
-    window.intake.take([str(tmp_path / "gone.png")])
+    window.drop_handler.take([str(tmp_path / "gone.png")])
     assert "not there any more" in window.message_bar.label.text()
 
 

@@ -86,7 +86,7 @@ def test_that_a_folder_of_odd_images_is_scored_or_explained_file_by_file(runs: P
         window.choose_run(str(runs / "vae"))
         stage.show_pane("LikelihoodPane")
         pane = stage.pane("LikelihoodPane")
-        window.intake.take([str(shared_data / "odd_images")], dock=window.docks.docks["LikelihoodPane"])
+        window.drop_handler.take([str(shared_data / "odd_images")], dock=window.docks.docks["LikelihoodPane"])
         stage.wait(lambda: len(pane.images.entries) == len(rows) and not pane.images.waiting(), "every file had its answer", 240)
         for entry in pane.images.entries:
             row = rows[entry.label]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.widgets.series import Series, ema, thinned
+from app.panes.curves.series import Series, ema, thinned
 
 
 def slow_ema(values: np.ndarray, factor: float) -> list[float]:

@@ -1,6 +1,6 @@
 """The one plot of curves: themed pyqtgraph with a time cursor, a hover readout, log axes, zoom, and copy, PNG and CSV.
 
-Every point stays in `app.widgets.series`; what is handed to pyqtgraph is the lowest and the highest value of each pixel column.
+Every point stays in `app.panes.curves.series`; what is handed to pyqtgraph is the lowest and the highest value of each pixel column.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
+from app.panes.curves.plot_axes import FigureAxis, TimeBox
+from app.panes.curves.plot_legend import CornerLegend, LegendSample
+from app.panes.curves.series import Series, thinned
 from app.shell.formatting import count
 from app.shell.theme import DARK, Colors
 from app.widgets.colors import mixed, shade
 from app.widgets.export import copy_image
 from app.widgets.parts import short
-from app.widgets.plot_axes import FigureAxis, TimeBox
-from app.widgets.plot_legend import CornerLegend, LegendSample
-from app.widgets.series import Series, thinned
 
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
 MARKS = 7  # markers along a curve, so that colour is not the only sign
@@ -121,11 +121,6 @@ class CurvePlot(QWidget):
         self.best_point.setBrush(pg.mkBrush(c.good))
         self.legend.set_colors(c)
         self.set_lines(self.lines)
-
-    def set_names(self, value: str) -> None:
-        """What the upright axis shows; the other one is steps."""
-        self.value_name = value
-        self._name_axes()
 
     def _name_axes(self) -> None:
         style = {"color": self._colors.muted, "font-size": "9pt"}
