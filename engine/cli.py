@@ -296,11 +296,12 @@ def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
         nonlocal verb
         verb = "stop"
 
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-    event = next(events)
+    before: dict[signal.Signals, Any] = {}
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, stop)
+        event = next(events)
         while True:
             match event:
                 case m.Metrics():
@@ -320,20 +321,29 @@ def _drive(events: Any, quiet: bool) -> tuple[Any, dict[str, float]]:
         if not quiet:
             print(f"{end.value.message} {end.value.run}")
         return end.value, latest
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from engine.evaluation.evaluate import evaluate
+    from engine.queries.session import CannotAnswer, Model
+    from engine.storage.run_reader import Run
 
     path = _run_path(options)
     encoder = _run_path(argparse.Namespace(**{**vars(options), "run": options.features})) if options.features else None
-    result = _exhaust(evaluate(path, options.step, options.limit, options.k, options.seed))
-    distances: dict[str, Any] = {}
+    try:
+        result = _exhaust(evaluate(path, options.step, options.limit, options.k, options.seed))
+        values: dict[str, Any] = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values}
+    except CannotAnswer:
+        if encoder is None:
+            raise
+        values = {"step": Model(Run.open(path), options.step).step}  # samples can be compared where nothing else can be scored
     if encoder is not None:
         from engine.evaluation.fid import fidelity
 
-        distances = _exhaust(fidelity(path, encoder, options.samples, result.step, options.seed))
-    values = {"step": result.step, **({"images": result.images} if result.images else {}), **result.values, **distances}
+        values |= _exhaust(fidelity(path, encoder, options.samples, values["step"], options.seed))
     if not options.json:
         for name, value in values.items():
             print(f"{name.replace('_', ' '):<20}{value:.4f}" if isinstance(value, float) else f"{name.replace('_', ' '):<20}{value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,20 @@ def test_that_the_readmes_method_is_found_and_learns(small_gan, tmp_path):
     assert errors[1] < 0.5 * errors[0]  # what it draws has the digits' average, which it had not before
     with pytest.raises(Exception, match="Small GAN"):
         session.answer(m.Encode(run=run, index=0))
+
+
+def test_that_samples_of_a_method_without_a_density_are_compared_in_the_features_of_another(small_gan, tmp_path, capsys):
+    from engine.cli import main
+
+    for method in ("small_gan", "autoencoder"):
+        assert main(["train", method, "--data", "digits", "--steps", "2", "--runs", str(tmp_path), "--name", method, "--json"]) == 0
+    capsys.readouterr()
+    asked = ["eval", "small_gan", "--runs", str(tmp_path), "--json"]
+    assert main(asked) == 1
+    assert "no density" in capsys.readouterr().err
+    assert main([*asked, "--features", "autoencoder", "--samples", "20"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["step"] == 2 and told["samples"] == 20 and {"fid", "kid", "encoder"} <= set(told)
 
 
 def test_that_the_readmes_method_is_about_fifty_lines():

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+UNCHANGEABLE = "changes an object that is neither an array nor a tensor"
+
 
 class Refused(Exception):
     """What in the pickle is not allowed, as the end of a sentence that begins “it ”."""
@@ -21,6 +23,9 @@ class Storage:
     dtype: np.dtype
     count: int
 
+    def __setstate__(self, state: Any) -> None:
+        raise Refused(UNCHANGEABLE)
+
 
 @dataclass
 class Tensor:
@@ -30,6 +35,9 @@ class Tensor:
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
+
+    def __setstate__(self, state: Any) -> None:
+        raise Refused(UNCHANGEABLE)
 
     def view(self, data: bytes | memoryview | np.ndarray) -> np.ndarray:
         """The numbers, an array of shape [*size], once the storage's bytes are known.
@@ -84,6 +92,8 @@ def _value(plain: Any, numbers: bytes) -> Any:
             return np.frombuffer(numbers, dtype, math.prod(shape), place).reshape(shape)
         case _:
             key, dtype, total, offset, size, stride = inside
+            if not isinstance(key, str) or not all(type(n) is int for n in (total, offset, *size, *stride)):
+                raise Refused("has a tensor of an unknown layout")
             return Tensor(Storage(key, np.dtype(dtype), total), offset, tuple(size), tuple(stride))
 
 

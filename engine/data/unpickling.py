@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from engine.data.limits import MAX_PICKLE_DEPTH, MAX_PICKLE_VALUES
-from engine.data.pickles import Refused, Storage, Tensor
+from engine.data.pickles import UNCHANGEABLE, Refused, Storage, Tensor
 
 _DTYPES = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}
 _STORAGES = {
@@ -57,7 +57,7 @@ class _Known:
         return self._build(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise Refused("changes an object that is neither an array nor a tensor")
+        raise Refused(UNCHANGEABLE)
 
 
 class _Array:
@@ -162,12 +162,12 @@ def unpickle(source: str | bytes, count: int) -> tuple[dict[str, Any], bytes]:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             values = [_one(file) for _ in range(count)]
             end = file.tell()
+        written = _Written()
+        return {"values": [written.plain(value) for value in values], "end": end}, bytes(written.numbers)
     except EOFError:
         raise Refused("ends too early") from None
     except _DAMAGE:
         raise Refused("is damaged") from None
-    written = _Written()
-    return {"values": [written.plain(value) for value in values], "end": end}, bytes(written.numbers)
 
 
 def _one(file: IO[bytes]) -> Any:

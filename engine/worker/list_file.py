@@ -26,11 +26,11 @@ class ListFile:
         """Empty where there is no file. Raises: OSError; ValueError where it holds something else than a list."""
         path = self.path
         try:
-            text = path.read_text(encoding="utf-8")
+            data = path.read_bytes()
         except FileNotFoundError:
-            text = "[]"
+            data = b"[]"
         self._read = True
-        rows = json.loads(text)
+        rows = json.loads(data.decode("utf-8"))
         if not isinstance(rows, list):
             raise ValueError(f"{path} holds no list.")
         return rows

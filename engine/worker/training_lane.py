@@ -280,13 +280,16 @@ class TrainingLane(Lane):
 
     def _restore_queue(self) -> None:
         """What waited when the window was closed comes back paused: nothing starts by itself."""
+        from engine.storage.old_names import settings_today
         from engine.training.plan import Plan
 
         try:
             waiting = []
             for row in self._file.read():
                 beside, kind = (str(row.pop(key, "")) for key in ("beside", "kind"))
-                plan = Plan(**{**row, "method": str(row["method"]), "data": str(row["data"])})
+                method = str(row["method"])
+                settings = settings_today(method, row.get("config", {}))
+                plan = Plan(**{**row, "method": method, "data": str(row["data"]), "config": settings})
                 waiting.append(TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read and was left out."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 
@@ -137,6 +138,13 @@ def test_an_autoencoder_has_nothing_to_score_or_sample(capsys, tmp_path):
     assert "no density" in capsys.readouterr().err
     assert main(["sample", "ae", "--runs", str(tmp_path), "--out", str(tmp_path / "a.png")]) == 1
     assert "no distribution to draw from" in capsys.readouterr().err
+
+
+def test_a_training_leaves_the_signals_as_they_were(capsys, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert main([*TRAIN, "--runs", str(tmp_path), "--name", "run", "--json"]) == 0
+    assert main([*TRAIN, "--set", "learning_rate=1", "--data", "no/such", "--runs", str(tmp_path), "--json"]) == 1
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_place_that_cannot_be_written_is_named(capsys, tmp_path):

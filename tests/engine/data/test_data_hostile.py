@@ -271,3 +271,32 @@ def test_that_what_an_unpickled_name_stands_for_cannot_be_changed_or_called_othe
     for code in (b"cnumpy\nndarray\n}b.", b"cnumpy\nndarray\n)R.", b"ccollections\nOrderedDict\n(K\x01tR.", b"cnumpy\ndtype\n)\x81."):
         with pytest.raises(Refused):
             load(code)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("size", b"X\x01\x00\x00\x00x\x85"), ("stride", b"N"), ("offset", b"G" + bytes(8)), ("storage", b"N"), ("storage", b"}")],
+)
+def test_that_a_tensor_cannot_be_changed_once_it_was_looked_at(tmp_path, refusal, name, value):
+    state = b"}X" + struct.pack("<I", len(name)) + name.encode() + value + b"s"
+    changed = tensor_pickle(640, (10, 8, 8), (64, 8, 1)).removesuffix(b".") + state + b"b."
+    with pytest.raises(Refused, match="changes an object"):
+        load(changed)
+    refusal(pt(tmp_path / "a.pt", changed, **{"0": bytes(640)}))
+
+
+@pytest.mark.parametrize(("name", "value"), [("count", b"N"), ("dtype", b"X\x01\x00\x00\x00O"), ("key", b"N")])
+def test_that_a_storage_cannot_be_changed_once_it_was_looked_at(name, value):
+    state = b"}X" + struct.pack("<I", len(name)) + name.encode() + value + b"sb"
+    with pytest.raises(Refused, match="changes an object"):
+        load(tensor_pickle(640, (10, 8, 8), (64, 8, 1)).replace(b"tQ", b"tQ" + state))
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1, "|u1", 4, 0, [2], [1]], ["0", "|u1", None, 0, [2], [1]], ["0", "|u1", 4, 0.0, [2], [1]], ["0", "|u1", 4, 0, ["x"], [1]]]
+)
+def test_that_a_written_tensor_is_looked_at_again(wrong):
+    from engine.data.pickles import _value
+
+    with pytest.raises(Refused, match="unknown layout"):
+        _value({"tensor": wrong}, b"")

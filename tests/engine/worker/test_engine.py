@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -362,6 +364,19 @@ def test_files_of_the_lane_that_hold_nonsense_do_not_stop_it(watched, tmp_path, 
     w = watched()
     w.start("a", steps=2)
     assert w.ended().outcome == "ok"
+
+
+def test_a_queue_of_version_0_1_0_has_settings_of_today_s_names(tmp_path):
+    from types import SimpleNamespace
+
+    from engine.worker.training_lane import TrainingLane
+
+    row = {"method": "simclr", "data": "digits", "config": {"piece": 32, "width": 8}, "beside": "", "kind": ""}
+    (tmp_path / "queue.json").write_text(json.dumps([row]))
+    runs: Any = SimpleNamespace(root=tmp_path)
+    lane = TrainingLane(lambda event: None, runs, runs)
+    lane._restore_queue()
+    assert [job.plan.config for job in lane.paused] == [{"micro_batch_size": 32, "width": 8}]
 
 
 def test_a_new_run_of_an_old_name_is_another_run(watched, tmp_path):

@@ -33,9 +33,9 @@ def test_that_what_could_not_be_read_is_not_written_over(tmp_path: Path) -> None
     assert (tmp_path / "data.json").read_text() == '["/mine"]'
 
 
-@pytest.mark.parametrize("text", ["5", "{}", "[", '"/a"'])
-def test_that_a_file_that_holds_no_list_is_said_and_replaced(tmp_path: Path, text: str) -> None:
-    (tmp_path / "data.json").write_text(text)
+@pytest.mark.parametrize("data", [b"5", b"{}", b"[", b'"/a"', b"[\xff\xfe]"])
+def test_that_a_file_that_holds_no_list_is_said_and_replaced(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "data.json").write_bytes(data)
     file = ListFile(lambda: tmp_path, "data.json")
     with pytest.raises(ValueError):
         file.read()
