@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.kit.panes import Kit
 
 ROOT = Path(__file__).resolve().parents[1]
-GRACE_SECONDS = 3.0  # for threads and processes that have been told to end
+GRACE_SECONDS = 15.0  # for threads and processes that have been told to end
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

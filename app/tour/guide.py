@@ -68,7 +68,7 @@ class Tour:
             self.driver.wait(lambda: window.state.runs[run].step >= 64, "the training took its first steps", 60)
             meanwhile(run)
         self.driver.wait(
-            lambda: window.state.job_of(run) is None and window.state.runs[run].status == "done", f"the {method} was trained", 300
+            lambda: window.state.job_of(run) is None and window.state.runs[run].status == "done", f"the {method} was trained", 900
         )
         self.driver.settle()
         return run

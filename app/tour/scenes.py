@@ -165,7 +165,7 @@ class WindowScenes:
         pane = self.driver.pane("LikelihoodPane")
         self.driver.wait(lambda: pane.page.table.remedy_button("likelihood_ratio") is not None, "a background model was offered", 60)
         QTest.mouseClick(pane.page.table.remedy_button("likelihood_ratio"), Qt.MouseButton.LeftButton)
-        self.driver.wait(lambda: not pane.controller.building, "the background model was trained", 300)
+        self.driver.wait(lambda: not pane.controller.building, "the background model was trained", 900)
         pane.use_test_images()
         self.window.take([str(self.tour.picture_of("7")), str(self.tour.picture_of("0"))])
         self.driver.wait(lambda: not self.no_scores(), "the images were scored", 120)

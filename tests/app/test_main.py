@@ -78,7 +78,7 @@ def close_while_training(home: Path, moment: str, end: str, send: signal.Signals
             ordered = time.monotonic()
             if send is not None:
                 child.send_signal(send)
-            _, errors = child.communicate(timeout=60)
+            _, errors = child.communicate(timeout=300)
         finally:
             child.kill()
         return child.returncode, errors, time.monotonic() - ordered

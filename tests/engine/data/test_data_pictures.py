@@ -341,7 +341,7 @@ def test_that_threads_take_turns():
 def test_that_nothing_is_left_when_the_program_ends_or_closes():
     script = "from engine.data import decoder, read_image; read_image({!r}); print(decoder._decoder._child.pid)"
     data = encoded(Image.new("L", (9, 9)))
-    answer = subprocess.run([sys.executable, "-c", script.format(data)], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    answer = subprocess.run([sys.executable, "-c", script.format(data)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0 and answer.stderr == ""
     assert not psutil.pid_exists(int(answer.stdout))
     read_image(data)

@@ -321,6 +321,7 @@ def test_that_a_training_that_was_saved_goes_on_bit_for_bit(settings: dict):
     assert theirs["centre"].any() and not torch.equal(theirs["network.norm.weight"], theirs["student.norm.weight"])
 
 
+@pytest.mark.slow
 def test_that_a_short_training_finds_more_and_is_described_as_sound():
     easy = {"flip": 0.0, "jitter": 0.0, "solarize": 0.0, "crop_least": 0.7, "local_crops": 0, "batch_size": 64, "momentum": 0.9}
     sizes = {"width": 8, "prototypes": 64, "hidden": 64, "projection": 32, "centering": "sinkhorn"}

@@ -184,6 +184,7 @@ def test_that_only_the_share_of_images_is_ever_seen_the_same_for_both_starts(mon
     assert seen["run"] == seen["scratch"] and len(seen["run"]) == 29
 
 
+@pytest.mark.slow
 def test_that_a_pretrained_encoder_helps_where_labels_are_few(tmp_path):
     """The same network, the same 29 labelled digits: begun with weights that know digits already, and from scratch."""
     config = {"width": 8, "blocks": 1, "batch_size": 64, "learning_rate": 3e-3, "ema": 0.9}

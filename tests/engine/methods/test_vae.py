@@ -231,6 +231,7 @@ def test_that_the_untrained_network_starts_at_the_mean_image():
         assert (started - x.mean(0)).abs().max() < 0.1, (likelihood, sigma)  # a wide logistic at black has its mean above it
 
 
+@pytest.mark.slow
 def test_that_a_short_training_learns_more_than_the_mean_image():
     from sklearn.datasets import load_digits
 

@@ -441,7 +441,7 @@ def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_
     first = Engine(tmp_path)
     first.start()
     first.send(m.BuildBackground(job="b", run=str(tmp_path / "owner")))
-    assert first.close(timeout=30)
+    assert first.close(timeout=300)
     second = Engine(tmp_path)
     second.start()
     try:

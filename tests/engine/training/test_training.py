@@ -61,6 +61,7 @@ def assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None
     assert not different
 
 
+@pytest.mark.slow
 def test_twenty_steps_are_ten_a_new_process_and_ten_bit_for_bit(tmp_path):
     settings = [word for name, value in {**SMALL, "schedule": "constant"}.items() for word in ("--set", f"{name}={value}")]
     verb = [sys.executable, "-m", "engine", "train", "vae", "--data", "digits", "--precision", "fp32", *settings, "--name", "run", "--json"]
