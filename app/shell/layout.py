@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QPainter
@@ -64,18 +65,25 @@ class PaneDock(QDockWidget):
         holder.setObjectName("pane_holder")
         self.stack = QStackedLayout(holder)
         self.stack.addWidget(pane)
-        self.availability = AvailabilityPage(pane, pane.context.actions)
-        self.stack.addWidget(self.availability)
         self.setWidget(holder)
         self.in_front = False  # raised among its tabs, or floating
         self.seen = False  # in front and usable: the pane is active
 
+    @cached_property
+    def availability(self) -> AvailabilityPage:
+        """The page that covers the pane, made when it is first shown."""
+        made = AvailabilityPage(self.pane, self.pane.context.actions)
+        self.stack.addWidget(made)
+        return made
+
     def set_availability(self, why: Unavailable | None) -> None:
         """Say why in the place of the pane, unless its own page does; None shows the pane."""
         self.why = why.sentence if why is not None and why.blocks else ""
-        if why is not None:
+        if why is None or self.pane.shows_availability:
+            self.stack.setCurrentWidget(self.pane)
+        else:
             self.availability.explain(why)
-        self.stack.setCurrentIndex(1 if why is not None and not self.pane.shows_availability else 0)
+            self.stack.setCurrentWidget(self.availability)
 
     def toggle_floating(self) -> None:
         self.setFloating(not self.isFloating())

@@ -22,7 +22,8 @@ from app.panes.curves.redraw_schedule import RedrawSchedule
 from app.panes.curves.run_legend import LegendEntry, RunLegend
 from app.panes.curves.term_cards import TermCardGrid
 from app.shell import theme
-from app.widgets.parts import EmptyState, heading, muted, restyle
+from app.shell.pane_availability import AvailabilityPage, Unavailable
+from app.widgets.parts import heading, muted, restyle
 from engine.messages import Metrics
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class CurvesPane(Pane):
     title = "Curves"
     order = 20
     about = "Every loss term, live; several runs over each other."
+    wants_run = False  # runs that were ticked stay where none is chosen
+    shows_availability = True
+    invites = (
+        "Choose a run at the left, or start one: every term of its loss is drawn here while it learns. "
+        "Tick several runs to lay them over each other."
+    )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -66,11 +73,8 @@ class CurvesPane(Pane):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.stack)
-        self.empty = EmptyState(
-            "No curves yet",
-            "Train something, and every term of its loss is drawn here while it learns. Tick several runs to lay them over each other.",
-            (("New run…", self._new_run),),
-        )
+        self.empty = AvailabilityPage(self, self.context.actions)
+        self.empty.explain(Unavailable("No run chosen", self.invites))
         self.stack.addWidget(self.empty)
         page = QWidget()
         self.stack.addWidget(page)
@@ -181,8 +185,6 @@ class CurvesPane(Pane):
         self.followed.follow(self.shown)
         self._fill_legend()
         self.stack.setCurrentIndex(1 if self.followed.runs() else 0)
-        if self.context.state.runs:
-            self.empty.say("No run chosen", "Choose a run at the left to see its curves, or start another one.")
 
     def _fill_legend(self) -> None:
         state, drawn = self.context.state, self.followed.runs()
@@ -307,9 +309,6 @@ class CurvesPane(Pane):
     def _report(self, text: str, level: str = "") -> None:
         if self.plot_card is not None:
             self.plot_card.report(text, level)
-
-    def _new_run(self) -> None:
-        self.context.actions["run.new"].trigger()
 
     def _restyle(self) -> None:
         self._colors = restyle(self, self.context.state.theme)

@@ -16,6 +16,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app.panes.curves.pane import CurvesPane
+from app.shell.pane_availability import why_unavailable
 from engine import messages as m
 from tests.kit.panes import OTHER, RUN, Kit, run_info
 
@@ -441,3 +442,12 @@ def test_that_a_run_without_a_loss_is_judged_by_its_own_term(kit: Kit, pane: Cur
     assert pane.term == "generator_loss" and pane.followed.terms() == ["generator_loss", "discriminator_loss"]
     assert pane.followed.judged(RUN) == "generator_loss"
     assert pane._diagnose()
+
+
+def test_that_ticked_runs_stay_where_none_is_chosen(kit: Kit, pane: CurvesPane) -> None:
+    pane.choose_run(OTHER, True)
+    kit.state.set_run(None)
+    assert pane.followed.runs() == [OTHER] and not pane.empty.isVisible()
+    assert why_unavailable(pane, None, None) is None  # nothing covers it
+    pane.choose_run(OTHER, False)
+    assert pane.empty.isVisible() and pane.empty.text.text() == CurvesPane.invites
