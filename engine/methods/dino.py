@@ -281,7 +281,7 @@ class DINO(EncoderMethod):
             return ours.sum()
         with torch.no_grad():
             teacher_cosines = self.head.prototypes(self.head(theirs))
-            self._note("patch_centre", context.gather(teacher_cosines))
+            self._note("patch_centre", teacher_cosines)
             q = self._answers(teacher_cosines, self.patch_centre, context.progress)
         return masked_patches(q, self._student_logits(self.student_head(ours), context), hidden, self.config.student_temperature)
 
