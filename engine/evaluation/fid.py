@@ -19,7 +19,7 @@ from torch import Tensor
 from engine.common.pixels import to_float, to_uint8
 from engine.data import open_data
 from engine.messages import Progress
-from engine.protocols import Encoder
+from engine.protocols import Encoder, Sampler, provides
 from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
@@ -64,8 +64,8 @@ def fidelity(
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
     """
     model, extractor = Model(Run.open(path), step), Model(Run.open(encoder), None)
-    method: Any = model.method
-    if method.sampling == "none" or method.accepts != "images":
+    method = model.method
+    if not provides(method, Sampler) or method.accepts != "images":
         raise CannotAnswer(f"{method.title} draws no images; choose a run of a generative method of images.")
     encode = extractor.require(Encoder, "encode").encode
     if extractor.spec.shape != model.spec.shape:

@@ -6,7 +6,6 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,8 @@ from PIL import Image, PngImagePlugin
 
 from engine.common.pixels import to_uint8
 from engine.data.tokens import decode, encode
+from engine.method import Method
+from engine.protocols import Sampler, SymbolSequence, provides
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_reader import Run
 
@@ -45,8 +46,8 @@ def sample_file(
         BadData: the prompt has a character that the model does not know.
     """
     model = Model(Run.open(path), step)
-    method: Any = model.method
-    if method.sampling == "none":
+    method = model.method
+    if not provides(method, Sampler):
         raise CannotAnswer(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
     y = None if label is None else torch.full((n,), _checked_class(method, label))
     recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
@@ -70,7 +71,7 @@ def sample_file(
     return model.step, "image" if n == 1 else "images"
 
 
-def _checked_class(method: Any, label: int) -> int:
+def _checked_class(method: Method, label: int) -> int:
     if not method.conditional:
         raise CannotAnswer(f"{method.title} is not conditional in this run, so it cannot draw one class; leave out --class.")
     if not 0 <= label < len(method.data.classes):
@@ -80,7 +81,8 @@ def _checked_class(method: Any, label: int) -> int:
 
 def _texts(model: Model, n: int, seed: int, temperature: float, prompt: str) -> str:
     """`n` texts, each with a heading where there are several; the prompt is part of each."""
-    method: Any = model.method
+    method = model.method
+    assert provides(method, SymbolSequence), "what learns from texts writes symbols"
     spec = model.spec
     given = torch.from_numpy(encode(prompt.encode("utf-8"), spec.symbols, spec.units).copy())
     with torch.inference_mode():

@@ -36,7 +36,7 @@ class MethodInfo:
     density: str  # "exact" | "bound" | "none"
     sampling: str  # "direct" | "iterative" | "none"
     conditional: bool
-    capabilities: tuple[str, ...]  # of: encode decode log_prob sample classify views
+    capabilities: tuple[str, ...]  # see engine.protocols.CAPABILITIES
     source: str  # the paper
     summary: str  # two or three sentences for "What you are looking at"
     formula: str  # rich text

@@ -266,7 +266,7 @@ class DINO(EncoderMethod):
         with torch.no_grad():
             v = self.head(theirs)
             teacher_cosines = self.head.prototypes(v)
-            self._note("centre", teacher_cosines)
+            self._note("centre", context.gather(teacher_cosines))
             q = self._answers(teacher_cosines, self.centre, context.progress).unflatten(0, (GLOBALS, -1))  # [2, B, K]
             spread = entropy(q)
         loss = dino(q, logits, self.config.student_temperature)

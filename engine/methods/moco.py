@@ -142,7 +142,7 @@ class MoCo(EncoderMethod):
             with torch.no_grad():
                 k = F.normalize(precise(self.key_head(key)), dim=1)
             if self.training:
-                self._keys.append(k)
+                self._keys.append(context.gather(k))
             if len(self.queue):
                 return info_nce(q, k, self.queue.to(q.dtype).clone(), self.config.temperature)
             logits = q @ k.T / self.config.temperature

@@ -85,6 +85,7 @@ class SimCLR(EncoderMethod):
         """`loss`: NT-Xent. `top1_retrieval`: share of views whose partner is the most similar of all. `mi_lower_bound`: ln(2N - 1) -
         loss, a lower bound on what one view says about the other (van den Oord et al. 2018). z [N, 2, d] -> scalars [].
         """
+        z = context.gather(z)
         with full(z.device):
             loss, found = nt_xent(z, self.config.temperature)
         return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(2 * len(z) - 1) - loss}

@@ -178,7 +178,7 @@ def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: st
     """
     batch: int = WHOLE_NUMBERS // max(1, spec.dims) if whole else config.batch_size
     if data.kind != "text":
-        return ImageBatches(data, batch, seed, device, getattr(config, "label_share", 1.0))
+        return ImageBatches(data, batch, seed, device, config.label_share)
     context: int = config.context  # symbols in a window
     tokens = tokens_of(data, "train", spec)
     if len(tokens) < 2 * context or len(tokens_of(data, "valid", spec)) < context:

@@ -17,6 +17,7 @@ from engine.data import DataSet, lasting
 from engine.method import Method
 from engine.methods import method_named
 from engine.storage.pretrained_folder import Pretrained, open_pretrained
+from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun, is_run
 from engine.storage.run_reader import Run
 
@@ -112,8 +113,9 @@ def fit(resolved: ResolvedPlan, data: DataSet, root: Path) -> ResolvedPlan:
     """The plan with the weights it begins with and the settings that these decide. A resumed run has them in its own checkpoint.
 
     Raises:
-        TrainingFailed: data of another kind, other data than the resumed run's, or a parent that does not fit.
-        BadRun, BadSetting, BadBackbone: each one sentence.
+        TrainingFailed: data of another kind, or a parent that does not fit.
+        BadRun: other data than the resumed run's, or a parent that cannot be read.
+        BadSetting, BadBackbone: each one sentence.
     """
     _check_data(resolved, data)
     if resolved.resumed is not None:
@@ -147,10 +149,8 @@ def _check_data(resolved: ResolvedPlan, data: DataSet) -> None:
     if data.kind != wanted:
         choose = "text" if wanted == "text" else "data set of images"
         raise TrainingFailed(f"{plan.method} learns from {wanted} and {data.name} is {data.kind}; choose a {choose}.")
-    if old is not None and old.manifest is not None and old.manifest.data_hash != data.hash:
-        raise TrainingFailed(
-            f"{plan.data} is not the data this run was trained on (its content changed); put the old files back or start a new run."
-        )
+    if old is not None and old.manifest is not None:
+        require_same_data(old.manifest, old.path.name, data.hash, "; put the old files back or start a new run")
 
 
 def _parents(resolved: ResolvedPlan, root: Path, data: DataSet) -> list[Parent]:

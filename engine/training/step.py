@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine import device as devices
 from engine import precision as precisions
-from engine.method import Method, Phase, StepContext, cuts
+from engine.method import FullBatch, Method, Phase, StepContext, cuts
+from engine.protocols import provides
 from engine.training.batches import as_input
 from engine.training.optimizers import GroupOptimizer
 from engine.training.plan import TrainingFailed
@@ -52,8 +52,8 @@ class EagerStep:
     @torch.no_grad()
     def _learned(self, examples: Tensor, labels: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """A step of a method that learns without gradients."""
-        method: Any = self.method
-        return method.learn(as_input(examples), labels, context)
+        assert provides(self.method, FullBatch), "what has no optimizers learns without gradients"
+        return self.method.learn(as_input(examples), labels, context)
 
     def _descended(
         self, phase: Phase, examples: Tensor, labels: Tensor | None, context: StepContext, rate: Callable[[float], float]
@@ -125,7 +125,8 @@ class EagerStep:
         with the same noise, and on from there. Exact where the network has no batch statistics; where it has, they are each piece's own,
         and both passes move the running ones.
         """
-        method: Any = self.method
+        method = self.method
+        assert cuts(method), "its loss comes in two parts"
         context, noise = replace(context, indices=None), _noise_of(context)
         pieces = examples.split(self.micro_batch_size)
         noises, projections = [], []
@@ -145,7 +146,14 @@ class EagerStep:
         return {name: value.detach() for name, value in terms.items()}
 
     def _make_smaller(self) -> None:
-        """Memory ran out: half as many examples at once from now on. Raises: TrainingFailed: the loss needs them all."""
+        """Memory ran out: half as many examples at once from now on.
+
+        `forget_batch` undoes what the losses of this attempt changed in the method besides gradients. With several phases it is asked
+        for in the one that ran out; the steps that earlier phases have taken with this batch stay.
+
+        Raises:
+            TrainingFailed: the loss needs them all.
+        """
         if not self.method.batch_splits and not cuts(self.method):
             raise TrainingFailed(
                 f"There is not enough memory on {devices.describe(self.device)} for a batch of {self.batch}, which this method cannot take "

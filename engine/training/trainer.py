@@ -27,8 +27,8 @@ class Trainer:
         """Raises: BadData: too little of it for one batch."""
         self.plan, kind = resolved.plan, resolved.method
         self.device, self.precision, self.config = resolved.device, resolved.precision, resolved.config
-        self.spec = spec_of(data, getattr(self.config, "units", "characters"))
-        self.context_length: int = getattr(self.config, "context", 0)  # symbols in a window of a text
+        self.spec = spec_of(data, self.config.units)
+        self.context_length: int = self.config.context  # symbols in a window of a text
         self.batches = batches_of(data, self.spec, self.config, self.plan.seed, self.device, kind.full_batch)
         self.order = self.batches.order
         self.batch = self.order.batch
@@ -47,7 +47,7 @@ class Trainer:
         for one in {self.method, self.ema}:
             one.on_train_start(self.order.count, torch.Generator().manual_seed(seeded(self.plan.seed, NOISE)))
         self.optimizers = optimizers_of(self.method, self.config, self.device)  # what is frozen from the start is in none
-        micro_batch_size = min(self.batch, getattr(self.config, "micro_batch_size", 0) or self.batch)
+        micro_batch_size = min(self.batch, self.config.micro_batch_size or self.batch)
         self.stepper = EagerStep(self.method, self.optimizers, self.device, self.precision, self.batch, micro_batch_size)
         self._begin_with(resolved)
 

@@ -82,13 +82,13 @@ def test_that_held_out_windows_lie_in_the_validation_part(tmp_path: Path):
 def test_that_a_text_that_is_too_short_is_refused(tmp_path: Path):
     data = text_set(tmp_path, 120)
     with pytest.raises(BadData, match="smaller context"):
-        batches_of(data, spec_of(data), SimpleNamespace(batch_size=4, context=64), 0, "cpu")
+        batches_of(data, spec_of(data), SimpleNamespace(label_share=1.0, batch_size=4, context=64), 0, "cpu")
     assert spread_windows(np.arange(3), 5, 4).shape == (0, 5)
 
 
 def test_that_images_of_a_training_come_with_their_labels():
     data = open_data("digits")
-    batches = batches_of(data, spec_of(data), SimpleNamespace(batch_size=64), 3, "cpu")
+    batches = batches_of(data, spec_of(data), SimpleNamespace(label_share=1.0, batch_size=64), 3, "cpu")
     images, labels = batches.next()
     split = data.splits["train"]
     assert labels is not None and images.dtype == torch.uint8

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from engine.config import Training, setting
 from engine.data import open_data
 from engine.method import DataSpec, Method, ParameterGroup, Phase, StepContext
+from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training import plan as plans
 from engine.training.loop import train
@@ -182,3 +183,10 @@ def test_that_a_parameter_in_two_groups_and_a_phase_of_no_group_are_refused(monk
     monkeypatch.setattr(Gan, "optimizers", lambda self: {"generator": ParameterGroup(tuple(self.parameters()))})
     with pytest.raises(ValueError, match="discriminator"):
         Trainer(resolve(plan()), open_data("digits"))
+
+
+def test_that_a_run_does_not_go_on_with_other_data(tmp_path: Path):
+    finish(train(plan(), tmp_path))
+    changed = replace(open_data("digits"), hash="another")
+    with pytest.raises(BadRun, match=r"digits is not what run was trained on \(its content changed\); put the old .* start a new run\.$"):
+        plans.fit(resolve(ResumePlan(tmp_path / "run", steps=20)), changed, tmp_path)
