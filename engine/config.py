@@ -118,6 +118,10 @@ def changed(config: Any) -> dict[str, Any]:
 
 
 def _check(info: FieldInfo, value: Any) -> Any:
+    """The value as its setting wants it. The form refuses while one types, by the same `FieldInfo`: a pydantic model would state each range twice.
+
+    Raises: BadSetting.
+    """
     wrong = BadSetting(f"“{value}” is no value for {info.name}: {_allowed(info)}.")
     if info.kind == "choice":
         if value not in info.choices:

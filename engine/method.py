@@ -209,7 +209,7 @@ class Method(nn.Module):
 class FullBatch(Protocol):
     """A method without gradients and parameters, whose step takes all training images; `loss` judges it."""
 
-    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+    def fit_step(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """One step on images [N, C, H, W]: named terms, averaged over the images."""
         ...
 

@@ -177,7 +177,7 @@ def test_that_a_step_lowers_the_loss(name: str):
         if method.finished:
             pytest.skip(f"{name} has nothing to learn")
         before = method.loss(x, labels(40), StepContext())["loss"]
-        method.learn(x, labels(40), StepContext(generator=seeded()))
+        method.fit_step(x, labels(40), StepContext(generator=seeded()))
         assert method.loss(x, labels(40), StepContext())["loss"] < before
         return
     method, x, y = make(name).double(), in_double(examples(name, 16)), labels(16)  # so that the smallest step down shows

@@ -62,7 +62,7 @@ class KMeans(Method):
         """Whether the centroids have stopped moving."""
         return bool(self.state[0]) and float(self.state[1]) <= self.config.tolerance
 
-    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+    def fit_step(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """One iteration over all images. `inertia`: mean squared distance of an image to its centroid before the centroids move. x [N,
         C, H, W] -> scalars [].
         """

@@ -73,7 +73,7 @@ class PCA(Method):
         """Whether the components were computed."""
         return bool(self.total > 0)
 
-    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+    def fit_step(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """Compute all components from images x [N, C, H, W]; `loss`, `error`, `explained` as below, scalars []. Raises: CannotLearn:
         fewer than two images.
         """

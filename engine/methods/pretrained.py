@@ -80,7 +80,7 @@ class PretrainedEncoder(Method):
         """True: there is nothing to train."""
         return True
 
-    def learn(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
+    def fit_step(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """Trains nothing; the terms of `loss` for x [B, C, H, W]."""
         return self.loss(x, y, context)
 

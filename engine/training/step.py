@@ -53,7 +53,7 @@ class EagerStep:
     def _learned(self, examples: Tensor, labels: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """A step of a method that learns without gradients."""
         assert provides(self.method, FullBatch), "what has no optimizers learns without gradients"
-        return self.method.learn(as_input(examples), labels, context)
+        return self.method.fit_step(as_input(examples), labels, context)
 
     def _descended(
         self, phase: Phase, examples: Tensor, labels: Tensor | None, context: StepContext, rate: Callable[[float], float]

@@ -34,7 +34,7 @@ def images(count: int, seed: int = 1) -> torch.Tensor:
 
 def test_that_the_inertia_never_rises_and_ends_where_scikit_learn_does_from_the_same_start():
     method, x = make("kmeans", clusters=5), images(90)
-    inertias = [method.learn(x, None, StepContext(generator=seeded()))["inertia"].item()]
+    inertias = [method.fit_step(x, None, StepContext(generator=seeded()))["inertia"].item()]
     first = make("kmeans", clusters=5)
     first.reset(seeded())
     from sklearn.cluster import kmeans_plusplus
@@ -42,7 +42,7 @@ def test_that_the_inertia_never_rises_and_ends_where_scikit_learn_does_from_the_
     seed = int(torch.randint(2**31 - 1, (), generator=seeded()))
     start = kmeans_plusplus(x.flatten(1).numpy(), 5, random_state=seed)[0]
     while not method.finished:
-        inertias.append(method.learn(x, None, StepContext(generator=seeded()))["inertia"].item())
+        inertias.append(method.fit_step(x, None, StepContext(generator=seeded()))["inertia"].item())
         assert len(inertias) < 60
     assert all(b <= a + 1e-6 for a, b in itertools.pairwise(inertias))
     whole = KMeans(5, init=start, n_init=1, algorithm="lloyd", tol=0).fit(x.flatten(1).numpy())
@@ -52,7 +52,7 @@ def test_that_the_inertia_never_rises_and_ends_where_scikit_learn_does_from_the_
 
 def test_that_distances_and_centroids_are_what_a_loop_finds():
     method, x = make("kmeans", clusters=4), images(30)
-    method.learn(x, None, StepContext(generator=seeded()))
+    method.fit_step(x, None, StepContext(generator=seeded()))
     distances = method.encode(x)
     for i in range(5):
         for k in range(4):
@@ -73,7 +73,7 @@ def test_that_agreement_is_one_for_the_same_division_under_other_names_and_low_f
 @pytest.mark.parametrize("count", [80, 20])
 def test_that_components_are_scikit_learns_up_to_their_sign_and_orthonormal(count: int):
     method, x = make("pca", components=6), images(count)
-    told = method.learn(x, None, StepContext(generator=seeded()))
+    told = method.fit_step(x, None, StepContext(generator=seeded()))
     own = PCA(6, svd_solver="full").fit(x.flatten(1).double().numpy())
     likeness = np.abs((method.components.double().numpy() * own.components_).sum(1))
     assert np.allclose(likeness, 1, atol=1e-4)
@@ -89,14 +89,14 @@ def test_that_a_large_image_is_fitted_too_and_no_linear_code_is_better():
     method = build(kind, make_config(kind.Config, {"components": 3}), DataSpec((3, 20, 20)), 0)
     basis = torch.linalg.qr(torch.randn(1200, 3, generator=seeded()))[0].T
     x = (0.5 + (torch.randn(60, 3, generator=seeded(1)) * torch.tensor([3.0, 2.0, 1.0])) @ basis / 10).view(60, 3, 20, 20)
-    assert method.learn(x, None, StepContext(generator=seeded()))["error"].item() < 1e-6
+    assert method.fit_step(x, None, StepContext(generator=seeded()))["error"].item() < 1e-6
     assert torch.allclose((method.components @ basis.T).abs(), torch.eye(3), atol=0.4)
 
 
 def test_that_fewer_images_than_components_or_clusters_are_no_trouble():
     for name, settings in (("pca", {"components": 20}), ("kmeans", {"clusters": 20})):
         method, x = make(name, **settings), images(7)
-        terms = method.learn(x, None, StepContext(generator=seeded()))
+        terms = method.fit_step(x, None, StepContext(generator=seeded()))
         assert all(value.isfinite() for value in terms.values())
         assert method.encode(x).isfinite().all()
         assert method.decode(method.encode(x)).isfinite().all()
