@@ -118,7 +118,7 @@ def changed(config: Any) -> dict[str, Any]:
 
 
 def _check(info: FieldInfo, value: Any) -> Any:
-    """The value as its setting wants it. The form refuses while one types, by the same `FieldInfo`: a pydantic model would state each range twice.
+    """The value as its setting wants it. The form refuses while one types, by the same `FieldInfo`; pydantic would state each range twice.
 
     Raises: BadSetting.
     """
