@@ -126,8 +126,8 @@ class CurvesPane(Pane):
         return holder
 
     def _build_plot(self) -> None:
-        """The plot itself, when the pane is first seen: pyqtgraph takes most of a second to import."""
-        if self.plot_card is not None:
+        """The plot itself, when the pane is first seen with a run to draw: pyqtgraph takes most of a second to import."""
+        if self.plot_card is not None or not self.shown or not self.followed.runs():
             return
         from app.panes.curves.plot_card import CurvePlotCard
 
@@ -139,7 +139,7 @@ class CurvesPane(Pane):
 
     @property
     def plot(self) -> CurvePlot | None:
-        """None until the pane is first seen."""
+        """None until the pane is first seen with a run to draw."""
         return self.plot_card.plot if self.plot_card is not None else None
 
     # -- who is followed
@@ -170,6 +170,7 @@ class CurvesPane(Pane):
 
     def _run_changed(self) -> None:
         self._show_runs()
+        self._build_plot()
         self.schedule.all_changed()
         self._forget_lines()
         if self.plot is not None:
