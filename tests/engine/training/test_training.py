@@ -17,6 +17,7 @@ from engine.data import open_data
 from engine.messages import CheckpointSaved, Metrics, Progress, Stalled
 from engine.method import Phase
 from engine.storage.atomic_io import NoSpace
+from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training import loop, recorder
@@ -363,7 +364,7 @@ def test_changed_data_is_not_trained_on_further(tmp_path):
     np.save(tmp_path / "images.npy", images)
     finish(train(plan(4, data=str(tmp_path / "images.npy")), tmp_path / "runs"))
     np.save(tmp_path / "images.npy", images[::-1])
-    with pytest.raises(TrainingFailed, match="content changed"):
+    with pytest.raises(BadRun, match="content changed"):
         finish(train(ResumePlan(tmp_path / "runs" / "run", steps=8), tmp_path / "runs"))
 
 

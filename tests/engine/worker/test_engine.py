@@ -112,8 +112,9 @@ def test_that_one_who_listens_in_hears_both_lanes(watched):
     w.engine.publish = notice
     w.start(steps=5)
     w.ended()
-    assert any(isinstance(e, m.Progress) for e in heard) and any(isinstance(e, m.Ready) for e in heard)
-    assert any(isinstance(e, m.Metrics) for e in heard)
+    w.until(lambda e: isinstance(e, m.RunsListed) and bool(e.runs), "the list of the query lane")
+    assert any(isinstance(e, m.Progress) for e in heard) and any(isinstance(e, m.Metrics) for e in heard)
+    assert any(isinstance(e, m.RunsListed) and e.runs for e in heard)
 
 
 def test_that_a_thread_that_takes_fewer_cores_leaves_later_trainings_theirs(watched, tmp_path):
