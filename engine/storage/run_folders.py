@@ -7,6 +7,7 @@ import re
 import uuid
 from pathlib import Path
 
+from engine.common.run_names import name_fault
 from engine.storage import atomic_io
 from engine.storage.atomic_io import NoSpace
 from engine.storage.file_lock import Held, Lock
@@ -17,8 +18,6 @@ PROBE = "probe.npz"
 LOCK = "writer.lock"
 SLACK_BYTES = 64 << 10  # what a save needs beside its files: manifest, folder entries, rounding up to blocks
 _GONE = ".removed-"
-_LONGEST_NAME = 120
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 
 class BadRun(Exception):
@@ -93,17 +92,9 @@ def sweep(root: Path) -> None:
 
 def check_name(name: str) -> None:
     """Raises: BadRun: the name cannot be a folder's on every system."""
-    if not name.strip():
-        raise BadRun("A run needs a name: type one, or leave it out to get one.")
-    if len(name.encode(errors="replace")) > _LONGEST_NAME:
-        raise BadRun(f"The name “{name[:40]}…” is too long: use at most {_LONGEST_NAME} plain letters.")
-    if name.startswith((".", " ", "-")) or name.endswith((".", " ")):
-        raise BadRun(f"“{name}” cannot be a run's name: it must not begin with a dot, blank or dash, nor end with a dot or blank.")
-    bad = sorted({character for character in name if character in '/\\:*?"<>|' or not character.isprintable()})
-    if bad:
-        raise BadRun(f"“{name}” cannot be a run's name: leave out {' '.join(repr(character)[1:-1] for character in bad)}.")
-    if name.split(".")[0].lower() in _RESERVED:
-        raise BadRun(f"“{name}” cannot be a run's name: Windows keeps it for itself.")
+    fault = name_fault(name)
+    if fault:
+        raise BadRun(fault)
 
 
 def safe_name(text: str) -> str:

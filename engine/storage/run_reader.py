@@ -122,6 +122,7 @@ class Run:
             capabilities=m.capabilities,
             device=m.device,
             precision=m.precision,
+            minutes=m.minutes,
         )
 
     def checkpoints(self) -> list[CheckpointInfo]:
