@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.data.dataset import BadData, Chosen, Part, Source, Split
+from engine.data.dataset import BadData, Chosen, DataSet, Joined, Part, Source, Split
 from engine.data.limits import MIN_IMAGES
+from engine.data.storage import room_for
 
 SPLIT_SEED = 20_260_101
 TEST_SHARE = 0.1
@@ -20,8 +21,46 @@ def draw(count: int, take: int, labels: np.ndarray | None) -> np.ndarray:
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     if labels is not None:
         order = order[np.argsort(labels[order], kind="stable")]
-    places = ((np.arange(take) + 0.5) * count / take).astype(np.int64)
-    return np.sort(order[places])
+    return np.sort(order[_places(count, take)])
+
+
+def spread(split: Split, take: int | None) -> np.ndarray:
+    """Indices int64 [n], sorted, of a limited look at a split: all of it, or `take` images drawn over the whole of it with a fixed seed.
+
+    Each class, and each group within it, comes in by its share (within one image), whatever the order on the disk.
+    """
+    count = len(split)
+    if take is None or take >= count:
+        return np.arange(count)
+    if split.groups is None or take <= 0:
+        return draw(count, max(0, take), split.labels)
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    _, first, group = np.unique(split.groups[order], return_index=True, return_inverse=True)
+    order = order[np.argsort(first[group.reshape(-1)], kind="stable")]  # groups in the order of their first image, each of them together
+    if split.labels is not None:
+        order = order[np.argsort(split.labels[order], kind="stable")]
+    return np.sort(order[_places(count, take)])
+
+
+def all_images(data: DataSet) -> Split:
+    """Training, validation and test images of a data set in one, for a model that was trained on none of them."""
+    parts = [data.splits[name] for name in ("train", "valid", "test")]
+    images = room_for((sum(map(len, parts)), *parts[0].images.shape[1:]))
+    np.concatenate([part.images for part in parts], out=images)
+    labels = [part.labels for part in parts if part.labels is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Split(
+        images,
+        np.concatenate(labels) if len(labels) == len(parts) else None,
+        Joined([part.names for part in parts]),
+        np.concatenate([part.index for part in parts]),
+        np.concatenate(groups) if len(groups) == len(parts) else None,
+    )
+
+
+def _places(count: int, take: int) -> np.ndarray:
+    """`take` of the places 0 … count - 1 at equal distances, int64 [take]."""
+    return ((np.arange(take) + 0.5) * count / take).astype(np.int64)
 
 
 def split(source: Source) -> tuple[dict[str, Split], list[str]]:
