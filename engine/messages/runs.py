@@ -38,7 +38,8 @@ class CheckpointInfo:
     step: int
     resumable: bool
     best: bool = False
-    fault: str = ""  # a sentence when a file of it is missing or damaged
+    fault: str = ""  # a sentence when a file that looking at it needs is missing or damaged
+    note: str = ""  # a sentence when only a file that resuming needs is
 
 
 @dataclass(frozen=True)
