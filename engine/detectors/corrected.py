@@ -96,8 +96,8 @@ class InputComplexity(Detector):
     unit = "bits/dim"
     source = "Serrà et al., Input complexity and out-of-distribution detection, 2020 (arXiv 1909.11480), eq. 2"
     help = (
-        "The model's code length minus that of a general lossless compressor (the best of PNG, WebP and deflate) for the same values, both in "
-        "bits: how much worse the model knows the image than somebody who was never trained."
+        "The model's code length minus that of a general lossless compressor (the best of PNG, WebP and deflate) for the same values, "
+        "both in bits: how much worse the model knows the image than somebody who was never trained."
     )
     place = 12
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from engine.detectors.base import Detector, ImageBatch, ScoredModel, Steps, TrainingImages, density_steps, finish
 
-
 CENTRE_IMAGES = 256  # training images whose mean code length is the centre
 
 
@@ -67,8 +66,8 @@ class Waic(Detector):
     unit = ""
     source = "Choi et al., WAIC, but Why? Generative Ensembles for Robust Anomaly Detection, 2019 (arXiv 1810.01392v4), section 3"
     help = (
-        "E[log p(x)] − Var[log p(x)] over runs that differ in their seed alone: where they disagree, none is to be believed. As in the paper "
-        "the mean in nats and the variance in nats² are numbers put together without a weight, so the difference has no unit and is no density."
+        "E[log p(x)] − Var[log p(x)] over runs that differ in their seed alone: where they disagree, none is to be believed. As in the "
+        "paper a mean in nats and a variance in nats² are put together as plain numbers, so the difference has no unit and is no density."
     )
     place = 13
     direction = "lower"
