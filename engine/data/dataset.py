@@ -103,6 +103,7 @@ class DataSet:
         factors: the true factors behind generated images, one array [N] each in the order they were generated;
             `factors[name][split.index]` belongs to a split.
         spans: for a text, (start, end) in bytes of each split.
+        former_hash: what `hash` was in version 0.2, which drew copies of one image apart; empty where that changes nothing.
     """
 
     data: str  # what the user named
@@ -116,6 +117,7 @@ class DataSet:
     factors: dict[str, np.ndarray] | None = None
     text: bytes | None = None
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    former_hash: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def evaluate(
         raise BadRun(run.fault)
     model = Model(run, step)
     data = open_data(run.manifest.data)
-    require_same_data(run.manifest, run.path.name, data.hash)
+    require_same_data(run.manifest, run.path.name, data.hash, former_hash=data.former_hash)
     if data.kind == "text":
         return (yield from _text(model, data, limit, job))
     split = data.splits["test"]

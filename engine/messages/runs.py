@@ -98,7 +98,7 @@ class Number:
 class Diagnosis:
     """A sentence about a checkpoint, with its level."""
 
-    level: str  # "good" | "warning" | "bad"
+    level: str  # "good" | "muted" | "warning" | "bad"; muted: nothing can be said, and why
     text: str
 
 

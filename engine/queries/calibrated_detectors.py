@@ -349,7 +349,7 @@ class DetectorCache:
         groups = detectors.kept_groups() if limit else np.zeros(0, np.int64)
         if unfitted or missing or groups is None:
             data = yield from self.session.load_data(manifest.data, job)
-            require_same_data(manifest, model.run.path.name, data.hash)
+            require_same_data(manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
             yield from self._fit(detectors, unfitted, data.splits["train"], run, job)
             valid = data.splits[CALIBRATED_ON]
             places = spread(valid, limit)

@@ -234,7 +234,7 @@ class QuerySession:
             BadData: it cannot be opened. BadRun: its content is another one; `remedy` ends the sentence.
         """
         data = self.data(model.manifest.data)
-        require_same_data(model.manifest, model.run.path.name, data.hash, remedy)
+        require_same_data(model.manifest, model.run.path.name, data.hash, remedy, data.former_hash)
         return data
 
 
