@@ -14,13 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.messages import RunFigure
 from engine.storage import atomic_io
+from engine.storage.disk import entries, is_link
 from engine.storage.old_names import VOCABULARY, settings_today
+from engine.storage.run_files import CHECKPOINTS, MANIFEST, RESUME_FILE, STATE
 
 FORMAT = 1
-MANIFEST = "manifest.json"
-CHECKPOINTS = "checkpoints"
-STATE = "state.json"
-RESUME_FILE = "resume.safetensors"  # what only a training that goes on needs
 _YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, so a young one is read again
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
@@ -141,7 +139,7 @@ def read_manifest(path: Path) -> tuple[Manifest | None, str]:
     """The manifest and what is wrong with it; read again only when the file is another one."""
     file = path / MANIFEST
     try:
-        found = os.stat(file)
+        found = os.lstat(file)
         signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
     except OSError:
         signature = ()
@@ -163,7 +161,8 @@ def read_manifest(path: Path) -> tuple[Manifest | None, str]:
 
 def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
     """A manifest from what the checkpoints repeat of it."""
-    found = [about for folder in atomic_io.entries(path / CHECKPOINTS) if (about := _read_state(Path(folder.path))) is not None]
+    folders = [] if is_link(path / CHECKPOINTS) else [Path(entry.path) for entry in entries(path / CHECKPOINTS)]
+    found = [about for folder in folders if not is_link(folder) and (about := _read_state(folder)) is not None]
     if not found:
         sentence = "and no checkpoint is left to rebuild it from: delete this run or put the file back."
         return None, f"{MANIFEST} of “{path.name}” {reason}, {sentence}"
