@@ -19,6 +19,7 @@ from engine.storage.old_names import VOCABULARY, settings_today
 from engine.storage.run_files import CHECKPOINTS, MANIFEST, RESUME_FILE, STATE
 
 FORMAT = 1
+LAST_SECOND = 253_402_300_800  # of the year 9999, the last that a date can be made of
 _YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, so a young one is read again
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
@@ -88,7 +89,7 @@ class Facts(RunMetadata):
     format: int = FORMAT
     vocabulary: int  # which names stand in it: see `old_names`; absent in version 0.1.0
     name: str
-    created: float  # seconds since the epoch
+    created: float = Field(ge=0, lt=LAST_SECOND)  # seconds since the epoch
 
     @pydantic.model_validator(mode="before")
     @classmethod

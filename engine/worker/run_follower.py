@@ -154,6 +154,8 @@ class RunFollower:
             self._last_steps[run] = {name: int(steps[-1]) for name, (steps, _) in points.items() if len(steps)}
             self._offsets[run] = offset
             self.publish(m.Metrics(run, points, history=True))
+        for note in whole.notes:
+            self.publish(m.Notice("info", f"{whole.name}: {note}"))
 
     def _read_followed(self) -> None:
         """New points of followed runs that no lane of ours is writing."""
