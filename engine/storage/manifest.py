@@ -16,7 +16,7 @@ from engine.messages import RunFigure
 from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link
 from engine.storage.old_names import VOCABULARY, settings_today
-from engine.storage.run_files import CHECKPOINTS, MANIFEST, RESUME_FILE, STATE
+from engine.storage.run_files import CHECKPOINTS, MANIFEST, PROBE, RESUME_FILE, STATE
 
 FORMAT = 1
 LAST_SECOND = 253_402_300_800  # of the year 9999, the last that a date can be made of
@@ -164,23 +164,27 @@ def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
     """A manifest from what the checkpoints repeat of it."""
     folders = [] if is_link(path / CHECKPOINTS) else [Path(entry.path) for entry in entries(path / CHECKPOINTS)]
     found = [about for folder in folders if not is_link(folder) and (about := _read_state(folder)) is not None]
+    probes = [probe for _, _, probe in found if probe is not None]
     if not found:
         sentence = "and no checkpoint is left to rebuild it from: delete this run or put the file back."
         return None, f"{MANIFEST} of “{path.name}” {reason}, {sentence}"
-    by_step = {entry.step: entry for _, entry in found}
+    by_step = {entry.step: entry for _, entry, _ in found}
     checkpoints = _one_best([by_step[step] for step in sorted(by_step)])
-    facts = {**vars(found[-1][0]), "status": "training", "step": checkpoints[-1].step, "checkpoints": checkpoints}
-    sentence = "it was rebuilt from the checkpoints, without status, best number and fixed images."
+    files = {PROBE: probes[-1]} if probes else {}
+    facts = {**vars(found[-1][0]), "status": "training", "step": checkpoints[-1].step, "checkpoints": checkpoints, "files": files}
+    sentence = f"it was rebuilt from the checkpoints, without status{'' if probes else ', fixed images'} and best number."
     return Manifest(**facts), f"{MANIFEST} of “{path.name}” {reason}; {sentence}"
 
 
-def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry] | None:
+def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry, FileFact | None] | None:
     """What a checkpoint's folder tells about itself and its run; None when it does not."""
     try:
         data = atomic_io.read_file(folder / STATE, limit=atomic_io.MAX_JSON_BYTES)
         content = atomic_io.unseal(data)
         facts = Facts.model_validate(content["run"])
         entry = CheckpointEntry.model_validate({**content["checkpoint"], "folder": folder.name})
+        probe = content.get("probe")  # absent in version 0.2.0
+        probe = None if probe is None else FileFact.model_validate(probe)
     except (atomic_io.Damaged, pydantic.ValidationError, KeyError, TypeError):
         return None
     if facts.format > FORMAT:
@@ -189,7 +193,7 @@ def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry] | None:
     files = {**entry.files, STATE: FileFact(sha256=own.sha256, bytes=own.bytes, step=entry.step)}
     if not os.path.lexists(folder / RESUME_FILE):
         files.pop(RESUME_FILE, None)  # removed on purpose when newer ones had come
-    return facts, entry.model_copy(update={"files": files, "resumable": entry.resumable and RESUME_FILE in files})
+    return facts, entry.model_copy(update={"files": files, "resumable": entry.resumable and RESUME_FILE in files}), probe
 
 
 def _one_best(checkpoints: list[CheckpointEntry]) -> tuple[CheckpointEntry, ...]:

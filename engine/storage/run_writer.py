@@ -294,7 +294,8 @@ class RunWriter:
 
     def _state_json(self, entry: CheckpointEntry, state: dict[str, Any]) -> dict[str, Any]:
         facts = {name: getattr(self._manifest, name) for name in Facts.model_fields}
-        return {"checkpoint": entry.model_dump(), "run": facts, "state": state}
+        probe = self._manifest.files.get(PROBE)
+        return {"checkpoint": entry.model_dump(), "run": facts, "probe": None if probe is None else probe.model_dump(), "state": state}
 
     # Keeping the folder in order
 

@@ -780,6 +780,7 @@ def test_a_lost_manifest_is_rebuilt_and_written_again_when_the_run_goes_on(root:
     for name in manifests.Facts.model_fields:
         assert getattr(run.manifest, name) == getattr(before.manifest, name), name
     assert run.checkpoints() == before.checkpoints()
+    np.testing.assert_array_equal(run.probe()["images"], np.zeros((2, 1, 8, 8), np.uint8))
     with RunWriter.resume(path) as writer:
         assert writer.notes == [run.fault]
         save(writer, 4)
