@@ -155,6 +155,8 @@ class RunFollower:
             self._last_steps[run] = {name: int(steps[-1]) for name, (steps, _) in points.items() if len(steps)}
             self._offsets[run] = offset
             self.publish(m.Metrics(run, points, history=True))
+        for note in whole.notes:
+            self.publish(m.Notice("info", f"{whole.name}: {note}"))
 
     def _usable(self, run: str, rows: list[Any]) -> list[dict[str, Any]]:
         """The rows that are points of curves; what else stands there is told once for each run."""
