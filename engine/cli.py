@@ -101,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--limit", type=_positive_int, help="how many test images; of a text, symbols")
     score.add_argument("--k", type=_positive_int, default=128, help="importance samples per image for bounds")
 
-    score.add_argument("--features", metavar="RUN", help="also FID and KID of samples, in the features of this run's encoder")
+    score.add_argument(
+        "--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder"
+    )
     score.add_argument("--samples", type=_positive_int, default=1000, metavar="N", help="how many samples those are of")
 
     sample = of_a_run("sample", _sample, "Draw images or write texts from a run's model.")
