@@ -66,7 +66,7 @@ def test_that_every_pane_is_in_reach_whatever_is_done_to_the_layout(
 
     def squeeze() -> None:
         dock = docks.docks[chance.choice(names)]
-        docks.resizeDocks([dock], [chance.choice((0, 10, 5000))], Qt.Orientation.Horizontal)
+        docks.resizeDocks([dock], [chance.choice((1, 10, 5000))], Qt.Orientation.Horizontal)
 
     def vanish() -> None:
         docks.docks[chance.choice(names)].hide()
