@@ -27,6 +27,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         for entry in archive.infolist():
             _check_entry(path, entry)
+        _check_overlaps(path, archive)
         if sum(entry.file_size for entry in archive.infolist()) > MAX_SET_BYTES:
             raise BadData(f"{path.name} unpacks to more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
     except BadData:
@@ -52,6 +53,17 @@ def _check_directory(path: Path) -> None:
         raise BadData(
             f"{path.name} was not opened: it lists {entries:,} entries and the limit is {MAX_ZIP_ENTRIES:,}; save fewer arrays in one file."
         )
+
+
+def _check_overlaps(path: Path, archive: zipfile.ZipFile) -> None:
+    """No byte of the file belongs to two entries, or a few megabytes could be listed as gigabytes."""
+    border = 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        if entry.header_offset < border:
+            raise BadData(f"{path.name} was not opened: two of its entries share the same bytes; get it from a place you trust.")
+        border = entry.header_offset + 30 + entry.compress_size
+    if border > archive.start_dir:
+        raise BadData(f"{path.name} is damaged (an entry is longer than the archive); save or download it again.")
 
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
