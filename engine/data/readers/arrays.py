@@ -6,14 +6,13 @@ import math
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from engine.data.archives import open_zip
+from engine.data.archives import DAMAGE, open_zip
 from engine.data.confinement import allow_bytes
 from engine.data.dataset import BadData, Source, Step, Wish
 from engine.data.limits import MAX_HEADER_BYTES
@@ -53,7 +52,7 @@ def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
                 if entry.filename.endswith(".npy") and entry.file_size
             ]
             return (yield from read_tables(path.name, path.stem, tables))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except DAMAGE:
         raise BadData(f"{path.name} is damaged (it cannot be unpacked); save or download it again.") from None
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import struct
 import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from engine.data.archives import open_zip
+from engine.data.archives import DAMAGE, open_zip
 from engine.data.confinement import allow_bytes
 from engine.data.dataset import BadData, Part, Source, Step, Wish
 from engine.data.limits import MAX_PICKLE_BYTES, MAX_SET_BYTES, MAX_TENSORS
@@ -73,7 +72,7 @@ def _tables(path: Path) -> Generator[Step, None, list[Table]]:
             tensor.check()
     except Refused as refused:
         raise BadData(f"{path.name} was not opened: it {refused}; save the images as a plain tensor, or as .npz.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError):
+    except DAMAGE:
         raise BadData(f"{path.name} is damaged; save or download it again.") from None
     return [_table(path, name, tensor, starts[tensor.storage.key]) for name, tensor in tensors]
 
