@@ -111,8 +111,9 @@ def open_window(runs: Path | None, reset: bool) -> int:
     hooks = Hooks(log)
     hooks.install()
     told_to_close = Flag()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, told_to_close.raise_it)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last one when a terminal is closed; Windows has none
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), told_to_close.raise_it)
     beat = QTimer()  # closes the window from the event loop, and gives Python a chance to run the handlers
     beat.timeout.connect(lambda: told_to_close.up and window.close())
     beat.start(100)

@@ -130,6 +130,7 @@ class Method(nn.Module):
     full_batch: ClassVar[bool] = False  # a step takes all training images, not a batch
     # buffers that only training needs (persistent=False): kept to go on from, not to look at
     training_only_buffers: ClassVar[tuple[str, ...]] = ()
+    judged_from: ClassVar[int] = 200  # steps before which nothing is said of how well it learns; 0: what is said holds at any step
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
@@ -224,6 +225,13 @@ class TwoPartLoss(Protocol):
     def contrast(self, z: Tensor, context: StepContext) -> dict[str, Tensor]:
         """The named terms of `loss`, of all images' [B, V, d]."""
         ...
+
+
+def judged(method: Method, found: Description, step: int) -> tuple[Diagnosis, ...]:
+    """The diagnosis of a checkpoint, or in the first `judged_from` steps that it is too early for one: every network begins collapsed."""
+    if step >= method.judged_from or not found.diagnosis:
+        return found.diagnosis
+    return (Diagnosis("muted", f"Too early to say how well it learns: checkpoints are judged from step {method.judged_from} on."),)
 
 
 @cache

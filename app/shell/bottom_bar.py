@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from app.shell import formatting, theme
+from app.shell.follow_switch import FollowSwitch
 from app.shell.job_verbs import JobVerbs
-from app.shell.state import State, judged_terms
+from app.shell.state import NEWEST, State, judged_terms
 from app.shell.timeline import Timeline
 from engine.messages import Metrics
 
@@ -30,19 +31,28 @@ class BottomBar(QFrame):
         self.term = ""  # whose points the curve over the cursor has
         self.verbs = JobVerbs()
         self.verbs.setMinimumWidth(theme.RIGHT_WIDTH)
+        self.follow = FollowSwitch()
+        where = QVBoxLayout()
+        where.setContentsMargins(0, 14, 0, 10)
+        where.setSpacing(4)
+        where.addWidget(self.step_label)
+        where.addWidget(self.follow)
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 1, 0, 0)
         row.setSpacing(6)
         row.addWidget(self.play)
-        row.addWidget(self.step_label)
+        row.addLayout(where)
         row.addWidget(self.timeline, 1)
         row.addSpacing(16)
         row.addWidget(self.verbs)
         self.timeline.moved.connect(state.set_cursor)
-        self.timeline.live_chosen.connect(lambda: state.set_cursor(None))
+        self.timeline.live_chosen.connect(lambda: state.set_follow("newest"))
+        self.timeline.best_chosen.connect(lambda: state.set_follow("best"))
+        self.follow.chosen.connect(state.set_follow)
 
     def set_colors(self, colors: theme.Colors) -> None:
         self.timeline.set_colors(colors)
+        self.follow.set_colors(colors)
         self.show_time()  # its label carries a colour of its own
 
     def show_time(self) -> None:
@@ -51,12 +61,14 @@ class BottomBar(QFrame):
         info = state.run_info
         if info is None:
             self.step_label.setText("no run")
-            self.timeline.show_checkpoints([], 0, 0, None, True)
+            self.timeline.show_checkpoints([], 0, 0, None)
+            self.follow.show_choice(NEWEST, None, any_step=False)
             self.play.setEnabled(False)
             return
         now = state.steps_done
         steps = [c.step for c in state.checkpoints]
-        self.timeline.show_checkpoints(steps, now, info.total_steps, state.step, state.cursor is None)
+        self.timeline.show_checkpoints(steps, now, info.total_steps, state.step, state.follows, state.best_step)
+        self.follow.show_choice(state.follows, state.best_step, any_step=bool(steps))
         self.play.setEnabled(len(steps) > 1)
         color = theme.colors(state.theme).text
         shown = "–" if state.step is None else formatting.count(state.step)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QUrl
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QUndoStack
-from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from app.shell import theme
 from app.shell.actions import Actions
@@ -37,6 +37,9 @@ class Centre(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         self.pages = QStackedLayout()
+        self.loading = theme.role(QLabel("Loading the panes…"), "muted")
+        self.loading.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.pages.addWidget(self.loading)
         for page in (self.docks, self.new_run_page, self.shortcuts_page):
             self.pages.addWidget(page)
         column.addWidget(self.message_bar)
@@ -59,11 +62,17 @@ class Centre(QWidget):
         return self.pages.currentWidget() is self.new_run_page
 
     def panes_are_seen(self) -> bool:
-        return self.pages.currentWidget() is self.docks
+        return self.pages.currentWidget() in (self.docks, self.loading)
+
+    def end_loading(self) -> None:
+        """The panes come to stand where it was said that they are being loaded."""
+        if self.pages.currentWidget() is self.loading:
+            self.pages.setCurrentWidget(self.docks)
+        self.pages.removeWidget(self.loading)
 
     def show_panes(self) -> None:
         """Back from the form or the shortcuts to the panes."""
-        self.pages.setCurrentWidget(self.docks)
+        self.pages.setCurrentWidget(self.docks if self.pages.indexOf(self.loading) < 0 else self.loading)
 
     def show_pane(self, name: str) -> None:
         """Bring a pane to the front, by its class name, whatever lies over the panes now."""

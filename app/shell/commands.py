@@ -96,8 +96,10 @@ def add_go_actions(registry: Actions, playback: Playback, bottom: BottomBar, sta
     add("go.earlier", "Earlier checkpoint", lambda: walk(-1), menu="Go", shortcut="Alt+Left", help=help)
     help = "Move the time cursor on by one checkpoint"
     add("go.later", "Later checkpoint", lambda: walk(1), menu="Go", shortcut="Alt+Right", help=help)
-    help = "Follow the training live"
-    add("go.live", "Newest checkpoint", lambda: state.set_cursor(None), menu="Go", shortcut="Alt+End", help=help)
+    help = "Look at the newest checkpoint, and at every newer one as it comes"
+    add("go.live", "Newest checkpoint", lambda: state.set_follow("newest"), menu="Go", shortcut="Alt+End", help=help)
+    help = "Look at the checkpoint that did best on validation images, and at a better one as it comes"
+    add("go.best", "Best checkpoint", lambda: state.set_follow("best"), menu="Go", shortcut="Alt+Home", help=help)
     add("go.next_pane", "Next pane", lambda: centre.walk(1), menu="Go", shortcut="Ctrl+Tab", help="Bring the next pane to the front")
     help = "Bring the previous pane to the front"
     add("go.previous_pane", "Previous pane", lambda: centre.walk(-1), menu="Go", shortcut="Ctrl+Shift+Tab", help=help)

@@ -128,6 +128,11 @@ class Inspector(QScrollArea):
         self.waiting = theme.role(QLabel(), "muted")
         self.waiting.setWordWrap(True)
         self.waiting.setContentsMargins(4, 0, 4, 0)
+        self.choice = theme.role(QLabel(), "muted")  # by which rule this checkpoint was taken, and what the others are worth
+        self.choice.setTextFormat(Qt.TextFormat.PlainText)
+        self.choice.setWordWrap(True)
+        self.choice.setContentsMargins(4, 0, 4, 0)
+        self.choice.hide()
         self.numbers_box = QVBoxLayout()
         self.numbers_box.setSpacing(0)
         self.rows: list[NumberRow] = []
@@ -146,6 +151,7 @@ class Inspector(QScrollArea):
             self.column.addWidget(widget)
         self.column.addSpacing(4)
         self.column.addWidget(self.numbers_heading)
+        self.column.addWidget(self.choice)
         self.column.addWidget(self.waiting)
         self.column.addLayout(self.numbers_box)
         self.column.addSpacing(8)
@@ -157,9 +163,12 @@ class Inspector(QScrollArea):
         self.show_method(None, None)
         self.show_described(None)
 
-    def show_method(self, method: MethodInfo | None, run: RunInfo | None) -> None:
-        """Words and formula of a method, and where this run stands."""
-        if method is None:
+    def show_method(self, method: MethodInfo | None, run: RunInfo | None, loading: bool = False) -> None:
+        """Words and formula of a method, and where this run stands; while the engine is `loading` it has told neither."""
+        if method is None and loading:
+            what = "" if run is None else f"{run.title or run.method} on {run.data_name}. "
+            self.summary.setText(f"{what}The engine is starting; this takes a few seconds.")
+        elif method is None:
             self.summary.setText(
                 "A run is one training of one method on one data set. Choose one at the left, or start one with “New run”: "
                 "the built-in digits need no download and show a falling loss within seconds."
@@ -178,6 +187,15 @@ class Inspector(QScrollArea):
             facts = [p for p in (f"seed {run.seed}", run.device, run.precision, f"density: {method.density}" if method else "") if p]
         self.facts.setText(" · ".join(facts))
         self.facts.setVisible(bool(facts))
+
+    def show_choice(self, text: str, worse: bool) -> None:
+        """By which rule the checkpoint was taken; `worse`: a clearly better one is there."""
+        self.choice.setText(text)
+        self.choice.setVisible(bool(text))
+        level = "warning" if worse else "muted"
+        if self.choice.property("role") != level:
+            self.choice.setProperty("role", level)
+            theme.restyle(self.choice)
 
     def show_waiting(self, text: str) -> None:
         """Why there are no numbers yet; empty hides the sentence."""

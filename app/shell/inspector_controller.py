@@ -6,12 +6,43 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer
 
+from app.shell import formatting
 from app.shell.bridge import Bridge
+from app.shell.formatting import count
 from app.shell.inspector import Inspector
-from app.shell.state import State
+from app.shell.state import RULES, State
 from engine import messages as m
 
 DESCRIBE_MS = 150  # the inspector asks at most this often
+
+
+CLEARLY = 0.02  # of the best value: less is not called worse
+
+
+def words_of_choice(info: m.RunInfo | None, step: int | None, follows: str) -> tuple[str, bool]:
+    """By which rule a step was taken, with the run's best and newest number; and whether the step is clearly worse than the best."""
+    if info is None or step is None:
+        return "", False
+    rule = RULES[follows]
+    best, newest = info.best, info.newest
+    if best is None or newest is None or best.term != newest.term:
+        return f"The {rule}." if follows else f"Step {rule}.", False
+
+    def words(figure: m.RunFigure) -> str:
+        return f"{figure.term.replace('_', ' ')} {formatting.number(figure.value, 3, figure.unit)}"
+
+    if best.step == newest.step:
+        text = "the newest and the best on validation" if step == best.step else f"the best on validation is step {count(best.step)}"
+        head = "This is " if step == best.step else f"Step {rule}; "
+        return f"{head}{text}, {words(best)}.", False
+    gap = best.value - newest.value if best.bigger_is_better else newest.value - best.value
+    worse = gap > CLEARLY * abs(best.value)
+    if step == best.step:
+        later = f"; at step {count(newest.step)} it is worse, {words(newest)}" if worse else ""
+        return f"The best on validation: {words(best)}{later}.", False
+    if step == newest.step:
+        return f"The newest: {words(newest)}. Step {count(best.step)} is better on validation: {words(best)}.", worse
+    return f"Step {rule}. The best on validation is step {count(best.step)}: {words(best)}.", False
 
 
 class InspectorController(QObject):
@@ -37,11 +68,18 @@ class InspectorController(QObject):
         self.timer.setInterval(DESCRIBE_MS)
         self.timer.timeout.connect(self.describe)
 
+    def show_choice(self) -> None:
+        """Say by which rule the checkpoint was taken, and where the run did better."""
+        form = self.form_is_open()
+        text, worse = ("", False) if form else words_of_choice(self.state.run_info, self.state.step, self.state.follows)
+        self.inspector.show_choice(text, worse)
+
     def run_changed(self) -> None:
         self.inspector.show_described(None)
         self.show_method()
 
     def step_changed(self) -> None:
+        self.show_choice()
         if self.form_is_open():
             return  # the inspector tells of the method that is being chosen; `show_method` asks when the form closes
         if self.state.run is None or self.state.step is None:
@@ -72,12 +110,13 @@ class InspectorController(QObject):
         self.bridge.ask("inspector", m.Describe(run=run, step=step), answered, failed)
 
     def show_method(self) -> None:
+        self.show_choice()
         if self.form_is_open():
-            self.inspector.show_method(self.form_method(), None)
+            self.inspector.show_method(self.form_method(), None, loading=self.state.engine is None)
             self.inspector.show_described(None)
             self.inspector.show_waiting("The numbers come with the first checkpoint.")
             return
-        self.inspector.show_method(self.state.method_info, self.state.run_info)
+        self.inspector.show_method(self.state.method_info, self.state.run_info, loading=self.state.engine is None)
         if self.state.run is not None and self.state.step is not None and not self.inspector.rows:
             self.timer.start()
         self._show_waiting()
@@ -89,7 +128,7 @@ class InspectorController(QObject):
     def _show_waiting(self) -> None:
         info = self.state.run_info
         if info is None:
-            self.inspector.show_waiting("No run is chosen.")
+            self.inspector.show_waiting("No run is chosen." if self.state.root else "Loading your runs…")
         elif info.fault:
             self.inspector.show_waiting(info.fault)
         elif self.state.step is None:

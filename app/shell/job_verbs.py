@@ -30,6 +30,18 @@ SAYS = {
 }
 
 
+def steps_left(run: RunInfo) -> int:
+    """Steps that a run lacks to those that were planned; 0 where none were or none are left."""
+    return max(0, (run.total_steps or 0) - run.step)
+
+
+def note_on_continuing(run: RunInfo) -> str:
+    """What going on means for the learning rate of a run that has come to the end of its schedule."""
+    if run.config.get("schedule", "constant") != "cosine" or steps_left(run) or not run.total_steps:
+        return ""
+    return "Its learning rate had fallen to zero; for more steps it jumps up again, and the loss with it at first."
+
+
 class JobVerbs(QWidget):
     """Emits `chosen(verb)` and `continue_to(total steps)`. A press is answered on the button at once; the engine's word follows."""
 
@@ -58,6 +70,9 @@ class JobVerbs(QWidget):
         self.more.setSingleStep(1000)
         self.more.setGroupSeparatorShown(False)
         self.more.setSuffix(" more steps")
+        line = self.more.lineEdit()
+        assert line is not None
+        line.returnPressed.connect(self._go)
         self.more.setAccessibleName("More steps to train")
         self.go = QPushButton("Continue")
         self.go.setProperty("kind", "primary")
@@ -121,6 +136,8 @@ class JobVerbs(QWidget):
         return ["pause", "stop", "discard"]
 
     def show_progress(self, progress: Progress | None) -> None:
+        if self._opened:
+            return  # the line says what continuing means
         self.status.setText(self._status(progress))
 
     def _status(self, progress: Progress | None) -> str:
@@ -204,13 +221,19 @@ class JobVerbs(QWidget):
             self._open(True)
 
     def _open(self, opened: bool) -> None:
+        if opened and not self._opened and self.run is not None:
+            self.more.setValue(steps_left(self.run) or 4000)
         self._opened = opened
         self._draw()
+        self.status.setText(note_on_continuing(self.run) if opened and self.run is not None else self._status(None))
         if opened:
             self.more.setFocus()
             self.more.selectAll()
 
     def _go(self) -> None:
+        if not self._opened:
+            return
+        self.more.interpretText()  # what was typed last counts
         self._opened = False
         start = self.run.step if self.run else 0
         self._draw()

@@ -74,9 +74,14 @@ class LeftSide(QFrame):
         """Trainings that have no folder yet first, then the runs."""
         state = self.state
         trainings = [job for job in state.jobs.values() if job.kind == "train"]
-        fresh = sorted((job for job in trainings if not job.run), key=lambda job: job.place)
-        waiting = {info.run: info for info in map(waiting_run, fresh)}
         by_run = {job.run or WAITING + job.job: job for job in trainings}
+        fresh = sorted((job for job in trainings if not job.run), key=lambda job: job.place)
+        begun = [run for run, info in state.runs.items() if info.status == "training" and not info.elsewhere and run not in by_run]
+        for job in [job for job in fresh if job.state == "running"][: len(begun)]:  # its folder is listed before the job has told it
+            by_run[begun[0]] = by_run.pop(WAITING + job.job)
+            fresh.remove(job)
+        waiting = {info.run: info for info in map(waiting_run, fresh)}
+        self.run_list.set_loaded(bool(state.root))
         self.run_list.show_runs({**waiting, **state.runs}, by_run, state.run)
 
     def show_data(self) -> None:

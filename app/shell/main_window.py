@@ -151,6 +151,8 @@ class Window(QMainWindow):
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
         state.cursor_changed.connect(self._show_time)
+        state.cursor_changed.connect(self.inspection.show_choice)
+        state.runs_changed.connect(self.inspection.show_choice)
         state.progress_changed.connect(self._show_progress)
         state.methods_changed.connect(self._methods_changed)
         state.data_changed.connect(self._data_changed)
@@ -234,6 +236,7 @@ class Window(QMainWindow):
             return
         self.built = True
         context = Context(self.state, self.bridge, self.registry, self.undo)
+        self.centre.end_loading()
         self.docks.build(find_panes(), context)
         self.docks.set_colors(theme.colors(self.state.theme))
         for name, dock in self.docks.docks.items():
@@ -328,7 +331,9 @@ class Window(QMainWindow):
     def _show_availability(self) -> None:
         """Which panes are empty for the chosen run, and why."""
         info, method = self.state.run_info, self.state.method_info
-        self.docks.set_availability({name: why_unavailable(dock.pane, info, method) for name, dock in self.docks.docks.items()})
+        self.docks.set_availability(
+            {name: why_unavailable(dock.pane, info, method, loading=not self.state.root) for name, dock in self.docks.docks.items()}
+        )
 
     def _run_changed(self) -> None:
         self.playback.stop()

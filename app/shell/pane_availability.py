@@ -41,15 +41,18 @@ class Unavailable:
         return f"{self.heading}. {self.advice}"
 
 
-def why_unavailable(pane: Pane | type[Pane], info: RunInfo | None, method: MethodInfo | None) -> Unavailable | None:
+def why_unavailable(pane: Pane | type[Pane], info: RunInfo | None, method: MethodInfo | None, loading: bool = False) -> Unavailable | None:
     """What keeps a pane from showing a run; None when nothing does.
 
     Args:
         info: the run that is looked at, None where none is chosen.
         method: the run's method as the engine tells of it, None until it has.
+        loading: the engine has not told yet which runs there are.
     """
     blocks = pane.wants_run
     asks = bool(pane.needs or pane.needs_one_of)
+    if info is None and loading and (blocks or asks):
+        return Unavailable("Loading your runs…", "The engine is starting; this takes a few seconds.", blocks=False)
     if info is None:
         return Unavailable("No run chosen", pane.invites, blocks) if blocks or asks else None
     if not asks:

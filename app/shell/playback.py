@@ -43,7 +43,7 @@ class Playback(QObject):
         steps = [c.step for c in self.state.checkpoints]
         later = [s for s in steps if self.state.step is not None and s > self.state.step]
         if len(later) <= 1:
-            self.state.set_cursor(None)
+            self.state.set_follow("newest")
             self.stop()
         else:
             self.state.set_cursor(later[0])

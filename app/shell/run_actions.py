@@ -81,9 +81,6 @@ class RunActions(QObject):
     def ask_continue(self, run: str) -> None:
         """Choose the run and ask how much further."""
         self.state.set_run(run)
-        info = self.state.runs.get(run)
-        if info is not None and info.total_steps and info.step < info.total_steps:
-            self.verbs.more.setValue(info.total_steps - info.step)
         self.verbs.ask_continue()
 
     def continue_to(self, steps: int) -> None:

@@ -66,7 +66,9 @@ def standing(info: RunInfo, job: JobChanged | None) -> Standing:
             return Standing("muted", "stopped")
         case "failed":
             return Standing("bad", "failed", info.message or "It failed without a word; the log may hold more.", can_continue=resumable)
-        case "interrupted" | "training":
+        case "training":
+            return Standing("good", "starting…" if info.step == 0 else "training")  # this window writes it, and its job says so in a moment
+        case "interrupted":
             return Standing("warning", "interrupted", f"Closed unexpectedly at step {formatting.count(info.step)}.", can_continue=resumable)
         case "queued":
             return Standing("muted", "queued", can_continue=resumable)
@@ -75,6 +77,8 @@ def standing(info: RunInfo, job: JobChanged | None) -> Standing:
     return Standing("muted", info.status)
 
 
+LOADING = "Loading your runs…"
+NO_RUNS = "No runs yet. “New run” starts one on the built-in digits; a run folder can also be dropped here."
 WAITING = "job:"  # a job that has no folder yet stands in the list under this and its own name
 
 
@@ -344,9 +348,7 @@ class RunList(QScrollArea):
         self.column = QVBoxLayout(body)
         self.column.setContentsMargins(12, 0, 12, 0)
         self.column.setSpacing(4)
-        self.empty = theme.role(
-            QLabel("No runs yet. “New run” starts one on the built-in digits; a run folder can also be dropped here."), "muted"
-        )
+        self.empty = theme.role(QLabel(LOADING), "muted")
         self.empty.setWordWrap(True)
         self.empty.setContentsMargins(4, 0, 4, 0)
         self.column.addWidget(self.empty)
@@ -374,6 +376,10 @@ class RunList(QScrollArea):
                 card.show_run(info, job)
             card.set_selected(run == selected)
         self.empty.setVisible(not runs)
+
+    def set_loaded(self, loaded: bool) -> None:
+        """Whether the engine has told which runs there are."""
+        self.empty.setText(NO_RUNS if loaded else LOADING)
 
     def sizeHint(self) -> QSize:
         """Enough for all cards without scrolling."""

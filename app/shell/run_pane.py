@@ -35,7 +35,8 @@ class RunPane(Pane):
 
     def why_not(self, info: RunInfo | None) -> Unavailable | None:
         """Why there is nothing to see of a run now and what to do; None when there is."""
-        return why_unavailable(self, info, self.context.state.methods.get(info.method) if info else None)
+        state = self.context.state
+        return why_unavailable(self, info, state.methods.get(info.method) if info else None, loading=not state.root)
 
     def able(self) -> bool:
         """Whether the chosen run has a checkpoint at the time cursor that can be drawn."""

@@ -9,6 +9,9 @@ from PySide6.QtCore import QObject, Signal
 from engine.messages import CheckpointInfo, DataInfo, JobChanged, MethodInfo, Progress, Ready, RunInfo
 
 VALID = "valid "  # what the name of a validation term begins with
+NEWEST, BEST = "newest", "best"  # what the time cursor can follow
+ENDED = ("done", "stopped")  # a run of this status is looked at where it was best, as the engine does
+RULES = {NEWEST: "newest", BEST: "best on validation", "": "chosen by hand"}
 
 
 def judged_terms(info: RunInfo | None) -> tuple[str, ...]:
@@ -21,8 +24,9 @@ def judged_terms(info: RunInfo | None) -> tuple[str, ...]:
 class State(QObject):
     """One per window.
 
-    `run` is the run that all panes look at (its folder) or None; `cursor` is the chosen step or None for live.
-    `step` is the checkpoint they draw: the last one at or before the cursor, the newest when live, None without one.
+    `run` is the run that all panes look at (its folder) or None; `cursor` is the step chosen by hand, None where one is followed.
+    `step` is the checkpoint they draw: the last one at or before the cursor, else the newest or the best as `follows` says, None
+    without one.
     """
 
     runs_changed = Signal()
@@ -54,6 +58,7 @@ class State(QObject):
         self.run: str | None = None
         self.cursor: int | None = None
         self._step: int | None = None
+        self._followed: dict[str, str] = {}  # run -> what was chosen to be followed
 
     @property
     def run_info(self) -> RunInfo | None:
@@ -72,6 +77,36 @@ class State(QObject):
     @property
     def step(self) -> int | None:
         return self._step
+
+    @property
+    def follows(self) -> str:
+        """What moves the time cursor: "newest", "best", or "" where a step was chosen by hand.
+
+        Unless somebody says otherwise it is the newest while a run trains, and the best when it is done.
+        """
+        return "" if self.cursor is not None else self._following(self.run_info)
+
+    @property
+    def step_rule(self) -> str:
+        """By which rule the step was taken, in words."""
+        return RULES[self.follows]
+
+    @property
+    def best_step(self) -> int | None:
+        """The checkpoint of the chosen run that did best on validation images; None where none was judged or it cannot be read."""
+        return next((c.step for c in self.checkpoints if c.best), None)
+
+    def step_of(self, run: str) -> int | None:
+        """The step at which another run is looked at: what it is followed by, best or newest."""
+        info = self.runs.get(run)
+        steps = [c for c in info.checkpoints if not c.fault] if info else []
+        best = [c.step for c in steps if c.best] if self._following(info) == BEST else []
+        return best[0] if best else steps[-1].step if steps else None
+
+    def _following(self, info: RunInfo | None) -> str:
+        if info is None or not any(c.best and not c.fault for c in info.checkpoints):
+            return NEWEST
+        return self._followed.get(info.run, BEST if info.status in ENDED else NEWEST)
 
     @property
     def steps_done(self) -> int:
@@ -94,7 +129,7 @@ class State(QObject):
             self.run_replaced.emit(run)
 
     def set_run(self, run: str | None) -> None:
-        """Look at another run, live."""
+        """Look at another run, where it is best or newest."""
         if run == self.run:
             return
         self.run = run
@@ -107,10 +142,19 @@ class State(QObject):
         self._settle(force=True)
 
     def set_cursor(self, step: int | None) -> None:
-        """Move the time cursor; None is live."""
+        """Move the time cursor; None follows the newest or the best again."""
         if step == self.cursor:
             return
         self.cursor = step
+        self.cursor_changed.emit()
+        self._settle()
+
+    def set_follow(self, what: str) -> None:
+        """Let the time cursor of the chosen run follow its "newest" or its "best" checkpoint."""
+        if self.run is None or what == self.follows:
+            return
+        self._followed[self.run] = what
+        self.cursor = None
         self.cursor_changed.emit()
         self._settle()
 
@@ -175,7 +219,8 @@ class State(QObject):
         if not steps:
             step = None
         elif self.cursor is None:
-            step = steps[-1]
+            best = self.best_step if self.follows == BEST else None
+            step = steps[-1] if best is None else best
         else:
             step = max((s for s in steps if s <= self.cursor), default=steps[0])
         if force or step != self._step:

@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.shell import formatting, theme
+from app.shell.state import NEWEST, RULES
 
 MOST_POINTS = 4096
 
@@ -79,14 +80,17 @@ def _listed(values: Any) -> list:
 
 
 class Timeline(QWidget):
-    """Emits `moved(step)` while the handle is dragged or stepped with the arrow keys, and `live_chosen` when it is put on “now”."""
+    """Emits `moved(step)` while the handle is dragged or stepped with the arrow keys, `live_chosen` when it is put on “now”, and
+    `best_chosen` when the star over the best checkpoint is clicked."""
 
     moved = Signal(int)
     live_chosen = Signal()
+    best_chosen = Signal()
 
     MARGIN = 10
     AXIS = 58
     TOP = 17
+    STAR = 6  # its radius in pixels; its middle is so far below the top, plus two
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -102,7 +106,8 @@ class Timeline(QWidget):
         self.total = 0  # planned steps, 0 when unknown
         self.now = 0  # the newest step that was trained
         self.step: int | None = None  # what the window draws
-        self.live = True
+        self.follows = NEWEST  # what the step follows: "newest", "best", or "" where it was chosen by hand
+        self.best: int | None = None  # the best checkpoint
         self.setEnabled(False)
         self._hover: int | None = None
         self._dragging = False
@@ -110,14 +115,16 @@ class Timeline(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(640, theme.BOTTOM_HEIGHT - 1)
 
-    def show_checkpoints(self, checkpoints: list[int], now: int, total: int | None, step: int | None, live: bool) -> None:
+    def show_checkpoints(
+        self, checkpoints: list[int], now: int, total: int | None, step: int | None, follows: str = NEWEST, best: int | None = None
+    ) -> None:
         """Everything but the curve."""
-        fresh = (checkpoints, now, total or 0, step, live)
-        if fresh == (self.checkpoints, self.now, self.total, self.step, self.live):
+        fresh = (checkpoints, now, total or 0, step, follows, best)
+        if fresh == (self.checkpoints, self.now, self.total, self.step, self.follows, self.best):
             return
-        self.checkpoints, self.now, self.total, self.step, self.live = fresh
+        self.checkpoints, self.now, self.total, self.step, self.follows, self.best = fresh
         self.setEnabled(bool(checkpoints))
-        where = "nothing to look at yet" if step is None else f"step {step} of {now}" + (", live" if live else "")
+        where = "nothing to look at yet" if step is None else f"step {step} of {now}, {RULES[follows]}"
         self.setAccessibleDescription(where)
         self.update()
 
@@ -141,18 +148,30 @@ class Timeline(QWidget):
         """The checkpoint closest to a place on the screen."""
         return min(self.checkpoints, key=lambda s: abs(self.x_of(s) - x)) if self.checkpoints else None
 
+    def on_star(self, point: QPointF) -> bool:
+        """Whether a place on the screen is on the star of the best checkpoint."""
+        return self.best is not None and abs(point.x() - self.x_of(self.best)) <= self.STAR + 3 and point.y() <= self.TOP
+
     # Hands ----------------------------------------------------------------------------------------------------------
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and self.checkpoints:
-            self._dragging = True
-            self._go(event.position().x())
+        if event.button() != Qt.MouseButton.LeftButton or not self.checkpoints:
+            return
+        if self.on_star(event.position()):
+            self.best_chosen.emit()
+            return
+        self._dragging = True
+        self._go(event.position().x())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         x = event.position().x()
         if self._dragging:
             self._go(x)
-        hover = self.nearest(x)
+        on_star = self.on_star(event.position()) and not self._dragging
+        tip = f"Step {formatting.count(self.best or 0)} is the best on validation. Click to follow the best." if on_star else ""
+        if tip != self.toolTip():
+            self.setToolTip(tip)
+        hover = self.best if on_star else self.nearest(x)
         if hover != self._hover:
             self._hover = hover
             self.update()
@@ -171,9 +190,9 @@ class Timeline(QWidget):
 
     def _choose(self, step: int) -> None:
         if step == self.checkpoints[-1]:
-            if not self.live:
+            if self.follows != NEWEST:
                 self.live_chosen.emit()
-        elif step != self.step or self.live:
+        elif step != self.step or self.follows:
             self.moved.emit(step)
 
     def walk(self, by: int) -> None:
@@ -229,6 +248,7 @@ class Timeline(QWidget):
             if x - previous >= 2:
                 painter.drawLine(x, axis - 5, x, axis + 4)
                 previous = x
+        self._paint_star(painter)
         if self.step is not None:
             self._paint_handle(painter, metrics, axis)
 
@@ -254,6 +274,20 @@ class Timeline(QWidget):
         painter.setPen(QPen(QColor(self.colors.accent), 1.3))
         painter.drawPolyline(line)
 
+    def _paint_star(self, painter: QPainter) -> None:
+        if self.best is None:
+            return
+        x, y = self.x_of(self.best), self.STAR + 2
+        points = [
+            QPointF(x + r * math.sin(k * math.pi / 5), y - r * math.cos(k * math.pi / 5))
+            for k in range(10)
+            for r in (self.STAR if k % 2 == 0 else 0.42 * self.STAR,)
+        ]
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(self.colors.good))
+        painter.drawPolygon(QPolygonF(points))
+
     def _paint_handle(self, painter: QPainter, metrics: QFontMetrics, axis: int) -> None:
         c = self.colors
         assert self.step is not None
@@ -264,8 +298,8 @@ class Timeline(QWidget):
         painter.drawEllipse(QPointF(x, axis), 7, 7)
         painter.setPen(QColor(c.muted))
         baseline = axis + 8 + metrics.ascent()
-        taken = self._label(painter, metrics, x, baseline, "now" if self.live else formatting.count(self.step), None)
-        if not self.live and self.checkpoints:
+        taken = self._label(painter, metrics, x, baseline, "now" if self.follows == NEWEST else formatting.count(self.step), None)
+        if self.follows != NEWEST and self.checkpoints and self.step != self.checkpoints[-1]:
             taken = self._label(painter, metrics, self.x_of(self.checkpoints[-1]), baseline, "now", taken)
         if self._hover is not None and self._hover != self.step:
             self._label(painter, metrics, self.x_of(self._hover), baseline, formatting.count(self._hover), taken)

@@ -119,4 +119,4 @@ class TopBar(QFrame):
             action.setChecked(run == self.state.run)
             action.triggered.connect(lambda _checked=False, run=run: self.run_chosen.emit(run))
         if not self.state.runs:
-            self.run_menu.addAction("No runs yet").setEnabled(False)
+            self.run_menu.addAction("No runs yet" if self.state.root else "Loading your runs…").setEnabled(False)

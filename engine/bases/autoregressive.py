@@ -24,6 +24,7 @@ from engine.precision import full
 
 SYMBOLS_AT_ONCE = 2**17  # symbols in one pass while scoring: bounds the memory of the logits
 SYMBOLS_DESCRIBED = 50_000  # of the held-out images in a checkpoint's description
+SOME, MUCH = 0.02, 0.1  # shares of the marginal entropy: a saving below is none, or a beginning
 
 
 @dataclass(frozen=True)
@@ -319,10 +320,11 @@ class Autoregressive(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Code lengths of some held-out images, beside what the values' frequencies alone would cost. x [N, C, H, W]."""
+        """Code lengths of some held-out images, beside their marginal entropy. x [N, C, H, W]."""
         x = x[: max(1, SYMBOLS_DESCRIBED // self.length)]
         tokens = self.to_tokens(x, generator)
-        nats = -self.log_probs(tokens).double().sum(1).mean().item()
+        each = -self.log_probs(tokens).double().sum(1)  # [N]
+        nats = each.mean().item()
         bits, alone = self.bits_per_dim(nats), entropy(tokens, self.symbols) / math.log(2)
         uniform = math.log2(self.symbols)
         help = f"Code length of {len(x)} held-out images; {uniform:.3g} would be uniform noise."
@@ -334,35 +336,46 @@ class Autoregressive(Method):
             Number("−log p(x)", nats, "nat", 1, "Exact, per image: the chain rule over all its symbols."),
             Number("−log p(x), bits/dim", bits, "bits/dim", 3, help),
             Number(
-                "frequencies alone",
+                "marginal entropy",
                 alone,
                 "bits/dim",
                 3,
-                "What the same images would cost if every pixel only knew how common each value is.",
+                "Code length of the same images where every pixel only knows how common each value is.",
             ),
         )
-        return Description(numbers, diagnose(bits, alone, "image"))
+        error = self.bits_per_dim(saving_error(each, tokens, self.symbols))
+        return Description(numbers, diagnose(bits, alone, error, "image"))
 
 
-def diagnose(bits: float, alone: float, what: str) -> tuple[Diagnosis, ...]:
-    """What a code length means beside that of the symbols' frequencies alone, both in bits per symbol.
+def diagnose(bits: float, alone: float, error: float, what: str) -> tuple[Diagnosis, ...]:
+    """What a code length means beside the marginal entropy of its symbols, both per symbol.
 
-    - not shorter: nothing of the order is used; bad.
-    - shorter by less than a tenth: warning. More: good.
+    - shown to save less than SOME of it: nothing of the order is used; bad. Not told from it on so few: nothing can be said.
+    - a saving below MUCH: warning. More: good.
+
+    Args:
+        error: standard error of the difference, over images.
     """
     before = "pixels" if what == "image" else "symbols"
-    if bits >= alone:
+    saved, reach = alone - bits, 2 * error
+    if saved - reach <= 0:
+        if saved + reach < SOME * alone:
+            return (Diagnosis("bad", f"No shorter than the marginal entropy: the {before} before do not help it yet. Train longer."),)
+        return (Diagnosis("muted", "The held-out examples are too few to tell its code length from the marginal entropy."),)
+    share = 100 * saved / alone
+    if saved < MUCH * alone:
         return (
-            Diagnosis(
-                "bad", f"It is no better than guessing by how common each value is: the {before} before do not help it yet. Train longer."
-            ),
+            Diagnosis("warning", f"The {before} before shorten the code by only {share:.0f} %: it has just begun to learn. Train longer."),
         )
-    saved = 100 * (1 - bits / alone)
-    if saved < 10:
-        return (
-            Diagnosis("warning", f"The {before} before shorten the code by only {saved:.0f} %: it has just begun to learn. Train longer."),
-        )
-    return (Diagnosis("good", f"Knowing the {before} before shortens the code by {saved:.0f} % against the values' frequencies alone."),)
+    return (Diagnosis("good", f"Knowing the {before} before, the code is {share:.0f} % shorter than the marginal entropy."),)
+
+
+def saving_error(nats: Tensor, tokens: Tensor, symbols: int) -> float:
+    """Standard error in nats of the mean difference of a code length [N] and the marginal one of the same tokens [N, T]."""
+    if len(nats) < 2:
+        return math.inf
+    log_p = (torch.bincount(tokens.flatten(), minlength=symbols).double() / tokens.numel()).log()
+    return ((nats + log_p[tokens].sum(1)).std() / math.sqrt(len(nats))).item()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

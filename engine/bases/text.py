@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Autoregressive, Memory, diagnose, entropy
+from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Autoregressive, Memory, diagnose, entropy, saving_error
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -97,15 +97,20 @@ class TextAutoregressive(Autoregressive):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """Code lengths of some held-out windows, beside what the symbols' frequencies alone would cost. x int64 [N, T]."""
+        """Code lengths of some held-out windows, beside the marginal entropy of their symbols. x int64 [N, T]."""
         x = x[: max(1, SYMBOLS_DESCRIBED // x.shape[1])]
-        nats = -self.log_probs(x).double().mean().item()
+        each = -self.log_probs(x).double()  # [N, T]
+        nats = each.mean().item()
         alone = entropy(x, self.symbols)
         windows = f"Mean over {len(x)} held-out windows of {x.shape[1]} {self.data.units}, the first of which have little before them."
         numbers = (
             Number(f"nats per {self.unit}", nats, "nat", 3, windows),
             Number(
-                f"bits per {self.unit}", nats / math.log(2), "bit", 3, "The same as a code length; 8 bits would be a byte stored as it is."
+                f"bits per {self.unit}",
+                nats / math.log(2),
+                "bit",
+                3,
+                f"The same as a code length; {math.log2(self.symbols):.2f} would be all {self.symbols} {self.data.units} alike.",
             ),
             Number(
                 "perplexity",
@@ -114,9 +119,10 @@ class TextAutoregressive(Autoregressive):
                 2,
                 f"It is as unsure as if so many {self.data.units} were equally likely.",
             ),
-            Number("frequencies alone", alone, "nat", 3, f"What each {self.unit} would cost if only its frequency were known."),
+            Number("marginal entropy", alone, "nat", 3, f"What each {self.unit} would cost if only its frequency were known."),
         )
-        return Description(numbers, diagnose(nats, alone, "text"))
+        error = saving_error(each.sum(1), x, self.symbols) / x.shape[1]
+        return Description(numbers, diagnose(nats, alone, error, "text"))
 
 
 def windows(tokens: Tensor, context: int) -> Tensor:

@@ -20,6 +20,7 @@ PATCH = 32  # pixels
 TILE = 64  # pixels; patches of one tile stay in one split
 STRIDE = 4  # pixels between neighbouring patches
 TILE_SEED = 7
+TILE_SHARE = 0.2  # of the tiles, for validation and for test: fewer than 20 independent tiles could not show a p-value below .05
 
 
 def built_in() -> tuple[DataInfo, ...]:
@@ -75,31 +76,39 @@ def _photo_patches() -> Generator[Step, None, Source]:
     """Patches of scikit-learn's two photographs. A patch lies within one tile, and a tile within one split."""
     from engine.data.decoder import read_image
 
-    found: dict[str, list[tuple[np.ndarray, np.ndarray, list[str]]]] = {"train": [], "valid": [], "test": []}
+    found: dict[str, list[Part]] = {"train": [], "valid": [], "test": []}
     tiles = 0
     for label, name in enumerate(PHOTOGRAPHS):
         pixels = read_image(_from_sklearn(f"{name}.jpg")).pixels
         yield Step(label + 1, len(PHOTOGRAPHS), "photograph")
         corners = [(y, x) for y in range(0, pixels.shape[0] - TILE + 1, TILE) for x in range(0, pixels.shape[1] - TILE + 1, TILE)]
         order = np.random.default_rng([TILE_SEED, label]).permutation(len(corners))
-        tiles += len(corners)
-        tenth = max(1, len(corners) // 10)
+        some = max(1, round(len(corners) * TILE_SHARE))
         for place, tile in enumerate(order):
-            split = "test" if place < tenth else "valid" if place < 2 * tenth else "train"
+            split = "test" if place < some else "valid" if place < 2 * some else "train"
             y, x = corners[tile]
             windows = np.lib.stride_tricks.sliding_window_view(pixels[y : y + TILE, x : x + TILE], (PATCH, PATCH), axis=(0, 1))
-            patches = windows[::STRIDE, ::STRIDE]  # [rows, columns, 3, 32, 32]
+            patches = windows[::STRIDE, ::STRIDE].reshape(-1, 3, PATCH, PATCH)  # [rows, columns, 3, 32, 32] before
             steps = range(0, TILE - PATCH + 1, STRIDE)
             names = [f"{name} at {x + dx}, {y + dy}" for dy in steps for dx in steps]
-            found[split].append((patches.reshape(-1, 3, PATCH, PATCH), np.full(len(names), label, np.int64), names))
-    parts = {
-        split: Part(
-            np.concatenate([p for p, _, _ in some]), np.concatenate([t for _, t, _ in some]), [n for _, _, names in some for n in names]
-        )
-        for split, some in found.items()
-    }
-    note = f"Both photographs were cut into {tiles} tiles of {TILE}×{TILE} pixels; a tile lies in one split, so none overlap across splits."
+            labels, groups = (np.full(len(patches), number, np.int64) for number in (label, tiles + place))
+            found[split].append(Part(patches, labels, names, groups))
+        tiles += len(corners)
+    parts = {split: _in_one(some) for split, some in found.items()}
+    counts = ", ".join(
+        f"{len(found[split])} for {what}" for split, what in (("train", "training"), ("valid", "validation"), ("test", "test"))
+    )
+    note = (
+        f"Both photographs were cut into {tiles} tiles of {TILE}×{TILE} pixels. A tile lies whole in one split, so none overlap across "
+        f"splits: {counts}. Patches of one tile overlap, so only so many are independent."
+    )
     return Source("photo-patches", parts, PHOTOGRAPHS, notes=[note])
+
+
+def _in_one(parts: list[Part]) -> Part:
+    """The images of several parts that have labels and groups, one after the other."""
+    labels, groups = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "groups"))
+    return Part(np.concatenate([part.images for part in parts]), labels, [name for part in parts for name in part.names], groups)
 
 
 def _pydoc_text() -> Generator[Step, None, Source]:

@@ -56,14 +56,40 @@ class Chosen(Sequence[str]):
         return self.names[int(self.places[place])]
 
 
+class Joined(Sequence[str]):
+    """Several sequences of names, one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[str]]) -> None:
+        self.parts = tuple(parts)
+        self.ends = np.cumsum([len(part) for part in self.parts])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Chosen: ...
+    def __getitem__(self, place: int | slice) -> str | Chosen:
+        if isinstance(place, slice):
+            return Chosen(self, np.arange(len(self))[place])
+        place = range(len(self))[place]
+        part = int(np.searchsorted(self.ends, place, side="right"))
+        return self.parts[part][place - int(self.ends[part]) + len(self.parts[part])]  # from the part's beginning
+
+
 @dataclass
 class Split:
-    """Images of one split with their labels and names."""
+    """Images of one split with their labels and names.
+
+    Images of one group are copies of each other or pieces of one photograph: no drawn split parts them.
+    """
 
     images: np.ndarray  # uint8 [N, C, H, W], may be a memmap
     labels: np.ndarray | None  # int64 [N]
     names: Sequence[str]
     index: np.ndarray  # int64 [N]: the place in the part of the source it was taken from
+    groups: np.ndarray | None = None  # int64 [N], numbered over all splits: images of one group are one piece of evidence
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,6 +103,7 @@ class DataSet:
         factors: the true factors behind generated images, one array [N] each in the order they were generated;
             `factors[name][split.index]` belongs to a split.
         spans: for a text, (start, end) in bytes of each split.
+        former_hash: what `hash` was in version 0.2, which drew copies of one image apart; empty where that changes nothing.
     """
 
     data: str  # what the user named
@@ -90,6 +117,7 @@ class DataSet:
     factors: dict[str, np.ndarray] | None = None
     text: bytes | None = None
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    former_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +145,7 @@ class Part:
     images: np.ndarray  # uint8 [N, C, H, W]
     labels: np.ndarray | None  # int64 [N]
     names: Sequence[str]
+    groups: np.ndarray | None = None  # int64 [N], numbered over all parts, where the reader knows what belongs together
 
 
 @dataclass

@@ -12,16 +12,16 @@ import numpy as np
 
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, Wish, size_in_words
-from engine.data.limits import DUPLICATES_LISTED
 from engine.data.pictures import adapt, network_shape, picture_from_array
 from engine.data.readers import reader_for
 from engine.data.splits import split, text_spans
 from engine.data.storage import room_for
+from engine.data.twins import chunks, copies_of, find_twins, group
 from engine.messages import DataInfo, DataReport, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
-CHUNK_BYTES = 2 << 20  # of pixels looked at between two steps
 SAMPLE_BYTES = 2_000  # of a text, shown in the report
+ABSENT_LISTED = 5  # classes without a training image, named in a note
 
 
 def inspect(data: str, job: str = "", *, size: int | None = None, colour: str | None = None) -> Iterator[Progress | DataSet]:
@@ -90,10 +90,18 @@ def _data_set(data: str, wish: Wish) -> Generator[Step, None, DataSet]:
     if source.text is not None:
         return _text_set(data, source, started)
     shape = yield from _fit(source, wish)
+    twins = yield from find_twins(source.parts)
+    group(source.parts, twins)
     splits, notes = split(source)
     yield Step(0, None, "image")
     digest = yield from _hash(splits, shape)
-    twins = yield from _duplicates(splits)
+    former = ""
+    if any(part.groups is not None for part in source.parts.values()):
+        before, _ = split(source, parting=True)
+        if any(not np.array_equal(before[name].index, splits[name].index) for name in splits):
+            former = yield from _hash(before, shape)
+    copies = copies_of(source, splits, twins)
+    notes += copies.notes + _absent(splits["train"], source.classes)
     report = DataReport(
         job="",
         data=data,
@@ -106,14 +114,14 @@ def _data_set(data: str, wish: Wish) -> Generator[Step, None, DataSet]:
         sizes=source.sizes,
         bad=tuple(source.bad),
         bad_total=source.bad_total,
-        duplicates=twins.count,
-        duplicate_examples=tuple(twins.examples),
-        across_splits=twins.across,
+        duplicates=copies.count,
+        duplicate_examples=copies.examples,
+        across_splits=copies.across,
         notes=(*source.notes, *notes),
         hash=digest,
         seconds=time.perf_counter() - started,
     )
-    return DataSet(data, source.name, "images", shape, source.classes, splits, digest, report, source.factors)
+    return DataSet(data, source.name, "images", shape, source.classes, splits, digest, report, source.factors, former_hash=former)
 
 
 def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
@@ -184,12 +192,6 @@ def _adapted(part: Part, shape: tuple[int, int, int]) -> Generator[Step, None, t
     return images, notes
 
 
-def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
-    size = max(1, CHUNK_BYTES // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(images), size):
-        yield np.ascontiguousarray(images[start : start + size])
-
-
 def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, None, str]:
     """SHA-256 over shape, split sizes, pixels and labels."""
     digest = hashlib.sha256(repr(shape).encode())
@@ -197,7 +199,7 @@ def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, N
     done = 0
     for name, some in splits.items():
         digest.update(f"{name} {len(some)}".encode())
-        for chunk in _chunks(some.images):
+        for chunk in chunks(some.images):
             digest.update(chunk)
             done += len(chunk)
             yield Step(done, total, "image", "Hashing")
@@ -206,37 +208,14 @@ def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, N
     return digest.hexdigest()
 
 
-class _Twins:
-    """Images that are byte for byte equal to an earlier one."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.across = 0
-        self.examples: list[tuple[str, str]] = []
-
-
-def _duplicates(splits: dict[str, Split]) -> Generator[Step, None, _Twins]:
-    """Counts equal images, also between the test split and what is trained or validated on."""
-    twins = _Twins()
-    seen: dict[bytes, tuple[str, int]] = {}
-    total = sum(len(some) for some in splits.values())
-    done = 0
-    for name in ("train", "valid", "test"):
-        some = splits[name]
-        place = 0
-        for chunk in _chunks(some.images):
-            for row in chunk.reshape(len(chunk), -1):
-                key = hashlib.blake2b(row, digest_size=16).digest()
-                first = seen.setdefault(key, (name, place))
-                if first != (name, place):
-                    twins.count += 1
-                    twins.across += name == "test" and first[0] != "test"
-                    if len(twins.examples) < DUPLICATES_LISTED:
-                        twins.examples.append((splits[first[0]].names[first[1]], some.names[place]))
-                place += 1
-            done += len(chunk)
-            yield Step(done, total, "image", "Looking for duplicates")
-    return twins
+def _absent(train: Split, classes: tuple[str, ...]) -> list[str]:
+    """A note where the only images of a class are in validation or test."""
+    counts = _class_counts(train, len(classes)) if classes and train.labels is not None else ()
+    absent = [f"“{name}”" for name, count in zip(classes, counts, strict=False) if count == 0]
+    if not absent:
+        return []
+    more = f" and {len(absent) - ABSENT_LISTED:,} more" if len(absent) > ABSENT_LISTED else ""
+    return [f"No training image shows {', '.join(absent[:ABSENT_LISTED])}{more}: the few there are were kept for validation or test."]
 
 
 def _class_counts(some: Split, classes: int) -> tuple[int, ...]:

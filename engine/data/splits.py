@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.data.dataset import BadData, Chosen, Part, Source, Split
+from engine.data.dataset import BadData, Chosen, DataSet, Joined, Part, Source, Split
 from engine.data.limits import MIN_IMAGES
+from engine.data.storage import room_for
 
 SPLIT_SEED = 20_260_101
 TEST_SHARE = 0.1
@@ -20,15 +21,97 @@ def draw(count: int, take: int, labels: np.ndarray | None) -> np.ndarray:
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     if labels is not None:
         order = order[np.argsort(labels[order], kind="stable")]
-    places = ((np.arange(take) + 0.5) * count / take).astype(np.int64)
-    return np.sort(order[places])
+    return np.sort(order[_places(count, take)])
 
 
-def split(source: Source) -> tuple[dict[str, Split], list[str]]:
+def spread(split: Split, take: int | None) -> np.ndarray:
+    """Indices int64 [n], sorted, of a limited look at a split: all of it, or `take` images drawn over the whole of it with a fixed seed.
+
+    Each class, and each group within it, comes in by its share (within one image), whatever the order on the disk.
+    """
+    count = len(split)
+    if take is None or take >= count:
+        return np.arange(count)
+    if split.groups is None or take <= 0:
+        return draw(count, max(0, take), split.labels)
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    _, first, group = np.unique(split.groups[order], return_index=True, return_inverse=True)
+    order = order[np.argsort(first[group.reshape(-1)], kind="stable")]  # groups in the order of their first image, each of them together
+    if split.labels is not None:
+        order = order[np.argsort(split.labels[order], kind="stable")]
+    return np.sort(order[_places(count, take)])
+
+
+def all_images(data: DataSet) -> Split:
+    """Training, validation and test images of a data set in one, for a model that was trained on none of them."""
+    parts = [data.splits[name] for name in ("train", "valid", "test")]
+    images = room_for((sum(map(len, parts)), *parts[0].images.shape[1:]))
+    np.concatenate([part.images for part in parts], out=images)
+    labels = [part.labels for part in parts if part.labels is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Split(
+        images,
+        np.concatenate(labels) if len(labels) == len(parts) else None,
+        Joined([part.names for part in parts]),
+        np.concatenate([part.index for part in parts]),
+        np.concatenate(groups) if len(groups) == len(parts) else None,
+    )
+
+
+def _places(count: int, take: int) -> np.ndarray:
+    """`take` of the places 0 … count - 1 at equal distances, int64 [take]."""
+    return ((np.arange(take) + 0.5) * count / take).astype(np.int64)
+
+
+def draw_whole_groups(take: int, labels: np.ndarray | None, groups: np.ndarray) -> np.ndarray:
+    """Indices int64 [n], sorted, of about `take` images that part none of `groups` [N]: drawn with a fixed seed, each class of labels [N]
+    by its share (within one group). The same as `draw` where that parts none; empty where all images are of one group.
+    """
+    count = len(groups)
+    drawn = draw(count, take, labels)
+    if not parted(groups, drawn):
+        return drawn
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    _, first, number, sizes = np.unique(groups[order], return_index=True, return_inverse=True, return_counts=True)
+    if len(sizes) == 1:
+        return np.zeros(0, np.int64)
+    group = np.empty(count, np.int64)
+    group[order] = number.reshape(-1)
+    kinds = np.zeros(len(sizes), np.int64) if labels is None else labels[order[first]]
+    rows = np.lexsort((first, -sizes, kinds))  # class by class, the largest groups first, so that small ones make up for them
+    due = np.diff(np.searchsorted(_places(count, take), np.cumsum(sizes[rows])), prepend=0)  # images of each group that `draw` would take
+    usual = int(np.median(sizes))
+    taken, credit, kind = [], 0, -1
+    for row, more in zip(rows.tolist(), due.tolist(), strict=True):
+        if kinds[row] != kind:  # what a class of few large groups could not give, another one does not give for it
+            kind, credit = kinds[row], min(credit, usual - 1)
+        credit += more
+        if credit >= sizes[row]:
+            taken.append(row)
+            credit -= int(sizes[row])
+    if not taken:
+        most = np.bincount(kinds, weights=sizes)[kinds]
+        taken = [int(np.lexsort((first, -most, sizes))[0])]  # a smallest group of the largest class
+    return np.flatnonzero(np.isin(group, taken))
+
+
+def parted(groups: np.ndarray, chosen: np.ndarray) -> bool:
+    """Whether some of the images of one of `groups` [N] are among the `chosen` indices and some are not."""
+    inside = np.zeros(len(groups), bool)
+    inside[chosen] = True
+    return len(np.intersect1d(groups[inside], groups[~inside])) > 0
+
+
+def drawn_from(source: Source) -> str:
+    """The name of the part that missing splits are drawn from; the training images are what is left of it."""
+    return next(name for name in ("train", "all", "test", "valid") if name in source.parts)
+
+
+def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], list[str]]:
     """Train, valid and test from the parts of a source, with notes that say how.
 
     The source's own test and valid parts are kept; a missing one is drawn from the rest: a tenth, at least one image,
-    for valid at most 2,000.
+    for valid at most 2,000. No draw parts a group of images, unless it is `parting`, as all were in version 0.2.
 
     Raises:
         BadData: there are too few images.
@@ -39,8 +122,7 @@ def split(source: Source) -> tuple[dict[str, Split], list[str]]:
         raise BadData(f"“{source.name}” has {have} that can be used, and a data set needs at least {MIN_IMAGES}; add more images.")
     notes = []
     parts = dict(source.parts)
-    rest_name = next(name for name in ("train", "all", "test", "valid") if name in parts)
-    rest = parts.pop(rest_name)
+    rest = parts.pop(drawn_from(source))
     left = np.arange(len(rest.images))
     splits = {name: _take(part, np.arange(len(part.images))) for name, part in parts.items() if len(part.images)}
     for name, share, most in (("test", TEST_SHARE, total), ("valid", VALID_SHARE, MOST_VALID)):
@@ -50,12 +132,19 @@ def split(source: Source) -> tuple[dict[str, Split], list[str]]:
             raise BadData(f"“{source.name}” has too few training images to keep some for validation; add more images.")
         take = min(max(1, round(len(left) * share)), most)
         labels = None if rest.labels is None else rest.labels[left]
-        drawn = draw(len(left), take, labels)
+        groups = None if rest.groups is None or parting else rest.groups[left]
+        drawn = draw(len(left), take, labels) if groups is None else draw_whole_groups(take, labels, groups)
+        what = "test" if name == "test" else "validation"
+        if not len(drawn):
+            drawn = draw(len(left), take, labels)
+            notes.append(
+                f"Only copies of one image were left to draw from, so {what} holds copies of training images: its figures mean little."
+            )
         splits[name] = _take(rest, left[drawn])
         left = np.delete(left, drawn)
-        what = "test" if name == "test" else "validation"
         by_class = "" if rest.labels is None else ", each class by its share"
-        notes.append(f"{take:,} images were drawn for {what} with a fixed seed{by_class}; they are never trained on.")
+        together = "" if groups is None else ", copies of one image together"
+        notes.append(f"{len(drawn):,} images were drawn for {what} with a fixed seed{by_class}{together}; they are never trained on.")
     splits["train"] = _take(rest, left)
     return {name: splits[name] for name in ("train", "valid", "test")}, notes
 
@@ -64,7 +153,8 @@ def _take(part: Part, index: np.ndarray) -> Split:
     whole = len(index) == len(part.images)
     images = part.images if whole else part.images[index]
     labels = None if part.labels is None else part.labels[index]
-    return Split(images, labels, part.names if whole else Chosen(part.names, index), index)
+    groups = None if part.groups is None else part.groups[index]
+    return Split(images, labels, part.names if whole else Chosen(part.names, index), index, groups)
 
 
 def text_spans(text: bytes) -> dict[str, tuple[int, int]]:

@@ -37,12 +37,13 @@ class Evaluation:
     """What `eval` reports of one checkpoint."""
 
     step: int
+    step_rule: str  # by which that checkpoint was taken
     images: int  # how many were scored; of a text 0
     values: dict[str, Any]  # as section "verbs" of the README names them
 
 
 def evaluate(
-    path: Path, step: int | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = ""
+    path: Path, step: int | str | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = ""
 ) -> Generator[Progress, None, Evaluation]:
     """Score the first `limit` test images of the run's own data: eval mode, full precision, fixed seed.
 
@@ -58,9 +59,9 @@ def evaluate(
     run = Run.open(path)
     if run.manifest is None:
         raise BadRun(run.fault)
-    model = _model(run, step)
+    model = Model(run, step)
     data = open_data(run.manifest.data)
-    require_same_data(run.manifest, run.path.name, data.hash)
+    require_same_data(run.manifest, run.path.name, data.hash, former_hash=data.former_hash)
     if data.kind == "text":
         return (yield from _text(model, data, limit, job))
     split = data.splits["test"]
@@ -82,7 +83,7 @@ def evaluate(
         values["density"] = model.method.density
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
-    return Evaluation(model.step, len(images), values)
+    return Evaluation(model.step, model.step_rule, len(images), values)
 
 
 def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator[Progress, None, Evaluation]:
@@ -107,7 +108,7 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
         done += len(log_p)
         yield Progress(job, str(model.run.path), done, len(test), "symbol", 0.0, None)
     values = {"nats_per_token": nats / done, "bits_per_token": nats / done / math.log(2), "tokens": done, "density": model.method.density}
-    return Evaluation(model.step, 0, values)
+    return Evaluation(model.step, model.step_rule, 0, values)
 
 
 def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, float]:
@@ -138,13 +139,3 @@ def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
     """Bits per dimension, as the method counts them (a continuous density is moved to the 8-bit scale)."""
     names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
     return {bits: model.method.bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
-
-
-def _model(run: Run, step: int | None) -> Model:
-    """The checkpoint at `step`, or the newest that can be read."""
-    steps = [c.step for c in run.checkpoints() if not c.fault]
-    if step is None:
-        return Model(run, None)
-    if step not in steps:
-        raise BadRun(f"{run.path.name} has no checkpoint at step {step}; there are {', '.join(map(str, steps))}.")
-    return Model(run, step)

@@ -74,7 +74,7 @@ def fidelity(
             f"{extractor.run.path.name} takes images of {theirs}, and {model.run.path.name} draws {ours}; name another encoder."
         )
     data = open_data(model.manifest.data)
-    require_same_data(model.manifest, path.name, data.hash)
+    require_same_data(model.manifest, path.name, data.hash, former_hash=data.former_hash)
     test, valid = data.splits["test"].images, data.splits["valid"].images
     count = min(samples, len(test), len(valid))
     if count < FEWEST:

@@ -21,7 +21,8 @@ LEAST_HIDDEN = 0.1  # share of a masked image's patches (Oquab et al. 2023, ssl_
 MASKED_IMAGES = 0.5  # probability that a crop is masked at all (likewise)
 
 UNIFORM = 0.98  # an entropy above this share of ln K: all prototypes alike
-FEW = 2.0  # the mean answer spreads over fewer prototypes than this: all images fall on the same one
+FEW = 2.0  # first choices as varied as fewer prototypes than this, used alike: all images fall on the same one
+FEWEST = 16  # crops to say so
 NEARLY = 0.85  # the same, of a teacher that hardly prefers any prototype
 SILENT = 0.01  # nats of KL below which the student has nothing left to learn
 
@@ -152,23 +153,34 @@ class Answers:
     """How teacher and student answer, in nats."""
 
     entropy: float  # of the teacher's answer to one image, the mean
-    mean_entropy: float  # of its mean answer to all images
+    used: int  # prototypes that are the nearest one of a crop, by the raw logits: Sinkhorn–Knopp and the centre make answers look varied
+    spread: float  # e to the entropy of how often each of them is: so many, used alike
+    crops: int  # that were asked about
     kl: float  # from the teacher's answer to the student's
     prototypes: int
 
 
-def answers_of(q: Tensor, logits: Tensor, temperature: float) -> Answers:
-    """From the teacher's answers [T, B, K] and the student's logits [S, B, K], as in `dino`."""
+def answers_of(q: Tensor, raw: Tensor, logits: Tensor, temperature: float) -> Answers:
+    """From the teacher's answers [T, B, K], its logits as they are [T, B, K], and the student's logits [S, B, K], as in `dino`."""
     own = entropy(q)
-    return Answers(own.item(), entropy(q.mean((0, 1))).item(), (dino(q, logits, temperature) - own).item(), q.shape[2])
+    often = raw.flatten(0, 1).argmax(1).bincount(minlength=q.shape[2]).double()
+    spread = entropy(often / often.sum()).exp().item()
+    kl = (dino(q, logits, temperature) - own).item()
+    return Answers(own.item(), int((often > 0).sum()), spread, int(often.sum()), kl, q.shape[2])
 
 
 def numbers_of(a: Answers) -> tuple[Number, ...]:
     """The rows that a run's page shows of the teacher's and the student's answers."""
-    most, used = math.log(a.prototypes), math.exp(a.mean_entropy)
+    most = math.log(a.prototypes)
     return (
         Number("teacher entropy", a.entropy, "nat", 3, f"Of its answer to one image; {most:.2f}: all prototypes alike, 0: a single one."),
-        Number("prototypes in use", used, f"of {a.prototypes}", 0, "e to the entropy of the teacher's mean answer to all images."),
+        Number(
+            "prototypes in use",
+            a.used,
+            f"of {min(a.prototypes, a.crops)}",
+            0,
+            f"First choices of the teacher for {a.crops} crops, before centring; as varied as {a.spread:.1f} used alike.",
+        ),
         Number("KL(teacher ‖ student)", a.kl, "nat", 3, "Of their answers to two crops of an image; near 0 nothing is left to learn."),
     )
 
@@ -177,7 +189,7 @@ def diagnose(a: Answers) -> Diagnosis:
     """Which of the two collapses has happened, and what to change (Caron et al. 2021, section 5.3).
 
     - entropy of single answers above UNIFORM · ln K: uniform collapse; bad. Centring without sharpening leads there.
-    - mean answer over fewer than FEW prototypes: all images fall on one; bad. Sharpening without centring leads there.
+    - first choices as varied as fewer than FEW prototypes: all images fall on one; bad. Sharpening without centring leads there.
     - KL below SILENT, or entropy above NEARLY · ln K: warning.
     - else: good.
     """
@@ -185,13 +197,13 @@ def diagnose(a: Answers) -> Diagnosis:
     if a.entropy > UNIFORM * most:
         return Diagnosis(
             "bad",
-            f"The teacher gives all prototypes the same weight (entropy {a.entropy:.2f} of at most {most:.2f} nats): it has hardly begun, "
-            "or has collapsed to uniform answers. If it stays so, lower teacher_temperature and later_temperature.",
+            f"The teacher gives all prototypes the same weight (entropy {a.entropy:.2f} of at most {most:.2f} nats): uniform "
+            "collapse. Lower teacher_temperature and later_temperature.",
         )
-    if a.mean_entropy < math.log(FEW):
+    if a.spread < FEW and a.crops >= FEWEST:
         return Diagnosis(
             "bad",
-            f"All images fall on the same prototype (entropy {a.entropy:.2f}, of the mean answer {a.mean_entropy:.2f} nats): one-hot "
+            f"Nearly all images have the same first choice ({a.used} of {a.prototypes} prototypes in use by {a.crops} crops): one-hot "
             "collapse. Lower centre_momentum, choose centering=sinkhorn, or raise teacher_temperature and later_temperature.",
         )
     if a.kl < SILENT:
@@ -206,9 +218,8 @@ def diagnose(a: Answers) -> Diagnosis:
             f"The teacher’s answers are nearly uniform (entropy {a.entropy:.2f} of at most {most:.2f} nats): it has just begun, or is on "
             "its way to uniform collapse. Entropy should fall as the training goes on.",
         )
-    used = math.exp(a.mean_entropy)
     return Diagnosis(
         "good",
         f"The answers have not collapsed: entropy {a.entropy:.2f} of at most {most:.2f} nats, "
-        f"about {used:.0f} of {a.prototypes} prototypes in use.",
+        f"{a.used} of {a.prototypes} prototypes in use by {a.crops} crops.",
     )

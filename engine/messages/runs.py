@@ -38,7 +38,8 @@ class CheckpointInfo:
     step: int
     resumable: bool
     best: bool = False
-    fault: str = ""  # a sentence when a file of it is missing or damaged
+    fault: str = ""  # a sentence when a file that looking at it needs is missing or damaged
+    note: str = ""  # a sentence when only a file that resuming needs is
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Number:
 class Diagnosis:
     """A sentence about a checkpoint, with its level."""
 
-    level: str  # "good" | "warning" | "bad"
+    level: str  # "good" | "muted" | "warning" | "bad"; muted: nothing can be said, and why
     text: str
 
 

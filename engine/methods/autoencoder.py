@@ -32,6 +32,7 @@ class Autoencoder(Method):
     Config = Config
     title = "Autoencoder"
     family = "Explicit density · bound"
+    judged_from = 0
     source = "Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, Science 313, 2006"
     summary = (
         "The encoder turns an image into a point, the decoder turns the point back into the image, and the squared error is made small. "

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.common.intervals import share_interval
 from engine.config import Training, setting
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
@@ -20,6 +21,10 @@ from engine.nets.resnet import ResNet
 from engine.precision import full
 
 CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
+SIMULATIONS = 999  # of a calibrated classifier
+LEAST_ERROR = 0.01  # an ECE not worth a word, however well it is shown
+FINE = 0.1  # where chance alone gives more, calibration cannot be judged
+KNOWS = 0.2  # share of the way from chance to 1 below which an accuracy is at the level of chance
 SHIFT = 1 / 28  # of the longer side: 1 of 28 pixels; 2 cost 3 points of Fashion-MNIST accuracy after the first epoch
 
 
@@ -89,7 +94,7 @@ class ImageClassifier(Method):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """The accuracy as the list of runs shows it."""
-        return f"{100 * terms['accuracy']:.1f} % right"
+        return f"{100 * terms['accuracy']:.1f} % accuracy"
 
     def _logits(self, x: Tensor) -> Tensor:
         features = self._features(x)
@@ -123,19 +128,25 @@ class ImageClassifier(Method):
         if y is None:
             return Description((sure,))
         right = answers == y
-        accuracy, gap = right.double().mean().item(), calibration_gap(confidence, right)
+        accuracy, mean, ece = right.double().mean().item(), confidence.double().mean().item(), calibration_error(confidence, right)
+        limit = calibration_limit(confidence, torch.Generator().manual_seed(0))
+        constant = max(1 / logits.shape[1], y.bincount().max().item() / len(y))
         nats = F.cross_entropy(logits, y).item()
         numbers = (
-            Number(
-                "right answers", 100 * accuracy, "%", 1, f"Of {len(y)} held-out images; guessing would give {100 / logits.shape[1]:.0f} %."
-            ),
+            Number("accuracy", 100 * accuracy, "%", 1, f"Of {len(y)} held-out images; always the commonest class: {100 * constant:.0f} %."),
             Number("cross-entropy", nats, "nat", 3, f"−log p(true class) per image; {math.log(logits.shape[1]):.2f} knows nothing."),
             sure,
             Number(
-                "calibration gap", 100 * gap, "%", 1, "How far confidence and share of right answers lie apart, over 15 bins of confidence."
+                "ECE",
+                100 * ece,
+                "%",
+                1,
+                "Expected calibration error over 15 bins of confidence: mean distance of confidence and accuracy. A "
+                f"perfectly calibrated classifier stays below {100 * limit:.1f} % in 95 % of samples of so many images.",
             ),
         )
-        return Description(numbers, diagnose(accuracy, confidence.mean().item(), gap, logits.shape[1], len(y)))
+        words = diagnose(Calibration(accuracy, mean, ece, limit), constant, len(y), self.config.label_smoothing > 0)
+        return Description(numbers, words)
 
 
 def augmented(x: Tensor, generator: torch.Generator | None, flip: bool) -> Tensor:
@@ -157,35 +168,71 @@ def augmented(x: Tensor, generator: torch.Generator | None, flip: bool) -> Tenso
     return x[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]  # [B, C, H, W]
 
 
-def calibration_gap(confidence: Tensor, right: Tensor, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(confidence: Tensor, right: Tensor, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error (Guo et al. 2017, eq. 3): Σ_b (n_b / n) |accuracy_b - confidence_b| over bins ((b - 1)/B, b/B].
 
     Args:
         confidence: probability of the answer given [N].
         right: whether it was right [N], bool.
     """
+    return _errors(confidence, right[None], bins)[0].item()
+
+
+def calibration_limit(confidence: Tensor, generator: torch.Generator, bins: int = CALIBRATION_BINS) -> float:
+    """The ECE that a perfectly calibrated classifier with these confidences [N] exceeds by chance in at most 5 % of samples.
+
+    The estimate is above zero even then: each answer is drawn right with its own confidence as probability, SIMULATIONS times. The
+    limit is the value of rank ⌈.95 (S + 1)⌉, so an ECE of the same law lies above it with probability .05 at most.
+    """
+    confidence = confidence.double().cpu()
+    drawn = torch.rand(SIMULATIONS, len(confidence), generator=generator, dtype=torch.float64) < confidence
+    errors = _errors(confidence, drawn, bins).sort().values
+    return errors[math.ceil(0.95 * (SIMULATIONS + 1)) - 1].item()
+
+
+def _errors(confidence: Tensor, right: Tensor, bins: int) -> Tensor:
+    """The ECE of each row: confidence [N], right bool [S, N] -> [S]."""
     place = (confidence.double() * bins).ceil().long().clamp(1, bins) - 1
-    surplus = torch.zeros(bins, dtype=torch.float64, device=confidence.device)
-    surplus.index_add_(0, place, right.double() - confidence.double())
-    return surplus.abs().sum().item() / len(confidence)
+    surplus = torch.zeros(len(right), bins, dtype=torch.float64, device=confidence.device)
+    surplus.index_add_(1, place, right.double() - confidence.double())
+    return surplus.abs().sum(1) / len(confidence)
 
 
-def diagnose(accuracy: float, confidence: float, gap: float, classes: int, images: int) -> tuple[Diagnosis, ...]:
+@dataclass(frozen=True)
+class Calibration:
+    """Accuracy and confidence on held-out images, as shares."""
+
+    accuracy: float
+    confidence: float  # the mean
+    ece: float
+    limit: float  # that the ECE of a perfectly calibrated classifier exceeds in 5 % of samples
+
+
+def diagnose(c: Calibration, chance: float, images: int, smoothed: bool) -> tuple[Diagnosis, ...]:
     """What the numbers of a checkpoint mean, in words.
 
-    - right answers within two standard deviations of guessing: bad.
-    - confidence above accuracy by more than 5 points, and a gap as large: over-confident; warning. Below it: too careful; warning.
-    - else the confidence can be read as a chance of being right: good.
+    - accuracy shown to be at the level of chance (`share_interval` below chance and a fifth of the way to 1): bad. Not told from chance
+      on so few images: nothing can be said.
+    - ECE above the 95 % limit of a calibrated classifier, and above a point: over-confident or under-confident; warning.
+    - else calibrated as far as these images can tell: good, unless they could not tell ten points.
+
+    Args:
+        chance: accuracy of always answering the commonest class.
+        smoothed: whether labels are smoothed in training.
     """
-    chance = 1 / classes
-    spread = math.sqrt(chance * (1 - chance) / images)
-    if accuracy < chance + 2 * spread:
-        return (Diagnosis("bad", f"{100 * accuracy:.0f} % right is no more than guessing among {classes} classes: train longer."),)
-    said = f"It is right in {100 * accuracy:.1f} % and claims {100 * confidence:.1f} %"
-    if gap > 0.05 and confidence > accuracy:
-        return (Diagnosis("warning", f"{said}: over-confident. Label smoothing, more augmentation or a shorter training would temper it."),)
-    if gap > 0.05:
-        return (
-            Diagnosis("warning", f"{said}: it is surer of itself than it says. Less label smoothing or a longer training would free it."),
-        )
-    return (Diagnosis("good", f"{said}: on data like these its confidence can be read as a chance of being right. On others it cannot."),)
+    low, high = share_interval(c.accuracy * images, images)
+    if low <= chance:
+        if high < chance + KNOWS * (1 - chance):
+            return (Diagnosis("bad", f"{100 * c.accuracy:.0f} % accuracy is at the level of chance ({100 * chance:.0f} %): train longer."),)
+        few = f"{images} held-out images are too few to tell its accuracy of {100 * c.accuracy:.0f} % from chance ({100 * chance:.0f} %)."
+        return (Diagnosis("muted", few),)
+    said = f"Accuracy {100 * c.accuracy:.1f} %, mean confidence {100 * c.confidence:.1f} %"
+    if c.ece > max(c.limit, LEAST_ERROR) and c.confidence > c.accuracy:
+        more = "More label smoothing" if smoothed else "Label smoothing"
+        return (Diagnosis("warning", f"{said}: over-confident. {more}, more augmentation or a shorter training would temper it."),)
+    if c.ece > max(c.limit, LEAST_ERROR):
+        remedy = "Less label smoothing or a longer training" if smoothed else "A longer training"
+        return (Diagnosis("warning", f"{said}: under-confident. {remedy} would raise its confidence."),)
+    if c.limit > FINE:
+        return (Diagnosis("muted", f"{said}. {images} held-out images are too few to judge the calibration."),)
+    return (Diagnosis("good", f"{said}: calibrated as far as {images} held-out images can tell. This says nothing of other data."),)

@@ -172,12 +172,13 @@ class DINO(EncoderMethod):
     formula = "min −Σ<sub>k</sub> softmax((t − c)/τ<sub>t</sub>)<sub>k</sub> log softmax(s/τ<sub>s</sub>)<sub>k</sub>"
     headline = ("top1_retrieval", "", True)
     units: ClassVar = {"loss": "nat", "teacher entropy": "nat", "KL": "nat"}
-    valid_slice = 256
+    judged_from = 500
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         if config.masked and config.encoder != "vit":
             raise CannotLearn("The masked-patch loss hides patches of a transformer; choose encoder=vit or set masked to 0.")
+        self.valid_slice = config.batch_size  # type: ignore[misc]  # Sinkhorn–Knopp and retrieval see as many images as in training
         self.batch_splits = config.centering == "centre" and not config.koleo  # type: ignore[misc]  # the others look at the whole batch
         self.student: Any = encoder(config.encoder, data.shape, config.width, config.blocks, config.norm)  # `network` is the teacher
         self.head, self.student_head = (
@@ -332,7 +333,7 @@ class DINO(EncoderMethod):
             teacher_cosines = self.head.prototypes(self.head(self.network(large)))
             q = self._answers(teacher_cosines, self.centre, progress=1.0).unflatten(0, (GLOBALS, -1))
             logits = self.student_head.prototypes(self.student_head(self.student(large))).unflatten(0, (GLOBALS, -1))
-            answers = answers_of(q, logits, self.config.student_temperature)
+            answers = answers_of(q, teacher_cosines.unflatten(0, (GLOBALS, -1)), logits, self.config.student_temperature)
         features = described(self.encode(x))
         return Description(numbers_of(answers) + features.numbers, (diagnose(answers), *features.diagnosis))
 

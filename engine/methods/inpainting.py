@@ -5,6 +5,7 @@ The loss is the squared error of the hidden pixels only, the mean over their num
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -123,25 +124,38 @@ class Inpainting(EncoderMethod):
         """How the features are spread, and how well holes in held-out images are filled, without augmentation. x [N, C, H, W]."""
         hidden = self.masked(x, generator)
         error = hidden_error(self.fill(x, hidden), x, hidden)
-        guess = hidden_error(x.mean(0, keepdim=True), x, hidden).mean().item()
+        base = hidden_error(others_mean(x), x, hidden)  # [N]
+        guess = base.mean().item()
         explained = 1 - error.mean().item() / guess if guess > 0 else 0.0
+        reach = 2 * (error - (1 - explained) * base).std().item() / (guess * math.sqrt(len(x))) if guess > 0 and len(x) > 1 else math.inf
         spread = described(self.encode(x))
         numbers = (
             Number("error", 100 * error.sqrt().mean().item(), "%", 1, "Root mean square of the hidden pixels, of the range of values."),
             Number("variance explained", 100 * explained, "%", 1, "Of the hidden pixels; painting the mean picture would explain none."),
         )
-        return Description(numbers + spread.numbers, (diagnose(explained), *spread.diagnosis))
+        return Description(numbers + spread.numbers, (diagnose(explained, reach), *spread.diagnosis))
 
 
-def diagnose(explained: float) -> Diagnosis:
+def others_mean(x: Tensor) -> Tensor:
+    """For each image the mean of the others [N, C, H, W]: what painting the mean picture costs is measured on images it does not know."""
+    return (x.sum(0) - x) / max(1, len(x) - 1)
+
+
+def diagnose(explained: float, reach: float) -> Diagnosis:
     """What the share of the hidden pixels' variance that is explained means.
 
-    - below LITTLE: no better than the mean picture; bad. Below MUCH: warning. Else good.
+    - shown to be below LITTLE: no better than the mean picture; bad. Below MUCH: warning. Else good.
+    - neither shown to be below LITTLE nor above 0: nothing can be said of so few images.
+
+    Args:
+        reach: two standard errors of the share.
     """
     share = f"{100 * explained:.0f} % of what is hidden"
+    if explained - reach <= 0 and explained + reach >= LITTLE:
+        return Diagnosis("muted", f"It explains {share}; the held-out images are too few to say more.")
     if explained < 0:
         return Diagnosis("bad", "Painting the mean picture would be nearer to what is hidden: train longer, or hide less.")
-    if explained < LITTLE:
+    if explained + reach < LITTLE:
         return Diagnosis("bad", f"It explains {share}, hardly more than the mean picture would: train longer, or hide less.")
     if explained < MUCH:
         return Diagnosis("warning", f"It explains {share}: colours near the holes, little of the shapes. Train longer, or hide less.")

@@ -111,7 +111,7 @@ class Jigsaw(EncoderMethod):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """The accuracy as the list of runs shows it."""
-        return f"{100 * terms['accuracy']:.1f} % right"
+        return f"{100 * terms['accuracy']:.1f} % accuracy"
 
     def _posed(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Draw]:
         """Shuffled pictures, the orders of their tiles [B], and what the augmentation did before."""
@@ -195,7 +195,7 @@ class Jigsaw(EncoderMethod):
         placed = (self.permutations[answer] == self.permutations[order]).double().mean().item()
         spread = described(self.encode(x))
         numbers = (
-            Number("right answers", 100 * right, "%", 1, f"Of {len(x)} shuffled pictures; guessing would give {100 / choices:.1f} %."),
+            Number("accuracy", 100 * right, "%", 1, f"Of {len(x)} shuffled pictures; chance level {100 / choices:.1f} %."),
             Number("tiles in their place", 100 * placed, "%", 1, f"Guessing would give {100 / self.side**2:.0f} %."),
             Number(
                 "cross-entropy",

@@ -34,6 +34,7 @@ class KMeans(Method):
     Config = Config
     title = "k-means"
     family = "Classical"
+    judged_from = 0
     source = "Lloyd, Least Squares Quantization in PCM, IEEE Trans. Inf. Theory 28, 1982; as in scikit-learn"
     summary = (
         "Every image belongs to the nearest centroid, and every centroid moves to the mean of its images, again and again until nothing "

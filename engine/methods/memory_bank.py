@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, precise
 from engine.config import setting
+from engine.losses.contrastive import info_nce
 from engine.method import DataSpec, StepContext, View
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
@@ -64,7 +65,7 @@ class MemoryBank(EncoderMethod):
         """The bank is filled when the number of images is known."""
 
     def on_train_start(self, images: int, generator: torch.Generator) -> None:
-        """Random unit vectors, so that the first loss is about ln(1 + K)."""
+        """Random unit vectors: their own slot is no nearer to images than others, so the first loss is about ln K or more."""
         drawn = torch.randn(images, self.config.projection, generator=generator)
         self.bank = F.normalize(drawn, dim=1).to(self.head.weight.device)
 
@@ -81,16 +82,23 @@ class MemoryBank(EncoderMethod):
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: cross-entropy of the own slot. `top1_retrieval`: share of views whose own slot is the likest. `mi_lower_bound`: ln(1
-        + K) - loss. x [B, C, H, W] -> scalars [].
+        + K) - loss, which can show ln(1 + K) at most. x [B, C, H, W] -> scalars [].
 
-        Images that have no slot, held-out ones, must find their second view among those of their batch.
+        Images that have no slot, held-out ones, must find their second view among as many slots as in training, or, where there is no
+        bank, among the second views of their batch.
         """
         views = self.views(x, context.generator)
         h = self.features(views[0].x)
         with full(x.device):
             u = F.normalize(precise(self.head(h)), dim=1)
-        if context.indices is None or not len(self.bank):
+        if context.indices is None:
             own = u.detach() if len(views) == 1 else self._unit(views[1].x)
+            if len(self.bank):
+                chosen = self._drawn(context.generator)
+                slots = self.bank if chosen is None else self.bank[chosen]
+                with full(x.device):
+                    loss, found = info_nce(u, own.to(u.dtype), slots.to(u.dtype), self.config.temperature)
+                return {"loss": loss, "top1_retrieval": found, "mi_lower_bound": math.log(1 + len(slots)) - loss}
             bank, places, chosen = own, torch.arange(len(u), device=u.device), None
         else:
             bank, places = self.bank, context.indices.to(u.device)

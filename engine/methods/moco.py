@@ -73,13 +73,13 @@ class MoCo(EncoderMethod):
     formula = "min −log exp(q·k₊/τ) / (exp(q·k₊/τ) + Σ<sub>queue</sub> exp(q·k/τ))"
     headline = ("top1_retrieval", "", True)
     units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
-    valid_slice = 256
     queue: Tensor
     pointer: Tensor
     images: Tensor
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
+        self.valid_slice = config.batch_size  # type: ignore[misc]  # without a queue: as many negatives as in training
         self.batch_splits = config.queue > 0  # type: ignore[misc]  # without a queue the batch is its own negatives
         self.head = self._head()
         self.key_network: Any = encoder(config.encoder, data.shape, config.width, config.blocks, config.norm)
@@ -96,7 +96,7 @@ class MoCo(EncoderMethod):
         return Head(features, features, to) if self.config.version == "v2" else nn.Linear(features, to)
 
     def reset(self, generator: torch.Generator) -> None:
-        """Random unit vectors in the queue, so that the first loss is about ln(1 + K)."""
+        """Random unit vectors in the queue: easy negatives, so the loss begins low and rises while the keys of images take their place."""
         if len(self.queue):
             self.queue.copy_(F.normalize(torch.randn(self.queue.shape, generator=generator), dim=1))
         self.pointer.zero_()
@@ -122,8 +122,8 @@ class MoCo(EncoderMethod):
             return F.normalize(head(network(x)), dim=1)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: InfoNCE. `top1_retrieval`: share of queries whose own key is the most similar. `mi_lower_bound`: ln(1 + K) - loss. x
-        [B, C, H, W] -> scalars [].
+        """`loss`: InfoNCE. `top1_retrieval`: share of queries whose own key is the most similar. `mi_lower_bound`: ln(1 + K) - loss,
+        which can show ln(1 + K) at most. x [B, C, H, W] -> scalars [].
         """
         first, second = (view.x for view in self.views(x, context.generator))
         pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)

@@ -34,6 +34,7 @@ class PCA(Method):
     Config = Config
     title = "PCA"
     family = "Classical"
+    judged_from = 0
     source = "Hotelling, Analysis of a Complex of Statistical Variables into Principal Components, J. Educ. Psychol. 24, 1933; scikit-learn"
     summary = (
         "The mean image, and the directions along which images differ from it, in order of how much. An image becomes its coordinates; "

@@ -38,6 +38,7 @@ class PretrainedEncoder(Method):
     Config = Config
     title = "Pretrained backbone"
     family = "Self-supervision · self-distillation"
+    judged_from = 0
     source = "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023 (arXiv 2304.07193), and others in its layout"
     summary = (
         "A network that somebody else has trained, mostly on many more images than there are here. It is opened as it is and looked at "

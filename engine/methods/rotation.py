@@ -85,7 +85,7 @@ class Rotation(EncoderMethod):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """The accuracy as the list of runs shows it."""
-        return f"{100 * terms['accuracy']:.1f} % right"
+        return f"{100 * terms['accuracy']:.1f} % accuracy"
 
     def _logits(self, x: Tensor) -> Tensor:  # [B, 4]
         h = self.features(x)
@@ -113,13 +113,13 @@ class Rotation(EncoderMethod):
         spread = described(self.encode(x))
         asked = len(TURNS) * len(x)
         numbers = (
-            Number("right answers", 100 * right.mean().item(), "%", 1, f"Of {asked} turned pictures; guessing would give 25 %."),
-            Number("hardest turn", 100 * right.min().item(), "%", 1, f"Right answers where the picture is {TURNS[int(right.argmin())]}."),
+            Number("accuracy", 100 * right.mean().item(), "%", 1, f"Of {asked} turned pictures; chance level 25 %."),
+            Number("hardest turn", 100 * right.min().item(), "%", 1, f"Accuracy where the picture is {TURNS[int(right.argmin())]}."),
             Number(
                 "cross-entropy",
                 -log_p.gather(2, turn[..., None].expand(-1, len(x), 1)).mean().item(),
                 "nat", 3, f"−log p(true turn) per picture; {math.log(len(TURNS)):.2f} knows nothing.",
             ),
         )  # fmt: skip
-        word = answered("the turn", right.mean().item(), len(TURNS), asked)
+        word = answered("the turn", right.mean().item(), len(TURNS), len(x))  # the four turns of an image are no four pieces of evidence
         return Description(numbers + spread.numbers, (word, *spread.diagnosis))

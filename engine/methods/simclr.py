@@ -57,10 +57,10 @@ class SimCLR(EncoderMethod):
     headline = ("top1_retrieval", "", True)
     units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
     batch_splits = False
-    valid_slice = 256
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
+        self.valid_slice = config.batch_size  # type: ignore[misc]  # as many negatives as in training
         self.head = Head(self.network.features, self.network.features, config.projection)
 
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
@@ -83,7 +83,8 @@ class SimCLR(EncoderMethod):
 
     def contrast(self, z: Tensor, context: StepContext) -> dict[str, Tensor]:
         """`loss`: NT-Xent. `top1_retrieval`: share of views whose partner is the most similar of all. `mi_lower_bound`: ln(2N - 1) -
-        loss, a lower bound on what one view says about the other (van den Oord et al. 2018). z [N, 2, d] -> scalars [].
+        loss, a lower bound on the mutual information of the two views, which can show ln(2N - 1) at most (van den Oord et al. 2018).
+        z [N, 2, d] -> scalars [].
         """
         z = context.gather(z)
         with full(z.device):

@@ -281,7 +281,7 @@ class TokenTransformer(Autoregressive):
             Number("reconstruction", reconstruction, "nat", help="−log p(x|z), summed over pixels, averaged over images."),
             Number("codes, with the prior", prior, "nat", help="−log p(z) of the grid that the encoder chose: exact, by the chain rule."),
             Number("codes, all equally likely", self.kept.uniform_nats, "nat", help="The same grid without a prior."),
-            Number("codes, frequencies alone", alone, "nat", help="What it would cost if only known how common each code is here."),
+            Number("codes, marginal entropy", alone, "nat", help="What it would cost if only known how common each code is here."),
             Number("bound", -(reconstruction + prior), "nat", help="Lower bound on log p(x)."),
             Number("bound, bits/dim", bits, "bits/dim", 3, "An upper bound on the code length; 8 would be uniform noise."),
         )
@@ -291,13 +291,11 @@ class TokenTransformer(Autoregressive):
 def diagnose(prior: float, alone: float, uniform: float) -> tuple[Diagnosis, ...]:
     """What the cost of the codes means, in nats per image.
 
-    - within 1 % of the uniform prior: it has not begun; warning.
-    - no cheaper than by frequencies alone: warning. Else good.
+    - within 1 % of the uniform prior: it has not begun; nothing to judge.
+    - no cheaper than the marginal entropy: warning. Else good.
     """
     if prior > 0.99 * uniform:
-        return (
-            Diagnosis("warning", "The prior takes all codes as equally likely: the tokenizer comes first, then the transformer learns."),
-        )
+        return (Diagnosis("muted", "The prior takes all codes as equally likely: the tokenizer comes first, then the transformer learns."),)
     if prior >= alone:
-        return (Diagnosis("warning", "The prior knows no more than how common each code is: train longer."),)
-    return (Diagnosis("good", f"Knowing the codes before saves {100 * (1 - prior / alone):.0f} % against how common each code is."),)
+        return (Diagnosis("warning", "The prior costs no less than the marginal entropy of the codes: train longer."),)
+    return (Diagnosis("good", f"Knowing the codes before saves {100 * (1 - prior / alone):.0f} % against the marginal entropy."),)

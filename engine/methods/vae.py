@@ -87,7 +87,7 @@ class VAE(Method):
     source = "Kingma and Welling, Auto-Encoding Variational Bayes, 2014 (arXiv 1312.6114)"
     summary = (
         "The encoder turns an image into a small cloud of codes, the decoder turns any code back into an image. "
-        "The codes are pressed towards one common bell curve, so that new images can be drawn from it. "
+        "The codes are pressed towards one common normal distribution, so that new images can be drawn from it. "
         "What is trained is a lower bound on the likelihood of the images."
     )
     formula = "log p(x) ≥ E<sub>q(z|x)</sub>[log p(x|z)] − KL(q(z|x) ∥ p(z))"
@@ -355,7 +355,7 @@ def diagnose(active: int, latent: int, weight: float, beta: float, explained: fl
     """What the numbers of a checkpoint mean, in words.
 
     - weight < beta: a warm-up is still going on; warning. Numbers at another weight are not comparable.
-    - no dimension is active: posterior collapse; bad.
+    - no dimension is active, at the full weight: posterior collapse; bad. Nothing while the weight rises.
     - fewer than half are active: warning. At least half, but not all: good, and the idle ones are named.
     - all are active: good.
     - reconstructions explain less than half of the pixels' variance although dimensions are active: warning.
@@ -367,11 +367,14 @@ def diagnose(active: int, latent: int, weight: float, beta: float, explained: fl
     """
     said = []
     idle = latent - active
-    if weight < 0.999 * beta:
+    rising = weight < 0.999 * beta
+    if rising:
         said.append(
             Diagnosis("warning", f"The KL weight is still rising: {weight:.2g} of {beta:.2g}. Compare this checkpoint when it has arrived.")
         )
-    if active == 0:
+    if active == 0 and rising:
+        said.append(Diagnosis("muted", "No dimension is active yet: whether that stays so shows once the KL weight has arrived."))
+    elif active == 0:
         remedy = "Lower beta, let it rise slowly (KL schedule “linear”), or allow free bits."
         said.append(Diagnosis("bad", f"Posterior collapse: none of the {latent} dimensions carries information about the image. {remedy}"))
     elif idle:

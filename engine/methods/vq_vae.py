@@ -209,21 +209,29 @@ class VQVAE(Method):
         ]
         if variance > 0:
             numbers.append(Number("variance explained", 100 * (1 - error / variance), "%", 1, "Of the pixels, by the reconstructions."))
-        return Description(tuple(numbers), diagnose(used, min(size, codes.numel()), spread))
+        return Description(tuple(numbers), diagnose(used, expected_codes(size, codes.numel()), size, spread))
 
 
-def diagnose(used: int, possible: int, spread: float) -> tuple[Diagnosis, ...]:
+def diagnose(used: int, possible: float, size: int, spread: float) -> tuple[Diagnosis, ...]:
     """What the use of the codebook means, in words.
 
     - one code only: collapse; bad.
-    - fewer than half of those that could occur: warning. Else good.
+    - fewer than half of those that would occur if all were equally frequent: warning. Else good.
     """
     if used == 1:
         return (Diagnosis("bad", "The codebook has collapsed: every place of every image has the same code. Lower the learning rate."),)
     if used < possible / 2:
-        said = f"Only {used} of {possible} codes occur: the others are idle. Train longer, raise revive, or take fewer codes."
+        said = (
+            f"Only {used} of {size} codes occur, where about {possible:.0f} would if all were used alike. "
+            "Train longer, raise revive, or take fewer codes."
+        )
         return (Diagnosis("warning", said),)
-    return (Diagnosis("good", f"{used} of {possible} codes occur, as varied as {spread:.0f} equally frequent ones."),)
+    return (Diagnosis("good", f"{used} of {size} codes occur, as varied as {spread:.0f} equally frequent ones."),)
+
+
+def expected_codes(size: int, drawn: int) -> float:
+    """How many of `size` equally frequent codes occur among so many drawn ones, on average."""
+    return size * (1 - (1 - 1 / size) ** drawn)
 
 
 def _used(codes: Tensor, size: int) -> Tensor:

@@ -270,7 +270,7 @@ class DetectorCache:
         kept, missing = detectors.kept_scores(manifest.data_hash, "valid", limit)
         if unfitted or missing:
             data = yield from self.session.load_data(manifest.data, job)
-            require_same_data(manifest, model.run.path.name, data.hash)
+            require_same_data(manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
             valid, train = data.splits["valid"], data.splits["train"]
             looks = detectors.batches(np.asarray(valid.images[spread(len(valid), limit)]))
             places = spread(len(train), FIT_IMAGES)

@@ -116,7 +116,7 @@ class FeatureCache:
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
         if subset.data == model.manifest.data:
-            require_same_data(model.manifest, model.run.path.name, data.hash, "; name other data")
+            require_same_data(model.manifest, model.run.path.name, data.hash, "; name other data", data.former_hash)
         shape = model.spec.shape
         key = (data.hash, subset.split, subset.limit, shape)
         if key not in self._subsets:

@@ -14,6 +14,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
+from engine.method import judged
 from engine.protocols import Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
@@ -31,7 +32,7 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
     return m.Described(
         **answer_head(query, model),
         numbers=found.numbers,
-        diagnosis=found.diagnosis,
+        diagnosis=judged(model.method, found, model.step),
         latent=0 if found.scale is None else len(found.scale),
         kl=array(found.kl),
         scale=array(found.scale),

@@ -137,7 +137,7 @@ class FeatureProbes:
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
         if name == model.manifest.data:
-            require_same_data(model.manifest, model.run.path.name, data.hash)
+            require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
         if len(data.classes) < 2 or data.splits["train"].labels is None or data.splits[work.split].labels is None:
             raise CannotAnswer(f"{data.name} has no classes that a probe could tell apart; choose a data set with classes.")
         return data

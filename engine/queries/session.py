@@ -24,6 +24,7 @@ from engine.methods import method_named
 from engine.protocols import provides
 from engine.queries.answers import Job, Part, handlers
 from engine.queries.arrays import image_tensor
+from engine.storage.checkpoint_choice import choose_step, load_chosen
 from engine.storage.manifest import MANIFEST, Manifest
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
@@ -53,11 +54,13 @@ def unloaded(manifest: Manifest) -> Method:
 class Model:
     """A checkpoint, ready to be looked at: its weights in float32, eval mode, without gradients.
 
+    `step` is one of the run's, "best", "newest" or None, as `choose_step` takes it; `step_rule` says in words which was taken.
+
     Raises:
         BadRun: the folder or the checkpoint cannot be read, or its weights do not fit the method as it is now.
     """
 
-    def __init__(self, run: Run, step: int | None) -> None:
+    def __init__(self, run: Run, step: int | str | None) -> None:
         manifest = run.manifest
         if manifest is None:
             raise BadRun(run.fault or f"{run.path.name} has no readable manifest.")
@@ -65,7 +68,8 @@ class Model:
         self.spec = self.method.data
         self.run = run
         self.manifest = manifest
-        self.step, arrays, _ = run.load(step)
+        choice, arrays, _ = load_chosen(run, step)
+        self.step, self.step_rule = choice.step, choice.rule
         tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
         try:
             self.method.load_state_dict(tensors, assign=True)
@@ -120,7 +124,7 @@ class QuerySession:
         self.handlers = dict(handlers())
         self._rooms: dict[type, Any] = {}
         self._models: OrderedDict[ModelKey, Model] = OrderedDict()
-        self._looked_up: OrderedDict[tuple[str, int | None], tuple[tuple[int, ...], ModelKey]] = OrderedDict()
+        self._looked_up: OrderedDict[tuple[str, int | str | None], tuple[tuple[int, ...], ModelKey]] = OrderedDict()
         self._data: OrderedDict[str, DataSet] = OrderedDict()
 
     def answer(self, query: m.Query) -> m.Answer:
@@ -154,10 +158,10 @@ class QuerySession:
 
     # -- models --------------------------------------------------------------------------------------------------------
 
-    def model(self, path: str, step: int | None) -> Model:
+    def model(self, path: str, step: int | str | None) -> Model:
         """The checkpoint, kept by its content: a new run of an old name is another one.
 
-        Without a step it is the newest that can be read. The folder is opened again only when its manifest is another file than before.
+        `step` is what `choose_step` takes. The folder is opened again only when its manifest is another file than before.
 
         Raises:
             BadRun: one sentence.
@@ -175,28 +179,20 @@ class QuerySession:
                 self._looked_up.popitem(last=False)
         return model
 
-    def _open(self, path: str, step: int | None) -> Model:
+    def _open(self, path: str, step: int | str | None) -> Model:
         run = Run.open(Path(path))
-        steps = [c.step for c in run.checkpoints() if not c.fault]
-        if not steps:
-            raise BadRun(f"{run.path.name} has no checkpoint yet; wait for its first step.")
-        fault: BadRun | None = None
-        for wanted in reversed(steps) if step is None else [step]:
-            try:
-                return self._model(run, wanted)
-            except BadRun as error:
-                fault = fault or error
-        assert fault is not None
-        raise fault
+        key = _key(run, choose_step(run, step).step)
+        return self._kept(key, Model(run, step) if key not in self._models else self._models[key])
 
-    def _model(self, run: Run, step: int) -> Model:
-        key = _key(run, step)
-        if key not in self._models:
-            self._models[key] = Model(run, step)
-            while len(self._models) > MODELS_KEPT:
-                self._models.popitem(last=False)
+    def _kept(self, key: ModelKey, model: Model) -> Model:
+        """Keep a model as the newest; the oldest is forgotten beyond `MODELS_KEPT`."""
+        if model.step != key[1]:  # the one that was chosen is damaged
+            key = _key(model.run, model.step)
+        self._models[key] = model
         self._models.move_to_end(key)
-        return self._models[key]
+        while len(self._models) > MODELS_KEPT:
+            self._models.popitem(last=False)
+        return model
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -238,7 +234,7 @@ class QuerySession:
             BadData: it cannot be opened. BadRun: its content is another one; `remedy` ends the sentence.
         """
         data = self.data(model.manifest.data)
-        require_same_data(model.manifest, model.run.path.name, data.hash, remedy)
+        require_same_data(model.manifest, model.run.path.name, data.hash, remedy, data.former_hash)
         return data
 
 

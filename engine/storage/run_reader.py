@@ -21,7 +21,7 @@ import numpy as np
 from engine.messages import CheckpointInfo, RunInfo
 from engine.storage import atomic_io
 from engine.storage.file_lock import Holder, holder
-from engine.storage.manifest import CHECKPOINTS, MANIFEST, STATE, CheckpointEntry, FileFact, Manifest, read_manifest
+from engine.storage.manifest import CHECKPOINTS, MANIFEST, RESUME_FILE, STATE, CheckpointEntry, FileFact, Manifest, read_manifest
 from engine.storage.metrics_file import METRICS, parse_metrics, read_metrics
 from engine.storage.old_names import VOCABULARY, arrays_today, row_today, state_today
 from engine.storage.run_folders import LOCK, PROBE, BadRun, is_run
@@ -125,19 +125,25 @@ class Run:
         )
 
     def checkpoints(self) -> list[CheckpointInfo]:
-        """By step. Looks only whether the files are there with the right size; `load` checks their SHA-256."""
+        """By step. Looks only whether the files are there with the right size; `load` checks their SHA-256.
+
+        A file that only resuming needs makes a checkpoint no worse to look at: without it, none goes on from here.
+        """
         if self._checkpoints is None:
             self._checkpoints = [self._look_at(entry) for entry in self.manifest.checkpoints] if self.manifest else []
         return list(self._checkpoints)
 
     def _look_at(self, entry: CheckpointEntry) -> CheckpointInfo:
         folder = os.path.join(self.path, CHECKPOINTS, entry.folder)
+        note = ""
         for name, fact in entry.files.items():
             fault = atomic_io.fault_of(os.path.join(folder, name), fact.bytes)
-            if fault:
+            if fault and name == RESUME_FILE:
+                note = f"No training can go on from step {entry.step:,}: its {name} {fault}. It can be looked at."
+            elif fault:
                 sentence = f"The checkpoint at step {entry.step:,} cannot be used: its {name} {fault}."
                 return CheckpointInfo(entry.step, entry.resumable, entry.best, sentence)
-        return CheckpointInfo(entry.step, entry.resumable, entry.best)
+        return CheckpointInfo(entry.step, entry.resumable and not note, entry.best, note=note)
 
     def load(self, step: int | None = None, file: str = "model.safetensors") -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
         """Step, arrays [...] by name and state of one checkpoint; `step=None` is the newest intact one, and `notes` says what was

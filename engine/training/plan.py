@@ -150,7 +150,7 @@ def _check_data(resolved: ResolvedPlan, data: DataSet) -> None:
         choose = "text" if wanted == "text" else "data set of images"
         raise TrainingFailed(f"{plan.method} learns from {wanted} and {data.name} is {data.kind}; choose a {choose}.")
     if old is not None and old.manifest is not None:
-        require_same_data(old.manifest, old.path.name, data.hash, "; put the old files back or start a new run")
+        require_same_data(old.manifest, old.path.name, data.hash, "; put the old files back or start a new run", data.former_hash)
 
 
 def _parents(resolved: ResolvedPlan, root: Path, data: DataSet) -> list[Parent]:

@@ -10,12 +10,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from engine.common.intervals import share_interval
 from engine.messages import Diagnosis
 
 GREY = 0.5  # what is seen where something is hidden: the middle of the range
 LEAST_DEVIATION = 0.02  # of a tile: below it what is seen is noise, and is not made stronger
 MASKS = ("block", "blocks", "patches")
-SOLVED = 0.995  # share of right answers beyond which there is nothing left to learn
+SOLVED = 0.995  # accuracy beyond which there is nothing left to learn
+KNOWS = 0.2  # share of the way from chance to 1 below which an accuracy is at the level of chance
 PATCHES = 8  # per side, where patches are hidden
 BLOCKS = 4  # where several blocks are hidden
 
@@ -201,16 +203,18 @@ def hidden_error(predicted: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
 
 
 def answered(what: str, right: float, choices: int, asked: int) -> Diagnosis:
-    """What the share of right answers among so many choices means, of so many pictures.
+    """What the accuracy among so many choices means, of so many independent pictures.
 
-    - within two standard deviations of guessing: bad. - at least SOLVED: warning, nothing is left to learn. - else good.
+    - not told from chance: bad where it is shown to be near it, else nothing can be said of so few. - at least SOLVED: warning, nothing
+      is left to learn. - else good.
     """
     chance = 1 / choices
-    if right < chance + 2 * math.sqrt(chance * (1 - chance) / asked):
-        return Diagnosis(
-            "bad", f"It finds {what} of {100 * right:.0f} % of the pictures, no more than guessing among {choices}: train longer."
-        )
-    said = f"It finds {what} of {100 * right:.1f} % of the pictures, where guessing would find {100 * chance:.0f} %"
+    low, high = share_interval(right * asked, asked)
+    said = f"It finds {what} of {100 * right:.1f} % of the pictures (chance level {100 * chance:.0f} %)"
+    if low <= chance:
+        if high < chance + KNOWS * (1 - chance):
+            return Diagnosis("bad", f"{said}: it is at the level of chance. Train longer.")
+        return Diagnosis("muted", f"{said}: {asked} held-out pictures are too few to tell it from chance.")
     if right >= SOLVED:
         return Diagnosis("warning", f"{said}: the puzzle is solved, maybe by a shortcut, and teaches nothing more. Make it harder.")
     return Diagnosis("good", f"{said}.")

@@ -418,6 +418,7 @@ class Kit(QObject):
         super().__init__()
         self.engine = FakeEngine()
         self.state = State(self)
+        self.state.root = "/runs"  # the engine has told that there is no run
         self.bridge = Bridge(self.engine, self)
         self.actions = Actions(self)
         self.undo = QUndoStack(self)

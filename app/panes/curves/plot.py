@@ -24,6 +24,7 @@ from app.widgets.export import copy_image
 from app.widgets.parts import short
 
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
+STAR_REACH = 8  # pixels from the star at which a click still means it
 MARKS = 7  # markers along a curve, so that colour is not the only sign
 AHEAD = 0.05  # of the width: a curve that grows finds room for its next points
 
@@ -268,7 +269,11 @@ class CurvePlot(QWidget):
     # mouse and keyboard
 
     def _pointed(self, x: float) -> None:
-        nearest = self.nearest_step(self.step_at(x))
+        reach = STAR_REACH * self.box.viewPixelSize()[0]
+        if self.best is not None and self.best_point.isVisible() and abs(self._x(self.best[0]) - x) <= reach:
+            nearest = self.best[0]  # the star is meant, not the point of a curve beside it
+        else:
+            nearest = self.nearest_step(self.step_at(x))
         if nearest is not None:
             self.cursor_moved.emit(nearest)
 

@@ -45,7 +45,7 @@ class EmbeddingPane(RunPane):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._live = False  # whether what is looked at was the newest, and not chosen by hand
+        self._followed = ""  # what was followed when it came to what is looked at; "" where that was chosen by hand
         self._c = theme.colors(context.state.theme)
         self.controller = controller = EmbeddingController(context.bridge, self)
         self._settling, self._resting = QTimer(self), QTimer(self)
@@ -126,7 +126,7 @@ class EmbeddingPane(RunPane):
     def look(self) -> tuple[str, int] | None:
         """What is drawn now: a step chosen by hand at once, the newest one of a training when the map has stood long enough."""
         newest, now = self.newest(), self.controller.look
-        follows = self.context.state.cursor is None and self._live
+        follows = self._followed != "" and self.context.state.follows == self._followed
         return now if newest and now and newest[0] == now[0] and follows and self.controller.patience() else newest
 
     def _run_changed(self) -> None:
@@ -159,7 +159,7 @@ class EmbeddingPane(RunPane):
             return
         look = self.look()
         if look != self.controller.look:
-            self._live = self.context.state.cursor is None
+            self._followed = self.context.state.follows
         self.controller.set_active(True)
         self.controller.look_at(look)
         self._say()

@@ -219,7 +219,7 @@ class LikelihoodPane(RunPane):
         steps = self.runs.current()
         if steps != self.controller.wanted:
             self.inspection.forget()
-            self.runs.follows_newest = self.context.state.cursor is None
+            self.runs.followed = self.context.state.follows
         run, detector = self.selection.detector
         if steps and run not in dict(steps):
             self.selection.detector = (steps[0][0], detector)

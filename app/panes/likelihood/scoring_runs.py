@@ -26,25 +26,25 @@ class ScoringRuns:
         changed: Callable[[], None],
     ) -> None:
         self.added: list[str] = []  # runs that score beside the chosen one
-        self.follows_newest = False  # whether what is looked at was the newest step, and not chosen by hand
+        self.followed = ""  # what was followed when it came to what is looked at; "" where that was chosen by hand
         self._state, self._controller, self._able, self._why_not, self._changed = state, controller, able, why_not, changed
 
     def newest(self) -> tuple[RunStep, ...]:
-        """The chosen run at the time cursor, and the newest step of those beside it."""
+        """The chosen run at the time cursor, and of those beside it the step that is followed, the best or the newest."""
         state = self._state
         if not self._able() or state.run is None or state.step is None:
             return ()
         out = [(state.run, state.step)]
         for run in self.added:
-            info = state.runs.get(run)
-            if run != state.run and info is not None and not self._why_not(info):
-                out.append((run, max(checkpoint.step for checkpoint in info.checkpoints if not checkpoint.fault)))
+            info, step = state.runs.get(run), state.step_of(run)
+            if run != state.run and info is not None and step is not None and not self._why_not(info):
+                out.append((run, step))
         return tuple(out)
 
     def current(self) -> tuple[RunStep, ...]:
         """What scores now: a step chosen by hand at once, the newest one of a training when the controller is ready for it."""
         newest, now = self.newest(), self._controller.wanted
-        follows = (self._state.cursor is None and self.follows_newest) or newest[:1] == now[:1]
+        follows = (self.followed != "" and self._state.follows == self.followed) or newest[:1] == now[:1]
         same_runs = [run for run, _ in newest] == [run for run, _ in now]
         return now if newest and same_runs and follows and self._controller.patience() else newest
 

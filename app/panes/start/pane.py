@@ -33,6 +33,7 @@ QUICK_NEEDS = {"encode", "decode", "log_prob", "sample"}  # so that the first ru
 QUICK: dict[str, object] = {"latent": 16, "width": 32, "encoder_blocks": 1}  # settings of a small network, where a method has them
 QUICK_STEPS = 4000
 RECENT = 6
+NO_RUNS = "None yet. The first button above trains one in about a minute."
 
 
 def quick_method(methods: Iterable[MethodInfo]) -> MethodInfo | None:
@@ -118,7 +119,7 @@ class StartPane(Pane):
         for place in range(3):
             self.recent.setColumnStretch(place, 1)
         column.addLayout(self.recent)
-        self.no_runs = muted("None yet. The first button above trains one in about a minute.")
+        self.no_runs = muted("Loading your runs…")
         column.addWidget(self.no_runs)
         column.addSpacing(8)
         column.addWidget(heading("What to do next"))
@@ -186,6 +187,7 @@ class StartPane(Pane):
             return
         runs = sorted(self.context.state.runs.values(), key=lambda info: (info.status == "training", info.created), reverse=True)[:RECENT]
         self.no_runs.setVisible(not runs)
+        self.no_runs.setText(NO_RUNS if self.context.state.root else "Loading your runs…")
         if [card.info.run for card in self.cards] != [info.run for info in runs]:
             clear(self.recent)
             self.cards = []

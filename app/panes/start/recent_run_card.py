@@ -15,6 +15,14 @@ from engine.messages import RunInfo
 STATUS_WORDS = {"training": "training", "queued": "waiting", "paused": "paused", "done": "done", "stopped": "stopped", "failed": "failed"}
 
 
+def date_of(created: float) -> str:
+    """Seconds since the epoch as a date; empty where a file says something that no calendar has."""
+    try:
+        return datetime.datetime.fromtimestamp(created).strftime("%d %b %Y, %H:%M") if created else ""
+    except (OverflowError, ValueError, OSError):
+        return ""
+
+
 class RecentRunCard(QAbstractButton):
     """One run: name, state, best number; pressing it looks at the run."""
 
@@ -40,7 +48,7 @@ class RecentRunCard(QAbstractButton):
     def show_info(self, info: RunInfo) -> None:
         self.info = info
         self.setAccessibleName(f"Look at {info.name}, {info.status}")
-        when = datetime.datetime.fromtimestamp(info.created).strftime("%d %b %Y, %H:%M") if info.created else ""
+        when = date_of(info.created)
         self.setToolTip("\n".join(part for part in (info.name, when, info.fault or info.message) if part))
         self.update()
 

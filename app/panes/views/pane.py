@@ -255,7 +255,7 @@ class ViewsPane(RunPane):
             question = MeasureInvariance(**at, picture=run_views.image, by=run_views.by)
             self._want(INVARIANCE, question, curve_key(question))
         elif self.page == PUZZLE:
-            follows = state.cursor  # a live puzzle is not changed in the middle
+            follows = state.cursor, state.follows  # a live puzzle is not changed in the middle
             self._want(PUZZLE, PosePuzzle(**at, number=run_views.score.number), (state.run, follows, run_views.score.number))
         elif self.page == QUEUE:
             self._want(QUEUE, ShowQueue(**at), tuple(at.values()))

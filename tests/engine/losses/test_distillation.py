@@ -235,7 +235,7 @@ def test_that_an_image_is_recognized_only_if_its_own_vector_is_nearest():
 
 
 def answers(q: Tensor) -> Answers:
-    return answers_of(q, q.clamp(min=1e-9).log(), 1.0)
+    return answers_of(q, q, q.clamp(min=1e-9).log(), 1.0)
 
 
 def test_that_uniform_and_one_hot_collapse_are_told_apart_from_sharp_answers():
@@ -259,7 +259,7 @@ def test_that_uniform_and_one_hot_collapse_are_told_apart_from_sharp_answers():
 def test_that_a_teacher_who_hardly_prefers_anything_is_warned_of():
     vague = torch.softmax(0.9 * random(1, 64, 16), 2).expand(2, -1, -1)
     share = -(vague[0] * vague[0].log()).sum(1).mean().item() / math.log(16)
-    told = diagnose(answers_of(vague, random(2, 64, 16), 1.0))
+    told = diagnose(answers_of(vague, vague, random(2, 64, 16), 1.0))
     assert 0.85 < share < 0.98 and told.level == "warning" and "nearly uniform" in told.text
 
 
@@ -267,4 +267,4 @@ def test_that_a_student_with_nothing_left_to_learn_is_warned_of():
     q = torch.softmax(3 * random(1, 32, 16), 2).expand(2, -1, -1)
     told = diagnose(answers(q))
     assert told.level == "warning" and "nothing is left" in told.text
-    assert diagnose(answers_of(q, torch.zeros(2, 32, 16, dtype=torch.float64), 1.0)).level == "good"
+    assert diagnose(answers_of(q, q, torch.zeros(2, 32, 16, dtype=torch.float64), 1.0)).level == "good"

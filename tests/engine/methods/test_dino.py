@@ -338,7 +338,7 @@ def test_that_a_short_training_finds_more_and_is_described_as_sound():
     assert [word.level for word in told.diagnosis] == ["good", "good"], told
 
 
-@pytest.mark.parametrize(("balanced", "words"), [(True, "same weight"), (False, "same prototype")])
+@pytest.mark.parametrize(("balanced", "words"), [(True, "same weight"), (False, "same first choice")])
 def test_that_collapses_made_on_purpose_are_called_what_they_are(balanced: bool, words: str):
     method = make(centering="centre", later_temperature=0.005).eval()
     with torch.no_grad():  # every image gets the same vector; the centre takes it away or does not

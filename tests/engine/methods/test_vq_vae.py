@@ -118,7 +118,7 @@ def test_that_gradients_reach_every_weight():
 
 
 def test_that_it_says_when_the_codebook_is_collapsed_idle_or_well_used():
-    assert [word.level for used in (1, 3, 30) for word in diagnose(used, 32, used)] == ["bad", "warning", "good"]
+    assert [word.level for used in (1, 3, 30) for word in diagnose(used, 32, 32, used)] == ["bad", "warning", "good"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -748,7 +748,7 @@ def _check_damage(root: Path, file: str, what: str) -> None:
     name = file.split("/")[-1]
     assert any(name in fault or "step 3" in fault or name == "checkpoints" for fault in faults), (what, faults)
     assert all(fault.endswith(".") and "\n" not in fault for fault in faults)
-    glance = [fault for fault in (bad.fault, *(c.fault for c in bad.checkpoints())) if fault]
+    glance = [fault for fault in (bad.fault, *(c.fault or c.note for c in bad.checkpoints())) if fault]
     if what.startswith(("emptied", "cut", "deleted", "folder", "dangling", "link", "pipe", "unreadable")):
         assert glance, what  # seen in the list, without reading
     if name == "checkpoints":

@@ -251,7 +251,7 @@ def test_that_the_truth_costs_nothing_and_what_is_seen_has_no_gradient():
 
 def test_that_right_answers_are_put_into_words():
     assert [pretext.answered("the turn", right, 4, 1000).level for right in (0.26, 0.4, 0.9, 1.0)] == ["bad", "good", "good", "warning"]
-    assert "guessing among 4" in pretext.answered("the turn", 0.26, 4, 1000).text
+    assert "level of chance" in pretext.answered("the turn", 0.26, 4, 1000).text
     assert pretext.answered("the order", 0.26, 24, 1000).level == "good"
     assert [diagnose_holes(share).level for share in (-0.5, 0.1, 0.6)] == ["bad", "warning", "good"]
 

@@ -159,6 +159,24 @@ def test_that_a_click_on_the_curve_moves_the_time_cursor(kit: Kit, pane: CurvesP
     assert pane.plot.cursor_line.value() == kit.state.cursor
 
 
+def test_that_a_click_near_the_star_goes_to_the_best_step_itself(kit: Kit, pane: CurvesPane) -> None:
+    steps, values = np.arange(1, 1001), np.full(1000, 5.0, np.float32)
+    feed(kit, RUN, loss=(steps, values), valid_loss=(np.array([100, 500, 1000]), np.array([4.0, 2.0, 3.0], np.float32)))
+    pane.redraw_now()
+    assert pane.plot is not None and pane.plot.best is not None and pane.plot.best[0] == 500
+    for beside in (-3, 0, 3):  # pixels
+        moved: list[int] = []
+        pane.plot.cursor_moved.connect(moved.append)
+        at = on_screen(pane, 500) + QPoint(beside, 0)
+        QTest.mouseClick(pane.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        assert moved and set(moved) == {500}, beside
+        pane.plot.cursor_moved.disconnect(moved.append)
+    far: list[int] = []
+    pane.plot.cursor_moved.connect(far.append)
+    QTest.mouseClick(pane.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=on_screen(pane, 500) + QPoint(30, 0))
+    assert far and far[-1] > 500
+
+
 def test_that_a_drag_on_the_plot_scrubs(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, RUN, loss=points(1000))
     pane.redraw_now()
