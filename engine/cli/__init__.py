@@ -10,7 +10,7 @@ import os
 
 from engine.cli import embed, evaluate, listing, probe, project, sample, scores, train
 from engine.cli.console import Console, write_stderr
-from engine.cli.errors import Failed, Interrupted, Usage
+from engine.cli.errors import Failed, Usage
 from engine.cli.parser import Parser, VerbParsers
 from engine.cli.signals import StopSignals
 from engine.cli.text import visible
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         except Usage as error:
             return _complain(error, 2)
         except KeyboardInterrupt as error:
-            return _complain(error if isinstance(error, Interrupted) else "Interrupted.", 1)
+            return _complain(str(error) or "Interrupted.", 1)
         except BrokenPipeError:
             return 1  # whoever read has gone
         except Exception as error:
@@ -53,7 +53,10 @@ def _run(arguments: list[str], signals: StopSignals) -> int:
     if isinstance(result, int):
         return result
     console.result(result)
-    return _complain(result["stopped"], 1) if result.get("stopped") else 0
+    for ending in ("stopped", "failed"):
+        if ending in result:
+            return _complain(result[ending], 1)
+    return 0
 
 
 def _sentence(error: Exception) -> str:

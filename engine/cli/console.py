@@ -8,11 +8,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TextIO, TypeVar
 
 from engine import messages as m
-from engine.cli.errors import Failed, Interrupted
+from engine.cli.errors import Failed
 from engine.cli.signals import StopSignals
 from engine.cli.text import json_line, visible
 
@@ -37,7 +37,7 @@ class Console:
     def say(self, text: str) -> None:
         """Words for a person, left out with `json`."""
         if not self.json:
-            self._out(text)
+            self._out("\n".join(visible(line) for line in text.split("\n")))
 
     def result(self, value: dict[str, Any]) -> None:
         """The JSON object, where it is asked for."""
@@ -47,18 +47,7 @@ class Console:
     def _out(self, text: str) -> None:
         """Raises: BrokenPipeError: nobody reads. Failed: stdout cannot be written."""
         self.clear()
-        stream = sys.stdout
-        if stream is None:
-            return
-        try:
-            stream.write(_writable(text + "\n", stream))
-            stream.flush()
-        except BrokenPipeError:
-            _give_up(stream)
-            raise
-        except OSError as error:
-            _give_up(stream)
-            raise Failed(f"The result could not be printed ({error.strerror or error}); send it elsewhere.") from None
+        write_stdout(text)
 
     # -- stderr --------------------------------------------------------------------------------------------------------
 
@@ -98,8 +87,8 @@ class Console:
         """Whether a signal asked for the end."""
         return bool(self.signals.heard)
 
-    def run(self, job: Generator[Any, Any, Result], heed: Callable[[Any], object] | None = None) -> Result:
-        """Run a job to its end with its progress shown; `heed` hears its other events.
+    def run(self, job: Generator[Any, Any, Result]) -> Result:
+        """Run a job to its end with its progress shown.
 
         Raises:
             Interrupted: a signal came; the job is closed where it was.
@@ -107,26 +96,21 @@ class Console:
         try:
             while True:
                 event = next(job)
-                self._heed(event, heed)
+                if isinstance(event, m.Progress):
+                    self.show(event)
         except StopIteration as end:
             return end.value
 
-    def run_stoppable(self, job: Generator[Any, Any, Result], heed: Callable[[Any], object] | None = None) -> Result:
-        """The same of a job that takes the word “stop” at any yield and then returns what it has so far."""
-        with self.signals.gently():
-            try:
-                event = next(job)
-                while True:
-                    self._heed(event, heed)
-                    event = job.send("stop" if self.stopped else None)
-            except StopIteration as end:
-                return end.value
-
-    def _heed(self, event: Any, heed: Callable[[Any], object] | None) -> None:
-        if isinstance(event, m.Progress):
-            self.show(event)
-        elif event is not None and heed is not None:
-            heed(event)
+    def follow(self, job: Generator[m.Event | None, Any, Any]) -> Iterator[m.Event]:
+        """A job's events with its progress shown, up to its end or to a signal: what has come until then is kept."""
+        with self.signals.gently(), contextlib.closing(job):
+            for event in job:
+                if isinstance(event, m.Progress):
+                    self.show(event)
+                elif event is not None:
+                    yield event
+                if self.stopped:
+                    return
 
 
 def in_words(event: m.Progress, more: str = "") -> str:
@@ -136,6 +120,22 @@ def in_words(event: m.Progress, more: str = "") -> str:
     if event.seconds_left is not None:
         parts.append(f"{event.seconds_left:,.0f} s left")
     return " · ".join(part for part in parts if part)
+
+
+def write_stdout(text: str) -> None:
+    """Lines on stdout. Raises: BrokenPipeError: nobody reads. Failed: stdout cannot be written."""
+    stream = sys.stdout
+    if stream is None:
+        return
+    try:
+        stream.write(_writable(text + "\n", stream))
+        stream.flush()
+    except BrokenPipeError:
+        _give_up(stream)
+        raise
+    except OSError as error:
+        _give_up(stream)
+        raise Failed(f"The result could not be printed ({error.strerror or error}); send it elsewhere.") from None
 
 
 def write_stderr(text: str) -> None:
@@ -170,6 +170,3 @@ def _give_up(stream: TextIO) -> None:
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
         stream.flush()
-
-
-__all__ = ["Console", "Interrupted", "in_words", "write_stderr"]

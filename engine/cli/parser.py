@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from engine.cli.console import write_stdout
 from engine.cli.errors import Usage
 
 
@@ -15,6 +16,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises: Usage: always, with a sentence and the way to the help."""
         raise Usage(f"{message[:1].upper()}{message[1:]}. Try “{self.prog} --help”.")
+
+    def print_help(self, file: Any = None) -> None:
+        """The help on stdout, also where its encoding lacks a sign, or where nobody reads."""
+        write_stdout(self.format_help().rstrip("\n"))
 
 
 class VerbParsers:
@@ -38,7 +43,13 @@ class VerbParsers:
         sub.add_argument("run", metavar="RUN", help="a run's name or folder")
         sub.add_argument("--runs", metavar="DIR", help="where runs are kept")
         sub.add_argument("--seed", type=seed, default=0, help="seed of all randomness")
-        sub.add_argument("--step", type=int, help="which checkpoint; the newest when left out")
+        sub.add_argument(
+            "--step",
+            type=step,
+            metavar="N|best|newest",
+            help="which checkpoint; when left out the best of a run that is done, else the newest",
+        )
+        sub.add_argument("--device", default="auto", type=device, help="auto or cpu: checkpoints are looked at on the CPU")
         return sub
 
 
@@ -47,6 +58,22 @@ def positive_int(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"“{text}” is not a whole number above zero")
     return int(text)
+
+
+def step(text: str) -> int | str:
+    """A checkpoint's step, “best” or “newest”."""
+    if text in ("best", "newest"):
+        return text
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"“{text}” is not a step, “best” or “newest”")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """A device for looking at checkpoints, so that a figure does not depend on the machine: there is only the CPU."""
+    if text not in ("auto", "cpu"):
+        raise argparse.ArgumentTypeError(f"“{text}” is no device for this verb, which looks at checkpoints on the CPU; choose auto or cpu")
+    return text
 
 
 def seed(text: str) -> int:

@@ -14,8 +14,8 @@ def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add_of_run("probe", probe_run, "Measure what a run's features are worth beside a random encoder and raw pixels.")
     sub.add_argument("--data", default="", metavar="D", help="data with classes; the run's own when left out")
-    sub.add_argument("--limit", type=positive_int, default=10_000, metavar="N", help="training images, and at most as many test images")
-    sub.add_argument("--split", default="test", choices=("test", "valid"), help="whose images are asked about")
+    sub.add_argument("--limit", type=positive_int, default=10_000, metavar="N", help="training images, and at most as many of the split")
+    sub.add_argument("--split", default="valid", choices=("valid", "test"), help="whose images are asked about")
     sub.add_argument("--blocks", action="store_true", help="also after every block of the encoder")
     sub.add_argument("--labels", type=shares, default=(), metavar="S,S", help="also with these shares of the labels, as in 0.01,0.1,1")
 

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from engine.cli.console import Console
+from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, positive, positive_int
-from engine.cli.runs import person_path, run_path
+from engine.cli.runs import run_path
 
 
 def add(verbs: VerbParsers) -> None:
@@ -24,7 +25,7 @@ def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """{"file", "n", "step", "seed", "temperature"}."""
     from engine.evaluation.sample_grid import sample_file
 
-    o, out = options, person_path(options.out)
+    o, out = options, writable(options.out, "--out")
     step, what = sample_file(run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt)
-    console.say(f"{o.n} {what} from step {step:,} in {out}")
-    return {"file": str(out), "n": o.n, "step": step, "seed": o.seed, "temperature": o.temperature}
+    console.say(f"{o.n} {what} from step {step:,} in {o.out}")
+    return {"file": o.out, "n": o.n, "step": step, "seed": o.seed, "temperature": o.temperature}

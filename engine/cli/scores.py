@@ -8,8 +8,10 @@ from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.errors import Failed
+from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, positive, positive_int
-from engine.cli.runs import person_path, run_path
+from engine.cli.runs import run_path
+from engine.cli.text import all_visible
 from engine.cli.train import drive
 
 
@@ -21,7 +23,11 @@ def add(verbs: VerbParsers) -> None:
     sets = verbs.add_of_run("ood", compare, "Measure how well every score tells one data set from others.")
     sets.add_argument("--in", dest="known", metavar="D", help="data to be known; the run's own when left out")
     sets.add_argument("--out", required=True, action="append", nargs="+", metavar="D", help="data to be told from it")
-    sets.add_argument("--limit", type=positive_int, default=2000, help="test images on each side")
+    sets.add_argument("--limit", type=positive_int, default=2000, help="images on each side, spread over the split")
+    sets.add_argument(
+        "--split", default="valid", choices=("train", "valid", "test"), help="whose images of the known data; of the others test"
+    )
+    sets.add_argument("--scores", metavar="F.csv", help="also write the raw scores of every image there")
     for sub in (images, sets):
         sub.add_argument("--held-out", type=positive_int, default=500, metavar="N", help="held-out images that p-values compare with")
         sub.add_argument("--k", type=positive_int, default=64, help="importance samples per image for bounds")
@@ -36,11 +42,15 @@ def score(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Every score of every image."""
     from engine.evaluation.score_report import score_files, table, write_csv
 
-    path = _with_background(options, console)
-    result = score_files(path, options.step, options.files, options.held_out, options.k)
-    if options.csv:
-        write_csv(person_path(options.csv), result)
-    console.say(table(result))
+    o = options
+    csv = writable(o.csv, "--csv") if o.csv else None
+    path = _with_background(o, console)
+    result = score_files(path, o.step, o.files, o.held_out, o.k, o.seed, console.follow)
+    if csv is not None:
+        write_csv(csv, result)
+    console.say(table(all_visible(result)))
+    if not any("scores" in image for image in result["images"]) and "stopped" not in result:
+        result["failed"] = "No image could be scored; the reason stands beside each file."
     return result
 
 
@@ -48,10 +58,12 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """AUROC and false-positive rates of every score, for every other data set."""
     from engine.evaluation.score_report import compare_data, comparison
 
-    path = _with_background(options, console)
-    others = [name for names in options.out for name in names]
-    result = compare_data(path, options.step, options.known, others, options.limit, options.held_out, options.k)
-    console.say(comparison(result))
+    o = options
+    raw = writable(o.scores, "--scores") if o.scores else None
+    path = _with_background(o, console)
+    others = [name for names in o.out for name in names]
+    result = compare_data(path, o.step, o.known, others, o.limit, o.held_out, o.k, o.split, o.seed, raw, console.follow)
+    console.say(comparison(all_visible(result)))
     return result
 
 
@@ -64,7 +76,7 @@ def _with_background(options: argparse.Namespace, console: Console) -> Path:
         from engine.storage.run_reader import Run
         from engine.training.background_models import build_background, find_background
 
-        for kind in background_kinds(Model(Run.open(path), None).method):
+        for kind in background_kinds(Model(Run.open(path), options.step).method):
             found, why, buildable = find_background(path, kind)
             if found is not None:
                 continue
