@@ -28,7 +28,8 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         import benchmarks
     except ImportError:
         raise Failed("The benchmarks are not installed with the package; run them from a clone of the project.") from None
-    return {"rows": benchmarks.run(options.names, save=options.save, tell=console.say)}
+    rows = benchmarks.run(options.names, save=options.save, tell=console.say)
+    return {**benchmarks.about(), "rows": rows}
 
 
 def run_tests(options: argparse.Namespace, _console: Console) -> int:
