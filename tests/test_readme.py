@@ -67,7 +67,7 @@ def test_that_samples_of_a_method_without_a_density_are_compared_in_the_features
     for method in ("small_gan", "autoencoder"):
         assert main(["train", method, "--data", "digits", "--steps", "2", "--runs", str(tmp_path), "--name", method, "--json"]) == 0
     capsys.readouterr()
-    asked = ["eval", "small_gan", "--runs", str(tmp_path), "--json"]
+    asked = ["eval", "small_gan", "--runs", str(tmp_path), "--step", "newest", "--json"]
     assert main(asked) == 1
     assert "no density" in capsys.readouterr().err
     assert main([*asked, "--features", "autoencoder", "--samples", "20"]) == 0

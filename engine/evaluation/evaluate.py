@@ -1,4 +1,4 @@
-"""What a run is worth on its test split: densities in nats and bits, texts in nats per symbol, classifiers in accuracy.
+"""What a run is worth on held-out data: densities in nats and bits, texts in nats per symbol, classifiers in accuracy.
 
 A generator of progress.
 """
@@ -17,6 +17,7 @@ import torch
 from engine.bases.text import windows
 from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
+from engine.data.splits import spread
 from engine.evaluation.bayes import bayes, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
@@ -43,9 +44,9 @@ class Evaluation:
 
 
 def evaluate(
-    path: Path, step: int | str | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = ""
+    path: Path, step: int | str | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = "", split: str = "test"
 ) -> Generator[Progress, None, Evaluation]:
-    """Score the first `limit` test images of the run's own data: eval mode, full precision, fixed seed.
+    """Score images of a split of the run's own data, at most `limit` spread over it: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
     models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
@@ -63,33 +64,34 @@ def evaluate(
     data = open_data(run.manifest.data)
     require_same_data(run.manifest, run.path.name, data.hash, former_hash=data.former_hash)
     if data.kind == "text":
-        return (yield from _text(model, data, limit, job))
-    split = data.splits["test"]
-    images = split.images[: limit or len(split.images)]
+        return (yield from _text(model, data, limit, job, split))
+    some = data.splits[split]
+    chosen = spread(some, limit)
     if model.method.density == "none" and not provides(model.method, Classifier):
-        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score on the test split.")
+        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score.")
     total: dict[str, float] = {}
     batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
-    for start in range(0, len(images), batch):
-        x = to_float(torch.from_numpy(images[start : start + batch].copy()))
-        y = None if split.labels is None else torch.from_numpy(split.labels[start : start + len(x)].copy())
+    for start in range(0, len(chosen), batch):
+        rows = chosen[start : start + batch]
+        x = to_float(torch.from_numpy(np.array(some.images[rows])))
+        y = None if some.labels is None else torch.from_numpy(np.array(some.labels[rows]))
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed).items():
                 total[name] = total.get(name, 0.0) + value
-        yield Progress(job, str(path), min(start + batch, len(images)), len(images), "image", 0.0, None)
-    values: dict[str, Any] = {name: value / len(images) for name, value in total.items()}
+        yield Progress(job, str(path), min(start + batch, len(chosen)), len(chosen), "image", 0.0, None)
+    values: dict[str, Any] = {name: value / len(chosen) for name, value in total.items()}
     if "nats" in values:
         values |= _bits(model, values)
         values["density"] = model.method.density
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
-    return Evaluation(model.step, model.step_rule, len(images), values)
+    return Evaluation(model.step, model.step_rule, len(chosen), values)
 
 
-def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator[Progress, None, Evaluation]:
-    """Every symbol of the test split once, each with between context/2 and context - 1 symbols before it.
+def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) -> Generator[Progress, None, Evaluation]:
+    """Every symbol of a split once, each with between context/2 and context - 1 symbols before it.
 
-    The first ones are told from the end of the part before the test. Text is read in windows that overlap by half, and
+    The first ones are told from the end of the part before it. Text is read in windows that overlap by half, and
     the second half of each counts.
     """
     method = model.method
@@ -97,8 +99,10 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str) -> Generator
         raise CannotAnswer(f"{method.title} cannot say how likely a text is; choose a run of a method that can.")
     context: int = method.length
     half = context // 2
-    test = tokens_of(data, "test", model.spec)[:limit]
-    before = tokens_of(data, "valid", model.spec)[-half:]  # there is at least a whole window, or training had refused the text
+    test = tokens_of(data, split, model.spec)[:limit]
+    before = tokens_of(data, {"test": "valid", "valid": "train"}[split], model.spec)[
+        -half:
+    ]  # there is at least a whole window, or training had refused the text
     read = windows(torch.from_numpy(np.concatenate([before, test]))[None], context)[0]  # [W, context]
     nats, done, batch = 0.0, 0, max(1, SYMBOLS // context)
     for part in read.split(batch):

@@ -17,6 +17,7 @@ from engine.method import Method
 from engine.protocols import Sampler, SymbolSequence, provides
 from engine.queries.sampling import drawn_frames
 from engine.queries.session import CannotAnswer, Model
+from engine.storage.atomic_io import write_file
 from engine.storage.run_reader import Run
 
 GAP = 2  # pixels between images
@@ -100,7 +101,7 @@ def _texts(model: Model, n: int, seed: int, temperature: float, prompt: str) -> 
 
 def _write(out: Path, content: bytes) -> None:
     try:
-        out.write_bytes(content)
+        write_file(out.absolute(), content)
     except OSError as error:
         raise CannotWrite(f"{out} could not be written ({error.strerror or error}); choose another place.") from None
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
 DENSITIES = ("exact", "bound")  # all else says nothing about p(x): "none"
+Follow = Callable[[Any], Iterable[Any]]  # a job -> its events; one that ends early keeps what has come until then
 DIRECTION = "high score = unlike training; of the value as the direction of its detector says"
 
 
@@ -24,7 +26,9 @@ class BadTable(Exception):
     """One sentence: why a table could not be written."""
 
 
-def score_files(run: Path, step: int | str | None, files: list[str], held_out: int = 500, k: int = 64, seed: int = 0) -> dict[str, Any]:
+def score_files(
+    run: Path, step: int | str | None, files: list[str], held_out: int = 500, k: int = 64, seed: int = 0, follow: Follow = iter
+) -> dict[str, Any]:
     """Every score of every image, those in folders included; what cannot be read is listed with the reason.
 
     The result's "scored" and "unreadable" count images: where nothing could be scored, a verb has failed.
@@ -33,12 +37,12 @@ def score_files(run: Path, step: int | str | None, files: list[str], held_out: i
         BadRun, BadData, CannotAnswer: one sentence each.
     """
     session = QuerySession()
-    calibrated = _calibrated(session, run, step, held_out, k, seed)
+    calibrated = _calibrated(session, run, step, held_out, k, seed, follow)
     infos = {info.name: info for info in calibrated.detectors}
     found = [part for name in files for part in _files(name)]
     pictures = tuple(m.PictureRef(label=file, path=file) for file, why in found if not why)
     work = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k, seed=seed)
-    events = [event for event in session.work(work) if isinstance(event, m.ImageScored)]
+    events = [event for event in follow(session.work(work)) if isinstance(event, m.ImageScored)]
     images = [_row(event, infos) for event in events] + [{"file": file, "error": why} for file, why in found if why]
     _mark(images)
     scored = sum("scores" in image for image in images)
@@ -50,6 +54,7 @@ def score_files(run: Path, step: int | str | None, files: list[str], held_out: i
         "scored": scored,
         "unreadable": len(images) - scored,
         "images": images,
+        **_stopped(len(events), len(pictures), "images"),
     }
 
 
@@ -64,6 +69,7 @@ def compare_data(
     split: str = "valid",
     seed: int = 0,
     scores: Path | None = None,
+    follow: Follow = iter,
 ) -> dict[str, Any]:
     """How well every score tells images of `known` (the run's own data when None) from those of each other data set.
 
@@ -82,7 +88,7 @@ def compare_data(
 
     def ask(data: str, split: str) -> m.DataScored:
         work = m.ScoreData(job="", run=str(run), step=step, data=data, split=split, limit=limit, samples=k, seed=seed)  # type: ignore[arg-type]
-        found.append(next(event for event in session.work(work) if isinstance(event, m.DataScored)))
+        found.append(_first(m.DataScored, follow(session.work(work))))
         if scores is not None:
             write_raw_scores(scores, found)
         return found[-1]
@@ -90,10 +96,15 @@ def compare_data(
     ours = ask(known or "", split)
     results = {}
     for other in others:
-        theirs = ask(other, "")
+        try:
+            theirs = ask(other, "")
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            break
         ood_metrics.require_scores(*ours.scores.values(), *theirs.scores.values())
         results[other] = {name: _figures(ours, theirs, name) for name in ours.scores}
-    calibrated = _calibrated(session, run, step, 0, k, seed)
+    calibrated = _calibrated(session, run, step, 0, k, seed, iter)  # known by now
     return {
         **_head(session, run, calibrated, seed, k),
         "in": known or calibrated.data,
@@ -104,6 +115,7 @@ def compare_data(
         "interval": "bootstrap, 95 %, by groups of images that belong together",
         "data": {one.data or calibrated.data: _about(one) for one in found},
         "results": results,
+        **_stopped(len(results), len(others), "data sets"),
     }
 
 
@@ -133,9 +145,22 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _calibrated(session: QuerySession, run: Path, step: int | str | None, held_out: int, k: int, seed: int) -> m.Calibrated:
+def _calibrated(session: QuerySession, run: Path, step: int | str | None, held_out: int, k: int, seed: int, follow: Follow) -> m.Calibrated:
     work = m.Calibrate(job="", runs=((str(run), step),), limit=held_out, samples=k, seed=seed)  # type: ignore[arg-type]
-    return next(event for event in session.work(work) if isinstance(event, m.Calibrated))
+    return _first(m.Calibrated, follow(session.work(work)))
+
+
+def _first(kind: type[Any], events: Iterable[Any]) -> Any:
+    """The event of a kind. Raises: KeyboardInterrupt: the job was stopped before it came."""
+    for event in events:
+        if isinstance(event, kind):
+            return event
+    raise KeyboardInterrupt("It was stopped before there was anything to keep.")
+
+
+def _stopped(done: int, total: int, unit: str) -> dict[str, str]:
+    """A note where a job was stopped before its end."""
+    return {"stopped": f"Stopped after {done:,} of {total:,} {unit}; those are kept."} if done < total else {}
 
 
 def _count(calibrated: m.Calibrated) -> int:
@@ -326,7 +351,7 @@ def write_csv(path: Path, result: dict[str, Any]) -> None:
         scores, combined = image.get("scores", {}), image.get("combined", {})
         cells = [scores[name][key] if scores else "" for name in names for key in keys]
         together = [combined.get(key, "") for key in ("p_value", "verdict", "marked")]
-        file = image["file"].encode("utf-8", "replace").decode()
+        file = image["file"].encode("utf-8", "backslashreplace").decode()
         rows.append([file, *cells, *together, " ".join(image.get("notes", ())), *facts.values(), image.get("error", "")])
     _write_table(path, [*header, *facts, "error"], rows, "--csv")
 
@@ -342,7 +367,7 @@ def write_raw_scores(path: Path, found: list[m.DataScored]) -> None:
     for place, one in enumerate(found):
         for row, index in enumerate(one.indices):
             group = "" if one.groups is None else int(one.groups[row])
-            name = one.names[row].encode("utf-8", "replace").decode()
+            name = one.names[row].encode("utf-8", "backslashreplace").decode()
             values = [repr(float(one.scores[detector][row])) for detector in names]
             rows.append(["in" if place == 0 else "out", one.data or one.name, one.split, int(index), name, group, *values])
     _write_table(path, ["side", "data", "split", "index", "name", "group", *names], rows, "--scores")

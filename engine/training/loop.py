@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.data import DataSet, inspect
+from engine.messages import DataReport, Notice
 from engine.storage.disk import DiskRefuses
 from engine.storage.run_folders import RunGone, delete_run
 from engine.storage.run_reader import Run
@@ -31,6 +32,8 @@ class Outcome:
 
 
 Events = Recording[Outcome]
+
+NAMED = 3  # files that could not be read, in the notice of them
 
 
 def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
@@ -102,10 +105,19 @@ def _open(name: str, job: str, run: str) -> Recording[DataSet | Verb]:
     """The data set, or the verb that came while it was read."""
     for item in inspect(name, job):
         if isinstance(item, DataSet):
-            return item
+            verb = (yield Notice("warning", _left_out(item.report))) if item.report.bad_total else None
+            return verb or item
         if verb := (yield replace(item, run=run)):
             return verb
     raise AssertionError("inspect ends with a data set")
+
+
+def _left_out(report: DataReport) -> str:
+    """Which files are not in the data set, the first of them with the reason."""
+    first = "; ".join(f"{bad.path}: {bad.reason}" for bad in report.bad[:NAMED])
+    more = f"; and {report.bad_total - NAMED:,} more" if report.bad_total > NAMED else ""
+    files = "1 file" if report.bad_total == 1 else f"{report.bad_total:,} files"
+    return f"{files} of {report.name} could not be read and {'is' if report.bad_total == 1 else 'are'} left out. {first}{more}"
 
 
 def _log_spaced(step: int) -> bool:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine.cli import main
 from engine.data import open_data
+from engine.data.splits import spread
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
 
@@ -72,8 +73,9 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
     gaussian = [word for value in ("likelihood=gaussian", "sigma=fixed", "sigma_value=0.3") for word in ("--set", value)]
     say(*TRAIN, "--runs", str(tmp_path), "--name", "run", *gaussian)
     _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--limit", "4", "--k", "8")
-    method = Model(Run.open(tmp_path / "run"), 6).method
-    images = torch.from_numpy(np.array(open_data("digits").splits["test"].images[:4])).float() / 255
+    method = Model(Run.open(tmp_path / "run"), scored["step"]).method
+    test = open_data("digits").splits["test"]
+    images = torch.from_numpy(np.array(test.images[spread(test, 4)])).float() / 255
     from engine.losses.likelihoods import image_generators
 
     total = 0.0
@@ -180,12 +182,12 @@ def test_embed_writes_a_table_of_places_and_says_how_far_to_trust_them(say, tmp_
     asked = ["embed", "run", *runs, "--data", "digits", "--out", str(out), "--map", "pca", "--limit", "50"]
     code, told, _ = say(*asked, "--step", "4")
     assert code == 0
-    assert (told["file"], told["n"], told["step"], told["map"], told["seed"], told["split"]) == (str(out), 50, 4, "pca", 0, "test")
+    assert (told["file"], told["n"], told["step"], told["map"], told["seed"], told["split"]) == (str(out), 50, 4, "pca", 0, "valid")
     assert 0 < told["trustworthiness"] <= 1 and 0 < told["knn"] <= 1 and told["seconds"] > 0
     lines = out.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "index,label,x,y" and len(lines) == 51
     index, label, x, y = lines[1].split(",")
-    split = open_data("digits").splits["test"]
+    split = open_data("digits").splits["valid"]
     assert (int(index), label) == (0, str(split.labels[0])) and math.isfinite(float(x)) and math.isfinite(float(y))
     code, _, error = say(*asked[:7], "/no/such/folder/map.csv", *asked[8:])
     assert code == 1 and "name another file with --out" in error
