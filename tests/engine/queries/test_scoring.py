@@ -187,11 +187,20 @@ def test_that_an_ensemble_is_of_runs_that_differ_in_their_seed_alone(tmp_path):
 def test_that_patches_of_one_picture_are_one_piece_of_evidence(tmp_path):
     list(train(Plan("vae", "photo-patches", SMALL, steps=2, name="run", device="cpu"), tmp_path))
     told = judge(tmp_path / "run", ODD)[0]
+    valid = open_data("photo-patches").splits["valid"]
+    assert valid.groups is not None
+    own = valid.groups[spread(valid, HELD_OUT)]
+    groups = len(set(own.tolist()))
+    assert groups < HELD_OUT
+    (known,) = calibrate(tmp_path / "run")
+    assert known.groups is not None and known.groups.tolist() == own.tolist()
     for score in told.scores:
-        assert score.calibration_groups == 12 and score.calibration_images == HELD_OUT and score.p_floor == 1 / 13
-        assert score.level == "none" and "12 groups (of 40 images), at least 19 needed" in score.verdict
+        assert score.calibration_groups == groups and score.calibration_images == HELD_OUT and score.p_floor == 1 / (groups + 1)
+        shares = [np.mean(known.known[score.detector][own == group] >= score.score) for group in set(own.tolist())]
+        assert score.p_value == pytest.approx((1 + sum(shares)) / (groups + 1))
+    assert f"{groups} groups (of {HELD_OUT} images), at least" in told.combined[0].verdict
     again = judge(tmp_path / "run", ODD)[0]  # from the disk
-    assert [score.calibration_groups for score in again.scores] == [12] * len(told.scores)
+    assert again.combined == told.combined
 
 
 def test_that_all_images_of_a_set_without_test_images_of_its_own_are_scored(runs, tmp_path):
@@ -425,7 +434,7 @@ def test_that_ood_reports_every_detector_as_it_is(runs, say):
     assert told["data"]["shapes:60"] | {"data_hash": "", "notes": []} == {
         "split": "all", "images": 20, "of": 60, "groups": 20, "notes": [], "data_hash": "",
     }  # fmt: skip
-    assert told["data"]["photo-patches"]["split"] == "test" and told["data"]["photo-patches"]["groups"] < 20
+    assert told["data"]["photo-patches"]["split"] == "test" and told["data"]["photo-patches"]["groups"] <= 20
     judged = {}
     for data in ("digits", "photo-patches"):
         split = "valid" if data == "digits" else ""

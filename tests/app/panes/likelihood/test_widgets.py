@@ -109,8 +109,9 @@ def test_that_values_have_their_unit_and_digits() -> None:
     assert value_text(BITS, 5.0249) == "5.02 b/dim"
     assert value_text(DetectorInfo("knn", "kNN", "features", "", "", ""), 0.0456) == "0.046"
     assert [p_text(p) for p in (0.004, 0.0999, 0.47, 1.0)] == ["0.4\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
-    least, more = (DetectorScore("/r", "elbo", 0.0, 0.0, p, "bad", "", floor=1 / 250) for p in (1 / 250, 2 / 250))
-    assert floor_text(least).startswith("None of the 249 held-out images") and not floor_text(more)
+    least, more = (DetectorScore("/r", "elbo", 0.0, 0.0, p, "bad", "", 1 / 250, 249, 249) for p in (1 / 250, 2 / 250))
+    assert floor_text(least).startswith("None of the 249 held-out images") and floor_text(more) == "Against 249 held-out images."
+    assert p_text(1 / 250, 1 / 250) == "≤ 0.4\u202f%" and p_text(2 / 250, 1 / 250) == "0.8\u202f%"
 
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:
