@@ -72,7 +72,7 @@ def test_that_samples_of_a_method_without_a_density_are_compared_in_the_features
     assert "no density" in capsys.readouterr().err
     assert main([*asked, "--features", "autoencoder", "--samples", "20"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["step"] == 2 and told["samples"] == 20 and {"fid", "kid", "encoder"} <= set(told)
+    assert told["step"] == 2 and told["samples"] == 20 and {"fd", "kd", "fd_real", "kd_real", "encoder"} <= set(told)
 
 
 def test_that_the_readmes_method_is_about_fifty_lines():

@@ -132,7 +132,7 @@ class LikelihoodPane(RunPane):
             chart.saved_asked.connect(self.exports.ask_chart)
         menu = QMenu(self)
         for text, run in (
-            ("Copy chart", self.exports.copy_chart), ("Save chart as PNG…", partial(self.exports.ask_chart, "png")),
+            ("Copy chart", self.exports.copy_chart), ("Save chart as PNG, SVG or PDF…", partial(self.exports.ask_chart, "png")),
             ("Save chart as CSV…", partial(self.exports.ask_chart, "csv")), ("Save bits per pixel as PNG…", self.exports.ask_bits),
             ("Save scores as CSV…", self.exports.ask_scores),
         ):  # fmt: skip

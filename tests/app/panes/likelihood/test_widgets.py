@@ -74,7 +74,7 @@ def test_that_both_sides_of_the_histogram_are_drawn_with_a_second_sign(shown) ->
         chart.set_threshold(2.0)
         chart.set_mark(5.0)
         assert chart._known_shares.sum() == pytest.approx(1) and chart._strange_shares.sum() == pytest.approx(1)
-        image = chart.picture(1)
+        image = chart.figure().image(1)
         tints = {tint.name() for tint in chart.tints()}
         assert tints <= {image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height())}
         assert all(contrast(tint, c.background) >= 3 for tint in tints)
@@ -88,7 +88,7 @@ def test_that_a_value_beyond_the_plot_is_marked_at_its_edge(shown) -> None:
     chart.set_threshold(0.5)
     chart.set_mark(1e6)
     assert chart._inside(1e6) == chart.to_x(chart.high)
-    assert not chart.picture().isNull()
+    assert not chart.figure().image().isNull()
 
 
 def test_that_a_press_far_from_the_line_takes_it_there_and_all_is_told_to_a_screen_reader(shown) -> None:
@@ -170,4 +170,4 @@ def test_that_paths_say_where_they_cross_and_the_arrows_walk_the_strength(shown)
     chart.strength_moved.connect(moved.append)
     QTest.keyClick(chart, Qt.Key.Key_Right)
     assert moved == [pytest.approx(0.1)]
-    assert not chart.picture().isNull()
+    assert not chart.figure().image().isNull()
