@@ -438,7 +438,8 @@ def test_that_without_its_map_an_image_has_no_place(runs):
 
 def test_that_the_verb_writes_the_map_of_the_pane(shared, runs, tmp_path, capsys):
     out = tmp_path / "map.csv"
-    assert main(["embed", "vae", "--runs", str(runs), "--data", "digits", "--out", str(out), "--limit", "80", "--seed", "3"]) == 0
+    asked = ["embed", "vae", "--runs", str(runs), "--data", "digits", "--out", str(out), "--limit", "80", "--seed", "3"]
+    assert main([*asked, "--split", subset(runs / "vae").split]) == 0
     assert "trustworthiness" in capsys.readouterr().out
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     pane = drawn(shared, subset(runs / "vae"), m.MapSettings(seed=3), warm=False)
