@@ -19,7 +19,7 @@ from engine.cli.text import json_line, visible
 Result = TypeVar("Result")
 
 REWRITE_SECONDS = 0.1  # between two looks of the line of progress on a terminal
-FIRST_LINE_SECONDS = 2.0  # without a terminal: what is over sooner needs no line
+FIRST_LINE_SECONDS = 3.0  # of work, without a terminal: what is over sooner needs no line
 LINE_SECONDS = 5.0  # between two lines
 
 
@@ -28,8 +28,8 @@ class Console:
 
     def __init__(self, json: bool, quiet: bool, signals: StopSignals, clock: Callable[[], float] = time.monotonic) -> None:
         self.json, self.quiet, self.signals, self.clock = json, quiet, signals, clock
-        self._began = clock()
-        self._rewritten_at, self._line_at = -REWRITE_SECONDS, self._began + FIRST_LINE_SECONDS - LINE_SECONDS
+        self._rewritten_at = -REWRITE_SECONDS
+        self._line_at: float | None = None  # when the last line was written; set so that the first one waits
         self._width = 0  # of the line of progress that stands there now
 
     # -- stdout --------------------------------------------------------------------------------------------------------
@@ -67,6 +67,8 @@ class Console:
                 line = visible(in_words(event, more))[: shutil.get_terminal_size().columns - 1]
                 self._err("\r" + line.ljust(self._width))
                 self._width = len(line)
+        elif self._line_at is None:
+            self._line_at = now + FIRST_LINE_SECONDS - LINE_SECONDS
         elif now - self._line_at >= LINE_SECONDS:
             self._line_at = now
             self._err(visible(in_words(event, more)) + "\n")

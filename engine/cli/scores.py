@@ -62,9 +62,20 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     raw = writable(o.scores, "--scores") if o.scores else None
     path = _with_background(o, console)
     others = [name for names in o.out for name in names]
+    _require_data(others)
     result = compare_data(path, o.step, o.known, others, o.limit, o.held_out, o.k, o.split, o.seed, raw, console.follow)
     console.say(comparison(all_visible(result)))
     return result
+
+
+def _require_data(names: list[str]) -> None:
+    """Raises: BadData: one of them is nowhere; found before the others are scored."""
+    from engine.data import lasting, open_data
+    from engine.data.builtin import is_built_in
+
+    for name in names:
+        if not is_built_in(name) and not Path(lasting(name)).exists():
+            open_data(name)  # says it in its own words
 
 
 def _with_background(options: argparse.Namespace, console: Console) -> Path:

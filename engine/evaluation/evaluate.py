@@ -46,13 +46,14 @@ class Evaluation:
 def evaluate(
     path: Path, step: int | str | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = "", split: str = "test"
 ) -> Generator[Progress, None, Evaluation]:
-    """Score images of a split of the run's own data, at most `limit` spread over it: eval mode, full precision, fixed seed.
+    """Score the images of a split of the run's own data, or `limit` of them spread over it: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
     models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
     ones report p(x) with all classes equally likely, `nats_given_class`, and `bayes_accuracy`: how often the class that Bayes' rule
     finds likeliest is the right one. Texts report
-    `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols.
+    `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols, taken in blocks spread over the split.
+    Every figure has its standard error beside it, as `nats_se`; images of one group count as one piece of evidence.
 
     Raises:
         BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score.
@@ -65,31 +66,35 @@ def evaluate(
     require_same_data(run.manifest, run.path.name, data.hash, former_hash=data.former_hash)
     if data.kind == "text":
         return (yield from _text(model, data, limit, job, split))
-    some = data.splits[split]
-    chosen = spread(some, limit)
+    held_out = data.splits[split]
+    rows = spread(held_out, limit)
+    images = held_out.images[rows]
+    labels = None if held_out.labels is None else held_out.labels[rows]
     if model.method.density == "none" and not provides(model.method, Classifier):
-        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score.")
-    total: dict[str, float] = {}
+        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score on held-out images.")
+    found: dict[str, list[np.ndarray]] = {}
     batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
-    for start in range(0, len(chosen), batch):
-        rows = chosen[start : start + batch]
-        x = to_float(torch.from_numpy(np.array(some.images[rows])))
-        y = None if some.labels is None else torch.from_numpy(np.array(some.labels[rows]))
+    for start in range(0, len(images), batch):
+        x = to_float(torch.from_numpy(images[start : start + batch].copy()))
+        y = None if labels is None else torch.from_numpy(labels[start : start + len(x)].copy())
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed).items():
-                total[name] = total.get(name, 0.0) + value
-        yield Progress(job, str(path), min(start + batch, len(chosen)), len(chosen), "image", 0.0, None)
-    values: dict[str, Any] = {name: value / len(chosen) for name, value in total.items()}
+                found.setdefault(name, []).append(value.double().numpy())
+        yield Progress(job, str(path), min(start + batch, len(images)), len(images), "image", 0.0, None)
+    groups = None if held_out.groups is None else held_out.groups[rows]
+    each = {name: np.concatenate(parts) for name, parts in found.items()}
+    values: dict[str, Any] = {name: float(some.mean()) for name, some in each.items()}
+    values |= {f"{name}_se": standard_error(some, groups) for name, some in each.items()}
     if "nats" in values:
         values |= _bits(model, values)
         values["density"] = model.method.density
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
-    return Evaluation(model.step, model.step_rule, len(chosen), values)
+    return Evaluation(model.step, model.step_rule, len(images), values)
 
 
 def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) -> Generator[Progress, None, Evaluation]:
-    """Every symbol of a split once, each with between context/2 and context - 1 symbols before it.
+    """Every symbol of a split once, or of blocks spread over it, each with between context/2 and context - 1 symbols before it.
 
     The first ones are told from the end of the part before it. Text is read in windows that overlap by half, and
     the second half of each counts.
@@ -99,47 +104,81 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
         raise CannotAnswer(f"{method.title} cannot say how likely a text is; choose a run of a method that can.")
     context: int = method.length
     half = context // 2
-    test = tokens_of(data, split, model.spec)[:limit]
-    before = tokens_of(data, {"test": "valid", "valid": "train"}[split], model.spec)[
-        -half:
-    ]  # there is at least a whole window, or training had refused the text
-    read = windows(torch.from_numpy(np.concatenate([before, test]))[None], context)[0]  # [W, context]
-    nats, done, batch = 0.0, 0, max(1, SYMBOLS // context)
-    for part in read.split(batch):
+    told = tokens_of(data, split, model.spec)
+    former = {"test": "valid", "valid": "train"}.get(split)
+    before = (
+        tokens_of(data, former, model.spec)[-half:] if former else np.zeros(half, np.int64)
+    )  # at least a window, or training had refused
+    read = windows(torch.from_numpy(np.concatenate([before, told]))[None], context)[0]  # [W, context]
+    stride = context - half  # symbols of a window that count
+    count = len(told) if limit is None else min(limit, len(told))
+    take = -(-count // stride)
+    rows = torch.arange(-(-len(told) // stride))
+    if take < len(rows):
+        rows = ((torch.arange(take) + 0.5) * len(rows) / take).long()
+    blocks: list[torch.Tensor] = []  # nats of the symbols of each block
+    done, batch = 0, max(1, SYMBOLS // context)
+    for part in rows.split(batch):
         with torch.inference_mode():
-            log_p = method.log_probs(part)[:, half:].flatten()[: len(test) - done]  # what hangs over the end was never there
-        nats -= float(log_p.double().sum())
-        done += len(log_p)
-        yield Progress(job, str(model.run.path), done, len(test), "symbol", 0.0, None)
-    values = {"nats_per_token": nats / done, "bits_per_token": nats / done / math.log(2), "tokens": done, "density": model.method.density}
+            log_p = method.log_probs(read[part])[:, half:].double()
+        for row, some in zip(part.tolist(), log_p, strict=True):
+            blocks.append(-some[: min(len(told) - row * stride, count - done)])  # what hangs over the end was never there
+            done += len(blocks[-1])
+        yield Progress(job, str(model.run.path), done, count, "symbol", 0.0, None)
+    each = torch.cat(blocks).numpy()
+    nats = float(each.mean())
+    error = standard_error(each, np.repeat(np.arange(len(blocks)), [len(block) for block in blocks]))
+    values = {"nats_per_token": nats, "bits_per_token": nats / math.log(2), "tokens": done, "density": model.method.density}
+    values |= {"nats_per_token_se": error, "bits_per_token_se": error / math.log(2)}
     return Evaluation(model.step, model.step_rule, 0, values)
 
 
-def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, float]:
+def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """Standard error of the mean of values [N]; of a share of right answers (0 or 1) the binomial one.
+
+    With groups [N] the cluster-robust one (Liang and Zeger 1986): values of one group may depend on each other. NaN for one value or group.
+    """
+    count = len(values)
+    if groups is None or len(np.unique(groups)) == count:
+        if count > 1 and np.isin(values, (0.0, 1.0)).all():
+            return float(np.sqrt(values.mean() * (1 - values.mean()) / count))
+        return float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+    _, number = np.unique(groups, return_inverse=True)
+    apart = np.bincount(number.reshape(-1), weights=values - values.mean())  # summed within each group
+    return float(np.sqrt((apart**2).sum() * len(apart) / (len(apart) - 1)) / count) if len(apart) > 1 else float("nan")
+
+
+def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, torch.Tensor]:
+    """The figures of each image [B]."""
     method = model.method
-    sums = {}
+    found = {}
     if provides(method, ImportanceWeighted):
         own = image_generators(x, seed)  # an image's noise depends on its content, not on its batch mates
         target = method.evaluate_target(x, own)
         posterior = method.posterior(target)
         *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
-        sums["nats"] = -float(last.log_p.sum())
-        sums["elbo_nats"] = -float(last.elbo.sum())
+        found["nats"] = -last.log_p
+        found["elbo_nats"] = -last.elbo
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
         rule = bayes(given)
-        sums["nats"] = -float(rule.log_marginal.sum())
+        found["nats"] = -rule.log_marginal
         if y is not None:
-            sums["nats_given_class"] = -float(given.gather(1, y.long()[:, None]).sum())
-            sums["bayes_accuracy"] = float((rule.log_posterior.argmax(1) == y).sum())
+            found["nats_given_class"] = -given.gather(1, y.long()[:, None])[:, 0]
+            found["bayes_accuracy"] = rule.log_posterior.argmax(1) == y
     elif method.density != "none" and provides(method, Density):
-        sums["nats"] = -float(method.log_prob(x, None, model.generator(seed)).double().sum())
+        found["nats"] = -method.log_prob(x, None, model.generator(seed))
     if provides(method, Classifier) and y is not None:
-        sums["accuracy"] = float((method.classify(x).argmax(1) == y).sum())
-    return sums
+        found["accuracy"] = method.classify(x).argmax(1) == y
+    return found
 
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
     """Bits per dimension, as the method counts them (a continuous density is moved to the 8-bit scale)."""
     names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
-    return {bits: model.method.bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
+    bits_per_dim = model.method.bits_per_dim
+    found = {bits: bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
+    for nats, bits in names.items():
+        if nats in values:
+            found[f"{bits}_se"] = abs(bits_per_dim(values[nats] + values[f"{nats}_se"]) - found[bits])  # bits are linear in nats
+    return found

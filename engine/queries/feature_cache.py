@@ -13,11 +13,12 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.data import BadData, adapt, lasting, picture_from_array
+from engine.data.splits import spread
 from engine.detectors.base import FEATURES_AT_ONCE
 from engine.evaluation.linear_probe import features_of
 from engine.protocols import Encoder
 from engine.queries.answers import Part
-from engine.queries.pictures import adapted, require_images, spread
+from engine.queries.pictures import adapted, require_images
 from engine.queries.progress import ProgressReporter, reporting
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_data import require_same_data
@@ -123,7 +124,7 @@ class FeatureCache:
             split = data.splits.get(subset.split)
             if split is None or not len(split):
                 raise BadData(f"{data.name} has no images in its split “{subset.split}”; choose train, valid or test.")
-            indices = spread(len(split), max(1, subset.limit))
+            indices = spread(split, max(1, subset.limit))
             images = yield from adapted(np.asarray(split.images[indices]), shape)
             first = np.ascontiguousarray(np.asarray(split.images[indices[0]]).transpose(1, 2, 0))
             found = ImageSubset(

@@ -20,7 +20,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.pixels import to_float
 from engine.data import BadData, DataSet, lasting
-from engine.data.splits import draw
+from engine.data.splits import spread
 from engine.detectors.base import aside
 from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, C, Fitted, features_of, fit, knn, untrained
 from engine.protocols import BlockEncoder, Encoder, provides
@@ -149,13 +149,13 @@ def _images(job: ProbeJob) -> Part[ProbeImages]:
     train, test = data.splits["train"], data.splits[work.split]
     assert train.labels is not None and test.labels is not None
     count = len(train.images)
-    places = {FULL: draw(count, min(count, work.limit), train.labels)}
+    places = {FULL: spread(train, work.limit)}
     for share in sorted(work.shares):
         take = max(1, len(data.classes), round(share * count))
         if share < FULL and take < len(places[FULL]):
-            places[share] = draw(count, take, train.labels)
+            places[share] = spread(train, take)
     needed = np.unique(np.concatenate(list(places.values())))
-    asked = draw(len(test.images), min(len(test.images), work.limit), test.labels)
+    asked = spread(test, work.limit)
     yield job.progress.say("Reading the images")
     return ProbeImages(
         (yield from adapted(np.asarray(train.images[needed]), shape)),

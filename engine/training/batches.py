@@ -16,7 +16,7 @@ from engine import device as devices
 from engine.common.pixels import to_float
 from engine.data import DataSet
 from engine.data.dataset import BadData
-from engine.data.splits import draw
+from engine.data.splits import spread
 from engine.data.tokens import encode, symbols_of
 from engine.method import DataSpec
 
@@ -95,15 +95,18 @@ class ImageBatches:
         return self.images[there].to(self.device), labels
 
     def first(self, count: int) -> Tensor:
-        """The first training images uint8 [n, C, H, W], to look at once."""
-        return self.images[:count].to(self.device)
+        """Training images uint8 [n, C, H, W] to look at before the first step: at most `count`, at equal distances over all of them."""
+        total = len(self.images)
+        rows = torch.arange(total) if count >= total else (torch.arange(count) * total) // count
+        return self.images[rows.to(self.images.device)].to(self.device)
 
     @staticmethod
     def held_out(data: DataSet, count: int, device: str) -> Batch:
-        """The first images of the validation split."""
+        """Images of the validation split, `count` of them spread over it."""
         valid = data.splits["valid"]
-        labels = None if valid.labels is None else torch.from_numpy(np.asarray(valid.labels[:count])).to(device)
-        return torch.from_numpy(np.ascontiguousarray(valid.images[:count])).to(device), labels
+        rows = spread(valid, count)
+        labels = None if valid.labels is None else torch.from_numpy(np.asarray(valid.labels[rows])).to(device)
+        return torch.from_numpy(np.ascontiguousarray(valid.images[rows])).to(device), labels
 
 
 def shared(data: DataSet, share: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -114,7 +117,7 @@ def shared(data: DataSet, share: float) -> tuple[np.ndarray, np.ndarray | None]:
     if share >= 1:
         return split.images, split.labels
     take = max(1, len(data.classes), round(share * len(split.images)))
-    rows = draw(len(split.images), min(take, len(split.images)), split.labels)
+    rows = spread(split, take)
     return split.images[rows], None if split.labels is None else split.labels[rows]
 
 

@@ -263,3 +263,15 @@ def test_that_a_training_is_kept_when_its_terminal_is_closed(tmp_path):
     told = json.loads(out.splitlines()[-1])
     assert told["status"] == "stopped" and told["step"] > 0 and b"Traceback" not in err
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "stopped"
+
+
+def test_that_a_user_without_a_home_folder_is_asked_for_one(monkeypatch, capsys):
+    import platformdirs
+
+    def homeless(*_arguments, **_more):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("PRIORAMA_RUNS")
+    monkeypatch.setattr(platformdirs, "user_data_path", homeless)
+    assert main(["eval", "run"]) == 1
+    assert "--runs DIR" in capsys.readouterr().err

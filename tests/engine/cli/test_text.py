@@ -88,7 +88,11 @@ def test_that_a_file_has_a_line_now_and_then_and_none_for_what_is_over_at_once(m
         console.show(progress(done))
     console.clear()
     lines = sys.stderr.getvalue().splitlines()
-    assert lines[0].startswith("Scoring · 1") and len(lines) == 4 and "\r" not in sys.stderr.getvalue()
+    assert (
+        lines[0].startswith(("Scoring · 29 of 500 images", "Scoring · 30 of 500 images"))
+        and len(lines) == 4
+        and "\r" not in sys.stderr.getvalue()
+    )
 
 
 def test_that_quiet_says_nothing_and_a_dead_stderr_hurts_nobody(monkeypatch):

@@ -21,10 +21,10 @@ from engine import messages as m
 from engine.bases.classical import agreement
 from engine.cli import main
 from engine.data import BadData, adapt, open_data, picture_from_array
+from engine.data.splits import spread
 from engine.detectors.base import ImageBatch
 from engine.queries.embedding import EmbeddingMaps
 from engine.queries.feature_cache import BoundedCache
-from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import Run
 from engine.training.loop import train
@@ -96,7 +96,7 @@ def features_of(path: Path, images: np.ndarray, step: int | None = None) -> np.n
 def test_that_a_pca_map_is_that_of_scikit_learn_on_the_features_of_the_images_it_names(runs):
     told = drawn(QuerySession(), subset(runs / "vae"))
     split = open_data("digits").splits["test"]
-    assert np.array_equal(told.indices, spread(len(split), 80))
+    assert np.array_equal(told.indices, spread(split, 80))
     assert np.array_equal(told.images, split.images[told.indices]) and np.array_equal(told.labels, split.labels[told.indices])
     assert told.names == tuple(split.names[i] for i in told.indices) and len(told.classes) == 10
     features = features_of(runs / "vae", told.images)
@@ -438,7 +438,8 @@ def test_that_without_its_map_an_image_has_no_place(runs):
 
 def test_that_the_verb_writes_the_map_of_the_pane(shared, runs, tmp_path, capsys):
     out = tmp_path / "map.csv"
-    assert main(["embed", "vae", "--runs", str(runs), "--data", "digits", "--out", str(out), "--limit", "80", "--seed", "3"]) == 0
+    asked = ["embed", "vae", "--runs", str(runs), "--data", "digits", "--out", str(out), "--limit", "80", "--seed", "3"]
+    assert main([*asked, "--split", subset(runs / "vae").split]) == 0
     assert "trustworthiness" in capsys.readouterr().out
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     pane = drawn(shared, subset(runs / "vae"), m.MapSettings(seed=3), warm=False)

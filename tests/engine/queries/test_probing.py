@@ -208,7 +208,7 @@ def test_that_a_job_in_the_window_can_be_stopped_and_ends_once(runs):
 
 
 def test_that_the_verb_answers_as_the_contract_names_it(runs, capsys):
-    command = f"probe simclr --data digits --limit {LIMIT} --blocks --labels 0.02,1 --json".split()
+    command = f"probe simclr --data digits --limit {LIMIT} --split {m.Probe.split} --blocks --labels 0.02,1 --json".split()
     assert main([*command, "--runs", str(runs)]) == 0
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     figures = measured(ask(runs / "simclr", blocks=True, shares=(0.02,)))
