@@ -16,7 +16,9 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--limit", type=positive_int, help="how many images, spread over the split; of a text, symbols")
     sub.add_argument("--split", default="test", choices=("test", "valid", "train"), help="whose images")
     sub.add_argument("--k", type=positive_int, default=128, help="importance samples per image for bounds")
-    sub.add_argument("--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder")
+    sub.add_argument(
+        "--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder"
+    )
     sub.add_argument("--samples", type=positive_int, default=1000, metavar="N", help="how many samples those are of")
 
 

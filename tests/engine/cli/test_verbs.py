@@ -188,6 +188,6 @@ def test_embed_writes_a_table_of_places_and_says_how_far_to_trust_them(say, tmp_
     assert lines[0] == "index,label,x,y" and len(lines) == 51
     index, label, x, y = lines[1].split(",")
     split = open_data("digits").splits["valid"]
-    assert (int(index), label) == (0, str(split.labels[0])) and math.isfinite(float(x)) and math.isfinite(float(y))
+    assert label == str(split.labels[int(index)]) and math.isfinite(float(x)) and math.isfinite(float(y))
     code, _, error = say(*asked[:7], "/no/such/folder/map.csv", *asked[8:])
     assert code == 1 and "name another file with --out" in error
