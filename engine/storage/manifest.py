@@ -25,6 +25,8 @@ _YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, s
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
 Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+Side = Annotated[int, Field(ge=1, le=1 << 16)]  # of an image: channels, rows, columns
+LAST_TIME = 253_402_300_799  # seconds since the epoch at the end of the year 9999; what shows a date knows none later
 
 
 class FileFact(BaseModel):
@@ -62,18 +64,18 @@ class RunMetadata(BaseModel):
     data: str
     data_name: str
     data_hash: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Side, ...], Field(max_length=3)]
     classes: tuple[str, ...] = ()
-    kind: str = "images"
-    symbols: tuple[int, ...] = ()
-    units: str = "characters"
-    seed: int
+    kind: Annotated[str, Field(pattern="^(images|text)$")] = "images"
+    symbols: tuple[Annotated[int, Field(ge=0, le=0x10FFFF)], ...] = ()
+    units: Annotated[str, Field(pattern="^(characters|bytes)$")] = "characters"
+    seed: Annotated[int, Field(ge=-(1 << 62), lt=1 << 62)]
     versions: dict[str, str] = {}  # of the libraries that its numbers depend on
     device: str = ""
     precision: str = ""
     capabilities: tuple[str, ...] = ()
-    total_steps: int | None = None
-    minutes: float | None = None
+    total_steps: Count | None = None
+    minutes: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
 
     @pydantic.field_validator("config", "changed", mode="before")
     @classmethod
@@ -90,7 +92,7 @@ class Facts(RunMetadata):
     format: int = FORMAT
     vocabulary: int  # which names stand in it: see `old_names`; absent in version 0.1.0
     name: str
-    created: float  # seconds since the epoch
+    created: Annotated[float, Field(ge=0, le=LAST_TIME, allow_inf_nan=False)]  # seconds since the epoch
 
     @pydantic.model_validator(mode="before")
     @classmethod

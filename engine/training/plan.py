@@ -20,8 +20,10 @@ from engine.storage.pretrained_folder import Pretrained, open_pretrained
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun, is_run
 from engine.storage.run_reader import Run
+from engine.training.resume_state import checked, unusable
 
 DEFAULT_STEPS = 4000
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 class TrainingFailed(RuntimeError):
@@ -137,8 +139,13 @@ def _plan_of(old: Run, wish: ResumePlan) -> Plan:
     if step is None:
         raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
     assert old.manifest is not None
-    stored = old.load(step, "state.json")[2]["plan"]
-    plan = Plan(**stored | {"config": dict(old.manifest.config)})  # defaults as they were when it began
+    stored = checked(old.load(step, "state.json")[2], old.path.name, step).plan
+    if stored.method != old.manifest.method:
+        raise unusable(old.path.name, step, f"it is of the method {stored.method}, the run of {old.manifest.method}")
+    if stored.precision not in PRECISIONS:
+        raise unusable(old.path.name, step, f"there is no precision “{stored.precision}”")
+    begun: dict[str, Any] = {**vars(stored), "config": dict(old.manifest.config)}  # defaults as they were when it began
+    plan = Plan(**begun)
     steps, minutes = (wish.steps, wish.minutes) if wish.steps or wish.minutes else (plan.steps, plan.minutes)
     device = plan.device if wish.device == "auto" else wish.device
     return replace(plan, steps=steps, minutes=minutes, device=device)
