@@ -146,9 +146,9 @@ def test_that_some_forged_fields_end_in_a_sentence(file: str, whole: Path, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", [STATE, MANIFEST])
-def test_that_every_forged_field_ends_in_a_sentence(file: str, whole: Path, tmp_path: Path) -> None:
-    answers = attack(file, whole, tmp_path, (*EVIL, GONE))
-    assert sum(map(bool, answers)) > 50
+def test_that_forged_fields_of_every_kind_end_in_a_sentence(file: str, whole: Path, tmp_path: Path) -> None:
+    answers = attack(file, whole, tmp_path, (*EVIL, GONE), every=11)  # of all pairs; every value comes up
+    assert sum(map(bool, answers)) > 10
     assert not all(answers)
 
 
