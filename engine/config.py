@@ -6,6 +6,7 @@ The form in the window, `--set`, the tooltip and the manifest all read the same 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -140,9 +141,9 @@ def _check(info: FieldInfo, value: Any) -> Any:
         return words[str(value).lower()]
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong from None
-    if number != number or (info.low is not None and number < info.low) or (info.high is not None and number > info.high):
+    if not math.isfinite(number) or (info.low is not None and number < info.low) or (info.high is not None and number > info.high):
         raise wrong
     if info.kind == "int":
         if number != int(number):

@@ -355,7 +355,7 @@ def test_that_its_description_is_words_and_finite_numbers(name: str):
     for number in described.numbers:
         assert number.name and math.isfinite(number.value)
     for word in described.diagnosis:
-        assert word.level in ("good", "warning", "bad") and word.text.endswith(".")
+        assert word.level in ("good", "muted", "warning", "bad") and word.text.endswith(".")
 
 
 LATENT = {"autoencoder", "pca", "vae"}  # of those that come with the program

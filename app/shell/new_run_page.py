@@ -8,14 +8,15 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollA
 
 from app.shell import formatting, theme
 from app.widgets.forms import Choice, Draft, Group, groups_of
+from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
 from engine.messages import DataInfo, FieldInfo, MethodInfo, Ready, StartRun
 
-DEFAULT_STEPS = 4000
+DEFAULT_STEPS = MOST_STEPS
 
 
-def run_fields(ready: Ready | None) -> tuple[FieldInfo, ...]:
-    """What every run has, whatever its method."""
+def run_fields(ready: Ready | None, steps: int = DEFAULT_STEPS) -> tuple[FieldInfo, ...]:
+    """What every run has, whatever its method; `steps` is the length where none is chosen."""
     devices = ("auto", *(ready.devices if ready else ("cpu",)))
     auto = f"{ready.device}, {ready.precision}" if ready else "what this machine has"
     return (
@@ -27,9 +28,7 @@ def run_fields(ready: Ready | None) -> tuple[FieldInfo, ...]:
             "Whether the training ends after a number of steps or after some minutes.",
             choices=("steps", "minutes"),
         ),
-        FieldInfo(
-            "steps", "steps", "int", DEFAULT_STEPS, "Optimizer steps in total; it can be stopped sooner and continued later.", 1, 10_000_000
-        ),
+        FieldInfo("steps", "steps", "int", steps, "Optimizer steps in total; it can be stopped sooner and continued later.", 1, 10_000_000),
         FieldInfo("minutes", "minutes", "float", 5.0, "Time of training; pauses do not count.", 0.01, 100_000),
         FieldInfo("seed", "seed", "int", 0, "Start of all random numbers: same seed, same machine, same numbers.", 0, 2**31 - 1),
         FieldInfo("device", "device", "choice", "auto", f"Where it trains; auto is {auto}.", choices=devices),
@@ -65,6 +64,7 @@ class NewRunPage(QWidget):
         self._used: set[str] = set()  # names that were given here and may not be listed yet
         self.groups: list[Group] = []
         self.sides: list[QVBoxLayout] = []
+        self._steps = DEFAULT_STEPS  # the length that the form offers for these data
         self._stale = True  # the cards are not those of the chosen method
 
         title = theme.role(QLabel("New run"), "title")
@@ -78,7 +78,7 @@ class NewRunPage(QWidget):
         self.data_box.setAccessibleName("Data")
         self.data_box.setToolTip("What it learns from")
         self.data_box.setMinimumWidth(220)
-        self.data_box.activated.connect(lambda _i: self._check())
+        self.data_box.activated.connect(lambda _i: self._offer_length())
         self.other = QPushButton("Other data…")
         self.other.setAccessibleName("Open other data")
         self.other.setToolTip("A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
@@ -164,7 +164,7 @@ class NewRunPage(QWidget):
         """After a start: the form offers the next free name, not the one that was just taken."""
         if self._name:
             self._used.add(self._name)
-            field = next(field for field in run_fields(self.ready) if field.name == "name")
+            field = next(field for field in run_fields(self.ready, self._steps) if field.name == "name")
             self.draft.put("run", field, next_free(self._name, self.taken | self._used))
 
     def choose_method(self, name: str) -> None:
@@ -177,7 +177,22 @@ class NewRunPage(QWidget):
         at = self.data_box.findData(data)
         if at >= 0:
             self.data_box.setCurrentIndex(at)
-        self._check()
+        self._offer_length()
+
+    def _offer_length(self) -> None:
+        """Other data or another method: the form is made again where another length fits them."""
+        if self._fitting_steps() != self._steps:
+            self._rebuild()
+        else:
+            self._check()
+
+    def _fitting_steps(self) -> int:
+        """The length by the rule of the first page: from the training images, where their number is known, and the batch as it is."""
+        info, data = self.method_info, self.data.get(self.data_box.currentData() or "")
+        batch = next((field for field in info.fields if field.name == "batch_size"), None) if info is not None else None
+        if info is None or data is None or batch is None:
+            return DEFAULT_STEPS
+        return default_steps(data.training_images, int(batch.default))
 
     def _choose_fitting_data(self) -> None:
         """A method of texts is not left with images, nor the other way round, where something fits."""
@@ -213,6 +228,7 @@ class NewRunPage(QWidget):
 
     def _rebuild(self) -> None:
         """Make the cards of the chosen method, once somebody looks; the draft keeps the values of the others."""
+        self._steps = self._fitting_steps()
         self._stale = not self.isVisible()
         if self._stale:
             self._check()
@@ -226,7 +242,7 @@ class NewRunPage(QWidget):
         self.groups = []
         info = self.method_info
         if info is not None:
-            run = Group("Run", "run", run_fields(self.ready), self.draft)
+            run = Group("Run", "run", run_fields(self.ready, self._steps), self.draft)
             self.groups = [run, *groups_of(info.name, info.fields, self.draft)]
         self.sides = [QVBoxLayout(), QVBoxLayout()]
         for side in self.sides:
@@ -286,7 +302,7 @@ class NewRunPage(QWidget):
         """The run as it is described now; the job's name is still empty."""
         info = self.method_info
         assert info is not None
-        run = {field.name: self.draft.get("run", field) for field in run_fields(self.ready)}
+        run = {field.name: self.draft.get("run", field) for field in run_fields(self.ready, self._steps)}
         by_steps = run["length"] == "steps"
         return StartRun(
             job="",

@@ -26,7 +26,7 @@ TILE_SHARE = 0.2  # of the tiles, for validation and for test: fewer than 20 ind
 def built_in() -> tuple[DataInfo, ...]:
     """What can be trained on without any file."""
     return (
-        DataInfo("digits", "digits", "images", "1,797 · 8×8 grey · built in", True),
+        DataInfo("digits", "digits", "images", "1,797 · 8×8 grey · built in", True, 1455),
         DataInfo("shapes", "shapes", "images", f"{DEFAULT_SHAPES:,} · 32×32 colour · built in", True),
         DataInfo("photo-patches", "photo-patches", "images", "9,720 · 32×32 colour · built in", True),
         DataInfo("pydoc-text", "pydoc-text", "text", "Python’s own help texts · built in", True),

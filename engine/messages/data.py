@@ -22,6 +22,7 @@ class DataInfo:
     kind: str  # "images" | "text"
     summary: str  # "1,797 · 8×8 · built in"
     built_in: bool = False
+    training_images: int | None = None  # where it is known without opening the set
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,10 +29,11 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
     """Numbers and diagnosis of a checkpoint on its probe, with the scale and centre [D] of its latents. Raises: BadRun."""
     model = session.model(query.run, query.step)
     found = model.describe()
+    faults = (m.Diagnosis("warning", model.probe_fault),) if model.probe_fault else ()
     return m.Described(
         **answer_head(query, model),
         numbers=found.numbers,
-        diagnosis=judged(model.method, found, model.step),
+        diagnosis=(*judged(model.method, found, model.step), *faults),
         latent=0 if found.scale is None else len(found.scale),
         kl=array(found.kl),
         scale=array(found.scale),
@@ -152,9 +153,9 @@ def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
     """The probe's first images decoded from their codes. Raises: CannotAnswer: no encoder or no decoder. BadRun."""
     model = session.model(query.run, query.step)
     decoder, encoder = model.require(Decoder, "decode"), model.require(Encoder, "encode")
-    images = model.run.probe()["images"][: query.count]
-    reconstructions = image_array(decoder.decode(encoder.encode(image_tensor(images))))
-    return m.Reconstructed(**answer_head(query, model), originals=images, reconstructions=reconstructions)
+    images = model.probe()[: query.count]
+    reconstructions = image_array(decoder.decode(encoder.encode(images)))
+    return m.Reconstructed(**answer_head(query, model), originals=image_array(images), reconstructions=reconstructions)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,10 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.config import make_config
-from engine.data import DataSet, inspect, open_data
+from engine.data import BadData, DataSet, inspect, open_data
 from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
-from engine.protocols import provides
+from engine.protocols import LatentSpace, provides
 from engine.queries.answers import Job, Part, handlers
 from engine.queries.arrays import image_tensor
 from engine.storage.checkpoint_choice import choose_step, load_chosen
@@ -29,10 +30,12 @@ from engine.storage.manifest import MANIFEST, Manifest
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
+from engine.training.batches import held_out
 
 MODELS_KEPT = 6
 DATA_KEPT = 3
 PATHS_KEPT = 64
+PROBE_EXAMPLES = 256  # as many as a training keeps
 YOUNG_SECONDS = 0.1  # a manifest changed within a clock tick can look unchanged
 
 P = TypeVar("P")
@@ -55,12 +58,13 @@ class Model:
     """A checkpoint, ready to be looked at: its weights in float32, eval mode, without gradients.
 
     `step` is one of the run's, "best", "newest" or None, as `choose_step` takes it; `step_rule` says in words which was taken.
+    `examples` gives held-out examples and their labels anew where the run's own cannot be read; `probe_fault` then says so.
 
     Raises:
         BadRun: the folder or the checkpoint cannot be read, or its weights do not fit the method as it is now.
     """
 
-    def __init__(self, run: Run, step: int | str | None) -> None:
+    def __init__(self, run: Run, step: int | str | None, examples: Callable[[Model], dict[str, np.ndarray]] | None = None) -> None:
         manifest = run.manifest
         if manifest is None:
             raise BadRun(run.fault or f"{run.path.name} has no readable manifest.")
@@ -80,6 +84,9 @@ class Model:
             ) from None
         self.method.requires_grad_(False).eval()
         self._description: Description | None = None
+        self._examples = examples
+        self._kept: dict[str, np.ndarray] | None = None
+        self.probe_fault = ""  # one sentence, once `probe` was asked for
 
     @property
     def weights(self) -> str:
@@ -97,20 +104,66 @@ class Model:
         raise CannotAnswer(f"{self.method.title} cannot {verb}; choose a run of a method that can.")
 
     def probe(self) -> Tensor:
-        """The fixed held-out examples of the run as its method takes them: images float32 [N, C, H, W], or tokens int64 [N, T]."""
-        kept = self.run.probe()
-        return image_tensor(kept["images"]) if self.spec.kind == "images" else torch.from_numpy(np.array(kept["tokens"]))
+        """The fixed held-out examples of the run as its method takes them: images float32 [N, C, H, W], or tokens int64 [N, T].
+
+        Raises: BadRun: they cannot be read, nor taken anew from the data.
+        """
+        kept = self._probe()
+        return image_tensor(kept["images"]) if self.spec.kind == "images" else torch.from_numpy(np.array(kept["tokens"])).long()
+
+    def _probe(self) -> dict[str, np.ndarray]:
+        """Images uint8 [N, C, H, W] or tokens int64 [N, T], and labels int64 [N] where there are any. Read once. Raises: BadRun."""
+        if self._kept is None:
+            try:
+                self._kept = self._usable(self.run.probe())
+            except BadRun as error:
+                if self._examples is None:
+                    raise
+                try:
+                    kept = self._examples(self)
+                except (BadData, BadRun) as why:
+                    raise BadRun(f"{error} They cannot be taken from the data either: {why}") from None
+                self.probe_fault = f"{error} The same number of held-out examples was taken from the data instead."
+                self._kept = kept
+        return self._kept
+
+    def _usable(self, kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What was read, if the method can take it. Raises: BadRun."""
+        images = self.spec.kind == "images"
+        name = "images" if images else "tokens"
+        if name not in kept:
+            raise BadRun(f"“{self.run.name}” keeps no fixed {name}: they cannot be shown, all else can.")
+        values, labels = kept[name], kept.get("labels")
+        fits = len(values) > 0 and (
+            values.dtype == np.uint8 and values.shape[1:] == self.spec.shape
+            if images
+            else values.dtype.kind == "i" and values.ndim == 2 and values.min() >= 0 and values.max() < len(self.spec.symbols)
+        )
+        if fits and labels is not None:
+            fits = labels.dtype.kind in "iu" and labels.shape == values.shape[:1] and labels.max() < max(1, len(self.spec.classes))
+        if not fits:
+            raise BadRun(f"The fixed {name} of “{self.run.name}” are not such as it was trained on: they cannot be shown, all else can.")
+        return kept
 
     def describe(self) -> Description:
-        """The checkpoint in numbers, on the probe, with the classes for a method that wants them. Computed once."""
+        """The checkpoint in numbers, on the probe, with the classes for a method that wants them. Computed once.
+
+        Without a probe there are no numbers (`probe_fault` says why), and the sliders of a latent space are in units of N(0, I).
+        """
         if self._description is None:
             self._description = self._describe()
         return self._description
 
     def _describe(self) -> Description:
-        labels = self.run.probe().get("labels") if self.method.wants_labels else None
+        try:
+            examples = self.probe()
+        except BadRun as error:
+            size = self.method.latent_size if provides(self.method, LatentSpace) else 0
+            self.probe_fault = str(error) + (" One unit of a slider is one of N(0, I)." if size else "")
+            return Description(scale=torch.ones(size), centre=torch.zeros(size)) if size else Description()
+        labels = self._probe().get("labels") if self.method.wants_labels else None
         given = {} if labels is None else {"y": torch.from_numpy(np.array(labels)).long()}
-        return self.method.describe(self.probe(), self.generator(), **given)
+        return self.method.describe(examples, self.generator(), **given)
 
     def generator(self, seed: int = 0) -> torch.Generator:
         """A new CPU generator, seeded."""
@@ -182,7 +235,14 @@ class QuerySession:
     def _open(self, path: str, step: int | str | None) -> Model:
         run = Run.open(Path(path))
         key = _key(run, choose_step(run, step).step)
-        return self._kept(key, Model(run, step) if key not in self._models else self._models[key])
+        return self._kept(key, Model(run, step, self._held_out) if key not in self._models else self._models[key])
+
+    def _held_out(self, model: Model) -> dict[str, np.ndarray]:
+        """What a run keeps as its probe, taken anew from its data. Raises: BadData, BadRun."""
+        data = self.run_data(model)
+        examples, labels = held_out(data, model.spec, model.method.config.context, PROBE_EXAMPLES, "cpu")
+        name = "images" if model.spec.kind == "images" else "tokens"
+        return {name: examples.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
 
     def _kept(self, key: ModelKey, model: Model) -> Model:
         """Keep a model as the newest; the oldest is forgotten beyond `MODELS_KEPT`."""

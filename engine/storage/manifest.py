@@ -24,6 +24,7 @@ _YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, s
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
 Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+Side = Annotated[int, Field(ge=1, le=1 << 16)]  # of an image: channels, rows, columns
 
 
 class FileFact(BaseModel):
@@ -61,18 +62,18 @@ class RunMetadata(BaseModel):
     data: str
     data_name: str
     data_hash: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Side, ...], Field(max_length=3)]
     classes: tuple[str, ...] = ()
-    kind: str = "images"
-    symbols: tuple[int, ...] = ()
-    units: str = "characters"
-    seed: int
+    kind: Annotated[str, Field(pattern="^(images|text)$")] = "images"
+    symbols: tuple[Annotated[int, Field(ge=0, le=0x10FFFF)], ...] = ()
+    units: Annotated[str, Field(pattern="^(characters|bytes)$")] = "characters"
+    seed: Annotated[int, Field(ge=-(1 << 62), lt=1 << 62)]
     versions: dict[str, str] = {}  # of the libraries that its numbers depend on
     device: str = ""
     precision: str = ""
     capabilities: tuple[str, ...] = ()
-    total_steps: int | None = None
-    minutes: float | None = None
+    total_steps: Count | None = None
+    minutes: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
 
     @pydantic.field_validator("config", "changed", mode="before")
     @classmethod

@@ -61,11 +61,16 @@ def state_of(optimizers: Iterable[GroupOptimizer], method: Method) -> dict[str, 
 
 
 def restore_state(optimizers: Iterable[GroupOptimizer], method: Method, tensors: dict[str, Tensor], device: str) -> None:
-    """Put back the tensors [...] that `state_of` returned."""
+    """Put back the tensors [...] that `state_of` returned. Raises: ValueError: they are of other parameters; which one."""
     by_parameter: dict[str, dict[str, Tensor]] = {}
+    shapes = {name: parameter.shape for name, parameter in method.named_parameters()}
     for place, value in tensors.items():
-        key, name = place.split("/", 1)
+        key, _, name = place.partition("/")
+        if name not in shapes or value.shape != (torch.Size() if key == "step" else shapes[name]) or not value.is_floating_point():
+            raise ValueError(f"optimizer/{place} is of no parameter of this method")
         by_parameter.setdefault(name, {})[key] = value.to(device)
+    if lacking := [name for name, state in by_parameter.items() if not {"step", "exp_avg", "exp_avg_sq"} <= state.keys()]:
+        raise ValueError(f"a part of the optimizer's state of {lacking[0]} is missing")
     names = {parameter: name for name, parameter in method.named_parameters()}
     for one in optimizers:
         for parameter in one.parameters:

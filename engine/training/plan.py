@@ -16,12 +16,15 @@ from engine.config import make_config
 from engine.data import DataSet, lasting
 from engine.method import Method
 from engine.methods import method_named
+from engine.storage.checkpoint_choice import load_chosen
 from engine.storage.pretrained_folder import Pretrained, open_pretrained
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun, is_run
 from engine.storage.run_reader import Run
+from engine.training.resume_state import checked, unusable
 
 DEFAULT_STEPS = 4000
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 class TrainingFailed(RuntimeError):
@@ -137,8 +140,13 @@ def _plan_of(old: Run, wish: ResumePlan) -> Plan:
     if step is None:
         raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
     assert old.manifest is not None
-    stored = old.load(step, "state.json")[2]["plan"]
-    plan = Plan(**stored | {"config": dict(old.manifest.config)})  # defaults as they were when it began
+    stored = checked(old.load(step, "state.json")[2], old.path.name, step).plan
+    if stored.method != old.manifest.method:
+        raise unusable(old.path.name, step, f"it is of the method {stored.method}, the run of {old.manifest.method}")
+    if stored.precision not in PRECISIONS:
+        raise unusable(old.path.name, step, f"there is no precision “{stored.precision}”")
+    begun: dict[str, Any] = {**vars(stored), "config": dict(old.manifest.config)}  # defaults as they were when it began
+    plan = Plan(**begun)
     steps, minutes = (wish.steps, wish.minutes) if wish.steps or wish.minutes else (plan.steps, plan.minutes)
     device = plan.device if wish.device == "auto" else wish.device
     return replace(plan, steps=steps, minutes=minutes, device=device)
@@ -181,5 +189,5 @@ def _parents(resolved: ResolvedPlan, root: Path, data: DataSet) -> list[Parent]:
         if tuple(manifest.shape) != tuple(data.shape):
             theirs, ours = ("×".join(map(str, shape)) for shape in (manifest.shape, data.shape))
             raise TrainingFailed(f"{path.name} takes images of {theirs}, {data.name} has {ours}; name a run of that shape as {setting}.")
-        found.append(Parent(setting, manifest.method, dict(manifest.config), run.load()[1]))
+        found.append(Parent(setting, manifest.method, dict(manifest.config), load_chosen(run)[1]))
     return found

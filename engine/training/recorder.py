@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.batches import as_input, held_out
 from engine.training.plan import TrainingFailed
+from engine.training.resume_state import ResumeState, checked, unusable
 from engine.training.trainer import Trainer
 
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
@@ -160,7 +161,7 @@ class RunRecorder:
         verb = (yield from self._write(steps, values)) or verb
         term, unit, bigger = trainer.method.headline
         figure = RunFigure(term, terms[term], unit, bigger, trainer.step_number)
-        is_best = self.best is None or _score(figure) > _score(self.best)
+        is_best = self.best is None or _score(figure) >= _score(self.best)  # of equal ones the later, which has learned longer
         best = figure if is_best or self.best is None else self.best
         files = {"model.safetensors": trainer.ema_arrays(), "resume.safetensors": trainer.resume_arrays()}
         state = {**trainer.numbers(), "best": _score(best), "best_step": best.step, "valid": terms}
@@ -185,8 +186,12 @@ class RunRecorder:
         if step is None:
             raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")
         _, ema, _ = old.load(step)
-        _, resume, state = old.load(step, "resume.safetensors")
-        self.trainer.restore(ema, resume, state)
+        _, resume, numbers = old.load(step, "resume.safetensors")
+        state = checked(numbers, old.path.name, step)
+        try:
+            self.trainer.restore(ema, resume, state)
+        except ValueError as error:
+            raise unusable(old.path.name, step, str(error)) from None
         self.first_step, self.first_seconds = self.trainer.step_number, self.trainer.seconds
         self.best = self._best_until(old, step, state)
         row = {"t": round(self.trainer.seconds, 3), "resumed": step}  # points past it are void
@@ -196,20 +201,20 @@ class RunRecorder:
         exactly = "" if self.trainer.exact else " It was begun on another kind of device, so it goes on with other noise, not bit for bit."
         return (yield Notice("info", f"{old.path.name} goes on from step {step}.{exactly}")) or verb
 
-    def _best_until(self, old: Run, step: int, state: dict[str, Any]) -> RunFigure | None:
+    def _best_until(self, old: Run, step: int, state: ResumeState) -> RunFigure | None:
         """The number of the best checkpoint when that of `step` was written; its place stands elsewhere in version 0.1.0."""
-        if state["best"] is None:
+        if state.best is None:
             return None
         term, unit, bigger = self.trainer.method.headline
         place = max((c.step for c in old.checkpoints() if c.best and c.step <= step), default=step)
-        return RunFigure(term, state["best"] if bigger else -state["best"], unit, bigger, state.get("best_step", place))
+        return RunFigure(term, state.best if bigger else -state.best, unit, bigger, place if state.best_step is None else state.best_step)
 
     def _tell_best(self, old: Run) -> Recording[Verb | None]:
         """Let the manifest say which is the best checkpoint, where it says another one or, of version 0.1.0, none."""
         if self.best is None or old.manifest is None or old.manifest.best == self.best:
             return None
         words = None
-        with contextlib.suppress(BadRun, KeyError):
+        with contextlib.suppress(BadRun, KeyError, TypeError, ValueError, ArithmeticError):  # of another version, or of no training
             words = self.trainer.method.headline_words(old.load(self.best.step, "state.json")[2]["valid"])
         return (yield from self.with_room(lambda: self.writer.set_status("training", best=self.best, headline=words)))[0]
 

@@ -15,6 +15,7 @@ from engine.method import StepContext, build
 from engine.training.batches import NOISE, as_input, batches_of, mutated, noise_seed, seeded, spec_of
 from engine.training.optimizers import optimizers_of, restore_state, state_of
 from engine.training.plan import ResolvedPlan
+from engine.training.resume_state import ResumeState
 from engine.training.step import EagerStep
 
 PREPARE_IMAGES = 4096
@@ -141,29 +142,55 @@ class Trainer:
         micro = self.stepper.micro_batch_size
         return {"step": self.step_number, "seconds": self.seconds, "micro": micro, "order": order, "plan": asdict(self.plan)}
 
-    def restore(self, ema: dict[str, np.ndarray], resume: dict[str, np.ndarray], numbers: dict[str, Any]) -> None:
-        """Put back the arrays [...] of a checkpoint that `ema_arrays`, `resume_arrays` and `numbers` returned."""
+    def restore(self, ema: dict[str, np.ndarray], resume: dict[str, np.ndarray], numbers: ResumeState) -> None:
+        """Put back the arrays [...] of a checkpoint that `ema_arrays`, `resume_arrays` and `numbers` returned.
+
+        Raises:
+            ValueError: they are not of this training; one clause.
+        """
         tensors = {name: torch.from_numpy(value.copy()) for name, value in resume.items()}
+        working = {name: self.method.get_buffer(name) for name in self.method.training_only_buffers}
+        _require("weights/", dict(self.method.state_dict()), _under("weights/", tensors))
+        _require("working/", working, _under("working/", tensors))
+        if "random/noise" not in tensors:
+            raise ValueError("there is no random/noise")
+        if numbers.order.index > self.order.count:
+            raise ValueError(f"its place in the data, {numbers.order.index:,}, is beyond their {self.order.count:,} examples")
         self.method.load_state_dict(_under("weights/", tensors))
         if self.ema is not self.method:
-            self.ema.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in ema.items()})
-        for name in self.method.training_only_buffers:
+            averaged = {name: torch.from_numpy(value.copy()) for name, value in ema.items()}
+            _require("", dict(self.ema.state_dict()), averaged)
+            self.ema.load_state_dict(averaged)
+        for name in working:
             for one in {self.method, self.ema}:
                 one.get_buffer(name).copy_(tensors[f"working/{name}"])
         restore_state(self.optimizers.values(), self.method, _under("optimizer/", tensors), self.device)
-        self.step_number, self.seconds = numbers["step"], numbers["seconds"]
-        self.stepper.micro_batch_size = numbers["micro"]
+        self.step_number, self.seconds = numbers.step, numbers.seconds
+        self.stepper.micro_batch_size = min(self.batch, numbers.micro)
         state = tensors["random/noise"]
-        self.exact = state.numel() == self.noise.get_state().numel()
+        ours = self.noise.get_state()
+        self.exact = state.shape == ours.shape and state.dtype == ours.dtype
         if self.exact:
-            self.noise.set_state(state)
+            try:
+                self.noise.set_state(state)
+            except RuntimeError:
+                raise ValueError("random/noise is no state of a random generator") from None
         else:  # written on another kind of device, whose generator is another one
             self.noise.manual_seed(seeded(self.plan.seed, self.step_number))
-        self.order.go_to(numbers["order"]["epoch"], numbers["order"]["index"])
+        self.order.go_to(numbers.order.epoch, numbers.order.index)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _require(prefix: str, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    """Raises: ValueError: a tensor [...] lacks, has another shape or is of another kind; which one."""
+    if lacking := sorted(ours.keys() ^ theirs.keys()):
+        raise ValueError(f"{prefix}{lacking[0]} is {'missing' if lacking[0] in ours else 'not of this method'}")
+    for name, value in ours.items():
+        if value.shape != theirs[name].shape or value.is_floating_point() != theirs[name].is_floating_point():
+            raise ValueError(f"{prefix}{name} is {tuple(theirs[name].shape)}, not {tuple(value.shape)}")
 
 
 def _array(value: Tensor) -> np.ndarray:

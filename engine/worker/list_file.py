@@ -1,16 +1,25 @@
-"""A small list that survives a restart: the queue, the data sets that were opened."""
+"""Small lists that survive a restart, though several windows use one folder: the queue, the data sets that were opened."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.storage.file_lock import Lock
+
+Rows = list[Any]
+LOCK_SECONDS = 1.0  # another window replaces its list in less
+MOST_WINDOWS = 9
 
 
 class ListFile:
-    """A JSON list in a file. `folder` is asked for when it is needed, so that making one imports nothing."""
+    """A JSON list in a file that all windows share. `folder` is asked for when it is needed, so that making one imports nothing."""
 
     def __init__(self, folder: Callable[[], Path], name: str) -> None:
         self.name = name
@@ -22,32 +31,168 @@ class ListFile:
         """Where the file lies."""
         return self._folder() / self.name
 
-    def read(self) -> list[Any]:
-        """Empty where there is no file. Raises: OSError; ValueError where it holds something else than a list."""
-        path = self.path
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            data = b"[]"
+    def read(self) -> Rows:
+        """Empty where there is no file. Raises: OSError; ValueError where it holds something else than a list: it is kept as `.bak`."""
+        rows = _rows(self.path)
         self._read = True
-        try:
-            rows = json.loads(data.decode("utf-8"))
-        except RecursionError:
-            raise ValueError(f"{path} is nested too deeply.") from None
-        if not isinstance(rows, list):
-            raise ValueError(f"{path} holds no list.")
         return rows
 
-    def write(self, rows: list[Any]) -> None:
+    def write(self, rows: Rows) -> None:
         """Replace the file, or remove it where nothing is left; a disk that refuses is not complained of. Nothing before `read`."""
-        if not self._read:
-            return
-        with contextlib.suppress(OSError):
-            from engine.storage.atomic_io import write_file
+        if self._read:
+            with contextlib.suppress(OSError):
+                _replace(self.path, rows)
 
+    def change(self, edit: Callable[[Rows], Rows], known: Rows) -> Rows:
+        """What `edit` makes of the rows that are in the file now, written back while no other window writes.
+
+        Where the file cannot be read or written it stays, and the answer is what `edit` makes of the `known` rows.
+        """
+        try:
             path = self.path
-            if rows:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_file(path, json.dumps(rows).encode("utf-8"))
-            else:
-                path.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path):
+                try:
+                    rows = _rows(path)
+                except ValueError:
+                    rows = known
+                rows = edit(list(rows))
+                _replace(path, rows)
+                return rows
+        except OSError:
+            return edit(list(known))
+
+
+class OwnedList:
+    """A JSON list that belongs to one window at a time, from `read` to `release`.
+
+    The first window has `name`.json, another one at the same time `name`-2.json and so on. A window takes over the lists of those that
+    have ended, so none is lost and none is held twice.
+    """
+
+    def __init__(self, folder: Callable[[], Path], name: str) -> None:
+        self.name = f"{name}.json"
+        self._folder = folder
+        self._names = (self.name, *(f"{name}-{number}.json" for number in range(2, MOST_WINDOWS + 1)))
+        self._lock: Lock | None = None
+        self._path: Path | None = None
+        self.fault = ""  # one clause on what could not be read and where it is kept
+
+    def read(self) -> Rows:
+        """The rows that no other window holds. Raises: OSError."""
+        folder = self._folder()
+        if not folder.is_dir():
+            return []
+        rows: Rows = []
+        for name in self._names:
+            path = folder / name
+            if self._path is not None and not path.exists():
+                continue
+            lock = _try_lock(path)
+            if lock is None:
+                continue
+            try:
+                rows += _rows(path)
+            except ValueError as error:
+                self.fault = str(error)
+            if self._path is None:
+                self._lock, self._path = lock, path
+                continue
+            try:
+                _replace(self._path, rows)  # before the other one goes
+                _replace(path, [])
+            finally:
+                lock.release()
+        return rows
+
+    def write(self, rows: Rows) -> None:
+        """Replace the list; a disk that refuses is not complained of. Nothing is written where no list could be made this window's."""
+        with contextlib.suppress(OSError):
+            if self._path is None and rows:
+                self._claim_empty()
+            if self._path is not None:
+                _replace(self._path, rows)
+
+    def _claim_empty(self) -> None:
+        """There was no folder to read from: take the first name that nobody holds or has left a list under. Raises: OSError."""
+        folder = self._folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in self._names:
+            lock = _try_lock(folder / name)
+            if lock is not None and (folder / name).exists():
+                lock.release()  # of a window that has ended meanwhile: the next start takes it over
+            elif lock is not None:
+                self._lock, self._path = lock, folder / name
+                return
+
+    def keep_copy(self) -> str:
+        """Keep the file as it is beside itself, because a part of it cannot be used -> the copy's name; empty where there is none."""
+        with contextlib.suppress(OSError):
+            if self._path is not None and self._path.exists():
+                copy = _free(self._path)
+                shutil.copyfile(self._path, copy)
+                return copy.name
+        return ""
+
+    def release(self) -> None:
+        """Another window may take the list over."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = self._path = None
+
+
+def _rows(path: Path) -> Rows:
+    """Raises: OSError; ValueError: it holds no list, and what it holds is kept as `.bak`."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    try:
+        rows = json.loads(data.decode("utf-8"))
+        if isinstance(rows, list):
+            return rows
+    except (ValueError, RecursionError):
+        pass
+    kept = _free(path)
+    path.replace(kept)
+    raise ValueError(f"{path.name} holds no list; it is kept as {kept.name}")
+
+
+def _free(path: Path) -> Path:
+    """A name for a copy that no earlier one has."""
+    names = (path.with_name(f"{path.name}{number}.bak") for number in ("", *(f".{n}" for n in range(2, 100))))
+    return next((name for name in names if not name.exists()), path.with_name(f"{path.name}.bak"))
+
+
+def _replace(path: Path, rows: Rows) -> None:
+    """Raises: OSError."""
+    from engine.storage.atomic_io import write_file
+
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, json.dumps(rows).encode("utf-8"))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _try_lock(path: Path) -> Lock | None:
+    """The lock of a list, None where another window holds it. Raises: OSError."""
+    from engine.storage.file_lock import Held, Lock
+
+    try:
+        return Lock(path.with_name(f".{path.stem}.lock"))
+    except Held:
+        return None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Nobody else changes the list meanwhile. Raises: OSError: somebody held it too long."""
+    until = time.monotonic() + LOCK_SECONDS
+    while (lock := _try_lock(path)) is None:
+        if time.monotonic() > until:
+            raise OSError(f"{path.name} is being written by another window")
+    try:
+        yield
+    finally:
+        lock.release()

@@ -115,8 +115,7 @@ class QueryLane(Lane):
             case m.Work():
                 self._begin_work(message)
             case m.ForgetData(data=data):
-                self.remembered = [d for d in self.remembered if d != data]
-                self._file.write(self.remembered)
+                self._change_remembered(lambda rows: [d for d in rows if d != data])
                 self._list_data()
             case m.StopJob(job=job) | m.DiscardJob(job=job) if job in self.jobs:
                 self.jobs[job].close()
@@ -183,8 +182,7 @@ class QueryLane(Lane):
         from engine.data import built_in
 
         if data.data not in self.remembered and data.data not in {d.data for d in built_in()}:
-            self.remembered.append(data.data)
-            self._file.write(self.remembered)
+            self._change_remembered(lambda rows: rows if data.data in rows else [*rows, data.data])
             self._list_data()
 
     def _end(self, job: str, outcome: str, message: str, details: str = "") -> None:
@@ -197,8 +195,15 @@ class QueryLane(Lane):
     def _remember(self) -> None:
         try:
             self.remembered = [str(data) for data in self._file.read()]
-        except (OSError, ValueError, RecursionError):
+        except OSError:
             self.remembered = []
+        except ValueError as error:
+            self.remembered = []
+            self.publish(m.Notice("warning", f"The list of data sets could not be read: {error}. Open your data again."))
+
+    def _change_remembered(self, edit: Callable[[list[Any]], list[Any]]) -> None:
+        """Change the list in its file, where another window may have changed it too."""
+        self.remembered = [str(data) for data in self._file.change(edit, self.remembered)]
 
     def _list_data(self) -> None:
         from engine.data import built_in, describe_data

@@ -15,7 +15,7 @@ from engine import messages as m
 from engine.common.importing import IMPORTING
 from engine.common.run_names import next_free
 from engine.worker.lane import Lane
-from engine.worker.list_file import ListFile
+from engine.worker.list_file import OwnedList
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup, give_way
 
@@ -63,7 +63,7 @@ class TrainingLane(Lane):
         self.queue: list[TrainingJob] = []
         self.paused: list[TrainingJob] = []
         self.retry_at = 0.0
-        self._file = ListFile(lambda: runs.root, "queue.json")
+        self._file = OwnedList(lambda: runs.root, "queue")
 
     @property
     def writes(self) -> str:
@@ -288,6 +288,7 @@ class TrainingLane(Lane):
         while job is not None and self.current is job:
             job.verb = job.verb or "pause"
             self._advance(job)
+        self._file.release()
         for job in (*self.queue, *self.paused):
             self.publish(m.Ended(job.job, "stopped", "The window was closed; it goes on when you say so.", job.run))
 
@@ -304,17 +305,25 @@ class TrainingLane(Lane):
         from engine.storage.old_names import settings_today
         from engine.training.plan import Plan
 
+        waiting, bad, rows = [], 0, []
         try:
-            waiting = []
-            for row in self._file.read():
+            rows = self._file.read()
+        except OSError as error:
+            self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read: {error}."))
+        for row in rows:
+            try:
                 beside, kind = (str(row.pop(key, "")) for key in ("beside", "kind"))
                 method = str(row["method"])
                 settings = settings_today(method, row.get("config", {}))
                 plan = Plan(**{**row, "method": method, "data": str(row["data"]), "config": settings})
                 waiting.append(TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read and was left out."))
-            return
+            except (ValueError, TypeError, KeyError, AttributeError):
+                bad += 1
+        fault = self._file.fault
+        if bad:
+            fault = f"{bad} of its {bad + len(waiting)} runs cannot be used; all are kept in {self._file.keep_copy()}"
+        if fault:
+            self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read: {fault}."))
         for job in waiting:
             self.paused.append(job)
             self._tell(job, "paused", "It waited in the queue when the window was closed; Resume starts it.")

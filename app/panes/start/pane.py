@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy
 from app.panes import Context, Pane
 from app.panes.start.recent_run_card import RecentRunCard
 from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain, restyle
+from engine.common.run_length import default_steps
 from engine.messages import Ended, JobChanged, MethodInfo, RunInfo, StartRun
 
 WHAT = (
@@ -30,7 +31,7 @@ NEXT = (
 EXISTS = "Methods in this version: {}."
 TRAIN = "Train a {} on digits"
 QUICK_NEEDS = {"encode", "decode", "log_prob", "sample"}  # so that the first run has something to show in every pane
-QUICK_STEPS = 500  # some 45 epochs of the 1,437 training digits: validation still falls there, from about 600 on it rises
+QUICK_DATA = "digits"
 RECENT = 6
 NO_RUNS = "None yet. The first button above trains one in about a minute."
 
@@ -152,7 +153,10 @@ class StartPane(Pane):
         self._waits_for_methods = method is None
         if method is not None:
             self.job, self._job_run = bridge.new_job("train"), ""
-            bridge.send(StartRun(job=self.job, method=method.name, data="digits", steps=QUICK_STEPS))  # the form's own defaults
+            data = state.data.get(QUICK_DATA)
+            batch = next((field.default for field in method.fields if field.name == "batch_size"), 1)
+            steps = default_steps(data.training_images if data is not None else None, int(batch))  # and the form's own settings
+            bridge.send(StartRun(job=self.job, method=method.name, data=QUICK_DATA, steps=steps))
         ready = state.engine is not None
         self.message.set_text("Starting." if ready else "Starting as soon as the engine is ready: a few seconds.", "good")
 

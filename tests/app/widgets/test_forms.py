@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from app.shell.new_run_page import DEFAULT_STEPS, NewRunPage
 from app.widgets.forms import BadValue, Draft, Group, allowed, parse, shown
-from engine.messages import FieldInfo, StartRun
+from engine.messages import DataInfo, FieldInfo, StartRun
 from tests.kit.fake_engine import AUTOENCODER, DATA, FIELDS, READY, VAE
 
 LATENT, NETWORK, LIKELIHOOD, BETA, BINARIZE, BATCH, RATE = FIELDS
@@ -233,3 +233,15 @@ def test_without_methods_it_says_to_wait(qtbot: QtBot) -> None:
     qtbot.addWidget(page)
     assert not page.start.isEnabled()
     assert "engine" in page.summary.text()
+
+
+def test_that_the_form_offers_the_length_that_fits_the_data_and_keeps_a_chosen_one(page: NewRunPage) -> None:
+    infos = {"few": DataInfo("few", "few", "images", "1 000", training_images=1455), "many": DataInfo("many", "many", "images", "x")}
+    page.set_data(infos)
+    page.choose_data("few")
+    assert page.request().steps == round(45 * 1455 / 128)
+    page.choose_data("many")
+    assert page.request().steps == DEFAULT_STEPS
+    type_into(page, "steps", "77")
+    page.choose_data("few")
+    assert page.request().steps == 77

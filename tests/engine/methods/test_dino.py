@@ -15,6 +15,7 @@ from engine.method import CannotLearn, DataSpec, StepContext, build
 from engine.methods.dino import DINO, Config
 from engine.training.batches import as_input
 from engine.training.plan import Plan, resolve
+from engine.training.resume_state import checked
 from engine.training.trainer import Trainer
 from tests.kit.tensors import seeded
 
@@ -312,7 +313,7 @@ def test_that_a_training_that_was_saved_goes_on_bit_for_bit(settings: dict):
         through.step()
     for _ in range(3):
         first.step()
-    second.restore(first.ema_arrays(), first.resume_arrays(), first.numbers())
+    second.restore(first.ema_arrays(), first.resume_arrays(), checked(first.numbers(), "run", first.step_number))
     for _ in range(3):
         second.step()
     theirs, ours = through.method.state_dict(), second.method.state_dict()

@@ -24,6 +24,7 @@ from engine.training import loop, recorder
 from engine.training.batches import Order
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
+from engine.training.resume_state import checked
 from engine.training.trainer import Trainer
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
@@ -343,7 +344,7 @@ def test_a_run_goes_on_with_other_noise_where_its_generator_is_of_another_kind()
     arrays_, numbers = trainer.resume_arrays(), trainer.numbers()
     arrays_["random/noise"] = np.zeros(16, np.uint8)  # as a CUDA generator writes it
     other = Trainer(resolve(plan()), open_data("digits"))
-    other.restore(trainer.ema_arrays(), arrays_, numbers)
+    other.restore(trainer.ema_arrays(), arrays_, checked(numbers, "run", 1))
     assert not other.exact and other.step_number == 1
     assert math.isfinite(other.step()["loss"])
 
