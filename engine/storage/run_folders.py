@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 from engine.common.run_names import name_fault
+from engine.common.user_folders import user_folder
 from engine.storage import atomic_io
 from engine.storage.disk import Linked, NoSpace, entries, is_link, said_plainly
 from engine.storage.file_lock import Held, Lock
@@ -33,10 +34,8 @@ class RunGone(BadRun):
 
 def default_root() -> Path:
     """Where runs live: `$PRIORAMA_RUNS`, or the user's data folder."""
-    import platformdirs
-
     named = os.environ.get("PRIORAMA_RUNS")
-    return Path(named).absolute() if named else platformdirs.user_data_path("priorama", appauthor=False) / "runs"
+    return Path(named).absolute() if named else user_folder("data") / "runs"
 
 
 def is_run(path: Path) -> bool:
