@@ -44,7 +44,7 @@ def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any
         raise Usage("--resume needs --name, the name of the run to go on with.")
     from engine.config import make_config
     from engine.methods import method_named
-    from engine.storage.run_folders import check_name
+    from engine.storage.run_folders import run_named
     from engine.training.loop import train
     from engine.training.plan import Plan, ResumePlan
 
@@ -61,10 +61,11 @@ def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any
         name=options.name,
     )
     root = runs_root(options)
+    going_on = None
     if options.resume:
-        check_name(options.name)  # a name that leads out of the folder of runs is none
-        _require_same_run(root / options.name, plan, options.seed)
-    going_on = ResumePlan(root / options.name, plan.steps, plan.minutes, plan.device) if options.resume else None
+        run = run_named(root, options.name)
+        _require_same_run(run, plan, options.seed)
+        going_on = ResumePlan(run, plan.steps, plan.minutes, plan.device)
     outcome, latest = drive(train(going_on or plan, root), console)
     return {
         "run": outcome.run,
