@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from engine.cli import Parser, Usage
+from engine.common.user_folders import person_path
 
 VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood", "bench", "test")
 USAGE = "priorama [VERB …] | tour --out DIR | demo [--out DIR] | [--runs DIR] [--reset]"
@@ -54,7 +55,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
         raise Usage(f"There is no verb “{word}”; there are: {', '.join((*VERBS, 'tour', 'demo'))}, and none opens the window.")
     if given.runs == "":
         raise Usage("--runs needs a folder: --runs DIR.")
-    given.runs = None if given.runs is None else Path(given.runs).expanduser()
+    given.runs = None if given.runs is None else person_path(given.runs)
     return given
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PySide6.QtCore import QSaveFile
 
+from engine.common.user_folders import user_folder
+
 VERSION = 1
 RECENT = 10
 
@@ -34,9 +36,7 @@ class Settings:
 def default_path() -> Path:
     if os.environ.get("PRIORAMA_CONFIG"):
         return Path(os.environ["PRIORAMA_CONFIG"]) / "settings.json"
-    from platformdirs import user_config_path
-
-    return user_config_path("priorama") / "settings.json"
+    return user_folder("config") / "settings.json"
 
 
 def load(path: Path) -> tuple[Settings, str]:

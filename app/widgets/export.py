@@ -227,4 +227,4 @@ def remember_folder(path: str) -> None:
 def folder_for(kind: QStandardPaths.StandardLocation) -> str:
     """Where a file dialog begins: where something was chosen last, else the user's own folder for its kind, else their home."""
     usual = QStandardPaths.writableLocation(kind)
-    return next((path for path in (_LastFolder.path, usual) if path and os.path.isdir(path)), str(Path.home()))
+    return next((path for path in (_LastFolder.path, usual) if path and os.path.isdir(path)), os.path.expanduser("~"))

@@ -6,10 +6,10 @@ import hashlib
 import os
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import numpy as np
 
+from engine.common.user_folders import person_path
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, Wish, size_in_words
 from engine.data.opening import read_source
@@ -75,7 +75,7 @@ def describe_data(data: str) -> DataInfo:
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
         return info if not number else DataInfo(data, data, info.kind, f"{number} · 32×32 colour · built in", True)
-    path = Path(os.path.expanduser(data))
+    path = person_path(data)
     name = path.name or data
     try:
         reader = reader_for(path)
@@ -130,7 +130,7 @@ def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
         return (yield from builtin.read(data))
     if not data.strip() or "\0" in data:
         raise BadData("No data set was named; give a built-in one such as “digits”, or the path of a file or folder.")
-    path = Path(data).expanduser()
+    path = person_path(data)
     if not path.exists():
         names = ", ".join(info.data for info in builtin.built_in())
         raise BadData(f"There is no file or folder “{data}”; check the path, or use a built-in data set ({names}).")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.common.user_folders import user_folder
 from engine.data.dataset import BadData
 from engine.data.limits import IN_MEMORY_BYTES, MAX_SET_BYTES
 
@@ -18,9 +19,7 @@ def cache_folder() -> Path:
     """Where mapped pixels live: $PRIORAMA_CACHE or the system's cache folder."""
     if folder := os.environ.get("PRIORAMA_CACHE"):
         return Path(folder)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("priorama") / "images"
+    return user_folder("cache") / "images"
 
 
 def room_for(shape: tuple[int, ...]) -> np.ndarray:

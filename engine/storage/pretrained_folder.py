@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine.common.isolated_python import isolated_environment, isolated_script
+from engine.common.user_folders import person_path
 
 LONGEST = 2_000_000  # characters of a description
 NAMES = ("id2label", "label2id")  # classes of a head that is not looked at; thousands of names, some
@@ -51,7 +52,7 @@ class Pretrained:
 
 def open_pretrained(folder: str) -> Pretrained:
     """Raises: BadBackbone."""
-    path = Path(folder).expanduser()
+    path = person_path(folder)
     if not path.is_dir():
         raise BadBackbone(f"There is no folder “{folder}”; name the folder that holds the model's config.json and model.safetensors.")
     description = _description(path / "config.json")

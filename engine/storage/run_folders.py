@@ -9,11 +9,13 @@ import uuid
 from pathlib import Path
 
 from engine.common.run_names import name_fault
+from engine.common.user_folders import user_folder
 from engine.storage import atomic_io
 from engine.storage.disk import Linked, NoSpace, entries, is_link, said_plainly
 from engine.storage.file_lock import Held, Lock
 from engine.storage.run_files import BESIDE, CHECKPOINTS, LOCK, MANIFEST, METRICS, PROBE, foreign_in, remove_own
 
+NAMED = 3  # files that a sentence names
 SLACK_BYTES = 64 << 10  # what a save needs beside its files: manifest, folder entries, rounding up to blocks
 _GONE = ".removed-"
 _GONE_FOLDER = re.compile(re.escape(_GONE) + "[0-9a-f]+")
@@ -33,10 +35,8 @@ class RunGone(BadRun):
 
 def default_root() -> Path:
     """Where runs live: `$PRIORAMA_RUNS`, or the user's data folder."""
-    import platformdirs
-
     named = os.environ.get("PRIORAMA_RUNS")
-    return Path(named).absolute() if named else platformdirs.user_data_path("priorama", appauthor=False) / "runs"
+    return Path(named).absolute() if named else user_folder("data") / "runs"
 
 
 def is_run(path: Path) -> bool:
@@ -75,6 +75,14 @@ def delete_run(path: Path) -> tuple[str, ...]:
         return remove_folder(path)
     except OSError as error:
         raise BadRun(f"“{path}” cannot be removed ({_why(error)}): change the folder's permissions.") from None
+
+
+def what_stays(path: Path, foreign: tuple[str, ...]) -> str:
+    """A sentence about what a removal has left, with a space before it; "" when it left nothing."""
+    if not foreign:
+        return ""
+    named = ", ".join(foreign[:NAMED]) + (f" and {len(foreign) - NAMED:,} more" if len(foreign) > NAMED else "")
+    return f" What is not the run's own stays in “{path}”: {named}; move or remove it there."
 
 
 def take_lock(path: Path, at: int | None = None) -> Lock:

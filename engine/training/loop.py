@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.data import DataSet, inspect
 from engine.messages import DataReport, Notice
 from engine.storage.disk import DiskRefuses
-from engine.storage.run_folders import RunGone, delete_run
+from engine.storage.run_folders import RunGone, delete_run, what_stays
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.plan import Plan, ResumePlan, fit, resolve
@@ -51,9 +51,8 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
     data = yield from _open(resolved.plan.data, job, "" if old is None else str(old.path))
     if isinstance(data, str):
         status = {"pause": "paused", "discard": "discarded"}.get(data, "stopped")
-        if old is not None and data == "discard":
-            delete_run(old.path)
-        return Outcome(status, "It had not begun.", "" if old is None else str(old.path), 0, 0.0)
+        stays = what_stays(old.path, delete_run(old.path)) if old is not None and data == "discard" else ""
+        return Outcome(status, f"It had not begun.{stays}", "" if old is None else str(old.path), 0, 0.0)
     trainer = Trainer(fit(resolved, data, root), data)
     writer = (yield from begin_run(trainer, data, root, job)) if old is None else RunWriter.resume(old.path)
     try:
@@ -93,8 +92,8 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
         verb = (yield from recorder.cross()) or verb
         verb = (yield from recorder.save(keep=verb != "pause")) or verb
     if verb == "discard":
-        writer.discard()
-        return Outcome("discarded", "The run was discarded.", run, trainer.step_number, recorder.rate)
+        stays = what_stays(writer.path, writer.discard())
+        return Outcome("discarded", f"The run was discarded.{stays}", run, trainer.step_number, recorder.rate)
     status, message = _ending(verb, trainer.step_number, recorder.saved_step)
     with contextlib.suppress(DiskRefuses):  # then the list calls it interrupted, and it can be continued all the same
         writer.set_status(status, "" if status == "done" else message, step=trainer.step_number)

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import device as devices
 from engine import precision as precisions
+from engine.common.user_folders import person_path
 from engine.config import make_config
 from engine.data import DataSet, lasting
 from engine.method import Method
@@ -174,7 +175,7 @@ def _parents(resolved: ResolvedPlan, root: Path, data: DataSet) -> list[Parent]:
         if not name:
             continue
         shelf = root.parent if is_run(root) else root  # a background model is a run within a run
-        path = next((path for path in (shelf / name, Path(name).expanduser()) if is_run(path)), None)
+        path = next((path for path in (shelf / name, person_path(name)) if is_run(path)), None)
         if path is None:
             kinds = wanted or "a method with an encoder"
             raise TrainingFailed(f"There is no run “{name}” in {shelf}, nor a run's folder “{name}”; name a run of {kinds} as {setting}.")

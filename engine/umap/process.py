@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from engine.common.isolated_python import ROOT, isolated_command, isolated_environment
+from engine.common.user_folders import user_folder
 from engine.data.frames import receive, send
 from engine.detectors.base import aside
 from engine.umap.projection import Graph
@@ -166,12 +167,8 @@ def compiled_folder() -> Path:
     """Where compiled code is kept: a folder that can be written to, or numba refuses to compile."""
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         return Path(named)
-    if folder := os.environ.get("PRIORAMA_CACHE"):
-        wanted = Path(folder) / "compiled"
-    else:
-        from platformdirs import user_cache_path
-
-        wanted = user_cache_path("priorama") / "compiled"
+    named = os.environ.get("PRIORAMA_CACHE")
+    wanted = (Path(named) if named else user_folder("cache")) / "compiled"
     with contextlib.suppress(OSError):
         wanted.mkdir(parents=True, exist_ok=True)
         if os.access(wanted, os.W_OK):

@@ -98,11 +98,11 @@ class RunFollower:
 
     def delete(self, path: Path) -> None:
         """Raises: BadRun, OSError."""
-        from engine.storage.run_folders import delete_run
+        from engine.storage.run_folders import delete_run, what_stays
 
-        delete_run(path)
+        foreign = delete_run(path)
         self.opened = [p for p in self.opened if p != path]
-        self.publish(m.Notice("info", f"{path.name} was deleted."))
+        self.publish(m.Notice("warning" if foreign else "info", f"{path.name} was deleted.{what_stays(path, foreign)}"))
         self.look_now()
 
     # -- curves --------------------------------------------------------------------------------------------------------

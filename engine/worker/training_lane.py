@@ -174,14 +174,14 @@ class TrainingLane(Lane):
         self.publish(m.Ended(job.job, "stopped", message, job.run))
 
     def _discard_folder(self, run: str) -> str:
-        from engine.storage.run_folders import BadRun, delete_run
+        from engine.storage.run_folders import BadRun, delete_run, what_stays
 
         try:
-            delete_run(Path(run))
+            foreign = delete_run(Path(run))
         except (BadRun, OSError) as error:
             return self.report(error)[0]
         self.runs.look_now()
-        return "The run was discarded."
+        return f"The run was discarded.{what_stays(Path(run), foreign)}"
 
     def _set_status(self, run: str, status: str) -> None:
         from engine.storage.run_folders import BadRun

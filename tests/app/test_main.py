@@ -184,6 +184,66 @@ def test_closing_at_many_moments_ends_clean(tmp_path: Path) -> None:
         assert complaints(errors) == []
 
 
+START_WITH = """
+import os, pwd, sys
+from PySide6.QtCore import QTimer
+from app import __main__ as program
+import app.shell.main_window as w
+
+def nobody(_):
+    raise KeyError
+
+class Window(w.Window):
+    def _ready(self, event):
+        super()._ready(event)
+        print("told:", self.said(), flush=True)
+        QTimer.singleShot(0, self.close)
+
+    def say(self, kind, text, *more, **rest):
+        self.heard = [*getattr(self, "heard", []), text]
+        return super().say(kind, text, *more, **rest)
+
+    def said(self):
+        return " | ".join(getattr(self, "heard", []))
+
+if sys.argv[1:] == ["nobody"]:
+    pwd.getpwuid = nobody
+w.Window = Window
+sys.exit(program.main([]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a system with a list of users")
+@pytest.mark.parametrize("trouble", ["damaged", "newer", "not writable", "nobody"])
+def test_the_window_starts_whatever_became_of_its_settings_and_its_home(tmp_path: Path, trouble: str) -> None:
+    config = tmp_path / "config"
+    known = environment(tmp_path)
+    content = {"damaged": b"\x00{", "newer": b'{"version": 99, "theme": "light"}'}.get(trouble)
+    if content is not None:
+        config.mkdir()
+        (config / "settings.json").write_bytes(content)
+    elif trouble == "not writable":
+        config.write_text("no folder can be made here")
+    else:
+        known = {name: value for name, value in known.items() if name != "HOME" and not name.startswith(("XDG_", "PRIORAMA_"))}
+    script = tmp_path / "start.py"
+    script.write_text(START_WITH)
+    (tmp_path / "here").mkdir()
+    words = ["nobody"] if trouble == "nobody" else []
+    ended = subprocess.run(
+        [sys.executable, str(script), *words], cwd=tmp_path / "here", env=known, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "told:" in ended.stdout
+    if content is not None:
+        assert (config / "settings.json.bak").read_bytes() == content and "settings.json.bak" in ended.stdout
+        assert json.loads((config / "settings.json").read_text())["version"] == 1
+    if trouble == "nobody":
+        assert [path.name for path in (tmp_path / "here").rglob("settings.json")] == ["settings.json"]
+        assert not (tmp_path / "here" / "~").exists()
+
+
 def complaints(errors: str) -> list[str]:
     """What was said on stderr, less what Qt's offscreen platform says of itself."""
     return [line for line in errors.splitlines() if line and "This plugin does not support" not in line]

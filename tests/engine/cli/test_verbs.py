@@ -176,6 +176,18 @@ def test_a_run_goes_on_as_it_was_begun_or_not_at_all(capsys, tmp_path):
         assert "was begun with" in capsys.readouterr().err
 
 
+def test_a_name_that_leads_to_another_folders_run_does_not_go_on_with_it(capsys, tmp_path):
+    assert main([*TRAIN, "--runs", str(tmp_path / "others"), "--name", "run"]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "others").rglob("*") if path.is_file()}
+    (tmp_path / "runs").mkdir()
+    capsys.readouterr()
+    for name in ("../others/run", "../../x", str(tmp_path / "others" / "run")):
+        assert main([*TRAIN, "--runs", str(tmp_path / "runs"), "--name", name, "--resume"]) == 1
+        said = capsys.readouterr().err.strip()
+        assert said.endswith(".") and "\n" not in said and "Traceback" not in said
+    assert {path: path.read_bytes() for path in (tmp_path / "others").rglob("*") if path.is_file()} == before
+
+
 def test_embed_writes_a_table_of_places_and_says_how_far_to_trust_them(say, tmp_path):
     runs, out = ["--runs", str(tmp_path)], tmp_path / "map.csv"
     say(*TRAIN, *runs, "--name", "run")

@@ -14,7 +14,7 @@ import pytest
 from engine.storage import disk
 from engine.storage.disk import DiskRefuses, Linked
 from engine.storage.run_files import BESIDE
-from engine.storage.run_folders import BadRun, delete_run, run_named
+from engine.storage.run_folders import BadRun, delete_run, run_named, what_stays
 from engine.storage.run_reader import Run, list_runs
 from engine.storage.run_writer import RunWriter
 from engine.storage.score_cache import ScoreFiles
@@ -162,6 +162,8 @@ def test_a_deleted_run_takes_nothing_of_others_with_it(tmp_path: Path, way: None
     (run / "photos").mkdir()
     stayed = delete_run(run)
     assert set(stayed) == {"notes.txt", "checkpoints/notes.txt", f"{CHECKPOINT}/notes.txt", "scores/photo.jpg", "photos/"}
+    said = what_stays(run, stayed)
+    assert str(run) in said and "and 2 more" in said and said.startswith(" What is not the run's own stays") and said.endswith(".")
     left = {name for name, data in contents(run).items() if data is not None}
     assert left == {"notes.txt", "checkpoints/notes.txt", f"{CHECKPOINT}/notes.txt", "scores/photo.jpg"}
 
@@ -176,7 +178,7 @@ def test_a_run_that_is_a_link_is_said_to_be_one_and_only_the_link_goes(tmp_path:
     assert found.info().status == "damaged" and "is a link" in found.fault and found.metrics() == ([], 0)
     with pytest.raises(BadRun, match="is a link"):
         RunWriter.resume(root / "mine")
-    assert delete_run(root / "mine") == ()
+    assert what_stays(root / "mine", delete_run(root / "mine")) == ""
     assert list(root.iterdir()) == [] and contents(elsewhere) == before
 
 

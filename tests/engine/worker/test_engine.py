@@ -182,6 +182,22 @@ def test_stop_keeps_the_run_and_discard_removes_it(watched, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_what_is_not_the_runs_own_stays_and_is_told(watched, tmp_path):
+    w = watched()
+    for job in ("a", "b"):
+        w.start(job, steps=1_000_000)
+        w.until(lambda e, job=job: isinstance(e, m.CheckpointSaved) and Path(e.run).name == job)
+        (tmp_path / job / "notes.txt").write_text("mine")
+        w.engine.send(m.StopJob(job) if job == "a" else m.DiscardJob(job))
+        told = w.ended(job).message
+    assert "discarded" in told and "notes.txt" in told and str(tmp_path / "b") in told
+    w.engine.send(m.DeleteRun(str(tmp_path / "a")))
+    notice = w.until(lambda e: isinstance(e, m.Notice) and "deleted" in e.text)
+    assert notice.level == "warning" and "notes.txt" in notice.text
+    for job in ("a", "b"):
+        assert [path.name for path in (tmp_path / job).iterdir()] == ["notes.txt"]
+
+
 def test_the_queue_is_worked_off_in_its_order_and_can_be_changed(watched):
     w = watched()
     w.start("a", steps=1_000_000)
