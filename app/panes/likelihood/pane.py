@@ -51,6 +51,7 @@ class LikelihoodPane(RunPane):
     needs_one_of = ("log_prob", "classify", "encode")
     wants_run = False
     takes_folders = True
+    takes_data = True
     invites = (
         "Choose a run at the left, or train one: any that learns p(x), classes or features can score images. "
         "Then drop an image here to learn how likely it is."
@@ -246,6 +247,15 @@ class LikelihoodPane(RunPane):
         self.add(PictureRef(label=Path(path).name, path=path) for path in paths)
         return paths
 
+    def accept_data(self, path: str) -> bool:
+        """Score a data set and compare it with the held-out images."""
+        if not self.able():
+            return False
+        self._leave_experiment()
+        self.page.show_right(0)
+        self.set_compare(path)
+        return True
+
     def add(self, pictures: Iterable[PictureRef]) -> None:
         """Score more images; the first of them is looked at."""
         added = self.images.add(pictures)
@@ -276,6 +286,7 @@ class LikelihoodPane(RunPane):
 
     def clear(self) -> None:
         self.images.clear()
+        self.controller.end("score")
         self.controller.say("")
         self.page.list.model_.set_entries([])
         self.choose(None)
