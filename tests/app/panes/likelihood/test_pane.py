@@ -416,6 +416,50 @@ def test_that_clear_forgets_them_all(kit: Kit, pane: LikelihoodPane) -> None:
     assert len(pane.page.distribution.chart.strange) == 0
 
 
+def test_that_what_goes_on_is_said_before_what_is_wrong_and_clear_forgets_both(kit: Kit, pane: LikelihoodPane) -> None:
+    kit.engine.answering = False
+    pane.accept_images(["/p/broken.jpg", "/p/seven.png"])
+    job = pane.controller.jobs["score"]
+    why = "It is cut off in the middle of its last row of blocks, so the lower half would be grey; save it again from where it came. " * 2
+    kit.engine.events.append(m.ImageScored(job, "broken.jpg", "/p/broken.jpg", (), {}, None, (), error=why))
+    kit.bridge.drain()
+    pane.draw()
+    assert pane.page.status.text == "Scoring: 1 image to go" and pane.page.stop_button.isVisible()
+    pane.controller.stop()
+    assert pane.page.status.text.endswith(why) and pane.page.status.level == "warning"
+    status = pane.page.status
+    box = status.fontMetrics().boundingRect(0, 0, status.width(), 1000, Qt.TextFlag.TextWordWrap, status.text)
+    assert box.height() <= status.height()
+    pane.page.clear_button.click()
+    kit.bridge.drain()
+    assert "cut off" not in pane.page.status.text and pane.page.status.level == "" and not pane.controller.jobs
+
+
+def test_that_images_unusual_among_all_dropped_ones_are_marked_and_counted(kit: Kit, pane: LikelihoodPane) -> None:
+    pane.accept_images([f"/p/{i}.png" for i in range(6)])
+    rest(kit, pane)
+    entries, run = pane.images.entries, pane.selection.detector[0]
+    p = [0.009, 0.3, 0.016, 0.9, 0.026, 0.5]  # 0.016 · 6 / 2 is below 5 %, and so is all before it; 0.026 · 6 / 3 is not
+    for entry, value in zip(entries, p, strict=True):
+        entry.combined[run] = m.CombinedScore(run, value, "plain", "", 0.002, 1, 500, 500)
+    pane.draw()
+    assert pane.page.marks_line.text == "● 2 of 6 unusual at a false discovery rate of 5 %"
+    assert [said.startswith("●") for _, said in listed(pane)] == [True, False, True, False, False, False]
+    for entry, value in zip(entries, p, strict=True):
+        entry.combined[run] = m.CombinedScore(run, value, "none", "", 0.08, 8, 99, 99)
+    pane.draw()
+    assert "Too few held-out images" in pane.page.marks_line.text
+
+
+def test_that_a_data_set_that_is_dropped_is_compared_with(kit: Kit, pane: LikelihoodPane) -> None:
+    assert pane.accept_data("/data/MNIST")
+    kit.pump()
+    (asked,) = kit.engine.of(m.ScoreData)
+    assert asked.data == "/data/MNIST" and asked.run == RUN
+    assert pane.page.distribution.compare.currentText() == "vs MNIST"
+    assert listed(pane) == []
+
+
 # -- distribution --------------------------------------------------------------------------------------------------------
 
 
