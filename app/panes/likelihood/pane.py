@@ -123,7 +123,7 @@ class LikelihoodPane(RunPane):
         page.list.picked.connect(self.choose)
         page.runs_menu.aboutToShow.connect(partial(self.runs.fill_menu, page.runs_menu))
         page.table.chosen.connect(self.choose_detector)
-        page.table.remedy_asked.connect(self.controller.build_background)
+        page.table.remedy_asked.connect(self._remedy_asked)
         page.right_shown.connect(self._right_shown)
         page.distribution.threshold_moved.connect(self.selection.set_threshold)
         page.distribution.compare_chosen.connect(self._compare_chosen)
@@ -307,6 +307,15 @@ class LikelihoodPane(RunPane):
             self._ask_compare()
         self._ask_path()
         self.draw()
+
+    def _remedy_asked(self, run: str, remedy: str) -> None:
+        """Make what a score lacks: more seeds of the chosen run, or a background model."""
+        if remedy != "repeat":
+            self.controller.build_background(run, remedy)
+        elif run == self.context.state.run:
+            self.trigger("run.repeat")
+        else:
+            self.controller.say("Choose that run at the left first; “Repeat ×3” trains the chosen one with two more seeds.")
 
     def _on_calibrated(self) -> None:
         self.selection.follow_detectors()

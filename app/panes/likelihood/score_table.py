@@ -300,11 +300,14 @@ class ScoreTable(QTableView):
         for place, row in enumerate(self.model_.rows):
             if row.info is None:
                 self.setSpan(place, 0, 1, len(COLUMNS))
-            elif row.info.missing and row.info.remedy and row.info.remedy != "repeat":
+            elif row.info.missing and row.info.remedy:
                 self.setSpan(place, first, 1, VERDICT - first)
                 made = button("Build it", partial(self.remedy_asked.emit, row.run, row.info.remedy), row.info.missing)
                 made.setProperty("kind", "link")
                 made.setAccessibleName(f"Build what {row.info.title} needs")
+                if row.info.remedy == "repeat":
+                    made.setText("Repeat ×3")
+                    made.setAccessibleName(f"Train what {row.info.title} needs: this run with two more seeds")
                 if row.building:
                     made.setText("Building…")
                     made.setEnabled(False)

@@ -335,6 +335,34 @@ def test_that_other_runs_score_in_the_same_table(kit: Kit, pane: LikelihoodPane)
     assert pane.selection.detector == (RUN, "roughness")
 
 
+def test_that_every_run_gets_its_auroc_and_one_that_says_nothing_is_asked_once(kit: Kit, pane: LikelihoodPane) -> None:
+    pane.runs.set_added(OTHER, True)
+    rest(kit, pane)
+    pane.set_compare("shapes")
+    rest(kit, pane)
+    assert [work.run for work in kit.engine.of(m.ScoreData)] == [RUN, OTHER]
+    column = [texts(pane, row)[4] for row in range(8)]
+    assert all(column[row] for row in (1, 2, 5, 6)), column
+    kit.engine.answering = False
+    pane.set_compare("digits")
+    for _ in range(3):
+        if "compare" in pane.controller.jobs:
+            kit.engine.events.append(m.Ended(pane.controller.jobs["compare"], "ok", ""))
+        kit.bridge.drain()
+    assert len(kit.engine.of(m.ScoreData)) == 3 and "compare" not in pane.controller.jobs
+
+
+def test_that_one_click_trains_the_other_seeds_that_an_ensemble_lacks(kit: Kit, pane: LikelihoodPane) -> None:
+    calibrated = pane.images.detectors[RUN]
+    pane.images.detectors[RUN] = tuple(replace(info, remedy="repeat") if info.missing else info for info in calibrated)
+    pane.page.table.set_rows([], ("", ""), False)
+    pane.draw()
+    made = pane.page.table.remedy_button("ratio")
+    assert made.text() == "Repeat ×3"
+    QTest.mouseClick(made, Qt.MouseButton.LeftButton)
+    assert kit.triggered == ["run.repeat"] and not kit.engine.of(m.BuildBackground)
+
+
 # -- the image up close ----------------------------------------------------------------------------------------------------
 
 
