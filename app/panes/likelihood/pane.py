@@ -116,15 +116,17 @@ class LikelihoodPane(RunPane):
         self.hold(page)
         self.stack.addWidget(self.experiment)
         for made, run in (
-            (page.open_button, self._choose_images), (page.test_button, self.use_test_images), (page.stop_button, self.controller.stop),
+            (page.open_button, lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)),
+            (page.test_button, self.use_test_images), (page.stop_button, self.controller.stop),
             (page.csv_button, self.exports.ask_scores), (page.clear_button, self.clear),
         ):  # fmt: skip
             made.clicked.connect(unchecked(run))
         page.list.picked.connect(self.choose)
         page.runs_menu.aboutToShow.connect(partial(self.runs.fill_menu, page.runs_menu))
         page.table.chosen.connect(self.choose_detector)
-        page.table.remedy_asked.connect(self._remedy_asked)
-        page.right_shown.connect(self._right_shown)
+        page.table.remedy_asked.connect(self.controller.build_background)
+        page.table.repeat_asked.connect(partial(self.trigger, "run.repeat"))
+        page.right_shown.connect(lambda _index: (self._ask_path(), self.draw()))
         page.distribution.threshold_moved.connect(self.selection.set_threshold)
         page.distribution.compare_chosen.connect(self._compare_chosen)
         page.distribution.picked.connect(self._thumbnail_picked)
@@ -143,10 +145,6 @@ class LikelihoodPane(RunPane):
         self.experiment.open_asked.connect(partial(self.trigger, "data.open"))
         self.experiment.train_asked.connect(self._train)
         self.experiment.compare_asked.connect(self._compare_run)
-
-    def _right_shown(self, _index: int) -> None:
-        self._ask_path()
-        self.draw()
 
     # ------------------------------------------------------------------------------------------------ what is looked at
 
@@ -292,9 +290,6 @@ class LikelihoodPane(RunPane):
         self.choose(None)
         self.presenter.show_status()
 
-    def _choose_images(self) -> None:
-        ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)
-
     # ------------------------------------------------------------------------------------------------ scores
 
     def choose_detector(self, run: str, detector: str) -> None:
@@ -307,15 +302,6 @@ class LikelihoodPane(RunPane):
             self._ask_compare()
         self._ask_path()
         self.draw()
-
-    def _remedy_asked(self, run: str, remedy: str) -> None:
-        """Make what a score lacks: more seeds of the chosen run, or a background model."""
-        if remedy != "repeat":
-            self.controller.build_background(run, remedy)
-        elif run == self.context.state.run:
-            self.trigger("run.repeat")
-        else:
-            self.controller.say("Choose that run at the left first; “Repeat ×3” trains the chosen one with two more seeds.")
 
     def _on_calibrated(self) -> None:
         self.selection.follow_detectors()

@@ -54,6 +54,7 @@ class LikelihoodPresenter:
                 waiting = image is not None and not image.error and run not in image.scores
                 building = (run, detector.remedy) in self._controller.building.values()
                 rows.append(ScoreRow(run, detector.title, detector, score, area, waiting, building))
+        page.table.repeatable = self._state.run or ""
         page.table.set_rows(rows, selection.detector, comparing)
         info, score = images.info(*selection.detector), selection.score
         said = f"{value_text(info, score.value)}. " if info is not None and score is not None and page.table.comparing else ""
