@@ -46,6 +46,7 @@ class Pane(QWidget):
     needs_one_of: ClassVar[tuple[str, ...]] = ()  # and at least one of these, where there are any
     wants_run: ClassVar[bool] = True  # False: it can be used without a run that serves it
     is_data_page: ClassVar[bool] = False  # shows the data set that the state has selected: it comes to the front when one is opened
+    takes_data: ClassVar[bool] = False  # a data set dropped on it is not opened as a page of its own
     takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
 
     invites: ClassVar[str] = "Choose a run at the left, or start one with “New run”. This pane shows what it has learned."  # without a run
@@ -78,6 +79,10 @@ class Pane(QWidget):
     def accept_images(self, paths: list[str]) -> list[str]:
         """Several images at once; returns those that the pane took."""
         return [path for path in paths if self.accept_image(path)]
+
+    def accept_data(self, path: str) -> bool:
+        """A data set was dropped on the pane, a file or a folder. Return whether the pane took it; else it opens as ever."""
+        return False
 
 
 def find_panes() -> list[type[Pane]]:

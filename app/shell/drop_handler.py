@@ -23,6 +23,8 @@ from engine import messages as m
 MOST_DROPPED = 64
 MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
 DATA_ENDINGS = (".npz", ".npy", ".gz", ".bin", ".txt", "-ubyte")  # a file of its own that opens as a data set, wherever it is dropped
+IMAGE_DATA_ENDINGS = (".npz", ".npy", ".bin", "-ubyte", "-ubyte.gz")  # of those, what holds images
+CIFAR = ("data_batch_1", "test_batch", "train", "test")  # files without an ending
 DATA_FILTER = "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)"
 
 
@@ -44,6 +46,15 @@ def files_in(folder: str, most: int = MOST_OF_A_BATCH) -> list[str]:
         if len(found) > most:
             break
     return found
+
+
+def is_data_set(path: str) -> bool:
+    """Whether the names of the files in a folder, or of a file, say that it is a data set and no pictures to look at one by one."""
+    if not os.path.isdir(path):
+        return path.lower().endswith(IMAGE_DATA_ENDINGS)
+    found = files_in(path)
+    images = any(os.path.splitext(name)[1].lower() in IMAGES for name in found)
+    return not images and any(name.lower().endswith(IMAGE_DATA_ENDINGS) or os.path.basename(name) in CIFAR for name in found)
 
 
 def may_be_image(path: str) -> bool:
@@ -121,9 +132,15 @@ class DropHandler:
         """Give images, and what lies in folders, to a pane for batches; returns what is not for it."""
         batch: list[str] = []
         left: list[str] = []
+        taken = False
         for path in paths:
             kind = kind_of(path)
-            if kind == "data" and os.path.isdir(path):
+            if self._is_data_set(path, kind):
+                if dock.pane.accept_data(os.path.abspath(path)):
+                    taken = True
+                else:
+                    left.append(path)
+            elif kind == "data" and os.path.isdir(path):
                 batch += files_in(path)
             elif kind == "image" or (kind == "data" and may_be_image(path)):
                 batch.append(path)
@@ -131,14 +148,21 @@ class DropHandler:
                 left.append(path)
         if batch:
             if not dock.pane.accept_images(batch[:MOST_OF_A_BATCH]):
-                return paths
+                return left if taken else paths
             self.centre.show_pane(type(dock.pane).__name__)
             if len(batch) > MOST_OF_A_BATCH:
                 left_out = "Compare with the folder as a data set to judge more."
                 self.centre.say("warning", f"The first {count(MOST_OF_A_BATCH)} files were taken. {left_out}")
+        elif taken:
+            self.centre.show_pane(type(dock.pane).__name__)
         elif not left:
             self.centre.say("warning", f"There is no image in {os.path.basename(paths[0].rstrip('/')) or paths[0]}.")
         return left
+
+    def _is_data_set(self, path: str, kind: str) -> bool:
+        """Whether it is a data set by its names, or known as one: listed, or what a run was trained on."""
+        known = {*self.state.data, *(run.data for run in self.state.runs.values())}
+        return kind == "data" and (os.path.abspath(path) in known or is_data_set(path))
 
     def open_data_sets(self, paths: list[str]) -> None:
         """Inspect data sets; the page of data looks into the last one by itself, and its report appears there."""
@@ -194,6 +218,8 @@ class DropHandler:
         kinds = [kind_of(path) for path in paths[:MOST_DROPPED]]
         name = os.path.basename(paths[0].rstrip("/")) or paths[0]
         if dock is not None and not dock.why and dock.pane.takes_folders:
+            if dock.pane.takes_data and self._is_data_set(paths[0], kinds[0]):
+                return f"{name} as a data set → {dock.pane.title}"
             if "data" in kinds and os.path.isdir(paths[kinds.index("data")]):
                 return f"Every image in {os.path.basename(paths[kinds.index('data')].rstrip('/'))} → {dock.pane.title}"
             if len(paths) > 1 and "run" not in kinds:

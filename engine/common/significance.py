@@ -93,6 +93,15 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     return out
 
 
+def marked_sentence(marked: int, images: int, floor: float) -> str:
+    """How many images of a folder `benjamini_hochberg` marks, without a full stop; that it can mark none where no p-value of them can be
+    below `floor`, and that is too high.
+    """
+    if floor > FALSE_DISCOVERIES + SLACK:
+        return f"Too few held-out images to mark any of {images:,} at a false discovery rate of {100 * FALSE_DISCOVERIES:.0f} %"
+    return f"{marked:,} of {images:,} unusual at a false discovery rate of {100 * FALSE_DISCOVERIES:.0f} %"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What may be said of a p-value, and no more."""

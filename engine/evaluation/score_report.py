@@ -46,11 +46,14 @@ def score_files(
     images = [_row(event, infos) for event in events] + [{"file": file, "error": why} for file, why in found if why]
     _mark(images)
     scored = sum("scores" in image for image in images)
+    marked = sum("scores" in image and image["combined"]["marked"] for image in images)
     groups = significance.count_groups(_count(calibrated), calibrated.groups)
     return {
         **_head(session, run, calibrated, seed, k),
         "held_out": {"split": calibrated.split, "images": _count(calibrated), "groups": groups, "limit": held_out},
         "false_discoveries": significance.FALSE_DISCOVERIES,
+        "marked": marked,
+        "summary": significance.marked_sentence(marked, scored, significance.p_floor(groups, len(calibrated.known))),
         "scored": scored,
         "unreadable": len(images) - scored,
         "images": images,
@@ -276,6 +279,8 @@ def table(result: dict[str, Any]) -> str:
         combined = image["combined"]
         marked = f"; marked among {result['scored']:,} images" if combined["marked"] and result["scored"] > 1 else ""
         lines.append(f"  {'all together (Holm)':<20}{'':>22}    {_p(combined)}   {combined['verdict']}{marked}")
+    if result["scored"] > 1:
+        lines += ["", f"{result['summary']} (Benjamini–Hochberg, all scores together)."]
     return "\n".join([*lines, *_missing(result)])
 
 

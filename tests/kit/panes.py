@@ -25,6 +25,7 @@ from engine.common import significance
 # The actions that panes trigger; a test of the window sees that it has them all.
 ACTIONS = (
     "run.new",
+    "run.repeat",
     "data.open",
     "data.open_file",
     "pane.CurvesPane",

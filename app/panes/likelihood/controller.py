@@ -64,7 +64,8 @@ class LikelihoodController(JobController):
         self.refused: dict[str, str] = {}  # run -> why it cannot score
         self.building: dict[str, tuple[str, str]] = {}  # job that trains a background model -> run, kind
         self.compare: tuple[str, int, str] | None = None  # run, step, data
-        self.comparison: DataScored | None = None  # what was found out for `compare`
+        self.comparisons: dict[str, DataScored] = {}  # run -> its scores of the data of `compare`
+        self._comparing = ""  # the run that scores those data now, or did last
         self.path_wanted: PathWanted | None = None
         self.path: Corrupted | None = None
         self.near_read = False  # whether the runs' training images were opened, or are being
@@ -89,7 +90,8 @@ class LikelihoodController(JobController):
     def _anew(self) -> None:
         self.stop_jobs()
         self.images.look_at(tuple(run_step for run_step in self.wanted if run_step[0] not in self.refused))
-        self.comparison = self.path = self.path_wanted = None
+        self.comparisons.clear()
+        self.path = self.path_wanted = None
         self.near_read = False
         self.renew()
         self.calibrated.emit()
@@ -101,7 +103,8 @@ class LikelihoodController(JobController):
         self._given_up.clear()
         self._stopped = False
         self.images.forget()
-        self.comparison = self.path = None
+        self.comparisons.clear()
+        self.path = None
         self.calibrated.emit()
         self.go_on()
 
@@ -113,12 +116,14 @@ class LikelihoodController(JobController):
         self.go_on()
 
     def set_compare(self, compare: tuple[str, int, str] | None) -> None:
-        """A data set whose test images are scored by one run."""
+        """A data set whose test images are scored by all runs, first by the one that is named."""
         if compare == self.compare and (compare is None or self.comparison is not None or "compare" in self.jobs):
             return
         self.end("compare")
         self._stopped = self._stopped and compare is None
-        self.compare, self.comparison = compare, None
+        if compare is None or self.compare is None or compare[2] != self.compare[2]:
+            self.comparisons.clear()
+        self.compare = compare
         self.go_on()
 
     def set_path(self, wanted: PathWanted | None) -> None:
@@ -155,8 +160,10 @@ class LikelihoodController(JobController):
         if batch:
             pictures = tuple(entry.picture for entry in batch)
             self.begin("score", lambda job: ScoreImages(job=job, channel="likelihood", runs=run_steps, pictures=pictures))
-        if self.compare is not None and self.comparison is None and self.compare[:2] in run_steps:
-            run, step, data = self.compare
+        lacking = self._uncompared()
+        if self.compare is not None and lacking:
+            (run, step), data = lacking[0], self.compare[2]
+            self._comparing = run if "compare" not in self.jobs else self._comparing
             self.begin("compare", lambda job: ScoreData(job=job, channel="likelihood.data", run=run, step=step, data=data, runs=run_steps))
         path = self.path_wanted
         if path is not None and self.path is None and (path.run, path.step) in run_steps:
@@ -167,6 +174,17 @@ class LikelihoodController(JobController):
                     job=job, channel="likelihood.path", run=path.run, step=path.step, picture=picture, kind=path.kind, runs=run_steps
                 ),
             )
+
+    @property
+    def comparison(self) -> DataScored | None:
+        """What was found out for `compare`."""
+        return None if self.compare is None else self.comparisons.get(self.compare[0])
+
+    def _uncompared(self) -> list[RunStep]:
+        """Runs that have not scored the data of `compare`, its own run first."""
+        first = None if self.compare is None else self.compare[:2]
+        order = sorted(self.images.run_steps, key=lambda run_step: run_step != first)
+        return [run_step for run_step in order if run_step[0] not in self.comparisons] if first in order else []
 
     def read_near(self) -> None:
         """Open the training images of the runs, so that those next to an image can be named; once for each that are looked at."""
@@ -192,7 +210,7 @@ class LikelihoodController(JobController):
 
     def _data_scored(self, event: DataScored) -> None:
         if self.purpose_of(event.job) == "compare":
-            self.comparison = event
+            self.comparisons[event.run] = event
             self.say("")
             self.compared.emit()
 
@@ -229,7 +247,7 @@ class LikelihoodController(JobController):
     def _ended_well(self, purpose: str) -> None:
         lacking = {
             "calibrate": bool(self.images.uncalibrated()),
-            "compare": self.comparison is None,
+            "compare": self._comparing not in self.comparisons,
             "path": self.path is None,
             "score": False,
             "near": False,

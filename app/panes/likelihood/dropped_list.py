@@ -13,6 +13,8 @@ from app.panes.likelihood.scored_images import Dropped
 from app.shell.theme import DARK, Colors, font
 
 ROW_HEIGHT = 26
+MARK = "●"
+MARKED = f"{MARK} Unusual among all images here, by all scores together (Benjamini–Hochberg)."
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -21,6 +23,7 @@ class DroppedModel(QAbstractTableModel):
         super().__init__()
         self.entries: list[Dropped] = []
         self.run, self.detector = "", ""
+        self.marked: set[int] = set()  # ids of entries that are unusual among all of them
         self.c: Colors = DARK
         self._places: dict[int, int] = {}  # id of an entry -> its row
 
@@ -65,7 +68,8 @@ class DroppedModel(QAbstractTableModel):
         score = entry.score(self.run, self.detector)
         if score is None:
             return ("…" if self.run not in entry.scores else "–"), ""
-        return p_text(score.p_value, score.p_floor), score.level
+        mark = f"{MARK} " if id(entry) in self.marked else ""
+        return f"{mark}{p_text(score.p_value, score.p_floor)}", score.level
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         entry = self.entries[index.row()]
@@ -79,6 +83,7 @@ class DroppedModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             score = entry.score(self.run, self.detector)
             said = [score.verdict, floor_text(score)] if score is not None else []
+            said += [MARKED] if id(entry) in self.marked else []
             return "\n".join(part for part in (entry.key, entry.error, *said) if part)
         return None
 

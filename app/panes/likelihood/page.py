@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app.panes.likelihood.corruption import CorruptionCard
@@ -23,6 +23,7 @@ from app.widgets.parts import Card, Elided, TextLines, button, heading
 
 TALL = 760  # pixels from which both the close look and the list are seen
 BELOW_TABLE = 350  # pixels that the charts need
+MOST_STATUS = 120  # pixels of the line under the picture
 
 
 class LikelihoodPage(QScrollArea):
@@ -74,6 +75,9 @@ class LikelihoodPage(QScrollArea):
         self.list_card = Card(6, 4)
         self.list = DroppedList()
         self.list_card.inside.addWidget(self.list)
+        self.marks_line = TextLines(2, "How many of the dropped images are unusual", small=True)
+        self.marks_line.hide()
+        self.list_card.inside.addWidget(self.marks_line)
         left.addWidget(self.list_card, 1)
         self.left_rest = QWidget()
         left.addWidget(self.left_rest, 1)
@@ -141,7 +145,8 @@ class LikelihoodPage(QScrollArea):
 
     def set_colors(self, c: Colors) -> None:
         for part in (
-            self.drop_card, self.closer, self.list, self.table, self.distribution, self.corruption, self.status, self.about_line,
+            self.drop_card, self.closer, self.list, self.table, self.distribution, self.corruption, self.status,
+            self.about_line, self.marks_line,
         ):  # fmt: skip
             part.set_colors(c)
 
@@ -174,6 +179,14 @@ class LikelihoodPage(QScrollArea):
         """The one that is in front."""
         return self.corruption.chart if self.corrupting else self.distribution.chart
 
+    def say_status(self, text: str, level: str = "") -> None:
+        """The line under the picture, with as many lines as the text needs, two at least."""
+        status = self.status
+        status.set_text(text, level)
+        metrics, wraps = QFontMetrics(status.font()), Qt.TextFlag.TextWordWrap
+        needed = metrics.boundingRect(0, 0, max(status.width(), 120), 1000, wraps, text).height()
+        status.setFixedHeight(max(2 * metrics.lineSpacing(), min(needed, MOST_STATUS)) + 4)
+
     def say_how_many(self, total: int) -> None:
         words = f"Dropped so far · {count(total)}" if total else "Dropped so far"
         self.left_tabs.button(1).setText(words.upper())
@@ -188,4 +201,5 @@ class LikelihoodPage(QScrollArea):
         self.drop_card.fit(round(0.28 * height) if height >= TALL else max(round(0.2 * height), 64))
         self.about_line.setVisible(height >= TALL)
         self.closer.fit(80 if height >= TALL else 56)
+        self.say_status(self.status.text, self.status.level)
         self.show_left(self.left_tabs.checkedId())

@@ -51,6 +51,7 @@ class LikelihoodPane(RunPane):
     needs_one_of = ("log_prob", "classify", "encode")
     wants_run = False
     takes_folders = True
+    takes_data = True
     invites = (
         "Choose a run at the left, or train one: any that learns p(x), classes or features can score images. "
         "Then drop an image here to learn how likely it is."
@@ -115,7 +116,8 @@ class LikelihoodPane(RunPane):
         self.hold(page)
         self.stack.addWidget(self.experiment)
         for made, run in (
-            (page.open_button, self._choose_images), (page.test_button, self.use_test_images), (page.stop_button, self.controller.stop),
+            (page.open_button, lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)),
+            (page.test_button, self.use_test_images), (page.stop_button, self.controller.stop),
             (page.csv_button, self.exports.ask_scores), (page.clear_button, self.clear),
         ):  # fmt: skip
             made.clicked.connect(unchecked(run))
@@ -123,7 +125,8 @@ class LikelihoodPane(RunPane):
         page.runs_menu.aboutToShow.connect(partial(self.runs.fill_menu, page.runs_menu))
         page.table.chosen.connect(self.choose_detector)
         page.table.remedy_asked.connect(self.controller.build_background)
-        page.right_shown.connect(self._right_shown)
+        page.table.repeat_asked.connect(partial(self.trigger, "run.repeat"))
+        page.right_shown.connect(lambda _index: (self._ask_path(), self.draw()))
         page.distribution.threshold_moved.connect(self.selection.set_threshold)
         page.distribution.compare_chosen.connect(self._compare_chosen)
         page.distribution.picked.connect(self._thumbnail_picked)
@@ -142,10 +145,6 @@ class LikelihoodPane(RunPane):
         self.experiment.open_asked.connect(partial(self.trigger, "data.open"))
         self.experiment.train_asked.connect(self._train)
         self.experiment.compare_asked.connect(self._compare_run)
-
-    def _right_shown(self, _index: int) -> None:
-        self._ask_path()
-        self.draw()
 
     # ------------------------------------------------------------------------------------------------ what is looked at
 
@@ -246,6 +245,15 @@ class LikelihoodPane(RunPane):
         self.add(PictureRef(label=Path(path).name, path=path) for path in paths)
         return paths
 
+    def accept_data(self, path: str) -> bool:
+        """Score a data set and compare it with the held-out images."""
+        if not self.able():
+            return False
+        self._leave_experiment()
+        self.page.show_right(0)
+        self.set_compare(path)
+        return True
+
     def add(self, pictures: Iterable[PictureRef]) -> None:
         """Score more images; the first of them is looked at."""
         added = self.images.add(pictures)
@@ -276,13 +284,11 @@ class LikelihoodPane(RunPane):
 
     def clear(self) -> None:
         self.images.clear()
+        self.controller.end("score")
         self.controller.say("")
         self.page.list.model_.set_entries([])
         self.choose(None)
         self.presenter.show_status()
-
-    def _choose_images(self) -> None:
-        ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)
 
     # ------------------------------------------------------------------------------------------------ scores
 

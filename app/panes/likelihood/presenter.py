@@ -10,6 +10,7 @@ from app.panes.likelihood import separation
 from app.panes.likelihood.controller import LikelihoodController
 from app.panes.likelihood.corruption_plot import ScorePath
 from app.panes.likelihood.distribution import OTHER, Sides
+from app.panes.likelihood.dropped_list import MARK, MARKED
 from app.panes.likelihood.image_detail import size_text
 from app.panes.likelihood.inspection import ImageInspection
 from app.panes.likelihood.page import LikelihoodPage
@@ -53,12 +54,17 @@ class LikelihoodPresenter:
                 waiting = image is not None and not image.error and run not in image.scores
                 building = (run, detector.remedy) in self._controller.building.values()
                 rows.append(ScoreRow(run, detector.title, detector, score, area, waiting, building))
+        page.table.repeatable = self._state.run or ""
         page.table.set_rows(rows, selection.detector, comparing)
         info, score = images.info(*selection.detector), selection.score
         said = f"{value_text(info, score.value)}. " if info is not None and score is not None and page.table.comparing else ""
         page.about_line.set_text(f"{said}{info.missing or info.help} {info.source}" if info else "")
         model = page.list.model_
         model.run, model.detector = selection.detector
+        model.marked, sentence = images.marks(selection.detector[0])
+        page.marks_line.setVisible(bool(sentence))
+        page.marks_line.set_text(f"{MARK} {sentence}" if sentence else "")
+        page.marks_line.setToolTip(f"{MARKED} On average at most 5 % of the marks are false.")
         model.all_changed()
         page.say_how_many(len(images.entries))
 
@@ -134,16 +140,18 @@ class LikelihoodPresenter:
 
     def show_status(self) -> None:
         """The line under the picture: what is wrong with this image, else what is going on."""
-        image, status, controller = self._selection.image, self._page.status, self._controller
-        if image is not None and image.error:
-            status.set_text(image.error if image.label in image.error else f"{image.label}: {image.error}", "warning")
+        image, page, controller = self._selection.image, self._page, self._controller
+        if controller.jobs and controller.line:  # what is going on comes first: the reasons wait in the list
+            page.say_status(controller.line, controller.level)
+        elif image is not None and image.error:
+            page.say_status(image.error if image.label in image.error else f"{image.label}: {image.error}", "warning")
         elif self._inspection.error:
-            status.set_text(self._inspection.error, "bad")
+            page.say_status(self._inspection.error, "bad")
         elif controller.line or self._images.entries or not self._images.calibrated:
-            status.set_text(controller.line, controller.level)
+            page.say_status(controller.line, controller.level)
         else:
-            status.set_text("Drop an image here, or choose a data set to compare with at the right.")
-        self._page.stop_button.setVisible(bool(controller.jobs))
+            page.say_status("Drop an image here, or choose a data set to compare with at the right.")
+        page.stop_button.setVisible(bool(controller.jobs))
 
 
 def axis_name(info: DetectorInfo) -> str:

@@ -204,6 +204,7 @@ class ScoreTable(QTableView):
 
     chosen = Signal(str, str)
     remedy_asked = Signal(str, str)
+    repeat_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,6 +233,7 @@ class ScoreTable(QTableView):
         head.setSectionResizeMode(DETECTOR, QHeaderView.ResizeMode.Stretch)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.comparing = False
+        self.repeatable = ""  # the run that `repeat_asked` is about: the chosen one
         self.most_height = 400
         self._hide_columns()
         self._fit_columns()
@@ -300,11 +302,16 @@ class ScoreTable(QTableView):
         for place, row in enumerate(self.model_.rows):
             if row.info is None:
                 self.setSpan(place, 0, 1, len(COLUMNS))
-            elif row.info.missing and row.info.remedy and row.info.remedy != "repeat":
+            elif row.info.missing and row.info.remedy and (row.info.remedy != "repeat" or row.run == self.repeatable):
                 self.setSpan(place, first, 1, VERDICT - first)
                 made = button("Build it", partial(self.remedy_asked.emit, row.run, row.info.remedy), row.info.missing)
                 made.setProperty("kind", "link")
                 made.setAccessibleName(f"Build what {row.info.title} needs")
+                if row.info.remedy == "repeat":
+                    made.clicked.disconnect()
+                    made.clicked.connect(lambda _checked=False: self.repeat_asked.emit())
+                    made.setText("Repeat ×3")
+                    made.setAccessibleName(f"Train what {row.info.title} needs: this run with two more seeds")
                 if row.building:
                     made.setText("Building…")
                     made.setEnabled(False)

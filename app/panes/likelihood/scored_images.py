@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.common import significance
 from engine.messages import Calibrated, CombinedScore, DetectorInfo, DetectorScore, ImageScored, PictureRef
 
 RunStep = tuple[str, int]  # run, step
@@ -138,6 +139,16 @@ class ScoredImages:
         pairs = [(entry, entry.score(run, detector)) for entry in self.entries]
         have = [(entry, score.score) for entry, score in pairs if score is not None]
         return [entry for entry, _ in have], np.array([score for _, score in have], np.float64)
+
+    def marks(self, run: str) -> tuple[set[int], str]:
+        """Of the images that a run has scored, those that Benjamini and Hochberg's procedure marks by their combined p-values, as ids of
+        entries; and a sentence, where there are several. A pane and the verb `score` mark the same ones.
+        """
+        scored = [entry for entry in self.entries if run in entry.combined]
+        adjusted = significance.benjamini_hochberg(np.array([entry.combined[run].p_value for entry in scored]))
+        marked = {id(entry) for entry, q in zip(scored, adjusted, strict=True) if q <= significance.FALSE_DISCOVERIES}
+        floor = scored[0].combined[run].p_floor if scored else 1.0
+        return marked, significance.marked_sentence(len(marked), len(scored), floor) if len(scored) > 1 else ""
 
     def waiting(self) -> int:
         """Images that some run has not scored yet."""

@@ -49,8 +49,8 @@ class Selection:
         """Scores by one detector, float [n], of what the held-out images are compared with; empty where none has come."""
         if not self.compare:
             return self._images.scored(run, detector)[1]
-        comparison = self._controller.comparison
-        if comparison is None or comparison.run != run:
+        comparison = self._controller.comparisons.get(run)
+        if comparison is None:
             return np.zeros(0)
         return np.asarray(comparison.scores.get(detector, np.zeros(0)), np.float64)
 

@@ -20,13 +20,20 @@ class Batches(Plain):
     title = "Batches"
     order = 2
     takes_folders = True
+    takes_data = False
     refuses = False
+    data: tuple[str, ...] = ()
 
     def accept_images(self, paths: list[str]) -> list[str]:
         if self.refuses:
             return []
         self.taken += paths
         return paths
+
+    def accept_data(self, path: str) -> bool:
+        if self.takes_data:
+            self.data = (*self.data, path)
+        return self.takes_data
 
 
 @pytest.fixture
@@ -107,6 +114,38 @@ def test_that_what_it_refuses_goes_where_it_went_before(window: Window, tmp_path
     pane_of(window, "Batches").refuses = True
     window.drop_handler.take([str(tmp_path / "one.png")], dock=window.docks.docks["Batches"])
     assert pane_of(window, "Plain").taken == [str(tmp_path / "one.png")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "README.md"),
+        ("a/t10k-images-idx3-ubyte",),
+        ("data_batch_1", "test_batch"),
+        ("x.npz",),
+    ],
+)
+def test_that_a_folder_of_a_data_set_is_no_batch_of_pictures(window: Window, tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    dock, folder = window.docks.docks["Batches"], str(tmp_path / "set")
+    window.drop_handler.take([folder], dock=dock)  # a pane that cannot use it: it opens as ever
+    assert pane_of(window, "Batches").taken == [] and window.state.selected_data == folder
+    pane_of(window, "Batches").takes_data = True
+    assert window.drop_handler.foretell([folder], dock) == "set as a data set → Batches"
+    window.drop_handler.take([folder], dock=dock)
+    assert pane_of(window, "Batches").data == (folder,) and pane_of(window, "Batches").taken == []
+
+
+def test_that_pictures_in_the_folder_of_a_known_data_set_are_that_data_set(window: Window, folder: Path) -> None:
+    pane, dock = pane_of(window, "Batches"), window.docks.docks["Batches"]
+    pane.takes_data = True
+    window.drop_handler.take([str(folder)], dock=dock)
+    assert len(pane.taken) == 5 and pane.data == ()
+    window.state.set_data((m.DataInfo(str(folder), "pictures", "images", "5", False),))
+    window.drop_handler.take([str(folder)], dock=dock)
+    assert len(pane.taken) == 5 and pane.data == (str(folder),)
 
 
 def test_that_an_empty_folder_is_said(window: Window, tmp_path: Path) -> None:

@@ -415,6 +415,7 @@ def test_that_the_verb_says_what_the_pane_is_told(runs, say, tmp_path):
     assert told["data_hash"] == open_data("digits").hash and (told["scored"], told["unreadable"]) == (1, 2)
     assert told["images"][0]["notes"] == list(pane.notes) and told["images"][0]["combined"]["p_value"] == pane.combined[0].p_value
     assert not told["images"][0]["combined"]["marked"]
+    assert told["marked"] == 0 and told["summary"].startswith("Too few held-out images to mark any of 1 ")
     assert "likelihood_ratio" in told["missing"]
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert float(rows[0]["iwae"]) == told["images"][0]["scores"]["iwae"]["value"]

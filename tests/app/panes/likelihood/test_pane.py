@@ -335,6 +335,34 @@ def test_that_other_runs_score_in_the_same_table(kit: Kit, pane: LikelihoodPane)
     assert pane.selection.detector == (RUN, "roughness")
 
 
+def test_that_every_run_gets_its_auroc_and_one_that_says_nothing_is_asked_once(kit: Kit, pane: LikelihoodPane) -> None:
+    pane.runs.set_added(OTHER, True)
+    rest(kit, pane)
+    pane.set_compare("shapes")
+    rest(kit, pane)
+    assert [work.run for work in kit.engine.of(m.ScoreData)] == [RUN, OTHER]
+    column = [texts(pane, row)[4] for row in range(8)]
+    assert all(column[row] for row in (1, 2, 5, 6)), column
+    kit.engine.answering = False
+    pane.set_compare("digits")
+    for _ in range(3):
+        if "compare" in pane.controller.jobs:
+            kit.engine.events.append(m.Ended(pane.controller.jobs["compare"], "ok", ""))
+        kit.bridge.drain()
+    assert len(kit.engine.of(m.ScoreData)) == 3 and "compare" not in pane.controller.jobs
+
+
+def test_that_one_click_trains_the_other_seeds_that_an_ensemble_lacks(kit: Kit, pane: LikelihoodPane) -> None:
+    calibrated = pane.images.detectors[RUN]
+    pane.images.detectors[RUN] = tuple(replace(info, remedy="repeat") if info.missing else info for info in calibrated)
+    pane.page.table.set_rows([], ("", ""), False)
+    pane.draw()
+    made = pane.page.table.remedy_button("ratio")
+    assert made.text() == "Repeat ×3"
+    QTest.mouseClick(made, Qt.MouseButton.LeftButton)
+    assert kit.triggered == ["run.repeat"] and not kit.engine.of(m.BuildBackground)
+
+
 # -- the image up close ----------------------------------------------------------------------------------------------------
 
 
@@ -414,6 +442,50 @@ def test_that_clear_forgets_them_all(kit: Kit, pane: LikelihoodPane) -> None:
     assert pane.page.drop_card.original.image is None and "Drop" in pane.page.drop_card.caption.text()
     assert not pane.page.csv_button.isEnabled()
     assert len(pane.page.distribution.chart.strange) == 0
+
+
+def test_that_what_goes_on_is_said_before_what_is_wrong_and_clear_forgets_both(kit: Kit, pane: LikelihoodPane) -> None:
+    kit.engine.answering = False
+    pane.accept_images(["/p/broken.jpg", "/p/seven.png"])
+    job = pane.controller.jobs["score"]
+    why = "It is cut off in the middle of its last row of blocks, so the lower half would be grey; save it again from where it came. " * 2
+    kit.engine.events.append(m.ImageScored(job, "broken.jpg", "/p/broken.jpg", (), {}, None, (), error=why))
+    kit.bridge.drain()
+    pane.draw()
+    assert pane.page.status.text == "Scoring: 1 image to go" and pane.page.stop_button.isVisible()
+    pane.controller.stop()
+    assert pane.page.status.text.endswith(why) and pane.page.status.level == "warning"
+    status = pane.page.status
+    box = status.fontMetrics().boundingRect(0, 0, status.width(), 1000, Qt.TextFlag.TextWordWrap, status.text)
+    assert box.height() <= status.height()
+    pane.page.clear_button.click()
+    kit.bridge.drain()
+    assert "cut off" not in pane.page.status.text and pane.page.status.level == "" and not pane.controller.jobs
+
+
+def test_that_images_unusual_among_all_dropped_ones_are_marked_and_counted(kit: Kit, pane: LikelihoodPane) -> None:
+    pane.accept_images([f"/p/{i}.png" for i in range(6)])
+    rest(kit, pane)
+    entries, run = pane.images.entries, pane.selection.detector[0]
+    p = [0.009, 0.3, 0.016, 0.9, 0.026, 0.5]  # 0.016 · 6 / 2 is below 5 %, and so is all before it; 0.026 · 6 / 3 is not
+    for entry, value in zip(entries, p, strict=True):
+        entry.combined[run] = m.CombinedScore(run, value, "plain", "", 0.002, 1, 500, 500)
+    pane.draw()
+    assert pane.page.marks_line.text == "● 2 of 6 unusual at a false discovery rate of 5 %"
+    assert [said.startswith("●") for _, said in listed(pane)] == [True, False, True, False, False, False]
+    for entry, value in zip(entries, p, strict=True):
+        entry.combined[run] = m.CombinedScore(run, value, "none", "", 0.08, 8, 99, 99)
+    pane.draw()
+    assert "Too few held-out images" in pane.page.marks_line.text
+
+
+def test_that_a_data_set_that_is_dropped_is_compared_with(kit: Kit, pane: LikelihoodPane) -> None:
+    assert pane.accept_data("/data/MNIST")
+    kit.pump()
+    (asked,) = kit.engine.of(m.ScoreData)
+    assert asked.data == "/data/MNIST" and asked.run == RUN
+    assert pane.page.distribution.compare.currentText() == "vs MNIST"
+    assert listed(pane) == []
 
 
 # -- distribution --------------------------------------------------------------------------------------------------------
