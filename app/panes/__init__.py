@@ -48,6 +48,8 @@ class Pane(QWidget):
     is_data_page: ClassVar[bool] = False  # shows the data set that the state has selected: it comes to the front when one is opened
     takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
 
+    most_images: ClassVar[int] = 1  # images of one drop that it has room for, where `accept_images` is not written anew
+
     invites: ClassVar[str] = "Choose a run at the left, or start one with “New run”. This pane shows what it has learned."  # without a run
     waits: ClassVar[str] = "The first one comes within seconds of training. This page opens by itself."  # without a checkpoint
     refused: ClassVar[tuple[str, str]] = ("", "")  # heading and advice where the method lacks what is needed; empty: made from what lacks
@@ -76,8 +78,12 @@ class Pane(QWidget):
         return False
 
     def accept_images(self, paths: list[str]) -> list[str]:
-        """Several images at once; returns those that the pane took."""
-        return [path for path in paths if self.accept_image(path)]
+        """Several images at once; returns those that the pane took, the first ones it has room for: no image takes another's place."""
+        taken: list[str] = []
+        for path in paths:
+            if len(taken) < self.most_images and self.accept_image(path):
+                taken.append(path)
+        return taken
 
 
 def find_panes() -> list[type[Pane]]:
