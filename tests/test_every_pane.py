@@ -70,6 +70,16 @@ def test_that_it_follows_both_themes_while_open(kit: Kit, kind: type[Pane], qapp
     qapp.setStyleSheet("")
 
 
+def test_that_it_has_no_style_sheet_of_its_own(kit: Kit, kind: type[Pane]) -> None:
+    """A second sheet has every widget below it matched and polished twice when the theme changes."""
+    kit.look_at()
+    pane = kit.open(kind)
+    kit.pump()
+    kit.state.set_theme("light")
+    assert pane.styleSheet() == ""
+    assert len([widget for widget in pane.findChildren(QWidget) if widget.styleSheet()]) <= 2
+
+
 @pytest.mark.parametrize("with_run", [False, True])
 def test_that_every_widget_that_takes_the_keyboard_has_a_name(kit: Kit, kind: type[Pane], with_run: bool) -> None:
     if with_run:

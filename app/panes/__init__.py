@@ -49,6 +49,8 @@ class Pane(QWidget):
     takes_data: ClassVar[bool] = False  # a data set dropped on it is not opened as a page of its own
     takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
 
+    most_images: ClassVar[int] = 1  # images of one drop that it has room for, where `accept_images` is not written anew
+
     invites: ClassVar[str] = "Choose a run at the left, or start one with “New run”. This pane shows what it has learned."  # without a run
     waits: ClassVar[str] = "The first one comes within seconds of training. This page opens by itself."  # without a checkpoint
     refused: ClassVar[tuple[str, str]] = ("", "")  # heading and advice where the method lacks what is needed; empty: made from what lacks
@@ -77,8 +79,12 @@ class Pane(QWidget):
         return False
 
     def accept_images(self, paths: list[str]) -> list[str]:
-        """Several images at once; returns those that the pane took."""
-        return [path for path in paths if self.accept_image(path)]
+        """Several images at once; returns those that the pane took, the first ones it has room for: no image takes another's place."""
+        taken: list[str] = []
+        for path in paths:
+            if len(taken) < self.most_images and self.accept_image(path):
+                taken.append(path)
+        return taken
 
     def accept_data(self, path: str) -> bool:
         """A data set was dropped on the pane, a file or a folder. Return whether the pane took it; else it opens as ever."""

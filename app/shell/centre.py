@@ -1,4 +1,7 @@
-"""The centre: the panes and what can lie over them, the form for a new run and the sheet of shortcuts; messages above, the log below."""
+"""The centre: the panes and what can lie over them, the form for a new run and the sheet of shortcuts; the log below.
+
+The line for messages is made here and stands under the top line of the window.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class Centre(QWidget):
         self.shortcuts_page = ShortcutsPage(registry)
         self.log_pane = LogPane(log)
         self.log_pane.hide()
-        self.message_bar = MessageBar()
+        self.message_bar = MessageBar(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -42,7 +45,6 @@ class Centre(QWidget):
         self.pages.addWidget(self.loading)
         for page in (self.docks, self.new_run_page, self.shortcuts_page):
             self.pages.addWidget(page)
-        column.addWidget(self.message_bar)
         column.addLayout(self.pages, 1)
         column.addWidget(self.log_pane)
         self.new_run_page.cancelled.connect(self.show_panes)
@@ -118,10 +120,7 @@ class Centre(QWidget):
     def say(self, level: str, text: str, details: str = "") -> None:
         """One sentence in the message bar and in the log; details are one click away."""
         record = self.log.add(level, text, details)
-        if details:
-            self.show_record(record)
-        else:
-            self.message_bar.say(level, text)
+        self.message_bar.say(level, text, "Details" if details else "", partial(self.log_pane.show_record, record))
 
     def show_record(self, record: Record) -> None:
         """What is in the log already, such as an exception that nobody caught."""

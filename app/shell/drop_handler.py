@@ -104,6 +104,9 @@ class DropHandler:
 
     def take(self, paths: list[str], wanted: str = "", dock: PaneDock | None = None) -> None:
         """Open whatever was dropped (on `dock`), pasted or chosen: images go to a pane, run folders and data sets open."""
+        if not paths:
+            self.centre.say("info", "Only files and folders on this machine can be opened. Save it to a file first, and drop that.")
+            return
         images, data = [], []
         onto = dock or (self.centre.docks.front if wanted == "image" or all(kind_of(path) == "image" for path in paths) else None)
         if onto is not None and not onto.why and onto.pane.takes_folders and wanted in ("", "image"):
@@ -150,7 +153,9 @@ class DropHandler:
             if not dock.pane.accept_images(batch[:MOST_OF_A_BATCH]):
                 return left if taken else paths
             self.centre.show_pane(type(dock.pane).__name__)
-            if len(batch) > MOST_OF_A_BATCH:
+            if len(batch) <= MOST_OF_A_BATCH:
+                self._say_taken(batch, batch, dock.pane.title)
+            else:
                 left_out = "Compare with the folder as a data set to judge more."
                 self.centre.say("warning", f"The first {count(MOST_OF_A_BATCH)} files were taken. {left_out}")
         elif taken:
@@ -182,12 +187,27 @@ class DropHandler:
         """Offer images to the pane they were dropped on, then to the others that can take them."""
         self.centre.show_panes()
         for dock in self.takers(on):
-            if dock.pane.accept_images(paths):
+            taken = dock.pane.accept_images(paths)
+            if taken:
                 self.centre.show_pane(type(dock.pane).__name__)
+                self._say_taken(paths, taken, dock.pane.title)
                 return
         front = self.centre.docks.front
         why = front.why if front is not None and front.why else f"Choose a run that can look at images first.{self._who_takes_images()}"
         self.centre.say("warning", f"No pane can take {os.path.basename(paths[0])} now. {why}")
+
+    def _say_taken(self, paths: list[str], taken: list[str], title: str) -> None:
+        """Where the images went, which a pane that waits for the engine does not show yet; and those it had no room for."""
+        left = len(paths) - len(taken)
+        few = " and ".join(os.path.basename(path) for path in taken)
+        names = few if len(taken) < 3 else f"{count(len(taken))} images"
+        if left > 0:
+            others = f"the other {count(left)} images were" if left > 1 else "the other image was"
+            self.centre.say(
+                "warning", f"{title} took {names}; {others} not taken, there is no room for more. Drop them one after the other."
+            )
+        else:
+            self.centre.say("info", f"{title} took {names}.")
 
     def _who_takes_images(self) -> str:
         titles = [dock.pane.title for dock in self.centre.docks.docks.values() if dock.pane.takes_images()]
@@ -228,6 +248,7 @@ class DropHandler:
             takers = [one for one in self.takers(dock) if one.pane.takes_images()]
             if not takers:
                 return f"No pane can take {name} now: choose a run that can look at images first."
-            what = name if len(paths) == 1 else f"{len(paths)} images"
+            room = len(paths) if takers[0].pane.takes_folders else takers[0].pane.most_images
+            what = name if len(paths) == 1 else f"{len(paths)} images" if room >= len(paths) else f"The first {room} of {len(paths)} images"
             return f"{what} → {takers[0].pane.title}"
         return {"run": f"Open the run {name}", "data": f"Inspect {name} as a data set"}.get(kinds[0], f"{name} cannot be opened")

@@ -113,6 +113,7 @@ class Window(QMainWindow):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addWidget(self.top)
+        whole.addWidget(self.message_bar)
         whole.addLayout(middle, 1)
         whole.addWidget(self.bottom)
         self.setCentralWidget(body)

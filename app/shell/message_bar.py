@@ -1,4 +1,7 @@
-"""One line over the panes for what the program has to say: four levels, at most one button, never in the way."""
+"""One line under the top line for what the program has to say: four levels, at most one button.
+
+Its place is kept while there is nothing to say, so that no message moves what is about to be clicked.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app.shell import theme
+from app.widgets.parts import Elided
 
 STAYS_MS = {"info": 6000, "good": 6000, "warning": 15000, "bad": 0}  # 0: until it is closed
 MOST_WAITING = 20
+HEIGHT = 30  # px, whether there is a message or not
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Dot(QWidget):
 
 
 class MessageBar(QWidget):
-    """Shows one message at a time. A worse one comes first, equal ones replace each other; what was said stays in the log."""
+    """Shows one message at a time, the worst first, of equal ones the newest; "+2" says that two more wait. All stay in the log."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,11 +62,10 @@ class MessageBar(QWidget):
         self.current: Message | None = None
         self._waiting: list[Message] = []
         self.dot = Dot()
-        self.label = QLabel()
-        self.label.setWordWrap(True)
-        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.label.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.label = Elided("")
+        self.more = theme.role(QLabel(), "muted")
         self.button = QPushButton()
+        self.button.setProperty("kind", "link")
         self.button.setAccessibleName("Details")
         self.button.clicked.connect(self._press)
         self.shut = QToolButton()
@@ -70,23 +74,30 @@ class MessageBar(QWidget):
         self.shut.setToolTip("Close this message (it stays in the log)")
         self.shut.clicked.connect(self.dismiss)
         row = QHBoxLayout(self)
-        row.setContentsMargins(16, 4, 8, 4)
+        row.setContentsMargins(16, 0, 8, 1)
         row.setSpacing(8)
         row.addWidget(self.dot)
         row.addWidget(self.label, 1)
+        row.addWidget(self.more)
         row.addWidget(self.button)
         row.addWidget(self.shut)
+        self.setFixedHeight(HEIGHT)
+        keeps = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # nor does a long message widen the window
+        keeps.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(keeps)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.dismiss)
         self.hide()
 
     def say(self, level: str, text: str, button: str = "", act: Callable[[], object] | None = None) -> None:
+        """`act` is what the button does; without words for it, it is offered where the line is too short for the text."""
         message = Message(level, text, button, act)
         if self.current is not None and self.current.weight > message.weight:
             self._wait(message)
+            self._count()
             return
-        if self.current is not None and message.weight > self.current.weight > 0:
+        if self.current is not None and self.current.weight > 0 and self.current.text != text:
             self._wait(self.current)
         self._show(message)
 
@@ -97,15 +108,37 @@ class MessageBar(QWidget):
     def _show(self, message: Message) -> None:
         self.current = message
         self.dot.set_color(self._color(message.level))
-        self.label.setText(message.text)
+        self.label.setText(message.text.replace("\n", " "))
+        self.label.setToolTip(message.text)
         self.label.setAccessibleName(message.text)
-        self.button.setText(message.button)
-        self.button.setAccessibleName(message.button or "Details")
-        self.button.setVisible(bool(message.button))
+        self._count()
         self.show()
+        self._offer()
         self._timer.stop()
         if STAYS_MS[message.level]:
             self._timer.start(STAYS_MS[message.level])
+
+    def _count(self) -> None:
+        """How many messages wait for this one to be closed."""
+        n = len(self._waiting)
+        self.more.setText(f"+{n}" if n else "")
+        self.more.setToolTip(f"{n} more message{'s' if n > 1 else ''}: close this one to read the next" if n else "")
+        self.more.setVisible(n > 0)
+
+    def _offer(self) -> None:
+        """The button: what the message asks for, or the way to the whole text where the line is too short for it."""
+        if self.current is None:
+            return
+        room = self.width() - 100  # px beside the text: dot, count, ×, margins
+        cut = self.label.fontMetrics().horizontalAdvance(self.label.text()) > room
+        words = self.current.button or ("Read it all" if cut and self.current.act is not None else "")
+        self.button.setText(words)
+        self.button.setAccessibleName(words or "Details")
+        self.button.setVisible(bool(words))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._offer()
 
     def _press(self) -> None:
         message = self.current
@@ -117,7 +150,7 @@ class MessageBar(QWidget):
         self._timer.stop()
         self.current = None
         if self._waiting:
-            worst = max(self._waiting, key=lambda message: message.weight)  # of equal ones the oldest
+            worst = max(reversed(self._waiting), key=lambda message: message.weight)  # of equal ones the newest
             self._waiting.remove(worst)
             self._show(worst)
         else:

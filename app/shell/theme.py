@@ -169,7 +169,10 @@ def qt_palette(c: Colors) -> QPalette:
 
 
 def apply_theme(app: QApplication, theme: str) -> None:
-    """Put a theme on every window of the program."""
+    """Put a theme on every window of the program.
+
+    There is one style sheet for all: with a second one on every pane each widget would be matched and polished twice.
+    """
     app.setPalette(qt_palette(colors(theme)))
     app.setStyleSheet(style_sheet(colors(theme)))
 
@@ -179,6 +182,7 @@ def icon(name: str, c: Colors) -> str:
     return (ICONS / f"{name}-{'light' if c is LIGHT else 'dark'}.svg").as_posix()
 
 
+@cache
 def style_sheet(c: Colors) -> str:
     small = font(11).pixelSize()
     body = font(13).pixelSize()
@@ -308,4 +312,14 @@ QTabBar QToolButton {{ background: {c.raised}; border: 1px solid {c.line}; }}
 #search {{ background: {c.raised}; border: 1px solid {c.line}; border-radius: 6px; }}
 #search:hover, #search:focus {{ border-color: {c.muted}; }}
 #drop {{ background: {c.panel}; border: 2px dashed {c.accent}; border-radius: 10px; }}
+
+Pane QLabel[role="title"] {{ font-size: 16px; }}
+QPushButton[kind="tab"], QPushButton[kind="path"] {{
+    background: transparent; border: none; border-bottom: 1px solid transparent; border-radius: 0;
+    padding: 0; color: {c.muted}; text-align: left; min-height: 20px; max-height: 20px; }}
+QPushButton[kind="tab"] {{ font-size: {small}px; letter-spacing: 0.6px; }}
+QPushButton[kind="tab"]:checked, QPushButton[kind="path"]:checked {{ color: {c.text}; border-bottom: 1px solid {c.accent}; }}
+QTableView::item {{ padding: 3px 4px; }}
+LatentSlider {{ min-height: 25px; max-height: 25px; }}
+QPushButton[kind="tab"]:focus, QPushButton[kind="path"]:focus {{ color: {c.accent}; }}
 """

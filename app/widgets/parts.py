@@ -177,26 +177,8 @@ class EmptyState(QWidget):
         self.text.setText(text)
 
 
-def style_sheet(c: Colors) -> str:
-    """What panes need beyond the window's own style: headings that switch, titles of empty states."""
-    return f"""
-    QLabel[role="title"] {{ font-size: 16px; }}
-    QPushButton[kind="tab"], QPushButton[kind="path"] {{
-        background: transparent; border: none; border-bottom: 1px solid transparent; border-radius: 0;
-        padding: 0; color: {c.muted}; text-align: left; min-height: 20px; max-height: 20px; }}
-    QPushButton[kind="tab"] {{ font-size: {font(11).pixelSize()}px; letter-spacing: 0.6px; }}
-    QPushButton[kind="tab"]:checked, QPushButton[kind="path"]:checked {{ color: {c.text}; border-bottom: 1px solid {c.accent}; }}
-    QTableView::item {{ padding: 3px 4px; }}
-    LatentSlider {{ min-height: 25px; max-height: 25px; }}
-    QPushButton[kind="tab"]:focus, QPushButton[kind="path"]:focus {{ color: {c.accent}; }}
-    """
-
-
 def restyle(pane: QWidget, theme: str) -> Colors:
-    """Give a pane the style of a theme; returns the theme's colours."""
-    c = colors(theme)
-    pane.setStyleSheet(style_sheet(c))
-    return c
+    return colors(theme)
 
 
 def clear(layout: Any) -> None:

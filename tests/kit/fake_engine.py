@@ -176,6 +176,7 @@ class Plain(Pane):
     title = "Plain"
     order = 1
     wants_run = False
+    most_images = 1000
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -36,6 +36,7 @@ SCORES = "\0scores"  # the entry that looks up which scores the run has
 class EmbeddingPane(RunPane):
     title = "Embedding"
     order = 45
+    most_images = 64
     needs = ("encode",)
     invites = "Choose a run at the left, or train one: what its network makes of many images is drawn here as a map."
     waits = "The first one comes within seconds of training. The map appears by itself."

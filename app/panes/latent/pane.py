@@ -6,6 +6,7 @@ parts draw the answers.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -25,7 +26,7 @@ from app.shell import theme
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import muted, restyle
-from engine.messages import Encode, Encoded
+from engine.messages import Encode, Encoded, Notice
 
 TAB_NAMES = {LatentTab.INTERPOLATION: "Interpolation A → B", LatentTab.PRIOR: "Prior samples", LatentTab.PLANE: "2-D grid"}
 NO_ENCODER = "{title} has no encoder: an image has no z here. Move the sliders, draw from the prior, set A and B from samples."
@@ -37,11 +38,13 @@ class LatentPane(RunPane):
     needs = ("latents",)
     invites = "Choose a run at the left, or train a VAE: its latent space opens here with the first checkpoint."
     refused = "{title} has no latent space to walk in", "Choose a run that decodes a latent vector, such as a VAE."
+    most_images = 2
     about = "Move through the latent space: sliders, your own images, the way from one to another."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         state = context.state
+        self._ends: dict[str, str] = {}  # "a" or "b" for the files of a drop of two, until they are encoded
         self.history = PositionHistory(state, context.undo, self)
         self.controller = LatentController(context, self.history, self.able, self.run_capabilities, self)
         self.decoded_image = DecodedImageCard(context.undo, self._choose_image, self.controller.draw_sample)
@@ -254,20 +257,31 @@ class LatentPane(RunPane):
     # -- images
 
     def accept_image(self, path: str) -> bool:
+        self._ends.pop(path, None)
         return self.controller.encode_file(path)
+
+    def accept_images(self, paths: list[str]) -> list[str]:
+        """Two images at once are A and B, whatever stood there; a single one goes where there is room, or to the nearer end."""
+        taken = super().accept_images(paths)
+        if len(taken) == 2:
+            self._ends = dict(zip(taken, ("a", "b"), strict=True))
+        return taken
 
     def _choose_image(self) -> None:
         ask_which(self, "Encode images", IMAGE_FILTER, self._take_images, many=True)
 
     def _take_images(self, paths: list[str]) -> None:
-        for path in paths:
-            self.accept_image(path)
+        taken = self.accept_images(paths)
+        if taken and len(taken) < len(paths):
+            names = " and ".join(Path(path).name for path in taken)
+            self.context.bridge.tell(Notice("warning", f"{names} are A and B now; there is no room for more images. Choose two at a time."))
 
     def _encoded(self, query: Encode, answer: Encoded) -> None:
         self.encoded_image.show_encoded(answer)
         name = answer.label or query.label
         position = self.history.standing(answer.mean, name)
-        self.history.move(position.with_image(answer.mean, name), f"encoding of {name}")
+        end = self._ends.pop(query.path or "", "")
+        self.history.move(position.with_image(answer.mean, name, end), f"encoding of {name}")
 
     def _encoded_again(self, answer: Encoded) -> None:
         self.encoded_image.show_encoded(answer)

@@ -37,10 +37,10 @@ class LatentPosition:
         """The same with the present z as end "a" or "b"."""
         return replace(self, a=self.z, a_name=name, t=0.0) if end == "a" else replace(self, b=self.z, b_name=name, t=1.0)
 
-    def with_image(self, z: np.ndarray, name: str) -> LatentPosition:
-        """At the z [D] of an encoded image: the first one becomes A, the second B, a later one the end that is nearer."""
-        end = "a" if self.a is None or (self.b is not None and self.t < 0.5) else "b"
-        return self.moved_to(z, name).with_end(end, name)
+    def with_image(self, z: np.ndarray, name: str, end: str = "") -> LatentPosition:
+        """At the z [D] of an encoded image, which becomes `end`; without one: the first A, the second B, a later one the nearer end."""
+        free = "a" if self.a is None or (self.b is not None and self.t < 0.5) else "b"
+        return self.moved_to(z, name).with_end(end or free, name)
 
     def interpolated(self, t: float, path: str) -> LatentPosition:
         """The point t of the way from A to B; where one of them is missing only t and the path change."""

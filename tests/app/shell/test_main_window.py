@@ -715,7 +715,7 @@ def test_the_worst_message_that_waits_comes_first(window: Window) -> None:
     while window.message_bar.current is not None:
         seen.append(window.message_bar.current.text)
         window.message_bar.dismiss()
-    assert seen == ["Second fault.", "Take care.", "Small words."]  # a fault takes the place of an earlier one
+    assert seen == ["Second fault.", "First fault.", "Take care.", "Small words."]
 
 
 def test_a_warning_comes_back_after_the_fault_that_covered_it(window: Window) -> None:

@@ -222,6 +222,23 @@ def test_that_dropped_images_become_a_then_b_then_replace_the_nearer_end(kit: Ki
     assert pane.position is not None and (pane.position.a_name, pane.position.b_name) == ("three.png", "two.png")
 
 
+def test_that_two_images_at_once_are_a_and_b_whatever_stood_there(kit: Kit, pane: LatentPane) -> None:
+    for first, second in (("one.png", "two.png"), ("three.png", "four.png"), ("five.png", "six.png")):
+        assert pane.accept_images([f"/home/{first}", f"/home/{second}"]) == [f"/home/{first}", f"/home/{second}"]
+        kit.pump()
+        assert pane.position is not None and (pane.position.a_name, pane.position.b_name) == (first, second)
+    pane.interpolation.set_t(0.1)
+    assert pane.accept_image("/home/six.png")  # the file of a drop before is a single one now
+    kit.pump()
+    assert (pane.position.a_name, pane.position.b_name) == ("six.png", "six.png")
+
+
+def test_that_images_beyond_two_are_left_out_and_named_no_place_is_taken_twice(kit: Kit, pane: LatentPane) -> None:
+    assert pane.accept_images(["/a.png", "/b.png", "/c.png"]) == ["/a.png", "/b.png"]
+    kit.pump()
+    assert pane.position is not None and (pane.position.a_name, pane.position.b_name) == ("a.png", "b.png")
+
+
 def test_that_an_unreadable_image_is_said_and_the_next_one_still_comes(kit: Kit, pane: LatentPane) -> None:
     kit.engine.answering = False
     kit.engine.open.clear()

@@ -1,0 +1,81 @@
+"""Messages: no message moves anything that could be clicked, and none of them is lost."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QRect
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from app.shell.inspector import DiagnosisRow
+from app.shell.main_window import Window
+
+LONG = "The run in this folder cannot be continued, since its newest checkpoint is damaged; " * 4
+
+
+def places(window: Window) -> dict[QWidget, QRect]:
+    """Where every visible widget of the window stands, but for what the message bar holds."""
+    QApplication.processEvents()
+    bar = window.message_bar
+    seen = [widget for widget in window.findChildren(QWidget) if widget.isVisibleTo(window) and not widget.objectName().startswith("qt_")]
+    return {w: QRect(w.mapTo(window, QPoint()), w.size()) for w in seen if w is not bar and not bar.isAncestorOf(w)}
+
+
+def test_that_no_message_moves_anything(real_panes: None, window: Window, qtbot: QtBot) -> None:
+    window.resize(1280, 800)
+    qtbot.waitUntil(lambda: any(row.isVisible() for row in window.inspector.findChildren(DiagnosisRow)))
+    before = places(window)
+    assert len(before) > 50
+    for level, text, details in (
+        ("info", "Saved.", ""),
+        ("bad", LONG, ""),
+        ("warning", LONG, "Traceback"),
+        ("good", "Done.\nTwo lines.", ""),
+    ):
+        window.say(level, text, details)
+        assert window.message_bar.isVisible()
+        assert places(window) == before
+        free = QRect(window.message_bar.mapTo(window, QPoint()), window.message_bar.size())
+        assert not [w for w, place in before.items() if place.intersects(free) and not w.isAncestorOf(window.message_bar)]
+    while window.message_bar.current is not None:
+        window.message_bar.dismiss()
+        assert places(window) == before
+    assert not window.message_bar.isVisible()
+
+
+def test_that_a_long_message_does_not_widen_the_window(window: Window) -> None:
+    window.resize(960, 560)
+    QApplication.processEvents()
+    window.say("bad", LONG * 3)
+    QApplication.processEvents()
+    assert window.width() == 960
+
+
+def test_that_faults_queue_up_and_the_line_says_how_many_wait(window: Window) -> None:
+    bar = window.message_bar
+    window.say("bad", "First fault.")
+    assert not bar.more.isVisible()
+    window.say("bad", "Second fault.")
+    window.say("warning", "Take care.")
+    window.say("info", "Small words.")
+    assert (bar.label.text(), bar.more.text()) == ("Second fault.", "+3")
+    seen = []
+    while bar.current is not None:
+        seen.append((bar.current.text, bar.more.text()))
+        bar.dismiss()
+    assert seen == [("Second fault.", "+3"), ("First fault.", "+2"), ("Take care.", "+1"), ("Small words.", "")]
+
+
+def test_that_the_same_fault_twice_is_one_message(window: Window) -> None:
+    for _ in range(3):
+        window.say("bad", "The disk is full.")
+    assert window.message_bar.more.text() == ""
+
+
+def test_that_what_is_too_long_for_the_line_can_be_read_whole(window: Window) -> None:
+    bar = window.message_bar
+    window.say("bad", "Short.")
+    assert not bar.button.isVisible()
+    window.say("bad", LONG)
+    assert bar.button.isVisible() and bar.label.toolTip() == LONG
+    bar.button.click()
+    assert LONG.strip() in window.centre.log_pane.details.toPlainText()
