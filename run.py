@@ -15,7 +15,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -247,9 +246,14 @@ def last_line(text: str) -> str:
 @contextlib.contextmanager
 def one_at_a_time(root: Path) -> Iterator[None]:
     """Two starts at once: the second waits for the first one's set-up. The lock falls with its process."""
-    who = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    name = hashlib.sha256(f"{root} {who}".encode()).hexdigest()[:16]
-    with open(Path(tempfile.gettempdir()) / f"priorama-{name}.lock", "a+b") as file:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    try:  # beside .venv, and not in the folder for temporary files, where anybody could put a file or a link of that name first
+        handle = os.open(root / ".venv.lock", flags, 0o600)
+    except OSError as error:
+        raise CannotSetUp(
+            f"Could not write in {root} ({error.strerror}). Put Priorama into a folder of your own and start again."
+        ) from None
+    with open(handle, "r+b") as file:
         waiting = False
         while not try_to_lock(file):
             if not waiting:
@@ -305,7 +309,9 @@ def can_load(library: str) -> bool:
 
 def has_fonts() -> bool:
     """Without a single font Qt draws empty boxes for letters."""
-    homes = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path.home() / ".local/share/fonts", Path.home() / ".fonts"]
+    homes = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
+    with contextlib.suppress(RuntimeError):  # a user that the system does not know, without HOME
+        homes += [Path.home() / ".local/share/fonts", Path.home() / ".fonts"]
     return any(name.lower().endswith((".ttf", ".otf", ".ttc", ".pfb")) for home in homes for _, _, names in os.walk(home) for name in names)
 
 

@@ -10,10 +10,12 @@ import json
 import os
 import pkgutil
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ share_the_cores()  # for both sides of every row, before torch is imported
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results"
 LIMIT_SECONDS = 600
+LONGER = {"soak": 3600}  # seconds, where a row is about a long time
 
 
 class BadBenchmark(Exception):
@@ -65,17 +68,43 @@ def run(wanted: Iterable[str] = (), save: bool = False, tell: Callable[[str], ob
     for name in chosen:
         if name not in names():
             raise UnknownBenchmark(f"There is no benchmark “{name}”; there are: {', '.join(names())}.")
+    say = tell or (lambda _text: None)
+    say(machine())
     rows = []
     for name in chosen:
         for row in _run_one(name):
             rows.append(row)
-            if tell is not None:
-                tell(line(Row(**row)))
+            say(line(Row(**row)))
+        if save:
+            path = _save(rows)  # after each: what is measured stays when a later one fails or is stopped
     if save:
-        path = _save(rows)
-        if tell is not None:
-            tell(f"Kept in {path}.")
+        say(f"Kept in {path}.")
     return rows
+
+
+def about() -> dict[str, str]:
+    """What the figures hold for: date, machine, system, and the versions of Python and of this program."""
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "hardware": hardware(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "version": version(),
+    }
+
+
+def machine() -> str:
+    """The same as one line."""
+    return " · ".join(f"{name} {value}" if name in ("python", "version") else value for name, value in about().items())
+
+
+def version() -> str:
+    """Of the program: as the clone's own file says, with the commit where there is one."""
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    asked = (
+        subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True) if shutil.which("git") else None
+    )
+    return f"{found} ({asked.stdout.strip()})" if asked is not None and asked.returncode == 0 else found
 
 
 def line(row: Row) -> str:
@@ -92,6 +121,7 @@ def main(measure: Callable[[], list[Row]]) -> None:
     if "--json" in sys.argv:
         print(json.dumps([asdict(row) for row in rows], ensure_ascii=False), flush=True)
     else:
+        print(machine(), flush=True)
         for row in rows:
             print(line(row), flush=True)
 
@@ -131,9 +161,9 @@ def _run_one(name: str) -> list[dict[str, Any]]:
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
     try:
-        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGER.get(name, LIMIT_SECONDS))
     except subprocess.TimeoutExpired:
-        raise BadBenchmark(f"The benchmark {name} did not end within {LIMIT_SECONDS} s.") from None
+        raise BadBenchmark(f"The benchmark {name} did not end within {LONGER.get(name, LIMIT_SECONDS)} s.") from None
     if answer.returncode:
         last = answer.stderr.strip().splitlines() or ["it said nothing"]
         raise BadBenchmark(f"The benchmark {name} failed: {last[-1]}")
@@ -143,18 +173,12 @@ def _run_one(name: str) -> list[dict[str, Any]]:
 def _save(rows: list[dict[str, Any]]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y-%m-%d')}.json"
-    about = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "hardware": hardware(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
     try:
         known = {row["name"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
     except (OSError, ValueError, KeyError):
         known = {}
     known |= {row["name"]: row for row in rows}
-    path.write_text(json.dumps({**about, "rows": list(known.values())}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**about(), "rows": list(known.values())}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return path
 
 

@@ -151,6 +151,16 @@ class Sampler(Protocol):
         ...
 
 
+class ObservationSampler(Sampler, Protocol):
+    """A model whose `sample` gives means of p(x|z): smoother than its data, and no samples of p(x). This one draws x too."""
+
+    def sample_observations(
+        self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Iterator[Frame]:
+        """x ~ p(x|z) of the same z that `sample` draws with this generator, whose means it gives."""
+        ...
+
+
 class SymbolWriter(Protocol):
     """Writes n sequences symbol after symbol."""
 

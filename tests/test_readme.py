@@ -67,12 +67,12 @@ def test_that_samples_of_a_method_without_a_density_are_compared_in_the_features
     for method in ("small_gan", "autoencoder"):
         assert main(["train", method, "--data", "digits", "--steps", "2", "--runs", str(tmp_path), "--name", method, "--json"]) == 0
     capsys.readouterr()
-    asked = ["eval", "small_gan", "--runs", str(tmp_path), "--json"]
+    asked = ["eval", "small_gan", "--runs", str(tmp_path), "--step", "newest", "--json"]
     assert main(asked) == 1
     assert "no density" in capsys.readouterr().err
     assert main([*asked, "--features", "autoencoder", "--samples", "20"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["step"] == 2 and told["samples"] == 20 and {"fid", "kid", "encoder"} <= set(told)
+    assert told["step"] == 2 and told["samples"] == 20 and {"fd", "kd", "fd_real", "kd_real", "encoder"} <= set(told)
 
 
 def test_that_the_readmes_method_is_about_fifty_lines():

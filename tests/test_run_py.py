@@ -263,3 +263,27 @@ def test_that_only_the_whole_suite_is_shared_by_the_cores(run):
     assert run.on_every_core(["--slow", "-q"])[:2] == ["-n", "auto"]
     for words in (["tests/test_run_py.py"], ["tests/test_run_py.py::test_x", "-q"], ["-n0"], ["-n", "3"], ["--pdb"]):
         assert run.on_every_core(words) == words
+
+
+def test_that_a_link_in_place_of_the_lock_is_not_followed(run, tmp_path):
+    (tmp_path / "precious").write_text("x", encoding="utf-8")
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / ".venv.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(run.CannotSetUp, match="Could not write"), run.one_at_a_time(tmp_path / "house"):
+        pass
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "x"
+
+
+def test_that_nothing_is_put_into_the_shared_folder_for_temporary_files(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "shared"))
+    (tmp_path / "shared").mkdir()
+    with run.one_at_a_time(tmp_path):
+        assert list((tmp_path / "shared").iterdir()) == []
+
+
+def test_that_a_user_whom_the_system_does_not_know_needs_no_home(run, monkeypatch):
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(run.Path, "home", staticmethod(unknown))
+    assert run.has_fonts() in (True, False)

@@ -59,6 +59,8 @@ def add_run_actions(registry: Actions, runs: RunActions, copy_path: Act) -> None
     help = "Moves a waiting run one place forward"
     add("run.earlier", "Earlier in the queue", lambda: runs.do_to_chosen("earlier"), menu="Run", help=help)
     add("run.later", "Later in the queue", lambda: runs.do_to_chosen("later"), menu="Run", help="Moves a waiting run one place back")
+    help = "Train two more runs of the same settings with other seeds, to see what depends on chance"
+    add("run.repeat", "Repeat ×3: two more seeds", lambda: runs.state.run and runs.repeat(runs.state.run), menu="Run", help=help)
     add("run.folder", "Open the run’s folder", runs.show_folder, menu="Run", help="Show the files of the chosen run")
     add("run.copy_path", "Copy the run’s path", copy_path, menu="Run", help="For the headless verbs, for example eval")
     add("run.delete", "Delete…", lambda: verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])

@@ -61,6 +61,6 @@ class FollowSwitch(QWidget):
             ends = left + "border-right: none;" if name == NEWEST else right
             button.setStyleSheet(
                 f"QPushButton {{ padding: 0 9px; min-height: 0; {ends} color: {c.muted}; }}"
-                f"QPushButton:checked {{ background: {c.raised}; color: {c.text}; font-weight: 600; }}"
-                f"QPushButton:focus {{ color: {c.accent}; }}"
+                f"QPushButton:checked {{ background: {c.raised}; color: {c.accent}; }}"
+                f"QPushButton:focus {{ border-color: {c.accent}; }}"
             )

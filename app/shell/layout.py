@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
-from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtCore import QByteArray, QEvent, QObject, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QGuiApplication, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QDockWidget,
     QFrame,
     QHBoxLayout,
     QLabel,
     QMainWindow,
+    QScrollArea,
     QStackedLayout,
     QTabBar,
     QTabWidget,
@@ -25,6 +26,8 @@ from app.shell import theme
 from app.shell.pane_availability import AvailabilityPage, Unavailable
 
 LAYOUT_VERSION = 1
+LEAST = QSize(200, 120)  # px that a pane has at least, whatever stands beside it
+GRIP = QSize(120, 40)  # px of a torn-off pane that must lie on a screen, so that it can be moved
 
 
 class DockTitle(QFrame):
@@ -64,7 +67,12 @@ class PaneDock(QDockWidget):
         holder = QWidget()
         holder.setObjectName("pane_holder")
         self.stack = QStackedLayout(holder)
-        self.stack.addWidget(pane)
+        self.area = QScrollArea()  # a small window shows a part of the pane, and can show every part
+        self.area.setWidgetResizable(True)
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.area.setWidget(pane)
+        self.area.setMinimumSize(LEAST)
+        self.stack.addWidget(self.area)
         self.setWidget(holder)
         self.in_front = False  # raised among its tabs, or floating
         self.seen = False  # in front and usable: the pane is active
@@ -80,7 +88,7 @@ class PaneDock(QDockWidget):
         """Say why in the place of the pane, unless its own page does; None shows the pane."""
         self.why = why.sentence if why is not None and why.blocks else ""
         if why is None or self.pane.shows_availability:
-            self.stack.setCurrentWidget(self.pane)
+            self.stack.setCurrentWidget(self.area)
         else:
             self.availability.explain(why)
             self.stack.setCurrentWidget(self.availability)
@@ -115,6 +123,7 @@ class Docks(QMainWindow):
         self._wanted = QTimer(self)
         self._wanted.setSingleShot(True)
         self._wanted.setInterval(0)
+        self._wanted.timeout.connect(self.keep_in_reach)
         self._wanted.timeout.connect(self.tidy)
         self.front: PaneDock | None = None
 
@@ -183,12 +192,44 @@ class Docks(QMainWindow):
             other = self.docks[self.neighbour(1)]
             other.setFloating(False)
             other.show()
+        right = Qt.DockWidgetArea.RightDockWidgetArea
+        columns = [
+            dock for dock in self.docks.values() if dock is not front and self.dockWidgetArea(dock) == right and not dock.isFloating()
+        ]
+        if (len(columns) + 2) * (LEAST.width() + 1) > self.width():
+            self.together()
         front.setFloating(False)
         self.removeDockWidget(front)
-        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, front)
-        self.splitDockWidget(other, front, Qt.Orientation.Horizontal)
+        # In an area of its own: `splitDockWidget` beside a tab makes it a tab, and loses the places of the others.
+        self.addDockWidget(right, front, Qt.Orientation.Horizontal)
         front.show()
         self.resizeDocks([other, front], [1, 1], Qt.Orientation.Horizontal)
+        self._wanted.start()
+
+    def keep_in_reach(self) -> None:
+        """Bring back what nobody could see or move: a torn-off pane outside of every screen, one that is hidden or squeezed to nothing,
+        or more beside each other than there is room for."""
+        screens = [screen.availableGeometry() for screen in QGuiApplication.screens()]
+        for dock in self.docks.values():
+            if dock.isHidden():
+                dock.show()
+            if dock.isFloating() and not any(_holds(screen, dock.frameGeometry()) for screen in screens):
+                home = self.screen().availableGeometry()
+                dock.resize(dock.size().boundedTo(home.size()))
+                dock.move(home.center() - dock.rect().center())
+        if self.isVisible() and not all(self._in_reach(dock) for dock in self.docks.values()):
+            self.together()
+
+    def _in_reach(self, dock: PaneDock) -> bool:
+        """Whether a docked pane, or one of those it shares its tabs with, stands within the window, large enough to be used."""
+        if dock.isFloating():
+            return True
+        places = [other.geometry() for other in (dock, *self.tabifiedDockWidgets(dock))]
+        room = self.rect().adjusted(-2, -2, 2, 2)
+        return any(room.contains(place) and place.width() >= LEAST.width() and place.height() >= LEAST.height() for place in places)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
         self._wanted.start()
 
     def _previous(self, dock: PaneDock) -> PaneDock:
@@ -201,7 +242,9 @@ class Docks(QMainWindow):
     def restore_layout(self, text: str) -> bool:
         """Put everything where it was. False when the state is of another version or damaged; nothing has moved then."""
         state = QByteArray.fromBase64(text.encode())
-        return bool(text) and self.restoreState(state, LAYOUT_VERSION)
+        done = bool(text) and self.restoreState(state, LAYOUT_VERSION)
+        self._wanted.start()
+        return done
 
     def set_availability(self, why: Mapping[str, Unavailable | None]) -> None:
         """Why panes are empty, by class name; None for those that are not."""
@@ -268,3 +311,9 @@ class Docks(QMainWindow):
             painter.fillRect(0, watched.height() - 1, watched.width(), 1, QColor(self.colors.line))
             painter.end()
         return False
+
+
+def _holds(screen: QRect, window: QRect) -> bool:
+    """Whether enough of a window's upper edge lies on a screen for it to be moved with the mouse."""
+    edge = QRect(window.topLeft(), QSize(window.width(), GRIP.height())).intersected(screen)
+    return edge.width() >= GRIP.width() and edge.height() >= GRIP.height() // 2

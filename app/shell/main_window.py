@@ -163,6 +163,8 @@ class Window(QMainWindow):
         self.run_list.chosen.connect(runs.choose)
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))
         self.run_list.continue_chosen.connect(runs.ask_continue)
+        self.run_list.repeat_chosen.connect(runs.repeat)
+        self.run_list.start_again_chosen.connect(runs.start_again)
         self.run_list.verb_chosen.connect(lambda run, verb: runs.do(verb, run))
         self.run_list.open_folder_chosen.connect(runs.show_folder)
         self.run_list.copy_path_chosen.connect(self.centre.copy)
@@ -315,6 +317,7 @@ class Window(QMainWindow):
 
     def _show_runs(self) -> None:
         self.left.show_runs()
+        self.new_run_page.set_names(frozenset(info.name for info in self.state.runs.values()))
         self._show_time()
         self.bottom.show_verbs()
 

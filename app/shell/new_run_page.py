@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollA
 
 from app.shell import formatting, theme
 from app.widgets.forms import Choice, Draft, Group, groups_of
+from engine.common.run_names import name_fault, next_free
 from engine.messages import DataInfo, FieldInfo, MethodInfo, Ready, StartRun
 
 DEFAULT_STEPS = 4000
@@ -60,6 +61,8 @@ class NewRunPage(QWidget):
         self.methods: dict[str, MethodInfo] = {}
         self.data: dict[str, DataInfo] = {}
         self.ready: Ready | None = None
+        self.taken: frozenset[str] = frozenset()  # names of the runs that are there or wait
+        self._used: set[str] = set()  # names that were given here and may not be listed yet
         self.groups: list[Group] = []
         self.sides: list[QVBoxLayout] = []
         self._stale = True  # the cards are not those of the chosen method
@@ -146,6 +149,23 @@ class NewRunPage(QWidget):
         for name, info in data.items():
             self.data_box.addItem(f"{info.name}   {info.summary}", name)
         self.choose_data(chosen if chosen in data else ("digits" if "digits" in data else next(iter(data), "")))
+
+    def set_names(self, taken: frozenset[str]) -> None:
+        """The names that a new run cannot have."""
+        if taken != self.taken:
+            self.taken = taken
+            self._check()
+
+    @property
+    def _name(self) -> str:
+        return self.draft.values.get(("run", "name"), "")
+
+    def _propose_name(self) -> None:
+        """After a start: the form offers the next free name, not the one that was just taken."""
+        if self._name:
+            self._used.add(self._name)
+            field = next(field for field in run_fields(self.ready) if field.name == "name")
+            self.draft.put("run", field, next_free(self._name, self.taken | self._used))
 
     def choose_method(self, name: str) -> None:
         at = self.method.findData(name)
@@ -243,13 +263,20 @@ class NewRunPage(QWidget):
             why = f"{info.title} learns from {info.accepts} and {chosen.name} is {chosen.kind}; choose {what}."
         elif self.errors:
             why = "One setting is not usable: " + self.errors[0]
+        elif self._name and (fault := name_fault(self._name, sorted(self.taken | self._used))):
+            why = fault
         else:
             why = ""
         self.start.setEnabled(not why)
         if why:
             self.summary.setText(why)
         elif info is not None:
-            changed = formatting.settings(self.draft.differing(info.name))
+            differing = {**self.draft.differing(info.name), **self.draft.differing("run")}
+            differing.pop("length", None)
+            differing.pop("steps" if length == "minutes" else "minutes", None)
+            if length == "minutes":
+                differing.setdefault("minutes", 5.0)
+            changed = formatting.settings(differing)
             self.summary.setText(
                 f"{info.title} on {self.data[self.data_box.currentData()].name}"
                 + (f" · {changed}" if changed else " · all settings at their defaults")
@@ -280,6 +307,7 @@ class NewRunPage(QWidget):
             focused.clearFocus()  # what was typed last counts
         if self.start.isEnabled():
             self.started.emit(self.request())
+            self._propose_name()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

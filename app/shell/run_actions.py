@@ -14,6 +14,7 @@ from app.shell.job_verbs import JobVerbs
 from app.shell.run_list import WAITING
 from app.shell.state import State
 from engine import messages as m
+from engine.common.run_names import next_free
 
 
 class RunActions(QObject):
@@ -31,6 +32,7 @@ class RunActions(QObject):
         self._first_list = True
         self._followed: str | None = None
         self._opened = ""  # a run folder that is looked at as soon as it is listed
+        self._asked_seeds: dict[str, set[int]] = {}  # run -> seeds that were queued for it
         self._started: dict[str, str] = {}  # job -> run folder once known
 
     # What a person wants ----------------------------------------------------------------------------------------------
@@ -51,6 +53,36 @@ class RunActions(QObject):
         self._started[job] = ""
         self.bridge.send(replace(request, job=job))
         self.tell("info", "The run is queued; it appears at the left with its first step.")
+
+    def repeat(self, run: str) -> None:
+        """Queue two more runs of the same settings, each with a seed of its own: three tell what depends on chance."""
+        info = self.state.runs.get(run)
+        if info is None:
+            return
+        seeds = {other.seed for other in self.state.runs.values() if self._same(info, other)} | set(self._asked_seeds.get(run, ()))
+        fresh = [seed for seed in range(info.seed + 1, info.seed + 4 + len(seeds)) if seed not in seeds][:2]
+        self._asked_seeds.setdefault(run, set()).update(fresh)
+        for seed in fresh:
+            self._send_again(info, seed, f"{info.name[:90]}-seed{seed}")
+        self.tell("info", f"{info.name} is trained twice more, with seeds {fresh[0]} and {fresh[1]}; both wait in the queue.")
+
+    def start_again(self, run: str) -> None:
+        """Queue a run that ended before its first checkpoint once more, with the same settings."""
+        info = self.state.runs.get(run)
+        if info is not None:
+            self._send_again(info, info.seed, info.name)
+            self.tell("info", f"{info.name} is started again from its first step, under a name of its own.")
+
+    def _send_again(self, info: m.RunInfo, seed: int, name: str) -> None:
+        name = next_free(name, [other.name for other in self.state.runs.values()])
+        job = self.bridge.new_job("train")
+        minutes = None if info.total_steps else info.minutes
+        ends = {"steps": info.total_steps, "minutes": minutes}
+        self.bridge.send(m.StartRun(job, info.method, info.data, dict(info.changed), seed, **ends, name=name))
+
+    @staticmethod
+    def _same(a: m.RunInfo, b: m.RunInfo) -> bool:
+        return (a.method, a.data, a.config) == (b.method, b.data, b.config)
 
     def do(self, verb: str, run: str | None) -> None:
         """One of the verbs of `JobVerbs` and `RunList` on a run."""

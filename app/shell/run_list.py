@@ -332,6 +332,8 @@ class RunList(QScrollArea):
     continue_chosen = Signal(str)
     delete_chosen = Signal(str)
     verb_chosen = Signal(str, str)  # run, "pause" | "resume" | "stop" | "discard" | "first" | "earlier" | "later"
+    repeat_chosen = Signal(str)
+    start_again_chosen = Signal(str)
     open_folder_chosen = Signal(str)
     copy_path_chosen = Signal(str)
 
@@ -414,7 +416,12 @@ class RunList(QScrollArea):
             menu.addAction("Remove from the queue" if run.startswith(WAITING) else "Discard…", card.remove)
         else:
             go_on = menu.addAction("Continue…", lambda: self.continue_chosen.emit(run))
-            go_on.setEnabled(not card.info.elsewhere and any(c.resumable and not c.fault for c in card.info.checkpoints))
+            resumable = any(c.resumable and not c.fault for c in card.info.checkpoints)
+            go_on.setEnabled(not card.info.elsewhere and resumable)
+            if card.info.method and not card.info.checkpoints and not card.info.elsewhere:
+                menu.addAction("Start again", lambda: self.start_again_chosen.emit(run))
+        if card.info.method and not run.startswith(WAITING):
+            menu.addAction("Repeat ×3: two more seeds", lambda: self.repeat_chosen.emit(run))
         if run.startswith(WAITING):
             menu.popup(at)
             return

@@ -1,16 +1,17 @@
-"""What the small painted charts share: axes with rounded ticks, a place on screen for each value, copy, PNG and CSV."""
+"""What the small painted charts share: axes with rounded ticks, a place on screen for each value, copy, pictures and CSV."""
 
 from __future__ import annotations
 
 import math
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QContextMenuEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
 
 from app.shell.formatting import MINUS, number
 from app.shell.theme import DARK, Colors, font
 from app.widgets.export import copy_image
+from app.widgets.figure import Figure
 
 LEFT, RIGHT = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
 MIDDLE = Qt.AlignmentFlag.AlignVCenter
@@ -46,9 +47,9 @@ def figures(values: list[float]) -> list[str]:
 
 
 class Chart(QWidget):
-    """Draws itself in `draw`, within `plot()`; a right click offers copy, PNG and CSV."""
+    """Draws itself in `draw`, within `plot()`; a right click offers copy, pictures and CSV."""
 
-    saved_asked = Signal(str)  # "png" | "csv"
+    saved_asked = Signal(str)  # "png" (any picture) | "csv"
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -144,24 +145,22 @@ class Chart(QWidget):
 
     # out of the window
 
-    def picture(self, factor: int = 2) -> QImage:
-        """The chart as it stands, `factor` times as fine."""
-        image = QImage(self.size() * factor, QImage.Format.Format_RGB32)
-        image.fill(QColor(self._c.background))
-        painter = QPainter(image)
-        painter.scale(factor, factor)
-        painter.setFont(self.font())
-        self.draw(painter)
-        painter.end()
-        return image
+    def figure(self) -> Figure:
+        """The chart as it stands."""
+
+        def draw(painter: QPainter) -> None:
+            painter.setFont(self.font())
+            self.draw(painter)
+
+        return Figure(self.width(), self.height(), self._c.background, draw)
 
     def copy(self) -> None:
-        copy_image(self.picture())
+        copy_image(self.figure().image())
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
         menu.addAction("Copy picture").triggered.connect(self.copy)
-        menu.addAction("Save as PNG…").triggered.connect(lambda: self.saved_asked.emit("png"))
+        menu.addAction("Save as PNG, SVG or PDF…").triggered.connect(lambda: self.saved_asked.emit("png"))
         menu.addAction("Save as CSV…").triggered.connect(lambda: self.saved_asked.emit("csv"))
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(event.globalPos())

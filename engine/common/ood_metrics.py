@@ -1,4 +1,6 @@
-"""How well scores tell known images from out-of-distribution (OOD) ones, and how sure one value is: AUROC, rates, thresholds, p-values.
+"""How well scores tell known images from out-of-distribution (OOD) ones: AUROC with its interval, rates, thresholds.
+
+How unusual one score is stands in `significance.py`.
 
 One convention everywhere: a high score means unlike the training data, OOD is the positive class, and nothing is ever flipped: an
 area under the ROC curve below 0.5 is a result. A score that is not a number counts as the highest, so that no image drops out of a
@@ -11,7 +13,11 @@ import math
 
 import numpy as np
 
-LEVELS = ((0.05, "good", "looks known"), (0.01, "warning", "unusual"), (0.0, "bad", "unlike training"))
+CONFIDENCE = 0.95  # of intervals
+DRAWS = 1000  # of a bootstrap
+DRAWS_AT_ONCE = 50  # so that memory stays small
+FPR95 = "share of known images called OOD at the threshold that catches 95 % of the OOD images (OOD positive, as in OpenOOD)"
+FPR95_OTHER = "share of OOD images taken for known where 95 % of the known images are kept (known positive, Liang et al. 2018)"
 
 
 class BadScores(ValueError):
@@ -47,6 +53,54 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     below = np.searchsorted(known, unknown, "left")  # known images each OOD image beats
     not_above = np.searchsorted(known, unknown, "right")
     return float((below + not_above).sum() / (2 * len(known) * len(unknown)))
+
+
+def auroc_interval(
+    known: np.ndarray,
+    unknown: np.ndarray,
+    known_groups: np.ndarray | None = None,
+    unknown_groups: np.ndarray | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The AUROC's bootstrap interval of 95 % (percentiles; Efron 1979): both sides are drawn anew, whole groups at a time.
+
+    NaN where a side has fewer than two groups. Where the sides do not overlap at all every draw is 0 or 1, and the interval says nothing
+    about how few images there are.
+
+    Args:
+        known, unknown: scores [n] and [m].
+        known_groups, unknown_groups: which group an image belongs to, int64 [n] and [m]; None where each is its own.
+        seed: of the draws.
+    """
+    known, unknown = _ranked(known), _ranked(unknown)
+    sides = [_members(len(known), known_groups), _members(len(unknown), unknown_groups)]
+    if min(len(sizes) for _, sizes in sides) < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    order = np.argsort(known, kind="stable")
+    below = np.searchsorted(known[order], unknown, "left")
+    not_above = np.searchsorted(known[order], unknown, "right")
+    areas = []
+    for start in range(0, draws, DRAWS_AT_ONCE):
+        count = min(DRAWS_AT_ONCE, draws - start)
+        weights = []
+        for places, sizes in sides:
+            drawn = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), count)  # how often each group
+            weights.append(drawn[:, places].astype(np.float64))
+        ours = np.concatenate([np.zeros((count, 1)), weights[0][:, order].cumsum(1)], 1)  # weight of known images below each place
+        wins = ((ours[:, below] + ours[:, not_above]) / 2 * weights[1]).sum(1)
+        areas.append(wins / (weights[0].sum(1) * weights[1].sum(1)))
+    low, high = np.quantile(np.concatenate(areas), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def _members(count: int, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Each image's group as a number [count], and the groups' sizes [G]."""
+    if groups is None:
+        return np.arange(count), np.ones(count, np.int64)
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return places, sizes
 
 
 def share_at_or_above(scores: np.ndarray, threshold: float) -> float:
@@ -86,6 +140,15 @@ def fpr_at(known: np.ndarray, unknown: np.ndarray, share: float = 0.95) -> float
     if not np.size(unknown):
         return math.nan
     return share_at_or_above(known, threshold_at(unknown, share))
+
+
+def missed_at(known: np.ndarray, unknown: np.ndarray, share: float = 0.95) -> float:
+    """The other convention of FPR@95 (Liang et al. 2018): the share of OOD images [m] that are taken for known at the lowest threshold
+    which keeps at least `share` of the known ones [n].
+    """
+    if not np.size(known) or not np.size(unknown):
+        return math.nan
+    return 1.0 - share_at_or_above(unknown, threshold_at_fpr(known, 1 - share))
 
 
 def changed_calls(scores: np.ndarray, before: float, after: float) -> np.ndarray:
@@ -129,31 +192,6 @@ def histogram_shares(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
     if not len(scores):
         return np.zeros(len(edges) - 1)
     return np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / len(scores)
-
-
-def p_values(known: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(1 + #{known ≥ s}) / (n + 1) for every s: how often an image like the held-out ones would score at least as high.
-
-    Under that hypothesis P(p ≤ α) ≤ α for every α (conformal p-value; Vovk et al. 2005).
-
-    Args:
-        known: scores of held-out images [n].
-        scores: [k].
-    """
-    known = _sorted(known)
-    return (1 + len(known) - np.searchsorted(known, _ranked(scores), "left")) / (len(known) + 1)
-
-
-def verdict(p_value: float) -> tuple[str, str]:
-    """A p-value as (level, words).
-
-    Raises:
-        BadScores: it is none.
-    """
-    for least, level, words in LEVELS:
-        if p_value >= least:
-            return level, words
-    raise BadScores(f"{p_value} is no p-value; it must lie between 0 and 1.")
 
 
 def _ranked(scores: np.ndarray) -> np.ndarray:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from engine.data.dataset import BadData
 from engine.data.limits import MAX_SET_BYTES, MAX_ZIP_DIRECTORY_BYTES, MAX_ZIP_ENTRIES, MAX_ZIP_RATIO, MIB
 
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError, struct.error, UnicodeDecodeError, RuntimeError)
+"""What `zipfile` raises while a damaged entry is read."""
 _END = b"PK\x05\x06"
 _SMALL = MIB  # bytes; what unpacks to less is harmless at any ratio
 
@@ -27,6 +30,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         for entry in archive.infolist():
             _check_entry(path, entry)
+        _check_overlaps(path, archive)
         if sum(entry.file_size for entry in archive.infolist()) > MAX_SET_BYTES:
             raise BadData(f"{path.name} unpacks to more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
     except BadData:
@@ -54,10 +58,23 @@ def _check_directory(path: Path) -> None:
         )
 
 
+def _check_overlaps(path: Path, archive: zipfile.ZipFile) -> None:
+    """No byte of the file belongs to two entries, or a few megabytes could be listed as gigabytes."""
+    border = 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        if entry.header_offset < border:
+            raise BadData(f"{path.name} was not opened: two of its entries share the same bytes; get it from a place you trust.")
+        border = entry.header_offset + 30 + entry.compress_size
+    if border > archive.start_dir:
+        raise BadData(f"{path.name} is damaged (an entry is longer than the archive); save or download it again.")
+
+
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or ":" in entry.filename:
         raise BadData(f"{path.name} was not opened: it has an entry that points outside the archive; get it from a place you trust.")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadData(f"{path.name} is packed in a way that np.savez never uses; save it again.")
     if entry.flag_bits & 1:
         raise BadData(f"{path.name} is locked with a password; save it without one.")
     if entry.file_size > _SMALL and entry.file_size > MAX_ZIP_RATIO * max(1, entry.compress_size):

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels. Runs in the decoding process only (see decode_worker.py), never in the program itself.
+"""From the bytes of an image file to pixels. Runs in the reading process only (see reader_child.py), never in the program itself.
 
 Formats come from an allow-list. Sizes are checked before anything is decoded. What was changed on the way is said in notes.
 """
@@ -6,9 +6,10 @@ Formats come from an allow-list. Sizes are checked before anything is decoded. W
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,20 +62,43 @@ class Look:
 
 def read_bytes(path: str) -> bytes:
     """The content of a file within the limit. Raises: Bad: no ordinary file, too large or not readable."""
-    file = Path(path)
-    if file.is_dir():
-        raise Bad("it is a folder; open it as a data set instead")
-    if not file.exists():
-        raise Bad("there is no such file; check the path")
-    if not file.is_file():
-        raise Bad("it is no ordinary file; choose an image file")
     try:
-        size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise Bad(f"it has {size / MIB:,.0f} MB and the limit is {MAX_FILE_BYTES // MIB} MB; save it smaller")
-        return file.read_bytes()
-    except OSError as error:
-        raise Bad(f"it cannot be opened ({error.strerror}); check its permissions") from None
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise Bad("it is a folder; open it as a data set instead")
+        if not stat.S_ISREG(status.st_mode):
+            raise Bad("it is no ordinary file; choose an image file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise Bad(f"it has {status.st_size / MIB:,.0f} MB and the limit is {MAX_FILE_BYTES // MIB} MB; save it smaller")
+        if status.st_size == 0:  # also what the kernel makes up while it is read, perhaps without end
+            return b""
+        with open(path, "rb", buffering=0, opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Bad("it is no ordinary file any more; choose an image file")
+            data = file.read(status.st_size + 1)
+            return data if len(data) == status.st_size else data + _rest(file)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise Bad("it is a link that leads nowhere; remove it, or put the file back") from None
+        raise Bad("there is no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "its name is impossible"
+        raise Bad(f"it cannot be opened ({why}); check its permissions") from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting for a writer, in case the file has become a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _rest(file: io.FileIO) -> bytes:
+    """What was written meanwhile, or came in small pieces."""
+    rest = bytearray()
+    while piece := file.read(MIB):
+        rest += piece
+        if len(rest) > MAX_FILE_BYTES:
+            raise Bad(f"it grows while it is read, beyond the limit of {MAX_FILE_BYTES // MIB} MB; save it smaller")
+    return bytes(rest)
 
 
 def look(data: bytes) -> Look:
@@ -88,8 +112,8 @@ def look(data: bytes) -> Look:
         return Look(width, height, 1 if _is_grey(image) else 3)
 
 
-def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
-    """Pixels uint8 [H, W, 1 or 3] of the first frame, upright, at most 1024 pixels a side; and what was done, in words.
+def decode(data: bytes) -> tuple[np.ndarray, list[str], Look]:
+    """Pixels uint8 [H, W, 1 or 3] of the first frame, upright, at most 1024 pixels a side; what was done, in words; and the size before.
 
     Raises:
         Bad: the file is damaged, too large or of a kind that is not read.
@@ -115,7 +139,7 @@ def decode(data: bytes) -> tuple[np.ndarray, list[str]]:
             notes.append("It was turned upright as its orientation tag says.")
         pixels, how = _pixels(turned, image)
     notes += how
-    return pixels, notes
+    return pixels, notes, Look(*turned.size, pixels.shape[2])
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, Wish, size_in_words
+from engine.data.opening import read_source
 from engine.data.pictures import adapt, network_shape, picture_from_array
 from engine.data.readers import reader_for
 from engine.data.splits import split, text_spans
@@ -133,7 +134,7 @@ def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
     if not path.exists():
         names = ", ".join(info.data for info in builtin.built_in())
         raise BadData(f"There is no file or folder “{data}”; check the path, or use a built-in data set ({names}).")
-    return (yield from reader_for(path).read(path, wish))
+    return (yield from read_source(path, wish))
 
 
 def _text_set(data: str, source: Source, started: float) -> DataSet:

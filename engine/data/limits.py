@@ -9,8 +9,16 @@ MAX_FILE_BYTES = 64 * MIB
 MAX_PIXELS = 50_000_000  # a 48-megapixel photograph passes; about 200 MB while it is decoded
 MAX_FRAMES = 10_000  # only the first is shown; the rest is merely counted
 LONGEST_SIDE = 1024  # larger pictures are scaled down to it before anything else sees them
-DECODE_SECONDS = 2.0
-DECODE_BYTES = 1024 * MIB  # address space of the decoding process, its libraries included
+DECODE_SECONDS = 2.0  # of computing; the largest photographs take half of one
+WAIT_FACTOR = 5  # by the clock a file may take this much longer, since the machine may be busy and the disk slow
+
+# The processes that read foreign files
+READER_BYTES = 1024 * MIB  # address space, libraries included; more only for a file that is mapped, by its real size
+SILENT_SECONDS = 20.0  # without any word from a reader; the largest CIFAR batch takes less than one
+READERS = 4  # that decode a folder of pictures at once; each has some 60 MB, and more cores than that wait for the disk
+IDLE_READERS = 2  # kept for the next file
+BATCH_FILES = 64  # decoded for one question
+BATCH_SECONDS = 0.1  # after which a batch is answered as far as it is done
 
 # What the networks take
 SMALLEST_SIDE = 8
@@ -19,7 +27,9 @@ LARGEST_SIDE = 64
 # A data set
 MIN_IMAGES = 3  # one to train on, one to validate, one to test
 MAX_SET_BYTES = 16 * 1024 * MIB  # of uint8 pixels
+MAX_IMAGE_BYTES = 64 * MIB  # of one image in an array, as its numbers come
 IN_MEMORY_BYTES = 512 * MIB  # what is larger is mapped from a file
+SHAPE_SAMPLE = 64  # pictures of a folder whose headers tell the shape that all get, most of the time
 MAX_FILES = 2_000_000
 MAX_DEPTH = 32  # folders within folders
 MAX_TEXT_BYTES = 256 * MIB
@@ -31,9 +41,9 @@ DUPLICATES_LISTED = 20
 MAX_ZIP_ENTRIES = 10_000
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
 MAX_ZIP_RATIO = 200  # bytes unpacked per byte packed; photographs reach 2, drawings 20
+MAX_GZIP_RATIO = 200  # the same for .gz files; the files of MNIST and its relatives reach 6
 MAX_HEADER_BYTES = 64 * 1024  # of an .npy array
 MAX_PICKLE_BYTES = 256 * MIB  # CIFAR-100's largest batch has 155 MB
 MAX_PICKLE_VALUES = 1_000_000  # CIFAR-100's largest batch has 150,000
 MAX_PICKLE_DEPTH = 16  # containers within containers
-UNPICKLE_SECONDS = 20.0  # the largest batch takes less than one
 MAX_TENSORS = 1_000

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
-from engine.data.storage import room_for
+from engine.data.limits import MAX_IMAGE_BYTES, MAX_SET_BYTES
+from engine.data.rows import PixelRows, Room, promised
 from engine.data.values import Range, scaling_for
 
 CHUNK_BYTES = 2 << 20  # read between two steps of progress
@@ -25,13 +29,35 @@ class Table:
     rows: Callable[[int], Iterator[np.ndarray]]  # (rows per piece) -> pieces in order
 
 
+def rows_of_file(path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype) -> Callable[[int], Iterator[np.ndarray]]:
+    """The rows of numbers that stand in a file one after the other from byte `start` on. They raise BadData where it ends too early."""
+
+    def rows(piece: int) -> Iterator[np.ndarray]:
+        size = math.prod(shape[1:]) * dtype.itemsize
+        with path.open("rb") as file:
+            file.seek(start)
+            for first in range(0, shape[0], piece):
+                count = min(piece, shape[0] - first)
+                yield np.frombuffer(exactly(file, count * size, path.name), dtype).reshape(count, *shape[1:])
+
+    return rows
+
+
+def exactly(file: IO[bytes], count: int, name: str) -> bytes:
+    """The next `count` bytes. Raises: BadData: there are fewer."""
+    data = file.read(count)
+    if len(data) < count:
+        raise BadData(f"{name} ends too early; save or download it again.")
+    return data
+
+
 _IMAGES = ("images", "image", "x", "data", "imgs", "arr_0", "pixels", "samples")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "arr_1", "latents_classes")
 _SPLITS = {"train": "train", "training": "train", "test": "test", "valid": "valid", "val": "valid", "validation": "valid"}
 
 
-def read_tables(file: str, name: str, tables: list[Table]) -> Generator[Step, None, Source]:
-    """A source from the arrays of one file.
+def read_tables(file: str, name: str, tables: list[Table], only: str | None = None) -> Generator[Step | PixelRows, None, Source]:
+    """A source from the arrays of one file. With `only` its first part is all there is, and is called that.
 
     Names such as x_train, train_images, y_test tell splits and roles; without them the first array that looks like images is taken.
 
@@ -42,15 +68,19 @@ def read_tables(file: str, name: str, tables: list[Table]) -> Generator[Step, No
     if not images:
         shapes = ", ".join(f"{table.name} {list(table.shape)}" for table in tables[:4]) or "nothing"
         raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
+    if only is not None:
+        first = next(iter(images))
+        images, labels = {only: images[first]}, {only: labels[first]} if first in labels else {}
     source = Source(name)
     highest = -1
     for split, table in images.items():
-        pixels = yield from _images(table, file, source)
+        shape = yield from _images(table, file, source, split)
         numbers = None
         if split in labels:
-            numbers = _numbers(labels[split], len(pixels), file)
+            numbers = _numbers(labels[split], shape[0], file)
             highest = max(highest, int(numbers.max(initial=-1)))
-        source.parts[split] = Part(pixels, numbers, Numbered(f"{'' if split == 'all' else split + ' '}image", np.arange(len(pixels))))
+        names = Numbered(f"{'' if split == 'all' else split + ' '}image", np.arange(shape[0]))
+        source.parts[split] = Part(promised(*shape), numbers, names)
     if any(part.labels is None for part in source.parts.values()):
         for part in source.parts.values():
             part.labels = None
@@ -103,12 +133,18 @@ def _channels_at(shape: tuple[int, ...]) -> int | None:
     return None
 
 
-def _images(table: Table, file: str, source: Source) -> Generator[Step, None, np.ndarray]:
+def _images(table: Table, file: str, source: Source, part: str) -> Generator[Step | PixelRows, None, Room]:
+    """Yields the pixels as bytes 0..255, a piece at a time; returns their shape."""
     count = table.shape[0]
     place = _channels_at(table.shape)
     if count == 0:
         raise BadData(f"The array “{table.name}” of {file} has no images; save it with some.")
-    piece = max(1, CHUNK_BYTES // max(1, int(np.prod(table.shape[1:])) * table.dtype.itemsize))
+    each = math.prod(table.shape[1:])
+    if count * each > MAX_SET_BYTES:
+        raise BadData(f"The images of {file} take more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of them.")
+    if each * table.dtype.itemsize > MAX_IMAGE_BYTES:
+        raise BadData(f"An image in the array “{table.name}” of {file} is larger than any picture; scale the images down first.")
+    piece = max(1, CHUNK_BYTES // max(1, each * table.dtype.itemsize))
     seen: Range | None = None
     if table.dtype != np.uint8:
         done = 0
@@ -121,7 +157,7 @@ def _images(table: Table, file: str, source: Source) -> Generator[Step, None, np
     height_width = table.shape[2:4] if place == 1 else table.shape[1:3]
     channels = 1 if place == 0 else table.shape[1] if place == 1 else table.shape[3]
     kept = 3 if channels == 4 else channels
-    images = room_for((count, kept, *height_width))
+    room: Room = (count, kept, *height_width)  # type: ignore[assignment]
     if channels == 4 and "Transparent parts are shown on white." not in source.notes:
         source.notes.append("Transparent parts are shown on white.")
     done = 0
@@ -134,10 +170,10 @@ def _images(table: Table, file: str, source: Source) -> Generator[Step, None, np
         if channels == 4:
             alpha = pixels[:, 3:].astype(np.uint32)
             pixels = ((pixels[:, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-        images[done : done + len(pixels)] = pixels
         done += len(pixels)
+        yield PixelRows(part, room, pixels)
         yield Step(done, count, "image", f"Reading {file}")
-    return images
+    return room
 
 
 def _numbers(table: Table, count: int, file: str) -> np.ndarray:

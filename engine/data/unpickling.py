@@ -1,7 +1,7 @@
 """Pickled arrays and tensors, read by an `Unpickler` that knows a dozen names and calls nothing that a file brings along.
 
-Runs in the decoding process only (decode_worker.py), which has little memory and may write no file: a pickle that makes Python
-end takes nothing with it. The program's side is pickles.py.
+Runs in the confined process only (reader_child.py), which has little memory and may write no file: a pickle that makes Python
+end takes nothing with it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import math
 import pickle
 import struct
 from collections.abc import Callable
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from engine.data.limits import MAX_PICKLE_DEPTH, MAX_PICKLE_VALUES
-from engine.data.pickles import UNCHANGEABLE, Refused, Storage, Tensor
 
+_UNCHANGEABLE = "changes an object that is neither an array nor a tensor"
 _DTYPES = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}
 _STORAGES = {
     "ByteStorage": "u1",
@@ -43,6 +44,59 @@ _DAMAGE = (
 )
 
 
+class Refused(Exception):
+    """What in the pickle is not allowed, as the end of a sentence that begins “it ”."""
+
+
+@dataclass
+class Storage:
+    """A run of numbers kept elsewhere in the file, as torch writes it."""
+
+    key: str
+    dtype: np.dtype
+    count: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its numbers."""
+        return self.count * self.dtype.itemsize
+
+    def __setstate__(self, state: Any) -> None:
+        raise Refused(_UNCHANGEABLE)
+
+
+@dataclass
+class Tensor:
+    """A view of a storage; sizes and strides in elements."""
+
+    storage: Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def __setstate__(self, state: Any) -> None:
+        raise Refused(_UNCHANGEABLE)
+
+    def check(self) -> None:
+        """Raises: Refused: sizes that reach outside the storage, or count a number more than once."""
+        if min((self.offset, *self.size, *self.stride), default=0) < 0 or len(self.size) != len(self.stride) or len(self.size) > 8:
+            raise Refused("has a tensor with negative or missing sizes")
+        last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
+        count = math.prod(self.size)
+        if count and (last >= self.storage.count or count > self.storage.count):
+            raise Refused("has a tensor that claims more numbers than the file holds")
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its numbers stand one after the other, the last axis fastest."""
+        expected = 1
+        for size, stride in zip(reversed(self.size), reversed(self.stride), strict=True):
+            if size != 1 and stride != expected:
+                return False
+            expected *= size
+        return True
+
+
 class _Known:
     """A name that a file may mention; called with what stands in the file it builds a description, and it cannot be changed."""
 
@@ -57,7 +111,7 @@ class _Known:
         return self._build(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise Refused(UNCHANGEABLE)
+        raise Refused(_UNCHANGEABLE)
 
 
 class _Array:
@@ -111,7 +165,9 @@ def _empty_dict(*arguments: Any) -> dict[Any, Any]:
 
 def _tensor(storage: Any = None, offset: Any = None, size: Any = None, stride: Any = None, *_: Any) -> Tensor:
     numbers = (offset, *size, *stride) if isinstance(size, tuple) and isinstance(stride, tuple) else (None,)
-    if not isinstance(storage, Storage) or not all(type(n) is int for n in numbers):
+    if not isinstance(storage, Storage) or not isinstance(size, tuple) or not isinstance(stride, tuple):
+        raise Refused("has a tensor of an unknown layout")
+    if not all(type(n) is int for n in numbers):
         raise Refused("has a tensor of an unknown layout")
     return Tensor(storage, offset, size, stride)
 
@@ -146,61 +202,44 @@ class ListedUnpickler(pickle.Unpickler):
         """
         match pid:
             case ("storage", _Known() as kind, str() as key, str(), int() as count, *view) if kind.name.removeprefix("torch.") in _STORAGES:
-                if count < 0 or view not in ([], [None]):
+                if type(count) is not int or count < 0 or view not in ([], [None]):
                     raise Refused("has a storage of an unknown layout")
                 return Storage(key, np.dtype(_STORAGES[kind.name.removeprefix("torch.")]), count)
         raise Refused("refers to something outside the file")
 
 
-def unpickle(source: str | bytes, count: int) -> tuple[dict[str, Any], bytes]:
-    """The first `count` pickles of a file (a path or its bytes) as plain JSON, with the numbers of arrays behind it, and where they end.
+def unpickle(source: str | bytes, count: int = 1) -> tuple[list[Any], int]:
+    """The first `count` pickles of a file (a path or its bytes), and the byte where they end.
 
     Raises:
-        Refused: a name, a layout or a value that no table of images needs, or a damaged file.
+        Refused: a name, an instruction, a layout or a value that no table of images needs, or a damaged file.
     """
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-            values = [_one(file) for _ in range(count)]
+            values = [ListedUnpickler(file, encoding="bytes").load() for _ in range(count)]
             end = file.tell()
-        written = _Written()
-        return {"values": [written.plain(value) for value in values], "end": end}, bytes(written.numbers)
+        left = [MAX_PICKLE_VALUES]
+        return [_plain(value, left) for value in values], end
     except EOFError:
         raise Refused("ends too early") from None
     except _DAMAGE:
         raise Refused("is damaged") from None
 
 
-def _one(file: IO[bytes]) -> Any:
-    return ListedUnpickler(file, encoding="bytes").load()
-
-
-class _Written:
-    """Values as JSON: containers and bytes as one-entry objects that say what they are, arrays by their place in `numbers`."""
-
-    def __init__(self) -> None:
-        self.numbers = bytearray()
-        self._left = MAX_PICKLE_VALUES
-
-    def plain(self, value: Any, depth: int = 0) -> Any:
-        self._left -= 1
-        if self._left < 0 or depth > MAX_PICKLE_DEPTH:
-            raise Refused("is far longer or deeper than any table of images")
-        match value:
-            case None | bool() | int() | float() | str():
-                return value
-            case bytes():
-                return {"bytes": value.decode("latin1")} if len(value) <= 4096 else self._array(np.frombuffer(value, np.uint8))
-            case list() | tuple():
-                return {type(value).__name__: [self.plain(item, depth + 1) for item in value]}
-            case dict():
-                return {"dict": [[self.plain(key, depth + 1), self.plain(item, depth + 1)] for key, item in value.items()]}
-            case _Array(value=np.ndarray() as array):
-                return self._array(array)
-            case Tensor(storage, offset, size, stride):
-                return {"tensor": [storage.key, storage.dtype.str, storage.count, offset, list(size), list(stride)]}
-        raise Refused("holds something that is neither an array nor a tensor")
-
-    def _array(self, array: np.ndarray) -> dict[str, Any]:
-        place = len(self.numbers)
-        self.numbers += np.ascontiguousarray(array).tobytes()
-        return {"array": [array.dtype.str, list(array.shape), place]}
+def _plain(value: Any, left: list[int], depth: int = 0) -> Any:
+    """Containers, numbers, texts, arrays and tensors, each counted; a list that holds itself ends here."""
+    left[0] -= 1
+    if left[0] < 0 or depth > MAX_PICKLE_DEPTH:
+        raise Refused("is far longer or deeper than any table of images")
+    match value:
+        case None | bool() | int() | float() | str() | bytes() | Tensor():
+            return value
+        case list():
+            return [_plain(item, left, depth + 1) for item in value]
+        case tuple():
+            return tuple(_plain(item, left, depth + 1) for item in value)
+        case dict():
+            return {_plain(key, left, depth + 1): _plain(item, left, depth + 1) for key, item in value.items()}
+        case _Array(value=np.ndarray() as array):
+            return array
+    raise Refused("holds something that is neither an array nor a tensor")

@@ -49,7 +49,12 @@ class Scaling:
         numbers = values.astype(np.float32 if values.dtype.itemsize <= 4 and values.dtype.kind == "f" else np.float64)
         finite = np.isfinite(numbers)
         numbers = np.where(finite, numbers, self.black)
-        scaled = np.clip((numbers - self.black) * (255.0 / (self.white - self.black)), 0, 255)
+        half = self.white / 2 - self.black / 2  # the whole span of two huge numbers would be infinite
+        scaled = (
+            np.clip((numbers / 2 - self.black / 2) * (255.0 / half), 0, 255)
+            if np.isinf(self.white - self.black)
+            else np.clip((numbers - self.black) * (255.0 / (self.white - self.black)), 0, 255)
+        )
         bytes_ = np.rint(scaled).astype(np.uint8)
         bytes_[~finite] = NAN_BECOMES
         return bytes_
@@ -100,5 +105,5 @@ def _integer_range(low: float, high: float, bits: int | None) -> tuple[float, fl
 
 
 def _stretched(low: float, high: float) -> tuple[float, float, str]:
-    white = high if high > low else low + 1.0
+    white = high if high > low else low + max(1.0, abs(low) / 1e6)  # a huge number plus one is the same number
     return low, white, f"from {low:g} to {high:g}"

@@ -24,9 +24,11 @@ from engine.messages import DetectorInfo
 from engine.method import Method
 from engine.protocols import Density, ImportanceWeighted, provides
 
-SEED = 0  # of all noise in scores; an image's own noise comes from this and its content
+SEED = 0  # of all noise in scores, unless another is asked for; an image's own noise comes from this and its content
 SAMPLES = 64  # importance samples per image, where a density has them
 FEATURES_AT_ONCE = 32  # images encoded or classified between two yields
+WEIGHED_AT_ONCE = 8  # images of a batch where importance samples make each dear
+FIT_IMAGES = 10_000  # training images whose features are compared with
 DECODES_AT_ONCE = 128  # codes decoded between two yields
 WAIT_SECONDS = 0.005  # for another thread, between two yields
 
@@ -52,11 +54,12 @@ class ScoredModel:
 
     method: Any  # eval mode, full precision, weights without gradients
     samples: int = SAMPLES
+    seed: int = SEED  # of the noise in scores
     backgrounds: dict[str, Any] = field(default_factory=dict)  # kind of background model -> its method
     lacking: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind -> what is missing, remedy as in `DetectorInfo`
-    others: Sequence[Any] = ()  # the same method at other steps or of other seeds
-    others_are: str = ""  # in words: “checkpoints 512, 1,024”
-    others_missing: str = "It needs a second checkpoint or a second run of the same method and data."
+    others: Sequence[Any] = ()  # runs of other seeds, equal in all else
+    others_are: str = ""  # in words: “3 runs of different seeds: …”
+    others_missing: str = ""  # why there are none, and what to do: one sentence
     facts: dict[str, str] = field(default_factory=dict)  # content hashes of the companions: part of what names a kept score
 
     def can(self, protocol: type) -> bool:
@@ -68,24 +71,35 @@ class ScoredModel:
         """Whether the model gives log p(x) or a bound on it."""
         return self.method.density != "none" and self.can(Density)
 
+    @property
+    def batch_size(self) -> int:
+        """Images of one batch. It follows from the method alone, so that the same images always have the same numbers."""
+        size = min(self.method.valid_slice, FEATURES_AT_ONCE)
+        return min(size, WEIGHED_AT_ONCE) if self.can(ImportanceWeighted) else size
+
+    def batches(self, images: np.ndarray) -> list[ImageBatch]:
+        """Images uint8 [N, C, H, W] in small batches."""
+        size = self.batch_size
+        return [ImageBatch(self.method, images[start : start + size], self.samples, self.seed) for start in range(0, len(images), size)]
+
 
 class ImageBatch:
     """A batch of images as all detectors see it. What several of them need is computed once."""
 
-    def __init__(self, method: Any, images: np.ndarray, samples: int = SAMPLES) -> None:
+    def __init__(self, method: Any, images: np.ndarray, samples: int = SAMPLES, seed: int = SEED) -> None:
         """images: uint8 [B, C, H, W]."""
-        self.method, self.images, self.samples = method, images, samples
+        self.method, self.images, self.samples, self.seed = method, images, samples, seed
         self.x = to_float(torch.from_numpy(np.array(images)))
 
     @cached_property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """The best estimate of log p(x) and, from the same posterior samples, the ELBO; float64 nats, [B] each."""
-        return finish(density_steps(self.method, self.x, self.samples))
+        return finish(density_steps(self.method, self.x, self.samples, self.seed))
 
     def prepare(self) -> Generator[None, None, None]:
         """Compute `bounds` in pieces, with a yield after each."""
         if "bounds" not in self.__dict__:
-            self.__dict__["bounds"] = yield from density_steps(self.method, self.x, self.samples)
+            self.__dict__["bounds"] = yield from density_steps(self.method, self.x, self.samples, self.seed)
 
     @property
     def log_p(self) -> Tensor:
@@ -108,12 +122,16 @@ class ImageBatch:
         return self.method.encode(self.x).double()  # [B, D]
 
     @cached_property
-    def coded(self) -> np.ndarray:
-        """The images whose probability log p is, uint8 [B, C, H, W]: of fewer levels, or black and white, where the model's are."""
-        return to_uint8(self.method.evaluate_target(self.x, image_generators(self.x, SEED))).numpy()
+    def coded(self) -> tuple[np.ndarray, int]:
+        """The images whose probability log p is, as whole numbers uint8 [B, C, H, W] below the number of levels that is given with them:
+        black or white, or of fewer levels, where the model's are; 256 where they are continuous.
+        """
+        target = self.method.evaluate_target(self.x, image_generators(self.x, self.seed))
+        levels = self.method.pixel_levels or 256
+        return (to_uint8(target).int() * levels // 256).byte().numpy(), levels
 
 
-def density_steps(method: Any, x: Tensor, samples: int = SAMPLES) -> Generator[None, None, tuple[Tensor, Tensor]]:
+def density_steps(method: Any, x: Tensor, samples: int = SAMPLES, seed: int = SEED) -> Generator[None, None, tuple[Tensor, Tensor]]:
     """log p(x) or the best bound on it, and the ELBO where there is another; in the same way for every model it is compared with. x [B,
     C, H, W] -> two tensors of nats [B].
     """
@@ -123,20 +141,20 @@ def density_steps(method: Any, x: Tensor, samples: int = SAMPLES) -> Generator[N
     for start in range(0, len(x), size):
         piece = x[start : start + size]
         if weights:
-            estimate = weighed(method, piece, samples)
+            estimate = weighed(method, piece, samples, seed)
             best.append(estimate.log_p)
             elbo.append(estimate.elbo)
         else:
-            best.append(method.log_prob(piece, None, torch.Generator().manual_seed(SEED)).double())
+            best.append(method.log_prob(piece, None, torch.Generator().manual_seed(seed)).double())
         yield
     return torch.cat(best), torch.cat(elbo if weights else best)
 
 
-def weighed(method: Any, x: Tensor, samples: int) -> Estimate:
+def weighed(method: Any, x: Tensor, samples: int, seed: int = SEED) -> Estimate:
     """Bounds on log p(x) from `samples` importance weights per image; an image's noise depends on its content, not on its batch mates.
     x [B, C, H, W] -> nats [B].
     """
-    own = image_generators(x, SEED)
+    own = image_generators(x, seed)
     target = method.evaluate_target(x, own)
     posterior = method.posterior(target)
     *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), samples, samples)
@@ -172,14 +190,19 @@ class Detector:
 
     name: ClassVar[str]
     title: ClassVar[str]
-    density: ClassVar[str]  # "exact" | "bound" | "exact or bound" (the method's) | "P(y|x)" | "features"
+    density: ClassVar[
+        str
+    ]  # "exact" | "bound" | "exact or none" (by the method's; differences of bounds are none) | "none" | "P(y|x)" | "features"
     unit: ClassVar[str]
     score_unit: ClassVar[str] = ""  # where it is not the value's
     source: ClassVar[str]
     help: ClassVar[str]
     place: ClassVar[int] = 50  # in the table
     version: ClassVar[int] = 1  # counts up when its numbers change, so that kept scores are not taken for new ones
-    fits_on: ClassVar[str] = ""  # "known" (held-out images) | "training"
+    direction: ClassVar[str] = "higher"  # which shown values are more unusual: "higher" | "lower"
+    fits: ClassVar[bool] = (
+        False  # on training images; never on those that p-values are counted against, or these would not be like new ones
+    )
 
     def __init__(self, subject: ScoredModel) -> None:
         self.subject = subject
@@ -209,12 +232,23 @@ class Detector:
 
     def info(self) -> DetectorInfo:
         """What the panes and `list` say about this detector."""
-        kind = self.method.density if self.density == "exact or bound" else self.density
+        kind = self.density
+        if kind == "exact or none":
+            kind = "exact" if self.method.density == "exact" else "none"
         return DetectorInfo(
-            self.name, self.title, kind, self.unit, self.source, self.about(), self.missing(), self.remedy(), self.score_unit
+            self.name,
+            self.title,
+            kind,
+            self.unit,
+            self.source,
+            self.about(),
+            self.missing(),
+            self.remedy(),
+            self.score_unit,
+            self.direction,
         )
 
-    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
+    def fit(self, training: TrainingImages) -> Iterator[None]:
         """Fill `fitted`; yields between small batches."""
         yield from ()
 
@@ -253,7 +287,7 @@ def all_detectors() -> dict[str, type[Detector]]:
 
 def list_info(kind: type[Detector]) -> DetectorInfo:
     """A detector without a run."""
-    return DetectorInfo(kind.name, kind.title, kind.density, kind.unit, kind.source, kind.help)
+    return DetectorInfo(kind.name, kind.title, kind.density, kind.unit, kind.source, kind.help, "", "", kind.score_unit, kind.direction)
 
 
 def finish(steps: Generator[Any, None, Result]) -> Result:

@@ -35,6 +35,7 @@ class Msp(OfClassifier):
     source = "Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples, 2017 (arXiv 1610.02136)"
     help = "The probability of the class it chooses; a sure answer is no proof that the image is known."
     place = 20
+    direction = "lower"
 
     def score(self, look: ImageBatch) -> Tensor:
         """1 - max softmax probability, float64 [B]."""
@@ -54,6 +55,7 @@ class MaxLogit(OfClassifier):
     source = "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, 2022 (arXiv 1911.11132)"
     help = "The chosen class's logit before the softmax compares it with the others."
     place = 21
+    direction = "lower"
 
     def score(self, look: ImageBatch) -> Tensor:
         """Minus the largest logit, float64 [B]."""
@@ -91,6 +93,7 @@ class Odin(OfClassifier):
         "known images become sure more readily."
     )
     place = 23
+    direction = "lower"
     temperature = 1000.0
     epsilon = 0.0014  # of the range from black to white; the authors' value for CIFAR-10, not tuned here
 

@@ -18,7 +18,7 @@ class LikelihoodRatio(Detector):
 
     name = "likelihood_ratio"
     title = "likelihood ratio"
-    density = "exact or bound"
+    density = "exact or none"
     unit = "nat"
     source = "Ren et al., Likelihood Ratios for Out-of-Distribution Detection, 2019 (arXiv 1906.02845), eq. 3"
     help = (
@@ -26,6 +26,7 @@ class LikelihoodRatio(Detector):
         "such as a plain background, cancels out."
     )
     place = 10
+    direction = "lower"
     kind: ClassVar[str] = MUTATED  # of background model
 
     @classmethod
@@ -58,7 +59,7 @@ class LikelihoodRatio(Detector):
     def steps(self, look: ImageBatch) -> Steps:
         """As `score`, a few images between two yields; returns nats [B]."""
         yield from look.prepare()
-        background, _ = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples)
+        background, _ = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples, look.seed)
         return background - look.log_p
 
     def value(self, score: float) -> float:
@@ -89,13 +90,14 @@ class InputComplexity(Detector):
     """Code length under the model minus that of a lossless compressor (Serrà et al. 2020)."""
 
     name = "input_complexity"
+    version = 2  # since images of few levels are packed before they are compressed
     title = "input complexity"
-    density = "exact or bound"
+    density = "exact or none"
     unit = "bits/dim"
     source = "Serrà et al., Input complexity and out-of-distribution detection, 2020 (arXiv 1909.11480), eq. 2"
     help = (
-        "The model's code length minus that of a general lossless compressor (the best of PNG, WebP and deflate), both in bits: "
-        "how much worse the model knows the image than somebody who was never trained."
+        "The model's code length minus that of a general lossless compressor (the best of PNG, WebP and deflate) for the same values, "
+        "both in bits: how much worse the model knows the image than somebody who was never trained."
     )
     place = 12
 
@@ -112,4 +114,4 @@ class InputComplexity(Detector):
         """-log2 p(x) minus the length of the compressed image, both in bits per dimension, float64 [B]."""
         dims = math.prod(look.images.shape[1:])
         model = torch.tensor([bits(self.method, -float(log_p)) for log_p in look.log_p], dtype=torch.float64)
-        return model - torch.from_numpy(code_bits(look.coded)) / dims
+        return model - torch.from_numpy(code_bits(*look.coded)) / dims

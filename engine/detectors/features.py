@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detectors.base import Detector, ImageBatch, ScoredModel, TrainingImages, aside
+from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, aside
 from engine.protocols import Encoder
 
 
@@ -17,21 +17,24 @@ class Mahalanobis(Detector):
     """Mahalanobis distance to the nearest class mean of the features (Lee et al. 2018)."""
 
     name = "mahalanobis"
-    version = 2  # since jigsaw's features are those of tiles
+    version = 3  # since the covariance is shrunk
     title = "Mahalanobis distance"
     density = "features"
     unit = ""
     source = "Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples, 2018 (arXiv 1807.03888), eq. 2, last layer"
-    help = "Squared distance of the features to the nearest class mean of the training images, in units of their common spread."
+    help = (
+        "Squared distance of the features to the nearest class mean of the training images, in units of their common spread "
+        "(covariance shrunk towards a round one, Ledoit and Wolf 2004)."
+    )
     place = 30
-    fits_on = "training"
+    fits = True
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
         """Whether the model encodes and its data have classes."""
         return subject.can(Encoder) and len(subject.method.data.classes) > 1
 
-    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
+    def fit(self, training: TrainingImages) -> Iterator[None]:
         """Class means and the covariance all classes share: scatter around the own class's mean, divided by all N."""
         features = yield from training.features(self.method)
         assert training.labels is not None
@@ -45,12 +48,34 @@ class Mahalanobis(Detector):
         return class_distances(look.features, means, inverse).amin(1)
 
 
+FLAT = 1e-6  # of the largest variance: smaller ones are float32 rounding of the features, which must not be whitened
+
+
 def tied_gaussian(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Means [K, D] of the classes that occur, and the pseudo-inverse [D, D] of their tied covariance, in float64."""
+    """Means [K, D] of the classes that occur, and the inverse [D, D] of their tied covariance after shrinkage, in float64.
+
+    The shrunk covariance has no variance below `FLAT` of its largest: there only the rounding of the features would be measured.
+    """
     present = labels.unique()
     means = torch.stack([features[labels == label].mean(0) for label in present])
-    centred = features - means[torch.searchsorted(present, labels)]
-    return means, torch.linalg.pinv(centred.T @ centred / len(features), hermitian=True)
+    covariance = ledoit_wolf(features - means[torch.searchsorted(present, labels)])
+    variances, axes = torch.linalg.eigh(covariance)
+    floor = FLAT * float(variances[-1]) if float(variances[-1]) > 0 else 1.0
+    return means, (axes / variances.clamp(min=floor)) @ axes.T
+
+
+def ledoit_wolf(centred: Tensor) -> Tensor:
+    """(1 - ρ) S + ρ (tr S / D) I [D, D] of centred rows [N, D], S their covariance: ρ of Ledoit and Wolf 2004 (A well-conditioned
+    estimator for large-dimensional covariance matrices), which expects the smallest squared error.
+    """
+    count, dims = centred.shape
+    covariance = centred.T @ centred / count
+    spread = covariance.trace() / dims
+    round_ = spread * torch.eye(dims, dtype=centred.dtype)
+    apart = (covariance - round_).square().sum()
+    noise = (centred.square().sum(1).square().sum() / count - covariance.square().sum()) / count
+    share = float((noise / apart).clamp(0, 1)) if float(apart) > 0 else 0.0
+    return (1 - share) * covariance + share * round_
 
 
 def class_distances(features: Tensor, means: Tensor, inverse: Tensor) -> Tensor:
@@ -68,9 +93,12 @@ class Knn(Detector):
     density = "features"
     unit = ""
     source = "Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, 2022 (arXiv 2204.06507), with k = 50"
-    help = "Distance of the features, scaled to length one, to those of the 50th nearest training image."
+    help = (
+        f"Distance of the features, scaled to length one, to those of the 50th nearest of {FIT_IMAGES:,} training images spread over all "
+        "of them (of all where there are fewer)."
+    )
     place = 31
-    fits_on = "training"
+    fits = True
     k = 50
 
     @classmethod
@@ -82,7 +110,7 @@ class Knn(Detector):
         """What the scores depend on, for the files of kept scores."""
         return {"k": self.k}
 
-    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
+    def fit(self, training: TrainingImages) -> Iterator[None]:
         """Keep the training images' features at unit length, float32 [N, D]."""
         features = yield from training.features(self.method)
         self.fitted = {"bank": unit_length(features).float().numpy()}  # float32 keeps the file small; errors near 1e-7

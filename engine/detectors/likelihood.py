@@ -54,6 +54,7 @@ class Elbo(Detector):
     source = "Kingma and Welling, Auto-Encoding Variational Bayes, 2014 (arXiv 1312.6114)"
     help = "A lower bound on log p(x): how well the image is reconstructed from its code, less what the code itself costs."
     place = 2
+    direction = "lower"
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
@@ -83,6 +84,7 @@ class Iwae(Detector):
     source = "Burda et al., Importance Weighted Autoencoders, 2016 (arXiv 1509.00519), eq. 8"
     help = "A closer bound on log p(x): the average of K importance weights instead of the average of their logarithms."
     place = 3
+    direction = "lower"
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.detectors.base import DECODES_AT_ONCE, SEED, Detector, ImageBatch, ScoredModel, Steps, finish
+from engine.detectors.base import DECODES_AT_ONCE, Detector, ImageBatch, ScoredModel, Steps, finish
 from engine.losses.likelihoods import image_generators, kl_to_standard_normal, normal, uniform
 from engine.protocols import ImportanceWeighted
 
@@ -20,13 +20,14 @@ class LikelihoodRegret(Detector):
     """Likelihood regret: what refitting the posterior to one image gains (Xiao et al. 2020)."""
 
     name = "likelihood_regret"
+    version = 2  # since its noise is matched to the posterior's moments
     title = "likelihood regret"
-    density = "bound"
+    density = "none"
     unit = "nat"
     source = "Xiao et al., Likelihood Regret: An Out-of-Distribution Detection Score, 2020 (arXiv 2003.02977), section 4"
     help = (
-        "By how much the ELBO of this one image rises when its posterior's mean and width are improved for it alone, the decoder fixed: "
-        "the encoder knows good codes only for images like those it was trained on."
+        "By how much the ELBO of this one image rises when its posterior's mean μ and width σ are improved for it alone, the networks "
+        "fixed (the (μ, σ) variant): the encoder knows good codes only for images like those it was trained on."
     )
     place = 14
     optimisation_steps = 50
@@ -48,13 +49,12 @@ class LikelihoodRegret(Detector):
 
     def steps(self, look: ImageBatch) -> Steps:
         """The whole batch at once. Sums over images have separate gradients, and Adam works number by number, so images do not mix."""
-        own = image_generators(look.x, SEED)
+        own = image_generators(look.x, look.seed)
         x = self.method.evaluate_target(look.x, own)
         q = self.method.posterior(x)
         half = (self.optimisation_steps + 1) // 2
         signs = 2 * (uniform(q.mean[:, None].expand(-1, half, -1), own) < 0.5).to(q.mean) - 1  # [B, steps / 2, D]
-        noise = normal(q.mean, self.final_samples // 2, own)
-        noise = torch.cat([noise, -noise], 1)  # [B, final_samples, D]
+        noise = matched_noise(normal(q.mean, self.final_samples // 2, own))  # [B, final_samples, D]
         yield
         encoder = yield from self._elbo(x, q.mean, q.sigma, noise)
         mean, log_sigma = q.mean.detach().clone(), q.sigma.detach().log()
@@ -87,3 +87,18 @@ class LikelihoodRegret(Detector):
             parts.append(self.method.log_likelihoods(x, z[:, start : start + at_once]).double())
             yield
         return torch.cat(parts, 1).mean(1) - kl_to_standard_normal(mean, sigma).double().sum(1)
+
+
+def matched_noise(noise: Tensor) -> Tensor:
+    """Standard normal noise [B, n, D] turned into 2n samples whose mean is exactly 0 and whose variance is exactly 1 in every dimension
+    of every image, and whose covariances vanish within each n dimensions: then the expectation of a quadratic is exact there.
+
+    Each n dimensions are made orthogonal (by QR, as in orthogonal Monte Carlo), and every sample has its opposite.
+    """
+    count = noise.shape[1]
+    parts = []
+    for part in noise.split(count, 2):
+        q, r = torch.linalg.qr(part.double())
+        parts.append(q * torch.diagonal(r, dim1=1, dim2=2).sign()[:, None] * math.sqrt(count))  # without QR's own choice of signs
+    matched = torch.cat(parts, 2).to(noise)
+    return torch.cat([matched, -matched], 1)

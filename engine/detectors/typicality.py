@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,24 @@ from torch import Tensor
 
 from engine.detectors.base import Detector, ImageBatch, ScoredModel, Steps, TrainingImages, density_steps, finish
 
+CENTRE_IMAGES = 256  # training images whose mean code length is the centre
+
 
 class Typicality(Detector):
     """Distance of the code length from its mean over training images (Nalisnick et al. 2019)."""
 
     name = "typicality"
+    version = 2  # since its centre comes from training images
     title = "typicality"
-    density = "exact or bound"
+    density = "exact or none"
     unit = "nat"
     source = "Nalisnick et al., Detecting Out-of-Distribution Inputs Using Typicality, 2019 (arXiv 1906.02994), with M = 1"
     help = (
-        "|−log p(x) − its mean over held-out images|: an image that is far more likely than the usual one is as suspicious as one "
+        "|−log p(x) − its mean over training images|: an image that is far more likely than the usual one is as suspicious as one "
         "that is far less likely."
     )
     place = 12
-    fits_on = "known"
+    fits = True
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
@@ -34,12 +37,17 @@ class Typicality(Detector):
 
     def settings(self) -> dict[str, Any]:
         """What the scores depend on, for the files of kept scores."""
-        return {"samples": self.subject.samples}
+        return {"samples": self.subject.samples, "centre": CENTRE_IMAGES}
 
-    def fit(self, known: Sequence[ImageBatch], training: TrainingImages) -> Iterator[None]:
-        """The entropy of the model's data, estimated by the mean of -log p over held-out images."""
+    def fit(self, training: TrainingImages) -> Iterator[None]:
+        """The entropy of the model's data, estimated by the mean of -log p over training images, as in the paper.
+
+        Not over the held-out images: a score that is fitted on those it is compared with makes them look more usual than new ones.
+        """
+        count = len(training.images)
+        take = min(count, CENTRE_IMAGES)
         nats = []
-        for look in known:
+        for look in self.subject.batches(training.images[np.arange(take) * count // max(1, take)]):
             yield from look.prepare()
             nats.append(-look.log_p)
         self.fitted = {"mean": np.array([float(torch.cat(nats).mean())])}
@@ -54,14 +62,15 @@ class Waic(Detector):
 
     name = "waic"
     title = "WAIC"
-    density = "exact or bound"
-    unit = "nat"
-    source = "Choi et al., WAIC, but Why? Generative Ensembles for Robust Anomaly Detection, 2018 (arXiv 1810.01392), eq. 2"
+    density = "none"
+    unit = ""
+    source = "Choi et al., WAIC, but Why? Generative Ensembles for Robust Anomaly Detection, 2019 (arXiv 1810.01392v4), section 3"
     help = (
-        "Mean over several models of log p(x), less its variance among them (of whole images, in nats²): "
-        "where they disagree, none is to be believed."
+        "E[log p(x)] − Var[log p(x)] over runs that differ in their seed alone: where they disagree, none is to be believed. As in the "
+        "paper a mean in nats and a variance in nats² are put together as plain numbers, so the difference has no unit and is no density."
     )
     place = 13
+    direction = "lower"
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
@@ -72,12 +81,16 @@ class Waic(Detector):
         """Why there is no score: other models are lacking; "" when there are some."""
         return "" if self.subject.others else self.subject.others_missing
 
+    def remedy(self) -> str:
+        """The window can train the runs that are lacking."""
+        return "" if self.subject.others else "repeat"
+
     def settings(self) -> dict[str, Any]:
         """What the scores depend on, for the files of kept scores."""
         return {"others": self.subject.facts.get("others", ""), "samples": self.subject.samples}
 
     def about(self) -> str:
-        """The explanation, with the models in use."""
+        """The explanation, with the runs in use."""
         return f"{self.help} Here over {self.subject.others_are}." if self.subject.others else self.help
 
     def score(self, look: ImageBatch) -> Tensor:
@@ -89,7 +102,7 @@ class Waic(Detector):
         yield from look.prepare()
         rows = [look.log_p]
         for other in self.subject.others:
-            rows.append((yield from density_steps(other, look.x, look.samples))[0])
+            rows.append((yield from density_steps(other, look.x, look.samples, look.seed))[0])
         log_p = torch.stack(rows)  # [models, B]
         return log_p.var(0, correction=0) - log_p.mean(0)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine import messages as m
 from engine.evaluation.sample_grid import CannotWrite
 from engine.queries.embedding import EmbeddingMaps
+from engine.queries.feature_cache import FeatureCache, SubsetFeatures
 from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
@@ -21,35 +25,57 @@ def map_file(
     kind: str = "umap",
     seed: int = 0,
     limit: int = 2000,
-    step: int | None = None,
-    split: str = "test",
+    step: int | str | None = None,
+    split: str = "valid",
+    features: Path | None = None,
+    follow: Callable[[Any], Iterable[Any]] = iter,
 ) -> dict[str, Any]:
     """Draw a map and write a line for each image: its place in the split, its class (empty without classes), x and y.
+
+    Args:
+        features: an .npz to write first: features float32 [N, D], index int64 [N], names [N], and labels int64 [N] with classes [K].
+        follow: runs a job and hands on its events; where it ends early, what was written stays.
 
     Raises:
         BadRun, BadData, CannotAnswer, NoLayout, CannotWrite: one sentence each.
     """
     session = QuerySession()
     maps = session.room(EmbeddingMaps)
-    work = m.Embed(job="", subset=m.Subset(str(run), step, data, split, limit), settings=m.MapSettings(kind, seed=seed), warm=False)
+    subset = m.Subset(str(run), step, data, split, limit)  # type: ignore[arg-type]
+    if features is not None:
+        cache = session.room(FeatureCache)
+        found: list[SubsetFeatures] = []
+
+        def encode() -> Generator[m.Event | None, None, None]:
+            found.append((yield from cache.features(cache.model(subset), subset, "")))
+
+        for _ in follow(encode()):
+            pass
+        if not found:
+            raise KeyboardInterrupt("It was stopped before there were features to keep.")
+        _write(features, _features_file(found[0]), "The features", "--features")
+    work = m.Embed(job="", subset=subset, settings=m.MapSettings(kind, seed=seed), warm=False)
     try:
-        embedded = next(event for event in session.work(work) if isinstance(event, m.Embedded))
+        embedded = next((event for event in follow(session.work(work)) if isinstance(event, m.Embedded)), None)
     finally:
         maps.close()
+    if embedded is None:
+        if features is None:
+            raise KeyboardInterrupt("It was stopped before the map was drawn.")
+        return {"features": str(features), "stopped": "Stopped before the map was drawn; the features are kept."}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", "label", "x", "y"])
     for point, (x, y) in enumerate(embedded.places):
         label = "" if embedded.labels is None or not embedded.classes else embedded.classes[int(embedded.labels[point])]
         writer.writerow([int(embedded.indices[point]), label, float(x), float(y)])
-    try:
-        write_file(out.absolute(), text.getvalue().encode("utf-8"))
-    except OSError as error:
-        raise CannotWrite(f"The map could not be written to “{out}” ({error.strerror or error}); name another file with --out.") from None
+    _write(out, text.getvalue().encode("utf-8"), "The map", "--out")
     return {
         "file": str(out),
         "n": len(embedded.places),
         "step": embedded.subset.step,
+        "step_rule": session.model(str(run), step).step_rule,
+        **({"features": str(features)} if features is not None else {}),
         "map": kind,
         "seed": seed,
         "split": split,
@@ -58,3 +84,20 @@ def map_file(
         "knn_features": embedded.knn_features,
         "seconds": round(embedded.seconds, 2),
     }
+
+
+def _features_file(found: SubsetFeatures) -> bytes:
+    """What --features holds."""
+    images, file = found.images, io.BytesIO()
+    arrays = {"features": found.features.numpy(), "index": images.indices, "names": np.array(images.names, dtype=np.str_)}
+    if images.labels is not None:
+        arrays |= {"labels": images.labels, "classes": np.array(images.classes, dtype=np.str_)}
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _write(out: Path, content: bytes, what: str, option: str) -> None:
+    try:
+        write_file(out.absolute(), content)
+    except OSError as error:
+        raise CannotWrite(f"{what} could not be written to “{out}” ({error.strerror or error}); name another file with {option}.") from None

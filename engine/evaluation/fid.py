@@ -1,9 +1,10 @@
 """How far samples are from test images, as an encoder sees both: Fréchet distance (Heusel et al. 2017) and kernel distance
 (Bińkowski et al. 2018).
 
-The encoder is a run of this program and not the usual Inception network, whose weights lie on a hub: figures compare within one
-encoder only. Both distances of equally many validation images, which nothing was trained on, stand beside them: about what a
-perfect model would reach.
+The encoder is a run of this program and not the Inception network of FID and KID, whose weights lie on a hub: so these are the
+Fréchet distance (FD) and the kernel distance (KD) in the features of that run, and figures compare within one encoder only. Beside them
+stand both distances of equally many real images: what a perfect model would reach. Real images are taken as the model sees them, in its
+own levels, since that is what it learned.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from torch import Tensor
 
 from engine.common.pixels import to_float, to_uint8
 from engine.data import open_data
+from engine.losses.likelihoods import image_generators
 from engine.messages import Progress
+from engine.method import Method
 from engine.protocols import Encoder, Sampler, provides
-from engine.queries.pictures import spread
+from engine.queries.sampling import drawn_frames
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_reader import Run
@@ -41,12 +44,12 @@ def frechet(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tens
     return float((mean1 - mean2).square().sum() + covariance1.trace() + covariance2.trace() - 2 * cross)
 
 
-def fid(ours: Tensor, theirs: Tensor) -> float:
+def frechet_distance(ours: Tensor, theirs: Tensor) -> float:
     """Fréchet distance of the Gaussians with the moments of two sets of features [N, D], [M, D]. Too high for small sets."""
     return frechet(ours.mean(0), ours.T.cov(), theirs.mean(0), theirs.T.cov())
 
 
-def kid(ours: Tensor, theirs: Tensor) -> float:
+def kernel_distance(ours: Tensor, theirs: Tensor) -> float:
     """Squared maximum mean discrepancy of features [N, D], [M, D] under the kernel (xᵀy / D + 1)³, unbiased: it may be below 0."""
     n, m = len(ours), len(theirs)
     within = [((a @ a.T / a.shape[1] + 1) ** 3) for a in (ours, theirs)]
@@ -56,9 +59,19 @@ def kid(ours: Tensor, theirs: Tensor) -> float:
 
 
 def fidelity(
-    path: Path, encoder: Path, samples: int, step: int | None = None, seed: int = 0, job: str = ""
+    path: Path,
+    encoder: Path,
+    samples: int,
+    step: int | None = None,
+    seed: int = 0,
+    job: str = "",
+    split: str = "test",
+    decode: str = "mean",
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """`fid` and `kid` of so many samples against as many test images, the same of validation images, and the encoder's name and step.
+    """`fd` and `kd` of so many samples against as many real images of a split, and `fd_real` and `kd_real` of as many others of it.
+
+    The split is divided into two disjoint halves at random, by the seed: one is compared with the samples and with the other one.
+    `decode` as in `drawn_frames`. Also what was compared: `split`, `samples`, `decode`, `encoder` and `encoder_step`.
 
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
@@ -75,26 +88,44 @@ def fidelity(
         )
     data = open_data(model.manifest.data)
     require_same_data(model.manifest, path.name, data.hash, former_hash=data.former_hash)
-    test, valid = data.splits["test"].images, data.splits["valid"].images
-    count = min(samples, len(test), len(valid))
+    images = data.splits[split].images
+    count = min(samples, len(images) // 2)
     if count < FEWEST:
-        raise CannotAnswer(f"A distance between sets needs at least {FEWEST} images of each; ask for more with --samples.")
+        raise CannotAnswer(f"A distance between sets needs at least {2 * FEWEST} images of the {split} split, and {FEWEST} samples.")
+    rows = torch.randperm(len(images), generator=model.generator(seed))[: 2 * count].numpy()
 
-    def features(images: np.ndarray) -> Tensor:
+    def features(pixels: np.ndarray) -> Tensor:
         with torch.inference_mode():
-            parts = torch.from_numpy(images).split(AT_ONCE)
-            return torch.cat([encode(to_float(part)).double() for part in parts])
+            return torch.cat([encode(to_float(part)).double() for part in torch.from_numpy(pixels).split(AT_ONCE)])
 
-    drawn = []
+    def real(chosen: np.ndarray) -> np.ndarray:
+        return as_modelled(method, np.asarray(images[np.sort(chosen)]), seed)
+
+    made, how = [], ""
     for start in range(0, count, AT_ONCE):
         size = min(AT_ONCE, count - start)
         with torch.inference_mode():
-            *_, frame = method.sample(size, None, 1.0, model.generator(seeded(seed, start)))
-        drawn.append(to_uint8(frame.x).numpy())  # what a file of them would hold
+            frames, how = drawn_frames(method, size, None, 1.0, model.generator(seeded(seed, start)), decode)
+            *_, frame = frames
+        made.append(to_uint8(frame.x).numpy())  # what a file of them would hold
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
-    real = features(np.asarray(test[spread(len(test), count)]))
-    others = {"": features(np.concatenate(drawn)), "_of_validation_images": features(np.asarray(valid[spread(len(valid), count)]))}
-    values: dict[str, Any] = {}
-    for name, those in others.items():
-        values |= {f"fid{name}": fid(those, real), f"kid{name}": kid(those, real)}
-    return values | {"samples": count, "encoder": extractor.run.path.name, "encoder_step": extractor.step}
+    reference, other = features(real(rows[:count])), features(real(rows[count:]))
+    ours = features(np.concatenate(made))
+    return {
+        "fd": frechet_distance(ours, reference),
+        "kd": kernel_distance(ours, reference),
+        "fd_real": frechet_distance(other, reference),
+        "kd_real": kernel_distance(other, reference),
+        "split": split,
+        "samples": count,
+        "decode": how,
+        "encoder": extractor.run.path.name,
+        "encoder_step": extractor.step,
+    }
+
+
+def as_modelled(method: Method, pixels: np.ndarray, seed: int) -> np.ndarray:
+    """Real images uint8 [N, C, H, W] in the values whose probability the method models: binary ones, or of few levels, as it draws them."""
+    x = to_float(torch.from_numpy(pixels))
+    with torch.inference_mode():
+        return to_uint8(method.evaluate_target(x, image_generators(x, seed))).numpy()

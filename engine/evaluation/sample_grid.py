@@ -15,7 +15,9 @@ from engine.common.pixels import to_uint8
 from engine.data.tokens import decode, encode
 from engine.method import Method
 from engine.protocols import Sampler, SymbolSequence, provides
+from engine.queries.sampling import drawn_frames
 from engine.queries.session import CannotAnswer, Model
+from engine.storage.atomic_io import write_file
 from engine.storage.run_reader import Run
 
 GAP = 2  # pixels between images
@@ -36,10 +38,11 @@ def sample_file(
     label: int | None = None,
     step: int | None = None,
     prompt: str = "",
+    decode: str = "mean",
 ) -> tuple[int, str]:
     """Draw `n` samples and write them to `out`: images as one PNG, texts (each as long as the context) as text.
 
-    Returns the checkpoint's step and what was drawn, in words.
+    `decode`: of a model with p(x|z), its "mean" or a "sample" of it. Returns the checkpoint's step and what was drawn, in words.
 
     Raises:
         CannotAnswer: the method has nothing to sample from, no such class, or is of the other kind. BadRun. CannotWrite.
@@ -61,14 +64,17 @@ def sample_file(
     if out.suffix.lower() in TEXTS:
         raise CannotAnswer(f"{method.title} draws images, and {out.name} would be a text; name a file that ends in .png.")
     with torch.inference_mode():
-        *_, frame = method.sample(n, y, temperature, model.generator(seed))
+        frames, how = drawn_frames(method, n, y, temperature, model.generator(seed), decode)
+        *_, frame = frames
+    recipe["decode"] = how
     pixels = to_uint8(frame.x).numpy()
     info = PngImagePlugin.PngInfo()
     info.add_text("priorama", json.dumps(recipe))
     file = io.BytesIO()
     Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
     _write(out, file.getvalue())
-    return model.step, "image" if n == 1 else "images"
+    kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
+    return model.step, ("image" if n == 1 else "images") + kind
 
 
 def _checked_class(method: Method, label: int) -> int:
@@ -95,7 +101,7 @@ def _texts(model: Model, n: int, seed: int, temperature: float, prompt: str) -> 
 
 def _write(out: Path, content: bytes) -> None:
     try:
-        out.write_bytes(content)
+        write_file(out.absolute(), content)
     except OSError as error:
         raise CannotWrite(f"{out} could not be written ({error.strerror or error}); choose another place.") from None
 

@@ -6,79 +6,198 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine import messages as m
-from engine.common import ood_metrics
+from engine.common import ood_metrics, significance
 from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
 DENSITIES = ("exact", "bound")  # all else says nothing about p(x): "none"
+Follow = Callable[[Any], Iterable[Any]]  # a job -> its events; one that ends early keeps what has come until then
+DIRECTION = "high score = unlike training; of the value as the direction of its detector says"
 
 
 class BadTable(Exception):
     """One sentence: why a table could not be written."""
 
 
-def score_files(run: Path, step: int | None, files: list[str], held_out: int = 500, k: int = 64) -> dict[str, Any]:
+def score_files(
+    run: Path, step: int | str | None, files: list[str], held_out: int = 500, k: int = 64, seed: int = 0, follow: Follow = iter
+) -> dict[str, Any]:
     """Every score of every image, those in folders included; what cannot be read is listed with the reason.
+
+    The result's "scored" and "unreadable" count images: where nothing could be scored, a verb has failed.
 
     Raises:
         BadRun, BadData, CannotAnswer: one sentence each.
     """
     session = QuerySession()
-    calibrated = _calibrated(session, run, step, held_out, k)
+    calibrated = _calibrated(session, run, step, held_out, k, seed, follow)
     infos = {info.name: info for info in calibrated.detectors}
-    pictures = tuple(m.PictureRef(label=file, path=file) for name in files for file in _files(name))
-    work = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k)
-    images = [_row(event, infos) for event in session.work(work) if isinstance(event, m.ImageScored)]
-    return {**_head(run, calibrated), "images": images}
+    found = [part for name in files for part in _files(name)]
+    pictures = tuple(m.PictureRef(label=file, path=file) for file, why in found if not why)
+    work = m.ScoreImages(job="", runs=((str(run), calibrated.step),), pictures=pictures, limit=held_out, samples=k, seed=seed)
+    events = [event for event in follow(session.work(work)) if isinstance(event, m.ImageScored)]
+    images = [_row(event, infos) for event in events] + [{"file": file, "error": why} for file, why in found if why]
+    _mark(images)
+    scored = sum("scores" in image for image in images)
+    groups = significance.count_groups(_count(calibrated), calibrated.groups)
+    return {
+        **_head(session, run, calibrated, seed, k),
+        "held_out": {"split": calibrated.split, "images": _count(calibrated), "groups": groups, "limit": held_out},
+        "false_discoveries": significance.FALSE_DISCOVERIES,
+        "scored": scored,
+        "unreadable": len(images) - scored,
+        "images": images,
+        **_stopped(len(events), len(pictures), "images"),
+    }
 
 
 def compare_data(
-    run: Path, step: int | None, known: str | None, others: list[str], limit: int = 2000, held_out: int = 500, k: int = 64
+    run: Path,
+    step: int | str | None,
+    known: str | None,
+    others: list[str],
+    limit: int = 2000,
+    held_out: int = 500,
+    k: int = 64,
+    split: str = "valid",
+    seed: int = 0,
+    scores: Path | None = None,
+    follow: Follow = iter,
 ) -> dict[str, Any]:
-    """How well every score tells the test images of `known` (the run's own data when None) from those of each other data set.
+    """How well every score tells images of `known` (the run's own data when None) from those of each other data set.
 
-    High score = OOD, OOD is the positive class, nothing is flipped.
+    High score = OOD, OOD is the positive class, nothing is flipped. Of the known data `split` is scored; of the others their own test
+    images, or all where they have no test part of their own, since the model was trained on none of them. `limit` images of each at
+    most, spread over the split. `held_out` is not used: no p-value is asked for.
+
+    Args:
+        scores: a CSV to write the raw scores to, anew after each data set, so that they are kept when a later one fails.
 
     Raises:
-        BadRun, BadData, CannotAnswer, BadScores: one sentence each.
+        BadRun, BadData, CannotAnswer, BadScores, BadTable: one sentence each.
     """
     session = QuerySession()
-    calibrated = _calibrated(session, run, step, held_out, k)
+    found: list[m.DataScored] = []
 
-    def scores(data: str) -> dict[str, Any]:
-        work = m.ScoreData(job="", run=str(run), step=calibrated.step, data=data, limit=limit, held_out=held_out, samples=k)
-        return next(event.scores for event in session.work(work) if isinstance(event, m.DataScored))
+    def ask(data: str, split: str) -> m.DataScored:
+        work = m.ScoreData(job="", run=str(run), step=step, data=data, split=split, limit=limit, samples=k, seed=seed)  # type: ignore[arg-type]
+        found.append(_first(m.DataScored, follow(session.work(work))))
+        if scores is not None:
+            write_raw_scores(scores, found)
+        return found[-1]
 
-    ours = scores(known or "")
+    ours = ask(known or "", split)
     results = {}
     for other in others:
-        theirs = scores(other)
-        ood_metrics.require_scores(*ours.values(), *theirs.values())
-        results[other] = {
-            name: {
-                "auroc": ood_metrics.auroc(ours[name], theirs[name]),
-                "fpr95": ood_metrics.fpr_at(ours[name], theirs[name]),
-                "n_in": len(ours[name]),
-                "n_out": len(theirs[name]),
-            }
-            for name in ours
+        try:
+            theirs = ask(other, "")
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            break
+        ood_metrics.require_scores(*ours.scores.values(), *theirs.scores.values())
+        results[other] = {name: _figures(ours, theirs, name) for name in ours.scores}
+    calibrated = _calibrated(session, run, step, 0, k, seed, iter)  # known by now
+    return {
+        **_head(session, run, calibrated, seed, k),
+        "in": known or calibrated.data,
+        "split": ours.split,
+        "limit": limit,
+        "fpr95": ood_metrics.FPR95,
+        "fpr95_in_positive": ood_metrics.FPR95_OTHER,
+        "interval": "bootstrap, 95 %, by groups of images that belong together",
+        "data": {one.data or calibrated.data: _about(one) for one in found},
+        "results": results,
+        **_stopped(len(results), len(others), "data sets"),
+    }
+
+
+def _figures(ours: m.DataScored, theirs: m.DataScored, name: str) -> dict[str, Any]:
+    known, unknown = ours.scores[name], theirs.scores[name]
+    low, high = ood_metrics.auroc_interval(known, unknown, ours.groups, theirs.groups)
+    return {
+        "auroc": ood_metrics.auroc(known, unknown),
+        "auroc_low": _number(low),
+        "auroc_high": _number(high),
+        "fpr95": ood_metrics.fpr_at(known, unknown),
+        "fpr95_in_positive": ood_metrics.missed_at(known, unknown),
+        "n_in": len(known),
+        "n_out": len(unknown),
+    }
+
+
+def _about(scored: m.DataScored) -> dict[str, Any]:
+    """What was looked at of a data set."""
+    images, groups = len(scored.indices), significance.count_groups(len(scored.indices), scored.groups)
+    about = {"split": scored.split, "images": images, "of": scored.total, "groups": groups}
+    return {**about, "notes": list(scored.notes), "data_hash": scored.data_hash}
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _calibrated(session: QuerySession, run: Path, step: int | str | None, held_out: int, k: int, seed: int, follow: Follow) -> m.Calibrated:
+    work = m.Calibrate(job="", runs=((str(run), step),), limit=held_out, samples=k, seed=seed)  # type: ignore[arg-type]
+    return _first(m.Calibrated, follow(session.work(work)))
+
+
+def _first(kind: type[Any], events: Iterable[Any]) -> Any:
+    """The event of a kind. Raises: KeyboardInterrupt: the job was stopped before it came."""
+    for event in events:
+        if isinstance(event, kind):
+            return event
+    raise KeyboardInterrupt("It was stopped before there was anything to keep.")
+
+
+def _stopped(done: int, total: int, unit: str) -> dict[str, str]:
+    """A note where a job was stopped before its end."""
+    return {"stopped": f"Stopped after {done:,} of {total:,} {unit}; those are kept."} if done < total else {}
+
+
+def _count(calibrated: m.Calibrated) -> int:
+    """Held-out images that were scored."""
+    return min((len(scores) for scores in calibrated.known.values()), default=0)
+
+
+def _head(session: QuerySession, run: Path, calibrated: m.Calibrated, seed: int, k: int) -> dict[str, Any]:
+    detectors = {
+        info.name: {
+            "title": info.title,
+            "unit": info.unit,
+            "score_unit": info.score_unit or info.unit,
+            "density": _density(info),
+            "direction": f"{info.direction} values are more unusual",
+            "help": info.help,
         }
-    return {**_head(run, calibrated), "in": known or calibrated.data, "results": results}
+        for info in calibrated.detectors
+        if not info.missing
+    }
+    return {
+        "run": str(run),
+        "step": calibrated.step,
+        "step_rule": session.model(str(run), calibrated.step).step_rule,
+        "weights": calibrated.weights,
+        "run_data": calibrated.data,
+        "data_hash": calibrated.data_hash,
+        "seed": seed,
+        "samples": k,
+        "convention": DIRECTION,
+        "detectors": detectors,
+        "missing": {info.name: info.missing for info in calibrated.detectors if info.missing},
+    }
 
 
-def _calibrated(session: QuerySession, run: Path, step: int | None, held_out: int, k: int) -> m.Calibrated:
-    work = m.Calibrate(job="", runs=((str(run), step),), limit=held_out, samples=k)
-    return next(event for event in session.work(work) if isinstance(event, m.Calibrated))
-
-
-def _head(run: Path, calibrated: m.Calibrated) -> dict[str, Any]:
-    missing = {info.name: info.missing for info in calibrated.detectors if info.missing}
-    return {"run": str(run), "step": calibrated.step, "weights": calibrated.weights, "missing": missing}
+def _density(info: m.DetectorInfo) -> str:
+    return info.density if info.density in DENSITIES else "none"
 
 
 def _row(scored: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, Any]:
@@ -87,21 +206,47 @@ def _row(scored: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, A
     scores = {}
     for score in scored.scores:
         info = infos[score.detector]
-        density = info.density if info.density in DENSITIES else "none"
-        value = score.value if math.isfinite(score.value) else None
-        scores[score.detector] = {"value": value, "unit": info.unit, "density": density, "p_value": score.p_value}
-    return {"file": scored.label, "scores": scores}
+        scores[score.detector] = {
+            "value": _number(score.value),
+            "unit": info.unit,
+            "density": _density(info),
+            "direction": info.direction,
+            "score": _number(score.score),
+            "p_value": score.p_value,
+            "p_floor": score.p_floor,
+            "calibration_images": score.calibration_images,
+            "calibration_groups": score.calibration_groups,
+            "verdict": score.verdict,
+        }
+    together = scored.combined[0]
+    combined = {"p_value": together.p_value, "p_floor": together.p_floor, "scores": together.scores, "verdict": together.verdict}
+    return {"file": scored.label, "scores": scores, "combined": combined, "notes": list(scored.notes)}
 
 
-def _files(name: str) -> Iterator[str]:
-    """A file, or all files of a folder and the folders in it, by name; hidden ones are left out."""
+def _mark(images: list[dict[str, Any]]) -> None:
+    """Benjamini and Hochberg over the combined p-values of all images that were scored."""
+    scored = [image for image in images if "scores" in image]
+    adjusted = significance.benjamini_hochberg(np.array([image["combined"]["p_value"] for image in scored]))
+    for image, q in zip(scored, adjusted, strict=True):
+        image["combined"] |= {"p_value_in_folder": float(q), "marked": bool(q <= significance.FALSE_DISCOVERIES)}
+
+
+def _files(name: str) -> list[tuple[str, str]]:
+    """A file, or all files of a folder and the folders in it, by name, hidden ones left out; a folder that cannot be read, or that holds no
+    file, with the reason.
+    """
     path = os.path.expanduser(name)
     if not os.path.isdir(path):
-        yield name
-        return
-    for folder, folders, files in os.walk(path):
+        return [(name, "")]
+    found: list[tuple[str, str]] = []
+
+    def refused(error: OSError) -> None:
+        found.append((error.filename or path, f"The folder cannot be read ({error.strerror or error}); check its permissions."))
+
+    for folder, folders, files in os.walk(path, onerror=refused):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        yield from (os.path.join(folder, file) for file in sorted(files) if not file.startswith("."))
+        found += [(os.path.join(folder, file), "") for file in sorted(files) if not file.startswith(".")]
+    return found or [(name, "There is no file in this folder; name one that holds images.")]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -111,31 +256,63 @@ def _files(name: str) -> Iterator[str]:
 
 def table(result: dict[str, Any]) -> str:
     """What `score_files` found, an image after the other."""
-    lines = [f"{Path(result['run']).name} at step {result['step']:,}, weights {result['weights'][:12]}"]
+    held_out = result["held_out"]
+    groups = "" if held_out["groups"] == held_out["images"] else f" in {held_out['groups']:,} groups"
+    lines = [
+        _first_line(result),
+        f"p-values against {held_out['images']:,} held-out images ({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
+        f"{result['run_data']}; ↑ higher values are more unusual, ↓ lower ones",
+    ]
     for image in result["images"]:
         lines += ["", image["file"]]
         if "error" in image:
             lines.append(f"  {image['error']}")
-        for name, score in image.get("scores", {}).items():
+            continue
+        lines += [f"  {note}" for note in image["notes"]]
+        for name, score in image["scores"].items():
             value = "no number" if score["value"] is None else f"{score['value']:.4f} {score['unit']}".rstrip()
-            words = ood_metrics.verdict(score["p_value"])[1]
-            lines.append(f"  {name:<20}{value:>22}   p {score['p_value']:.4f}   {words}")
+            arrow = "↑" if score["direction"] == "higher" else "↓"
+            lines.append(f"  {name:<20}{value:>22} {arrow}  {_p(score)}   {score['verdict']}")
+        combined = image["combined"]
+        marked = f"; marked among {result['scored']:,} images" if combined["marked"] and result["scored"] > 1 else ""
+        lines.append(f"  {'all together (Holm)':<20}{'':>22}    {_p(combined)}   {combined['verdict']}{marked}")
     return "\n".join([*lines, *_missing(result)])
+
+
+def _p(score: dict[str, Any]) -> str:
+    """A p-value; at its floor it can only be said to be no larger."""
+    return f"p {'≤' if score['p_value'] <= score['p_floor'] else ' '} {score['p_value']:.4f}"
+
+
+def _first_line(result: dict[str, Any]) -> str:
+    rule = f"{result['step']:,} ({result['step_rule']})"
+    return f"{Path(result['run']).name} at step {rule}, weights {result['weights'][:12]}, seed of noise {result['seed']}"
 
 
 def comparison(result: dict[str, Any]) -> str:
     """What `compare_data` found: a row for every detector, a column pair for every data set."""
     outs = list(result["results"])
-    lines = [
-        f"{Path(result['run']).name} at step {result['step']:,}, weights {result['weights'][:12]}; known: {result['in']}",
-        "AUROC and FPR at 95 % of the others caught; high score = unlike training, never flipped",
-        f"{'':<20}" + "".join(f"{Path(out).name[:24]:>26}" for out in outs),
+    lines = [_first_line(result)]
+    for name, about in result["data"].items():
+        groups = "" if about["groups"] == about["images"] else f" in {about['groups']:,} groups"
+        notes = f". {' '.join(about['notes'])}" if about["notes"] else ""
+        kind = "known" if name == result["in"] else "OOD"
+        lines.append(f"{kind}: {name}, {about['images']:,} of {about['of']:,} images{groups} ({about['split']}){notes}")
+    lines += [
+        "AUROC with its bootstrap interval of 95 %, and FPR@95; high score = unlike training, never flipped",
+        f"FPR@95: {result['fpr95']}",
+        f"{'':<20}" + "".join(f"{Path(out).name[:28]:>34}" for out in outs),
     ]
-    names = list(result["results"][outs[0]]) if outs else []
-    for name in names:
+    for name in result["results"][outs[0]] if outs else []:
         cells = [result["results"][out][name] for out in outs]
-        lines.append(f"{name:<20}" + "".join(f"{cell['auroc']:>15.4f}{cell['fpr95']:>11.4f}" for cell in cells))
+        lines.append(f"{name:<20}" + "".join(f"{cell['auroc']:>12.4f} {_interval(cell)}{cell['fpr95']:>9.4f}" for cell in cells))
     return "\n".join([*lines, *_missing(result)])
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    if cell["auroc_low"] is None:
+        return " " * 12
+    return f"{cell['auroc_low']:.3f}–{cell['auroc_high']:.3f}".rjust(12)
 
 
 def _missing(result: dict[str, Any]) -> list[str]:
@@ -143,21 +320,64 @@ def _missing(result: dict[str, Any]) -> list[str]:
 
 
 def write_csv(path: Path, result: dict[str, Any]) -> None:
-    """One line per image: its file, each score's value and p-value, then run, step, hash of the weights, and the reason if unreadable.
+    """One line per image: its file, what each score says of it, the combined p-value, how it was adapted, then run, step, hashes, split,
+    held-out images and limit; and the reason if unreadable.
 
     Raises:
         BadTable: the file cannot be written.
     """
-    names = list(next((image["scores"] for image in result["images"] if "scores" in image), {}))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *(column for name in names for column in (name, f"{name}_p")), "run", "step", "weights", "error"])
+    names = list(result["detectors"])
+    keys = {"value": "", "score": "_score", "p_value": "_p", "verdict": "_verdict"}
+    about = result["detectors"]
+    header = ["file", *(f"{name}{end}" for name in names for end in keys.values()), "combined_p", "combined_verdict", "marked", "notes"]
+    facts = {
+        "run": result["run"],
+        "step": result["step"],
+        "step_rule": result["step_rule"],
+        "weights": result["weights"],
+        "data_hash": result["data_hash"],
+        "seed": result["seed"],
+        "held_out_split": result["held_out"]["split"],
+        "held_out_images": result["held_out"]["images"],
+        "held_out_groups": result["held_out"]["groups"],
+        "held_out_limit": result["held_out"]["limit"],
+        "p_floor": significance.p_floor(result["held_out"]["groups"]),
+        "units": "; ".join(f"{name} {one['unit'] or 'no unit'}" for name, one in about.items()),
+        "densities": "; ".join(f"{name} {one['density']}" for name, one in about.items()),
+        "directions": "; ".join(f"{name}: {one['direction']}" for name, one in about.items()),
+    }
+    rows: list[list[Any]] = []
     for image in result["images"]:
-        scores = image.get("scores", {})
-        cells = [scores[name][key] if scores else "" for name in names for key in ("value", "p_value")]
-        file = image["file"].encode("utf-8", "replace").decode()
-        writer.writerow([file, *cells, result["run"], result["step"], result["weights"], image.get("error", "")])
+        scores, combined = image.get("scores", {}), image.get("combined", {})
+        cells = [scores[name][key] if scores else "" for name in names for key in keys]
+        together = [combined.get(key, "") for key in ("p_value", "verdict", "marked")]
+        file = image["file"].encode("utf-8", "backslashreplace").decode()
+        rows.append([file, *cells, *together, " ".join(image.get("notes", ())), *facts.values(), image.get("error", "")])
+    _write_table(path, [*header, *facts, "error"], rows, "--csv")
+
+
+def write_raw_scores(path: Path, found: list[m.DataScored]) -> None:
+    """One line per image of every data set: set, split, index, name, group, and the raw score of every detector, high = unlike training.
+
+    Raises:
+        BadTable: the file cannot be written.
+    """
+    names = list(found[0].scores)
+    rows: list[list[Any]] = []
+    for place, one in enumerate(found):
+        for row, index in enumerate(one.indices):
+            group = "" if one.groups is None else int(one.groups[row])
+            name = one.names[row].encode("utf-8", "backslashreplace").decode()
+            values = [repr(float(one.scores[detector][row])) for detector in names]
+            rows.append(["in" if place == 0 else "out", one.data or one.name, one.split, int(index), name, group, *values])
+    _write_table(path, ["side", "data", "split", "index", "name", "group", *names], rows, "--scores")
+
+
+def _write_table(path: Path, header: list[str], rows: list[list[Any]], option: str) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     try:
         write_file(path.absolute(), text.getvalue().encode("utf-8"))
     except OSError as error:
-        raise BadTable(f"The table could not be written to “{path}” ({error.strerror or error}); name another file with --csv.") from None
+        why = error.strerror or error
+        raise BadTable(f"The table could not be written to “{path}” ({why}); name another file with {option}.") from None

@@ -80,5 +80,6 @@ class PictureRef:
     label: str
     path: str | None = None
     image: np.ndarray | None = None  # uint8 [H, W] | [H, W, 3]
-    data: str | None = None  # with `index`: a test image of this data set
+    data: str | None = None  # with `index`: an image of this data set
     index: int | None = None
+    split: str = "test"  # of the data that `index` counts in; "all": every image

@@ -79,6 +79,7 @@ class RunInfo:
     capabilities: tuple[str, ...] = ()
     device: str = ""
     precision: str = ""
+    minutes: float | None = None  # planned, where its length was given in minutes
     best: RunFigure | None = None  # None before the first checkpoint, and in runs of version 0.1.0
     newest: RunFigure | None = None
 

@@ -44,6 +44,7 @@ class DrawSamples(Work):
     until: int | None = None  # stop before this place
     prompt: str = ""  # of a text: how it begins
     length: int = 0  # of a text: how many symbols, the prompt included; 0: as many as the model sees at once
+    decode: str = "mean"  # of a model with p(x|z): its "mean", or a "sample" of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class SamplingBegan(Event):
     start: int  # places that were given at the front
     note: str = ""
     frames: int = 0  # of kind "steps": the `frames` of every `FrameDrawn` to come
+    decode: str = ""  # what is drawn of p(x|z): "mean" | "sample"; "" where there is no such choice
 
 
 @dataclass(frozen=True, eq=False)

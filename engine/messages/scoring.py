@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Calibrate",
     "Calibrated",
+    "CombinedScore",
     "Corrupt",
     "Corrupted",
     "DataScored",
@@ -21,6 +22,7 @@ __all__ = [
     "ImageInspected",
     "ImageScored",
     "InspectImage",
+    "ReadTrainingImages",
     "ScoreData",
     "ScoreImages",
 ]
@@ -32,13 +34,14 @@ class DetectorInfo:
 
     name: str  # "log_likelihood"
     title: str  # "log-likelihood"
-    density: str  # "exact" | "bound" | "P(y|x)" | "features"
+    density: str  # what it says about p(x): "exact" | "bound" | "none" (also of a difference of two bounds) | "P(y|x)" | "features"
     unit: str  # "bits/dim" | "nat" | ""
     source: str  # the paper
     help: str  # one or two sentences
     missing: str = ""  # why this run does not have it now, and what to do: empty when it is ready
-    remedy: str = ""  # what one click can do about `missing`: the kind of `BuildBackground`; empty when nothing can
+    remedy: str = ""  # what one click can do about `missing`: the kind of `BuildBackground`, or "repeat" (`RepeatRun`); empty: nothing
     score_unit: str = ""  # of the compared score, where it is not the value's
+    direction: str = "higher"  # which shown values are more unusual: "higher" | "lower"; of the compared score always the higher ones
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,26 @@ class DetectorScore:
     detector: str
     value: float  # as people read it: log p in nat, bits/dim, a softmax, a distance
     score: float  # what is compared: high = unlike the training data
-    p_value: float  # (1 + #{held-out scores ≥ score}) / (n + 1)
-    level: str  # "good" | "warning" | "bad"
-    verdict: str  # "looks known" | "unusual" | "unlike training"
-    floor: float = 0.0  # 1 / (n + 1): no p-value can be smaller with so many held-out images
+    p_value: float  # how unusual it is among held-out images (`engine.common.significance`)
+    level: str  # "none": no verdict | "plain": not unusual | "warning": p ≤ 0.05 | "bad": p ≤ 0.01
+    verdict: str  # in words that claim no more: "not unusual by this score"
+    p_floor: float = 0.0  # no p-value can be smaller with so many groups of held-out images
+    calibration_images: int = 0  # held-out images that it is compared with
+    calibration_groups: int = 0  # independent pieces of evidence among them: groups of images that belong together
+
+
+@dataclass(frozen=True)
+class CombinedScore:
+    """All ready detectors of one run together: one p-value for one image, after Holm's correction."""
+
+    run: str
+    p_value: float
+    level: str  # as in `DetectorScore`
+    verdict: str
+    p_floor: float
+    scores: int  # how many were combined
+    calibration_images: int
+    calibration_groups: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,6 +81,7 @@ class Calibrate(Work):
     runs: tuple[tuple[str, int | None], ...]  # (run, step)
     limit: int = 500
     samples: int = 64  # importance samples per image, where a density has them
+    seed: int = 0  # of the noise in scores
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,18 +92,27 @@ class ScoreImages(Work):
     pictures: tuple[PictureRef, ...]
     limit: int = 500  # held-out images to compare with
     samples: int = 64  # importance samples per image, where a density has them
+    seed: int = 0  # of the noise in scores
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReadTrainingImages(Work):
+    """Open each run's own data, so that `InspectImage` can name the nearest training images -> `Progress`."""
+
+    runs: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ScoreData(Work):
-    """Score a whole data set's test images with one run's detectors -> `Progress`, then `DataScored` (cached on disk)."""
+    """Score a data set with one run's detectors -> `Progress`, then `DataScored` (cached on disk)."""
 
     run: str
     step: int | None = None
     data: str = ""  # empty: the run's own
+    split: str = ""  # "train" | "valid" | "test"; empty: the test images where the data come with some or are the run's own, else all
     limit: int = 500
-    held_out: int = 500  # images the detectors are calibrated on
     samples: int = 64  # importance samples per image, where a density has them
+    seed: int = 0  # of the noise in scores
     runs: tuple[tuple[str, int | None], ...] = ()  # looked at together: an ensemble asks its peers among them
 
 
@@ -123,6 +152,9 @@ class Calibrated(Event):
     detectors: tuple[DetectorInfo, ...]  # all that this method can have, ready or not
     known: dict[str, np.ndarray]  # detector -> scores of held-out images [n], high = unlike training
     data: str  # name of the data they come from
+    groups: np.ndarray | None = None  # int64 [n]: held-out images of one group are one piece of evidence; None: each is its own
+    split: str = "valid"  # that they were taken from
+    data_hash: str = ""  # SHA-256 of the content of the data
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +170,7 @@ class ImageScored(Event):
     notes: tuple[str, ...]  # how it was adapted, in words
     png_bytes: int = 0  # of the image that the first run's network saw
     error: str = ""  # why it could not be read: one sentence; then there are no scores
+    combined: tuple[CombinedScore, ...] = ()  # of each run: one p-value for the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +182,15 @@ class DataScored(Event):
     step: int
     data: str
     scores: dict[str, np.ndarray]  # detector -> [n], high = unlike training
-    indices: np.ndarray  # of the data set's test split [n]
+    indices: np.ndarray  # of `split` [n]
     images: np.ndarray  # what the network saw, uint8 [n, C, H, W]
+    split: str = "test"  # "train" | "valid" | "test" | "all", where the data have no splits of their own
+    total: int = 0  # images in it; more than n where there was a limit
+    names: tuple[str, ...] = ()  # of the images [n]
+    groups: np.ndarray | None = None  # int64 [n], as in `Calibrated`
+    notes: tuple[str, ...] = ()  # how they were adapted, in words
+    data_hash: str = ""  # SHA-256 of the content of the data
+    name: str = ""  # of the data
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,3 +221,4 @@ class ImageInspected(Answer):
     difference: np.ndarray | None  # uint8 [C, H, W]: |seen - reconstruction|
     notes: tuple[str, ...] = ()  # how it was adapted, in words
     nearest_missing: str = ""  # why there are no nearest training images, one sentence
+    nearest_pending: bool = False  # whether they follow once `ReadTrainingImages` or a calibration has ended

@@ -250,8 +250,32 @@ class VAE(Method):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Mean images [n, C, H, W] of z ~ N(0, temperature² I), in one frame."""
-        like = self.offset.value.new_empty(n, self.config.latent)
-        yield Frame(self.decode(temperature * likelihoods.normal(like, 1, generator)[:, 0]), 1, 1)
+        yield Frame(self.decode(self._prior_codes(n, temperature, generator)), 1, 1)
+
+    def sample_observations(
+        self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Iterator[Frame]:
+        """Images [n, C, H, W] drawn from p(x|z), of the z of `sample`, in one frame; in [0, 1], as x is."""
+        z = self._prior_codes(n, temperature, generator)
+        with full(z.device):
+            maps = self._maps(z)
+            where = maps.device if generator is None else generator.device
+            size = (n, *self.data.shape)
+            if self.config.likelihood == "bernoulli":
+                yield Frame((torch.rand(size, generator=generator, device=where).to(maps.device) < maps.sigmoid()).to(maps.dtype), 1, 1)
+                return
+            mean, log_width = self._mean_and_width(maps)
+            if self.config.likelihood == "gaussian":
+                noise = torch.randn(size, generator=generator, device=where).to(maps.device)
+                yield Frame((mean + log_width.exp() * noise).clamp(0, 1), 1, 1)
+                return
+            u = torch.rand(size, generator=generator, device=where, dtype=torch.float64).clamp(1e-12, 1 - 1e-12).to(maps.device)
+            drawn = mean + log_width.exp() * u.logit()  # a logistic on [-1, 1]; the bin of the nearest of 256 levels
+            yield Frame((((drawn + 1) / 2).clamp(0, 1) * 255).round().to(maps.dtype) / 255, 1, 1)
+
+    def _prior_codes(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """z ~ N(0, temperature² I) [n, D]."""
+        return temperature * likelihoods.normal(self.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
 
     @torch.no_grad()
     def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Randomness | None) -> Tensor:

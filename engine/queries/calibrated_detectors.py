@@ -6,6 +6,7 @@ Here: which models, images and kept scores the detectors get. Not here: any scor
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -17,23 +18,25 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
-from engine.common import ood_metrics
-from engine.detectors.base import FEATURES_AT_ONCE, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
-from engine.protocols import ImportanceWeighted
+from engine.common import significance
+from engine.data.dataset import Split
+from engine.data.splits import spread
+from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
 from engine.queries.answers import Part
-from engine.queries.pictures import require_images, spread
+from engine.queries.pictures import require_images
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity
+from engine.storage.checkpoint_choice import ENDED, choose_step
 from engine.storage.run_data import require_same_data
-from engine.storage.run_reader import Run
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run, list_runs
 from engine.storage.score_cache import ScoreFiles
 from engine.training.background_models import find_background
 
 DETECTORS_KEPT = 4
-FIT_IMAGES = 10_000  # training images whose features are compared with
 PICTURES_AT_ONCE = 8
-ENSEMBLE = 4  # checkpoints in a WAIC, the newest included
-ENSEMBLE_SPAN = 8  # none older than an eighth of the newest one's steps: those have hardly learned
+CALIBRATED_ON = "valid"  # the split of held-out images; what is scored must not be among them
+LOOK = 2  # counts up when other images of a split are looked at, so that kept scores are not taken for those of the new ones
 
 RunsAndSteps = tuple[tuple[str, int | None], ...]
 
@@ -60,24 +63,27 @@ class Companions:
     lacking: dict[str, tuple[str, str]]  # kind -> what is missing of the others, and the remedy
     others: tuple[CheckpointRef, ...]
     others_are: str
+    others_missing: str = ""
 
-    def subject(self, model: Model, samples: int) -> ScoredModel:
+    def subject(self, model: Model, samples: int, seed: int) -> ScoredModel:
         """The model to score with, its background and other models loaded."""
         facts = {kind: weights.sha256 for kind, weights in self.backgrounds.items()}
         facts["others"] = " ".join(o.sha256 for o in self.others)
         return ScoredModel(
             method=model.method,
             samples=samples,
+            seed=seed,
             backgrounds={kind: Model(weights.run, weights.step).method for kind, weights in self.backgrounds.items()},
             lacking=self.lacking,
             others=tuple(Model(other.run, other.step).method for other in self.others),
             others_are=self.others_are,
+            others_missing=self.others_missing,
             facts=facts,
         )
 
 
-def companions(model: Model, peers: Sequence[CheckpointRef]) -> Companions:
-    """The finished background models beside the run; and for the ensemble its peers, or else its own earlier checkpoints."""
+def companions(model: Model, runs: RunsAndSteps) -> Companions:
+    """The finished background models beside the run, and for the ensemble runs of other seeds that are equal in all else."""
     if model.method.density == "none":
         return Companions({}, {}, (), "")
     backgrounds, lacking = {}, {}
@@ -87,14 +93,44 @@ def companions(model: Model, peers: Sequence[CheckpointRef]) -> Companions:
             lacking[kind] = missing, kind if buildable else ""
         else:
             backgrounds[kind] = CheckpointRef.of(background, max(c.step for c in background.checkpoints() if not c.fault))
-    others = [peer for peer in peers if peer.run.path != model.run.path]
-    words = f"{len(others) + 1} runs of different seeds: {', '.join(peer.run.name for peer in others)} and this one"
-    if not others:
-        now = Run.open(model.run.path)  # a training removes checkpoints that newer ones replace
-        steps = [c.step for c in now.checkpoints() if not c.fault and model.step / ENSEMBLE_SPAN <= c.step < model.step]
-        others = [CheckpointRef.of(now, step) for step in steps[-(ENSEMBLE - 1) :]]
-        words = f"{len(others) + 1} checkpoints of this run: steps {', '.join(f'{w.step:,}' for w in others)} and {model.step:,}"
-    return Companions(backgrounds, lacking, tuple(others), words)
+    others, refused = _ensemble(model, runs)
+    words = f"{len(others) + 1} runs of different seeds: {', '.join(other.run.name for other in others)} and this one"
+    missing = (
+        "It needs runs that differ from this one in nothing but their seed: “repeat ×3” trains them, and so does “train” with the same "
+        f"settings and another --seed.{f' {refused}' if refused else ''}"
+    )
+    return Companions(backgrounds, lacking, tuple(others), words, "" if others else missing)
+
+
+def _ensemble(model: Model, runs: RunsAndSteps) -> tuple[list[CheckpointRef], str]:
+    """Runs of other seeds with equal method, settings and data: those looked at together first, then the ended ones beside the run; one for
+    each seed. With a sentence about those looked at that were refused.
+
+    Other steps of the same run are no ensemble: their variance says how much an image has gained in training.
+    """
+    own = model.manifest
+    looked_at = [(Run.open(Path(path)), step) for path, step in runs if Path(path) != model.run.path]
+    beside = [(run, None) for run in list_runs(model.run.path.parent) if run.path != model.run.path and run.status in ENDED]
+    found: dict[int, CheckpointRef] = {}
+    refused: list[str] = []
+    for place, (run, step) in enumerate([*looked_at, *beside]):
+        theirs = run.manifest
+        if theirs is None or run.path in [one.run.path for one in found.values()]:
+            continue
+        why = ""
+        if (theirs.method, theirs.data_hash, theirs.shape) != (own.method, own.data_hash, own.shape):
+            why = "is of another method or other data"
+        elif theirs.config != own.config:
+            differing = sorted(name for name in {*theirs.config, *own.config} if theirs.config.get(name) != own.config.get(name))
+            why = f"differs in {', '.join(differing)}"
+        elif theirs.seed == own.seed:
+            why = "has the same seed"
+        if why:
+            refused += [f"{run.name} {why}."] if place < len(looked_at) else []
+        elif theirs.seed not in found:
+            with contextlib.suppress(BadRun):
+                found[theirs.seed] = CheckpointRef.of(run, choose_step(run, step).step)
+    return list(found.values()), " ".join(refused)
 
 
 class CalibratedDetectors:
@@ -112,6 +148,7 @@ class CalibratedDetectors:
         self.infos = tuple(detector.info() for detector in suited)
         self.detectors = {d.name: d for d, info in zip(suited, self.infos, strict=True) if not info.missing}
         self.known: dict[str, np.ndarray] = {}
+        self.groups: np.ndarray | None = None  # of the held-out images, int64 [n]; None where each is its own
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -120,14 +157,15 @@ class CalibratedDetectors:
 
     def fit_facts(self, detector: Detector) -> dict[str, Any]:
         """What names a fit."""
-        count = {"known": self.limit, "training": FIT_IMAGES}[detector.fits_on]
         return {
             "weights": self.weights,
             "data": self.model.manifest.data_hash,
             "detector": detector.name,
             "version": detector.version,
             "settings": detector.settings(),
-            "images": count,
+            "images": FIT_IMAGES,
+            "seed": self.subject.seed,
+            "look": LOOK,
         }
 
     def facts(self, detector: Detector, data_hash: str, split: str, limit: int) -> dict[str, Any]:
@@ -141,17 +179,10 @@ class CalibratedDetectors:
             "detector": detector.name,
             "version": detector.version,
             "settings": detector.settings(),
-            "fit": self.fit_facts(detector) if detector.fits_on else None,
+            "fit": self.fit_facts(detector) if detector.fits else None,
+            "seed": self.subject.seed,
+            "look": LOOK,
         }
-
-    def batches(self, images: np.ndarray) -> list[ImageBatch]:
-        """Small batches. Their size follows from the method alone, so that the same images always have the same numbers. images uint8
-        [N, C, H, W].
-        """
-        size = min(self.model.method.valid_slice, FEATURES_AT_ONCE)
-        if self.subject.can(ImportanceWeighted):
-            size = min(size, PICTURES_AT_ONCE)
-        return [ImageBatch(self.model.method, images[start : start + size], self.subject.samples) for start in range(0, len(images), size)]
 
     def scores(
         self, looks: Sequence[ImageBatch], names: Sequence[str], progress: ProgressReporter | None = None
@@ -176,7 +207,7 @@ class CalibratedDetectors:
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
         """The scores float64 [N] of images uint8 [N, C, H, W] by detector, read from and kept in the run's folder."""
         kept, open_ones = self.kept_scores(data_hash, split, limit, len(images))
-        fresh = yield from self.scores(self.batches(images) if open_ones else [], open_ones, progress)
+        fresh = yield from self.scores(self.subject.batches(images) if open_ones else [], open_ones, progress)
         self.keep(fresh, data_hash, split, limit)
         return {name: (kept | fresh)[name] for name in self.detectors}
 
@@ -196,27 +227,65 @@ class CalibratedDetectors:
             if self.weights and len(values):
                 self.files.keep(name, self.facts(self.detectors[name], data_hash, split, limit), {"scores": values})
 
+    def _group_facts(self) -> dict[str, Any]:
+        return {"data": self.model.manifest.data_hash, "split": CALIBRATED_ON, "limit": self.limit, "look": LOOK}
+
+    def kept_groups(self) -> np.ndarray | None:
+        """The groups of the held-out images int64 [n], as they were kept; None where they were not."""
+        arrays = self.files.load("groups", self._group_facts())
+        groups = None if arrays is None else arrays.get("groups")
+        return groups if groups is not None and groups.dtype == np.int64 and groups.ndim == 1 and len(groups) else None
+
+    def keep_groups(self, groups: np.ndarray) -> None:
+        """Write the groups of the held-out images int64 [n]."""
+        self.files.keep("groups", self._group_facts(), {"groups": groups})
+
     def restore_fits(self) -> list[Detector]:
         """Take over what was fitted before; returns the detectors that must be fitted now."""
         unfitted = []
         for detector in self.detectors.values():
-            if detector.fits_on:
+            if detector.fits:
                 kept = self.files.load(f"fit-{detector.name}", self.fit_facts(detector)) if self.weights else None
                 detector.fitted = kept or {}
                 if not kept:
                     unfitted.append(detector)
         return unfitted
 
-    def verdicts(self, run: str, scores: dict[str, float]) -> tuple[m.DetectorScore, ...]:
-        """Scores of one image beside those of the held-out ones."""
+    @property
+    def images(self) -> int:
+        """How many held-out images there are to compare with."""
+        return min((len(known) for known in self.known.values()), default=0)
+
+    @property
+    def group_count(self) -> int:
+        """How many independent pieces of evidence they are."""
+        return significance.count_groups(self.images, self.groups)
+
+    def verdicts(self, run: str, scores: dict[str, float]) -> tuple[tuple[m.DetectorScore, ...], m.CombinedScore]:
+        """Scores of one image beside those of the held-out ones, and all of them together."""
+        images, groups = self.images, self.group_count
+        found = [float(significance.p_values(self.known[name], np.array([score]), self.groups)[0]) for name, score in scores.items()]
         answers = []
-        for name, score in scores.items():
-            known = self.known[name]
-            p = float(ood_metrics.p_values(known, np.array([score]))[0])
+        for (name, score), p in zip(scores.items(), found, strict=True):
+            told = significance.verdict(p, groups, images=images)
             answers.append(
-                m.DetectorScore(run, name, self.detectors[name].value(score), score, p, *ood_metrics.verdict(p), floor=1 / (len(known) + 1))
+                m.DetectorScore(
+                    run=run,
+                    detector=name,
+                    value=self.detectors[name].value(score),
+                    score=score,
+                    p_value=p,
+                    level=told.level,
+                    verdict=told.words,
+                    p_floor=significance.p_floor(groups),
+                    calibration_images=images,
+                    calibration_groups=groups,
+                )
             )
-        return tuple(answers)
+        p, count = significance.combined_p(np.array(found)), len(found)
+        told = significance.verdict(p, groups, count, images)
+        floor = significance.p_floor(groups, count)
+        return tuple(answers), m.CombinedScore(run, p, told.level, told.words, floor, count, images, groups)
 
 
 class DetectorCache:
@@ -227,30 +296,39 @@ class DetectorCache:
         self._kept: OrderedDict[tuple[Any, ...], CalibratedDetectors] = OrderedDict()
 
     def calibrated(
-        self, run: str, step: int | None, job: str, held_out: int, samples: int, runs: RunsAndSteps = ()
+        self,
+        run: str,
+        step: int | str | None,
+        job: str,
+        held_out: int,
+        samples: int,
+        runs: RunsAndSteps = (),
+        seed: int = 0,
     ) -> Part[CalibratedDetectors]:
-        """The detectors of a run: kept, from scores on the disk, or calibrated now.
+        """The detectors of a run: kept, from scores on the disk, or fitted and calibrated now.
 
         Args:
-            held_out: validation images that they are calibrated on.
+            held_out: validation images that they are calibrated on; with 0 they are fitted only.
             samples: importance samples per image.
             runs: what is looked at together; runs of other seeds among them are the ensemble.
+            seed: of the noise in scores.
 
         Raises:
             CannotAnswer: a model of text, or one without any detector. BadRun, BadData.
         """
         model = self.session.model(run, step)
         require_images(model, "; these scores are of images, so choose a run that was trained on images.")
-        friends = companions(model, self._peers(model, runs))
+        friends = companions(model, runs)
         hashes = (
             *((kind, checkpoint.sha256) for kind, checkpoint in friends.backgrounds.items()),
             *friends.lacking.values(),
+            friends.others_missing,
             *(other.sha256 for other in friends.others),
         )
-        key = (str(model.run.path), model.step, model.weights, held_out, samples, *hashes)
+        key = (str(model.run.path), model.step, model.weights, held_out, samples, seed, *hashes)
         if key not in self._kept:
             yield None
-            detectors = CalibratedDetectors(model, friends.subject(model, samples), held_out)
+            detectors = CalibratedDetectors(model, friends.subject(model, samples, seed), held_out)
             yield from self.calibrate(detectors, run, job)
             self._kept[key] = detectors
             while len(self._kept) > DETECTORS_KEPT:
@@ -263,40 +341,41 @@ class DetectorCache:
         return [detectors for detectors in self._kept.values() if detectors.model is model]
 
     def calibrate(self, detectors: CalibratedDetectors, run: str, job: str) -> Part[None]:
-        """Fit what must be fitted and score held-out images of the run's own data, none of which was ever trained on."""
+        """Fit on training images what must be fitted, and score held-out images of the run's own data, which were never trained on."""
         model, limit = detectors.model, detectors.limit
         manifest = model.manifest
         unfitted = detectors.restore_fits()
-        kept, missing = detectors.kept_scores(manifest.data_hash, "valid", limit)
-        if unfitted or missing:
+        kept, missing = detectors.kept_scores(manifest.data_hash, CALIBRATED_ON, limit) if limit else ({}, [])
+        groups = detectors.kept_groups() if limit else np.zeros(0, np.int64)
+        if unfitted or missing or groups is None:
             data = yield from self.session.load_data(manifest.data, job)
             require_same_data(manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
-            valid, train = data.splits["valid"], data.splits["train"]
-            looks = detectors.batches(np.asarray(valid.images[spread(len(valid), limit)]))
-            places = spread(len(train), FIT_IMAGES)
-            needed = any(detector.fits_on == "training" for detector in unfitted)
-            labels = None if train.labels is None else np.asarray(train.labels[places])
-            training = TrainingImages(np.asarray(train.images[places if needed else places[:0]]), labels)
-            count = sum(len(look.images) for look in looks)
-            yield ProgressReporter(job, run, count, "image", timed=False).say("Scoring held-out images")
-            for detector in unfitted:
-                for _ in detector.fit(looks, training):
-                    yield None
-                if detectors.weights:
-                    detectors.files.keep(f"fit-{detector.name}", detectors.fit_facts(detector), detector.fitted)
-            progress = ProgressReporter(job, run, count, "image", "Scoring held-out images")
-            fresh = yield from detectors.scores(looks, missing, progress)
-            detectors.keep(fresh, manifest.data_hash, "valid", limit)
-            kept |= fresh
-        detectors.known = {name: kept[name] for name in detectors.detectors}
+            yield from self._fit(detectors, unfitted, data.splits["train"], run, job)
+            valid = data.splits[CALIBRATED_ON]
+            places = spread(valid, limit)
+            groups = np.arange(len(places)) if valid.groups is None else np.asarray(valid.groups[places], np.int64)
+            if limit:
+                detectors.keep_groups(groups)
+            if missing:
+                progress = ProgressReporter(job, run, len(places), "image", "Scoring held-out images")
+                looks = detectors.subject.batches(np.asarray(valid.images[places]))
+                fresh = yield from detectors.scores(looks, missing, progress)
+                detectors.keep(fresh, manifest.data_hash, CALIBRATED_ON, limit)
+                kept |= fresh
+        detectors.known = {name: kept[name] for name in detectors.detectors if name in kept}
+        detectors.groups = None if groups is None or len(np.unique(groups)) == len(groups) else groups
 
-    def _peers(self, model: Model, runs: RunsAndSteps) -> list[CheckpointRef]:
-        """Other runs of the same method and data among those that are looked at together."""
-        own, found = model.manifest, []
-        for path, step in runs:
-            run = Run.open(Path(path))
-            theirs = run.manifest
-            steps = [c.step for c in run.checkpoints() if not c.fault and (step is None or c.step == step)]
-            if theirs and steps and (theirs.method, theirs.data_hash, theirs.shape) == (own.method, own.data_hash, own.shape):
-                found.append(CheckpointRef.of(run, steps[-1]))
-        return found
+    @staticmethod
+    def _fit(detectors: CalibratedDetectors, unfitted: list[Detector], train: Split, run: str, job: str) -> Part[None]:
+        """Fit detectors on training images, spread over all of them."""
+        if not unfitted:
+            return
+        places = spread(train, FIT_IMAGES)
+        labels = None if train.labels is None else np.asarray(train.labels[places])
+        training = TrainingImages(np.asarray(train.images[places]), labels)
+        yield ProgressReporter(job, run, len(places), "image", timed=False).say("Looking at training images")
+        for detector in unfitted:
+            for _ in detector.fit(training):
+                yield None
+            if detectors.weights:
+                detectors.files.keep(f"fit-{detector.name}", detectors.fit_facts(detector), detector.fitted)

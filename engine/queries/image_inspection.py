@@ -10,13 +10,14 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.data import BadData, DataSet, adapt
-from engine.detectors.base import ImageBatch, ScoredModel
+from engine.data.splits import spread
+from engine.detectors.base import FIT_IMAGES, ImageBatch, ScoredModel
 from engine.detectors.features import Knn, nearest, unit_length
 from engine.protocols import DensityMap, Encoder, LatentVariable, provides
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
-from engine.queries.calibrated_detectors import FIT_IMAGES, CalibratedDetectors, DetectorCache
-from engine.queries.pictures import read_picture, require_images, spread
+from engine.queries.calibrated_detectors import CalibratedDetectors, DetectorCache
+from engine.queries.pictures import read_picture, require_images
 from engine.queries.session import Model, QuerySession, answer_head
 from engine.storage.run_folders import BadRun
 
@@ -24,8 +25,8 @@ NEAREST_IMAGES = 60_000  # training images whose pixels are compared with
 PIXELS_AT_ONCE = 2048  # images compared pixel by pixel
 
 
-class NotEncoded(Exception):
-    """Nobody has computed the training images' features yet."""
+class NotReady(Exception):
+    """Nobody has opened the training images, or computed their features, yet. An answer has no time to do it: a job does."""
 
 
 @answers(m.InspectImage)
@@ -48,12 +49,15 @@ def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspec
         reconstruction = image_array(method.decode(method.posterior(x).mean))[0]
         difference = np.abs(seen.astype(np.int16) - reconstruction).astype(np.uint8)
     images, labels, distances, missing = np.zeros((0, *seen.shape), np.uint8), (), np.zeros(0), ""
+    pending = False
     try:
+        if not session.has_data(model.manifest.data):
+            raise NotReady("The nearest training images follow as soon as the run’s data are open.")
         images, labels, distances = _nearest(session, model, session.run_data(model), seen, query.nearest)
     except (BadRun, BadData) as error:
         missing = f"No nearest training images: {error}"
-    except NotEncoded as error:
-        missing = str(error)
+    except NotReady as error:
+        missing, pending = str(error), True
     return m.ImageInspected(
         **answer_head(query, model),
         seen=seen,
@@ -66,6 +70,7 @@ def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspec
         difference=difference,
         notes=(*picture.notes, *how),
         nearest_missing=missing,
+        nearest_pending=pending,
     )
 
 
@@ -76,16 +81,16 @@ def _nearest(
     sees them, or by pixels in [0, 1].
 
     Raises:
-        NotEncoded.
+        NotReady.
     """
     split = data.splits["train"]
     if provides(model.method, Encoder):
-        places = spread(len(split), FIT_IMAGES)
+        places = spread(split, FIT_IMAGES)
         bank = torch.from_numpy(_bank(session, model))
         row = unit_length(ImageBatch(model.method, seen[None]).features)
         distances, found = nearest(row, bank, min(count, len(bank)))
     else:
-        places = spread(len(split), NEAREST_IMAGES)
+        places = spread(split, NEAREST_IMAGES)
         distances, found = nearest_pixels(seen, split.images, places, count)
     chosen = places[found[0].numpy()]
     classes = None if split.labels is None else split.labels[chosen]
@@ -97,7 +102,7 @@ def _bank(session: QuerySession, model: Model) -> np.ndarray:
     """Features of training images [N, D]: from detectors that have them, or from the run's folder. An answer has no time to compute them.
 
     Raises:
-        NotEncoded: there are none yet.
+        NotReady: there are none yet.
     """
     for detectors in session.room(DetectorCache).kept_of(model):
         if Knn.name in detectors.detectors and "bank" in detectors.detectors[Knn.name].fitted:
@@ -105,7 +110,7 @@ def _bank(session: QuerySession, model: Model) -> np.ndarray:
     detectors = CalibratedDetectors(model, ScoredModel(model.method), 0)
     detector = detectors.detectors[Knn.name]
     if detector in detectors.restore_fits():
-        raise NotEncoded("The nearest training images follow as soon as the held-out images are scored.")
+        raise NotReady("The nearest training images follow as soon as the held-out images are scored.")
     return detector.fitted["bank"]
 
 

@@ -15,7 +15,7 @@ ORIGINAL_PIXELS = 512  # the longest side of an original as it is shown
 
 
 def read_picture(session: QuerySession, asked: m.PictureRef, model: Model | None, remedy: str = "; put the old files back") -> Picture:
-    """The picture at its own size: a file, pixels, or a test image of a data set, by default of the run's own.
+    """The picture at its own size: a file, pixels, or an image of a data set, by default a test image of the run's own.
 
     Args:
         model: whose data are meant where none are named.
@@ -36,8 +36,14 @@ def read_picture(session: QuerySession, asked: m.PictureRef, model: Model | None
         raise BadData("No image was named; give a file, pixels or a place in a data set.")
     if data.kind != "images":
         raise BadData(f"{data.name} is a text; name a data set of images.")
-    images = data.splits["test"].images
-    return picture_from_array(np.asarray(images[(asked.index or 0) % len(images)]).transpose(1, 2, 0))
+    index, names = asked.index or 0, ("train", "valid", "test") if asked.split == "all" else (asked.split,)
+    parts = [data.splits[name].images for name in names]
+    index %= sum(map(len, parts))
+    for images in parts:
+        if index < len(images):
+            break
+        index -= len(images)
+    return picture_from_array(np.ascontiguousarray(np.asarray(images[index]).transpose(1, 2, 0)))
 
 
 def original_shown(picture: Picture) -> np.ndarray:

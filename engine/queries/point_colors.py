@@ -12,9 +12,9 @@ from engine import messages as m
 from engine.bases.classical import agreement
 from engine.common import ood_metrics
 from engine.common.interpolation import lerp
-from engine.detectors.base import SAMPLES, ImageBatch, aside
+from engine.detectors.base import SAMPLES, SEED, ImageBatch, aside
 from engine.method import Method
-from engine.protocols import Classifier, Decoder, Density, Encoder, provides
+from engine.protocols import Classifier, Decoder, Density, Encoder, ImportanceWeighted, provides
 from engine.queries.answers import Job, Part, answers
 from engine.queries.arrays import array, image_array
 from engine.queries.calibrated_detectors import CalibratedDetectors, DetectorCache, companions
@@ -60,7 +60,7 @@ def _by_loss(session: QuerySession, model: Model, work: m.ColorPoints) -> Part[m
     measuring = "measuring the loss"
     if method.density != "none" and provides(method, Density):
         values = yield from _each(model, work, subset, images, measuring, None)
-        kind = "−log p(x)" if method.density == "exact" else f"−ELBO, of {LOSS_SAMPLES} samples per image"
+        kind = "−log p(x)" if method.density == "exact" else _bound_words(method)
         return m.PointsColored(work.job, subset, work.by, array(values.float()), unit="nat", note=f"{kind}.")
     if provides(method, Classifier):
         if images.labels is None or images.classes != model.spec.classes:
@@ -114,9 +114,14 @@ def _by_clusters(session: QuerySession, model: Model, work: m.ColorPoints) -> Pa
     return m.PointsColored(work.job, seen.subset, work.by, found.astype(np.float32), classes, note=note.strip())
 
 
+def _bound_words(method: Method) -> str:
+    """What the bound on −log p(x) is called: only a model with a posterior draws samples for it."""
+    return f"−ELBO, of {LOSS_SAMPLES} samples per image" if provides(method, ImportanceWeighted) else "minus a lower bound on log p(x)"
+
+
 def _by_detector(session: QuerySession, model: Model, work: m.ColorPoints) -> Part[m.PointsColored]:
     subset, images = yield from session.room(FeatureCache).images(model, work.subset, work.job)
-    subject = companions(model, []).subject(model, SAMPLES)
+    subject = companions(model, ()).subject(model, SAMPLES, SEED)
     yield None
     detectors = CalibratedDetectors(model, subject, HELD_OUT)
     info = next((info for info in detectors.infos if info.name == work.by), None)

@@ -20,7 +20,7 @@ from engine.data import adapt
 from engine.data.tokens import decode, encode
 from engine.losses.likelihoods import image_generators
 from engine.method import DataSpec
-from engine.protocols import Frame, Sampler, SymbolSequence, provides
+from engine.protocols import Frame, ObservationSampler, Sampler, SymbolSequence, provides
 from engine.queries.answers import Job, answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, labels_of, noise_of
@@ -224,7 +224,8 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
     if y is not None and everyone > len(work.samples):
         every = tuple(range(everyone))
         y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
-    for frame in method.sample(everyone, y, work.temperature, model.generator(work.seed)):
+    frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode)
+    for frame in frames:
         yield Frame(frame.x[list(work.samples)], frame.step, frame.count)
 
 
@@ -241,11 +242,29 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
     return ""
 
 
+def drawn_frames(
+    method: Sampler, n: int, y: Tensor | None, temperature: float, generator: torch.Generator, decode: str
+) -> tuple[Iterator[Frame], str]:
+    """The frames of n samples, and what they are: "mean" of p(x|z) or "sample" of it, as `decode` asks; "" where there is no such choice.
+
+    Raises: CannotSample: `decode` is neither.
+    """
+    if decode not in ("mean", "sample"):
+        raise CannotSample(f"Samples are drawn as “mean” or “sample” of p(x|z), not as “{decode}”.")
+    if not provides(method, ObservationSampler):
+        return method.sample(n, y, temperature, generator), ""
+    draw = method.sample_observations if decode == "sample" else method.sample
+    return draw(n, y, temperature, generator), decode
+
+
 def _in_one_pass(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Tensor | None) -> Job:
     """A direct sampler: partial results as they come, where there are any, the last one final."""
     n = len(work.samples)
     note = f"{model.method.title} draws all pixels at once: there is no order to watch, and no pixel to choose."
-    yield m.SamplingBegan(**_head(work, model, WHOLE, y), start=0, note=note)
+    decode = work.decode if provides(model.method, ObservationSampler) else ""
+    if decode:
+        note += " These are means of p(x|z), smoother than what it draws." if decode == "mean" else " These are drawn from p(x|z)."
+    yield m.SamplingBegan(**_head(work, model, WHOLE, y), start=0, note=note, decode=decode)
     nothing = np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32)
     started = time.perf_counter()
     for frame in frames:

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import re
-import shutil
 import stat
 import time
 import uuid
@@ -27,33 +26,15 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from engine.storage.disk import IS_A_LINK, NO_FOLLOW, Linked, is_link, megabytes, require_own_file, said_plainly
+from engine.storage.disk import NoSpace as NoSpace  # what writing raises
+
 PARTIAL = ".partial-"
 MAX_FILE_BYTES = 4 << 30
 MAX_JSON_BYTES = 16 << 20
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class NoSpace(OSError):
-    """The disk is full; nothing that was there before is touched."""
-
-    def __init__(self, needed: int, free: int, where: str = "") -> None:
-        place = f" in “{where}”" if where else ""
-        if free > needed:
-            text = f"The system allows no more data{place} ({_megabytes(needed)} needed): make room or raise the quota, then go on."
-        else:
-            text = f"The disk is full{place}: {_megabytes(needed)} needed, {_megabytes(free)} free. Make room, then go on."
-        super().__init__(errno.ENOSPC, text)
-        self.needed = needed
-        self.free = free
-        self.where = where
-
-    def __str__(self) -> str:
-        return self.strerror or ""
-
-    def __reduce__(self) -> tuple[type, tuple[int, int, str]]:
-        return type(self), (self.needed, self.free, self.where)
+MAX_MEMBERS = 1_000  # of an archive of arrays
 
 
 class NonFinite(ValueError):
@@ -85,19 +66,42 @@ class Fact:
 
 
 class Layer:
-    """Every call that changes the disk goes through here, so that tests can record, delay or fail it."""
+    """Every call that changes the disk goes through here, so that tests can record, delay or fail it.
 
-    def make_folder(self, path: Path) -> None:
+    `at` is the handle of the folder that a path lies in: with it only the path's last name counts, and no link on the way.
+    """
+
+    def make_folder(self, path: Path, at: int | None = None) -> None:
         """`os.mkdir`."""
-        os.mkdir(path)
+        os.mkdir(_name(path, at), dir_fd=at)
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path, at: int | None = None) -> int:
         """Open a new file for writing; it must not exist yet."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        return os.open(_name(path, at), os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666, dir_fd=at)
 
-    def open_append(self, path: Path) -> int:
-        """Open a file for appending; it is created when there is none."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    def open_append(self, path: Path, at: int | None = None) -> int:
+        """Open a plain file for appending; it is created when there is none. Raises: Linked."""
+        return self._open_own(path, at, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+    def open_lock(self, path: Path, at: int | None = None) -> int:
+        """Open a plain file for reading and writing; it is created when there is none. Raises: Linked."""
+        return self._open_own(path, at, os.O_RDWR | os.O_CREAT)
+
+    def _open_own(self, path: Path, at: int | None, flags: int) -> int:
+        if is_link(path, at):
+            raise Linked(path)
+        try:
+            handle = os.open(_name(path, at), flags | NO_FOLLOW, 0o666, dir_fd=at)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise Linked(path) from None
+            raise
+        try:
+            require_own_file(handle, path)
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
 
     def write(self, handle: int, data: memoryview) -> int:
         """Write bytes and return how many were written."""
@@ -115,30 +119,30 @@ class Layer:
         """Close a file handle."""
         os.close(handle)
 
-    def replace(self, source: Path, target: Path) -> None:
-        """Put `source` in the place of `target` (`os.replace`), tried again where Windows refuses."""
+    def replace(self, source: Path, target: Path, at: int | None = None) -> None:
+        """Put `source` in the place of `target` (`os.replace`), tried again where Windows refuses. A link there is replaced itself."""
         # Windows refuses while a virus scanner or another reader holds the file for a moment.
         for last in (False,) * 5 + (True,):
             try:
-                os.replace(source, target)
+                os.replace(_name(source, at), _name(target, at), src_dir_fd=at, dst_dir_fd=at)
                 return
             except PermissionError:
                 if last:
                     raise
                 time.sleep(0.05)
 
-    def remove(self, path: Path) -> None:
-        """Delete a file."""
-        os.unlink(path)
+    def remove(self, path: Path, at: int | None = None) -> None:
+        """Delete a file, or a link and not what it leads to."""
+        os.unlink(_name(path, at), dir_fd=at)
 
-    def remove_folder(self, path: Path) -> None:
+    def remove_folder(self, path: Path, at: int | None = None) -> None:
         """Delete an empty folder."""
-        os.rmdir(path)
+        os.rmdir(_name(path, at), dir_fd=at)
 
-    def sync_folder(self, path: Path) -> None:
-        """Where the system can flush a folder (POSIX); elsewhere nothing."""
+    def sync_folder(self, path: Path, at: int | None = None) -> None:
+        """Where the system can flush a folder (POSIX); elsewhere nothing. `at` is here the folder's own handle."""
         try:
-            handle = os.open(path, os.O_RDONLY)
+            handle = os.open(path, os.O_RDONLY) if at is None else os.dup(at)
         except PermissionError:
             return
         try:
@@ -153,32 +157,36 @@ class Layer:
 layer = Layer()
 
 
-def write_file(path: Path, data: bytes, *, needed: int | None = None, sync_folder: bool = True) -> Fact:
+def _name(path: Path, at: int | None) -> Path | str:
+    return path if at is None else path.name
+
+
+def write_file(path: Path, data: bytes, *, at: int | None = None, needed: int | None = None, sync_folder: bool = True) -> Fact:
     """Put `data` at `path`: after a crash at any moment there is the old file or the new one, never a mixture.
 
-    `needed` is what the whole save still has to write, for the message when there is no room.
-    With `sync_folder=False` the caller flushes the folder once for several files.
+    `at` is the handle of the folder `path` lies in, where it must not be left by a link. `needed` is what the whole save still has to
+    write, for the message when there is no room. With `sync_folder=False` the caller flushes the folder once for several files.
 
     Raises:
         NoSpace: no room. The partial file is removed and what was at `path` is as before.
-        OSError: the disk refuses for another reason.
+        Unwritable: the disk refuses for another reason; the same holds.
     """
     partial = path.with_name(f"{path.name}{PARTIAL}{uuid.uuid4().hex}")
     try:
-        with no_space(path.parent, len(data) if needed is None else needed):
-            handle = layer.create(partial)
+        with said_plainly(path.parent, len(data) if needed is None else needed):
+            handle = layer.create(partial, at)
             try:
                 write_all(handle, data)
                 layer.sync(handle)
             finally:
                 layer.close(handle)
             fact = fact_of(data)
-            layer.replace(partial, path)
+            layer.replace(partial, path, at)
             if sync_folder:
-                layer.sync_folder(path.parent)
+                layer.sync_folder(path.parent, at)
     except BaseException:
         with contextlib.suppress(OSError):
-            layer.remove(partial)
+            layer.remove(partial, at)
         raise
     return fact
 
@@ -189,55 +197,6 @@ def write_all(handle: int, data: bytes) -> None:
     while rest:
         # Linux writes at most 2 GiB at once; smaller pieces also keep other threads served.
         rest = rest[layer.write(handle, rest[: 64 << 20]) :]
-
-
-@contextlib.contextmanager
-def no_space(folder: Path, needed: int):
-    """Turn the system's ways to say “full” into `NoSpace`. Raises: NoSpace: the disk is full."""
-    try:
-        yield
-    except NoSpace:
-        raise
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise NoSpace(needed, free_bytes(folder), str(folder)) from error
-        raise
-
-
-def require_room(folder: Path, needed: int) -> None:
-    """Raises: NoSpace: before anything is written."""
-    free = free_bytes(folder)
-    if free < needed:
-        raise NoSpace(needed, free, str(folder))
-
-
-def free_bytes(folder: Path) -> int:
-    """Free bytes on the folder's disk; 0 where that cannot be asked."""
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return 0
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder with all it holds, as far as the system lets us; links are removed, not followed."""
-    for entry in entries(folder):
-        with contextlib.suppress(OSError):
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
-            else:
-                layer.remove(Path(entry.path))
-    with contextlib.suppress(OSError):
-        layer.remove_folder(folder)
-
-
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, by name; nothing when it cannot be read."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        return []
 
 
 def fact_of(data: bytes) -> Fact:
@@ -253,11 +212,13 @@ def fact_of(data: bytes) -> Fact:
 def fault_of(path: Path | str, size: int | None, at_least: bool = False) -> str:
     """What a glance at a file's entry shows to be wrong with it, "" when nothing is. Does not read it."""
     try:
-        found = os.stat(path)
+        found = os.lstat(path)
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+    if stat.S_ISLNK(found.st_mode):
+        return IS_A_LINK
     if not stat.S_ISREG(found.st_mode):
         return "is not a file"
     if not found.st_mode & 0o444:
@@ -267,6 +228,11 @@ def fault_of(path: Path | str, size: int | None, at_least: bool = False) -> str:
     if found.st_size == 0:
         return "is empty"
     return f"has {found.st_size:,} bytes instead of {size:,}"
+
+
+def no_follow(path: str, flags: int) -> int:
+    """An `opener` for `open`: no link is followed, and no pipe waited for."""
+    return os.open(path, flags | NO_FOLLOW)
 
 
 def read_file(path: Path, fact: Fact | None = None, limit: int = MAX_FILE_BYTES) -> bytes:
@@ -279,13 +245,13 @@ def read_file(path: Path, fact: Fact | None = None, limit: int = MAX_FILE_BYTES)
     if fault:
         raise Damaged(fault)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=no_follow) as file:
             size = os.fstat(file.fileno()).st_size
             if size > limit:
-                raise Damaged(f"is larger than {_megabytes(limit)}")
+                raise Damaged(f"is larger than {megabytes(limit)}")
             data = file.read(size)
     except OSError as error:
-        raise Damaged(f"cannot be read ({error.strerror})") from None
+        raise Damaged(IS_A_LINK if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})") from None
     except MemoryError:
         raise Damaged("does not fit into memory") from None
     if fact and hashlib.sha256(data).hexdigest() != fact.sha256:
@@ -388,14 +354,17 @@ def arrays_to_npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def arrays_from_npz(data: bytes) -> dict[str, np.ndarray]:
-    """Arrays [...] by name: plain numbers only, and none larger than the bytes that are really there.
+    """Arrays [...] by name: plain numbers only, and all together no larger than the bytes that are really there.
 
     Raises:
         Damaged
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return {info.filename.removesuffix(".npy"): _read_npy(archive, info, len(data)) for info in archive.infolist()}
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS or sum(info.file_size for info in members) > len(data):  # they may overlap
+                raise ValueError("sizes that do not add up")
+            return {info.filename.removesuffix(".npy"): _read_npy(archive, info) for info in members}
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError) as error:
         raise Damaged(f"is no archive of arrays ({error})") from None
 
@@ -408,9 +377,9 @@ _NPY = re.compile(
 )
 
 
-def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, total: int) -> np.ndarray:
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size > total:
-        raise ValueError("sizes that do not add up")
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("packed data")
     content = archive.read(info)
     header = _NPY.match(content)
     if not header:
@@ -420,7 +389,3 @@ def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, total: int) -> np
     if math.prod(shape) * dtype.itemsize != len(content) - header.end():
         raise ValueError("sizes that do not add up")
     return np.frombuffer(content, dtype, offset=header.end()).reshape(shape, order="F" if header[2] == b"True" else "C").copy()
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

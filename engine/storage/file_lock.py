@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import stat
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from engine.storage import atomic_io
+from engine.storage.disk import NO_FOLLOW, said_plainly
 
 try:
     import fcntl
@@ -52,7 +54,8 @@ def me() -> Holder:
 def holder(path: Path) -> Holder | None:
     """The living process that holds this lock, None when nobody does."""
     try:
-        if os.stat(path).st_size == 0:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
             return None
         named = _parse(atomic_io.read_file(path, limit=4096))
     except (OSError, atomic_io.Damaged):
@@ -65,11 +68,11 @@ def holder(path: Path) -> Holder | None:
 class Lock:
     """Held from `Lock(path)` to `release()`, or until the process dies."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises: Held, atomic_io.NoSpace, OSError."""
+    def __init__(self, path: Path, at: int | None = None) -> None:
+        """`at` is the handle of the folder that `path` lies in. Raises: Held, DiskRefuses, Linked."""
         self.path = path
-        with atomic_io.no_space(path.parent, 4096):
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        with said_plainly(path.parent, 4096):
+            self._handle = atomic_io.layer.open_lock(path, at)
         try:
             self._take()
         except BaseException:
@@ -94,7 +97,8 @@ class Lock:
             return
         with contextlib.suppress(OSError):
             os.ftruncate(self._handle, 0)
-        os.close(self._handle)
+        with contextlib.suppress(OSError):
+            os.close(self._handle)
         self._handle = -1
 
 
@@ -160,7 +164,7 @@ def _try_lock(handle: int) -> bool:
 
 def _is_locked(path: Path) -> bool:
     try:
-        handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, os.O_RDWR | NO_FOLLOW)
     except OSError:
         return False
     try:

@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.messages import RunFigure
 from engine.storage import atomic_io
+from engine.storage.disk import entries, is_link
 from engine.storage.old_names import VOCABULARY, settings_today
+from engine.storage.run_files import CHECKPOINTS, MANIFEST, PROBE, RESUME_FILE, STATE
 
 FORMAT = 1
-MANIFEST = "manifest.json"
-CHECKPOINTS = "checkpoints"
-STATE = "state.json"
-RESUME_FILE = "resume.safetensors"  # what only a training that goes on needs
+LAST_SECOND = 253_402_300_800  # of the year 9999, the last that a date can be made of
 _YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, so a young one is read again
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
@@ -90,7 +89,7 @@ class Facts(RunMetadata):
     format: int = FORMAT
     vocabulary: int  # which names stand in it: see `old_names`; absent in version 0.1.0
     name: str
-    created: float  # seconds since the epoch
+    created: float = Field(ge=0, lt=LAST_SECOND)  # seconds since the epoch
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -141,7 +140,7 @@ def read_manifest(path: Path) -> tuple[Manifest | None, str]:
     """The manifest and what is wrong with it; read again only when the file is another one."""
     file = path / MANIFEST
     try:
-        found = os.stat(file)
+        found = os.lstat(file)
         signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
     except OSError:
         signature = ()
@@ -163,24 +162,29 @@ def read_manifest(path: Path) -> tuple[Manifest | None, str]:
 
 def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
     """A manifest from what the checkpoints repeat of it."""
-    found = [about for folder in atomic_io.entries(path / CHECKPOINTS) if (about := _read_state(Path(folder.path))) is not None]
+    folders = [] if is_link(path / CHECKPOINTS) else [Path(entry.path) for entry in entries(path / CHECKPOINTS)]
+    found = [about for folder in folders if not is_link(folder) and (about := _read_state(folder)) is not None]
+    probes = [probe for _, _, probe in found if probe is not None]
     if not found:
         sentence = "and no checkpoint is left to rebuild it from: delete this run or put the file back."
         return None, f"{MANIFEST} of “{path.name}” {reason}, {sentence}"
-    by_step = {entry.step: entry for _, entry in found}
+    by_step = {entry.step: entry for _, entry, _ in found}
     checkpoints = _one_best([by_step[step] for step in sorted(by_step)])
-    facts = {**vars(found[-1][0]), "status": "training", "step": checkpoints[-1].step, "checkpoints": checkpoints}
-    sentence = "it was rebuilt from the checkpoints, without status, best number and fixed images."
+    files = {PROBE: probes[-1]} if probes else {}
+    facts = {**vars(found[-1][0]), "status": "training", "step": checkpoints[-1].step, "checkpoints": checkpoints, "files": files}
+    sentence = f"it was rebuilt from the checkpoints, without status{'' if probes else ', fixed images'} and best number."
     return Manifest(**facts), f"{MANIFEST} of “{path.name}” {reason}; {sentence}"
 
 
-def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry] | None:
+def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry, FileFact | None] | None:
     """What a checkpoint's folder tells about itself and its run; None when it does not."""
     try:
         data = atomic_io.read_file(folder / STATE, limit=atomic_io.MAX_JSON_BYTES)
         content = atomic_io.unseal(data)
         facts = Facts.model_validate(content["run"])
         entry = CheckpointEntry.model_validate({**content["checkpoint"], "folder": folder.name})
+        probe = content.get("probe")  # absent in version 0.2.0
+        probe = None if probe is None else FileFact.model_validate(probe)
     except (atomic_io.Damaged, pydantic.ValidationError, KeyError, TypeError):
         return None
     if facts.format > FORMAT:
@@ -189,7 +193,7 @@ def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry] | None:
     files = {**entry.files, STATE: FileFact(sha256=own.sha256, bytes=own.bytes, step=entry.step)}
     if not os.path.lexists(folder / RESUME_FILE):
         files.pop(RESUME_FILE, None)  # removed on purpose when newer ones had come
-    return facts, entry.model_copy(update={"files": files, "resumable": entry.resumable and RESUME_FILE in files})
+    return facts, entry.model_copy(update={"files": files, "resumable": entry.resumable and RESUME_FILE in files}), probe
 
 
 def _one_best(checkpoints: list[CheckpointEntry]) -> tuple[CheckpointEntry, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.isolated_python import isolated_environment, isolated_script
+
 LONGEST = 2_000_000  # characters of a description
 NAMES = ("id2label", "label2id")  # classes of a head that is not looked at; thousands of names, some
 SECONDS = 600  # for reading a pickled file
+UNPICKLE_BYTES = 16 << 30  # address space for torch's libraries, of which little is ever used
 
 UNPICKLE = """
-import sys, torch
+import sys
+try:
+    import resource
+    most = int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
+import torch
 from safetensors.torch import save_file
 weights = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
 tensors = {name: value.clone().contiguous() for name, value in weights.items() if isinstance(value, torch.Tensor)}
@@ -53,12 +64,21 @@ def open_pretrained(folder: str) -> Pretrained:
 
 def _description(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        if len(text) > LONGEST:
+        if not path.is_file() and path.exists():
+            raise BadBackbone(f"{path.parent.name}/{path.name} is no ordinary file; copy the model's folder again.")
+        with path.open("rb") as file:
+            raw = file.read(LONGEST + 1)
+        if len(raw) > LONGEST:
             raise BadBackbone(f"{path.parent.name}/{path.name} is too long to be a model’s description; copy the model's folder again.")
-        content = json.loads(text)
+        content = json.loads(raw.decode("utf-8"))
     except FileNotFoundError:
         raise BadBackbone(f"{path.parent.name} has no {path.name}; choose a folder that holds a whole model.") from None
+    except BadBackbone:
+        raise
+    except RecursionError:
+        raise BadBackbone(
+            f"{path.parent.name}/{path.name} is nested too deeply for a description; copy the model's folder again."
+        ) from None
     except (OSError, ValueError) as error:
         raise BadBackbone(f"{path.parent.name}/{path.name} cannot be read ({error}); copy the model's folder again.") from None
     if not isinstance(content, dict):
@@ -72,6 +92,27 @@ def _weights(folder: Path) -> dict[str, np.ndarray]:
         return _unpickled(folder)
     if not any(folder.glob("*.safetensors")):
         raise BadBackbone(f"{folder.name} has no model.safetensors; copy the model's folder again, with its weights.")
+    with tempfile.TemporaryDirectory() as scratch:
+        return _loaded(_copied(folder, Path(scratch) / folder.name))
+
+
+def _copied(folder: Path, copy: Path) -> Path:
+    """The files that are needed, in a place where nobody changes them: the library maps them, and a mapped file that is cut short
+    meanwhile would end the program. Raises: BadBackbone.
+    """
+    try:
+        copy.mkdir()
+        for file in (folder / "config.json", folder / "model.safetensors.index.json", *folder.glob("*.safetensors")):
+            if file.is_file():
+                shutil.copyfile(file, copy / file.name)
+    except (OSError, shutil.Error) as error:
+        why = getattr(error, "strerror", None) or "its files cannot be copied"
+        raise BadBackbone(f"{folder.name} cannot be read ({why}); check its permissions and the room for temporary files.") from None
+    return copy
+
+
+def _loaded(folder: Path) -> dict[str, np.ndarray]:
+    """All tensors of a folder of ours. Raises: BadBackbone."""
     import torch
 
     from engine.nets.backbone import library
@@ -107,9 +148,16 @@ def _unpickled(folder: Path) -> dict[str, np.ndarray]:
         copy = Path(scratch) / folder.name
         copy.mkdir()
         (copy / "config.json").write_bytes((folder / "config.json").read_bytes())
-        files = str(folder / "pytorch_model.bin"), str(copy / "model.safetensors")
-        answer = subprocess.run([sys.executable, "-c", UNPICKLE, *files], capture_output=True, text=True, timeout=SECONDS)
+        pickled, arrays = (folder / "pytorch_model.bin").absolute(), copy / "model.safetensors"
+        most = UNPICKLE_BYTES + 4 * pickled.stat().st_size  # read, cloned, written
+        command = isolated_script(UNPICKLE, str(pickled), str(arrays), str(most))
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=SECONDS, cwd=scratch, env=isolated_environment()
+            )
+        except subprocess.TimeoutExpired:
+            raise BadBackbone(f"{folder.name}/pytorch_model.bin takes too long to be read; save the model as safetensors.") from None
         if answer.returncode:
-            why = (answer.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise BadBackbone(f"{folder.name}/pytorch_model.bin cannot be read safely ({why[:200]}); save the model as safetensors.")
-        return _weights(copy)
+            said = answer.stderr.strip().splitlines() or ["its content made the reading process end"]
+            raise BadBackbone(f"{folder.name}/pytorch_model.bin cannot be read safely ({said[-1][:200]}); save the model as safetensors.")
+        return _loaded(copy)

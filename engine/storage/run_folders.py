@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
 from pathlib import Path
 
+from engine.common.run_names import name_fault
 from engine.storage import atomic_io
-from engine.storage.atomic_io import NoSpace
+from engine.storage.disk import Linked, NoSpace, entries, is_link, said_plainly
 from engine.storage.file_lock import Held, Lock
-from engine.storage.manifest import CHECKPOINTS, MANIFEST
-from engine.storage.metrics_file import METRICS
+from engine.storage.run_files import BESIDE, CHECKPOINTS, LOCK, MANIFEST, METRICS, PROBE, foreign_in, remove_own
 
-PROBE = "probe.npz"
-LOCK = "writer.lock"
 SLACK_BYTES = 64 << 10  # what a save needs beside its files: manifest, folder entries, rounding up to blocks
 _GONE = ".removed-"
-_LONGEST_NAME = 120
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_GONE_FOLDER = re.compile(re.escape(_GONE) + "[0-9a-f]+")
 
 
 class BadRun(Exception):
@@ -27,6 +25,10 @@ class BadRun(Exception):
 
 class InUse(BadRun):
     """Another process writes this run now."""
+
+
+class RunGone(BadRun):
+    """The folder of a run that is being written was moved or removed."""
 
 
 def default_root() -> Path:
@@ -42,68 +44,90 @@ def is_run(path: Path) -> bool:
     return any(os.path.lexists(os.path.join(path, name)) for name in (MANIFEST, CHECKPOINTS, METRICS, PROBE))
 
 
-def delete_run(path: Path) -> None:
-    """Remove a run's folder.
+def run_named(root: Path, name: str) -> Path:
+    """The folder of the run of that name in `root`. Raises: BadRun: the name would lead out of `root`."""
+    check_name(name)
+    return Path(os.path.abspath(root)) / name
+
+
+def delete_run(path: Path) -> tuple[str, ...]:
+    """Remove a run's folder; of one that is a link, only the link.
+
+    Returns:
+        What is not the run's own; it stays, with the folder.
 
     Raises:
-        BadRun: it is no run folder.
+        BadRun: it is no run folder, or it cannot be removed.
         InUse: a process writes it now.
     """
-    path = Path(path).absolute()
+    path = Path(os.path.abspath(path))
     if not path.is_dir() or not is_run(path):
         raise BadRun(f"“{path}” is no run folder, so nothing was removed.")
-    for folder in (
-        path,
-        *(Path(entry.path) for entry in atomic_io.entries(path) if is_run(Path(entry.path))),
-    ):  # and what is trained beside it
-        take_lock(folder).release()
-    remove_folder(path)
+    if path.name in BESIDE and is_link(path.parent):
+        raise BadRun(f"“{path.parent}” is a link, so nothing behind it was removed: open the folder it leads to.")
+    try:
+        if is_link(path):
+            atomic_io.layer.remove(path)
+            return ()
+        for folder in (path, *(path / name for name in BESIDE if is_run(path / name))):  # and what is trained beside it
+            if not is_link(folder) and not is_link(folder / LOCK):
+                take_lock(folder).release()
+        return remove_folder(path)
+    except OSError as error:
+        raise BadRun(f"“{path}” cannot be removed ({_why(error)}): change the folder's permissions.") from None
 
 
-def take_lock(path: Path) -> Lock:
-    """The lock of a run's folder, held by this process until it is released.
+def take_lock(path: Path, at: int | None = None) -> Lock:
+    """The lock of a run's folder, held by this process until it is released; `at` is the handle of the folder.
 
     Raises:
         InUse: another process holds it. NoSpace. BadRun: the folder cannot be written.
     """
     try:
-        return Lock(path / LOCK)
+        return Lock(path / LOCK, at)
     except Held as error:
         raise InUse(str(error)) from None
     except NoSpace:
         raise
+    except Linked as error:
+        raise BadRun(str(error)) from None
     except OSError as error:
-        raise BadRun(f"“{path}” cannot be written ({error.strerror}): change the folder's permissions or copy the run elsewhere.") from None
+        raise BadRun(f"“{path}” cannot be written ({_why(error)}): change the folder's permissions or copy the run elsewhere.") from None
 
 
-def remove_folder(path: Path) -> None:
-    """First out of sight in one step, then file by file: a crash in between leaves no half run in the list."""
+def remove_folder(path: Path) -> tuple[str, ...]:
+    """Remove a run's folder: first out of sight in one step, then file by file, so that a crash leaves no half run in the list.
+
+    Returns:
+        What is not the run's own; then the folder stays where it is, with only that in it.
+
+    Raises:
+        OSError: the folder cannot be moved out of sight; nothing was removed.
+    """
+    foreign = tuple(foreign_in(path))
+    if foreign:
+        remove_own(path)
+        return foreign
     hidden = path.with_name(f"{_GONE}{uuid.uuid4().hex}")
     atomic_io.layer.replace(path, hidden)
-    atomic_io.layer.sync_folder(path.parent)
-    atomic_io.remove_tree(hidden)
+    with contextlib.suppress(OSError):
+        atomic_io.layer.sync_folder(path.parent)
+    remove_own(hidden)
+    return ()
 
 
 def sweep(root: Path) -> None:
-    """Remove what an interrupted removal has left in the folder of runs."""
-    for entry in atomic_io.entries(root):
-        if entry.name.startswith(_GONE):
-            atomic_io.remove_tree(Path(entry.path))
+    """Remove what an interrupted removal has left in the folder of runs; never a link, and nothing but a run's own files."""
+    for entry in entries(root):
+        if _GONE_FOLDER.fullmatch(entry.name) and not is_link(entry.path):
+            remove_own(Path(entry.path))
 
 
 def check_name(name: str) -> None:
     """Raises: BadRun: the name cannot be a folder's on every system."""
-    if not name.strip():
-        raise BadRun("A run needs a name: type one, or leave it out to get one.")
-    if len(name.encode(errors="replace")) > _LONGEST_NAME:
-        raise BadRun(f"The name “{name[:40]}…” is too long: use at most {_LONGEST_NAME} plain letters.")
-    if name.startswith((".", " ", "-")) or name.endswith((".", " ")):
-        raise BadRun(f"“{name}” cannot be a run's name: it must not begin with a dot, blank or dash, nor end with a dot or blank.")
-    bad = sorted({character for character in name if character in '/\\:*?"<>|' or not character.isprintable()})
-    if bad:
-        raise BadRun(f"“{name}” cannot be a run's name: leave out {' '.join(repr(character)[1:-1] for character in bad)}.")
-    if name.split(".")[0].lower() in _RESERVED:
-        raise BadRun(f"“{name}” cannot be a run's name: Windows keeps it for itself.")
+    fault = name_fault(name)
+    if fault:
+        raise BadRun(fault)
 
 
 def safe_name(text: str) -> str:
@@ -131,22 +155,26 @@ def new_folder(root: Path, name: str | None, stem: str) -> Path:
 def make_root(root: Path) -> None:
     """Make the folder of runs where there is none yet. Raises: BadRun: it cannot be made. NoSpace."""
     try:
-        with atomic_io.no_space(root.parent, SLACK_BYTES):
+        with said_plainly(root.parent, SLACK_BYTES):
             root.mkdir(parents=True, exist_ok=True)
     except NoSpace:
         raise
     except OSError as error:
-        raise BadRun(f"Runs cannot be kept in “{root}” ({error.strerror}): choose another folder with --runs or PRIORAMA_RUNS.") from None
+        raise BadRun(f"Runs cannot be kept in “{root}” ({_why(error)}): choose another folder with --runs or PRIORAMA_RUNS.") from None
 
 
 def _make_run_folder(path: Path) -> bool:
     try:
-        with atomic_io.no_space(path.parent, SLACK_BYTES):
+        with said_plainly(path.parent, SLACK_BYTES):
             atomic_io.layer.make_folder(path)
     except FileExistsError:
         return False
     except NoSpace:
         raise
     except OSError as error:
-        raise BadRun(f"The folder “{path}” cannot be made ({error.strerror}): choose another name or another folder for runs.") from None
+        raise BadRun(f"The folder “{path}” cannot be made ({_why(error)}): choose another name or another folder for runs.") from None
     return True
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

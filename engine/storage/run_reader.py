@@ -20,17 +20,19 @@ import numpy as np
 
 from engine.messages import CheckpointInfo, RunInfo
 from engine.storage import atomic_io
+from engine.storage.disk import IS_A_LINK, entries, is_link
 from engine.storage.file_lock import Holder, holder
-from engine.storage.manifest import CHECKPOINTS, MANIFEST, RESUME_FILE, STATE, CheckpointEntry, FileFact, Manifest, read_manifest
-from engine.storage.metrics_file import METRICS, parse_metrics, read_metrics
+from engine.storage.manifest import CheckpointEntry, FileFact, Manifest, read_manifest
+from engine.storage.metrics_file import content_hash, read_metrics
 from engine.storage.old_names import VOCABULARY, arrays_today, row_today, state_today
-from engine.storage.run_folders import LOCK, PROBE, BadRun, is_run
+from engine.storage.run_files import BESIDE, CHECKPOINTS, LOCK, MANIFEST, METRICS, MODEL_FILE, PROBE, RESUME_FILE, STATE
+from engine.storage.run_folders import BadRun, is_run
 
 
 def list_runs(root: Path) -> list[Run]:
     """Every run folder in `root`, by name. Never raises: what is wrong with one is in its `fault`."""
     found = []
-    for entry in atomic_io.entries(Path(root)):
+    for entry in entries(Path(root)):
         with contextlib.suppress(OSError, BadRun):
             if not entry.name.startswith(".") and entry.is_dir():
                 found.append(Run.open(Path(entry.path)))
@@ -60,6 +62,9 @@ class Run:
             raise BadRun(f"There is no folder “{path}”: choose a run's folder.")
         if not is_run(path):
             raise BadRun(f"“{path}” is no run folder (it has no {MANIFEST}): choose a run's folder.")
+        if is_link(path) or (path.name in BESIDE and is_link(path.parent)):
+            sentence = f"“{path.name}” is a link to a run's folder elsewhere, so it is not used here: open the folder it leads to."
+            return cls(path, None, sentence, None)
         manifest, fault = read_manifest(path)
         if manifest is not None and not fault:
             fault = _fault_of_files(path, manifest)
@@ -122,6 +127,7 @@ class Run:
             capabilities=m.capabilities,
             device=m.device,
             precision=m.precision,
+            minutes=m.minutes,
         )
 
     def checkpoints(self) -> list[CheckpointInfo]:
@@ -135,17 +141,23 @@ class Run:
 
     def _look_at(self, entry: CheckpointEntry) -> CheckpointInfo:
         folder = os.path.join(self.path, CHECKPOINTS, entry.folder)
+        linked = self._linked(entry)
         note = ""
         for name, fact in entry.files.items():
-            fault = atomic_io.fault_of(os.path.join(folder, name), fact.bytes)
-            if fault and name == RESUME_FILE:
+            fault = linked or atomic_io.fault_of(os.path.join(folder, name), fact.bytes)
+            if fault and name == RESUME_FILE and not linked:
                 note = f"No training can go on from step {entry.step:,}: its {name} {fault}. It can be looked at."
             elif fault:
                 sentence = f"The checkpoint at step {entry.step:,} cannot be used: its {name} {fault}."
                 return CheckpointInfo(entry.step, entry.resumable, entry.best, sentence)
         return CheckpointInfo(entry.step, entry.resumable and not note, entry.best, note=note)
 
-    def load(self, step: int | None = None, file: str = "model.safetensors") -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+    def _linked(self, entry: CheckpointEntry) -> str:
+        """How a sentence about a file of a checkpoint ends whose folder is reached through a link."""
+        folder = os.path.join(self.path, CHECKPOINTS)
+        return f"lies in a folder that {IS_A_LINK}" if is_link(folder) or is_link(os.path.join(folder, entry.folder)) else ""
+
+    def load(self, step: int | None = None, file: str = MODEL_FILE) -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
         """Step, arrays [...] by name and state of one checkpoint; `step=None` is the newest intact one, and `notes` says what was
         skipped.
 
@@ -192,6 +204,8 @@ class Run:
         folder = self.path / CHECKPOINTS / entry.folder
         name = STATE
         try:
+            if linked := self._linked(entry):
+                raise atomic_io.Damaged(linked)
             if STATE not in entry.files:
                 raise atomic_io.Damaged("is missing")
             content = atomic_io.unseal(atomic_io.read_file(folder / STATE, _fact(entry.files[STATE]), atomic_io.MAX_JSON_BYTES))
@@ -234,6 +248,8 @@ class Run:
     def _verify_checkpoint(self, entry: CheckpointEntry) -> str:
         for name, fact in entry.files.items():
             try:
+                if linked := self._linked(entry):
+                    raise atomic_io.Damaged(linked)
                 atomic_io.read_file(self.path / CHECKPOINTS / entry.folder / name, _fact(fact))
             except atomic_io.Damaged as fault:
                 return f"The checkpoint of “{self.name}” at step {entry.step:,} cannot be used: its {name} {fault}."
@@ -241,14 +257,20 @@ class Run:
 
     def _verify_metrics(self, fact: FileFact | None) -> str:
         """The part that was there when the manifest was written must be unchanged, and every whole line after it."""
-        try:
-            data = atomic_io.read_file(self.path / METRICS)
-        except atomic_io.Damaged as fault:
+        path = self.path / METRICS
+        fault = atomic_io.fault_of(path, None)
+        found = ""
+        if not fault:
+            try:
+                found = content_hash(path, fact.bytes if fact else 0)
+            except OSError as error:
+                fault = f"cannot be read ({error.strerror})"
+        if fault:
             return f"{METRICS} of “{self.name}” {fault}: there are no curves, its checkpoints can be used."
-        bad = parse_metrics(data)[1]
-        if bad:
-            return f"{METRICS} of “{self.name}” has {bad} damaged lines; they are left out of the curves."
-        if fact and atomic_io.fact_of(data[: fact.bytes]) != _fact(fact):
+        damaged = read_metrics(path).damaged
+        if damaged:
+            return f"{METRICS} of “{self.name}” has {damaged} damaged lines; they are left out of the curves."
+        if fact and found != fact.sha256:
             return f"{METRICS} of “{self.name}” was changed since it was written; its curves may lack points."
         return ""
 
@@ -261,11 +283,15 @@ class Run:
         """Whole rows after a byte offset, and the offset to go on from.
 
         An unfinished last line is left for the next call; damaged lines are skipped, and `notes` says how many.
-        A file that has become shorter than `offset` is read from its start.
+        A file that has become shorter than `offset` is read from its start. A very long one is thinned out, and `notes` says so.
         """
-        rows, bad, end = read_metrics(self.path / METRICS, offset)
-        if bad:
-            self.notes.append(f"{bad} damaged lines of {METRICS} were skipped.")
+        if is_link(self.path):
+            return [], offset
+        rows, damaged, end, every = read_metrics(self.path / METRICS, offset)
+        if damaged:
+            self.notes.append(f"{damaged} damaged lines of {METRICS} were skipped.")
+        if every > 1:
+            self.notes.append(f"{METRICS} is very long: of the training losses every {every}th row is shown, of all else everything.")
         return [row_today(self._method, row) for row in rows], end
 
     def probe(self) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ The manifest is replaced only when all it lists is on the disk, and what it no l
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 import uuid
@@ -17,41 +18,59 @@ import numpy as np
 
 from engine.messages import RunFigure
 from engine.storage import atomic_io
-from engine.storage.manifest import (
-    CHECKPOINTS,
-    MANIFEST,
-    RESUME_FILE,
-    STATE,
-    CheckpointEntry,
-    Facts,
-    FileFact,
-    Manifest,
-    RunMetadata,
-    parse_manifest,
+from engine.storage.disk import (
+    Linked,
+    Unwritable,
+    close_folder,
+    entries,
+    folder_held,
+    is_link,
+    is_removed,
+    is_still_at,
+    lexists,
+    open_folder,
+    require_room,
+    said_plainly,
 )
-from engine.storage.metrics_file import METRICS, MetricsFile, metrics_line
+from engine.storage.manifest import CheckpointEntry, Facts, FileFact, Manifest, RunMetadata, parse_manifest
+from engine.storage.metrics_file import MetricsFile, metrics_line
 from engine.storage.old_names import VOCABULARY
-from engine.storage.run_folders import PROBE, SLACK_BYTES, BadRun, make_root, new_folder, remove_folder, safe_name, sweep, take_lock
+from engine.storage.run_files import CHECKPOINTS, MANIFEST, METRICS, PROBE, RESUME_FILE, STATE, remove_own, remove_own_entry
+from engine.storage.run_folders import SLACK_BYTES, BadRun, RunGone, make_root, new_folder, remove_folder, safe_name, sweep, take_lock
 from engine.storage.run_reader import Run
 
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)  # what a folder answers that is not there any more
 KEPT_RESUMABLE = 2
 
 
 class RunWriter:
-    """The one writer of a run. Everything it was told is on the disk when its methods return."""
+    """The one writer of a run. Everything it was told is on the disk when its methods return.
+
+    The run's folder is held open: what is written gets into that folder and no other, also when it is renamed or when a link is put in
+    its place meanwhile. All its methods raise Linked where a link stands in the way of a file, NoSpace and Unwritable where the disk
+    refuses (nothing that was there is lost, and the same can be asked again), and RunGone when the folder was removed.
+    """
 
     def __init__(self, path: Path, manifest: Manifest | None) -> None:
         """Take the lock and put the folder in order; use `create` or `resume`."""
         self.path = path
         self.notes: list[str] = []
-        self._lock = take_lock(path)
+        self.moved = False  # the folder bears another name than `path` now
+        with said_plainly(path, SLACK_BYTES):
+            self._folder = open_folder(path)
         try:
-            with atomic_io.no_space(path, SLACK_BYTES):
+            self._lock = take_lock(path, self._folder)
+        except BaseException:
+            close_folder(self._folder)
+            raise
+        try:
+            with said_plainly(path, SLACK_BYTES):
                 self._manifest = manifest or self._manifest_to_go_on_with()
                 self._clear_the_way()
-                self._metrics = MetricsFile(path / METRICS)
+                self._metrics = MetricsFile(path / METRICS, self._folder)
         except BaseException:
             self._lock.release()
+            close_folder(self._folder)
             raise
         try:
             self._write_manifest(self._manifest)
@@ -66,7 +85,7 @@ class RunWriter:
 
         Raises:
             BadRun: the name cannot be a folder's or is taken, or `root` cannot be written.
-            NoSpace
+            NoSpace, Unwritable: nothing of it stays.
         """
         root = Path(os.path.abspath(root))
         make_root(root)
@@ -75,12 +94,13 @@ class RunWriter:
         fields = {field: getattr(metadata, field) for field in RunMetadata.model_fields}
         manifest = Manifest(**fields, vocabulary=VOCABULARY, name=path.name, created=time.time(), status=status)
         try:
-            with atomic_io.no_space(root, SLACK_BYTES):
-                atomic_io.layer.make_folder(path / CHECKPOINTS)
+            with said_plainly(root, SLACK_BYTES):
+                with folder_held(path) as handle:
+                    atomic_io.layer.make_folder(path / CHECKPOINTS, handle)
                 atomic_io.layer.sync_folder(root)
             writer = cls(path, manifest)
         except BaseException:
-            atomic_io.remove_tree(path)
+            remove_own(path)
             raise
         return writer
 
@@ -94,7 +114,10 @@ class RunWriter:
         """
         path = Path(os.path.abspath(path))
         Run.open(path)
-        return cls(path, None)
+        try:
+            return cls(path, None)
+        except Linked as error:
+            raise BadRun(str(error)) from None
 
     @property
     def manifest(self) -> Manifest:
@@ -107,15 +130,17 @@ class RunWriter:
         return self.path.name
 
     def append_metrics(self, row: dict[str, Any]) -> None:
-        """Raises: NoSpace: earlier rows are intact, and the same row can be given again."""
-        self._metrics.append(metrics_line(row))
+        """Raises: NoSpace, Unwritable: earlier rows are intact, and the same row can be given again."""
+        with self._writing(0):
+            self._metrics.append(metrics_line(row))
 
     def save_probe(self, arrays: dict[str, np.ndarray]) -> None:
-        """Write the fixed images and noise [N, ...] that every checkpoint is looked at with. Raises: NoSpace."""
+        """Write the fixed images and noise [N, ...] that every checkpoint is looked at with. Raises: NoSpace, Unwritable."""
         data = atomic_io.arrays_to_npz(arrays)
-        atomic_io.require_room(self.path, len(data) + SLACK_BYTES)
-        fact = atomic_io.write_file(self.path / PROBE, data)
-        self._write_manifest(self._changed(files={**self._manifest.files, PROBE: FileFact(**vars(fact))}))
+        require_room(self.path, len(data) + SLACK_BYTES)
+        with self._writing(len(data)):
+            fact = atomic_io.write_file(self.path / PROBE, data, at=self._folder)
+            self._write_manifest(self._changed(files={**self._manifest.files, PROBE: FileFact(**vars(fact))}))
 
     def save_checkpoint(
         self,
@@ -137,33 +162,39 @@ class RunWriter:
 
         Raises:
             NonFinite: names the tensor; nothing was written.
-            NoSpace: earlier checkpoints are intact, nothing of this one stays.
+            NoSpace, Unwritable: earlier checkpoints are intact, nothing of this one stays.
+            RunGone: the folder was removed; or it was moved, then this checkpoint is in it.
         """
         for arrays in files.values():
             atomic_io.check_finite(arrays)
         encoded = {name: atomic_io.tensors_to_bytes(arrays) for name, arrays in files.items()}
         needed = sum(map(len, encoded.values())) + SLACK_BYTES
-        atomic_io.require_room(self.path, needed)
-        folder = self._free_folder(step)
-        entry = CheckpointEntry(step=step, folder=folder.name, resumable=resumable, keep=keep, best=best, files={})
-        try:
-            with atomic_io.no_space(self.path, needed):
-                atomic_io.layer.make_folder(folder)
-            for name, data in encoded.items():
-                fact = atomic_io.write_file(folder / name, data, needed=needed, sync_folder=False)
-                entry = _with_file(entry, name, fact)
-                needed -= len(data)
-            text = atomic_io.seal(self._state_json(entry, state))
-            fact = atomic_io.write_file(folder / STATE, text, needed=needed)
-            with atomic_io.no_space(self.path, needed):
-                atomic_io.layer.sync_folder(folder.parent)
-            manifest = self._with_checkpoint(_with_file(entry, STATE, fact))
-            figures = {"newest": figure, "best": figure if best else None, "headline": headline if best else None}
-            self._write_manifest(manifest.model_copy(update={name: value for name, value in figures.items() if value is not None}))
-        except BaseException:
-            self._undo(folder)
-            raise
+        require_room(self.path, needed)
+        with self._writing(needed), self._checkpoints_held() as checkpoints:
+            folder = self._free_folder(step, checkpoints)
+            entry = CheckpointEntry(step=step, folder=folder.name, resumable=resumable, keep=keep, best=best, files={})
+            try:
+                atomic_io.layer.make_folder(folder, checkpoints)
+                with folder_held(folder, checkpoints) as inside:
+                    for name, data in encoded.items():
+                        fact = atomic_io.write_file(folder / name, data, at=inside, needed=needed, sync_folder=False)
+                        entry = _with_file(entry, name, fact)
+                        needed -= len(data)
+                    text = atomic_io.seal(self._state_json(entry, state))
+                    fact = atomic_io.write_file(folder / STATE, text, at=inside, needed=needed)
+                atomic_io.layer.sync_folder(folder.parent, checkpoints)
+                manifest = self._with_checkpoint(_with_file(entry, STATE, fact))
+                figures = {"newest": figure, "best": figure if best else None, "headline": headline if best else None}
+                self._write_manifest(manifest.model_copy(update={name: value for name, value in figures.items() if value is not None}))
+            except BaseException:
+                self._undo(folder, checkpoints)
+                raise
         self._remove_unlisted()
+        if self.moved:
+            raise RunGone(
+                f"The folder “{self.path}” was moved or renamed while its run was trained, so the training ended; "
+                f"all it learned until step {step:,} is in the folder: open it where it is now to go on."
+            )
 
     def set_status(
         self,
@@ -176,27 +207,63 @@ class RunWriter:
         total_steps: int | None = None,
         minutes: float | None = None,
     ) -> None:
-        """What is None stays as it was. Raises: NoSpace."""
+        """What is None stays as it was. Raises: NoSpace, Unwritable."""
         given = {"step": step, "headline": headline, "best": best, "total_steps": total_steps, "minutes": minutes}
-        self._write_manifest(
-            self._changed(status=status, message=message, **{name: value for name, value in given.items() if value is not None})
-        )
+        given = {name: value for name, value in given.items() if value is not None}
+        with self._writing(SLACK_BYTES):
+            self._write_manifest(self._changed(status=status, message=message, **given))
 
     def close(self) -> None:
         """Flush the metrics and free the lock."""
         self._metrics.close()
         self._lock.release()
+        close_folder(self._folder)
+        self._folder = None
 
-    def discard(self) -> None:
-        """Close and remove the folder."""
+    def discard(self) -> tuple[str, ...]:
+        """Close and remove the folder, but nothing that is not the run's own: that is returned. Raises: RunGone: it is not there."""
+        there = is_still_at(self.path, self._folder)
         self.close()
-        remove_folder(self.path)
+        if not there:
+            raise RunGone(f"The folder “{self.path}” was moved or removed while its run was trained: if it is somewhere, delete it there.")
+        with said_plainly(self.path, 0):
+            return remove_folder(self.path)
 
     def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    # Where it is written
+
+    @contextlib.contextmanager
+    def _writing(self, needed: int) -> Iterator[None]:
+        """Raises: RunGone: the folder, or what it holds, was removed. NoSpace, Unwritable, Linked."""
+        self._require_here(self._metrics.is_removed)
+        self.moved = not is_still_at(self.path, self._folder)
+        try:
+            with said_plainly(self.path, needed):
+                yield
+        except Unwritable as error:
+            self._require_here(error.errno in _GONE and not is_still_at(self.path, self._folder))
+            raise
+
+    def _require_here(self, gone: bool) -> None:
+        if gone or (is_removed(self._folder) if self._folder is not None else not self.path.is_dir()):
+            raise RunGone(
+                f"The folder “{self.path}” was moved or removed while its run was trained, so the training ended: "
+                f"if it is still somewhere, open it there to go on from its newest checkpoint, else start the run again."
+            )
+
+    @contextlib.contextmanager
+    def _checkpoints_held(self) -> Iterator[int | None]:
+        """A handle of the checkpoints' folder, made anew where somebody has removed it."""
+        path = self.path / CHECKPOINTS
+        if not lexists(path, self._folder):
+            atomic_io.layer.make_folder(path, self._folder)
+        with folder_held(path, self._folder) as handle:
+            yield handle
 
     # How the manifest changes
 
@@ -222,60 +289,70 @@ class RunWriter:
         files = {**manifest.files, METRICS: self._metrics.flush()}
         manifest = manifest.model_copy(update={"files": files})
         data = atomic_io.seal(manifest.model_dump())
-        atomic_io.write_file(self.path / MANIFEST, data)
+        atomic_io.write_file(self.path / MANIFEST, data, at=self._folder)
         self._manifest = manifest
 
     def _state_json(self, entry: CheckpointEntry, state: dict[str, Any]) -> dict[str, Any]:
         facts = {name: getattr(self._manifest, name) for name in Facts.model_fields}
-        return {"checkpoint": entry.model_dump(), "run": facts, "state": state}
+        probe = self._manifest.files.get(PROBE)
+        return {"checkpoint": entry.model_dump(), "run": facts, "probe": None if probe is None else probe.model_dump(), "state": state}
 
     # Keeping the folder in order
 
-    def _free_folder(self, step: int) -> Path:
+    def _free_folder(self, step: int, checkpoints: int | None) -> Path:
         """A step saved again gets a folder of its own, so that the first one stays whole until the manifest names the second."""
         folder = self.path / CHECKPOINTS / f"step-{step:08d}"
         count = 1
-        while os.path.lexists(folder):
+        while lexists(folder, checkpoints):
             count += 1
             folder = folder.with_name(f"step-{step:08d}-{count}")
         return folder
 
-    def _undo(self, folder: Path) -> None:
+    def _undo(self, folder: Path, checkpoints: int | None) -> None:
         """After a failed save: remove its folder, unless the manifest that names it has already reached the disk."""
+        if not is_still_at(self.path, self._folder):
+            return
         on_disk = None
         with contextlib.suppress(atomic_io.Damaged):
             on_disk = parse_manifest(atomic_io.read_file(self.path / MANIFEST, limit=atomic_io.MAX_JSON_BYTES))
         if on_disk is not None and folder.name not in _folders(on_disk):
-            atomic_io.remove_tree(folder)
+            remove_own_entry(folder, checkpoints, (CHECKPOINTS, folder.name))
         elif on_disk is not None:
             self._manifest = on_disk
 
     def _remove_unlisted(self) -> None:
         """Only after the manifest that no longer names them is on the disk. What resists is tried again next time."""
         listed = {entry.folder: entry.files for entry in self._manifest.checkpoints}
-        for folder in atomic_io.entries(self.path / CHECKPOINTS):
-            if folder.name not in listed:
-                _remove(folder)
-                continue
-            for file in atomic_io.entries(Path(folder.path)):
-                if file.name not in listed[folder.name]:
-                    _remove(file)
+        path = self.path / CHECKPOINTS
+        with contextlib.suppress(OSError), folder_held(path, self._folder) as checkpoints:
+            for found in entries(path, checkpoints):
+                folder = path / found.name
+                if found.name not in listed:
+                    remove_own_entry(folder, checkpoints, (CHECKPOINTS, found.name))
+                    continue
+                with contextlib.suppress(OSError), folder_held(folder, checkpoints) as inside:
+                    for file in entries(folder, inside):
+                        if file.name not in listed[found.name]:
+                            remove_own_entry(folder / file.name, inside, (CHECKPOINTS, found.name, file.name))
 
     def _tidy(self) -> None:
         """Whoever holds the lock is the only writer, so every partial file here was left by a dead one."""
         self._remove_unlisted()
-        for entry in atomic_io.entries(self.path):
-            if atomic_io.PARTIAL in entry.name:
-                _remove(entry)
+        for found in entries(self.path, self._folder):
+            if atomic_io.PARTIAL in found.name:
+                remove_own_entry(self.path / found.name, self._folder, (found.name,))
 
     def _clear_the_way(self) -> None:
-        """Move aside what is no file where a file must be written, and make the checkpoints' folder if it is gone."""
+        """Move aside what is no file where a file must be written, and make the checkpoints' folder if it is gone. Raises: Linked."""
+        for name in (MANIFEST, METRICS, PROBE, CHECKPOINTS):
+            if is_link(self.path / name, self._folder):
+                raise Linked(self.path / name)
         for name in (MANIFEST, METRICS, PROBE):
             path = self.path / name
-            if os.path.lexists(path) and not path.is_file():
-                atomic_io.layer.replace(path, path.with_name(f"{name}.damaged-{uuid.uuid4().hex[:8]}"))
+            if lexists(path, self._folder) and not path.is_file():
+                atomic_io.layer.replace(path, path.with_name(f"{name}.damaged-{uuid.uuid4().hex[:8]}"), self._folder)
         if not (self.path / CHECKPOINTS).is_dir():
-            atomic_io.layer.make_folder(self.path / CHECKPOINTS)
+            atomic_io.layer.make_folder(self.path / CHECKPOINTS, self._folder)
 
 
 def _with_file(entry: CheckpointEntry, name: str, fact: atomic_io.Fact) -> CheckpointEntry:
@@ -295,11 +372,3 @@ def _kept(entries: list[CheckpointEntry]) -> Iterator[CheckpointEntry]:
         elif entry.keep or entry is entries[-1]:
             files = {name: fact for name, fact in entry.files.items() if name != RESUME_FILE}
             yield entry.model_copy(update={"resumable": False, "files": files})
-
-
-def _remove(entry: os.DirEntry[str]) -> None:
-    with contextlib.suppress(OSError):
-        if entry.is_dir(follow_symlinks=False):
-            atomic_io.remove_tree(Path(entry.path))
-        else:
-            atomic_io.layer.remove(Path(entry.path))

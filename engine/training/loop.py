@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.data import DataSet, inspect
-from engine.storage.atomic_io import NoSpace
-from engine.storage.run_folders import delete_run
+from engine.messages import DataReport, Notice
+from engine.storage.disk import DiskRefuses
+from engine.storage.run_folders import RunGone, delete_run
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.plan import Plan, ResumePlan, fit, resolve
@@ -31,6 +32,8 @@ class Outcome:
 
 
 Events = Recording[Outcome]
+
+NAMED = 3  # files that could not be read, in the notice of them
 
 
 def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
@@ -93,7 +96,7 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
         writer.discard()
         return Outcome("discarded", "The run was discarded.", run, trainer.step_number, recorder.rate)
     status, message = _ending(verb, trainer.step_number, recorder.saved_step)
-    with contextlib.suppress(NoSpace):  # then the list calls it interrupted, and it can be continued all the same
+    with contextlib.suppress(DiskRefuses):  # then the list calls it interrupted, and it can be continued all the same
         writer.set_status(status, "" if status == "done" else message, step=trainer.step_number)
     return Outcome(status, message, run, trainer.step_number, recorder.rate)
 
@@ -102,10 +105,19 @@ def _open(name: str, job: str, run: str) -> Recording[DataSet | Verb]:
     """The data set, or the verb that came while it was read."""
     for item in inspect(name, job):
         if isinstance(item, DataSet):
-            return item
+            verb = (yield Notice("warning", _left_out(item.report))) if item.report.bad_total else None
+            return verb or item
         if verb := (yield replace(item, run=run)):
             return verb
     raise AssertionError("inspect ends with a data set")
+
+
+def _left_out(report: DataReport) -> str:
+    """Which files are not in the data set, the first of them with the reason."""
+    first = "; ".join(f"{bad.path}: {bad.reason}" for bad in report.bad[:NAMED])
+    more = f"; and {report.bad_total - NAMED:,} more" if report.bad_total > NAMED else ""
+    files = "1 file" if report.bad_total == 1 else f"{report.bad_total:,} files"
+    return f"{files} of {report.name} could not be read and {'is' if report.bad_total == 1 else 'are'} left out. {first}{more}"
 
 
 def _log_spaced(step: int) -> bool:
@@ -117,7 +129,7 @@ def _ending(verb: Verb | None, step: int, saved: int) -> tuple[str, str]:
     """The status of a training that ended, and the sentence about it; `saved` is the newest step on the disk."""
     if saved < step:
         what = {"pause": "paused", "stop": "stopped"}.get(verb or "", "interrupted")
-        return what, f"The disk is full: {what} at step {step:,}, but the newest checkpoint is of step {saved:,}."
+        return what, f"The disk refused: {what} at step {step:,}, but the newest checkpoint is of step {saved:,}."
     if verb == "pause":
         return "paused", f"Paused at step {step:,}; Resume goes on exactly here."
     if verb == "stop":
@@ -127,5 +139,5 @@ def _ending(verb: Verb | None, step: int, saved: int) -> tuple[str, str]:
 
 def _last_words(writer: RunWriter, status: str, message: str) -> None:
     """Note in the manifest how it ended, if the disk lets us; the reason itself is on its way to the person."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RunGone):
         writer.set_status(status, message)

@@ -23,7 +23,8 @@ from engine.config import changed
 from engine.data import DataSet
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, RunFigure, Stalled
 from engine.method import StepContext, capabilities
-from engine.storage.atomic_io import NonFinite, NoSpace
+from engine.storage.atomic_io import NonFinite
+from engine.storage.disk import DiskRefuses
 from engine.storage.manifest import RunMetadata
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
@@ -87,7 +88,7 @@ class RunRecorder:
 
     def newest_due(self) -> bool:
         """Whether it is time to save the newest checkpoint."""
-        return time.perf_counter() - self.saved_at > max(NEWEST_SECONDS, 50 * self.save_cost)
+        return self.writer.moved or time.perf_counter() - self.saved_at > max(NEWEST_SECONDS, 50 * self.save_cost)
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 
@@ -221,13 +222,14 @@ class RunRecorder:
 
 
 def with_room(write: Callable[[], object], job: str, run: str) -> Recording[tuple[Verb | None, bool]]:
-    """Write, and wait as long as the disk is full or until a verb comes."""
+    """Write, and wait as long as the disk refuses or until a verb comes."""
     while True:
         try:
             write()
             return None, True
-        except NoSpace as error:
-            message = f"Paused: the disk is full ({error}). Free some room and training goes on by itself."
+        except DiskRefuses as error:
+            cause = f"{error.cause[:1].lower()}{error.cause[1:]}"
+            message = f"Paused: {cause}. {error.remedy[:1].upper()}{error.remedy[1:]}, and training goes on by itself."
         if verb := (yield Stalled(job, run, message, RETRY_SECONDS)):
             return verb, False
 
@@ -278,7 +280,7 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
 
     yield from with_room(create, job, "")
     if not made:
-        raise TrainingFailed("The disk is full, so the run could not begin; free some room and start it again.")
+        raise TrainingFailed("The disk refused, so the run could not begin; free some room, or choose another folder, and start it again.")
     return made[0]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import weakref
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from engine.common.isolated_python import ROOT, isolated_command, isolated_environment
 from engine.data.frames import receive, send
 from engine.detectors.base import aside
 from engine.umap.projection import Graph
@@ -54,11 +54,12 @@ class UmapProcess:
             return
         self.close()
         child = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-m", "engine.umap.child"],
+            isolated_command("engine.umap.child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            cwd=ROOT,
+            env=isolated_environment(NUMBA_CACHE_DIR=str(compiled_folder())),
         )
         answers: SimpleQueue[ChildMessage | None] = SimpleQueue()
         ended = threading.Event()
@@ -159,13 +160,6 @@ def _stop(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
         if stream is not None:
             with contextlib.suppress(OSError):
                 stream.close()
-
-
-def _environment() -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-    one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
-    return {**os.environ, **one_thread, "PYTHONPATH": search, "NUMBA_CACHE_DIR": str(compiled_folder())}
 
 
 def compiled_folder() -> Path:

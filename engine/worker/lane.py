@@ -56,7 +56,7 @@ class Lane(threading.Thread):
         """The lane must outlive whatever it is asked: an error becomes a notice."""
         try:
             work()
-        except Exception as error:
+        except BaseException as error:
             self.publish(m.Notice("bad", *self.report(error)))
 
     def report(self, error: BaseException) -> tuple[str, str]:

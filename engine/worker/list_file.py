@@ -30,7 +30,10 @@ class ListFile:
         except FileNotFoundError:
             data = b"[]"
         self._read = True
-        rows = json.loads(data.decode("utf-8"))
+        try:
+            rows = json.loads(data.decode("utf-8"))
+        except RecursionError:
+            raise ValueError(f"{path} is nested too deeply.") from None
         if not isinstance(rows, list):
             raise ValueError(f"{path} holds no list.")
         return rows
@@ -40,11 +43,11 @@ class ListFile:
         if not self._read:
             return
         with contextlib.suppress(OSError):
+            from engine.storage.atomic_io import write_file
+
             path = self.path
             if rows:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(".partial")
-                partial.write_text(json.dumps(rows), encoding="utf-8")
-                partial.replace(path)
+                write_file(path, json.dumps(rows).encode("utf-8"))
             else:
                 path.unlink(missing_ok=True)

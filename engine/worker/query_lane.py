@@ -23,6 +23,15 @@ SLICE_SECONDS = 0.02  # a job yields to queries at least this often
 SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
 
+START_TRIES = 3
+START_PAUSE_SECONDS = 0.3
+DEAD = "The engine could not start, so it cannot answer; the log says why. Restart the program."
+
+
+class EngineDidNotStart(RuntimeError):
+    """One sentence for whoever asks an engine that is not there."""
+
+
 class QueryLane(Lane):
     """Answers queries from read-only models, lists and follows runs, inspects data. Newest query first, then a slice of a job."""
 
@@ -64,7 +73,15 @@ class QueryLane(Lane):
             self._end(job, "stopped", "The window was closed.")
 
     def _open_session(self) -> None:
-        self.session = self.startup.open_session(self.publish)
+        """What fails once may succeed the next time: an import that another thread had half done, a file that was busy."""
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                self.session = self.startup.open_session(self.publish)
+                return
+            except Exception:
+                if not tries_left or self.closing:
+                    raise
+                self.wait(START_PAUSE_SECONDS)
 
     def _turn(self) -> None:
         """One question, then what is due of listing and following, then a slice of a job; sleep when there is nothing."""
@@ -108,8 +125,9 @@ class QueryLane(Lane):
     # -- queries -------------------------------------------------------------------------------------------------------
 
     def _answer(self, query: m.Query) -> None:
-        assert self.session is not None
         try:
+            if self.session is None:
+                raise EngineDidNotStart(DEAD)
             answer = self.session.answer(query)
         except Exception as error:
             sentence, details = self.report(error)
@@ -126,7 +144,7 @@ class QueryLane(Lane):
             self._end(former, "stopped", "Something newer was asked for.")
         self.channels[work.channel] = work.job
         if self.session is None:
-            self._end(work.job, "failed", "The engine could not start, so it cannot answer; restart the program.")
+            self._end(work.job, "failed", DEAD)
             return
         self.jobs[work.job] = self.session.work(work)
         self.publish(m.JobChanged(work.job, "work", "running"))
@@ -179,7 +197,7 @@ class QueryLane(Lane):
     def _remember(self) -> None:
         try:
             self.remembered = [str(data) for data in self._file.read()]
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             self.remembered = []
 
     def _list_data(self) -> None:

@@ -36,6 +36,7 @@ class RunFollower:
         self._look_at = 0.0
         self._follow_at = 0.0
         self._offsets: dict[str, int] = {}  # run -> bytes of its metrics read so far
+        self._complained: set[str] = set()  # runs whose metrics were said to hold what is no row
         self._lock = threading.Lock()
         self._last_steps: dict[str, dict[str, int]] = {}  # run -> curve -> the last step that was published
 
@@ -150,10 +151,21 @@ class RunFollower:
         rows, offset = whole.metrics()  # the bulk, while the training goes on
         with self._lock:
             rest, offset = whole.metrics(offset)
-            points = history_points([*rows, *rest])
+            points = history_points(self._usable(run, [*rows, *rest]))
             self._last_steps[run] = {name: int(steps[-1]) for name, (steps, _) in points.items() if len(steps)}
             self._offsets[run] = offset
             self.publish(m.Metrics(run, points, history=True))
+        for note in whole.notes:
+            self.publish(m.Notice("info", f"{whole.name}: {note}"))
+
+    def _usable(self, run: str, rows: list[Any]) -> list[dict[str, Any]]:
+        """The rows that are points of curves; what else stands there is told once for each run."""
+        good = [row for row in rows if is_row(row)]
+        if len(good) < len(rows) and run not in self._complained:
+            self._complained.add(run)
+            name = Path(run).name
+            self.publish(m.Notice("warning", f"Some lines of metrics.jsonl of {name} hold no points of curves; its curves lack them."))
+        return good
 
     def _read_followed(self) -> None:
         """New points of followed runs that no lane of ours is writing."""
@@ -170,13 +182,34 @@ class RunFollower:
                     self.send_history(run)
                     continue
                 rows, offset = Run.open(Path(run)).metrics(self._offsets[run])
+                rows, read = self._usable(run, rows), bool(rows)
                 if any("resumed" in row for row in rows):  # points past the checkpoint it went on from are void
                     self.send_history(run)
-                elif rows:
+                elif read:
                     self._offsets[run] = offset
                     self.publish_metrics(m.Metrics(run, history_points(rows)))
             except (BadRun, KeyError, ValueError, TypeError):
                 self.followed.pop(run, None)  # the run list names the fault
+
+
+def is_row(row: Any) -> bool:
+    """Whether a line of metrics.jsonl holds what `history_points` reads: steps and numbers by name, or where a training went on."""
+    if not isinstance(row, dict):
+        return False
+    if "resumed" in row:
+        return _is_step(row["resumed"])
+    steps, values = row.get("steps", []), row.get("values", {})
+    if not isinstance(steps, list) or not isinstance(values, dict) or not all(map(_is_step, steps)):
+        return False
+    return all(isinstance(series, list) and len(series) <= len(steps) and all(map(_is_number, series)) for series in values.values())
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 62)
 
 
 def history_points(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
 from engine.common.importing import IMPORTING
+from engine.common.run_names import next_free
 from engine.worker.lane import Lane
 from engine.worker.list_file import ListFile
 from engine.worker.run_follower import RunFollower
@@ -84,7 +86,13 @@ class TrainingLane(Lane):
         for message in self.messages():
             self.guarded(partial(self._obey, message))
         if self.current is None and self.queue:
-            self._begin(self.queue.pop(0))
+            job = self.queue.pop(0)
+            try:
+                self._begin(job)
+            except Exception as error:
+                self.current = None
+                sentence, details = self.report(error)
+                self.publish(m.Ended(job.job, "failed", sentence, job.run, details))
         if self.current is None:
             self.wait(None)
         elif time.perf_counter() < self.retry_at and self.current.verb is None:
@@ -190,19 +198,30 @@ class TrainingLane(Lane):
     def _begin(self, job: TrainingJob) -> None:
         from engine.training.background_models import build_background
         from engine.training.loop import train
-        from engine.training.plan import ResumePlan
+        from engine.training.plan import Plan, ResumePlan
 
         with IMPORTING:  # the first optimizer would, in the middle of a training; it takes most of a second
             import torch._dynamo  # noqa: F401
+        self.current = job
         self._tell_queue()
         if job.beside:
             job.events = build_background(Path(job.beside), job.plan.steps, job.plan.minutes, job.job, kind=job.kind)
         else:
-            plan = ResumePlan(Path(job.run), job.plan.steps, job.plan.minutes, job.plan.device) if job.resume else job.plan
+            plan = self._with_free_name(job.plan) if isinstance(job.plan, Plan) else job.plan
+            plan = ResumePlan(Path(job.run), plan.steps, plan.minutes, plan.device) if job.resume else plan
             job.events = train(plan, self.runs.root, job.job)
-        self.current = job
         self.retry_at = 0.0
         self._tell(job, "running")
+
+    def _with_free_name(self, plan: Plan) -> Plan:
+        """While it waited another run may have taken its name: then it gets the next free one, and is not lost."""
+        if plan.name is None:
+            return plan
+        name = next_free(plan.name, os.listdir(self.runs.root) if self.runs.root.is_dir() else [])
+        if name == plan.name:
+            return plan
+        self.publish(m.Notice("info", f"Meanwhile there is a run “{plan.name}”, so this one is called “{name}”."))
+        return replace(plan, name=name)
 
     def _advance(self, job: TrainingJob) -> None:
         assert job.events is not None
@@ -212,7 +231,7 @@ class TrainingLane(Lane):
         except StopIteration as end:
             self.current = None
             self._ended(job, end.value)
-        except Exception as error:  # the single handler of every training
+        except BaseException as error:  # the single handler of every training; nothing may end the lane in silence
             self.current = None
             sentence, details = self.report(error)
             self.runs.look_now()
@@ -225,6 +244,7 @@ class TrainingLane(Lane):
         run = getattr(event, "run", "")
         if run and run != job.run:
             job.run = run
+            self._store_queue()
             self.runs.forget_curves(run)
             self._tell(job, "running")
             self.runs.look_now()
@@ -275,7 +295,8 @@ class TrainingLane(Lane):
 
     def _store_queue(self) -> None:
         """Every job, waiting or paused, that is not found by its folder in the list of runs: it has none, or one within another run's."""
-        waiting = [job for job in (*self.queue, *self.paused) if not job.run or job.beside]
+        begins = [] if self.current is None else [self.current]  # until it has a folder, nothing else knows of it
+        waiting = [job for job in (*begins, *self.queue, *self.paused) if not job.run or job.beside]
         self._file.write([{**asdict(job.plan), "beside": job.beside, "kind": job.kind} for job in waiting])
 
     def _restore_queue(self) -> None:
@@ -291,7 +312,7 @@ class TrainingLane(Lane):
                 settings = settings_today(method, row.get("config", {}))
                 plan = Plan(**{**row, "method": method, "data": str(row["data"]), "config": settings})
                 waiting.append(TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read and was left out."))
             return
         for job in waiting:

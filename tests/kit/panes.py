@@ -20,6 +20,7 @@ from app.shell.actions import Actions
 from app.shell.bridge import Bridge
 from app.shell.state import State
 from engine import messages as m
+from engine.common import significance
 
 # The actions that panes trigger; a test of the window sees that it has them all.
 ACTIONS = (
@@ -273,8 +274,9 @@ def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
             known = _known(run)
             for name, value in paper_scores(image[None], run).items():
                 p = (1 + sum(1 for other in known[name] if other >= value[0])) / (KNOWN + 1)
-                level, verdict = ("bad", "unlike training") if p < 0.01 else ("warning", "unusual") if p < 0.05 else ("good", "looks known")
-                scores.append(m.DetectorScore(run, name, float(-value[0]), float(value[0]), p, level, verdict))
+                told = significance.verdict(p, KNOWN)
+                floor = significance.p_floor(KNOWN)
+                scores.append(m.DetectorScore(run, name, float(-value[0]), float(value[0]), p, told.level, told.words, floor, KNOWN, KNOWN))
         seen = {run: image for run, _ in w.runs}
         original = np.repeat(image[0][..., None], 3, axis=2)
         out.append(m.ImageScored(w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141))
@@ -312,6 +314,7 @@ def _look_closer(engine: FakeEngine, q: m.InspectImage) -> m.ImageInspected:
 
 
 WORKS: dict[type, Callable[[FakeEngine, Any], list[Any]]] = {
+    m.ReadTrainingImages: lambda engine, w: [],
     m.Calibrate: _calibrate, m.ScoreImages: _judge, m.ScoreData: _judge_data, m.Corrupt: _corrupt,
 }  # fmt: skip
 ANSWERS[m.InspectImage] = _look_closer

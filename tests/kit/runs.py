@@ -82,6 +82,7 @@ CHANGING = (
     "make_folder",
     "create",
     "open_append",
+    "open_lock",
     "write",
     "truncate",
     "sync",
@@ -94,10 +95,11 @@ CHANGING = (
 
 
 class AtCall(atomic_io.Layer):
-    """Does something else at the n-th call. `calls` counts them all."""
+    """Does something else at the n-th call, or at several calls from it on. `calls` counts them all."""
 
-    def __init__(self, number: int, instead: Callable[[str, tuple], Any], names: tuple[str, ...] = CHANGING) -> None:
+    def __init__(self, number: int, instead: Callable[[str, tuple], Any], names: tuple[str, ...] = CHANGING, in_a_row: int = 1) -> None:
         self.number, self.instead, self.calls = number, instead, 0
+        self.numbers = range(number, number + in_a_row)
         for name in names:
             setattr(self, name, self._wrap(name))
 
@@ -106,7 +108,7 @@ class AtCall(atomic_io.Layer):
 
         def call(*arguments: Any) -> Any:
             self.calls += 1
-            if self.calls - 1 == self.number:
+            if self.calls - 1 in self.numbers:
                 return self.instead(name, arguments)
             return real(self, *arguments)
 

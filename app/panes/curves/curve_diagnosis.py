@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from app.shell.formatting import count
 LEAST_POINTS = 40
 MOST_POINTS = 20_000  # of a longer curve every second, third, ... point is judged
 SMOOTH = 0.9
+LEAST_AFTER = 5  # validation losses after the lowest one: fewer cannot rise steadily enough to be no chance
+MOST_AFTER = 60  # of which the distribution is computed exactly
+ALARM = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def diagnose(
         loss = every_nth(*loss)
         found += [v for v in (diverged(*loss),) if v]
     if valid is not None and len(valid[0]):
-        found += [v for v in (rising(*valid),) if v]
+        found += [v for v in (rising(*valid, loss),) if v]
     if not found and loss is not None:
         finding = flat(*loss, running=running)
         found += [finding] if finding else []
@@ -83,32 +87,54 @@ def diverged(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
     )
 
 
-def rising(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
-    """Validation loss: at least the last three values are above the best by more than the noise of the curve."""
+def rising(steps: np.ndarray, values: np.ndarray, loss: tuple[np.ndarray, np.ndarray] | None = None) -> CurveFinding | None:
+    """Overfitting: the validation loss had fallen, rises since its minimum by more than chance, and the training loss does not.
+
+    After the minimum of a flat, noisy curve the values come in any order, whatever the noise: how often a later one is higher
+    (Mann 1945) then has a known distribution, and is held against that. Nothing is said before LEAST_AFTER values have come.
+    """
     good = np.isfinite(values)
     steps, values = steps[good], values[good].astype(np.float64)
-    if len(values) < 5:
-        return None
-    best = int(np.argmin(values))
+    best = int(np.argmin(values)) if len(values) else 0
     after = values[best + 1 :]
-    if 0 < len(after) < 3 and after.min() - values[best] > 0.1 * (values[: best + 1].max() - values[best]):
-        return CurveFinding(
-            "warning",
-            f"The validation loss is higher than at step {count(int(steps[best]))}: the network begins to memorize. Use that step.",
-            "Every validation loss since the lowest one lies above it by more than a tenth of all it had fallen.",
-        )
-    if len(after) < 3:
+    if len(after) < LEAST_AFTER or best == 0:
         return None
-    changes = np.abs(np.diff(values[best:]))
-    noise = float(np.median(changes)) / 2
-    late = after[-3:]
-    if not ((late - values[best] > max(noise, 1e-3 * abs(values[best]))).all() and late[-1] >= late[0]):
+    fallen = float(values[:best].max() - values[best])
+    noise = float(np.maximum(-np.diff(after), 0).mean()) / 0.564  # of what goes down in between; a normal one goes down by .564 σ
+    if fallen <= 4 * noise or float(np.median(after[-3:])) - values[best] <= max(3 * noise, 0.01 * fallen):
+        return None
+    if chance_of_rise(after) > ALARM or (loss is not None and _rises_too(*loss, int(steps[best]))):
         return None
     return CurveFinding(
         "warning",
-        f"The validation loss has been rising since step {count(int(steps[best]))}: the network begins to memorize. Use that step.",
-        "The last three validation losses lie above the lowest one by 0.1 % and by half the usual change, and do not fall.",
+        f"Overfitting: the validation loss has been rising since step {count(int(steps[best]))}. Use that step.",
+        f"Since its minimum, at least {LEAST_AFTER} validation losses rise more steadily than they would by chance in {100 * ALARM:g} % of "
+        "flat curves (Mann–Kendall), by three times their noise, and the training loss does not rise.",
     )
+
+
+def chance_of_rise(values: np.ndarray) -> float:
+    """How likely a random order of distinct values [n] has at least so many pairs whose later one is higher (Mann 1945), exactly."""
+    n = len(values)
+    later_is_higher = int(np.triu(values[None, :] > values[:, None], 1).sum())
+    if n > MOST_AFTER:  # nearly normal
+        mean, deviation = n * (n - 1) / 4, math.sqrt(n * (n - 1) * (2 * n + 5) / 72)
+        return 0.5 * math.erfc((later_is_higher - 0.5 - mean) / (deviation * math.sqrt(2)))
+    orders = np.ones(1)  # share of orders by their number of such pairs, one value more at a time
+    for size in range(2, n + 1):
+        orders = np.convolve(orders, np.full(size, 1 / size))
+    return float(orders[later_is_higher:].sum())
+
+
+def _rises_too(steps: np.ndarray, values: np.ndarray, since: int) -> bool:
+    """Whether the training loss is higher at the end than around a step, by more than twice the standard error."""
+    values = values.astype(np.float64)
+    place, width = int(np.searchsorted(steps, since)), max(len(values) // 20, 5)
+    there, end = values[max(place - width, 0) : place + width], values[-width:]
+    if len(there) < 2 or len(end) < 2:
+        return False
+    error = math.sqrt(there.var() / len(there) + end.var() / len(end))
+    return bool(end.mean() - there.mean() > 2 * error)
 
 
 FALLING_RULE = "Falling: the average of the last stretch lies below the stretch before by more than 0.1 % and twice its standard error."

@@ -1,4 +1,4 @@
-"""What leaves the Curves pane: the plot as PNG, every point as CSV, each with runs, step and settings."""
+"""What leaves the Curves pane: the plot as a picture, every point as CSV, each with runs, step and settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
 
 from app.panes.curves.followed_runs import FollowedRuns
-from app.widgets.export import PartWriter, ask_where, csv_lines, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import PartWriter, ask_where, csv_lines, csv_text, file_name, save_file, told
+from app.widgets.figure import DRAWINGS, Figure
 
 CSV_ROWS = 2000  # written in one piece
 
@@ -23,14 +23,14 @@ class CurvesExport(QObject):
         self,
         followed: FollowedRuns,
         settings: Callable[[], tuple[str, float]],
-        picture: Callable[[], QImage],
+        figure: Callable[[], Figure | None],
         report: Callable[..., None],
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
         self.window = parent
         self.followed, self.state = followed, followed.state
-        self.settings, self.picture, self.report = settings, picture, report
+        self.settings, self.figure, self.report = settings, figure, report
         self._writer: PartWriter | None = None
 
     def close(self) -> None:
@@ -70,24 +70,21 @@ class CurvesExport(QObject):
 
     def _csv_written(self, path: str, error: OSError | None) -> None:
         self._writer = None
-        self._written(path, error)
+        self.report(*told(path, error))
 
-    def save_png(self, path: str) -> None:
-        try:
-            write_file(path, png_bytes(self.picture(), self.recipe()))
-        except OSError as error:
-            self._written(path, error)
+    def save_picture(self, path: str) -> None:
+        """The plot, by the file's ending as PNG, SVG or PDF."""
+        figure = self.figure()
+        if figure is None:
+            self.report("Nothing to save yet: no curve is drawn.", "bad")
         else:
-            self._written(path, None)
-
-    def _written(self, path: str, error: OSError | None) -> None:
-        if error is not None:
-            self.report(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
-        else:
-            self.report(f"Saved as {Path(path).name}.", "good")
+            self.report(*save_file(path, figure.contents(path, self.recipe())))
 
     def ask(self, suffix: str) -> None:
-        """Ask for the file to save as "png" or "csv"."""
+        """Ask for the file to save as "png" (or another picture) or "csv"."""
         info = self.state.run_info
         name = file_name(info.name if info else "curves", self.settings()[0] if suffix == "png" else "curves")
-        ask_where(self.window, f"Save as {suffix.upper()}", name, suffix, self.save_png if suffix == "png" else self.save_csv)
+        if suffix == "png":
+            ask_where(self.window, "Save the plot", name, suffix, self.save_picture, DRAWINGS)
+        else:
+            ask_where(self.window, "Save as CSV", name, suffix, self.save_csv)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSlider, QStackedWidget, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
@@ -23,6 +22,7 @@ from app.panes.curves.run_legend import LegendEntry, RunLegend
 from app.panes.curves.term_cards import TermCardGrid
 from app.shell import theme
 from app.shell.pane_availability import AvailabilityPage, Unavailable
+from app.widgets.figure import Figure
 from app.widgets.parts import heading, muted, restyle
 from engine.messages import Metrics
 
@@ -51,7 +51,7 @@ class CurvesPane(Pane):
         self.schedule = RedrawSchedule()
         self.term = "loss"  # on the large plot
         self.plot_card: CurvePlotCard | None = None  # from when the pane is first seen
-        self.export = CurvesExport(self.followed, self._settings, self._picture, self._report, self)
+        self.export = CurvesExport(self.followed, self._settings, self._figure, self._report, self)
         self._colors = theme.colors(context.state.theme)
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
@@ -304,8 +304,8 @@ class CurvesPane(Pane):
         """Term on the plot and smoothing, for exported files."""
         return self.term, self.smooth.value() / 100
 
-    def _picture(self) -> QImage:
-        return self.plot.picture() if self.plot is not None else QImage()
+    def _figure(self) -> Figure | None:
+        return self.plot.figure() if self.plot is not None else None
 
     def _report(self, text: str, level: str = "") -> None:
         if self.plot_card is not None:

@@ -1,4 +1,4 @@
-"""The one plot of curves: themed pyqtgraph with a time cursor, a hover readout, log axes, zoom, and copy, PNG and CSV.
+"""The one plot of curves: themed pyqtgraph with a time cursor, a hover readout, log axes, zoom, and copy, pictures and CSV.
 
 Every point stays in `app.panes.curves.series`; what is handed to pyqtgraph is the lowest and the highest value of each pixel column.
 """
@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QContextMenuEvent, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
-from app.panes.curves.plot_axes import FigureAxis, TimeBox
+from app.panes.curves.plot_axes import FigureAxis, TimeBox, wider
 from app.panes.curves.plot_legend import CornerLegend, LegendSample
 from app.panes.curves.series import Series, thinned
 from app.shell.formatting import count
 from app.shell.theme import DARK, Colors
 from app.widgets.colors import mixed, shade
 from app.widgets.export import copy_image
+from app.widgets.figure import Figure
 from app.widgets.parts import short
 
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
@@ -50,7 +51,7 @@ class CurvePlot(QWidget):
     """Lines over steps. Call `set_lines` when their set changes and `redraw` when their points do."""
 
     cursor_moved = Signal(int)  # the user chose a step
-    saved_asked = Signal(str)  # "png" | "csv"
+    saved_asked = Signal(str)  # "png" (any picture) | "csv"
     looked_at = Signal(str)  # the readout under the mouse
 
     def __init__(self, name: str) -> None:
@@ -353,7 +354,7 @@ class CurvePlot(QWidget):
         menu = QMenu(self)
         for text, run in (
             ("Copy picture", self.copy),
-            ("Save as PNG…", lambda: self.saved_asked.emit("png")),
+            ("Save as PNG, SVG or PDF…", lambda: self.saved_asked.emit("png")),
             ("Save as CSV…", lambda: self.saved_asked.emit("csv")),
             ("Show everything", self.show_all),
         ):
@@ -368,16 +369,34 @@ class CurvePlot(QWidget):
 
     # out of the window
 
-    def picture(self, factor: int = 2) -> QImage:
-        """The plot as it stands, `factor` times as fine."""
-        size = self.view.size()
-        image = QImage(size * factor, QImage.Format.Format_RGB32)
-        image.fill(QColor(self._colors.background))
-        painter = QPainter(image)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self.view.render(painter, QRectF(0, 0, image.width(), image.height()), self.view.viewRect().toRect())
-        painter.end()
-        return image
+    def figure(self) -> Figure:
+        """The plot as it stands, without what the mouse is doing."""
+        return Figure(self.view.width(), self.view.height(), self._colors.background, self._draw)
+
+    def _draw(self, painter: QPainter) -> None:
+        """Draw with any painter: no item hands over pixels that it has kept, and lines have their width on screen."""
+        self.leave_hover()
+        fine = painter.device().devicePixelRatioF()
+        items = self.view.scene().items()
+        keeping = [item for item in items if isinstance(item, (pg.ScatterPlotItem, FigureAxis))]
+        curves = [(item, item.opts["pen"]) for item in items if isinstance(item, pg.PlotCurveItem)]
+        lines: list[tuple[Any, QPen]] = [(item, item.pen) for item in items if isinstance(item, (pg.InfiniteLine, LegendSample))]
+        for item in keeping:
+            item.setExportMode(True)
+        for item, pen in curves:
+            item.opts["pen"] = wider(pen, fine)
+        for item, pen in lines:
+            item.pen = item.currentPen = wider(pen, fine)
+        try:
+            whole = self.view.viewport().rect()
+            self.view.render(painter, QRectF(whole), whole)
+        finally:
+            for item in keeping:
+                item.setExportMode(False)
+            for item, pen in curves:
+                item.opts["pen"] = pen
+            for item, pen in lines:
+                item.pen = item.currentPen = pen
 
     def copy(self) -> None:
-        copy_image(self.picture())
+        copy_image(self.figure().image())

@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QPainter, QPixmap
+from PySide6.QtGui import QPainter, QPen, QPixmap
 
 from app.shell.formatting import MINUS, number
 from app.shell.theme import font
+
+
+def wider(pen: QPen, times: float) -> QPen:
+    """A cosmetic pen is as wide in a fine picture as on screen: it has to be told to grow with the picture."""
+    made = QPen(pen)
+    made.setWidthF((pen.widthF() or 1.0) * times)
+    return made
 
 
 class FigureAxis(pg.AxisItem):
@@ -20,7 +27,17 @@ class FigureAxis(pg.AxisItem):
         self.setStyle(tickFont=self.tick_font, tickLength=4, tickTextOffset=6, hideOverlappingLabels=True)
 
     def paint(self, painter: QPainter, *_: object) -> None:
-        bounds, ratio = self.boundingRect(), painter.device().devicePixelRatio()
+        if self._exportOpts is not False:  # letters, not pixels
+            self.picture = None
+            painter.setFont(self.tick_font)
+            specs = self.generateDrawSpecs(painter)
+            if specs is not None:
+                fine = painter.device().devicePixelRatioF()
+                axis, ticks, texts = specs
+                ticks = [(wider(pen, fine), *ends) for pen, *ends in ticks]
+                self.drawPicture(painter, (wider(axis[0], fine), *axis[1:]), ticks, texts)
+            return
+        bounds, ratio = self.boundingRect(), painter.device().devicePixelRatioF()
         size = (bounds.size() * ratio).toSize()
         if size.isEmpty():
             return

@@ -16,7 +16,7 @@ from app.widgets.parts import Card, TextLines, button, heading, set_heading
 
 
 class CurvePlotCard(QWidget):
-    def __init__(self, save_png: Callable[[], object], save_csv: Callable[[], object]) -> None:
+    def __init__(self, save_picture: Callable[[], object], save_csv: Callable[[], object]) -> None:
         super().__init__()
         self._drawn: object = None  # which lines the plot has
         column = QVBoxLayout(self)
@@ -31,7 +31,7 @@ class CurvePlotCard(QWidget):
         for name, run, help in (
             ("Show everything", self.plot.show_all, "Take back the zoom (0, or double click)."),
             ("Copy", self._copy, "Copy the plot as a picture."),
-            ("PNG…", save_png, "Save the plot as a picture that carries run, step and settings."),
+            ("Picture…", save_picture, "Save the plot as PNG, SVG or PDF; the file carries run, step and settings."),
             ("CSV…", save_csv, "Save every point of every term of the shown runs."),
         ):
             made = button(name, run, help)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import theme
 from app.shell.formatting import count, number
+from app.widgets.figure import FINE, Figure
 from app.widgets.parts import Card, button, heading, muted
 from engine.messages import DataReport
 
 BALANCED = 1.25  # largest class over smallest, below which a set is called balanced
+SPOKEN = 50  # classes that are read out to who cannot see them
+HIGHEST = 24_000  # px of a picture
 
 
 class ClassBars(QWidget):
@@ -25,6 +28,7 @@ class ClassBars(QWidget):
         self.names: tuple[str, ...] = ()
         self.counts: tuple[int, ...] = ()
         self.chosen = -1
+        self._longest = ""  # of the names, by its letters
         self._c = theme.DARK
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Images per class")
@@ -34,9 +38,12 @@ class ClassBars(QWidget):
         self.update()
 
     def set_counts(self, names: tuple[str, ...], counts: tuple[int, ...]) -> None:
-        self.names, self.counts = names, counts
-        self.setFixedHeight(max(len(names), 1) * self.ROW)
-        self.setAccessibleDescription(", ".join(f"{name}: {n}" for name, n in zip(names, counts, strict=False)))
+        if (names, counts) != (self.names, self.counts):
+            self.names, self.counts = names, counts
+            self._longest = max(names, key=len, default="")
+            self.setFixedHeight(max(len(names), 1) * self.ROW)
+            told = [f"{name}: {n}" for name, n in zip(names[:SPOKEN], counts[:SPOKEN], strict=False)]
+            self.setAccessibleDescription(", ".join(told) + (f", and {count(len(names) - SPOKEN)} more" if len(names) > SPOKEN else ""))
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -44,35 +51,36 @@ class ClassBars(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        self.draw(painter, self.width())
+        self.draw(painter, self.width(), event.rect().top(), event.rect().bottom() + 1)
 
-    def draw(self, painter: QPainter, width: int) -> None:
+    def draw(self, painter: QPainter, width: int, top: int, bottom: int) -> None:
+        """The rows between two heights, in px: there can be tens of thousands, and few are in sight."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         c, most = self._c, max(self.counts, default=0) or 1
         metrics = painter.fontMetrics()
-        left = min(max((metrics.horizontalAdvance(name) for name in self.names), default=0) + 10, width * 0.4)
+        left = min(metrics.horizontalAdvance(self._longest) + 10, width * 0.4)
         right = metrics.horizontalAdvance(count(most)) + 10
-        for row, (name, n) in enumerate(zip(self.names, self.counts, strict=False)):
-            top = row * self.ROW
+        for row in range(max(top // self.ROW, 0), min(-(-bottom // self.ROW), len(self.names), len(self.counts))):
+            name, n, y = self.names[row], self.counts[row], row * self.ROW
             painter.setPen(QColor(c.text if row == self.chosen else c.muted))
             name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(left - 8))
-            painter.drawText(QRectF(0, top, left, self.ROW), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
+            painter.drawText(QRectF(0, y, left, self.ROW), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
             painter.drawText(
-                QRectF(width - right, top, right, self.ROW), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, count(n)
+                QRectF(width - right, y, right, self.ROW), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, count(n)
             )
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(c.accent if self.chosen in (-1, row) else c.line))
-            painter.drawRoundedRect(QRectF(left, top + 6, max((width - left - right) * n / most, 1.0), self.ROW - 12), 2, 2)
+            painter.drawRoundedRect(QRectF(left, y + 6, max((width - left - right) * n / most, 1.0), self.ROW - 12), 2, 2)
 
-    def picture(self, factor: int = 2) -> QImage:
-        image = QImage(self.width() * factor, self.height() * factor, QImage.Format.Format_RGB32)
-        image.fill(QColor(self._c.background))
-        painter = QPainter(image)
-        painter.scale(factor, factor)
-        painter.setFont(self.font())
-        self.draw(painter, self.width())
-        painter.end()
-        return image
+    def figure(self) -> Figure:
+        """All bars, also those that are scrolled out of sight, as far as a picture can be high."""
+        high = min(self.height(), HIGHEST // FINE)
+
+        def draw(painter: QPainter) -> None:
+            painter.setFont(self.font())
+            self.draw(painter, self.width(), 0, high)
+
+        return Figure(self.width(), high, self._c.background, draw)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         row = int(event.position().y() // self.ROW)
@@ -94,7 +102,7 @@ class ClassBalance(QWidget):
         row.setContentsMargins(0, 4, 0, 0)
         row.addWidget(heading("Class balance"))
         row.addStretch(1)
-        self.export_button = button("Export", self.export_asked.emit, "Copy the chart, save it as PNG or CSV.")
+        self.export_button = button("Export", self.export_asked.emit, "Copy the chart, save it as a picture or as CSV.")
         self.export_button.setProperty("kind", "link")
         row.addWidget(self.export_button)
         column.addLayout(row)

@@ -1,16 +1,16 @@
-"""Lists and charts of a data set out of the window: bad files and classes as CSV, the class balance as PNG."""
+"""Lists and charts of a data set out of the window: bad files and classes as CSV, the class balance as a picture."""
 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from PySide6.QtCore import QObject, QPoint, Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
 from app.panes.data.browser import DataBrowser
 from app.panes.data.class_bars import ClassBars
-from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
+from app.widgets.figure import DRAWINGS
 
 
 class DataExports(QObject):
@@ -26,7 +26,7 @@ class DataExports(QObject):
         """What can be made of the class balance, at a place on the screen."""
         menu = QMenu(self.window)
         menu.addAction("Copy chart").triggered.connect(self._copy_chart)
-        menu.addAction("Save as PNG…").triggered.connect(partial(self.ask, "chart"))
+        menu.addAction("Save as PNG, SVG or PDF…").triggered.connect(partial(self.ask, "chart"))
         menu.addAction("Save as CSV…").triggered.connect(partial(self.ask, "classes"))
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(at)
@@ -37,7 +37,8 @@ class DataExports(QObject):
         if report is None:
             return
         suffix, save = {"bad": ("csv", self.save_bad), "classes": ("csv", self.save_classes), "chart": ("png", self.save_chart)}[what]
-        ask_where(self.window, f"Save as {suffix.upper()}", file_name(report.name, what), suffix, save)
+        also = DRAWINGS if suffix == "png" else ()
+        ask_where(self.window, f"Save as {suffix.upper()}", file_name(report.name, what), suffix, save, also)
 
     def _recipe(self) -> dict[str, object]:
         """What an exported file says about itself."""
@@ -48,7 +49,7 @@ class DataExports(QObject):
         return about
 
     def _copy_chart(self, *_: object) -> None:
-        copy_image(self.bars.picture())
+        copy_image(self.bars.figure().image())
 
     def save_bad(self, path: str) -> None:
         report = self.browser.report
@@ -64,13 +65,7 @@ class DataExports(QObject):
             self._write(path, csv_text(self._recipe(), ("class", *splits), rows))
 
     def save_chart(self, path: str) -> None:
-        self._write(path, png_bytes(self.bars.picture(), self._recipe()))
+        self._write(path, self.bars.figure().contents(path, self._recipe()))
 
     def _write(self, path: str, data: bytes | str) -> None:
-        try:
-            write_file(path, data)
-        except OSError as error:
-            text = f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder."
-            self.reported.emit(text, "bad")
-        else:
-            self.reported.emit(f"Saved as {Path(path).name}.", "good")
+        self.reported.emit(*save_file(path, data))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from app.panes.embedding.controller import EmbeddingController
 from app.panes.embedding.map_points import MapPoints, class_name
 from app.panes.embedding.page import EmbeddingPage
 from app.shell.state import State
-from app.widgets.export import PartWriter, ask_where, copy_image, csv_lines, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import PartWriter, ask_where, copy_image, csv_lines, csv_text, file_name, save_file, told
+from app.widgets.figure import DRAWINGS
 
 ROWS = 2000  # written in one piece
 COLUMNS = ("index", "name", "label", "x", "y", "value", "survived")
@@ -88,15 +88,10 @@ class EmbeddingExports:
         if self._controller.map is None:
             self._tell("Nothing to save yet: there is no map.", "bad")
             return
-        try:
-            write_file(path, png_bytes(self._page.picture(), self.about()))
-        except OSError as error:
-            self._said(path, error)
-        else:
-            self._said(path, None)
+        self._tell(*save_file(path, self._page.figure().contents(path, self.about())))
 
     def copy(self) -> None:
-        copy_image(self._page.picture())
+        copy_image(self._page.figure().image())
         self._tell("The map is on the clipboard.", "good")
 
     def _tell(self, text: str, level: str = "") -> None:
@@ -104,14 +99,7 @@ class EmbeddingExports:
 
     def _written(self, path: str, error: OSError | None) -> None:
         self._writer = None
-        self._said(path, error)
-
-    def _said(self, path: str, error: OSError | None) -> None:
-        name = Path(path).name
-        if error is not None:
-            self._tell(f"“{name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
-        else:
-            self._tell(f"Saved as {name}.", "good")
+        self._tell(*told(path, error))
 
     # -- asking for the place --------------------------------------------------------------------------------------------
 
@@ -122,4 +110,4 @@ class EmbeddingExports:
         name = file_name(state.run_info.name if state.run_info else "embedding", what, f"step-{state.step}")
         saves = {"png": self.save_png, "csv": self.save_csv, "selection": partial(self.save_csv, selected=True)}
         ending = "png" if kind == "png" else "csv"
-        ask_where(self._page, f"Save the {what} as {ending.upper()}", name, ending, saves[kind])
+        ask_where(self._page, f"Save the {what} as {ending.upper()}", name, ending, saves[kind], DRAWINGS if kind == "png" else ())

@@ -6,7 +6,7 @@ The pane connects the parts; here they only get their places, which of them are 
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QIntValidator, QPainter, QResizeEvent
+from PySide6.QtGui import QColor, QIntValidator, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -30,6 +30,7 @@ from app.panes.embedding.projected_image_page import ProjectedImagePage
 from app.panes.embedding.raster import MapViewport
 from app.panes.embedding.scatter import Scatter
 from app.shell.theme import DARK, Colors, font
+from app.widgets.figure import Figure
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
 from engine.messages import Embedded
 
@@ -260,15 +261,19 @@ class EmbeddingPage(QWidget):
 
     # -- out of the window -------------------------------------------------------------------------------------------------
 
-    def picture(self, factor: int = 2) -> QImage:
-        """The map, its legend and how far it is to be trusted, `factor` times as fine."""
-        drawn = self.map.picture(factor)
-        wide, high = self.map.width() + PRINTED_SIDE, max(self.map.height(), self.legend.height() + 190)
-        image = QImage(wide * factor, high * factor, QImage.Format.Format_RGB32)
-        image.fill(QColor(self._c.background))
-        painter = QPainter(image)
-        painter.drawImage(0, 0, drawn)
-        painter.scale(factor, factor)
+    def figure(self) -> Figure:
+        """The map, its legend and how far it is to be trusted."""
+        drawn = self.map.figure()
+        high = max(self.map.height(), self.legend.height() + 190)
+
+        def draw(painter: QPainter) -> None:
+            drawn.draw(painter)
+            self._draw_legend(painter)
+
+        return Figure(drawn.width + PRINTED_SIDE, high, self._c.background, draw)
+
+    def _draw_legend(self, painter: QPainter) -> None:
+        """To the right of the map."""
         painter.translate(self.map.width() + 12, 12)
         painter.setPen(QColor(self._c.text))
         painter.setFont(font(13, bold=True))
@@ -281,5 +286,3 @@ class EmbeddingPage(QWidget):
         painter.setFont(font(11))
         painter.setPen(QColor(self._c.muted))
         painter.drawText(QRectF(0, 0, room, 150), Qt.TextFlag.TextWordWrap, "\n".join(self.words.lines))
-        painter.end()
-        return image

@@ -90,7 +90,7 @@ class EmbeddingPane(RunPane):
         page.projected_image.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
         menu = QMenu(self)
         for text, run in (
-            ("Copy map", self.exports.copy), ("Save map as PNG…", partial(self.exports.ask, "png")),
+            ("Copy map", self.exports.copy), ("Save map as PNG, SVG or PDF…", partial(self.exports.ask, "png")),
             ("Save all points as CSV…", partial(self.exports.ask, "csv")),
             ("Save selected points as CSV…", partial(self.exports.ask, "selection")),
         ):  # fmt: skip

@@ -20,6 +20,7 @@ from app.panes.embedding.raster import MARGIN, Cells, MapViewport, Raster, insid
 from app.panes.embedding.thumbnails import Source, Thumbnails
 from app.shell.formatting import count
 from app.shell.theme import Colors
+from app.widgets.figure import FINE, Figure
 
 MORPH_POINTS = 200_000  # with more of them a map jumps
 FRAME_MS = 16
@@ -310,19 +311,18 @@ class Scatter(MapView):
             self.view = replace(self.view, ratio=self.devicePixelRatioF())
         self._draw_map(painter, self._raster, self.view)
 
-    def picture(self, factor: int = 2) -> QImage:
-        """The map as it stands, `factor` times as fine, without what the mouse is doing."""
+    def figure(self, fine: int = FINE) -> Figure:
+        """The map as it stands, without what the mouse is doing; its points `fine` times as fine as on screen."""
         if self.view is None:
-            return super().picture(factor)
-        image = QImage(self.size() * factor, QImage.Format.Format_RGB32)
-        view = replace(self.view, ratio=float(factor))
-        painter = QPainter(image)
-        painter.scale(factor, factor)
-        painter.setFont(self.font())
-        self._mix_ink()
-        self._draw_map(painter, self._raster.twin(), view, live=False)
-        painter.end()
-        return image
+            return super().figure()
+        view = replace(self.view, ratio=float(fine))
+
+        def draw(painter: QPainter) -> None:
+            painter.setFont(self.font())
+            self._mix_ink()
+            self._draw_map(painter, self._raster.twin(), view, live=False)
+
+        return Figure(self.width(), self.height(), self._c.background, draw)
 
     def _mix_ink(self) -> None:
         """Hand the raster every point's colour as it is drawn, unless it has them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from PySide6.QtCore import QObject
@@ -13,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from app.panes.latent.axes import LatentAxes
 from app.panes.latent.position import PositionHistory
-from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
 
 
 class LatentExportSource(Protocol):
@@ -113,12 +112,7 @@ class LatentExport(QObject):
             self.report("The picture is on the clipboard.")
 
     def _write(self, path: str, data: bytes | str) -> None:
-        try:
-            write_file(path, data)
-        except OSError as error:
-            self.report(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
-        else:
-            self.report(f"Saved as {Path(path).name}.")
+        self.report(*save_file(path, data))
 
     def _suggested(self, what: str) -> str:
         info = self.state.run_info

@@ -27,6 +27,7 @@ from engine.messages import (
     Ended,
     ImageScored,
     Progress,
+    ReadTrainingImages,
     ScoreData,
     ScoreImages,
 )
@@ -53,6 +54,7 @@ class LikelihoodController(JobController):
     scored = Signal(object)  # news about one image
     compared = Signal()
     corrupted = Signal()
+    near = Signal()  # the training images can be looked at
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
         super().__init__(bridge, parent)
@@ -65,6 +67,7 @@ class LikelihoodController(JobController):
         self.comparison: DataScored | None = None  # what was found out for `compare`
         self.path_wanted: PathWanted | None = None
         self.path: Corrupted | None = None
+        self.near_read = False  # whether the runs' training images were opened, or are being
         bridge.on(Calibrated, self._calibrated)
         bridge.on(ImageScored, self._image_scored)
         bridge.on(DataScored, self._data_scored)
@@ -87,6 +90,7 @@ class LikelihoodController(JobController):
         self.stop_jobs()
         self.images.look_at(tuple(run_step for run_step in self.wanted if run_step[0] not in self.refused))
         self.comparison = self.path = self.path_wanted = None
+        self.near_read = False
         self.renew()
         self.calibrated.emit()
         self.go_on()
@@ -164,6 +168,13 @@ class LikelihoodController(JobController):
                 ),
             )
 
+    def read_near(self) -> None:
+        """Open the training images of the runs, so that those next to an image can be named; once for each that are looked at."""
+        if self.active and self.images.run_steps and not self.near_read:
+            run_steps = self.images.run_steps
+            self.near_read = True
+            self.begin("near", lambda job: ReadTrainingImages(job=job, channel="likelihood.near", runs=run_steps))
+
     # -- answers -----------------------------------------------------------------------------------------------------------
 
     def _calibrated(self, event: Calibrated) -> None:
@@ -221,9 +232,12 @@ class LikelihoodController(JobController):
             "compare": self.comparison is None,
             "path": self.path is None,
             "score": False,
+            "near": False,
         }
         if lacking[purpose]:
             self._given_up.add(purpose)  # it said nothing: asking again would say nothing again
+        if purpose == "near":
+            self.near.emit()
         if purpose == "calibrate":
             self.say("")
         elif purpose == "score" and not self.images.waiting():

@@ -65,7 +65,7 @@ class DroppedModel(QAbstractTableModel):
         score = entry.score(self.run, self.detector)
         if score is None:
             return ("…" if self.run not in entry.scores else "–"), ""
-        return p_text(score.p_value), score.level
+        return p_text(score.p_value, score.p_floor), score.level
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         entry = self.entries[index.row()]
@@ -73,7 +73,7 @@ class DroppedModel(QAbstractTableModel):
             return entry.label if index.column() == 0 else self.said(entry)[0]
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 1:
             level = self.said(entry)[1]
-            return QColor({"good": self.c.good_text, "warning": self.c.warning_text, "bad": self.c.bad}.get(level, self.c.muted))
+            return QColor({"warning": self.c.warning_text, "bad": self.c.bad}.get(level, self.c.muted))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() == 1:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from app.panes.likelihood.controller import LikelihoodController
 from app.panes.likelihood.inspection import ImageInspection
 from app.panes.likelihood.page import LikelihoodPage
 from app.panes.likelihood.selection import Selection
 from app.shell.state import State
-from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
+from app.widgets.figure import DRAWINGS
 from app.widgets.image_view import enlarged
 
 BITS_PIXELS = 512  # at least so wide is the map of bits as a PNG
@@ -45,7 +45,7 @@ class LikelihoodExports:
         self._write(path, csv_text(self.about(), *self._images.table(names)))
 
     def save_chart(self, kind: str, path: str) -> None:
-        """The chart in front, as "png" or "csv"."""
+        """The chart in front, as "png" (any picture, by the file's ending) or "csv"."""
         page, selection = self._page, self._selection
         about = self.about() | {"detector": selection.detector[1], "threshold": str(selection.threshold())}
         if page.corrupting:
@@ -53,7 +53,7 @@ class LikelihoodExports:
         else:
             about["compared_with"] = selection.compare or "dropped images"
         if kind == "png":
-            self._write(path, png_bytes(page.chart.picture(), about))
+            self._write(path, page.chart.figure().contents(path, about))
         else:
             card = page.corruption if page.corrupting else page.distribution
             self._write(path, csv_text(about, *card.table()))
@@ -67,19 +67,14 @@ class LikelihoodExports:
         self._write(path, png_bytes(enlarged(picture, max(1, BITS_PIXELS // max(picture.width(), picture.height()))), about))
 
     def copy_chart(self) -> None:
-        copy_image(self._page.chart.picture())
+        copy_image(self._page.chart.figure().image())
         self._tell("The chart is on the clipboard.")
 
     def _tell(self, text: str, level: str = "") -> None:
         self._page.status.set_text(text, level)
 
     def _write(self, path: str, data: bytes | str) -> None:
-        try:
-            write_file(path, data)
-        except OSError as error:
-            self._tell(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
-        else:
-            self._tell(f"Saved as {Path(path).name}.")
+        self._tell(*save_file(path, data))
 
     # -- asking for the place --------------------------------------------------------------------------------------------
 
@@ -92,7 +87,14 @@ class LikelihoodExports:
 
     def ask_chart(self, kind: str) -> None:
         what = "corruption" if self._page.corrupting else "distribution"
-        ask_where(self._page, f"Save the chart as {kind.upper()}", self._suggested(what), kind, partial(self.save_chart, kind))
+        ask_where(
+            self._page,
+            f"Save the chart as {kind.upper()}",
+            self._suggested(what),
+            kind,
+            partial(self.save_chart, kind),
+            DRAWINGS if kind == "png" else (),
+        )
 
     def ask_bits(self) -> None:
         ask_where(self._page, "Save bits per pixel as PNG", self._suggested("bits"), "png", self.save_bits)

@@ -84,6 +84,8 @@ class LikelihoodPane(RunPane):
         self.controller.idle.connect(self._wait_for_newer)
         self.inspection.changed.connect(self.presenter.show_image)
         self.inspection.changed.connect(self.presenter.show_status)
+        self.inspection.changed.connect(self._looked)
+        self.controller.near.connect(self._ask_near)
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self._runs_changed)
@@ -130,7 +132,7 @@ class LikelihoodPane(RunPane):
             chart.saved_asked.connect(self.exports.ask_chart)
         menu = QMenu(self)
         for text, run in (
-            ("Copy chart", self.exports.copy_chart), ("Save chart as PNG…", partial(self.exports.ask_chart, "png")),
+            ("Copy chart", self.exports.copy_chart), ("Save chart as PNG, SVG or PDF…", partial(self.exports.ask_chart, "png")),
             ("Save chart as CSV…", partial(self.exports.ask_chart, "csv")), ("Save bits per pixel as PNG…", self.exports.ask_bits),
             ("Save scores as CSV…", self.exports.ask_scores),
         ):  # fmt: skip
@@ -274,6 +276,7 @@ class LikelihoodPane(RunPane):
 
     def clear(self) -> None:
         self.images.clear()
+        self.controller.say("")
         self.page.list.model_.set_entries([])
         self.choose(None)
         self.presenter.show_status()
@@ -298,8 +301,17 @@ class LikelihoodPane(RunPane):
         self.selection.follow_detectors()
         result = self.inspection.result
         if result is not None and result.nearest_missing and self.images.calibrated:
-            self.inspection.ask(again=True)
+            self._ask_near()
         self._draw_soon()
+
+    def _looked(self) -> None:
+        if self.inspection.result is not None and self.inspection.result.nearest_pending and not self.controller.near_read:
+            self.controller.read_near()
+
+    def _ask_near(self) -> None:
+        """The nearest training images can be asked for again."""
+        if self.selection.image is not None:
+            self.inspection.ask(again=True)
 
     def _on_scored(self, image: Dropped) -> None:
         self.page.list.model_.changed(image)
@@ -345,7 +357,9 @@ class LikelihoodPane(RunPane):
         comparison, selection = self.controller.comparison, self.selection
         if selection.compare and comparison is not None:
             place = int(comparison.indices[index])
-            self.add([PictureRef(label=f"{selection.data_name()}, test image {place}", data=selection.compare, index=place)])
+            split = comparison.split
+            label = f"{selection.data_name()}, {'test ' if split == 'test' else ''}image {place}"
+            self.add([PictureRef(label=label, data=selection.compare, index=place, split=split)])
         elif not selection.compare:
             entries, _ = self.images.scored(*selection.detector)
             if index < len(entries):

@@ -13,12 +13,12 @@ from app.panes.likelihood.distribution import OTHER, Sides
 from app.panes.likelihood.image_detail import size_text
 from app.panes.likelihood.inspection import ImageInspection
 from app.panes.likelihood.page import LikelihoodPage
-from app.panes.likelihood.score_table import ScoreRow, value_text
+from app.panes.likelihood.score_table import ScoreRow, p_text, short_verdict, value_text
 from app.panes.likelihood.scored_images import RunStep
 from app.panes.likelihood.selection import Selection
 from app.shell.formatting import count
 from app.shell.state import State
-from engine.common import ood_metrics
+from engine.common import ood_metrics, significance
 from engine.messages import DetectorInfo
 
 
@@ -33,7 +33,13 @@ class LikelihoodPresenter:
         """Every score of these runs for the selected image, and its AUROC where there is something to compare with."""
         selection, images, page, rows = self._selection, self._images, self._page, []
         at = f" AT STEP {count(steps[0][1])}" if len(steps) == 1 else ""
-        page.table_heading.setText(f"SCORES{at}, AS P-VALUES AGAINST HELD-OUT IMAGES")
+        together = selection.image.combined.get(selection.detector[0]) if selection.image is not None else None
+        if together is None:
+            page.table_heading.setText(f"SCORES{at}, AS P-VALUES AGAINST HELD-OUT IMAGES")
+        else:
+            p = p_text(together.p_value, together.p_floor)
+            page.table_heading.setText(f"SCORES{at} · ALL {together.scores} TOGETHER (HOLM): {p}, {short_verdict(together).upper()}")
+            page.table_heading.setToolTip(f"{together.verdict}\nAgainst {count(together.calibration_images)} held-out images.")
         comparing = bool(selection.compare) or len(images.scored(*selection.detector)[0]) >= separation.FEW
         image = selection.image
         for run, step in steps:
@@ -82,10 +88,12 @@ class LikelihoodPresenter:
         comparison, ood = self._controller.comparison, selection.ood_scores(run, name)
         images, labels = [], []
         if selection.compare:
-            ood_name = f"{selection.data_name()} · {count(len(ood))} test images"
+            kind = "test " if comparison is None or comparison.split == "test" else ""
+            of = f" of {count(comparison.total)}" if comparison is not None and comparison.total > len(ood) else ""
+            ood_name = f"{selection.data_name()} · {count(len(ood))}{of} {kind}images"
             if comparison is not None and len(ood):
                 images = list(comparison.images)
-                labels = [f"{selection.data_name()}, test image {place}" for place in comparison.indices]
+                labels = [f"{selection.data_name()}, {kind}image {place}" for place in comparison.indices]
         else:
             entries = self._images.scored(run, name)[0]
             images = [entry.seen[run] for entry in entries if run in entry.seen]
@@ -119,7 +127,8 @@ class LikelihoodPresenter:
                 scores, held_out = event.scores.get(detector.name), self._images.known(event.run, detector.name)
                 if scores is not None and len(held_out):
                     selected = (event.run, detector.name) == selection.detector
-                    paths.append(ScorePath(detector.title, event.strengths, ood_metrics.p_values(held_out, scores), selected))
+                    p = significance.p_values(held_out, scores, self._images.groups(event.run))
+                    paths.append(ScorePath(detector.title, event.strengths, p, selected))
         hint = "Drop an image or use test images: every score’s path appears here as the image is corrupted."
         page.corruption.show_event(event, paths, level, hint if selection.image is None else "Corrupting it…")
 

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QHeaderView, QPushButton, QSizePolicy, QStyle, QSt
 from app.shell.formatting import number
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import button
-from engine.messages import DetectorInfo, DetectorScore
+from engine.messages import CombinedScore, DetectorInfo, DetectorScore
 
 COLUMNS = ("Detector", "Density", "Value", "p-value", "AUROC", "Verdict")
 DETECTOR, DENSITY, VALUE, P_VALUE, AUROC, VERDICT = range(6)
@@ -26,10 +26,11 @@ WIDE = 560  # pixels from which every column fits
 TIPS = (
     "The score. High always means: unlike the training data.",
     "What kind of number stands behind it: an exact density, a bound on one, P(y|x), or features without a density.",
-    "As people read it, in its unit.",
-    "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1).",
+    "As people read it, in its unit; ↑: higher values are more unusual, ↓: lower ones.",
+    "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1); "
+    "images that belong together count as one.",
     "Probability that an image of the compared set scores higher than a held-out one; 0.5 is guessing. Never flipped.",
-    "From the p-value: below 1 % unlike training, below 5 % unusual.",
+    "What the p-value says, by this score alone: unusual from 5 % downwards, where there are enough held-out images to say so.",
 )
 Index = QModelIndex | QPersistentModelIndex
 
@@ -63,17 +64,28 @@ def value_text(info: DetectorInfo, value: float) -> str:
     return text
 
 
-def p_text(p: float) -> str:
-    """0.004 -> "0.4 %"."""
-    return number(100 * p, 1 if p < 0.0995 else 0, "%")
+def p_text(p: float, floor: float = 0.0) -> str:
+    """0.004 -> "0.4 %"; "≤ 0.4 %" where no p-value can be smaller."""
+    return ("≤ " if 0 < p <= floor else "") + number(100 * p, 1 if p < 0.0995 else 0, "%")
+
+
+def arrow(info: DetectorInfo) -> str:
+    """Which values are more unusual."""
+    return "↓" if info.direction == "lower" else "↑"
+
+
+def short_verdict(score: DetectorScore | CombinedScore) -> str:
+    """A verdict as a cell of the table has room for; the tooltip has all of it."""
+    return {"none": "too few images", "plain": "not unusual", "warning": "unusual, p ≤ 5 %", "bad": "unusual, p ≤ 1 %"}[score.level]
 
 
 def floor_text(score: DetectorScore) -> str:
     """What a p-value means that cannot be smaller; empty for others."""
-    if score.p_value > score.floor:
-        return ""
-    held_out = round(1 / score.floor) - 1
-    return f"None of the {held_out} held-out images scores as high; {p_text(score.p_value)} is the smallest p-value that so many can give."
+    count, groups = score.calibration_images, score.calibration_groups
+    if score.p_value > score.p_floor:
+        return f"Against {count} held-out images{f' in {groups} groups' if groups != count else ''}." if count else ""
+    held_out = f"{count} held-out images" if groups == count else f"{count} held-out images, which are {groups} groups,"
+    return f"None of the {held_out} scores as high; {p_text(score.p_value)} is the smallest p-value that so many can give."
 
 
 class ScoreModel(QAbstractTableModel):
@@ -114,7 +126,8 @@ class ScoreModel(QAbstractTableModel):
             return info.missing if column in (VALUE, P_VALUE) else ""
         if score is None:
             return "…" if row.waiting and column in (VALUE, P_VALUE) else ""
-        return {VALUE: value_text(info, score.value), P_VALUE: p_text(score.p_value), VERDICT: score.verdict}[column]
+        value = f"{value_text(info, score.value)} {arrow(info)}"
+        return {VALUE: value, P_VALUE: p_text(score.p_value, score.p_floor), VERDICT: short_verdict(score)}[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row, column = self.rows[index.row()], index.column()
@@ -125,8 +138,10 @@ class ScoreModel(QAbstractTableModel):
             return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole and row.info is not None:
             value = value_text(row.info, row.score.value) if row.score is not None else ""
-            floor = floor_text(row.score) if row.score is not None else ""
-            return "\n".join(part for part in (row.info.title, value, floor, row.info.missing, row.info.help, row.info.source) if part)
+            verdict, floor = (row.score.verdict, floor_text(row.score)) if row.score is not None else ("", "")
+            return "\n".join(
+                part for part in (row.info.title, value, verdict, floor, row.info.missing, row.info.help, row.info.source) if part
+            )
         if role == Qt.ItemDataRole.ForegroundRole:
             faint = row.info is None or bool(row.info.missing) or column == DENSITY
             low = column == AUROC and row.auroc is not None and row.auroc < 0.5
@@ -168,10 +183,10 @@ class ScoreDelegate(QStyledItemDelegate):
         painter.fillRect(QRectF(box.left(), box.bottom() - 1, box.width(), 1), QColor(c.line))
         inside = box.adjusted(8, 0, -8, 0)
         if index.column() == VERDICT and row.score is not None and row.info is not None and not row.info.missing:
-            dot = {"good": c.good, "warning": c.warning, "bad": c.bad}.get(row.score.level, c.muted)
+            dot = {"warning": c.warning, "bad": c.bad}.get(row.score.level, c.muted)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(dot))
+            painter.setBrush(QColor(dot) if row.score.level != "none" else Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QRectF(inside.left(), inside.center().y() - DOT / 2, DOT, DOT))
             inside.setLeft(inside.left() + DOT + 7)
         painter.setFont(index.data(Qt.ItemDataRole.FontRole) or self.table.font())
@@ -227,10 +242,10 @@ class ScoreTable(QTableView):
         metrics = self.fontMetrics()
         samples = {
             DENSITY: "features",
-            VALUE: "−1 234.5 nat",
-            P_VALUE: "P-VALUE.",
+            VALUE: "−1 234.5 nat ↓",
+            P_VALUE: "≤ 0.65 %",
             AUROC: "AUROC..",
-            VERDICT: "unlike training",
+            VERDICT: "unusual, p ≤ 5 %",
         }
         for column, text in samples.items():
             extra = DOT + 7 if column == VERDICT else 0
@@ -285,7 +300,7 @@ class ScoreTable(QTableView):
         for place, row in enumerate(self.model_.rows):
             if row.info is None:
                 self.setSpan(place, 0, 1, len(COLUMNS))
-            elif row.info.missing and row.info.remedy:
+            elif row.info.missing and row.info.remedy and row.info.remedy != "repeat":
                 self.setSpan(place, first, 1, VERDICT - first)
                 made = button("Build it", partial(self.remedy_asked.emit, row.run, row.info.remedy), row.info.missing)
                 made.setProperty("kind", "link")

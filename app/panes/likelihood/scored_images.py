@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.messages import Calibrated, DetectorInfo, DetectorScore, ImageScored, PictureRef
+from engine.messages import Calibrated, CombinedScore, DetectorInfo, DetectorScore, ImageScored, PictureRef
 
 RunStep = tuple[str, int]  # run, step
 MOST_AT_ONCE = 256  # pictures of one job: another one can be looked at in between
@@ -27,6 +27,7 @@ class Dropped:
     notes: tuple[str, ...] = ()
     png_bytes: int = 0
     error: str = ""
+    combined: dict[str, CombinedScore] = field(default_factory=dict)  # run -> all its scores together
 
     @property
     def label(self) -> str:
@@ -76,6 +77,7 @@ class ScoredImages:
         self.calibrated.clear()
         for entry in self.entries:
             entry.scores.clear()
+            entry.combined.clear()
             entry.seen.clear()
 
     # -- what is to be asked -------------------------------------------------------------------------------------------
@@ -110,6 +112,7 @@ class ScoredImages:
             return entry
         for run, _ in self.run_steps:
             entry.scores[run] = {score.detector: score for score in event.scores if score.run == run}
+        entry.combined = {one.run: one for one in event.combined}
         entry.seen |= event.seen
         if event.original is not None:
             entry.original = event.original
@@ -124,6 +127,11 @@ class ScoredImages:
         calibrated = self.calibrated.get(run)
         found = None if calibrated is None else calibrated.known.get(detector)
         return np.zeros(0) if found is None else np.asarray(found, np.float64)
+
+    def groups(self, run: str) -> np.ndarray | None:
+        """Which held-out images belong together, int64 [n]; None where each is its own."""
+        calibrated = self.calibrated.get(run)
+        return None if calibrated is None else calibrated.groups
 
     def scored(self, run: str, detector: str) -> tuple[list[Dropped], np.ndarray]:
         """The dropped images that have this score, with it: float [k]."""
@@ -147,8 +155,8 @@ class ScoredImages:
         columns = ["file", "run", "step", "weights_sha256"]
         for info in detectors:
             unit = f" [{info.unit}]" if info.unit else ""
-            columns += [f"{info.name}{unit}", f"{info.name} p_value"]
-        columns.append("error")
+            columns += [f"{info.name}{unit}", f"{info.name} p_value", f"{info.name} verdict ({info.direction} values are more unusual)"]
+        columns += ["combined p_value", "combined verdict", "held_out_images", "held_out_groups", "p_floor", "notes", "error"]
         rows: list[list[object]] = []
         for entry in self.entries:
             for run, step in self.run_steps if not entry.error else self.run_steps[:1]:
@@ -156,6 +164,9 @@ class ScoredImages:
                 row: list[object] = [entry.key, names.get(run, run), step, known.weights if known else ""]
                 for info in detectors:
                     score = entry.score(run, info.name)
-                    row += ["", ""] if score is None else [repr(float(score.value)), repr(float(score.p_value))]
-                rows.append([*row, entry.error])
+                    row += ["", "", ""] if score is None else [repr(float(score.value)), repr(float(score.p_value)), score.verdict]
+                together, one = entry.combined.get(run), next(iter(entry.scores.get(run, {}).values()), None)
+                row += ["", ""] if together is None else [repr(float(together.p_value)), together.verdict]
+                row += ["", "", ""] if one is None else [one.calibration_images, one.calibration_groups, repr(float(one.p_floor))]
+                rows.append([*row, " ".join(entry.notes), entry.error])
         return columns, rows

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QTimer
@@ -34,7 +33,8 @@ from app.panes.probe.results import (
 )
 from app.shell.formatting import count, number
 from app.shell.run_pane import RunPane
-from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
+from app.widgets.figure import DRAWINGS
 from app.widgets.parts import restyle, set_heading
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
@@ -100,7 +100,7 @@ class ProbePane(RunPane):
             chart.saved_asked.connect(partial(self._ask_chart, chart))
             menu = page.export_menu.addMenu(f"Picture of {name}")
             menu.addAction("Copy").triggered.connect(partial(self._run_action, partial(self._copy, chart)))
-            menu.addAction("Save as PNG…").triggered.connect(partial(self._run_action, partial(self._ask_chart, chart, "png")))
+            menu.addAction("Save as PNG, SVG or PDF…").triggered.connect(partial(self._run_action, partial(self._ask_chart, chart, "png")))
         page.export_menu.addAction("Save all figures as CSV…").triggered.connect(partial(self._run_action, self._ask_figures))
 
     def _run_action(self, run: Any, _checked: bool = False) -> None:
@@ -384,22 +384,17 @@ class ProbePane(RunPane):
     def save_chart(self, chart: Any, kind: str, path: str) -> None:
         """One of the charts as "png", or its points as "csv"; the bars' points are all figures."""
         if kind == "png":
-            self._write(path, png_bytes(chart.picture(), self.about_file()))
+            self._write(path, chart.figure().contents(path, self.about_file()))
         elif chart is self.page.bars:
             self.save_figures(path)
         else:
             self._write(path, csv_text(self.about_file(), *chart.table()))
 
     def _write(self, path: str, data: bytes | str) -> None:
-        try:
-            write_file(path, data)
-        except OSError as error:
-            self._say(f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder.", "bad")
-        else:
-            self._say(f"Saved as {Path(path).name}.")
+        self._say(*save_file(path, data))
 
     def _copy(self, chart: Any) -> None:
-        copy_image(chart.picture())
+        copy_image(chart.figure().image())
         self._say("The chart is on the clipboard.")
 
     def _suggested(self, what: str) -> str:
@@ -407,7 +402,8 @@ class ProbePane(RunPane):
         return file_name(info.name if info else "probe", what, f"step-{self.context.state.step}")
 
     def _ask_chart(self, chart: Any, kind: str) -> None:
-        ask_where(self, f"Save the chart as {kind.upper()}", self._suggested("probe"), kind, partial(self.save_chart, chart, kind))
+        save, also = partial(self.save_chart, chart, kind), DRAWINGS if kind == "png" else ()
+        ask_where(self, f"Save the chart as {kind.upper()}", self._suggested("probe"), kind, save, also)
 
     def _ask_figures(self) -> None:
         ask_where(self, "Save all figures as CSV", self._suggested("probe"), "csv", self.save_figures)

@@ -262,6 +262,7 @@ class SamplingController(QObject):
                 top_p=s.top_p,
                 label=s.label,
                 cached=s.cached,
+                decode=s.decode,
                 tokens=given,
                 start=start,
                 until=until,

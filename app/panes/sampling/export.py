@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import Signal
@@ -13,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 from app.panes.sampling.animation import gif_bytes
 from app.panes.sampling.controller import SamplingController
 from app.panes.sampling.samples_view import SamplesView
-from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
 
 GIF_FRAMES = 48
 GIF_SIDE = 320  # px, about
@@ -110,13 +109,7 @@ class SamplingExports(QMenu):
             self.reported.emit("The samples are on the clipboard.", "")
 
     def _write(self, path: str, data: bytes | str) -> None:
-        try:
-            write_file(path, data)
-        except OSError as error:
-            text = f"“{Path(path).name}” could not be written: {error.strerror or error}. Choose another folder."
-            self.reported.emit(text, "bad")
-        else:
-            self.reported.emit(f"Saved as {Path(path).name}.", "")
+        self.reported.emit(*save_file(path, data))
 
     def _save_dialog(self, what: str, _checked: bool = False) -> None:
         info, node = self.samples.context.state.run_info, self.samples.node

@@ -30,6 +30,7 @@ class SamplingSettings:
     top_p: float = 1.0
     label: int | None = None
     cached: bool = True
+    decode: str = "mean"  # of a model with p(x|z): its "mean", or a "sample" of it
     prompt: str = ""
     length: int = 400  # of a text, in symbols
 
@@ -42,6 +43,8 @@ class SamplingSettings:
             parts.append(f"top-k {self.top_k}")
         if self.top_p < 1:
             parts.append(f"top-p {number(self.top_p, 2)}")
+        if self.decode == "sample":
+            parts.append("drawn from p(x|z)")
         return " · ".join(parts)
 
     def same_noise(self, other: SamplingSettings) -> bool:

@@ -55,6 +55,13 @@ class SamplingSettingsCard(Card):
         self.classes.setToolTip("Draw one class only. “any”: a class for each sample, drawn with its noise.")
         self.classes.activated.connect(self._moved)
         self.class_row = self._row(muted("class", wrap=False), self.classes, None)
+        self.decode = QComboBox()
+        self.decode.setAccessibleName("Pixels")
+        self.decode.setToolTip("Means of p(x|z) are smoother than what the model draws; samples of p(x|z) are samples of the model.")
+        for shown, decode in (("mean of p(x|z)", "mean"), ("drawn from p(x|z)", "sample")):
+            self.decode.addItem(shown, decode)
+        self.decode.activated.connect(self._moved)
+        self.decode_row = self._row(muted("pixels", wrap=False), self.decode, None)
         self.prompt = QLineEdit()
         self.prompt.setPlaceholderText("Prompt")
         self.prompt.setAccessibleName("Prompt")
@@ -133,6 +140,7 @@ class SamplingSettingsCard(Card):
             top_p=round(self.top_p.exact, 4),
             label=self.classes.currentData(),
             cached=self.cached.isChecked(),
+            decode=self.decode.currentData(),
             prompt=self.prompt.text().replace("\\n", "\n"),
             length=max(1, int(self.length.text() or 1)),
         )
@@ -155,6 +163,8 @@ class SamplingSettingsCard(Card):
         self.prompt.setText(s.prompt.replace("\n", "\\n"))
         self.length.setText(str(s.length))
         self.text_row.setVisible(text)
+        self.decode.setCurrentIndex(max(0, self.decode.findData(s.decode)))
+        self.decode_row.setVisible(began is not None and bool(began.decode))
         self.show_classes(() if began is None else began.classes, s.label)
         for widget in (self.top_k, self.top_p, self.cached):
             widget.setEnabled(began is None or began.kind in SYMBOL_KINDS)

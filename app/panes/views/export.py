@@ -1,4 +1,4 @@
-"""What goes out of the Views pane: what a page shows as PNG, its numbers as CSV, each with the run, the step and changed settings."""
+"""What goes out of the Views pane: what a page shows as a picture, its numbers as CSV, each with the run, the step and changed settings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QMenu, QPushButton, QWidget
 
 from app.shell.state import State
+from app.shell.theme import colors
 from app.widgets.chart import Chart
-from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, write_file
+from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
+from app.widgets.figure import DRAWINGS, Figure, figure_of
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class ViewsExportSource:
     widget: QWidget
     table: Callable[[], tuple[Sequence[str], Iterable[Sequence[object]]]]
 
-    def picture(self) -> QImage:
-        return self.widget.picture() if isinstance(self.widget, Chart) else self.widget.grab().toImage()
+    def figure(self, background: str) -> Figure:
+        return self.widget.figure() if isinstance(self.widget, Chart) else figure_of(self.widget, background)
 
 
 class ViewExports:
@@ -45,7 +46,7 @@ class ViewExports:
         made.setToolTip("Copy or save what this page shows. Files carry run and step.")
         menu = QMenu(made)
         menu.addAction("Copy picture").triggered.connect(lambda _checked=False: self.copy())
-        menu.addAction("Save picture as PNG…").triggered.connect(lambda _checked=False: self.ask("png"))
+        menu.addAction("Save as PNG, SVG or PDF…").triggered.connect(lambda _checked=False: self.ask("png"))
         menu.addAction("Save numbers as CSV…").triggered.connect(lambda _checked=False: self.ask("csv"))
         made.setMenu(menu)
         return made
@@ -58,17 +59,23 @@ class ViewExports:
         return about | ({"settings": settings} if settings else {})
 
     def copy(self) -> None:
-        copy_image(self._front().picture())
+        copy_image(self._figure().image())
+
+    def _figure(self) -> Figure:
+        return self._front().figure(colors(self._state.theme).panel)
 
     def ask(self, kind: str) -> None:
         """Ask where to save the picture ("png") or the numbers ("csv")."""
         state, source = self._state, self._front()
         name = file_name(state.run_info.name if state.run_info else "", source.name, "step", state.step)
-        ask_where(source.widget, f"Save as {kind.upper()}", name, kind, lambda path: self.save(kind, path))
+        ask_where(
+            source.widget, f"Save as {kind.upper()}", name, kind, lambda path: self.save(kind, path), DRAWINGS if kind == "png" else ()
+        )
 
     def save(self, kind: str, path: str) -> None:
-        try:
-            about, source = self.about(), self._front()
-            write_file(path, png_bytes(source.picture(), about) if kind == "png" else csv_text(about, *source.table()))
-        except OSError as error:
-            self._failed(f"{path} could not be written ({error.strerror}); choose another folder.")
+        about = self.about()
+        sentence, level = save_file(
+            path, self._figure().contents(path, about) if kind == "png" else csv_text(about, *self._front().table())
+        )
+        if level == "bad":
+            self._failed(sentence)

@@ -10,9 +10,12 @@ import numpy as np
 
 from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
 from engine.data.limits import MAX_PICKLE_BYTES
-from engine.data.pickles import Refused, load
+from engine.data.rows import PixelRows, promised
+from engine.data.unpickling import Refused, unpickle
 
 PIXELS = 3 * 32 * 32
+_LONGEST_NAMES = 10_000  # bytes of the file that lists the classes
+_AT_ONCE = 512  # images handed over at once, 1.5 MB
 _NAMES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _BATCHES_10 = tuple(f"data_batch_{n}" for n in range(1, 6))
 _FULL = {"train": 50_000, "test": 10_000}
@@ -30,16 +33,20 @@ def summary(path: Path) -> str:
     return f"32×32 colour · CIFAR, {len(_batches(path))} batch files"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
     """Every batch that is there; what is missing is said in a note. Raises BadData for a damaged or hostile batch."""
     folder = path.parent if path.is_file() else path
     batches = _batches(path)
     fine = any(file.stem in ("train", "test") for _, file in batches)
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"train": [], "test": []}
+    room = {split: sum(_most(file) for other, file in batches if other == split) for split in ("train", "test")}
+    found: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     for done, (split, file) in enumerate(batches):
         yield Step(done, len(batches), "batch", f"Reading {file.name}")
         read_batch = _binary_batch if file.suffix == ".bin" else _python_batch
-        found[split].append(read_batch(file, fine))
+        pixels, labels = read_batch(file, fine)
+        found[split].append(labels)
+        for first in range(0, len(pixels), _AT_ONCE):
+            yield PixelRows(split, (room[split], 3, 32, 32), pixels[first : first + _AT_ONCE].reshape(-1, 3, 32, 32))
         yield Step(done + 1, len(batches), "batch", f"Reading {file.name}")
     parts: dict[str, Part] = {}
     notes: list[str] = []
@@ -47,9 +54,8 @@ def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
         if not some:
             notes.append(f"There is no {'test' if split == 'test' else 'training'} batch in the folder.")
             continue
-        images = np.concatenate([pixels for pixels, _ in some]).reshape(-1, 3, 32, 32)
-        yield Step(len(batches), len(batches), "batch")
-        labels = np.concatenate([labels for _, labels in some])
+        labels = np.concatenate(some)
+        images = promised(len(labels), 3, 32, 32)
         parts[split] = Part(images, labels, Numbered(f"{split} image", np.arange(len(images))))
         if len(images) < _FULL[split]:
             kind = "training" if split == "train" else "test"
@@ -70,6 +76,11 @@ def _batches(path: Path) -> list[tuple[str, Path]]:
         if found and any((path / name).is_file() for name in ("meta", "fine_label_names.txt")):
             return found
     return []
+
+
+def _most(file: Path) -> int:
+    """Images that a batch of that many bytes may hold."""
+    return file.stat().st_size // PIXELS + 1
 
 
 def _python_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +130,7 @@ def _unpickle(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_PICKLE_BYTES:
         raise BadData(f"{path.name} is far larger than a CIFAR batch; download it again.")
     try:
-        (table,), _ = load(str(path))
+        (table,), _ = unpickle(str(path), 1)
     except Refused as refused:
         raise BadData(f"{path.name} was not opened: it {refused}; download it again from a place you trust.") from None
     if not isinstance(table, dict):
@@ -127,12 +138,17 @@ def _unpickle(path: Path) -> dict[str, Any]:
     return {key.decode("latin1") if isinstance(key, bytes) else str(key): value for key, value in table.items()}
 
 
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_LONGEST_NAMES).decode("latin1")
+
+
 def _classes(folder: Path, fine: bool, parts: dict[str, Part]) -> tuple[str, ...]:
     """The names in the meta file; where there is none, the published ten or plain numbers."""
     names: list[str] = []
     for file in ("batches.meta.txt", "fine_label_names.txt"):
         if (folder / file).is_file():
-            names = (folder / file).read_text(encoding="latin1")[:10_000].split()
+            names = _text(folder / file).split()
     for file in ("batches.meta", "meta"):
         if not names and (folder / file).is_file():
             found = _unpickle(folder / file).get("fine_label_names" if fine else "label_names")

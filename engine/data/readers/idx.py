@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import math
+import os
 import re
 import struct
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
-from engine.data.limits import MAX_SET_BYTES
+from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MIB
+from engine.data.rows import PixelRows, promised
 
 _NAME = re.compile(r"(?P<split>train|t10k|test|valid|val)[-_.](?P<what>images|labels)[-_.]idx[13][-_]ubyte(?P<gz>\.gz)?", re.IGNORECASE)
 _SPLITS = {"train": "train", "t10k": "test", "test": "test", "valid": "valid", "val": "valid"}
@@ -41,7 +44,7 @@ def summary(path: Path) -> str:
     return f"{total:,} · {size} · IDX"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
     """All images and labels of the folder. Raises BadData for a damaged or incomplete set."""
     files = _files(path)
     name = _set_name(path)
@@ -51,17 +54,17 @@ def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
         image_file = files.get((split, "images"))
         if image_file is None:
             continue
-        images = yield from _read(image_file, 3)
+        count, height, width = yield from _images(image_file, split)
         labels = None
         label_file = files.get((split, "labels"))
         if label_file is None:
             notes.append(f"There is no label file beside {image_file.name}, so the {split} images have no classes.")
         else:
-            labels = (yield from _read(label_file, 1)).astype(np.int64)
-            if len(labels) != len(images):
-                counts = f"{len(labels):,} labels for the {len(images):,} images of {image_file.name}"
+            labels = (yield from _labels(label_file)).astype(np.int64)
+            if len(labels) != count:
+                counts = f"{len(labels):,} labels for the {count:,} images of {image_file.name}"
                 raise BadData(f"{label_file.name} has {counts}; download both files again.")
-        parts[split] = Part(images[:, None], labels, Numbered(f"{split} image", np.arange(len(images))))
+        parts[split] = Part(promised(count, 1, height, width), labels, Numbered(f"{split} image", np.arange(count)))
     if not parts:
         raise BadData(f"“{path.name}” has IDX labels but no IDX images; add the file train-images-idx3-ubyte.gz.")
     if len({part.images.shape[1:] for part in parts.values()}) > 1:
@@ -111,29 +114,66 @@ def _classes(name: str, parts: dict[str, Part]) -> tuple[str, ...]:
     return tuple(str(number) for number in range(max(highest + 1, 10)))
 
 
-def _read(path: Path, dimensions: int) -> Generator[Step, None, np.ndarray]:
-    """uint8 array of `dimensions`. Memory is taken only as the bytes really arrive."""
+def _images(path: Path, split: str) -> Generator[Step | PixelRows, None, tuple[int, int, int]]:
+    """Yields the images as they arrive; returns (N, H, W)."""
+    shape = (0, 0, 0)
+    waiting = bytearray()
+    for item in _numbers(path, 3):
+        if isinstance(item, Step):
+            yield item
+        elif isinstance(item, tuple):
+            shape = (item[0], item[1], item[2])
+        else:
+            count, height, width = shape
+            waiting += item
+            whole = len(waiting) // (height * width)
+            if whole:
+                pixels = np.frombuffer(bytes(waiting[: whole * height * width]), np.uint8)
+                yield PixelRows(split, (count, 1, height, width), pixels.reshape(whole, 1, height, width))
+                del waiting[: whole * height * width]
+    return shape
+
+
+def _labels(path: Path) -> Generator[Step, None, np.ndarray]:
+    data = bytearray()
+    for item in _numbers(path, 1):
+        if isinstance(item, Step):
+            yield item
+        elif not isinstance(item, tuple):
+            data += item
+    return np.frombuffer(data, np.uint8)
+
+
+def _numbers(path: Path, dimensions: int) -> Iterator[Step | tuple[int, ...] | bytes]:
+    """First the shape, then the numbers piece by piece, steps in between. Raises: BadData: a header that does not fit what follows."""
+    packed = path.suffix.lower() == ".gz"
+    most = os.path.getsize(path) * (MAX_GZIP_RATIO if packed else 1) + MIB
+    start = 4 + 4 * dimensions
+    header = b""
+    expected = done = 0
     with path.open("rb") as file:
-        stream = _unpacked(file, path.name) if path.suffix.lower() == ".gz" else iter(lambda: file.read(_CHUNK), b"")
-        data = bytearray()
-        expected: int | None = None
-        shape: tuple[int, ...] = ()
-        start = 4 + 4 * dimensions
-        for chunk in stream:
-            data += chunk
-            if expected is None and len(data) >= start:
-                shape = _shape(bytes(data[:start]), dimensions, path.name)
-                expected = start + int(np.prod(shape, dtype=object))
+        for piece in _unpacked(file, path.name) if packed else iter(lambda: file.read(_CHUNK), b""):
+            done += len(piece)
+            if not expected:
+                header += piece
+                if len(header) < start:
+                    continue
+                shape = _shape(header[:start], dimensions, path.name)
+                expected = start + math.prod(shape)
                 if expected > MAX_SET_BYTES:
                     raise BadData(
                         f"{path.name} announces {expected / 2**30:,.0f} GB, more than can be held; download it again or use a part of it."
                     )
-            if expected is not None and len(data) > expected:
+                if expected > most:
+                    raise BadData(f"{path.name} announces {expected:,} bytes, far more than a file of its size holds; download it again.")
+                yield shape
+                piece = header[start:]
+            if done > expected:
                 raise BadData(f"{path.name} holds more bytes than its header announces; download it again.")
-            yield Step(len(data), expected, "byte", f"Reading {path.name}")
-    if expected is None or len(data) < expected:
-        raise BadData(f"{path.name} ends too early ({len(data):,} of {expected or start:,} bytes); download it again.")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+            yield piece
+            yield Step(done, expected, "byte", f"Reading {path.name}")
+    if not expected or done < expected:
+        raise BadData(f"{path.name} ends too early ({done:,} of {expected or start:,} bytes); download it again.")
 
 
 def _shape(header: bytes, dimensions: int, name: str) -> tuple[int, ...]:

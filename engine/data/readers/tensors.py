@@ -1,24 +1,26 @@
 """Image tensors in .pt and .pth files, as torch.save writes them (the ZIP format, and the older one of torchvision's MNIST/processed).
 
-The pickles inside are read in the decoding process by an unpickler that knows tensors and calls nothing (unpickling.py), which is
+The pickles inside are read in the confined process by an unpickler that knows tensors and calls nothing (unpickling.py), which is
 narrower than torch's own `weights_only=True` and needs no torch. Sizes are compared with the file before any memory is taken.
 """
 
 from __future__ import annotations
 
+import struct
 import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from engine.data.archives import open_zip
+from engine.data.archives import DAMAGE, open_zip
+from engine.data.confinement import allow_bytes
 from engine.data.dataset import BadData, Part, Source, Step, Wish
 from engine.data.limits import MAX_PICKLE_BYTES, MAX_SET_BYTES, MAX_TENSORS
-from engine.data.pickles import Refused, Tensor, load
-from engine.data.tables import Table, read_tables
+from engine.data.rows import PixelRows
+from engine.data.tables import CHUNK_BYTES, Table, exactly, read_tables, rows_of_file
+from engine.data.unpickling import Refused, Tensor, unpickle
 
 _SUFFIXES = (".pt", ".pth")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -34,18 +36,20 @@ def summary(path: Path) -> str:
     return "torch tensors"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
     """The images and labels of one file, or of training.pt and test.pt of a folder. Raises BadData for anything but tensors."""
     folder = _processed(path)
     if folder is None:
-        return (yield from read_tables(path.name, path.stem, _tables(path)))
+        tables = yield from _tables(path)
+        return (yield from read_tables(path.name, path.stem, tables))
     parts: dict[str, Part] = {}
     notes: list[str] = []
     classes: tuple[str, ...] = ()
     for split, file in (("train", folder / "training.pt"), ("test", folder / "test.pt")):
         if file.is_file():
-            source = yield from read_tables(file.name, file.stem, _tables(file))
-            parts[split] = next(iter(source.parts.values()))
+            tables = yield from _tables(file)
+            source = yield from read_tables(file.name, file.stem, tables, only=split)
+            parts.update(source.parts)
             notes += [note for note in source.notes if note not in notes]
             classes = max(classes, source.classes, key=len)
     name = folder.resolve().parent.name if folder.name == "processed" else folder.resolve().name
@@ -57,27 +61,43 @@ def _processed(path: Path) -> Path | None:
     return next((folder for folder in (path, path / "processed") if (folder / "training.pt").is_file()), None)
 
 
-def _tables(path: Path) -> list[Table]:
+def _tables(path: Path) -> Generator[Step, None, list[Table]]:
     try:
         with path.open("rb") as file:
             zipped = file.read(4) == b"PK\x03\x04"
-        arrays = _from_zip(path) if zipped else _from_legacy(path)
+        if path.stat().st_size > MAX_SET_BYTES:
+            raise BadData(f"{path.name} is larger than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
+        tensors, starts = (yield from _from_zip(path)) if zipped else _from_legacy(path)
+        for _, tensor in tensors:
+            tensor.check()
     except Refused as refused:
         raise BadData(f"{path.name} was not opened: it {refused}; save the images as a plain tensor, or as .npz.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError):
+    except DAMAGE:
         raise BadData(f"{path.name} is damaged; save or download it again.") from None
-    return [Table(name, array.shape, array.dtype, _rows_of(array)) for name, array in arrays]
+    return [_table(path, name, tensor, starts[tensor.storage.key]) for name, tensor in tensors]
 
 
-def _rows_of(array: np.ndarray):  # type: ignore[no-untyped-def]
+def _table(path: Path, name: str, tensor: Tensor, start: int) -> Table:
+    """A tensor whose storage begins at byte `start`."""
+    dtype = tensor.storage.dtype
+    if tensor.contiguous:
+        return Table(name, tensor.size, dtype, rows_of_file(path, start + tensor.offset * dtype.itemsize, tensor.size, dtype))
+
     def rows(piece: int) -> Iterator[np.ndarray]:
+        allow_bytes(tensor.storage.nbytes)
+        numbers = np.memmap(path, np.uint8, "r", start, (tensor.storage.nbytes,)).view(dtype)[tensor.offset :]
+        strides = tuple(s * dtype.itemsize for s in tensor.stride)
+        array = np.lib.stride_tricks.as_strided(numbers, tensor.size, strides, writeable=False)
         for first in range(0, len(array), piece):
             yield np.ascontiguousarray(array[first : first + piece])
 
-    return rows
+    return Table(name, tensor.size, dtype, rows)
 
 
-def _from_zip(path: Path) -> list[tuple[str, np.ndarray]]:
+_Found = tuple[list[tuple[str, Tensor]], dict[str, int]]  # tensors by name, and where each storage begins in the file
+
+
+def _from_zip(path: Path) -> Generator[Step, None, _Found]:
     with open_zip(path) as archive:
         entries = {PurePosixPath(entry.filename).parts[1:]: entry for entry in archive.infolist()}
         table = entries.get(("data.pkl",))
@@ -86,45 +106,59 @@ def _from_zip(path: Path) -> list[tuple[str, np.ndarray]]:
         if table.file_size > MAX_PICKLE_BYTES or any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise Refused("is packed in a way that torch.save never does")
         order = entries.get(("byteorder",))
-        if order is not None and archive.read(order).strip() != b"little":
+        if order is not None and (order.file_size > 16 or archive.read(order).strip() != b"little"):
             raise Refused("has numbers in big-endian order")
-        (value,), _ = load(archive.read(table))
+        (value,), _ = unpickle(archive.read(table))
         tensors = _tensors(value)
-        storages: dict[str, bytes] = {}
+        starts: dict[str, int] = {}
         for _, tensor in tensors:
-            key = tensor.storage.key
-            entry = entries.get(("data", key))
-            if entry is None or entry.file_size != tensor.storage.count * tensor.storage.dtype.itemsize:
+            entry = entries.get(("data", tensor.storage.key))
+            if entry is None or entry.file_size != tensor.storage.nbytes or entry.compress_size != entry.file_size:
                 raise Refused("has a tensor whose size does not fit its numbers")
-            if key not in storages:
-                storages[key] = archive.read(entry)
-        return [(name, tensor.view(storages[tensor.storage.key])) for name, tensor in tensors]
+            if tensor.storage.key not in starts:
+                starts[tensor.storage.key] = yield from _checked(path, archive, entry)
+        return tensors, starts
 
 
-def _from_legacy(path: Path) -> list[tuple[str, np.ndarray]]:
+def _checked(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Generator[Step, None, int]:
+    """The byte of the file where an entry's content begins, once its checksum is right. Raises: BadZipFile."""
+    with archive.open(entry) as content:
+        done = 0
+        while piece := content.read(CHUNK_BYTES):
+            done += len(piece)
+            yield Step(done, entry.file_size, "byte", f"Checking {path.name}")
+    with path.open("rb") as file:
+        file.seek(entry.header_offset + 26)
+        name, extra = struct.unpack("<HH", exactly(file, 4, path.name))
+    return entry.header_offset + 30 + name + extra
+
+
+def _from_legacy(path: Path) -> _Found:
     """Five pickles (magic number, version, system, object, keys), then per key a count and the numbers (torch/serialization.py)."""
-    if path.stat().st_size > MAX_SET_BYTES:
-        raise BadData(f"{path.name} is larger than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
-    (magic, _, _, value, keys), place = load(str(path), 5)
+    (magic, _, _, value, keys), place = unpickle(str(path), 5)
     if magic != _LEGACY_MAGIC:
         raise Refused("holds no tensors")
     tensors = _tensors(value)
-    data = memoryview(np.memmap(path, np.uint8, "r"))
     if not isinstance(keys, list) or len(keys) > MAX_TENSORS:
         raise Refused("is damaged")
-    sizes = {tensor.storage.key: tensor.storage for _, tensor in tensors}
-    storages: dict[str, memoryview] = {}
-    for key in keys:
-        count = int.from_bytes(data[place : place + 8], "little")
-        if key not in sizes or sizes[key].count != count:
-            raise Refused("has a tensor whose size does not fit its numbers")
-        end = place + 8 + count * sizes[key].dtype.itemsize
-        if end > len(data):
-            raise Refused("ends too early")
-        storages[key], place = data[place + 8 : end], end
-    if set(sizes) - set(storages):
+    storages = {tensor.storage.key: tensor.storage for _, tensor in tensors}
+    starts: dict[str, int] = {}
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for key in keys:
+            file.seek(place)
+            count = int.from_bytes(exactly(file, 8, path.name), "little")
+            if not isinstance(key, str) or key not in storages or storages[key].count != count:
+                raise Refused("has a tensor whose size does not fit its numbers")
+            starts[key], place = place + 8, place + 8 + storages[key].nbytes
+            if place > size:
+                raise Refused("ends too early")
+    if set(storages) - set(starts):
         raise Refused("has a tensor without numbers")
-    return [(name, tensor.view(storages[tensor.storage.key])) for name, tensor in tensors]
+    for _, tensor in tensors:  # two that share a key may not differ in how much there is
+        if tensor.storage != storages[tensor.storage.key]:
+            raise Refused("has a tensor whose size does not fit its numbers")
+    return tensors, starts
 
 
 def _tensors(value: Any, name: str = "") -> list[tuple[str, Tensor]]:

@@ -841,3 +841,103 @@ def test_a_storm_of_themes_sizes_docks_and_events_leaves_nothing_behind(
     for i in range(30):  # a multiple of every rhythm above, so that both counts see the same panes
         one_round(30 + i)
     assert alive() - before <= 4
+
+
+# Names, copies, what is left, what is not known yet
+
+
+def test_the_form_refuses_a_name_that_is_taken_and_proposes_the_next_one_after_a_start(window: Window, engine: FakeEngine) -> None:
+    window.new_run()
+    page = window.new_run_page
+    field = next(row.field for row in page.groups[0].rows.values() if row.field.name == "name")
+    for name in ("a", "A"):
+        page.draft.put("run", field, name)
+        assert not page.start.isEnabled() and "There is already a run “a”" in page.summary.text()
+    page.draft.put("run", field, "new/er")
+    assert not page.start.isEnabled() and "leave out /" in page.summary.text()
+    page.draft.put("run", field, "newer")
+    assert page.start.isEnabled()
+    page.start.click()
+    assert engine.told(m.StartRun)[-1].name == "newer"
+    window.new_run()
+    assert page.start.isEnabled() and page.request().name == "newer-2"
+
+
+def test_the_form_says_all_settings_are_at_their_defaults_only_when_they_are(window: Window) -> None:
+    window.new_run()
+    page = window.new_run_page
+    fields = {row.field.name: row.field for row in page.groups[0].rows.values()}
+    assert "all settings at their defaults" in page.summary.text()
+    page.draft.put("run", fields["seed"], 3)
+    assert "seed" in page.summary.text() and "defaults" not in page.summary.text()
+    page.draft.put("run", fields["seed"], 0)
+    page.draft.put("run", fields["length"], "minutes")
+    assert "minutes" in page.summary.text() and "defaults" not in page.summary.text()
+
+
+def test_that_a_run_is_repeated_with_two_seeds_more_and_never_the_same_ones(window: Window, engine: FakeEngine) -> None:
+    window.runs.repeat("/runs/a")
+    window.runs.repeat("/runs/a")
+    sent = engine.told(m.StartRun)
+    assert [message.seed for message in sent] == [1, 2, 3, 4]
+    assert [message.name for message in sent] == ["a-seed1", "a-seed2", "a-seed3", "a-seed4"]
+    info = window.state.runs["/runs/a"]
+    for message in sent:
+        assert (message.method, message.data, message.config) == (info.method, info.data, info.changed)
+        assert (message.steps, message.minutes) == (info.total_steps, None)
+
+
+def test_that_a_run_without_a_checkpoint_is_started_again_with_its_settings(open_window: OpenWindow, qtbot: QtBot) -> None:
+    dead = run("dead", steps=(), status="interrupted", seed=5, total_steps=None, minutes=2.5)
+    window = open_window((fake.READY, m.RunsListed((dead,), "/runs")))
+    qtbot.waitUntil(lambda: "/runs/dead" in window.state.runs)
+    window.runs.start_again("/runs/dead")
+    engine = window.bridge.engine
+    assert isinstance(engine, FakeEngine)
+    (sent,) = engine.told(m.StartRun)
+    assert (sent.seed, sent.steps, sent.minutes, sent.name, sent.config) == (5, None, 2.5, "dead-2", dead.changed)
+
+
+def test_that_continuing_offers_what_is_left_and_enter_begins_it(open_window: OpenWindow, qtbot: QtBot) -> None:
+    points = (m.CheckpointInfo(1776, True),)
+    paused = run("p", status="paused", step=1776, total_steps=4000, checkpoints=points, config={"schedule": "cosine"})
+    done = replace(paused, run="/runs/q", name="q", status="done", step=4000, checkpoints=(m.CheckpointInfo(4000, True),))
+    window = open_window((fake.READY, m.RunsListed((paused, done), "/runs")))
+    qtbot.waitUntil(lambda: len(window.state.runs) == 2)
+    window.choose_run("/runs/p")
+    window.verbs.press("continue")
+    assert window.verbs.more.value() == 2224 and "rate" not in window.verbs.status.text()
+    QTest.keyClick(window.verbs.more, Qt.Key.Key_Return)
+    engine = window.bridge.engine
+    assert isinstance(engine, FakeEngine)
+    assert [message.steps for message in engine.told(m.ContinueRun)] == [4000]
+    window.choose_run("/runs/q")
+    window.verbs.press("continue")
+    assert "jumps up" in window.verbs.status.text() and window.verbs.more.value() == 4000
+
+
+def test_that_a_starting_run_stands_once_in_the_list_with_its_true_state(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    engine.say(m.JobChanged("train-9", "train", "running", "", "vae · digits"))
+    qtbot.waitUntil(lambda: "job:train-9" in window.run_list.cards)
+    fresh = run("fresh", status="training", steps=(), step=0)
+    others = tuple(info for info in window.state.runs.values() if info.status != "training")
+    engine.say(m.RunsListed((*others, fresh), "/runs"))
+    qtbot.waitUntil(lambda: "/runs/fresh" in window.run_list.cards)
+    assert "job:train-9" not in window.run_list.cards
+    assert window.run_list.cards["/runs/fresh"].standing.word == "training"
+    engine.say(m.Ended("train-9", "failed", "It failed."))
+    qtbot.waitUntil(lambda: "train-9" not in window.state.jobs)
+    assert window.run_list.cards["/runs/fresh"].standing.word == "starting…"  # and never "closed unexpectedly"
+
+
+def test_that_nothing_is_said_to_be_missing_before_the_engine_has_told(open_window: OpenWindow, qtbot: QtBot) -> None:
+    window = open_window(())
+    assert window.run_list.empty.text() == "Loading your runs…"
+    assert "engine is starting" in window.inspector.summary.text()
+    window.bridge.tell(m.RunsListed((), "/runs"))
+    assert window.run_list.empty.text().startswith("No runs yet")
+    window.bridge.tell(m.RunsListed((run("old", method=replace(fake.VAE, name="gone", title="Gone")),), "/runs"))
+    window.choose_run("/runs/old")
+    assert "not known" not in window.inspector.summary.text()  # the methods are not told yet
+    window.bridge.tell(fake.READY)
+    assert "not known" in window.inspector.summary.text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,7 +168,8 @@ def test_the_newest_is_followed_while_it_trains_and_the_best_when_it_is_done(sta
 
 
 def test_that_a_run_which_ends_is_looked_at_where_it_was_best_and_every_listener_is_told() -> None:
-    state, told = state_of(judged("training")), []
+    state = state_of(judged("training"))
+    told: list[int | None] = []
     state.step_changed.connect(lambda: told.append(state.step))
     state.set_runs((judged("done"),), "/runs")
     assert told == [1000] and state.step_rule == "best on validation"
@@ -176,7 +179,7 @@ def test_that_a_run_which_ends_is_looked_at_where_it_was_best_and_every_listener
 
 def test_that_what_is_followed_is_chosen_for_each_run_and_kept() -> None:
     state = state_of(judged())
-    state.set_runs((judged(), m.RunInfo(**{**vars(judged()), "run": "/runs/b"})), "/runs")
+    state.set_runs((judged(), replace(judged(), run="/runs/b")), "/runs")
     state.set_follow("newest")
     assert (state.step, state.follows) == (4000, "newest")
     state.set_cursor(2)
@@ -230,9 +233,7 @@ def test_that_a_click_on_the_star_follows_the_best(timeline: Timeline, qtbot: Qt
 
 
 def figures(best: float, newest: float) -> m.RunInfo:
-    info = judged()
-    changes = {"best": m.RunFigure("loss", best, "nat", False, 1000), "newest": m.RunFigure("loss", newest, "nat", False, 4000)}
-    return m.RunInfo(**{**vars(info), **changes})
+    return replace(judged(), best=m.RunFigure("loss", best, "nat", False, 1000), newest=m.RunFigure("loss", newest, "nat", False, 4000))
 
 
 def test_that_the_inspector_says_where_the_run_did_better() -> None:

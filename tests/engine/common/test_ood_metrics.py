@@ -1,4 +1,4 @@
-"""Separation, thresholds and p-values, against scikit-learn and counting by hand."""
+"""Separation and thresholds, against scikit-learn and counting by hand."""
 
 from __future__ import annotations
 
@@ -54,7 +54,6 @@ def test_that_auroc_is_never_flipped_and_only_order_counts():
 
 def test_that_a_score_that_is_no_number_counts_as_the_highest():
     assert ood_metrics.auroc(np.zeros(3), np.array([math.nan])) == 1.0
-    assert ood_metrics.p_values(np.arange(9.0), np.array([math.nan]))[0] == pytest.approx(0.1)
     with pytest.raises(ood_metrics.BadScores, match="no scores"):
         ood_metrics.require_scores(np.zeros(0), np.zeros(3))
 
@@ -115,22 +114,45 @@ def test_that_every_score_is_in_a_bin():
     assert ood_metrics.histogram_shares(np.array([math.nan, 0.5]), edges).tolist() == [0.5, 0.5]
 
 
-def test_that_a_p_value_counts_held_out_scores_that_are_at_least_as_high():
-    known = np.array([3.0, 1.0, 2.0, 2.0])
-    asked = np.array([0.0, 1.0, 1.5, 2.0, 3.0, 3.1])
-    expected = [(1 + sum(k >= s for k in known)) / 5 for s in asked]
-    assert ood_metrics.p_values(known, asked) == pytest.approx(expected)
+def test_that_the_other_convention_of_fpr_95_is_scikit_learns_with_the_sides_changed():
+    known, unknown = some(8, 101, False), some(9, 77, False, 0.7)
+    labels, scores = both(known, unknown)
+    fpr, tpr, _ = roc_curve(1 - labels, -scores, drop_intermediate=False)  # known images are the positive class
+    assert ood_metrics.missed_at(known, unknown) == pytest.approx(fpr[np.argmax(tpr >= 0.95)], abs=1e-12)
+    assert ood_metrics.missed_at(known, unknown) != ood_metrics.fpr_at(known, unknown)
 
 
-def test_that_known_images_get_small_p_values_as_rarely_as_promised():
-    scores = np.random.default_rng(0).normal(size=2000)
-    p = np.array([ood_metrics.p_values(np.delete(scores[:200], 0), scores[i : i + 1])[0] for i in range(200, 2000)])
-    for alpha in (0.01, 0.05, 0.2):
-        assert (p <= alpha).mean() == pytest.approx(alpha, abs=0.04)
+def slow_interval(known: np.ndarray, unknown: np.ndarray, groups: np.ndarray, draws: int) -> tuple[float, float]:
+    """Every draw by scikit-learn, on copies of whole groups."""
+    rng = np.random.default_rng(1)
+    areas = []
+    for _ in range(draws):
+        some_known = np.concatenate([known[groups == g] for g in rng.choice(np.unique(groups), len(np.unique(groups)))])
+        areas.append(roc_auc_score(*both(some_known, rng.choice(unknown, len(unknown)))))
+    low, high = np.quantile(areas, [0.025, 0.975])
+    return low, high
 
 
-@pytest.mark.parametrize(
-    ("p", "level"), [(1.0, "good"), (0.05, "good"), (0.0499, "warning"), (0.01, "warning"), (0.0099, "bad"), (1e-4, "bad")]
-)
-def test_that_a_verdict_follows_from_the_p_value(p, level):
-    assert ood_metrics.verdict(p)[0] == level
+def test_that_an_interval_is_that_of_drawing_whole_groups_anew():
+    rng = np.random.default_rng(0)
+    groups = np.arange(15).repeat(8)
+    known = rng.normal(size=15).repeat(8) + 0.2 * rng.normal(size=120)
+    unknown = np.round(rng.normal(0.8, 1, 50), 1)
+    found = ood_metrics.auroc_interval(known, unknown, groups, draws=2000)
+    assert found == pytest.approx(slow_interval(known, unknown, groups, 600), abs=0.03)
+    alone = ood_metrics.auroc_interval(known, unknown, draws=2000)
+    assert found[1] - found[0] > 1.3 * (alone[1] - alone[0]), "patches of one picture are not so many pictures"
+    assert found[0] < ood_metrics.auroc(known, unknown) < found[1]
+    assert ood_metrics.auroc_interval(known, unknown, groups) == ood_metrics.auroc_interval(known, unknown, groups)
+    assert all(map(math.isnan, ood_metrics.auroc_interval(known, unknown, np.zeros(120))))
+    assert all(map(math.isnan, ood_metrics.auroc_interval(known, unknown[:1])))
+
+
+def test_that_nineteen_of_twenty_intervals_hold_the_true_figure():
+    rng = np.random.default_rng(4)
+    true = 0.5 * math.erfc(-1 / 2)  # Φ(1/√2) of two normals one deviation apart
+    held = [
+        low <= true <= high
+        for low, high in (ood_metrics.auroc_interval(rng.normal(size=60), rng.normal(1, 1, 60), draws=200, seed=i) for i in range(200))
+    ]
+    assert 0.89 <= np.mean(held) <= 0.99

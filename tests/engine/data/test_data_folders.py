@@ -176,4 +176,4 @@ def test_that_a_folder_yields_often_and_says_how_far_it_is(tmp_path):
     assert float(np.median(gaps)) < 0.1
     *steps, data = progress
     assert steps[-1].job == "job" and data.report.duplicates == 999
-    assert any(step.total == 2000 and step.unit == "file" for step in steps)
+    assert any(step.total == 1000 and step.unit == "file" for step in steps)

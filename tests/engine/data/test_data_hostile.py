@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.pickles import Refused, load
+from engine.data.unpickling import Refused, unpickle
 from tests.kit.sentences import look_at
 
 ROOT = Path(__file__).parents[3]
@@ -225,7 +225,7 @@ def test_that_a_batch_larger_than_any_is_not_read(tmp_path):
 def test_that_the_unpickler_reads_what_pickle_wrote():
     for value in (None, True, -5, 2**40, 1.5, "ä", b"b", [1, (2, 3)], {"a": {"b": [b"c"] * 300}}, ("x",) * 5):
         for protocol in (2, 3, 4, 5):
-            (found,), _ = load(pickle.dumps(value, protocol))
+            (found,), _ = unpickle(pickle.dumps(value, protocol))
             assert found == value
 
 
@@ -237,27 +237,12 @@ def test_that_the_unpickler_knows_no_other_name(name):
         b"\x8c" + bytes([len(module)]) + module.encode() + b"\x8c" + bytes([len(function)]) + function.encode() + b"\x93.",
     ):
         with pytest.raises(Refused, match="asks to run"):
-            load(code)
-
-
-def test_that_no_mutation_of_a_pickle_ends_in_anything_but_a_refusal():
-    good = pickle.dumps({b"data": np.zeros((2, 6), np.uint8), b"labels": [1, 2]}, protocol=2)
-    rng = np.random.default_rng(1)
-    refused = 0
-    for _ in range(3000):
-        data = bytearray(good)
-        for place in rng.integers(0, len(data), rng.integers(1, 5)):
-            data[place] = rng.integers(256)
-        try:
-            load(bytes(data))
-        except Refused:
-            refused += 1
-    assert refused > 500
+            unpickle(code)
 
 
 def test_that_several_pickles_are_read_one_after_the_other_and_their_end_is_known():
     data = pickle.dumps(7, 2) + pickle.dumps([1.5, (b"x", None)], 2)
-    assert load(data + b"and more", 2) == ([7, [1.5, (b"x", None)]], len(data))
+    assert unpickle(data + b"and more", 2) == ([7, [1.5, (b"x", None)]], len(data))
 
 
 @pytest.mark.parametrize("depth", [100, 20_000, 500_000])
@@ -270,7 +255,7 @@ def test_that_a_tuple_within_tuples_as_a_key_ends_in_a_sentence(tmp_path, refusa
 def test_that_what_an_unpickled_name_stands_for_cannot_be_changed_or_called_otherwise():
     for code in (b"cnumpy\nndarray\n}b.", b"cnumpy\nndarray\n)R.", b"ccollections\nOrderedDict\n(K\x01tR.", b"cnumpy\ndtype\n)\x81."):
         with pytest.raises(Refused):
-            load(code)
+            unpickle(code)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +266,7 @@ def test_that_a_tensor_cannot_be_changed_once_it_was_looked_at(tmp_path, refusal
     state = b"}X" + struct.pack("<I", len(name)) + name.encode() + value + b"s"
     changed = tensor_pickle(640, (10, 8, 8), (64, 8, 1)).removesuffix(b".") + state + b"b."
     with pytest.raises(Refused, match="changes an object"):
-        load(changed)
+        unpickle(changed)
     refusal(pt(tmp_path / "a.pt", changed, **{"0": bytes(640)}))
 
 
@@ -289,14 +274,4 @@ def test_that_a_tensor_cannot_be_changed_once_it_was_looked_at(tmp_path, refusal
 def test_that_a_storage_cannot_be_changed_once_it_was_looked_at(name, value):
     state = b"}X" + struct.pack("<I", len(name)) + name.encode() + value + b"sb"
     with pytest.raises(Refused, match="changes an object"):
-        load(tensor_pickle(640, (10, 8, 8), (64, 8, 1)).replace(b"tQ", b"tQ" + state))
-
-
-@pytest.mark.parametrize(
-    "wrong", [[1, "|u1", 4, 0, [2], [1]], ["0", "|u1", None, 0, [2], [1]], ["0", "|u1", 4, 0.0, [2], [1]], ["0", "|u1", 4, 0, ["x"], [1]]]
-)
-def test_that_a_written_tensor_is_looked_at_again(wrong):
-    from engine.data.pickles import _value
-
-    with pytest.raises(Refused, match="unknown layout"):
-        _value({"tensor": wrong}, b"")
+        unpickle(tensor_pickle(640, (10, 8, 8), (64, 8, 1)).replace(b"tQ", b"tQ" + state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from engine.data import BadData, adapt, close, picture_from_array, read_image
-from engine.data.decoder import DecodeProcess, Undecodable
+from engine.data import BadData, adapt, close, decoder, picture_from_array, read_image
 from engine.data.limits import LONGEST_SIDE
+from engine.data.reader_process import ReaderDead, ReaderLate, ReaderProcess
 from tests.kit.sentences import look_at
 
 ROOT = Path(__file__).parents[3]
@@ -73,9 +75,7 @@ def test_that_every_orientation_is_turned_upright(orientation, kind):
     picture = read_image(encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **how))
     assert np.array_equal(picture.pixels, PHOTO)
     assert bool(picture.notes) == (orientation != 1)
-    decoder = DecodeProcess()
     assert decoder.look(encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **how)) == (3, 40, 30)
-    decoder.close()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -141,7 +141,7 @@ def test_that_an_unreadable_file_is_refused(tmp_path, monkeypatch):
     from engine.data import decoding
 
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(PHOTO)))
-    monkeypatch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(decoding, "_at_once", lambda path, flags: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(decoding.Bad, match="Permission denied"):
         decoding.read_bytes(str(tmp_path / "a.png"))
 
@@ -286,39 +286,41 @@ def test_that_200_fuzzed_images_give_a_picture_or_a_sentence():
 # -- the decoding process ------------------------------------------------------------------------------------------------
 
 
-def test_that_a_dead_decoder_is_replaced():
-    decoder = DecodeProcess()
+def question(data: bytes) -> tuple[dict[str, object], bytes]:
+    return {"op": "decode", "path": None, "shape": None}, data
+
+
+@pytest.fixture
+def process() -> Iterator[ReaderProcess]:
+    made = ReaderProcess()
+    made.exchange(*question(encoded(Image.fromarray(PHOTO))), 60)
+    yield made
+    made.end()
+
+
+def test_that_a_dead_process_is_replaced(process):
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
     data = encoded(Image.fromarray(PHOTO))
-    decoder.decode(data)
-    assert decoder._child is not None
-    os.kill(decoder._child.pid, signal.SIGKILL)
-    decoder._child.wait()
-    assert np.array_equal(decoder.decode(data).pixels, PHOTO)
-    decoder.close()
+    with contextlib.suppress(ReaderDead):  # where the question was sent before its end was known
+        process.exchange(*question(data), 60)
+    assert process.exchange(*question(data), 60)[1] == PHOTO.tobytes()
 
 
-def test_that_a_decoder_that_hangs_is_ended_within_its_time():
-    decoder = DecodeProcess(seconds=0.3)
+def test_that_a_process_that_hangs_is_ended_within_its_time(process):
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
     data = encoded(Image.fromarray(PHOTO))
-    decoder.decode(data)
-    assert decoder._child is not None
-    os.kill(decoder._child.pid, signal.SIGSTOP)
-    with pytest.raises(Undecodable, match="longer than"):
-        decoder.decode(data)
-    decoder.seconds = 5
-    assert np.array_equal(decoder.decode(data).pixels, PHOTO)
-    decoder.close()
+    with pytest.raises(ReaderLate):
+        process.exchange(*question(data), 0.3)
+    assert process.exchange(*question(data), 60)[1] == PHOTO.tobytes()
 
 
-def test_that_the_decoder_has_a_limit_of_memory():
-    decoder = DecodeProcess(seconds=10)
-    decoder.look(encoded(Image.fromarray(PHOTO)))
-    assert decoder._child is not None
+def test_that_the_process_has_a_limit_of_memory(process):
     if not hasattr(psutil.Process, "rlimit"):
         pytest.skip("needs a system that tells limits")
-    soft, _ = psutil.Process(decoder._child.pid).rlimit(psutil.RLIMIT_AS)
+    soft, _ = psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS)
     assert soft == 1 << 30
-    decoder.close()
 
 
 def test_that_threads_take_turns():
@@ -339,7 +341,7 @@ def test_that_threads_take_turns():
 
 
 def test_that_nothing_is_left_when_the_program_ends_or_closes():
-    script = "from engine.data import decoder, read_image; read_image({!r}); print(decoder._decoder._child.pid)"
+    script = "from engine.data import reader_process, read_image; read_image({!r}); print(reader_process._idle[0].pid)"
     data = encoded(Image.new("L", (9, 9)))
     answer = subprocess.run([sys.executable, "-c", script.format(data)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0 and answer.stderr == ""
@@ -347,7 +349,7 @@ def test_that_nothing_is_left_when_the_program_ends_or_closes():
     read_image(data)
     close()
     close()
-    assert not [child for child in psutil.Process().children() if "decode_worker" in " ".join(child.cmdline())]
+    assert not [child for child in psutil.Process().children() if "reader_child" in " ".join(child.cmdline())]
 
 
 # -- adapting ------------------------------------------------------------------------------------------------------------

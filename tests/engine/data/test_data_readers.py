@@ -317,3 +317,17 @@ def test_that_the_partial_cifar_equals_what_pickle_reads(shared_data):
     assert np.array_equal(data.splits["test"].images, batch[b"data"].reshape(-1, 3, 32, 32))
     assert data.splits["test"].labels is not None and data.splits["test"].labels.tolist() == batch[b"labels"]
     assert any("20,000 of 50,000 training images" in note for note in data.report.notes)
+
+
+@pytest.mark.parametrize("value", [-(2**63), -3.0, -1e300, 1e300])
+def test_that_images_of_one_value_are_scaled(tmp_path, value):
+    np.save(tmp_path / "a.npy", np.full((4, 8, 8), value, np.int64 if isinstance(value, int) else np.float64))
+    assert open_data(str(tmp_path / "a.npy")).shape == (1, 8, 8)
+
+
+def test_that_values_of_the_widest_span_are_scaled(tmp_path):
+    values = np.zeros((4, 8, 8))
+    values[:, 0, 0], values[:, 1, 1] = -1.7e308, 1.7e308
+    np.save(tmp_path / "a.npy", values)
+    image = np.asarray(open_data(str(tmp_path / "a.npy")).splits["train"].images[0, 0])
+    assert image[0, 0] == 0 and image[1, 1] == 255 and image[2, 2] in (127, 128)

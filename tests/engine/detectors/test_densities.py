@@ -13,14 +13,12 @@ from engine.detectors.base import ImageBatch, ScoredModel, TrainingImages, all_d
 from engine.detectors.code_length import code_bits
 from engine.detectors.corrected import InputComplexity, LikelihoodRatio, LocalRatio
 from engine.detectors.likelihood import Elbo, Iwae, LogLikelihood
-from engine.detectors.regret import LikelihoodRegret
+from engine.detectors.regret import LikelihoodRegret, matched_noise
 from engine.detectors.typicality import Typicality, Waic
 from engine.method import DataSpec, build
 from engine.methods import method_named
 from engine.training.background_models import NEARBY
-from tests.kit.detectors import SHAPE, Gaussian, LinearVAE, images, vae
-
-NOTHING = TrainingImages(np.zeros((0, *SHAPE), np.uint8), None)
+from tests.kit.detectors import Gaussian, LinearVAE, images, vae
 
 
 def exact_nats(pixels: np.ndarray, mean: float) -> np.ndarray:
@@ -105,21 +103,22 @@ def test_that_complexity_takes_bits_from_bits():
 def test_that_complexity_measures_the_image_the_model_means():
     """A model of black and white: the code is that of the black-or-white image its likelihood is about."""
     model = vae(likelihood="bernoulli")
-    coded = ImageBatch(model, images(4, shape=(1, 8, 8))).coded
-    assert set(np.unique(coded)) == {0, 255}
-    assert ImageBatch(vae(), images(4, shape=(1, 8, 8))).coded.tolist() == images(4, shape=(1, 8, 8)).tolist()
+    coded, levels = ImageBatch(model, images(4, shape=(1, 8, 8))).coded
+    assert set(np.unique(coded)) == {0, 1} and levels == 2
+    assert (code_bits(coded, levels) <= 64).all(), "one bit a pixel is enough for anybody who knows that it is black and white"
+    assert ImageBatch(vae(), images(4, shape=(1, 8, 8))).coded[0].tolist() == images(4, shape=(1, 8, 8)).tolist()
 
 
-def test_that_typicality_is_zero_at_the_mean_and_grows_both_ways():
-    known = images(50)
+def test_that_typicality_is_zero_at_the_mean_of_training_images_and_grows_both_ways():
+    trained = images(50)
     detector = of(Typicality, Gaussian())
-    list(detector.fit([ImageBatch(detector.method, known[:20]), ImageBatch(detector.method, known[20:])], NOTHING))
-    mean = exact_nats(known, 0.5).mean()
+    list(detector.fit(TrainingImages(trained, None)))
+    mean = exact_nats(trained, 0.5).mean()
     assert detector.fitted["mean"][0] == pytest.approx(mean, abs=1e-5)
-    found = detector.score(ImageBatch(detector.method, known)).numpy()
-    assert found == pytest.approx(np.abs(exact_nats(known, 0.5) - mean), abs=1e-5)
-    detector.fitted = {"mean": np.array([exact_nats(known[:1], 0.5)[0]])}
-    assert detector.score(ImageBatch(detector.method, known[:1]))[0] == pytest.approx(0, abs=1e-5)
+    asked = images(9, seed=1)
+    assert detector.score(ImageBatch(detector.method, asked)).numpy() == pytest.approx(np.abs(exact_nats(asked, 0.5) - mean), abs=1e-5)
+    detector.fitted = {"mean": np.array([exact_nats(trained[:1], 0.5)[0]])}
+    assert detector.score(ImageBatch(detector.method, trained[:1]))[0] == pytest.approx(0, abs=1e-5)
 
 
 def test_that_typicality_rejects_the_likeliest_point_of_a_wide_gaussian():
@@ -134,7 +133,7 @@ def test_that_typicality_rejects_the_likeliest_point_of_a_wide_gaussian():
     centre = np.full((1, 1, 28, 28), 128, np.uint8)
     likelihood, typicality = of(LogLikelihood, model), of(Typicality, model)
     known = ImageBatch(model, samples)
-    list(typicality.fit([known], NOTHING))
+    list(typicality.fit(TrainingImages(samples, None)))
     assert likelihood.score(ImageBatch(model, centre))[0] == pytest.approx(720.5, abs=1)
     assert likelihood.score(ImageBatch(model, centre))[0] < likelihood.score(known).min() - 200
     assert typicality.score(ImageBatch(model, centre))[0] > typicality.score(known).max() + 200
@@ -148,7 +147,33 @@ def test_that_waic_of_identical_models_is_log_p_and_disagreement_costs_its_varia
     log_p = -np.stack([exact_nats(pixels, mean) for mean in (0.5, 0.0, 1.0)])
     assert -different.score(ImageBatch(different.method, pixels)).numpy() == pytest.approx(log_p.mean(0) - log_p.var(0), abs=1e-4)
     assert "three of a kind" in same.about()
-    assert of(Waic, Gaussian()).missing()
+    assert of(Waic, Gaussian(), others_missing="It needs others.").info().missing == "It needs others."
+    assert of(Waic, Gaussian(), others_missing="It needs others.").info().remedy == "repeat"
+
+
+def test_that_only_what_bears_on_p_of_x_is_called_so():
+    """A difference of two bounds is no bound; of two exact densities it is exact; WAIC is neither."""
+    more = {"backgrounds": {"mutated": Gaussian(), "local": Gaussian()}, "others": (Gaussian(),)}
+    told = {kind.name: [of(kind, model, **more).info().density for model in (Gaussian(), LinearVAE())] for kind in all_detectors().values()}
+    assert told["elbo"][1] == told["iwae"][1] == "bound" and told["log_likelihood"][0] == "exact"
+    for name in ("likelihood_ratio", "local_ratio", "input_complexity", "typicality"):
+        assert told[name] == ["exact", "none"], name
+    assert told["waic"] == ["none", "none"] and told["likelihood_regret"][1] == "none"
+
+
+def test_that_the_direction_of_a_value_is_that_of_its_score():
+    for kind in all_detectors().values():
+        detector = of(kind, Gaussian())
+        lower, higher = detector.value(1.0), detector.value(2.0)
+        assert detector.direction == ("higher" if higher > lower else "lower"), kind.name
+
+
+@pytest.mark.parametrize("name", ["iwae", "likelihood_regret", "likelihood_ratio"])
+def test_that_the_seed_is_that_of_the_noise(name):
+    model, pixels = vae(likelihood="bernoulli"), images(3, shape=(1, 8, 8))
+    detector = of(all_detectors()[name], model, backgrounds={"mutated": vae(likelihood="bernoulli", latent=2)})
+    one, same, other = (finish(detector.steps(ImageBatch(model, pixels, 8, seed))) for seed in (5, 5, 6))
+    assert torch.equal(one, same) and not torch.equal(one, other)
 
 
 def test_that_bounds_meet_log_p_at_the_exact_posterior():
@@ -169,7 +194,6 @@ def test_that_the_weighted_bound_is_closer_than_the_plain_one():
 
 def test_that_nothing_is_regretted_at_the_exact_posterior():
     detector = of(LikelihoodRegret, LinearVAE())
-    detector.final_samples = 4096
     regret = detector.score(ImageBatch(detector.method, images(6)))
     assert (regret >= 0).all()
     assert regret.max() < 0.01
@@ -183,8 +207,42 @@ def test_that_what_is_regretted_is_the_gap_to_the_best_code():
     normal = torch.distributions.Normal
     gap = torch.distributions.kl_divergence(normal(q.mean, q.sigma), normal(best.mean, best.sigma)).sum(1)
     detector = of(LikelihoodRegret, model)
-    detector.final_samples = 4096  # the ELBO is an average over samples
     assert detector.score(look).numpy() == pytest.approx(gap.numpy(), rel=0.01)
+
+
+def test_that_matched_noise_has_the_moments_of_a_standard_normal():
+    raw = torch.randn(5, 8, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = matched_noise(raw)
+    assert noise.shape == (5, 16, 20)
+    assert noise.mean(1).abs().max() < 1e-12 and (noise.square().mean(1) - 1).abs().max() < 1e-12
+    second = torch.einsum("bnd,bne->bde", noise, noise) / 16
+    for start in (0, 8, 16):
+        block = second[:, start : start + 8, start : start + 8]
+        assert torch.allclose(block, torch.eye(block.shape[1], dtype=torch.float64).expand_as(block), atol=1e-12)
+    many = matched_noise(torch.randn(4000, 8, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).flatten(0, 1)
+    assert many.square().mean(0) == pytest.approx([1, 1, 1]) and float((many[:, 0] * many[:, 1]).mean()) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("dims", "most"), [(6, 0.01), (20, 0.35)])
+def test_that_regret_of_a_linear_model_hardly_depends_on_its_noise(dims: int, most: float):
+    """The gap to the best (μ, σ) is the same for every image of such a model: any spread is the noise's."""
+
+    class Wide(LinearVAE):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = 0.4 * torch.randn(16, dims, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+        def posterior(self, x):  # the best independent one: σ² of the diagonal of the precision
+            precision = torch.eye(dims, dtype=torch.float64) + self.w.T @ self.w / self.s**2
+            mean = (x.flatten(1) - 0.5) @ self.w / self.s**2 @ torch.linalg.inv(precision)
+            return type(super().posterior(x[:, :, :, :0].new_zeros(1, 1, 4, 4)))(mean + 0.3, precision.diagonal().rsqrt().expand_as(mean))
+
+    detector = of(LikelihoodRegret, Wide())
+    detector.optimisation_steps = 200
+    precision = torch.eye(dims, dtype=torch.float64) + Wide().w.T @ Wide().w / 0.49
+    exact = 0.5 * 0.09 * float(precision.sum())  # half of δᵀ Λ δ
+    found = torch.cat([detector.score(ImageBatch(detector.method, images(8), seed=seed)) for seed in range(4)])
+    assert float(found.std()) <= most * exact and float(found.mean()) == pytest.approx(exact, rel=max(0.02, most / 2))
 
 
 def test_that_regret_is_never_negative_and_one_image_does_not_feel_another():

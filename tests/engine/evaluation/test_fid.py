@@ -11,7 +11,15 @@ import torch
 from scipy.linalg import sqrtm
 
 from engine.cli import main
-from engine.evaluation.fid import fid, frechet, kid
+from engine.data import open_data
+from engine.evaluation.fid import as_modelled, fidelity, frechet, frechet_distance, kernel_distance
+from engine.method import DataSpec, Frame, build
+from engine.methods import vae
+from engine.methods.pixel_cnn import PixelCNN
+from engine.methods.vae import VAE
+from engine.queries.autoregressive_sampling import CannotSample
+from engine.queries.session import Model
+from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan
 
@@ -29,7 +37,7 @@ def test_that_gaussians_have_their_known_distances():
     mean = torch.from_numpy(RNG.normal(size=D))
     assert frechet(ZERO, EYE, mean, EYE) == pytest.approx(float(mean.square().sum()))
     assert frechet(ZERO, EYE, ZERO, 0.3**2 * EYE) == pytest.approx(D * 0.7**2)
-    assert fid(normal(40, 1), normal(40, 1)) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(normal(40, 1), normal(40, 1)) == pytest.approx(0, abs=1e-9)
 
 
 def test_that_it_is_the_formula_with_a_matrix_root_and_the_same_both_ways():
@@ -43,12 +51,12 @@ def test_that_it_is_the_formula_with_a_matrix_root_and_the_same_both_ways():
 
 
 def test_that_its_bias_is_positive_and_falls_with_more_images():
-    few, many = (np.mean([fid(normal(n, 2 * i), normal(n, 2 * i + 1)) for i in range(20)]) for n in (30, 300))
+    few, many = (np.mean([frechet_distance(normal(n, 2 * i), normal(n, 2 * i + 1)) for i in range(20)]) for n in (30, 300))
     assert few > 5 * many > 0
 
 
 def test_that_the_kernel_distance_is_unbiased_and_the_slow_sum():
-    told = [kid(normal(30, 2 * i), normal(30, 2 * i + 1)) for i in range(200)]
+    told = [kernel_distance(normal(30, 2 * i), normal(30, 2 * i + 1)) for i in range(200)]
     assert abs(np.mean(told)) < 4 * np.std(told) / np.sqrt(len(told)) and min(told) < 0 < max(told)
     x, y = normal(6, 1).numpy(), normal(4, 2).numpy() + 1
 
@@ -58,7 +66,16 @@ def test_that_the_kernel_distance_is_unbiased_and_the_slow_sum():
     slow = np.mean([k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j])
     slow += np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
     slow -= 2 * np.mean([k(a, b) for a in x for b in y])
-    assert kid(torch.from_numpy(x), torch.from_numpy(y)) == pytest.approx(slow)
+    assert kernel_distance(torch.from_numpy(x), torch.from_numpy(y)) == pytest.approx(slow)
+
+
+def finish(job):
+    """Run a job to its end and return what it returns."""
+    try:
+        while True:
+            next(job)
+    except StopIteration as end:
+        return end.value
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +97,15 @@ def test_that_samples_of_a_trained_run_are_nearer_than_those_of_a_young_one(runs
         assert main(["eval", name, "--features", "eye", "--samples", "150", "--limit", "8", "--runs", str(runs), "--json"]) == 0
         told[name] = json.loads(capsys.readouterr().out.splitlines()[-1])
     young, trained = told["young"], told["model"]
-    assert trained["samples"] == 150 and trained["encoder"] == "eye" and trained["encoder_step"] == 60
-    assert young["fid"] > 1.2 * trained["fid"] > 1.2 * trained["fid_of_validation_images"] > 0
-    assert young["kid"] > trained["kid"] > trained["kid_of_validation_images"]
+    assert (
+        trained["samples"] == 90
+        and trained["split"] == "test"
+        and trained["decode"] == "mean"
+        and trained["encoder"] == "eye"
+        and trained["encoder_step"] == 60
+    )
+    assert young["fd"] > 1.2 * trained["fd"] > 1.2 * trained["fd_real"] > 0
+    assert young["kd"] > trained["kd"] > trained["kd_real"]
 
 
 @pytest.mark.parametrize(
@@ -92,3 +115,47 @@ def test_that_samples_of_a_trained_run_are_nearer_than_those_of_a_young_one(runs
 def test_that_what_cannot_be_compared_is_one_sentence(run: str, encoder: str, says: str, runs: Path, capsys):
     assert main(["eval", run, "--features", encoder, "--limit", "4", "--runs", str(runs)]) == 1
     assert says in capsys.readouterr().err
+
+
+def test_that_a_perfect_binary_model_is_as_near_to_real_images_as_they_are_to_each_other(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its samples are binary training images: grey test images would lie far from them."""
+    list(train(Plan("pixel_cnn", "digits", {"levels": 2, "width": 4, "layers": 1}, steps=1, name="binary", device="cpu"), runs))
+    real = open_data("digits").splits["train"].images
+    taken = iter(np.random.default_rng(1).permutation(len(real))[:1000].tolist())
+
+    def perfect(self, n, y=None, temperature=1.0, generator=None):
+        chosen = np.stack([real[next(taken)] for _ in range(n)])
+        yield Frame(torch.from_numpy(as_modelled(self, chosen, 5)) / 255, 1, 1)
+
+    monkeypatch.setattr(PixelCNN, "sample", perfect)
+    values = finish(fidelity(runs / "binary", runs / "eye", 90))
+    assert values["fd"] < 1.5 * values["fd_real"], values
+    assert (
+        set(np.unique(as_modelled(Model(Run.open(runs / "binary"), None).method, real[:90], 0))) == {0, 255}
+        and len(np.unique(real[:90])) > 2
+    )
+
+
+@pytest.mark.parametrize("likelihood", ["discretized_logistic", "bernoulli", "gaussian"])
+def test_that_draws_of_p_x_given_z_have_the_means_that_sampling_shows(likelihood: str):
+    model = build(VAE, vae.Config(latent=2, width=8, network="mlp", likelihood=likelihood), DataSpec((1, 8, 8)), 0).eval()
+    model.init_from_data(torch.rand(50, 1, 8, 8, generator=torch.Generator().manual_seed(1)))
+    with torch.no_grad():
+        *_, mean = model.sample(3, generator=torch.Generator().manual_seed(0), temperature=0.0)
+        *_, drawn = model.sample_observations(6000, generator=torch.Generator().manual_seed(0), temperature=0.0)
+    assert drawn.x.std(0).min() > 0.02 and drawn.x.min() >= 0 and drawn.x.max() <= 1
+    slack = 0.02 if likelihood != "gaussian" else 0.15  # its tails are clipped, its shown mean is not
+    torch.testing.assert_close(drawn.x.mean(0), mean.x[0], atol=slack, rtol=0)
+    if likelihood == "bernoulli":
+        assert set(drawn.x.unique().tolist()) == {0.0, 1.0}
+
+
+def test_that_samples_and_means_are_told_apart_in_the_answer(runs: Path):
+    told = [finish(fidelity(runs / "model", runs / "eye", 90, decode=decode)) for decode in ("mean", "sample")]
+    assert (
+        [one["decode"] for one in told] == ["mean", "sample"]
+        and told[0]["fd"] != told[1]["fd"]
+        and told[0]["fd_real"] == told[1]["fd_real"]
+    )
+    with pytest.raises(CannotSample, match="not as"):
+        finish(fidelity(runs / "model", runs / "eye", 90, decode="mode"))

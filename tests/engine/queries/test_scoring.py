@@ -16,13 +16,13 @@ from PIL import Image
 
 from engine import messages as m
 from engine.cli import main
-from engine.common import ood_metrics
+from engine.common import ood_metrics, significance
 from engine.data import adapt, open_data, picture_from_array
+from engine.data.splits import all_images, spread
 from engine.detectors.base import ImageBatch, of
 from engine.detectors.code_length import png_bytes
 from engine.detectors.likelihood import Iwae
 from engine.losses.likelihoods import image_generators
-from engine.queries.pictures import spread
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
@@ -70,8 +70,8 @@ def test_that_calibration_scores_validation_images_that_were_never_trained_on(ru
     ready = [info.name for info in told.detectors if not info.missing]
     assert set(told.known) == set(ready) > {"elbo", "iwae", "typicality", "input_complexity", "likelihood_regret", "knn", "mahalanobis"}
     assert all(scores.shape == (HELD_OUT,) and np.isfinite(scores).all() for scores in told.known.values())
-    valid = open_data("digits").splits["valid"].images
-    images = np.asarray(valid[spread(len(valid), HELD_OUT)])
+    valid = open_data("digits").splits["valid"]
+    images = np.asarray(valid.images[spread(valid, HELD_OUT)])
     method = Model(Run.open(runs / "vae"), 8).method
     direct = torch.cat([of(Iwae, method, samples=8).score(ImageBatch(method, image[None], 8)) for image in images])
     assert told.known["iwae"] == pytest.approx(direct.numpy(), rel=1e-5)
@@ -121,7 +121,13 @@ def test_that_a_judgement_says_value_p_value_and_verdict_of_every_ready_detector
     assert {score.detector for score in told.scores} == set(known.known)
     for score in told.scores:
         assert score.p_value == (1 + (known.known[score.detector] >= score.score).sum()) / (HELD_OUT + 1)
-        assert (score.level, score.verdict) == ood_metrics.verdict(score.p_value)
+        told_of = significance.verdict(score.p_value, HELD_OUT)
+        assert (score.level, score.verdict) == (told_of.level, told_of.words)
+        assert (score.calibration_images, score.calibration_groups) == (HELD_OUT, HELD_OUT)
+        assert score.p_floor == 1 / (HELD_OUT + 1)
+    (combined,) = told.combined
+    assert combined.p_value == min(1, len(told.scores) * min(score.p_value for score in told.scores))
+    assert combined.level == "none" and f"at least {20 * len(told.scores) - 1} needed" in combined.verdict
     values = {score.detector: score for score in told.scores}
     assert values["iwae"].value == -values["iwae"].score
     seen, notes = adapt(picture_from_array(ODD.image), (1, 8, 8))
@@ -153,11 +159,77 @@ def test_that_several_runs_judge_one_picture_and_two_seeds_make_an_ensemble(runs
     calibrated = only(ask(m.Calibrate(job="c", runs=pair, limit=HELD_OUT, samples=8)), m.Calibrated)
     help_text = next(info.help for info in calibrated[0].detectors if info.name == "waic")
     assert "2 runs of different seeds: twin" in help_text
-    (alone,) = calibrate(runs / "vae")
-    assert "checkpoints of this run: steps 1, 2, 4 and 8" in next(info.help for info in alone.detectors if info.name == "waic")
-    assert not np.array_equal(alone.known["waic"], calibrated[0].known["waic"])
     (told,) = only(ask(m.ScoreImages(job="j", runs=pair, pictures=(ODD,), limit=HELD_OUT, samples=8)), m.ImageScored)
     assert {score.run for score in told.scores} == {run for run, _ in pair}
+
+
+def waic_of(path: Path, *others: Path) -> m.DetectorInfo:
+    work = m.Calibrate(job="c", runs=tuple((str(one), None) for one in (path, *others)), limit=12, samples=4)
+    return next(info for info in only(ask(work), m.Calibrated)[0].detectors if info.name == "waic")
+
+
+def test_that_an_ensemble_is_of_runs_that_differ_in_their_seed_alone(tmp_path):
+    """Other steps of one run are none, nor are runs of other settings: their log p is of something else."""
+    small = SMALL | {"likelihood": "bernoulli"}
+    made = {"own": (small, 0), "again": (small, 0), "wider": (small | {"width": 12}, 1), "grey": (SMALL, 2)}
+    for name, (settings, seed) in made.items():
+        list(train(Plan("vae", "digits", settings, steps=8, seed=seed, name=name, device="cpu"), tmp_path))
+    alone = waic_of(tmp_path / "own")
+    assert "nothing but their seed" in alone.missing and "repeat ×3" in alone.missing and alone.remedy == "repeat"
+    told = waic_of(tmp_path / "own", tmp_path / "again", tmp_path / "wider", tmp_path / "grey")
+    assert "again has the same seed." in told.missing and "wider differs in width." in told.missing
+    assert "grey differs in likelihood." in told.missing
+    list(train(Plan("vae", "digits", small, steps=6, seed=3, name="peer", device="cpu"), tmp_path))
+    beside = waic_of(tmp_path / "own")
+    assert not beside.missing and "2 runs of different seeds: peer and this one" in beside.help and beside.density == "none"
+
+
+def test_that_patches_of_one_picture_are_one_piece_of_evidence(tmp_path):
+    list(train(Plan("vae", "photo-patches", SMALL, steps=2, name="run", device="cpu"), tmp_path))
+    told = judge(tmp_path / "run", ODD)[0]
+    valid = open_data("photo-patches").splits["valid"]
+    assert valid.groups is not None
+    own = valid.groups[spread(valid, HELD_OUT)]
+    groups = len(set(own.tolist()))
+    assert groups < HELD_OUT
+    (known,) = calibrate(tmp_path / "run")
+    assert known.groups is not None and known.groups.tolist() == own.tolist()
+    for score in told.scores:
+        assert score.calibration_groups == groups and score.calibration_images == HELD_OUT and score.p_floor == 1 / (groups + 1)
+        shares = [np.mean(known.known[score.detector][own == group] >= score.score) for group in set(own.tolist())]
+        assert score.p_value == pytest.approx((1 + sum(shares)) / (groups + 1))
+    assert f"{groups} groups (of {HELD_OUT} images), at least" in told.combined[0].verdict
+    again = judge(tmp_path / "run", ODD)[0]  # from the disk
+    assert again.combined == told.combined
+
+
+def test_that_all_images_of_a_set_without_test_images_of_its_own_are_scored(runs, tmp_path):
+    for i in range(30):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    asked = {"job": "d", "run": str(runs / "autoencoder"), "limit": 2000}
+    (whole,) = only(ask(m.ScoreData(data=str(tmp_path), **asked)), m.DataScored)
+    assert (whole.split, len(whole.indices), whole.total) == ("all", 30, 30) and len(set(whole.names)) == 30
+    (own,) = only(ask(m.ScoreData(**asked)), m.DataScored)
+    assert (own.split, own.total) == ("test", len(open_data("digits").splits["test"]))
+    (valid,) = only(ask(m.ScoreData(split="valid", **asked)), m.DataScored)
+    assert (valid.split, valid.total) == ("valid", len(open_data("digits").splits["valid"]))
+    place = m.PictureRef(label="x", data=str(tmp_path), index=int(whole.indices[7]), split="all")
+    (dropped,) = judge(runs / "autoencoder", place)
+    assert {s.detector: s.score for s in dropped.scores} == pytest.approx({name: v[7] for name, v in whole.scores.items()}, rel=2e-3)
+
+
+def test_that_a_question_never_waits_for_a_data_set_that_is_not_open(runs, monkeypatch):
+    """Opening a folder of many files takes a minute: only a job, which can be stopped, may do that."""
+    query = m.InspectImage(run=str(runs / "vae"), picture=ODD)
+    session = QuerySession()
+    monkeypatch.setattr("engine.queries.session.open_data", lambda *_: pytest.fail("it opened the data within a question"))
+    told = session.answer(query)
+    assert isinstance(told, m.ImageInspected) and told.nearest_pending and "follow" in told.nearest_missing
+    judge(runs / "vae", m.PictureRef(label="t", index=2), session=session)  # a test image: opened as a part of the job
+    session = QuerySession()
+    ask(m.ReadTrainingImages(job="r", runs=((str(runs / "vae"), None),)), session)
+    told = session.answer(query)
+    assert isinstance(told, m.ImageInspected) and not told.nearest_pending and len(told.nearest)
 
 
 def test_that_an_encoder_without_a_density_has_its_features_only(runs):
@@ -168,14 +240,14 @@ def test_that_an_encoder_without_a_density_has_its_features_only(runs):
 def test_that_the_lane_is_never_kept_for_long(runs):
     """No stretch between two yields holds a whole data set: there are many more yields than events."""
     session = QuerySession()
-    steps = list(session.work(m.ScoreData(job="d", run=str(runs / "vae"), data="digits", limit=30, held_out=HELD_OUT, samples=8)))
+    steps = list(session.work(m.ScoreData(job="d", run=str(runs / "vae"), data="digits", limit=30, samples=8)))
     assert steps.count(None) > 30
 
 
 def test_that_the_judging_of_a_data_set_is_kept_and_adapts_like_a_drop(runs):
-    work = m.ScoreData(job="d", run=str(runs / "vae"), data="shapes:40", limit=4, held_out=HELD_OUT, samples=8)
+    work = m.ScoreData(job="d", run=str(runs / "vae"), data="shapes:40", limit=4, samples=8)
     (told,) = only(ask(work), m.DataScored)
-    images = open_data("shapes:40").splits["test"].images
+    images = all_images(open_data("shapes:40")).images
     expected = [adapt(picture_from_array(images[i].transpose(1, 2, 0)), (1, 8, 8))[0] for i in told.indices]
     assert np.array_equal(told.images, np.stack(expected))
     (dropped,) = judge(runs / "vae", m.PictureRef(label="x", image=images[told.indices[0]].transpose(1, 2, 0)))
@@ -228,7 +300,9 @@ def test_that_looking_closer_finds_the_image_itself_among_the_training_images(ru
     ask(m.Calibrate(job="c", runs=((query.run, None),), limit=HELD_OUT, samples=8), session)
     told = session.answer(query)
     assert isinstance(told, m.ImageInspected) and not told.nearest_missing
-    stored = QuerySession().answer(query)  # from the run's folder
+    later = QuerySession()
+    ask(m.ReadTrainingImages(job="r", runs=((query.run, None),)), later)
+    stored = later.answer(query)  # from the run's folder
     assert isinstance(stored, m.ImageInspected) and np.array_equal(stored.nearest, told.nearest)
     assert (told.stamp, told.nearest_by, told.bits) == (5, "features", None)
     assert np.array_equal(told.nearest[0], train_split.images[17])
@@ -243,17 +317,11 @@ def test_that_pixels_find_neighbours_where_there_are_no_features():
 
     images = np.random.default_rng(0).integers(0, 256, (90, 1, 5, 5), dtype=np.uint8)
     seen = np.random.default_rng(1).integers(0, 256, (1, 5, 5), dtype=np.uint8)
-    places = spread(90, 60)
+    places = np.sort(np.random.default_rng(2).permutation(90)[:60])
     distances, found = nearest_pixels(seen, images, places, 4, chunk=16)
     slow = np.sqrt(((images[places].astype(float) - seen) ** 2).sum((1, 2, 3))) / 255
     assert found[0].tolist() == np.argsort(slow)[:4].tolist()
     assert distances[0].numpy() == pytest.approx(np.sort(slow)[:4])
-
-
-def test_that_places_are_spread_over_the_whole_and_never_repeat():
-    assert spread(10, 20).tolist() == list(range(10))
-    assert spread(1000, 4).tolist() == [0, 250, 500, 750]
-    assert len(set(spread(997, 500).tolist())) == 500
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -334,16 +402,23 @@ def test_that_the_verb_says_what_the_pane_is_told(runs, say, tmp_path):
     code, told, _ = say(*asked, str(folder), str(tmp_path / "gone.png"))
     assert code == 0
     assert [Path(image["file"]).name for image in told["images"]] == ["odd.png", "text.txt", "gone.png"]
-    assert [sorted(image) for image in told["images"]] == [["file", "scores"], ["error", "file"], ["error", "file"]]
+    assert [sorted(image) for image in told["images"]] == [["combined", "file", "notes", "scores"], ["error", "file"], ["error", "file"]]
     (pane,) = judge(runs / "vae", ODD)
     for score in pane.scores:
         cell = told["images"][0]["scores"][score.detector]
         assert cell["value"] == pytest.approx(score.value, rel=1e-6)
+        assert (cell["p_floor"], cell["calibration_images"], cell["verdict"]) == (score.p_floor, HELD_OUT, score.verdict)
+        assert cell["direction"] in ("higher", "lower") and cell["score"] == pytest.approx(score.score, rel=1e-6)
         assert cell["p_value"] == score.p_value and cell["density"] in ("exact", "bound", "none")
-    assert told["step"] == 8 and len(told["weights"]) == 64
+    assert told["step"] == 8 and len(told["weights"]) == 64 and told["step_rule"]
+    assert told["held_out"] == {"split": "valid", "images": HELD_OUT, "groups": HELD_OUT, "limit": HELD_OUT}
+    assert told["data_hash"] == open_data("digits").hash and (told["scored"], told["unreadable"]) == (1, 2)
+    assert told["images"][0]["notes"] == list(pane.notes) and told["images"][0]["combined"]["p_value"] == pane.combined[0].p_value
+    assert not told["images"][0]["combined"]["marked"]
     assert "likelihood_ratio" in told["missing"]
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert float(rows[0]["iwae"]) == told["images"][0]["scores"]["iwae"]["value"]
+    assert rows[0]["held_out_images"] == str(HELD_OUT) and rows[0]["step_rule"] and "iwae: lower values" in rows[0]["directions"]
     assert rows[1]["error"] and rows[0]["weights"] == told["weights"] and rows[0]["step"] == "8"
 
 
@@ -353,13 +428,41 @@ def test_that_ood_reports_every_detector_as_it_is(runs, say):
     assert code == 0
     assert set(told["results"]) == {"shapes:60", "photo-patches"}
     cell = told["results"]["photo-patches"]["elbo"]
-    assert set(cell) == {"auroc", "fpr95", "n_in", "n_out"} and (cell["n_in"], cell["n_out"]) == (20, 20)
+    assert set(cell) == {"auroc", "auroc_low", "auroc_high", "fpr95", "fpr95_in_positive", "n_in", "n_out"}
+    assert (cell["n_in"], cell["n_out"]) == (20, 20) and cell["auroc_low"] <= cell["auroc"] <= cell["auroc_high"]
+    assert told["split"] == "valid" and "OOD positive" in told["fpr95"] and told["limit"] == 20
+    assert told["data"]["shapes:60"] | {"data_hash": "", "notes": []} == {
+        "split": "all", "images": 20, "of": 60, "groups": 20, "notes": [], "data_hash": "",
+    }  # fmt: skip
+    assert told["data"]["photo-patches"]["split"] == "test" and told["data"]["photo-patches"]["groups"] <= 20
     judged = {}
     for data in ("digits", "photo-patches"):
-        work = m.ScoreData(job="d", run=str(runs / "vae"), data=data, limit=20, held_out=HELD_OUT, samples=8)
+        split = "valid" if data == "digits" else ""
+        work = m.ScoreData(job="d", run=str(runs / "vae"), data=data, split=split, limit=20, samples=8)
         judged[data] = only(ask(work), m.DataScored)[0].scores
     for name, cell in told["results"]["photo-patches"].items():
         assert cell["auroc"] == ood_metrics.auroc(judged["digits"][name], judged["photo-patches"][name]), name
+
+
+def test_that_raw_scores_are_written_as_they_are_found(runs, tmp_path):
+    from engine.evaluation.score_report import compare_data, score_files
+
+    path = tmp_path / "raw.csv"
+    told = compare_data(runs / "vae", None, None, ["shapes:60"], limit=15, k=8, scores=path, seed=3)
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 30 and {row["side"] for row in rows} == {"in", "out"} and told["seed"] == 3
+    sides = [np.array([float(row["elbo"]) for row in rows if row["side"] == side]) for side in ("in", "out")]
+    assert told["results"]["shapes:60"]["elbo"]["auroc"] == ood_metrics.auroc(*sides)
+    with pytest.raises(Exception, match="no_such"):
+        compare_data(runs / "vae", None, None, ["no_such"], limit=15, k=8, scores=path)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 16, "what was found before is kept"
+    (tmp_path / "empty").mkdir()
+    nothing = score_files(runs / "vae", None, [str(tmp_path / "empty")], HELD_OUT, 8)
+    assert (nothing["scored"], nothing["unreadable"]) == (0, 1) and "no file in this folder" in nothing["images"][0]["error"]
+    odd = tmp_path / "odd.png"
+    Image.fromarray(ODD.image).save(odd)
+    values = [score_files(runs / "vae", None, [str(odd)], HELD_OUT, 8, seed)["images"][0]["scores"]["iwae"]["value"] for seed in (0, 0, 1)]
+    assert values[0] == values[1] != values[2]
 
 
 def test_that_ood_builds_the_background_when_asked(say, tmp_path):
@@ -382,7 +485,7 @@ def test_that_ood_builds_the_background_when_asked(say, tmp_path):
     asked = ["ood", "r", "--runs", str(tmp_path), "--out", "shapes:60", "--limit", "6", "--held-out", "10", "--k", "4"]
     code, told, _ = say(*asked, "--background-steps", "2")
     assert code == 0
-    assert "likelihood_ratio" in told["results"]["shapes:60"] and not told["missing"]
+    assert "likelihood_ratio" in told["results"]["shapes:60"] and set(told["missing"]) == {"waic"}
 
 
 def test_that_the_tables_are_readable(runs, capsys, tmp_path):
@@ -424,7 +527,7 @@ def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
     work = m.Calibrate(job="c", runs=((str(tmp_path / "run"), None),), limit=12)
     (told,) = only(ask(work), m.Calibrated)
     wanted = {
-        "pixel_cnn": {"log_likelihood", "input_complexity", "typicality", "waic"},
+        "pixel_cnn": {"log_likelihood", "input_complexity", "typicality"},
         "classifier": {"msp", "max_logit", "energy", "odin"},
     }
     assert wanted[name] <= set(told.known)

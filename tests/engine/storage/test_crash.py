@@ -144,16 +144,21 @@ class Ledger(atomic_io.Layer):
         self.handles: dict[int, int] = {}
         self.files = 0
 
-    def make_folder(self, path: Path) -> None:
-        super().make_folder(path)
+    def make_folder(self, path: Path, at: int | None = None) -> None:
+        super().make_folder(path, at)
         self.done.append(("make folder", path))
 
-    def create(self, path: Path) -> int:
-        return self._opened(super().create(path), path)
+    def create(self, path: Path, at: int | None = None) -> int:
+        return self._opened(super().create(path, at), path)
 
-    def open_append(self, path: Path) -> int:
+    def open_append(self, path: Path, at: int | None = None) -> int:
         assert not path.exists()
-        return self._opened(super().open_append(path), path)
+        return self._opened(super().open_append(path, at), path)
+
+    def open_lock(self, path: Path, at: int | None = None) -> int:
+        handle = super().open_lock(path, at)
+        self.handles.pop(handle, None)
+        return handle
 
     def _opened(self, handle: int, path: Path) -> int:
         self.files += 1
@@ -162,25 +167,26 @@ class Ledger(atomic_io.Layer):
         return handle
 
     def write(self, handle: int, data: memoryview) -> int:
-        self.done.append(("write", self.handles[handle], bytes(data)))
+        if handle in self.handles:  # the lock's file is none of the record
+            self.done.append(("write", self.handles[handle], bytes(data)))
         return super().write(handle, data)
 
     def sync(self, handle: int) -> None:
         self.done.append(("sync", self.handles[handle]))
 
-    def replace(self, source: Path, target: Path) -> None:
-        super().replace(source, target)
+    def replace(self, source: Path, target: Path, at: int | None = None) -> None:
+        super().replace(source, target, at)
         self.done.append(("replace", source, target))
 
-    def remove(self, path: Path) -> None:
-        super().remove(path)
+    def remove(self, path: Path, at: int | None = None) -> None:
+        super().remove(path, at)
         self.done.append(("remove", path))
 
-    def remove_folder(self, path: Path) -> None:
-        super().remove_folder(path)
+    def remove_folder(self, path: Path, at: int | None = None) -> None:
+        super().remove_folder(path, at)
         self.done.append(("remove", path))
 
-    def sync_folder(self, path: Path) -> None:
+    def sync_folder(self, path: Path, at: int | None = None) -> None:
         self.done.append(("sync folder", path))
 
 
@@ -190,7 +196,7 @@ class Unflushed(atomic_io.Layer):
     def sync(self, handle: int) -> None:
         pass
 
-    def sync_folder(self, path: Path) -> None:
+    def sync_folder(self, path: Path, at: int | None = None) -> None:
         pass
 
 

@@ -253,7 +253,7 @@ def test_that_right_answers_are_put_into_words():
     assert [pretext.answered("the turn", right, 4, 1000).level for right in (0.26, 0.4, 0.9, 1.0)] == ["bad", "good", "good", "warning"]
     assert "level of chance" in pretext.answered("the turn", 0.26, 4, 1000).text
     assert pretext.answered("the order", 0.26, 24, 1000).level == "good"
-    assert [diagnose_holes(share).level for share in (-0.5, 0.1, 0.6)] == ["bad", "warning", "good"]
+    assert [diagnose_holes(share, 0.05).level for share in (-0.5, 0.1, 0.6)] == ["bad", "warning", "good"]
 
 
 # -- rotation ---------------------------------------------------------------------------------------------------------

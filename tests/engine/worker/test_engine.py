@@ -23,7 +23,7 @@ from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.loop import Plan, train
 from engine.worker.engine import Engine
-from engine.worker.run_follower import history_points
+from engine.worker.run_follower import RunFollower, history_points
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
 PATIENCE = 300.0  # seconds; imports of torch on a busy machine
@@ -452,3 +452,70 @@ def test_that_newer_work_on_a_channel_ends_the_older_and_stop_ends_any(watched):
         w.engine.send(m.StopJob(job))
         assert w.ended(job).outcome == "stopped"
     assert len(w.of(m.Ended)) == 3
+
+
+def test_that_a_queued_run_whose_name_is_taken_meanwhile_gets_the_next_one(tmp_path):
+    engine = Engine(tmp_path)
+    said: list[m.Event] = []
+    engine.training_lane.publish = said.append
+    (tmp_path / "Mine").mkdir()
+    (tmp_path / "mine-2").mkdir()
+    plan = engine.training_lane._with_free_name(Plan(method="vae", data="digits", name="mine"))
+    assert plan.name == "mine-3"
+    assert [event.text for event in said] == ["Meanwhile there is a run “mine”, so this one is called “mine-3”."]
+    free = Plan(method="vae", data="digits", name="free")
+    assert engine.training_lane._with_free_name(free) is free and len(said) == 1
+
+
+def test_that_lines_which_are_no_rows_are_told_once_and_the_rest_is_drawn(tmp_path):
+    said: list[m.Event] = []
+    follower = RunFollower(said.append, tmp_path, lambda: "")
+    good = {"t": 1.0, "steps": [1, 2], "values": {"loss": [3.0, 2.0]}}
+    bad = (5, None, [], "x", {"steps": 3}, {"steps": ["a"], "values": {"loss": [1.0]}}, {"steps": [1], "values": []}, {"resumed": "1"},
+           {"steps": [1], "values": {"loss": 7}}, {"steps": [1], "values": {"loss": ["y"]}}, {"steps": [-1], "values": {"loss": [1.0]}},
+           {"steps": [1 << 70], "values": {"loss": [1.0]}}, {"resumed": True}, {"steps": [1], "values": {"loss": [1.0, 2.0]}})  # fmt: skip
+    for _ in range(3):
+        rows = follower._usable("/runs/a", [good, *bad, {"resumed": 1}])
+        assert rows == [good, {"resumed": 1}]
+    steps, values = history_points(rows)["loss"]
+    assert steps.tolist() == [1] and values.tolist() == [3.0]
+    assert len(said) == 1 and "metrics.jsonl of a" in said[0].text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), MemoryError(), RecursionError("deep")])
+def test_that_no_error_of_whatever_kind_ends_a_lane_in_silence(tmp_path, error):
+    engine = Engine(tmp_path)
+    said: list[m.Event] = []
+    engine.training_lane.publish = said.append
+
+    def fail() -> None:
+        raise error
+
+    engine.training_lane.guarded(fail)
+    (notice,) = said
+    assert isinstance(notice, m.Notice) and notice.level == "bad" and type(error).__name__ in notice.text
+
+
+def test_that_an_engine_whose_start_failed_once_starts_at_the_next_try(tmp_path, monkeypatch):
+    engine = Engine(tmp_path)
+    lane, tries = engine.query_lane, []
+
+    def open_session(publish):
+        tries.append(publish)
+        if len(tries) < 3:
+            raise ImportError("partially initialized module")
+        return "a session"
+
+    monkeypatch.setattr(engine.startup, "open_session", open_session)
+    monkeypatch.setattr("engine.worker.query_lane.START_PAUSE_SECONDS", 0.0)
+    lane._open_session()
+    assert lane.session == "a session" and len(tries) == 3
+
+
+def test_that_an_engine_that_did_not_start_says_so_to_every_question(tmp_path):
+    engine = Engine(tmp_path)
+    said: list[m.Event] = []
+    engine.query_lane.publish = said.append
+    engine.query_lane._answer(m.Describe(run="/runs/a", stamp=4))
+    (failed,) = said
+    assert isinstance(failed, m.QueryFailed) and failed.stamp == 4 and failed.message.startswith("The engine could not start")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.panes.curves.curve_diagnosis import MOST_POINTS, diagnose, every_nth
+from app.panes.curves.curve_diagnosis import MOST_POINTS, chance_of_rise, diagnose, diverged, every_nth, flat, rising
 
 
 def story(kind: str, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -80,3 +80,62 @@ def test_that_a_curve_is_thinned_evenly_and_keeps_its_end() -> None:
     assert len(kept) <= MOST_POINTS and kept[-1] == steps[-1]
     assert len(set(np.diff(kept).tolist())) == 1
     np.testing.assert_array_equal(values, kept * 2.0)
+
+
+# -- hundreds of curves whose story is known ---------------------------------------------------------------------------
+
+DRAWS = 300
+CHECKPOINTS = np.array([0, *(2**i for i in range(11)), *range(1200, 4001, 200)])
+
+
+def validation(after: float, noise: float, seed: int, until: int = len(CHECKPOINTS)) -> tuple[np.ndarray, np.ndarray]:
+    """Falls from 200 to 160 until about step 500, then changes by `after` in 1,000 steps, with noise."""
+    steps = CHECKPOINTS[:until]
+    fall = 160 + 40 * np.exp(-steps / 100) + after * np.maximum(steps - 500, 0) / 1000
+    return steps, fall + np.random.default_rng(seed).normal(0, noise, len(steps))
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.3, 3.0])
+@pytest.mark.parametrize("after", [0.0, -1.0])
+def test_that_overfitting_is_hardly_ever_said_of_a_flat_or_falling_validation_loss(after: float, noise: float) -> None:
+    said = sum(any(rising(*validation(after, noise, seed, n)) for n in range(8, len(CHECKPOINTS) + 1)) for seed in range(DRAWS))
+    assert said <= 0.05 * DRAWS, "at any time of the training"
+    assert sum(rising(np.arange(40), np.random.default_rng(i).standard_t(3, 40)) is not None for i in range(DRAWS)) <= 0.05 * DRAWS
+
+
+def test_that_overfitting_is_found_where_it_is() -> None:
+    assert sum(rising(*validation(15, 0.5, seed)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
+    digits = np.array([0, 128, 256, 512, 1024, 1871, 2048, 2794, 3524, 4000])
+    measured = np.array([208.7, 171.2, 163.6, 160.6, 168.3, 224.9, 241.6, 368.0, 729.0, 1076.0])  # a VAE on digits
+    found = rising(digits, measured)
+    assert found is not None and found.text.startswith("Overfitting") and "since step 512" in found.text
+
+
+def test_that_a_rise_of_the_training_loss_too_is_no_overfitting() -> None:
+    """MoCo's loss rises while the keys of images fill its queue."""
+    steps = np.arange(4000)
+    valid = validation(15, 0.5, 0)
+    assert rising(*valid, (steps, 100 + steps / 100)) is None and rising(*valid, (steps, 100 - steps / 100)) is not None
+
+
+def test_that_the_chance_of_a_rise_is_the_share_of_orders() -> None:
+    from itertools import permutations
+
+    orders = list(permutations(range(5)))
+    pairs = [sum(a < b for i, a in enumerate(order) for b in order[i + 1 :]) for order in orders]
+    for order, count in zip(orders[::7], pairs[::7], strict=True):
+        assert chance_of_rise(np.array(order)) == pytest.approx(sum(other >= count for other in pairs) / 120)
+    many = np.random.default_rng(0).normal(size=61)
+    assert chance_of_rise(many[:60]) == pytest.approx(chance_of_rise(many), abs=0.1)
+
+
+def test_that_divergence_and_standstill_are_said_where_they_are_and_not_elsewhere() -> None:
+    def told(slope: float, seed: int, late: float = 0.0):
+        steps = np.arange(600)
+        values = 100 + 300 * np.exp(-steps / 50) + slope * steps + late * np.maximum(steps - 400, 0)
+        return steps, values + np.random.default_rng(seed).normal(0, 2, 600)
+
+    assert sum(diverged(*told(0, seed)) is not None for seed in range(DRAWS)) <= 0.05 * DRAWS
+    assert sum(diverged(*told(0, seed, late=3.0)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
+    assert sum(flat(*told(-0.3, seed)) is not None for seed in range(DRAWS)) <= 0.05 * DRAWS
+    assert sum(flat(*told(0, seed)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS

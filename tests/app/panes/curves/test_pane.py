@@ -332,12 +332,12 @@ def test_that_the_csv_has_every_point_and_the_recipe(kit: Kit, pane: CurvesPane,
 def test_that_the_png_carries_run_and_step(kit: Kit, pane: CurvesPane, tmp_path) -> None:
     feed(kit, RUN, loss=points(100))
     pane.redraw_now()
-    pane.export.save_png(str(tmp_path / "c.png"))
+    pane.export.save_picture(str(tmp_path / "c.png"))
     with Image.open(tmp_path / "c.png") as image:
         text, size = image.text, image.size  # type: ignore[attr-defined]
     assert pane.plot is not None
     assert (text["run"], text["step"], text["term"]) == ("vae-digits", "1024", "loss")
-    assert size == (2 * pane.plot.view.width(), 2 * pane.plot.view.height())
+    assert size == (3 * pane.plot.view.width(), 3 * pane.plot.view.height())
 
 
 def test_that_the_judgement_is_said_with_its_rule(kit: Kit, pane: CurvesPane) -> None:
@@ -356,7 +356,7 @@ def test_that_both_themes_colour_the_plot(kit: Kit, pane: CurvesPane) -> None:
     for theme in ("light", "dark"):
         kit.state.set_theme(theme)
         pane.tick()
-        seen.append(pane.plot.picture(1).pixelColor(3, 3).name())
+        seen.append(pane.plot.figure().image(1).pixelColor(3, 3).name())
     assert seen == ["#f4f5f8", "#101217"]
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
+from app.panes.data import class_bars
 from app.panes.data.pane import DataPane
 from engine import messages as m
 from tests.kit.panes import RUN, Kit, digits, report, run_info
@@ -260,3 +262,17 @@ def test_that_headings_are_read_out_as_they_are_written(kit: Kit, pane: DataPane
     assert pane.report_column.heading.accessibleName() == "digits"
     assert pane.report_column.bad_files.heading.accessibleName() == "Bad files · 3, first 1 listed"
     assert pane.browser.heading.accessibleName() == "Images"
+
+
+def test_that_of_65536_classes_only_those_in_sight_are_painted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = class_bars.ClassBars()
+    bars.set_counts(tuple(f"class {i}" for i in range(65_536)), tuple(range(1, 65_537)))
+    written: list[int] = []
+    monkeypatch.setattr(class_bars, "count", lambda n: written.append(n) or str(n))
+    image = QImage(260, 400, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    painter.translate(0, -20_000)
+    bars.draw(painter, 260, 20_000, 20_400)
+    painter.end()
+    assert set(written) == {65_536, *range(1001, 1021)}
+    bars.deleteLater()

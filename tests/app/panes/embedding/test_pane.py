@@ -672,7 +672,7 @@ def test_that_the_picture_carries_legend_words_and_recipe(kit: Kit, pane: Embedd
     pane.exports.save_png(str(path))
     with Image.open(path) as image:
         assert image.text["step"] == "1024" and image.text["map"] == "umap"  # type: ignore[attr-defined]
-        assert image.width == 2 * (pane.page.map.width() + 260)
+        assert image.width == 3 * (pane.page.map.width() + 260)
         beside = np.asarray(image.convert("RGB"))[:, 2 * pane.page.map.width() :]
     first = class_color(0, theme.DARK)
     assert (beside == (first.red(), first.green(), first.blue())).all(axis=2).any(), "the first class’s marker"

@@ -211,7 +211,7 @@ def test_that_the_empty_map_says_what_to_do_and_bears_every_touch(show) -> None:
     widget.set_points(np.zeros((0, 2)))
     assert widget.pick(middle) == -1
     assert not len(widget.within([middle, QPointF(0, 0), QPointF(10, 0)]))
-    assert widget.picture().width() == 800
+    assert widget.figure().image().width() == 3 * 400
 
 
 def test_that_one_point_is_in_the_middle(show) -> None:
@@ -708,16 +708,16 @@ def test_that_a_flight_ends_with_the_widget(show) -> None:
 def test_that_the_picture_is_finer_and_shows_what_stands_but_not_the_mouse(show) -> None:
     widget = show(cloud(300))
     widget.set_inks(np.tile(np.array(GREEN, np.uint8), (300, 1)))
-    plain = pixels(widget.picture())
-    assert plain.shape == (600, 800, 3)
+    plain = pixels(widget.figure().image())
+    assert plain.shape == (900, 1200, 3)
     over(widget, widget.to_screen(widget.places[5]))
     assert widget.under_mouse == 5
-    assert np.array_equal(pixels(widget.picture()), plain)
+    assert np.array_equal(pixels(widget.figure().image()), plain)
     widget.set_chosen(5)
-    assert not np.array_equal(pixels(widget.picture()), plain)
-    at = 2 * widget.to_screen(widget.places[9])
+    assert not np.array_equal(pixels(widget.figure().image()), plain)
+    at = 3 * widget.to_screen(widget.places[9])
     assert tuple(plain[int(at.y()), int(at.x())]) == GREEN
-    assert widget.picture(1).size() == widget.size()
+    assert widget.figure(1).image(1).size() == widget.size()
 
 
 def test_that_the_map_can_be_reached_and_has_a_name(show) -> None:

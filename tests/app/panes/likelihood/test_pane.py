@@ -287,10 +287,10 @@ def test_that_the_table_says_value_unit_density_p_value_and_verdict(kit: Kit, pa
     score = float(paper_scores(image[None], RUN)["brightness"][0])
     name, density, value, p, area, verdict = texts(pane, 0)
     assert (name, density, area) == ("brightness", "exact", "")
-    assert value == f"−{score:.2f} nat"
-    assert float(p.split("\u202f")[0]) == pytest.approx(100 * p_of(score, "brightness"), abs=0.5)
-    assert verdict in ("looks known", "unusual", "unlike training")
-    assert texts(pane, 1)[2].endswith("b/dim")
+    assert value == f"−{score:.2f} nat ↑"
+    assert float(p.removeprefix("≤ ").split("\u202f")[0]) == pytest.approx(100 * p_of(score, "brightness"), abs=0.5)
+    assert verdict in ("not unusual", "unusual, p ≤ 5 %", "unusual, p ≤ 1 %")
+    assert texts(pane, 1)[2].endswith("b/dim ↑")
 
 
 def test_that_a_missing_score_is_greyed_with_its_reason_and_one_click_builds_it(kit: Kit, pane: LikelihoodPane) -> None:

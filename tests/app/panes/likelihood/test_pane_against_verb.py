@@ -71,10 +71,12 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
                 assert pane.selection.detector == (str(runs / method), name)
                 assert line.score.value == pytest.approx(verb["value"], rel=1e-6, abs=1e-9)
                 assert line.score.p_value == verb["p_value"]
-                percent = 100 * verb["p_value"]
-                assert table.data(table.index(i, P_VALUE)) == f"{percent:.1f}\u202f%" if percent < 9.95 else f"{percent:.0f}\u202f%"
-                words = "unlike training" if percent < 1 else "unusual" if percent < 5 else "looks known"
+                percent, floor = 100 * verb["p_value"], verb["p_value"] <= verb["p_floor"]
+                figure = f"{percent:.1f}\u202f%" if percent < 9.95 else f"{percent:.0f}\u202f%"
+                assert table.data(table.index(i, P_VALUE)) == ("≤ " if floor else "") + figure
+                words = "unusual, p ≤ 1 %" if percent <= 1 else "unusual, p ≤ 5 %" if percent <= 5 else "not unusual"
                 assert table.data(table.index(i, VERDICT)) == words
+                assert verb["verdict"] in table.data(table.index(i, DETECTOR), Qt.ItemDataRole.ToolTipRole)
                 assert value_text(line.info, verb["value"]) in table.data(table.index(i, DETECTOR), Qt.ItemDataRole.ToolTipRole)
 
 

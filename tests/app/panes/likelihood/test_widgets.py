@@ -74,7 +74,7 @@ def test_that_both_sides_of_the_histogram_are_drawn_with_a_second_sign(shown) ->
         chart.set_threshold(2.0)
         chart.set_mark(5.0)
         assert chart._known_shares.sum() == pytest.approx(1) and chart._strange_shares.sum() == pytest.approx(1)
-        image = chart.picture(1)
+        image = chart.figure().image(1)
         tints = {tint.name() for tint in chart.tints()}
         assert tints <= {image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height())}
         assert all(contrast(tint, c.background) >= 3 for tint in tints)
@@ -88,7 +88,7 @@ def test_that_a_value_beyond_the_plot_is_marked_at_its_edge(shown) -> None:
     chart.set_threshold(0.5)
     chart.set_mark(1e6)
     assert chart._inside(1e6) == chart.to_x(chart.high)
-    assert not chart.picture().isNull()
+    assert not chart.figure().image().isNull()
 
 
 def test_that_a_press_far_from_the_line_takes_it_there_and_all_is_told_to_a_screen_reader(shown) -> None:
@@ -109,8 +109,9 @@ def test_that_values_have_their_unit_and_digits() -> None:
     assert value_text(BITS, 5.0249) == "5.02 b/dim"
     assert value_text(DetectorInfo("knn", "kNN", "features", "", "", ""), 0.0456) == "0.046"
     assert [p_text(p) for p in (0.004, 0.0999, 0.47, 1.0)] == ["0.4\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
-    least, more = (DetectorScore("/r", "elbo", 0.0, 0.0, p, "bad", "", floor=1 / 250) for p in (1 / 250, 2 / 250))
-    assert floor_text(least).startswith("None of the 249 held-out images") and not floor_text(more)
+    least, more = (DetectorScore("/r", "elbo", 0.0, 0.0, p, "bad", "", 1 / 250, 249, 249) for p in (1 / 250, 2 / 250))
+    assert floor_text(least).startswith("None of the 249 held-out images") and floor_text(more) == "Against 249 held-out images."
+    assert p_text(1 / 250, 1 / 250) == "≤ 0.4\u202f%" and p_text(2 / 250, 1 / 250) == "0.8\u202f%"
 
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:
@@ -169,4 +170,4 @@ def test_that_paths_say_where_they_cross_and_the_arrows_walk_the_strength(shown)
     chart.strength_moved.connect(moved.append)
     QTest.keyClick(chart, Qt.Key.Key_Right)
     assert moved == [pytest.approx(0.1)]
-    assert not chart.picture().isNull()
+    assert not chart.figure().image().isNull()

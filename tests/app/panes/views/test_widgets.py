@@ -291,7 +291,7 @@ def test_that_a_cell_is_found_by_mouse_and_keyboard_and_said(on_screen) -> None:
 def test_that_bright_cells_are_the_similar_ones(on_screen) -> None:
     chart = on_screen(SimilarityMap())
     chart.set_similar(Similarities(batch()))
-    image = chart.picture(1)
+    image = chart.figure().image(1)
     matrix = np.where(np.eye(6, dtype=bool), np.nan, chart.similar.matrix)
     low, high = (np.unravel_index(f(matrix), matrix.shape) for f in (np.nanargmin, np.nanargmax))
     dark, bright = (image.pixelColor(chart.cell(*map(int, cell)).center().toPoint()) for cell in (low, high))
@@ -354,7 +354,7 @@ def test_that_cosines_below_zero_have_room(on_screen) -> None:
     plot = on_screen(InvariancePlot(), 640, 300)
     plot.set_curves([curve(values=(1.0, 0.2, -0.3))], "hue")
     assert plot.bottom == -0.5 and plot.to_y(-0.3) < plot.plot().bottom()
-    assert not plot.picture().isNull()
+    assert not plot.figure().image().isNull()
 
 
 def test_that_every_key_is_counted_in_the_bin_of_its_age() -> None:

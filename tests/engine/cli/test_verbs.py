@@ -73,7 +73,7 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
     gaussian = [word for value in ("likelihood=gaussian", "sigma=fixed", "sigma_value=0.3") for word in ("--set", value)]
     say(*TRAIN, "--runs", str(tmp_path), "--name", "run", *gaussian)
     _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--limit", "4", "--k", "8")
-    method = Model(Run.open(tmp_path / "run"), 6).method
+    method = Model(Run.open(tmp_path / "run"), scored["step"]).method
     held_out = open_data("digits").splits["test"]
     images = torch.from_numpy(np.array(held_out.images[spread(held_out, 4)])).float() / 255
     from engine.losses.likelihoods import image_generators
@@ -182,12 +182,12 @@ def test_embed_writes_a_table_of_places_and_says_how_far_to_trust_them(say, tmp_
     asked = ["embed", "run", *runs, "--data", "digits", "--out", str(out), "--map", "pca", "--limit", "50"]
     code, told, _ = say(*asked, "--step", "4")
     assert code == 0
-    assert (told["file"], told["n"], told["step"], told["map"], told["seed"], told["split"]) == (str(out), 50, 4, "pca", 0, "test")
+    assert (told["file"], told["n"], told["step"], told["map"], told["seed"], told["split"]) == (str(out), 50, 4, "pca", 0, "valid")
     assert 0 < told["trustworthiness"] <= 1 and 0 < told["knn"] <= 1 and told["seconds"] > 0
     lines = out.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "index,label,x,y" and len(lines) == 51
     index, label, x, y = lines[1].split(",")
-    split = open_data("digits").splits["test"]
+    split = open_data("digits").splits["valid"]
     first = int(spread(split, 50)[0])
     assert (int(index), label) == (first, str(split.labels[first])) and math.isfinite(float(x)) and math.isfinite(float(y))
     code, _, error = say(*asked[:7], "/no/such/folder/map.csv", *asked[8:])

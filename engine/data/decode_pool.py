@@ -1,0 +1,138 @@
+"""Decodes many files of pictures in several processes at once and hands the results over in the order of the files."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+import numpy as np
+
+from engine.data.decoder import clause, exchange
+from engine.data.limits import BATCH_FILES, READERS
+from engine.data.reader_process import ReaderMissing, ReaderProcess, give_back
+
+WAIT_SECONDS = 0.005  # for an answer, between two yields
+REQUEST_BYTES = 16_000  # of names in one question, less than a pipe holds
+
+Size = tuple[int, int, int]  # C, H, W
+
+
+@dataclass
+class DecodedFiles:
+    """What became of some files in a row."""
+
+    sizes: list[Size | str] = field(default_factory=list)  # of the picture in its file, or why there is none
+    notes: list[list[str]] = field(default_factory=list)  # of the good ones
+    pixels: bytearray = field(default_factory=bytearray)  # of the good ones, one after the other
+
+
+def decode_files(paths: list[str], shape: Size) -> Generator[DecodedFiles | None, None, None]:
+    """Yields what became of the next files, in order, brought to `shape`; None while there is nothing new.
+
+    Closing the generator ends the processes and the threads at once.
+    """
+    batches = list(_batches(paths))
+    workers = min(READERS, os.cpu_count() or 1, max(1, len(batches)))
+    pool = _Pool(batches, shape, workers)
+    try:
+        waiting: dict[int, DecodedFiles] = {}
+        for number in range(len(batches)):
+            while number not in waiting:
+                try:
+                    done, result = pool.results.get(timeout=WAIT_SECONDS)
+                except Empty:
+                    yield None
+                    continue
+                waiting[done] = result
+            yield waiting.pop(number)
+            pool.room.release()
+    finally:
+        pool.close()
+
+
+def _batches(paths: list[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    length = 0
+    for path in paths:
+        if batch and (len(batch) == BATCH_FILES or length + len(path) > REQUEST_BYTES):
+            yield batch
+            batch, length = [], 0
+        batch.append(path)
+        length += len(path)
+    if batch:
+        yield batch
+
+
+class _Pool:
+    """Threads that each talk to a process of their own and take the next batch when they are done."""
+
+    def __init__(self, batches: list[list[str]], shape: Size, workers: int) -> None:
+        self.results: SimpleQueue[tuple[int, DecodedFiles]] = SimpleQueue()
+        self.room = threading.Semaphore(4 * workers)  # batches that may be ahead of the one that is awaited
+        self._batches, self._shape = batches, shape
+        self._numbers = iter(range(len(batches)))
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._processes = [ReaderProcess.borrow() for _ in range(workers)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(process,), name="decoding pictures", daemon=True) for process in self._processes
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End what is still at work; keep the processes that are idle."""
+        self._closed.set()
+        for _ in self._threads:
+            self.room.release()
+        for process, thread in zip(self._processes, self._threads, strict=True):
+            thread.join(0.02 if self.results.empty() else 0)
+            while thread.is_alive():
+                process.kill()
+                thread.join(WAIT_SECONDS)
+            give_back(process)
+
+    def _work(self, process: ReaderProcess) -> None:
+        while True:
+            self.room.acquire()
+            with self._lock:
+                number = None if self._closed.is_set() else next(self._numbers, None)
+            if number is None:
+                return
+            self.results.put((number, self._decoded(process, self._batches[number])))
+
+    def _decoded(self, process: ReaderProcess, paths: list[str]) -> DecodedFiles:
+        """A batch; where the process dies or hangs amid of it, its files one by one."""
+        found = DecodedFiles()
+        together = True
+        while len(found.sizes) < len(paths) and not self._closed.is_set():
+            left = paths[len(found.sizes) :]
+            try:
+                self._ask(process, left if together else left[:1], found)
+            except ReaderMissing as error:
+                found.sizes.append(clause(error))
+            except Exception as error:
+                if together and len(left) > 1:
+                    together = False
+                else:
+                    found.sizes.append(clause(error))
+        return found
+
+    def _ask(self, process: ReaderProcess, paths: list[str], found: DecodedFiles) -> None:
+        head, payload = exchange(process, {"op": "batch", "paths": paths, "shape": list(self._shape)})
+        told = head["files"]
+        good = [about for about in told if not isinstance(about, str)]
+        sizes: list[Size | str] = [about if isinstance(about, str) else _size(about[0]) for about in told]
+        if not 0 < len(told) <= len(paths) or len(payload) != len(good) * int(np.prod(self._shape)):
+            raise ValueError
+        found.sizes += sizes
+        found.notes += [[str(note) for note in about[1]] for about in good]
+        found.pixels += payload
+
+
+def _size(about: list[int]) -> Size:
+    channels, height, width = (int(n) for n in about)
+    return channels, height, width

@@ -1,0 +1,161 @@
+"""The process that reads foreign files: takes requests from stdin, writes pixels to stdout, and may die without harm to the program.
+
+It has little memory, may write no file, use no network and start no process, and knows no torch. The program's side is
+reader_process.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from engine.data.confinement import allow_bytes, confine
+from engine.data.dataset import BadData, Step, Wish
+from engine.data.frames import receive, send
+from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS
+from engine.data.rows import PixelRows, source_frame
+
+TELL_SECONDS = 0.015  # between two words of progress
+READERS = ("arrays", "cifar", "idx", "tensors", "text")
+
+
+def main() -> None:
+    """Read files asked for over standard input until it closes; answers go to standard output."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what C libraries print must not reach the answers
+    requests = sys.stdin.buffer
+
+    from PIL import Image
+
+    import engine.data.decoding
+    import engine.data.unpickling  # noqa: F401
+
+    for reader in READERS:
+        importlib.import_module(f"engine.data.readers.{reader}")
+    Image.init()
+    confine()
+    send(answers, {"ready": True})
+    while (frame := receive(requests)) is not None:
+        request, data = frame
+        if request["op"] == "read":
+            _read(request, answers)
+        elif request["op"] == "batch":
+            send(answers, *_batch(request))
+        else:
+            _time_limit(DECODE_SECONDS)
+            answer = _picture(request, data)
+            _time_limit(0)
+            send(answers, *answer)
+
+
+def _time_limit(seconds: float) -> None:
+    """This process ends when it computes longer than that from now on; 0: no limit. Where the system has none, the program's remains."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
+    """Frames of steps and rows, then one of the source or of why there is none."""
+    try:
+        if request["reader"] not in READERS:
+            raise BadData(f"There is no reader “{request['reader']}”.")
+        reader = importlib.import_module(f"engine.data.readers.{request['reader']}")
+        steps = reader.read(Path(request["path"]), Wish(request["size"], request["colour"]))
+        told = 0.0
+        while True:
+            item = next(steps)
+            if isinstance(item, PixelRows):
+                send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
+            elif isinstance(item, Step) and time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                send(answers, {"step": [item.done, item.total, item.unit, item.note]})
+    except StopIteration as end:
+        send(answers, *source_frame(end.value))
+    except (BadData, OSError, MemoryError, Exception) as error:
+        send(answers, {"bad": _sentence(Path(request["path"]).name, error)})
+    allow_bytes(0)
+
+
+def _sentence(name: str, error: Exception) -> str:
+    if isinstance(error, BadData):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{name} could not be read ({error.strerror or 'the disk gave no reason'}); check the file and its permissions."
+    if isinstance(error, MemoryError):
+        return f"{name} was not opened: it needs more memory to be read than any data set of images; use a part of it."
+    return f"{name} is damaged in an unforeseen way; save or download it again."
+
+
+def _picture(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Any]:
+    """One picture, or only its size."""
+    from engine.data.decoding import look, read_bytes
+
+    def found() -> tuple[dict[str, Any], Any]:
+        content = data if request["path"] is None else read_bytes(request["path"])
+        if request["op"] == "look":
+            seen = look(content)
+            return {"shape": [seen.channels, seen.height, seen.width]}, b""
+        pixels, notes, _ = _adapted(content, request["shape"])
+        return {"shape": list(pixels.shape), "notes": notes}, pixels
+
+    return _caught(found)
+
+
+def _adapted(content: bytes, shape: list[int] | None) -> tuple[np.ndarray, list[str], list[int]]:
+    """Pixels, notes, and (C, H, W) of the upright picture in its file."""
+    from engine.data.decoding import decode
+    from engine.data.pictures import Picture, adapt
+
+    pixels, notes, seen = decode(content)
+    if shape is not None:
+        pixels, how = adapt(Picture(pixels), tuple(shape))
+        notes += how
+    return pixels, notes, [seen.channels, seen.height, seen.width]
+
+
+def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """As many of the files as a moment allows, in order, at least one: [shape, notes] or a reason each, and the pixels of the good ones."""
+    from engine.data.decoding import read_bytes
+
+    until = time.monotonic() + BATCH_SECONDS
+    told: list[Any] = []
+    pixels = bytearray()
+    for path in request["paths"]:
+
+        def found(path: str = path) -> tuple[dict[str, Any], Any]:
+            image, notes, size = _adapted(read_bytes(path), request["shape"])
+            return {"file": [size, notes]}, image
+
+        _time_limit(DECODE_SECONDS)
+        head, image = _caught(found)
+        told.append(head.get("file", head.get("bad")))
+        if "file" in head:
+            pixels += image.data
+        if time.monotonic() > until:
+            break
+    _time_limit(0)
+    return {"files": told}, bytes(pixels)
+
+
+def _caught(work: Any) -> tuple[dict[str, Any], Any]:
+    from engine.data.decoding import Bad
+
+    try:
+        return work()
+    except Bad as bad:
+        return {"bad": str(bad)}, b""
+    except MemoryError:
+        return {"bad": "decoding it needs more memory than is allowed; scale it down first"}, b""
+    except Exception as error:
+        return {"bad": f"it could not be decoded ({type(error).__name__}); save it again as PNG"}, b""
+
+
+if __name__ == "__main__":
+    main()

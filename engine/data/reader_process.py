@@ -1,0 +1,187 @@
+"""The program's side of a process that reads foreign files (reader_child.py): starts it, talks to it, ends it when it takes too long.
+
+A few idle processes are kept, because starting one takes a third of a second.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import IO, Any
+
+from engine.common.isolated_python import ROOT, isolated_command, isolated_environment
+from engine.data.frames import receive, send
+from engine.data.limits import IDLE_READERS
+
+START_SECONDS = 60.0  # a cold disk, a busy machine
+
+Frame = tuple[dict[str, Any], bytes]
+
+
+class ReaderLate(Exception):
+    """The process took too long and was ended."""
+
+
+class ReaderDead(Exception):
+    """The process ended by itself amid a file."""
+
+
+class ReaderMissing(Exception):
+    """The process does not start: a clause with the next step."""
+
+
+class ReaderProcess:
+    """One child process. For one thread at a time; `end` may be called from any."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._ending = threading.Lock()
+
+    @classmethod
+    def borrow(cls) -> ReaderProcess:
+        """An idle one where there is one, for `give_back` later."""
+        with _lock:
+            return _idle.pop() if _idle else cls()
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process while it lives."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
+
+    def exchange(self, request: dict[str, Any], data: bytes, seconds: float) -> Frame:
+        """The first frame that answers a request. Raises: ReaderLate, ReaderDead, ReaderMissing; the process is then gone."""
+        child = self._running()
+        with self._limited(seconds) as late:
+            try:
+                assert child.stdin is not None and child.stdout is not None
+                send(child.stdin, request, data)
+                answer = _received(child.stdout)
+            except (OSError, ValueError):
+                answer = None
+        return self._checked(answer, late)
+
+    def more(self, seconds: float) -> Frame:
+        """The next frame of an answer that has several. Raises: ReaderLate, ReaderDead."""
+        child = self._child
+        if child is None or child.stdout is None:
+            raise ReaderDead
+        with self._limited(seconds) as late:
+            answer = _received(child.stdout)
+        return self._checked(answer, late)
+
+    def end(self) -> None:
+        """End the process now; the next question starts a new one."""
+        with self._ending:
+            child, self._child = self._child, None
+        if child is not None:
+            _stop(child)
+
+    def kill(self) -> None:
+        """End the process while another thread waits for its answer: that thread hears ReaderDead."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def _checked(self, answer: Frame | None, late: threading.Event) -> Frame:
+        if answer is None or late.is_set():
+            child = self._child
+            self.end()
+            over = child is not None and child.returncode == -getattr(signal, "SIGPROF", 0)  # it has set itself a limit
+            raise ReaderLate if late.is_set() or over else ReaderDead
+        return answer
+
+    @contextlib.contextmanager
+    def _limited(self, seconds: float) -> Iterator[threading.Event]:
+        """Kills the process when what is inside takes longer; the event says whether it did."""
+        late = threading.Event()
+        child = self._child
+
+        def end() -> None:
+            late.set()
+            if child is not None:
+                child.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield late
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is not None and self._child.poll() is None:
+            return self._child
+        self.end()
+        child = subprocess.Popen(
+            isolated_command("engine.data.reader_child"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=isolated_environment(),
+        )
+        self._child = child
+        with self._limited(START_SECONDS):
+            ready = _received(child.stdout)
+        if ready is None:
+            self.end()
+            raise ReaderMissing("the reading process does not start; set the program up again with “python3 run.py”")
+        return child
+
+
+def _received(stream: IO[bytes] | None) -> Frame | None:
+    """None when the stream ends, or holds no frame."""
+    try:
+        return None if stream is None else receive(stream)
+    except (OSError, ValueError, KeyError, TypeError, MemoryError):
+        return None
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    child.kill()  # where it has ended by itself, its own exit code stays
+    child.wait()
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # it broke when the child died
+                stream.close()
+
+
+_idle: list[ReaderProcess] = []
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def borrowed() -> Iterator[ReaderProcess]:
+    """A process for one job. After an exception it is ended, since nobody knows what it is amid of; else it is kept for the next."""
+    process = ReaderProcess.borrow()
+    try:
+        yield process
+    except BaseException:
+        process.end()
+        raise
+    give_back(process)
+
+
+def give_back(process: ReaderProcess) -> None:
+    """Keep an idle process for the next job, or end it where there are enough."""
+    with _lock:
+        if process.pid is not None and len(_idle) < IDLE_READERS:
+            _idle.append(process)
+            return
+    process.end()
+
+
+def close() -> None:
+    """End the idle processes now; the next file starts a new one."""
+    with _lock:
+        idle, _idle[:] = list(_idle), []
+    for process in idle:
+        process.end()
+
+
+atexit.register(close)

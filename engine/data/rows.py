@@ -1,0 +1,76 @@
+"""What a reader of files hands over piece by piece while it runs in the confined process, and how a whole source crosses over.
+
+A reader yields `PixelRows` for each piece of pixels and returns a `Source` whose parts hold `promised` arrays; the program's side
+(confined.py) puts the pieces into room of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.data.dataset import BadData, Numbered, Part, Source
+
+Room = tuple[int, int, int, int]  # N, C, H, W
+
+
+@dataclass(frozen=True, eq=False)
+class PixelRows:
+    """The next images of a part, in order."""
+
+    part: str  # "train" | "valid" | "test" | "all"
+    room: Room  # of the whole part; N may be too large, the returned part says how many there were
+    pixels: np.ndarray  # uint8 [n, C, H, W]
+
+
+def promised(count: int, channels: int, height: int, width: int) -> np.ndarray:
+    """An array [N, C, H, W] without memory, in place of the rows that were yielded."""
+    return np.broadcast_to(np.uint8(0), (count, channels, height, width))
+
+
+def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
+    """A source as JSON, with labels and text behind it; its pixels have gone before."""
+    parts: dict[str, Any] = {}
+    payload = bytearray()
+    for name, part in source.parts.items():
+        assert isinstance(part.names, Numbered)
+        parts[name] = {"shape": list(part.images.shape), "labels": part.labels is not None, "prefix": part.names.prefix}
+        if part.labels is not None:
+            payload += np.ascontiguousarray(part.labels, "<i8").tobytes()
+    if source.text is not None:
+        payload += source.text
+    head = {
+        "name": source.name, "parts": parts, "classes": list(source.classes), "notes": source.notes, "encoding": source.encoding,
+        "text": None if source.text is None else len(source.text),
+    }  # fmt: skip
+    return {"source": head}, bytes(payload)
+
+
+def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.ndarray], filled: dict[str, int]) -> Source:
+    """What `source_frame` wrote down, with the pixels that came. Raises: BadData: an answer that does not fit itself."""
+    try:
+        source = Source(str(head["name"]), classes=tuple(map(str, head["classes"])), notes=[str(note) for note in head["notes"]])
+        source.encoding = str(head["encoding"])
+        place = 0
+        for name, about in head["parts"].items():
+            count, *image = (int(n) for n in about["shape"])
+            room = rooms.get(name)
+            if room is None and count == 0:
+                room = np.zeros((0, *image), np.uint8)
+            if room is None or filled.get(name, 0) != count or tuple(image) != room.shape[1:]:
+                raise ValueError
+            labels = None
+            if about["labels"]:
+                labels = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
+                place += 8 * count
+            source.parts[name] = Part(room[:count], labels, Numbered(str(about["prefix"]), np.arange(count)))
+        if head["text"] is not None:
+            source.text = payload[place:]
+            place += int(head["text"])
+        if place != len(payload):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        raise BadData("The reading process gave a damaged answer; open the data again, or get the file from a place you trust.") from None
+    return source
