@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from engine import cli
+from engine import messages as m
 from engine.data import open_data
 from engine.evaluation.final_figures import final_figures
-from engine.queries.session import CannotAnswer
+from engine.queries.session import CannotAnswer, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
@@ -87,3 +88,11 @@ def test_that_what_cannot_be_measured_writes_nothing(tmp_path: Path, monkeypatch
     with pytest.raises(CannotAnswer):
         list(final_figures(tmp_path / "run"))
     assert Run.open(tmp_path / "run").manifest.final_figures == ()  # type: ignore[union-attr]
+
+
+def test_that_the_window_is_told_what_is_kept(vae: Path) -> None:
+    events = [event for event in QuerySession().work(m.FinalFigures(job="f", run=str(vae))) if event is not None]
+    (kept,) = Run.open(vae).manifest.final_figures  # type: ignore[union-attr]
+    told = events[-1]
+    assert isinstance(told, m.FinalFiguresFound) and isinstance(events[0], m.Progress) and events[0].job == "f"
+    assert (told.job, told.run, told.step, told.values, told.date, told.reading) == ("f", str(vae), kept.step, kept.values, kept.date, 1)
