@@ -71,7 +71,7 @@ def evaluate(
     images = held_out.images[rows]
     labels = None if held_out.labels is None else held_out.labels[rows]
     if model.method.density == "none" and not provides(model.method, Classifier):
-        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score on held-out images.")
+        raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score.")
     found: dict[str, list[np.ndarray]] = {}
     batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
     for start in range(0, len(images), batch):

@@ -82,4 +82,4 @@ class PictureRef:
     image: np.ndarray | None = None  # uint8 [H, W] | [H, W, 3]
     data: str | None = None  # with `index`: an image of this data set
     index: int | None = None
-    split: str = "test"  # of the data that `index` counts in; "all": every image
+    split: str = "valid"  # of the data that `index` counts in; "all": every image

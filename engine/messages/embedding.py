@@ -23,7 +23,7 @@ class Subset:
     run: str
     step: int | None = None
     data: str = ""  # empty: the run's own
-    split: str = "test"  # "train" | "valid" | "test"
+    split: str = "valid"  # "train" | "valid" | "test"
     limit: int = 2000  # images, evenly spread over the split
 
 

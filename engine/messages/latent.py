@@ -43,7 +43,7 @@ class Encode(Query):
     step: int | None = None
     path: str | None = None
     image: np.ndarray | None = None  # uint8 [H, W] | [H, W, 3]
-    index: int | None = None  # of the run's test split
+    index: int | None = None  # of the run's validation split
     label: str = ""  # how to call it in the window
 
 

@@ -26,7 +26,7 @@ class Probe(Work):
     step: int | None = None
     data: str = ""  # empty: the run's own
     limit: int = 5000
-    split: str = "test"  # "test" | "valid"
+    split: str = "valid"  # "valid" | "test"
     blocks: bool = True  # also after every block of the encoder, where the method has them
     shares: tuple[float, ...] = (0.01, 0.1)  # of the training split's labels; 1 stands for `limit` images and is always measured
     random: bool = True  # also the same network before its first step
@@ -51,7 +51,7 @@ class ProbeFitting(Event):
     step: int
     subject: ProbeSubject
     losses: np.ndarray  # nats [k]: mean cross-entropy and penalty, on training images
-    right: np.ndarray  # [k]: share of the test images whose class it finds
+    right: np.ndarray  # [k]: share of the images asked about whose class it finds
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Command, Event, Query
+from engine.messages.base import Answer, Command, Event, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,8 @@ __all__ = [
     "Describe",
     "Described",
     "Diagnosis",
+    "FinalFigures",
+    "FinalFiguresFound",
     "FollowRun",
     "Metrics",
     "Number",
@@ -221,3 +223,25 @@ class Described(Answer):
     centre: np.ndarray | None  # where the sliders' zero lies [D]
     pictures: np.ndarray | None = None  # what the weights look like: uint8 [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FinalFigures(Work):
+    """Score the best checkpoint on all test images and keep the figures in the run -> `Progress`, then `FinalFiguresFound`."""
+
+    run: str
+
+
+@dataclass(frozen=True, eq=False)
+class FinalFiguresFound(Event):
+    """A run's final figures, as they are kept now."""
+
+    job: str
+    run: str
+    split: str
+    step: int
+    step_rule: str  # by which that checkpoint was taken
+    images: int
+    values: dict[str, object]  # with standard errors, as `nats_se`
+    date: str  # UTC, ISO 8601
+    reading: int  # how many times the test images were read for this run, with this one

@@ -171,7 +171,7 @@ class InvarianceMeasured(Answer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PosePuzzle(Query):
-    """A test image as a puzzle of the run's method; the same number is the same puzzle at every checkpoint -> `PuzzlePosed`."""
+    """A validation image as a puzzle of the run's method; the same number is the same puzzle at every checkpoint -> `PuzzlePosed`."""
 
     run: str
     step: int | None = None
@@ -186,7 +186,7 @@ class PuzzlePosed(Answer):
     step: int
     number: int
     kind: str  # "rotation" | "jigsaw" | "mask"
-    index: int  # of the test split
+    index: int  # of the validation split
     label: str  # its class; empty where there is none
     original: np.ndarray  # uint8 [C, H, W]
     picture: np.ndarray  # uint8 [C, h, w]: what is shown, turned or shuffled; of a mask the original
@@ -202,7 +202,7 @@ class FillMask(Query):
 
     run: str
     step: int | None = None
-    index: int = 0  # of the test split
+    index: int = 0  # of the validation split
     hidden: np.ndarray  # bool [H, W]
 
 

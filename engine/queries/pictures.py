@@ -15,7 +15,7 @@ ORIGINAL_PIXELS = 512  # the longest side of an original as it is shown
 
 
 def read_picture(session: QuerySession, asked: m.PictureRef, model: Model | None, remedy: str = "; put the old files back") -> Picture:
-    """The picture at its own size: a file, pixels, or an image of a data set, by default a test image of the run's own.
+    """The picture at its own size: a file, pixels, or an image of a data set, by default a validation image of the run's own.
 
     Args:
         model: whose data are meant where none are named.

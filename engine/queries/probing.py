@@ -168,7 +168,7 @@ def _images(job: ProbeJob) -> Part[ProbeImages]:
 
 
 def _features(job: ProbeJob, of: str, images: ProbeImages) -> Part[dict[str, tuple[Tensor, Tensor]]]:
-    """Block -> features of the training and of the test images."""
+    """Block -> features of the training images and of those asked about."""
     if of == "pixels":
         return {"": (_pixels(images.train), _pixels(images.test))}
     words = {"checkpoint": f"Encoding at step {job.model.step:,}", "random": "Encoding with the random encoder"}[of]
@@ -295,7 +295,7 @@ def report(
     data: str = "",
     step: int | None = None,
     limit: int = 10_000,
-    split: str = "test",
+    split: str = "valid",
     blocks: bool = False,
     shares: tuple[float, ...] = (),
 ) -> Generator[m.Progress, None, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the Views pane asks of pretext tasks: a test image as a puzzle that a person can try too, and what the method answers."""
+"""What the Views pane asks of pretext tasks: a validation image as a puzzle that a person can try too, and what the method answers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TURNS = 4
 
 @answers(m.PosePuzzle)
 def pose_puzzle(session: QuerySession, query: m.PosePuzzle) -> m.PuzzlePosed:
-    """Puzzle number `number` of the run: a test image, turned or shuffled, the right answer and the method's probabilities. Raises:
+    """Puzzle number `number` of the run: a validation image, turned or shuffled, the right answer and the method's probabilities. Raises:
     CannotAnswer: the method has no puzzle.
     """
     model = image_model(session, query.run, query.step)
     if not provides(model.method, Puzzle):
         raise CannotAnswer(f"{model.method.title} learns from no puzzle; choose a run of rotation, jigsaw or inpainting.")
     kind = model.method.puzzle
-    split = batch_data(session, model).splits["test"]
+    split = batch_data(session, model).splits["valid"]
     generator = model.generator(seeded(model.manifest.seed, query.number))
     index = int(torch.randint(len(split), (), generator=generator))
     original = np.asarray(split.images[index])
@@ -73,17 +73,17 @@ def _shuffled(model: Model, original: np.ndarray, generator: torch.Generator) ->
 
 def _class_of(session: QuerySession, model: Model, index: int) -> str:
     data = batch_data(session, model)
-    labels = data.splits["test"].labels
+    labels = data.splits["valid"].labels
     return "" if labels is None or not data.classes else data.classes[int(labels[index])]
 
 
 @answers(m.FillMask)
 def fill_mask(session: QuerySession, query: m.FillMask) -> m.MaskFilled:
-    """A test image with some pixels hidden, filled in; root mean square errors there beside those of the visible pixels' mean. Raises:
+    """A validation image with pixels hidden, filled in; root mean square errors there beside those of the visible pixels' mean. Raises:
     CannotAnswer: nothing or everything is hidden.
     """
     model = image_model(session, query.run, query.step)
-    images = batch_data(session, model).splits["test"].images
+    images = batch_data(session, model).splits["valid"].images
     original = np.asarray(images[query.index % len(images)])
     if query.hidden.shape != original.shape[1:] or not query.hidden.any() or query.hidden.all():
         height, width = original.shape[1:]

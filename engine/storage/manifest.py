@@ -102,6 +102,21 @@ class Facts(RunMetadata):
         return {**content, **today, "vocabulary": VOCABULARY}
 
 
+class FinalReading(BaseModel):
+    """Figures of one checkpoint on a split that was kept for the end, as they were read once."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    split: str
+    step: Count
+    step_rule: str  # by which that checkpoint was taken
+    images: Count  # how many were looked at; of a text 0
+    settings: dict[str, Any]
+    values: dict[str, Any]  # with standard errors, as `nats_se`
+    date: str  # UTC, ISO 8601
+    versions: dict[str, str] = {}
+
+
 class Manifest(Facts):
     """All of manifest.json. Fields of later versions are ignored."""
 
@@ -113,6 +128,7 @@ class Manifest(Facts):
     newest: RunFigure | None = None
     files: dict[FileName, FileFact] = {}
     checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
+    final_figures: tuple[FinalReading, ...] = ()  # oldest first; absent before version 0.3
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -32,7 +32,7 @@ from engine.storage.disk import (
     require_room,
     said_plainly,
 )
-from engine.storage.manifest import CheckpointEntry, Facts, FileFact, Manifest, RunMetadata, parse_manifest
+from engine.storage.manifest import CheckpointEntry, Facts, FileFact, FinalReading, Manifest, RunMetadata, parse_manifest
 from engine.storage.metrics_file import MetricsFile, metrics_line
 from engine.storage.old_names import VOCABULARY
 from engine.storage.run_files import CHECKPOINTS, MANIFEST, METRICS, PROBE, RESUME_FILE, STATE, remove_own, remove_own_entry
@@ -212,6 +212,11 @@ class RunWriter:
         given = {name: value for name, value in given.items() if value is not None}
         with self._writing(SLACK_BYTES):
             self._write_manifest(self._changed(status=status, message=message, **given))
+
+    def add_final_figures(self, reading: FinalReading) -> None:
+        """Note figures beside the earlier ones, which stay. Raises: NoSpace, Unwritable."""
+        with self._writing(SLACK_BYTES):
+            self._write_manifest(self._changed(final_figures=(*self._manifest.final_figures, reading)))
 
     def close(self) -> None:
         """Flush the metrics and free the lock."""

@@ -136,12 +136,15 @@ class RunRecorder:
         context = StepContext(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
         totals: dict[str, float] = {}
         trainer.ema.eval()
-        for start in range(0, len(self.valid), trainer.method.valid_slice):
-            piece = self.valid[start : start + trainer.method.valid_slice]
-            y = None if self.valid_labels is None else self.valid_labels[start : start + trainer.method.valid_slice]
+        length, count = trainer.method.valid_slice, len(self.valid)
+        if not trainer.method.batch_splits and count > length:
+            count -= count % length  # a loss over the whole batch is another quantity on a smaller one: fewer negatives make it easier
+        for start in range(0, count, length):
+            piece = self.valid[start : min(start + length, count)]
+            y = None if self.valid_labels is None else self.valid_labels[start : start + len(piece)]
             terms = trainer.ema.loss(as_input(piece), y, context)
             for name, value in terms.items():
-                totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / len(self.valid)
+                totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / count
             verb = (yield None) or verb
         trainer.ema.train()
         return totals, verb

@@ -46,7 +46,7 @@ class MapPlan:
     """Which images are drawn, and how; of whichever run and step is looked at."""
 
     data: str = ""  # empty: the run's own
-    split: str = "test"
+    split: str = "valid"
     limit: int = 2000
     settings: MapSettings = field(default_factory=MapSettings)
 

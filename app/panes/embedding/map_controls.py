@@ -12,8 +12,13 @@ from app.shell.theme import role
 from app.widgets.parts import button, muted
 from engine.messages import MapSettings
 
+SPLITS_TIP = (
+    "Validation images were never trained on and are for looking and choosing. Test images are for the figures at the end: whatever is "
+    "chosen by them makes them look too good. Training images show what was learned by heart."
+)
 OTHER = "\0other"  # the entry that opens another data set
-SPLITS = (("test images", "test"), ("validation images", "valid"), ("training images", "train"))
+SPLIT_NAMES = {"valid": "validation", "test": "test", "train": "training"}
+SPLITS = tuple((f"{words} images", split) for split, words in SPLIT_NAMES.items())
 LIMITS = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 KINDS = (("UMAP", "umap"), ("PCA", "pca"))
 WIDE = 1080  # pixels from which all stands on one line
@@ -31,7 +36,7 @@ class MapControls(QWidget):
         super().__init__()
         self._ours = False
         self.data = self._choice("Data set", "Whose images are drawn: the run’s own, or any other set that its network can look at.", 12)
-        self.split = self._choice("Split", "Test images were never trained on.", 8)
+        self.split = self._choice("Split", SPLITS_TIP, 8)
         for text, split in SPLITS:
             self.split.addItem(text, split)
         self.limit = self._choice("How many images", "So many, evenly spread over the split. Fewer are drawn sooner.", 5)

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QMenu
 from app.panes import Context
 from app.panes.embedding.controller import EmbeddingController, PointColoring, same_points
 from app.panes.embedding.export import EmbeddingExports
-from app.panes.embedding.map_controls import OTHER
+from app.panes.embedding.map_controls import OTHER, SPLIT_NAMES
 from app.panes.embedding.map_legend import ColorClasses, ColorScale, look_of
 from app.panes.embedding.map_points import MapPoints
 from app.panes.embedding.page import HINT, EmbeddingPage
@@ -294,9 +294,8 @@ class EmbeddingPane(RunPane):
         controller = self.controller
         rest = ""
         if controller.map is not None:
-            rest = (
-                f"{count(len(controller.map.places))} images. Click a point to keep its card; drag with Shift to select; the wheel zooms."
-            )
+            shown = f"{count(len(controller.map.places))} {SPLIT_NAMES[controller.map.subset.split]} images"
+            rest = f"{shown}. Click a point to keep its card; drag with Shift to select; the wheel zooms."
         waits = "Drawing…" if "map" in controller.jobs else rest
         self.tell(controller.line or waits, controller.level)
         self.page.stop_button.setVisible(bool(controller.jobs))

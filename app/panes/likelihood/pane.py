@@ -271,7 +271,7 @@ class LikelihoodPane(RunPane):
         info = self.context.state.run_info
         if info is not None and self.able():
             name = info.data_name
-            self.add(PictureRef(label=f"{name}, test image {i}", data=info.data, index=i) for i in range(TEST_IMAGES))
+            self.add(PictureRef(label=f"{name}, test image {i}", data=info.data, index=i, split="test") for i in range(TEST_IMAGES))
 
     def choose(self, image: Dropped | None) -> None:
         """Look at one of the images."""

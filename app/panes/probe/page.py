@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QM
 
 from app.panes.probe.bars import ProbeBars
 from app.panes.probe.lines import ProbeLines
+from app.panes.probe.results import SPLITS
 from app.shell.formatting import count
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, muted
@@ -65,7 +66,17 @@ class ProbePage(QScrollArea):
             self.limit.addItem(f"{count(size)} images", size)
         self.limit.setCurrentIndex(1)
         self.limit.setAccessibleName("Number of images")
-        self.limit.setToolTip("Training images that the probe is fitted on, and at most as many test images.")
+        self.limit.setToolTip(
+            "Training images that the probe is fitted on, and at most as many that it is asked about; both spread over their split."
+        )
+        self.split = QComboBox()
+        for split, words in SPLITS.items():
+            self.split.addItem(f"{words} images", split)
+        self.split.setAccessibleName("Split that is asked about")
+        self.split.setToolTip(
+            "Whose classes are to be found. Validation images are for looking and choosing; test images are for the figures at the end: "
+            "whatever is chosen by them makes them look too good."
+        )
         self.blocks = QCheckBox("every block")
         self.blocks.setToolTip("Measure after each block of the encoder, too.")
         self.labels = QCheckBox("fewer labels")
@@ -74,6 +85,7 @@ class ProbePage(QScrollArea):
         row.addWidget(muted("on", wrap=False))
         row.addWidget(self.data)
         row.addWidget(self.limit)
+        row.addWidget(self.split)
         for box in (self.blocks, self.labels):
             box.setChecked(True)
             box.setAccessibleName(f"Measure {box.text()}")

@@ -94,6 +94,7 @@ class ProbePane(RunPane):
             made.clicked.connect(partial(self._run_action, run))
         page.data.activated.connect(self._draw_soon)
         page.limit.activated.connect(self._draw_soon)
+        page.split.activated.connect(self._draw_soon)
         charts = {"the bars": page.bars, "the blocks": page.by_block, "the labels": page.by_labels, "the fit": page.by_iteration,
                   "the steps": page.by_step}  # fmt: skip
         for name, chart in charts.items():
@@ -154,7 +155,7 @@ class ProbePane(RunPane):
         state = self.context.state
         if state.run is None:
             return None
-        return state.run, self.page.data.currentData() or "", self.page.limit.currentData()
+        return state.run, self.page.data.currentData() or "", self.page.limit.currentData(), self.page.split.currentData()
 
     # ------------------------------------------------------------------------------------------------ measuring
 
@@ -164,13 +165,14 @@ class ProbePane(RunPane):
         if question is None or step is None or not self.able():
             return
         self.stop()
-        run, data, limit = question
+        run, data, limit, split = question
         page, bridge = self.page, self.context.bridge
         self.job = bridge.new_job("probe")
         shares = SHARES if page.labels.isChecked() else ()
         self.asked = Probe(
-            job=self.job, channel="probe", run=run, step=step, data=data, limit=limit, blocks=page.blocks.isChecked(), shares=shares
-        )
+            job=self.job, channel="probe", run=run, step=step, data=data, limit=limit, split=split, blocks=page.blocks.isChecked(),
+            shares=shares,
+        )  # fmt: skip
         self.fits, self.fitting = {}, None
         self._say(f"Measuring step {count(step)}…")
         bridge.send(self.asked)

@@ -12,12 +12,13 @@ OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
 NAMES = {OWN: "this checkpoint", RANDOM: "random encoder", PIXELS: "raw pixels"}
 COLUMNS = (
     "features of", "block", "share of labels", "step", "linear", "linear standard error", "kNN", "kNN standard error", "dimensions",
-    "training images", "test images", "iterations", "gradient",
+    "training images", "split", "images asked about", "iterations", "gradient",
 )  # fmt: skip
 
+SPLITS = {"valid": "validation", "test": "test"}  # that features can be asked about, in words
 ACCURACY = "accuracy"  # the term of a classifier's figure: a share
 
-Question = tuple[str, str, int]  # run, data ("" is the run's own), images
+Question = tuple[str, str, int, str]  # run, data ("" is the run's own), images, split that is asked about
 Figures = dict[ProbeSubject, ProbeMeasured]
 
 
@@ -33,7 +34,7 @@ class Results:
         self._found: dict[Question, dict[int, Figures]] = {}
 
     def add(self, event: ProbeMeasured) -> None:
-        steps = self._found.setdefault((event.run, event.data, event.limit), {})
+        steps = self._found.setdefault((event.run, event.data, event.limit, event.split), {})
         figures = steps.pop(event.step, {})  # the newest measured goes to the end
         figures[event.subject] = event
         steps[event.step] = figures
@@ -92,10 +93,9 @@ def figure(right: float, images: int) -> str:
 
 def compared(event: ProbeMeasured) -> str:
     """What a figure rests on, in words."""
-    split = {"test": "test", "valid": "validation"}[event.split]
     return (
         f"Frozen encoder, no augmentation: fitted on {count(event.n_train)} training images of {event.data_name}, "
-        f"asked about {count(event.n_test)} {split} images, {count(event.classes)} classes."
+        f"asked about {count(event.n_test)} {SPLITS[event.split]} images, {count(event.classes)} classes."
     )
 
 
@@ -117,5 +117,5 @@ def table(steps: dict[int, Figures]) -> list[tuple[object, ...]]:
             linear = ("", "") if e.linear is None else (repr(e.linear), repr(standard_error(e.linear, e.n_test)))
             knn = (repr(e.knn), repr(standard_error(e.knn, e.n_test)))
             about = (NAMES[subject.of], subject.block, repr(subject.share), e.step if subject.of == OWN else "")
-            rows.append((*about, *linear, *knn, e.features, e.n_train, e.n_test, e.iterations, repr(e.gradient)))
+            rows.append((*about, *linear, *knn, e.features, e.n_train, e.split, e.n_test, e.iterations, repr(e.gradient)))
     return rows

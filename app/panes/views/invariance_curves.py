@@ -229,7 +229,7 @@ class InvariancePage(QWidget):
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
         buttons.addWidget(button("Open image…", self.open_asked.emit, "Measure an image of your own; dropping one does the same."))
-        buttons.addWidget(button("Another test image", self.another_asked.emit, "Take the next image of the run’s test split."))
+        buttons.addWidget(button("Another validation image", self.another_asked.emit, "Take the next image of the run’s validation split."))
         buttons.addSpacing(8)
         buttons.addWidget(muted("compare", wrap=False))
         self.by = QComboBox()

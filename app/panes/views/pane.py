@@ -56,7 +56,7 @@ class RunViews:
 
     settings: dict[str, Any] = field(default_factory=dict)  # of the augmentation, that differ from the run's
     pair: tuple[int, int] | None = None
-    image: PictureRef = field(default_factory=lambda: PictureRef("Test image 0", index=0))
+    image: PictureRef = field(default_factory=lambda: PictureRef("Validation image 0", index=0))
     by: str = "projections"
     score: PuzzleScore = field(default_factory=PuzzleScore)
 
@@ -342,7 +342,7 @@ class ViewsPane(RunPane):
 
     def _another_image(self) -> None:
         index = (self.run_views.image.index or 0) + 1 if self.run_views.image.path is None else 0
-        self._measure(PictureRef(f"Test image {index}", index=index))
+        self._measure(PictureRef(f"Validation image {index}", index=index))
 
     def _choose_image(self) -> None:
         ask_which(self, "Open an image", IMAGE_FILTER, lambda paths: self.accept_image(paths[0]))
@@ -403,6 +403,6 @@ SAID = (
     "The batch that the training takes next is made again.",
     "The similarities of the batch that the training takes next.",
     "How similar the checkpoint finds an image to itself, the more strongly one transform changes it. Drop an image to measure it.",
-    "The puzzle that this method learns from, on test images it has never seen: play against the model.",
+    "The puzzle that this method learns from, on validation images it was never trained on: play against the model.",
     "Views are told apart from keys of former batches too. This is how long ago each of them was encoded.",
 )

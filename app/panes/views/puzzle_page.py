@@ -1,4 +1,4 @@
-"""The puzzles that a method learns from, played by hand on test images, and the score of this session."""
+"""The puzzles that a method learns from, played by hand on validation images, and the score of this session."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PuzzlePage(QWidget):
         self.score_label.setAccessibleName("Score of this session")
         row.addWidget(self.score_label)
         row.addStretch(1)
-        self.next_button = button("Next puzzle", self.next_asked.emit, "Another test image.")
+        self.next_button = button("Next puzzle", self.next_asked.emit, "Another validation image.")
         row.addWidget(self.next_button)
         column.addLayout(row)
         self.turn, self.tiles, self.fill = TurnPuzzleBoard(), TilePuzzleBoard(), MaskPuzzleBoard()

@@ -258,5 +258,5 @@ class TilePuzzleBoard(QWidget):
             f"The model is wrong: {placed} of {total} in their place, {sure} sure of its order, {truth} of the right one."
         )  # fmt: skip
         you = "You are right." if self.right() == total else f"You have {self.right()} of {total} tiles in their place."
-        name = f"It is {posed.label}, test image {posed.index}." if posed.label else f"It is test image {posed.index}."
+        name = f"It is {posed.label}, validation image {posed.index}." if posed.label else f"It is validation image {posed.index}."
         self.verdict.set_text(f"{you} {it} {name}")

@@ -140,7 +140,7 @@ class TurnPuzzleBoard(QWidget):
         self.bars.set_rows(rows)
         you = "You are right" if self.yours == posed.answer else f"It was turned by {90 * posed.answer}°"
         it = "is wrong" if model != posed.answer else "is right, too" if self.yours == model else "is right"
-        name = f" It is {posed.label}, test image {posed.index}." if posed.label else f" It is test image {posed.index}."
+        name = f" It is {posed.label}, validation image {posed.index}." if posed.label else f" It is validation image {posed.index}."
         self.verdict.set_text(f"{you}; the model {it}, {number(100 * float(posed.probabilities[model]), 0, '%')} sure.{name}")
 
     def answer(self, turns: int) -> None:

@@ -95,7 +95,7 @@ def features_of(path: Path, images: np.ndarray, step: int | None = None) -> np.n
 
 def test_that_a_pca_map_is_that_of_scikit_learn_on_the_features_of_the_images_it_names(runs):
     told = drawn(QuerySession(), subset(runs / "vae"))
-    split = open_data("digits").splits["test"]
+    split = open_data("digits").splits["valid"]
     assert np.array_equal(told.indices, spread(split, 80))
     assert np.array_equal(told.images, split.images[told.indices]) and np.array_equal(told.labels, split.labels[told.indices])
     assert told.names == tuple(split.names[i] for i in told.indices) and len(told.classes) == 10
@@ -345,7 +345,7 @@ def test_that_clusters_come_with_nmi_and_accuracy_and_the_same_seed_gives_the_sa
 def test_that_a_detectors_colour_is_the_score_of_the_likelihood_pane(runs):
     session = QuerySession()
     told = coloured(session, subset(runs / "vae", 30), "knn")
-    judged = m.ScoreData(job="j", run=str(runs / "vae"), limit=30)
+    judged = m.ScoreData(job="j", run=str(runs / "vae"), limit=30, split="valid")
     (scores,) = [event for event in session.work(judged) if isinstance(event, m.DataScored)]
     assert told.values == pytest.approx(scores.scores["knn"], rel=1e-5)
     assert "features" in told.note and not told.classes

@@ -52,7 +52,7 @@ def measured(events: list[m.Event]) -> dict[m.ProbeSubject, m.ProbeMeasured]:
 def sides() -> tuple[np.ndarray, torch.Tensor, np.ndarray, torch.Tensor]:
     """Images and labels that everything is measured on."""
     out: list = []
-    for name in ("train", "test"):
+    for name in ("train", "valid"):
         split = open_data("digits").splits[name]
         rows = draw(len(split.images), min(LIMIT, len(split.images)), split.labels)
         out += [split.images[rows], torch.from_numpy(split.labels[rows]).long()]

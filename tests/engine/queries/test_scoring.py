@@ -137,7 +137,7 @@ def test_that_a_judgement_says_value_p_value_and_verdict_of_every_ready_detector
 
 
 def test_that_a_score_does_not_depend_on_the_pictures_beside_it(runs):
-    pictures = [m.PictureRef(label=str(i), index=i) for i in range(11)]
+    pictures = [m.PictureRef(label=str(i), index=i, split="test") for i in range(11)]
     together = judge(runs / "vae", *pictures)
     alone = [judge(runs / "vae", picture)[0] for picture in pictures[3:6]]
     for a, b in zip(together[3:6], alone, strict=True):
@@ -225,7 +225,7 @@ def test_that_a_question_never_waits_for_a_data_set_that_is_not_open(runs, monke
     monkeypatch.setattr("engine.queries.session.open_data", lambda *_: pytest.fail("it opened the data within a question"))
     told = session.answer(query)
     assert isinstance(told, m.ImageInspected) and told.nearest_pending and "follow" in told.nearest_missing
-    judge(runs / "vae", m.PictureRef(label="t", index=2), session=session)  # a test image: opened as a part of the job
+    judge(runs / "vae", m.PictureRef(label="t", index=2, split="test"), session=session)  # a test image: opened as a part of the job
     session = QuerySession()
     ask(m.ReadTrainingImages(job="r", runs=((str(runs / "vae"), None),)), session)
     told = session.answer(query)
@@ -278,13 +278,19 @@ def test_that_an_unknown_corruption_is_answered_with_the_known_ones():
 
 def test_that_the_path_of_a_corruption_grows_strength_by_strength(runs):
     work = m.Corrupt(
-        job="k", run=str(runs / "vae"), picture=m.PictureRef(label="t", index=2), kind="noise", count=4, limit=HELD_OUT, samples=8
+        job="k",
+        run=str(runs / "vae"),
+        picture=m.PictureRef(label="t", index=2, split="test"),
+        kind="noise",
+        count=4,
+        limit=HELD_OUT,
+        samples=8,
     )
     path = only(ask(work), m.Corrupted)
     assert [len(event.strengths) for event in path] == [1, 2, 3, 4]
     assert path[-1].strengths.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert all(len(values) == 4 for values in path[-1].scores.values())
-    (plain,) = judge(runs / "vae", m.PictureRef(label="t", index=2))
+    (plain,) = judge(runs / "vae", m.PictureRef(label="t", index=2, split="test"))
     for score in plain.scores:
         assert path[-1].scores[score.detector][0] == pytest.approx(score.score, rel=1e-5, abs=1e-5)
 
@@ -532,10 +538,10 @@ def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
         "classifier": {"msp", "max_logit", "energy", "odin"},
     }
     assert wanted[name] <= set(told.known)
-    closer = QuerySession().answer(m.InspectImage(run=str(tmp_path / "run"), picture=m.PictureRef(label="t", index=0)))
+    closer = QuerySession().answer(m.InspectImage(run=str(tmp_path / "run"), picture=m.PictureRef(label="t", index=0, split="test")))
     assert isinstance(closer, m.ImageInspected)
     if name == "pixel_cnn":
-        (judged,) = judge(tmp_path / "run", m.PictureRef(label="t", index=0))
+        (judged,) = judge(tmp_path / "run", m.PictureRef(label="t", index=0, split="test"))
         value = next(score.value for score in judged.scores if score.detector == "log_likelihood")
         assert closer.bits is not None and closer.bits.sum() / 64 == pytest.approx(value, rel=1e-4)
 

@@ -57,7 +57,7 @@ def test_every_step_has_its_own_weights(runs, session):
 
 
 def test_an_image_is_shown_as_the_network_sees_it(runs, session, tmp_path):
-    digits = open_data("digits").splits["test"].images
+    digits = open_data("digits").splits["valid"].images
     Image.fromarray(digits[5, 0]).save(tmp_path / "five.png")
     answer = session.answer(m.Encode(run=str(runs / "vae"), path=str(tmp_path / "five.png")))
     assert answer.label == "five.png"

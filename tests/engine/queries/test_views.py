@@ -315,11 +315,11 @@ def test_that_the_curve_is_the_mean_over_both_ways(runs, session, plainly):
     told = session.answer(
         m.MeasureInvariance(run=str(run.path), step=2, picture=m.PictureRef("", index=5), transform="brightness", count=3)
     )
-    x = open_data("digits").splits["test"].images[5].astype(np.float64) / 255
+    x = open_data("digits").splits["valid"].images[5].astype(np.float64) / 255
     own, *changed = plain_vectors(np.stack([x, np.clip(0.5 * x, 0, 1), np.clip(1.5 * x, 0, 1)]))
     both = [cosine(own, vector) for vector in changed]
     assert told.cosines[1] == pytest.approx(np.mean(both), abs=1e-5)
-    assert told.deviations[1] == pytest.approx(np.std(both), abs=1e-5) and told.deviations[1] > 1e-3
+    assert told.deviations[1] == pytest.approx(np.std(both), abs=1e-5) and told.deviations[1] > 1e-4
     held_out = plain_vectors(run.probe()["images"][:64] / 255)
     assert told.others == pytest.approx(np.mean([cosine(own, other) for other in held_out]), abs=1e-5)
 
@@ -328,7 +328,7 @@ def test_that_features_can_be_compared_in_place_of_projections(runs, session, pl
     run = runs("simclr")
     plainly(run, 2)
     asked = {"run": str(run.path), "step": 2, "picture": m.PictureRef("", index=5), "transform": "flip"}
-    x = open_data("digits").splits["test"].images[5][None] / 255
+    x = open_data("digits").splits["valid"].images[5][None] / 255
     for by, role in (("projections", ""), ("features", "features")):
         told = session.answer(m.MeasureInvariance(**asked, by=by))
         assert told.by == by and told.choices == ("projections", "features")
@@ -411,15 +411,15 @@ def pose(session: QuerySession, runs: Any, number: int = 0) -> m.PuzzlePosed:
     return session.answer(m.PosePuzzle(run=str(runs("simclr").path), step=2, number=number))
 
 
-def test_that_a_turned_test_image_is_a_riddle_with_the_methods_answer(runs, session, riddle):
+def test_that_a_turned_validation_image_is_a_riddle_with_the_methods_answer(runs, session, riddle):
     method = riddle("rotation")
-    test = open_data("digits").splits["test"]
+    held_out = open_data("digits").splits["valid"]
     posed = [pose(session, runs, number) for number in range(12)]
     assert {one.answer for one in posed} == {0, 1, 2, 3} and len({one.index for one in posed}) > 6
     for one in posed:
-        np.testing.assert_array_equal(one.original, test.images[one.index])
+        np.testing.assert_array_equal(one.original, held_out.images[one.index])
         np.testing.assert_array_equal(one.picture, np.rot90(one.original, one.answer, (1, 2)))
-        assert one.label == str(test.labels[one.index])
+        assert one.label == str(held_out.labels[one.index])
         np.testing.assert_allclose(
             one.probabilities, method.answers(torch.from_numpy(one.picture.copy())[None].float() / 255)[0], atol=1e-6
         )
@@ -449,7 +449,7 @@ def test_that_what_is_filled_in_is_compared_with_the_truth_where_it_was_hidden(r
     hidden = np.zeros((8, 8), bool)
     hidden[2:5, 3:6] = True
     told = session.answer(m.FillMask(run=str(runs("simclr").path), step=2, index=4, hidden=hidden))
-    truth = open_data("digits").splits["test"].images[4][0].astype(float)
+    truth = open_data("digits").splits["valid"].images[4][0].astype(float)
     seen = [truth[r, c] for r in range(8) for c in range(8) if not hidden[r, c]]
     missed = [(128 - truth[r, c]) ** 2 for r in range(8) for c in range(8) if hidden[r, c]]
     plain = [(np.mean(seen) - truth[r, c]) ** 2 for r in range(8) for c in range(8) if hidden[r, c]]

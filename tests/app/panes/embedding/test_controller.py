@@ -50,7 +50,7 @@ def test_that_the_first_map_is_preceded_by_one_that_costs_next_to_nothing(kit: K
     kit.pump()
     assert kinds(kit) == ["pca", "umap"]
     assert controller.map is not None and controller.map.settings.kind == "umap" and controller.shows == controller.wanted
-    assert {work.subset for work in kit.engine.of(m.Embed)} == {m.Subset(RUN, 64, "", "test", 80)}
+    assert {work.subset for work in kit.engine.of(m.Embed)} == {m.Subset(RUN, 64, "", "valid", 80)}
     assert {work.channel for work in kit.engine.of(m.Embed)} == {"embedding"}
     controller.look_at((RUN, 128))
     kit.pump()

@@ -77,13 +77,13 @@ def at_point(pane: EmbeddingPane, i: int) -> QPoint:
 # -- what is asked -------------------------------------------------------------------------------------------------------
 
 
-def test_that_the_map_of_2000_test_images_is_drawn_by_itself(kit: Kit, pane: EmbeddingPane) -> None:
+def test_that_the_map_of_2000_validation_images_is_drawn_by_itself(kit: Kit, pane: EmbeddingPane) -> None:
     assert asked(kit) == [("pca", 1024), ("umap", 1024)]
     work = kit.engine.of(m.Embed)[-1]
-    assert (work.subset.data, work.subset.split, work.subset.limit) == ("", "test", 2000)
+    assert (work.subset.data, work.subset.split, work.subset.limit) == ("", "valid", 2000)
     event = pane.points.drawn
     assert event is not None and np.array_equal(pane.page.map.places, event.places)
-    assert not pane.page.stop_button.isVisible() and pane.page.status.text.startswith(f"{N} images.")
+    assert not pane.page.stop_button.isVisible() and pane.page.status.text.startswith(f"{N} validation images.")
 
 
 def test_that_changed_settings_wait_until_they_are_drawn_by_hand(kit: Kit, pane: EmbeddingPane) -> None:
@@ -110,7 +110,7 @@ def test_that_changed_settings_wait_until_they_are_drawn_by_hand(kit: Kit, pane:
 def test_that_every_setting_reaches_the_engine(kit: Kit, pane: EmbeddingPane) -> None:
     controls = pane.page.controls
     assert [controls.data.itemText(i) for i in range(controls.data.count())] == ["its own: digits", "digits", "shapes", "other data…"]
-    for box, data in ((controls.data, "shapes"), (controls.limit, 500), (controls.kind, "pca")):
+    for box, data in ((controls.data, "shapes"), (controls.split, "test"), (controls.limit, 500), (controls.kind, "pca")):
         box.setCurrentIndex(box.findData(data))
         box.activated.emit(box.currentIndex())
     assert not controls.min_dist.isEnabled() and not controls.seed.isEnabled(), "those are UMAP’s"
@@ -646,7 +646,7 @@ def test_that_all_points_are_saved_with_their_recipe(kit: Kit, pane: EmbeddingPa
     path = tmp_path / "map.csv"
     pane.exports.save_csv(str(path))
     about, rows = table(path.read_text())
-    assert (about["run"], about["step"], about["data"], about["split"], about["seed"]) == ("vae-digits", "1024", "digits", "test", "0")
+    assert (about["run"], about["step"], about["data"], about["split"], about["seed"]) == ("vae-digits", "1024", "digits", "valid", "0")
     assert (about["map"], about["value"], about["unit"]) == ("umap", "loss", "nat")
     event = pane.points.drawn
     assert event is not None and len(rows) == N and list(rows[0])[:6] == ["index", "name", "label", "x", "y", "value"]

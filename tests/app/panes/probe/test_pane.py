@@ -118,7 +118,7 @@ def test_that_it_asks_for_the_checkpoint_at_the_time_cursor_with_what_is_ticked(
     pane.page.blocks.setChecked(False)
     work = ask(kit, pane)
     assert (work.run, work.step, work.data, work.limit) == (RUN, 64, "shapes", 2000)
-    assert not work.blocks and work.shares == (0.01, 0.1) and work.split == "test"
+    assert not work.blocks and work.shares == (0.01, 0.1) and work.split == "valid"
     assert not pane.page.stop_button.isHidden()
 
 
@@ -142,7 +142,7 @@ def test_that_every_figure_stands_beside_the_baselines_with_its_standard_error(k
     told = pane.page.status.text
     assert "5.9 points above the random encoder" in told and "4.7 points above the raw pixels" in told
     assert "neighbours’ vote 11.1 points above the random encoder and 0.2 points above the raw pixels. Frozen" in told
-    assert "1\u202f000 training images" in told and "2\u202f500 test images" in told
+    assert "1\u202f000 training images" in told and "2\u202f500 validation images" in told
     assert pane.page.stop_button.isHidden()
 
 
@@ -188,6 +188,12 @@ def test_that_another_run_data_set_or_size_has_its_own_figures(kit: Kit, pane: P
     rest(kit, pane)
     assert pane.page.bars.bars == []
     pane.page.limit.setCurrentIndex(1)
+    pane.page.split.setCurrentIndex(pane.page.split.findData("test"))
+    rest(kit, pane)
+    assert pane.page.bars.bars == [], "figures of validation images are none of test images"
+    answer(kit, pane)
+    assert kit.engine.of(m.Probe)[-1].split == "test" and "500 test images" in pane.page.status.text
+    pane.page.split.setCurrentIndex(0)
     kit.state.set_run(OTHER)
     rest(kit, pane)
     assert pane.page.bars.bars == [] and pane.page.by_iteration.lines == []
@@ -303,10 +309,10 @@ def test_that_figures_of_a_run_do_not_become_those_of_another_one_in_its_folder(
     kit.state.set_runs((run_info(OTHER),), "/runs")
     kit.look_at(begun, run_info(OTHER))
     rest(kit, pane)
-    assert pane.results.shown((RUN, "", pane.page.limit.currentData()), None), "deleted and brought back it is the same run"
+    assert pane.results.shown((RUN, "", pane.page.limit.currentData(), "valid"), None), "deleted and brought back it is the same run"
     kit.look_at(replace(begun, created=200.0), run_info(OTHER))
     rest(kit, pane)
-    assert pane.results.shown((RUN, "", pane.page.limit.currentData()), None) is None
+    assert pane.results.shown((RUN, "", pane.page.limit.currentData(), "valid"), None) is None
     assert pane.page.status.text.startswith("Nothing measured here yet")
 
 

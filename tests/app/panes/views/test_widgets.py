@@ -408,7 +408,7 @@ def test_that_the_models_answer_appears_beside_yours_and_not_before(on_screen) -
     QTest.keyClick(puzzle, "3")
     assert heard == [(False, True)]
     assert [row[2] for row in puzzle.bars.rows] == ["", "right, model", "you", ""]
-    assert "turned by 90°; the model is right, 60" in puzzle.verdict.text and "cat, test image 12" in puzzle.verdict.text
+    assert "turned by 90°; the model is right, 60" in puzzle.verdict.text and "cat, validation image 12" in puzzle.verdict.text
     puzzle.buttons[1].click()  # only the first answer counts
     assert len(heard) == 1
     puzzle.show_posed(replace(turned(), probabilities=np.array([0.7, 0.1, 0.1, 0.1], np.float32)))  # the same at another checkpoint
