@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QKeySequence
 
+from app.shell.plain_text import set_tip
+
 MENUS = ("File", "Edit", "Run", "View", "Go", "Help")
 PANE = "pane."  # how the names of actions begin that bring a pane to the front
 
@@ -59,7 +61,7 @@ class Actions(QObject):
         action.setObjectName(name)
         action.setCheckable(checkable)
         action.setStatusTip(help or text)
-        action.setToolTip(help or text)
+        set_tip(action, help or text)
         action.setShortcuts(self._free(shortcut))
         action.triggered.connect(lambda _checked=False: run())
         self.entries[name] = Entry(name, menu, action, hint)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
 
 from app.shell import formatting, theme
 from app.shell.follow_switch import FollowSwitch
 from app.shell.job_verbs import JobVerbs
+from app.shell.plain_text import PlainLabel
 from app.shell.state import NEWEST, State, judged_terms
 from app.shell.timeline import Timeline
 from engine.messages import Metrics
@@ -24,7 +25,7 @@ class BottomBar(QFrame):
         self.play = QPushButton("▶")
         self.play.setFixedWidth(38)
         self.play.setStyleSheet("padding: 0")
-        self.step_label = theme.role(QLabel(), "muted")
+        self.step_label = theme.role(PlainLabel(), "muted")
         self.step_label.setTextFormat(Qt.TextFormat.RichText)
         self.step_label.setMinimumWidth(136)
         self.timeline = Timeline()

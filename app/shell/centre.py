@@ -11,7 +11,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QUndoStack
-from PySide6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from app.shell import theme
 from app.shell.actions import Actions
@@ -19,6 +19,7 @@ from app.shell.layout import Docks
 from app.shell.log_pane import LogPane
 from app.shell.message_bar import MessageBar
 from app.shell.new_run_page import NewRunPage
+from app.shell.plain_text import PlainLabel
 from app.shell.session_log import Log, Record
 from app.shell.shortcuts_page import ShortcutsPage
 from app.shell.state import State
@@ -40,7 +41,7 @@ class Centre(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         self.pages = QStackedLayout()
-        self.loading = theme.role(QLabel("Loading the panes…"), "muted")
+        self.loading = theme.role(PlainLabel("Loading the panes…"), "muted")
         self.loading.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.pages.addWidget(self.loading)
         for page in (self.docks, self.new_run_page, self.shortcuts_page):

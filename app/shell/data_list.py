@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import theme
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.run_list import Contents
 from engine.messages import DataInfo
 
@@ -27,7 +28,7 @@ class DataLine(QWidget):
     def show_data(self, info: DataInfo) -> None:
         self.info = info
         self.setAccessibleName(f"Data {info.name}, {info.summary}")
-        self.setToolTip(f"{info.name}: {info.summary}" if info.built_in else f"{info.name}: {info.summary}\n{info.data}")
+        set_tip(self, f"{info.name}: {info.summary}" if info.built_in else f"{info.name}: {info.summary}\n{info.data}")
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -113,7 +114,7 @@ class DataList(QScrollArea):
         self.column = QVBoxLayout(body)
         self.column.setContentsMargins(12, 0, 12, 8)
         self.column.setSpacing(4)
-        self.empty = theme.role(QLabel("The data sets appear once the engine is ready."), "muted")
+        self.empty = theme.role(PlainLabel("The data sets appear once the engine is ready."), "muted")
         self.empty.setWordWrap(True)
         self.empty.setContentsMargins(4, 0, 4, 0)
         self.column.addWidget(self.empty)
@@ -159,7 +160,7 @@ class DataList(QScrollArea):
         if not line.info.built_in:
             menu.addSeparator()
             menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(data))
-            menu.addAction("Take off this list", lambda: self.forget_chosen.emit(data)).setToolTip("The files stay where they are.")
+            set_tip(menu.addAction("Take off this list", lambda: self.forget_chosen.emit(data)), "The files stay where they are.")
         menu.popup(at)
 
     def set_colors(self, colors: theme.Colors) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.shell import theme
+from app.shell.plain_text import PlainLabel
 
 
 class DropSign(QFrame):
@@ -13,7 +14,7 @@ class DropSign(QFrame):
         super().__init__(parent)
         self.setObjectName("drop")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.label = theme.role(QLabel(), "title")
+        self.label = theme.role(PlainLabel(), "title")
         self.label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.label.setWordWrap(True)
         QVBoxLayout(self).addWidget(self.label)

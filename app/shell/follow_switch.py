@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import set_tip
 from app.shell.state import BEST, NEWEST
 
 HELP = {
@@ -42,11 +43,11 @@ class FollowSwitch(QWidget):
         for name, button in self.buttons.items():
             button.setChecked(name == self._lit)
             button.setEnabled(any_step and (name == NEWEST or best is not None))
-            button.setToolTip(HELP[name])
+            set_tip(button, HELP[name])
         if best is not None:
-            self.buttons[BEST].setToolTip(f"{HELP[BEST]} Now that is step {formatting.count(best)}.")
+            set_tip(self.buttons[BEST], f"{HELP[BEST]} Now that is step {formatting.count(best)}.")
         elif any_step:
-            self.buttons[BEST].setToolTip("No checkpoint of this run was judged on validation images, so none is known as the best.")
+            set_tip(self.buttons[BEST], "No checkpoint of this run was judged on validation images, so none is known as the best.")
 
     def _press(self, name: str) -> None:
         self.buttons[name].setChecked(name == self._lit)  # lit by what the state says

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLay
 
 from app.shell import formatting, theme
 from app.shell.message_bar import Dot
+from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.parts import heading as section
 from app.widgets.parts import set_heading
 from engine.messages import Described, Diagnosis, MethodInfo, Number, RunInfo
@@ -43,8 +45,8 @@ class NumberRow(QWidget):
 
     def __init__(self, number: Number) -> None:
         super().__init__()
-        self.name = theme.role(QLabel(), "muted")
-        self.value = QLabel()
+        self.name = theme.role(PlainLabel(), "muted")
+        self.value = PlainLabel()
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row = QHBoxLayout()
@@ -63,7 +65,7 @@ class NumberRow(QWidget):
     def show_number(self, number: Number) -> None:
         self.name.setText(number.name)
         self.value.setText(formatting.number(number.value, number.digits, number.unit))
-        self.setToolTip(number.help)
+        set_tip(self, number.help)
 
 
 class DiagnosisRow(QWidget):
@@ -71,7 +73,7 @@ class DiagnosisRow(QWidget):
         super().__init__()
         self.level = "good"
         self.dot = Dot()
-        self.text = QLabel()
+        self.text = PlainLabel()
         self.text.setWordWrap(True)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -105,30 +107,30 @@ class Inspector(QScrollArea):
         self.column.setSpacing(8)
 
         self.subject = heading("What you are looking at")
-        self.summary = QLabel()
+        self.summary = PlainLabel()
         self.summary.setWordWrap(True)
         self.summary.setContentsMargins(4, 0, 4, 0)
         self.summary.setTextFormat(Qt.TextFormat.RichText)
         self.formula_card = theme.role(QFrame(), "card")
-        self.formula = QLabel()
+        self.formula = PlainLabel()
         self.formula.setWordWrap(True)
         self.formula.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.formula.setTextFormat(Qt.TextFormat.RichText)
         inside = QVBoxLayout(self.formula_card)
         inside.setContentsMargins(8, 14, 8, 14)
         inside.addWidget(self.formula)
-        self.source = theme.role(QLabel(), "small")
+        self.source = theme.role(PlainLabel(), "small")
         self.source.setWordWrap(True)
         self.source.setContentsMargins(4, 0, 4, 0)
-        self.facts = theme.role(QLabel(), "small")
+        self.facts = theme.role(PlainLabel(), "small")
         self.facts.setWordWrap(True)
         self.facts.setContentsMargins(4, 0, 4, 0)
 
         self.numbers_heading = heading("This checkpoint")
-        self.waiting = theme.role(QLabel(), "muted")
+        self.waiting = theme.role(PlainLabel(), "muted")
         self.waiting.setWordWrap(True)
         self.waiting.setContentsMargins(4, 0, 4, 0)
-        self.choice = theme.role(QLabel(), "muted")  # by which rule this checkpoint was taken, and what the others are worth
+        self.choice = theme.role(PlainLabel(), "muted")  # by which rule this checkpoint was taken, and what the others are worth
         self.choice.setTextFormat(Qt.TextFormat.PlainText)
         self.choice.setWordWrap(True)
         self.choice.setContentsMargins(4, 0, 4, 0)
@@ -173,7 +175,8 @@ class Inspector(QScrollArea):
                 "A run is one training of one method on one data set. Choose one at the left, or start one with “New run”: "
                 "the built-in digits need no download and show a falling loss within seconds."
                 if run is None
-                else f"{run.title or run.method} on {run.data_name}. Its method is not known here, so it can only be looked at as numbers."
+                else escape(f"{run.title or run.method} on {run.data_name}.")
+                + " Its method is not known here, so it can only be looked at as numbers."
             )
         else:
             self.summary.setText(f'<p style="line-height:125%">{method.summary}</p>')

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import PlainLabel, set_tip
 from engine.messages import JobChanged, Progress, RunInfo
 
 ASKING_MS = 5000
@@ -54,7 +55,7 @@ class JobVerbs(QWidget):
         self.job: JobChanged | None = None
         self._said: tuple[str, str, int] | None = None  # verb, the job's state and its place in the queue when it was pressed
         self._asked = ""  # the verb that waits for a second press
-        self.status = theme.role(QLabel(), "muted")
+        self.status = theme.role(PlainLabel(), "muted")
         self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.buttons = [QPushButton() for _ in range(3)]
         self.verbs = ["", "", ""]
@@ -179,7 +180,7 @@ class JobVerbs(QWidget):
             text = SAYS.get(verb, "") if said else ("Really discard?" if verb == "discard" else "Really delete?") if asked else texts[verb]
             button.setText(text)
             button.setAccessibleName(f"{text.replace('&&', 'and')} this run")
-            button.setToolTip(CONSEQUENCES[verb])
+            set_tip(button, CONSEQUENCES[verb])
             button.setEnabled(not busy)
             kind = "danger" if asked else ""
             if button.property("kind") != kind:

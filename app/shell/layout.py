@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QDockWidget,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QMainWindow,
     QScrollArea,
     QStackedLayout,
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
 from app.panes import Context, Pane
 from app.shell import theme
 from app.shell.pane_availability import AvailabilityPage, Unavailable
+from app.shell.plain_text import PlainLabel, set_tip
 
 LAYOUT_VERSION = 1
 LEAST = QSize(200, 120)  # px that a pane has at least, whatever stands beside it
@@ -38,7 +38,7 @@ class DockTitle(QFrame):
         self.setObjectName("dock_title")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 2, 4, 2)
-        row.addWidget(theme.role(QLabel(dock.pane.title), "title"))
+        row.addWidget(theme.role(PlainLabel(dock.pane.title), "title"))
         row.addStretch()
         self.tear = QToolButton()
         self.tear.setText("↗")
@@ -48,7 +48,7 @@ class DockTitle(QFrame):
 
     def say(self, floating: bool) -> None:
         self.tear.setText("↙" if floating else "↗")
-        self.tear.setToolTip("Put back among the tabs" if floating else "Tear off into a window of its own")
+        set_tip(self.tear, "Put back among the tabs" if floating else "Tear off into a window of its own")
         self.tear.setAccessibleName(self.tear.toolTip())
 
 

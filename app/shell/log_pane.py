@@ -9,7 +9,6 @@ from PySide6.QtGui import QBrush, QColor
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QPlainTextEdit,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.shell import theme
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.session_log import LEVELS, Log, Record
 from app.widgets.forms import Choice
 
@@ -43,11 +43,11 @@ class LogPane(QFrame):
         self.level.activated.connect(lambda _i: self.refresh())
         self.copy = QPushButton("Copy")
         self.copy.setAccessibleName("Copy the chosen message with its details")
-        self.copy.setToolTip("Copy the chosen message with its details, or everything shown when none is chosen")
+        set_tip(self.copy, "Copy the chosen message with its details, or everything shown when none is chosen")
         self.copy.clicked.connect(lambda: self.copied.emit(self.text()))
         self.folder = QPushButton("Open folder")
         self.folder.setAccessibleName("Open the folder with the log file")
-        self.folder.setToolTip(str(log.path) if log.path else "There is no log file: the settings folder is not writable")
+        set_tip(self.folder, str(log.path) if log.path else "There is no log file: the settings folder is not writable")
         self.folder.setEnabled(log.path is not None)
         self.folder.clicked.connect(self.folder_wanted)
         shut = QPushButton("Close")
@@ -55,7 +55,7 @@ class LogPane(QFrame):
         shut.clicked.connect(self.closed)
         head = QHBoxLayout()
         head.setSpacing(8)
-        head.addWidget(theme.role(QLabel("LOG"), "heading"))
+        head.addWidget(theme.role(PlainLabel("LOG"), "heading"))
         head.addStretch()
         for widget in (self.level, self.copy, self.folder, shut):
             head.addWidget(widget)
@@ -94,7 +94,7 @@ class LogPane(QFrame):
     def _append(self, record: Record) -> None:
         item = QListWidgetItem(f"{time.strftime('%H:%M:%S', time.localtime(record.when))}  {record.level}  {record.text}")
         item.setData(Qt.ItemDataRole.UserRole, record)
-        item.setToolTip(record.text)
+        set_tip(item, record.text)
         color = {"warning": self.colors.warning_text, "bad": self.colors.bad, "good": self.colors.good_text}.get(record.level)
         if color:
             item.setForeground(QBrush(QColor(color)))

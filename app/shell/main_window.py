@@ -31,6 +31,7 @@ from app.shell.left_side import LeftSide
 from app.shell.palette import Item, Palette
 from app.shell.palette_items import palette_items
 from app.shell.pane_availability import why_unavailable
+from app.shell.plain_text import set_tip
 from app.shell.playback import Playback
 from app.shell.run_actions import RunActions
 from app.shell.session_log import Log
@@ -214,7 +215,7 @@ class Window(QMainWindow):
         """Let a button do an action and say so."""
         entry = self.registry.entries[name]
         button.clicked.connect(entry.action.trigger)
-        button.setToolTip(f"{entry.action.statusTip()} ({entry.keys})" if entry.keys else entry.action.statusTip())
+        set_tip(button, f"{entry.action.statusTip()} ({entry.keys})" if entry.keys else entry.action.statusTip())
         button.setAccessibleName(entry.action.text())
 
     # Life -----------------------------------------------------------------------------------------------------------

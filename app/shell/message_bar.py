@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app.shell import theme
+from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.parts import Elided
 
 STAYS_MS = {"info": 6000, "good": 6000, "warning": 15000, "bad": 0}  # 0: until it is closed
@@ -63,7 +64,7 @@ class MessageBar(QWidget):
         self._waiting: list[Message] = []
         self.dot = Dot()
         self.label = Elided("")
-        self.more = theme.role(QLabel(), "muted")
+        self.more = theme.role(PlainLabel(), "muted")
         self.button = QPushButton()
         self.button.setProperty("kind", "link")
         self.button.setAccessibleName("Details")
@@ -71,7 +72,7 @@ class MessageBar(QWidget):
         self.shut = QToolButton()
         self.shut.setText("×")
         self.shut.setAccessibleName("Close this message")
-        self.shut.setToolTip("Close this message (it stays in the log)")
+        set_tip(self.shut, "Close this message (it stays in the log)")
         self.shut.clicked.connect(self.dismiss)
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 8, 1)
@@ -109,7 +110,7 @@ class MessageBar(QWidget):
         self.current = message
         self.dot.set_color(self._color(message.level))
         self.label.setText(message.text.replace("\n", " "))
-        self.label.setToolTip(message.text)
+        set_tip(self.label, message.text)
         self.label.setAccessibleName(message.text)
         self._count()
         self.show()
@@ -122,7 +123,7 @@ class MessageBar(QWidget):
         """How many messages wait for this one to be closed."""
         n = len(self._waiting)
         self.more.setText(f"+{n}" if n else "")
-        self.more.setToolTip(f"{n} more message{'s' if n > 1 else ''}: close this one to read the next" if n else "")
+        set_tip(self.more, f"{n} more message{'s' if n > 1 else ''}: close this one to read the next" if n else "")
         self.more.setVisible(n > 0)
 
     def _offer(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QShowEvent, QUndoStack
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.forms import Choice, Draft, Group, groups_of
 from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
@@ -67,27 +68,27 @@ class NewRunPage(QWidget):
         self._steps = DEFAULT_STEPS  # the length that the form offers for these data
         self._stale = True  # the cards are not those of the chosen method
 
-        title = theme.role(QLabel("New run"), "title")
+        title = theme.role(PlainLabel("New run"), "title")
         title.setFont(theme.font(16, bold=True))
         self.method = Choice()
         self.method.setAccessibleName("Method")
-        self.method.setToolTip("How it learns")
+        set_tip(self.method, "How it learns")
         self.method.setMinimumWidth(200)
         self.method.activated.connect(lambda _i: self._choose_method())
         self.data_box = Choice()
         self.data_box.setAccessibleName("Data")
-        self.data_box.setToolTip("What it learns from")
+        set_tip(self.data_box, "What it learns from")
         self.data_box.setMinimumWidth(220)
         self.data_box.activated.connect(lambda _i: self._offer_length())
         self.other = QPushButton("Other data…")
         self.other.setAccessibleName("Open other data")
-        self.other.setToolTip("A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
+        set_tip(self.other, "A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(title)
         head.addSpacing(16)
         head.addWidget(self.method)
-        head.addWidget(theme.role(QLabel("on"), "muted"))
+        head.addWidget(theme.role(PlainLabel("on"), "muted"))
         head.addWidget(self.data_box)
         head.addWidget(self.other)
         head.addStretch()
@@ -104,16 +105,16 @@ class NewRunPage(QWidget):
         self.area.setAccessibleName("Settings of the new run")
         self.area.setWidget(self.body)
 
-        self.summary = theme.role(QLabel(), "muted")
+        self.summary = theme.role(PlainLabel(), "muted")
         self.summary.setWordWrap(True)
         self.start = QPushButton("Start")
         self.start.setProperty("kind", "primary")
         self.start.setAccessibleName("Start the run")
-        self.start.setToolTip("Queue the run and look at it (Ctrl+Enter)")
+        set_tip(self.start, "Queue the run and look at it (Ctrl+Enter)")
         self.start.clicked.connect(self._start)
         self.cancel = QPushButton("Cancel")
         self.cancel.setAccessibleName("Close without starting")
-        self.cancel.setToolTip("Back to the panes; what was entered stays here")
+        set_tip(self.cancel, "Back to the panes; what was entered stays here")
         self.cancel.clicked.connect(self.cancelled)
         foot = QHBoxLayout()
         foot.setSpacing(8)

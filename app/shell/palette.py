@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from app.shell import theme
+from app.shell.plain_text import set_tip
 
 MOST = 60
 
@@ -95,7 +96,7 @@ class Palette(QFrame):
             item = self.items[i]
             row = QListWidgetItem(f"{item.text}    {item.hint}" if item.hint else item.text)
             row.setData(Qt.ItemDataRole.UserRole, i)
-            row.setToolTip(item.kind)
+            set_tip(row, item.kind)
             if not item.enabled:
                 row.setFlags(Qt.ItemFlag.NoItemFlags)
             self.list.addItem(row)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QLabel, QToolTip, QWidget
+from PySide6.QtWidgets import QLabel, QListWidgetItem, QToolTip, QWidget
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QAction
@@ -20,8 +20,8 @@ def without_markup(text: str) -> str:
     return text.replace("<", f"<{NO_TAG}").replace("&lt;", f"&{NO_TAG}lt;")
 
 
-def set_tip(target: QWidget | QAction, text: str) -> None:
-    """Give a widget or an action its tooltip, in plain text."""
+def set_tip(target: QWidget | QAction | QListWidgetItem, text: str) -> None:
+    """Give a widget, an action or an item of a list its tooltip, in plain text."""
     target.setToolTip(without_markup(text))
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import PlainLabel, set_tip
 from engine.messages import JobChanged, RunInfo
 
 HEIGHT = 72
@@ -118,7 +119,7 @@ class RunEntry(QWidget):
         inside = QVBoxLayout(self.extra)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(4)
-        self.reason = theme.role(QLabel(), "small")
+        self.reason = theme.role(PlainLabel(), "small")
         self.reason.setWordWrap(True)
         inside.addWidget(self.reason)
         buttons = QHBoxLayout()
@@ -173,7 +174,7 @@ class RunEntry(QWidget):
         tip = [f"{self.info.name}", formatting.settings(self.info.changed) or "all settings at their defaults", f"seed {self.info.seed}"]
         if self.standing.reason:
             tip.append(self.standing.reason)
-        self.setToolTip("\n".join(tip))
+        set_tip(self, "\n".join(tip))
         self.updateGeometry()
         self.update()
 
@@ -350,7 +351,7 @@ class RunList(QScrollArea):
         self.column = QVBoxLayout(body)
         self.column.setContentsMargins(12, 0, 12, 0)
         self.column.setSpacing(4)
-        self.empty = theme.role(QLabel(LOADING), "muted")
+        self.empty = theme.role(PlainLabel(LOADING), "muted")
         self.empty.setWordWrap(True)
         self.empty.setContentsMargins(4, 0, 4, 0)
         self.column.addWidget(self.empty)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell import theme
 from app.shell.actions import MENUS, Actions
+from app.shell.plain_text import PlainLabel
 
 
 class ShortcutsPage(QWidget):
@@ -21,7 +22,7 @@ class ShortcutsPage(QWidget):
         self.area.setWidgetResizable(True)
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setAccessibleName("Shortcuts")
-        title = theme.role(QLabel("Shortcuts"), "title")
+        title = theme.role(PlainLabel("Shortcuts"), "title")
         title.setFont(theme.font(16, bold=True))
         shut = QPushButton("Close")
         shut.setAccessibleName("Close the shortcuts")
@@ -48,15 +49,15 @@ class ShortcutsPage(QWidget):
             entries = [entry for entry in self.registry.entries.values() if entry.menu == menu]
             if not entries:
                 continue
-            grid.addWidget(theme.role(QLabel(menu.upper()), "heading"), row, 0, 1, 3)
+            grid.addWidget(theme.role(PlainLabel(menu.upper()), "heading"), row, 0, 1, 3)
             row += 1
             for entry in entries:
-                grid.addWidget(QLabel(entry.action.text().replace("&&", "&")), row, 0)
+                grid.addWidget(PlainLabel(entry.action.text().replace("&&", "&")), row, 0)
                 if entry.keys:
                     grid.addWidget(
-                        theme.role(QLabel(entry.keys), "key"), row, 1, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+                        theme.role(PlainLabel(entry.keys), "key"), row, 1, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
                     )
-                about = theme.role(QLabel(entry.action.statusTip()), "muted")
+                about = theme.role(PlainLabel(entry.action.statusTip()), "muted")
                 about.setWordWrap(True)
                 grid.addWidget(about, row, 2)
                 row += 1

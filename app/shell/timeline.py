@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import set_tip
 from app.shell.state import NEWEST, RULES
 
 MOST_POINTS = 4096
@@ -170,7 +171,7 @@ class Timeline(QWidget):
         on_star = self.on_star(event.position()) and not self._dragging
         tip = f"Step {formatting.count(self.best or 0)} is the best on validation. Click to follow the best." if on_star else ""
         if tip != self.toolTip():
-            self.setToolTip(tip)
+            set_tip(self, tip)
         hover = self.best if on_star else self.nearest(x)
         if hover != self._hover:
             self._hover = hover

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.state import State
 from engine.messages import Ready
 
@@ -28,11 +29,11 @@ class SearchField(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 8, 0)
-        self.text = theme.role(QLabel("Search runs, panes, actions…"), "muted")
+        self.text = theme.role(PlainLabel("Search runs, panes, actions…"), "muted")
         self.text.setMinimumWidth(0)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row.addWidget(self.text, 1)
-        self.key = theme.role(QLabel(QKeySequence("Ctrl+K").toString(QKeySequence.SequenceFormat.NativeText).replace("+", " ")), "key")
+        self.key = theme.role(PlainLabel(QKeySequence("Ctrl+K").toString(QKeySequence.SequenceFormat.NativeText).replace("+", " ")), "key")
         row.addWidget(self.key)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -55,18 +56,18 @@ class TopBar(QFrame):
         self.state = state
         self.setObjectName("top")
         self.setFixedHeight(theme.TOP_HEIGHT)
-        self.name = theme.role(QLabel("Priorama"), "title")
+        self.name = theme.role(PlainLabel("Priorama"), "title")
         self.menus = QMenuBar()
         self.menus.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self.menus.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.runs = QPushButton("No run ▾")
         self.runs.setProperty("kind", "quiet")
         self.runs.setAccessibleName("Choose a run")
-        self.runs.setToolTip("The run that every pane looks at")
+        set_tip(self.runs, "The run that every pane looks at")
         self.run_menu = QMenu(self)
         self.run_menu.aboutToShow.connect(self._fill_run_menu)
         self.runs.setMenu(self.run_menu)
-        self.step = theme.role(QLabel(), "muted")
+        self.step = theme.role(PlainLabel(), "muted")
         self.search = SearchField()
         self.device = QPushButton("starting…")
         self.device.setProperty("kind", "quiet")
@@ -108,7 +109,7 @@ class TopBar(QFrame):
         cores = f"{ready.cores} core{'s' if ready.cores != 1 else ''}"
         self.device.setText(f"{ready.device} · {cores} · {ready.precision}")
         versions = ", ".join(f"{name} {version}" for name, version in ready.versions.items())
-        self.device.setToolTip(f"New runs train here, in {ready.precision}. {versions}. Ready after {ready.seconds:.1f} s.")
+        set_tip(self.device, f"New runs train here, in {ready.precision}. {versions}. Ready after {ready.seconds:.1f} s.")
         self.device.setAccessibleName(f"Device: {self.device.text()}")
 
     def _fill_run_menu(self) -> None:

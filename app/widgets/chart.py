@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
 
 from app.shell.formatting import MINUS, number
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.export import copy_image
 from app.widgets.figure import Figure
@@ -129,7 +130,7 @@ class Chart(QWidget):
         painter.setPen(QColor(c.muted))
         name = metrics.elidedText(below, Qt.TextElideMode.ElideRight, int(place.width()))
         painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
-        self.setToolTip(f"{self.name}. Across: {below}. Upwards: {beside}.")
+        set_tip(self, f"{self.name}. Across: {below}. Upwards: {beside}.")
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
     def draw_upright_axis(self, painter: QPainter, spacing: int, percent: bool) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack, QWheelEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.plain_text import PlainLabel, set_tip
 from engine.messages import FieldInfo
 
 WORDS = ("text", "name")  # kinds of settings that are typed as they are
@@ -152,25 +153,25 @@ class Row(QObject):
         super().__init__(parent)
         self.scope, self.field, self.draft = scope, field, draft
         self.error = ""
-        self.mark = theme.role(QLabel(), "mark")
+        self.mark = theme.role(PlainLabel(), "mark")
         self.mark.setFixedWidth(6)
-        self.label = QLabel(field.label)
-        self.label.setToolTip(field.help)
+        self.label = PlainLabel(field.label)
+        set_tip(self.label, field.help)
         self.editor = self._make_editor()
         self.editor.setAccessibleName(f"{field.label}, {allowed(field)}" if field.kind not in WORDS else field.label)
         self.editor.setAccessibleDescription(field.help)
-        self.editor.setToolTip(f"{field.help}\n{allowed(field).capitalize()}." if field.kind not in WORDS else field.help)
+        set_tip(self.editor, f"{field.help}\n{allowed(field).capitalize()}." if field.kind not in WORDS else field.help)
         self.label.setBuddy(self.editor)
-        self.unit = theme.role(QLabel(field.unit), "small")
+        self.unit = theme.role(PlainLabel(field.unit), "small")
         self.reset = QToolButton()
         self.reset.setText("↺")
         self.reset.setAccessibleName(f"Reset {field.label}")
-        self.reset.setToolTip(f"Back to {shown(field, field.default) or 'empty'}")
+        set_tip(self.reset, f"Back to {shown(field, field.default) or 'empty'}")
         self.reset.clicked.connect(self._reset)
         policy = self.reset.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.reset.setSizePolicy(policy)
-        self.hint = theme.role(QLabel(field.help), "small")
+        self.hint = theme.role(PlainLabel(field.help), "small")
         self.hint.setWordWrap(True)
         draft.changed.connect(self._draft_changed)
         self.refresh()
@@ -253,7 +254,7 @@ class Row(QObject):
                 self.editor.setText(text)
         changed = value != self.field.default
         self.mark.setText("•" if changed else "")
-        self.mark.setToolTip("Changed from the default" if changed else "")
+        set_tip(self.mark, "Changed from the default" if changed else "")
         self.label.setAccessibleName(f"{self.field.label}, changed from the default" if changed else self.field.label)
         self.reset.setEnabled(changed or bool(self.error))
         self.reset.setVisible(changed)
@@ -275,7 +276,7 @@ class Group(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 12, 6, 10)
         column.setSpacing(10)
-        self.title = theme.role(QLabel(title.upper()), "heading")
+        self.title = theme.role(PlainLabel(title.upper()), "heading")
         self.title.setContentsMargins(10, 0, 0, 0)
         column.addWidget(self.title)
         self.grid = QGridLayout()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.shell.plain_text import show_tip
 from app.shell.theme import DARK, Colors
 from app.widgets.image_view import chw_to_qimage
 
@@ -168,7 +169,7 @@ class ImageStrip(QWidget):
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             index = self.at(event.pos())
             if 0 <= index < len(self.tips):
-                QToolTip.showText(event.globalPos(), self.tips[index], self)
+                show_tip(event.globalPos(), self.tips[index], self)
                 return True
         return super().event(event)
 

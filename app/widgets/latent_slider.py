@@ -9,6 +9,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QSlider
 
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.colors import mixed
 from app.widgets.parts import signed
@@ -61,7 +62,7 @@ class LatentSlider(QSlider):
     def describe(self, label: str, note: str, *, dead: bool = False, tip: str = "") -> None:
         self.label, self.note, self.dead = label, note, dead
         self.setAccessibleName(f"{label} {note}".strip())
-        self.setToolTip(tip)
+        set_tip(self, tip)
         self.update()
 
     def set_exact(self, value: float) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell.formatting import MINUS, number
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import DARK, Colors, colors, font
 
 
@@ -32,7 +33,7 @@ def short(value: float) -> str:
 
 def heading(text: str) -> QLabel:
     """A section's name: small spaced capitals, as over every card."""
-    label = QLabel(text.upper())
+    label = PlainLabel(text.upper())
     label.setProperty("role", "heading")
     label.setAccessibleName(text)
     return label
@@ -45,7 +46,7 @@ def set_heading(label: QLabel, text: str, tail: str = "") -> None:
 
 
 def muted(text: str = "", wrap: bool = True) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setProperty("role", "muted")
     label.setWordWrap(wrap)
     label.setTextFormat(Qt.TextFormat.PlainText)
@@ -53,7 +54,7 @@ def muted(text: str = "", wrap: bool = True) -> QLabel:
 
 
 def plain(text: str = "", wrap: bool = False) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setWordWrap(wrap)
     label.setTextFormat(Qt.TextFormat.PlainText)
     return label
@@ -64,7 +65,7 @@ def button(text: str, on_click: Callable[[], object] | None, help: str = "", *, 
     made = QPushButton(text)
     made.setAccessibleName(text.rstrip("…"))
     if help:
-        made.setToolTip(help)
+        set_tip(made, help)
     if primary:
         made.setProperty("kind", "primary")
     if on_click is not None:
@@ -127,7 +128,7 @@ class TextLines(QWidget):
         if (text, level) != (self.text, self.level):
             self.text, self.level = text, level
             self.setAccessibleDescription(text)
-            self.setToolTip(text)
+            set_tip(self, text)
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

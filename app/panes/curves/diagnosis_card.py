@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.panes.curves.curve_diagnosis import CurveFinding
+from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, clear, muted
 
 
@@ -19,7 +20,7 @@ class DiagnosisCard(Card):
         for finding in findings:
             label = muted(finding.text)
             label.setProperty("role", finding.level)
-            label.setToolTip(f"The rule: {finding.rule}")
+            set_tip(label, f"The rule: {finding.rule}")
             self.inside.addWidget(label)
             rule = muted(finding.rule)
             rule.setProperty("role", "small")

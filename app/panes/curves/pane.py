@@ -22,6 +22,7 @@ from app.panes.curves.run_legend import LegendEntry, RunLegend
 from app.panes.curves.term_cards import TermCardGrid
 from app.shell import theme
 from app.shell.pane_availability import AvailabilityPage, Unavailable
+from app.shell.plain_text import set_tip
 from app.widgets.figure import Figure
 from app.widgets.parts import heading, muted, restyle
 from engine.messages import Metrics
@@ -104,8 +105,9 @@ class CurvesPane(Pane):
         self.smooth.setRange(0, 99)
         self.smooth.setValue(90)
         self.smooth.setAccessibleName("Smoothing")
-        self.smooth.setToolTip(
-            "Exponential moving average over all recorded points; it does not depend on the zoom. The raw curve stays visible, thin."
+        set_tip(
+            self.smooth,
+            "Exponential moving average over all recorded points; it does not depend on the zoom. The raw curve stays visible, thin.",
         )
         self.smooth.valueChanged.connect(self._smoothing_changed)
         self.smooth_label = muted("0.90", wrap=False)

@@ -6,6 +6,7 @@ Every point stays in `app.panes.curves.series`; what is handed to pyqtgraph is t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class CurvePlot(QWidget):
 
     def _name_axes(self) -> None:
         style = {"color": self._colors.muted, "font-size": "9pt"}
-        self.plot.setLabel("left", self.value_name + (" (log)" if self.log_y else ""), **style)
+        self.plot.setLabel("left", escape(self.value_name) + (" (log)" if self.log_y else ""), **style)
         self.plot.setLabel("bottom", "step (log)" if self.log_x else "step", **style)
 
     def set_lines(self, lines: list[Line]) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from app.shell.plain_text import set_tip
 from app.widgets.parts import Elided, clear
 
 
@@ -72,11 +73,11 @@ class RunLegendRow(QWidget):
         self.box.setChecked(entry.checked)
         self.box.setEnabled(not entry.looked_at)
         if entry.looked_at:
-            self.box.setToolTip("The run the window looks at is always shown.")
+            set_tip(self.box, "The run the window looks at is always shown.")
         row.addWidget(self.box)
         row.addWidget(LineSample(entry.color, entry.marker))
         label = Elided(entry.name)
-        label.setToolTip(f"{entry.name}\n{run}")
+        set_tip(label, f"{entry.name}\n{run}")
         row.addWidget(label, 1)
 
 

@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
 from app.panes.curves.series import Series, thinned
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import clear, short
 
@@ -63,7 +64,7 @@ class TermCard(QAbstractButton):
         self.setCheckable(True)
         self.setText(term)
         self.setAccessibleName(f"Show {term}")
-        self.setToolTip(f"Show “{term}” on the large plot")
+        set_tip(self, f"Show “{term}” on the large plot")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -9,6 +9,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from app.shell.formatting import count
+from app.shell.plain_text import without_markup
 from app.widgets.parts import button, heading, set_heading
 from engine.messages import BadFile, DataReport
 
@@ -38,7 +39,7 @@ class BadFilesModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return (Path(bad.path).name or bad.path, bad.reason)[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{bad.path}\n{bad.reason}"
+            return without_markup(f"{bad.path}\n{bad.reason}")
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QCheckBox
 
 from app.panes.data.report_column import shape_words
+from app.shell.plain_text import set_tip
 from engine.messages import RunInfo
 
 
@@ -20,10 +21,11 @@ class NetworkViewBox(QCheckBox):
         info = info if info is not None and len(info.shape) == 3 else None  # a network of texts sees no images
         self._run = info.run if info is not None else None
         self.setEnabled(info is not None)
-        self.setToolTip(
+        set_tip(
+            self,
             f"Show every image as “{info.name}” gets it: {shape_words(info.shape)}."
             if info
-            else "Choose a run at the left: its network says what it sees."
+            else "Choose a run at the left: its network says what it sees.",
         )
 
     def run(self) -> str | None:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.class_bars import ClassBalance
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, Elided, clear, heading, muted, plain, set_heading
 from engine.messages import DataReport
 
@@ -67,8 +68,8 @@ class ReportColumn(QScrollArea):
         for place, (name, value, tip) in enumerate(facts_of(report)):
             left, right = muted(name, wrap=False), Elided(value)
             right.setAlignment(Qt.AlignmentFlag.AlignRight)
-            right.setToolTip(tip or value)
-            left.setToolTip(tip)
+            set_tip(right, tip or value)
+            set_tip(left, tip)
             if (name == "same in train and test") or (name in ("bad files", "exact duplicates") and value != "0"):
                 right.setProperty("role", "warning")
             self.facts.addWidget(left, place, 0)

@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView
@@ -88,7 +89,7 @@ class HoverCard(QFrame):
             return
         self.image.set_pixels(shown.image)
         self.title.setText(shown.title)
-        self.title.setToolTip(shown.title)
+        set_tip(self.title, shown.title)
         self.lines.set_text("\n".join(shown.lines))
         self.near_words.set_text(shown.near_words)
         self.near.set_pixels(shown.near[:NEAR], shown.near_tips[:NEAR])

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, TextLines, button
@@ -122,9 +123,9 @@ class LassoPage(Card):
         self.ends.setVisible(bool(parts))
         self.direction_button.setEnabled(a is not None and b is not None)
         if a is None or b is None:
-            self.direction_button.setToolTip("Keep some points as A and others as B first.")
+            set_tip(self.direction_button, "Keep some points as A and others as B first.")
         else:
-            self.direction_button.setToolTip("Colours every point by how far it lies on the way from A’s mean features to B’s.")
+            set_tip(self.direction_button, "Colours every point by how far it lies on the way from A’s mean features to B’s.")
 
     def show_way(self, note: str, images: np.ndarray | None) -> None:
         self.note.set_text(note)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QDoubleValidator, QIntValidator, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
 
 from app.panes.embedding.controller import MapPlan
 from app.shell.formatting import count
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import role
 from app.widgets.parts import button, muted
 from engine.messages import MapSettings
@@ -56,7 +57,7 @@ class MapControls(QWidget):
         self.seed = self._number("Seed of the map", 58, "The same settings and seed give the same map.")
         self.seed.setValidator(QIntValidator(0, 999_999, self))
         self.draw_button = button("Draw the map", self.draw_asked.emit, "Draw by these settings, begun afresh.", primary=True)
-        self.notice = QLabel("")
+        self.notice = PlainLabel("")
         role(self.notice, "warning")
         self._lay_out()
         self.show_plan(MapPlan())
@@ -64,7 +65,7 @@ class MapControls(QWidget):
     def _choice(self, name: str, tip: str, width: int) -> QComboBox:
         made = QComboBox()
         made.setAccessibleName(name)
-        made.setToolTip(tip)
+        set_tip(made, tip)
         made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         made.setMinimumContentsLength(width)
         made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -74,7 +75,7 @@ class MapControls(QWidget):
     def _number(self, name: str, width: int, tip: str) -> QLineEdit:
         made = QLineEdit()
         made.setAccessibleName(name)
-        made.setToolTip(tip)
+        set_tip(made, tip)
         made.setFixedWidth(width)
         made.textEdited.connect(self._moved)
         made.returnPressed.connect(self.draw_asked)

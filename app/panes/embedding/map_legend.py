@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.panes.embedding.raster import SHAPES, shape_of
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.shell.theme import CATEGORIES, DARK, Colors, font
 from app.widgets.colors import shade
 from app.widgets.heat import viridis
@@ -103,10 +104,10 @@ class MapLegend(QWidget):
             self.counts = np.bincount(colors.values[colors.values >= 0], minlength=len(colors.names))
             told = [f"{name}: {count(int(n))}" for name, n in zip(colors.names, self.counts, strict=False)]
             self.setAccessibleDescription(", ".join(told))
-            self.setToolTip("Click a class to see it alone, with Ctrl or Shift several; again: all.")
+            set_tip(self, "Click a class to see it alone, with Ctrl or Shift several; again: all.")
         elif colors is not None:
             self.setAccessibleDescription(f"from {short(colors.low)} to {short(colors.high)} {colors.unit}")
-            self.setToolTip("From the lowest to the highest hundredth; what lies beyond has the colour of the end.")
+            set_tip(self, "From the lowest to the highest hundredth; what lies beyond has the colour of the end.")
         self.setFixedHeight(self.sizeHint().height())
         self.update()
 

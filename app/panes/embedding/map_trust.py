@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QWidget
 
 from app.shell.formatting import count, number
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from engine.messages import Embedded
 
@@ -67,7 +68,7 @@ class MapTrust(QWidget):
         told = () if event is None else figures(event)
         self.lines = tuple(line for line, _ in told)
         self.setAccessibleDescription(". ".join(self.lines))
-        self.setToolTip("\n".join([f"{line}: {meaning}" if meaning else line for line, meaning in told] + ["Click to fold or unfold."]))
+        set_tip(self, "\n".join([f"{line}: {meaning}" if meaning else line for line, meaning in told] + ["Click to fold or unfold."]))
         self.setVisible(bool(self.lines))
         self.fit()
 

@@ -29,6 +29,7 @@ from app.panes.embedding.map_trust import MapTrust
 from app.panes.embedding.projected_image_page import ProjectedImagePage
 from app.panes.embedding.raster import MapViewport
 from app.panes.embedding.scatter import Scatter
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.figure import Figure
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
@@ -104,34 +105,34 @@ class EmbeddingPage(QWidget):
         row.setSpacing(6)
         self.colored_by = QComboBox()
         self.colored_by.setAccessibleName("Colour by")
-        self.colored_by.setToolTip("What the colours of the points stand for.")
+        set_tip(self.colored_by, "What the colours of the points stand for.")
         self.colored_by.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.colored_by.setMinimumContentsLength(12)
         self.colored_by.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clusters = QLineEdit("10")
         self.clusters.setAccessibleName("How many clusters")
-        self.clusters.setToolTip("How many clusters k-means looks for among the features. Press Enter to find them.")
+        set_tip(self.clusters, "How many clusters k-means looks for among the features. Press Enter to find them.")
         self.clusters.setValidator(QIntValidator(2, 200, self))
         self.clusters.setFixedWidth(42)
         self.clusters.hide()
         self.trust = QCheckBox("trust")
         self.trust.setAccessibleName("Show trust")
-        self.trust.setToolTip("Fainter the fewer of a point’s true neighbours are its neighbours on the map.")
+        set_tip(self.trust, "Fainter the fewer of a point’s true neighbours are its neighbours on the map.")
         self.search = QLineEdit()
         self.search.setAccessibleName("Search images by number, class or file name")
         self.search.setPlaceholderText("Number, class, file")
-        self.search.setToolTip("Select images by their number in the split, their class or a part of their file’s name. Press Enter.")
+        set_tip(self.search, "Select images by their number in the split, their class or a part of their file’s name. Press Enter.")
         self.search.setClearButtonEnabled(True)
         self.search.setMinimumWidth(64)
         self.search.setMaximumWidth(260)
         self.lasso = QPushButton("Lasso")
         self.lasso.setAccessibleName("Lasso")
         self.lasso.setCheckable(True)
-        self.lasso.setToolTip("Draw round points to select them. With Shift held, it is on as long.")
+        set_tip(self.lasso, "Draw round points to select them. With Shift held, it is on as long.")
         self.export_button = QPushButton("Export")
         self.export_button.setProperty("kind", "link")
         self.export_button.setAccessibleName("Export")
-        self.export_button.setToolTip("Copy the map, save it as PNG with its legend, or all points as CSV.")
+        set_tip(self.export_button, "Copy the map, save it as PNG with its legend, or all points as CSV.")
         row.addWidget(self.colored_by)
         row.addWidget(self.clusters)
         row.addWidget(self.trust)

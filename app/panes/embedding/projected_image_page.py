@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, to_qimage
@@ -80,7 +81,7 @@ class ProjectedImagePage(Card):
         self.original.set_image(to_qimage(projected_image.original))
         self.seen.set_pixels(projected_image.seen)
         self.name.setText(projected_image.label)
-        self.name.setToolTip(projected_image.label)
+        set_tip(self.name, projected_image.label)
         self.notes.set_text(projected_image.notes)
         self.words.set_text(projected_image.words, projected_image.level)
         self.near.set_pixels(projected_image.near, projected_image.near_tips)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.panes.latent.position import LatentPosition
 from app.panes.latent.tiles import SquareImageView
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_view import chw_to_qimage, enlarged
 from app.widgets.parts import Card, TextLines, button
@@ -50,12 +51,12 @@ class DecodedImageCard(QWidget):
         self._undo_named(undo.undoText())
 
     def _undo_named(self, text: str) -> None:
-        self.undo_button.setToolTip(f"Undo the {text}" if text else "Nothing to undo")
+        set_tip(self.undo_button, f"Undo the {text}" if text else "Nothing to undo")
 
     def offer_encoder(self, why_not: str) -> None:
         """Offer to encode an image, or say in a sentence why that cannot be."""
         self.encode_button.setEnabled(not why_not)
-        self.encode_button.setToolTip(why_not or ENCODE_HELP)
+        set_tip(self.encode_button, why_not or ENCODE_HELP)
 
     def forget(self) -> None:
         """Another run is looked at."""

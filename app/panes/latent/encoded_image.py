@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, to_qimage
@@ -48,7 +49,7 @@ class EncodedImageCard(QWidget):
         self.rebuilt.set_pixels(answer.reconstruction)
         nats = f" · −ELBO {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
         set_heading(self.heading, answer.label, nats)
-        self.heading.setToolTip("−ELBO: a code built from this network needs at most so much for this image." if nats else "")
+        set_tip(self.heading, "−ELBO: a code built from this network needs at most so much for this image." if nats else "")
         self.notes.setVisible(bool(answer.notes))
         self.notes.set_text(" ".join(f"{note.rstrip('.')}." for note in answer.notes))
         self.show()
@@ -70,13 +71,13 @@ class HeldOutCard(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         self.heading = heading("Held-out images, reconstructed")
-        self.heading.setToolTip("Images that were never trained on, above what encoding and decoding leave of them.")
+        set_tip(self.heading, "Images that were never trained on, above what encoding and decoding leave of them.")
         self.card = Card(8, 4)
         self.originals = ImageStrip("Held-out images; choose one to encode it", columns=8, rows=1, most=64)
         self.reconstructions = ImageStrip("Their reconstructions", columns=8, rows=1, most=64)
         self.reconstructions.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         for strip in (self.originals, self.reconstructions):
-            strip.setToolTip("Choose one to encode it.")
+            set_tip(strip, "Choose one to encode it.")
             strip.picked.connect(self.choose)
             self.card.inside.addWidget(strip)
         column.addWidget(self.heading)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton
 from app.panes.latent.position import LatentPosition, PositionHistory
 from app.panes.latent.tiles import stacked, strip_picture
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.latent_slider import LatentSlider
@@ -47,7 +48,7 @@ class InterpolationCard(Card):
             path.setProperty("kind", "path")
             path.setCheckable(True)
             path.setFixedWidth(46)
-            path.setToolTip(f"{TIPS[name]} Choose it to let t walk this way.")
+            set_tip(path, f"{TIPS[name]} Choose it to let t walk this way.")
             path.setAccessibleName(f"t walks along {name}")
             self.paths.addButton(path, index)
             row.addWidget(path)

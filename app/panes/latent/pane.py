@@ -23,6 +23,7 @@ from app.panes.latent.position import LatentPosition, PositionHistory
 from app.panes.latent.prior_samples import PriorSamplesCard
 from app.panes.latent.slider_list import SliderList
 from app.shell import theme
+from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import muted, restyle
@@ -118,7 +119,7 @@ class LatentPane(RunPane):
         export_button = QPushButton("Export")
         export_button.setProperty("kind", "link")
         export_button.setAccessibleName("Export")
-        export_button.setToolTip("Copy the picture, save pictures as PNG or z as CSV. Saved pictures carry run, step and z.")
+        set_tip(export_button, "Copy the picture, save pictures as PNG or z as CSV. Saved pictures carry run, step and z.")
         export_button.setMenu(self.export.menu())
         row.addWidget(export_button)
         return row

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout
 from app.panes.likelihood import separation
 from app.panes.likelihood.histogram import Histogram
 from app.shell.formatting import count, number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, Elided, TextLines, short
@@ -57,7 +58,7 @@ class DistributionCard(Card):
         self.compare.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.compare.activated.connect(lambda _index: self.compare_chosen.emit(self.compare.currentData()))
         self.figures = Elided("")
-        self.figures.setToolTip(FPR_TIP)
+        set_tip(self.figures, FPR_TIP)
         self.rates_line = TextLines(1, "True and false positives at the threshold", small=True)
         beside = QVBoxLayout()
         beside.setSpacing(0)

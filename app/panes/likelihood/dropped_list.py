@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOp
 
 from app.panes.likelihood.score_table import floor_text, p_text
 from app.panes.likelihood.scored_images import Dropped
+from app.shell.plain_text import without_markup
 from app.shell.theme import DARK, Colors, font
 
 ROW_HEIGHT = 26
@@ -84,7 +85,7 @@ class DroppedModel(QAbstractTableModel):
             score = entry.score(self.run, self.detector)
             said = [score.verdict, floor_text(score)] if score is not None else []
             said += [MARKED] if id(entry) in self.marked else []
-            return "\n".join(part for part in (entry.key, entry.error, *said) if part)
+            return without_markup("\n".join(part for part in (entry.key, entry.error, *said) if part))
         return None
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.shell.formatting import number
+from app.shell.plain_text import show_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.heat import viridis
 from app.widgets.image_view import ImageView, fitted
@@ -67,7 +68,7 @@ class HeatMap(ImageView):
             found = self.at(event.pos())
             if found is not None and self.bits is not None:
                 row, column = found
-                QToolTip.showText(event.globalPos(), f"row {row}, column {column}: {number(float(self.bits[row, column]), 2, UNIT)}", self)
+                show_tip(event.globalPos(), f"row {row}, column {column}: {number(float(self.bits[row, column]), 2, UNIT)}", self)
                 return True
         return super().event(event)
 

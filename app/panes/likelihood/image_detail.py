@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel
 from app.panes.likelihood.heat_map import BitsLegend, HeatMap
 from app.panes.likelihood.scored_images import Dropped
 from app.shell.formatting import count, number
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, to_qimage
@@ -81,12 +82,12 @@ class DropCard(Card):
         if entry is None:
             self.original.set_image(None)
             self.caption.setText("Drop images or a folder here")
-            self.caption.setToolTip("")
+            set_tip(self.caption, "")
             return
         self.original.hint = entry.error or "Reading it…"
         self.original.set_image(None if entry.original is None else to_qimage(entry.original))
         self.caption.setText(entry.label)
-        self.caption.setToolTip(f"{entry.key}\nMore images and folders can be dropped here.")
+        set_tip(self.caption, f"{entry.key}\nMore images and folders can be dropped here.")
 
     def show_look(self, look: ImageInspected | None, hint: str = "") -> None:
         bits = None if look is None else look.bits

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QComboBox, QGridLayout, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
 
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, muted, plain
 from engine.messages import DataInfo, MethodInfo, RunInfo
@@ -107,7 +108,7 @@ class OodExperimentPage(QWidget):
         self.choice = QButtonGroup(self)
         for place, pair in enumerate(PAIRS):
             radio = QRadioButton(pair.title)
-            radio.setToolTip(pair.why)
+            set_tip(radio, pair.why)
             radio.setAccessibleName(pair.title)
             self.choice.addButton(radio, place)
             column.addWidget(radio)

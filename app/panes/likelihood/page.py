@@ -17,6 +17,7 @@ from app.panes.likelihood.dropped_list import DroppedList
 from app.panes.likelihood.image_detail import DropCard, ImageDetail
 from app.panes.likelihood.score_table import ScoreTable
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.chart import Chart
 from app.widgets.parts import Card, Elided, TextLines, button, heading
@@ -95,7 +96,7 @@ class LikelihoodPage(QScrollArea):
         self.table_heading = Elided("")
         self.table_heading.setProperty("role", "heading")
         self.runs_button = self._menu_link("Add runs", "Runs that score together")
-        self.runs_button.setToolTip("Let other runs score the same images: one table for all of them.")
+        set_tip(self.runs_button, "Let other runs score the same images: one table for all of them.")
         self.runs_menu = QMenu(self)
         self.runs_menu.setToolTipsVisible(True)
         self.runs_button.setMenu(self.runs_menu)

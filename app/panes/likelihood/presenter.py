@@ -18,6 +18,7 @@ from app.panes.likelihood.score_table import ScoreRow, p_text, short_verdict, va
 from app.panes.likelihood.scored_images import RunStep
 from app.panes.likelihood.selection import Selection
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.shell.state import State
 from engine.common import ood_metrics, significance
 from engine.messages import DetectorInfo
@@ -40,7 +41,7 @@ class LikelihoodPresenter:
         else:
             p = p_text(together.p_value, together.p_floor)
             page.table_heading.setText(f"SCORES{at} · ALL {together.scores} TOGETHER (HOLM): {p}, {short_verdict(together).upper()}")
-            page.table_heading.setToolTip(f"{together.verdict}\nAgainst {count(together.calibration_images)} held-out images.")
+            set_tip(page.table_heading, f"{together.verdict}\nAgainst {count(together.calibration_images)} held-out images.")
         comparing = bool(selection.compare) or len(images.scored(*selection.detector)[0]) >= separation.FEW
         image = selection.image
         for run, step in steps:
@@ -64,7 +65,7 @@ class LikelihoodPresenter:
         model.marked, sentence = images.marks(selection.detector[0])
         page.marks_line.setVisible(bool(sentence))
         page.marks_line.set_text(f"{MARK} {sentence}" if sentence else "")
-        page.marks_line.setToolTip(f"{MARKED} On average at most 5 % of the marks are false.")
+        set_tip(page.marks_line, f"{MARKED} On average at most 5 % of the marks are false.")
         model.all_changed()
         page.say_how_many(len(images.entries))
 

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu
 from app.panes.likelihood.controller import LikelihoodController
 from app.panes.likelihood.scored_images import RunStep
 from app.shell.pane_availability import Unavailable
+from app.shell.plain_text import set_tip
 from app.shell.state import State
 from engine.messages import RunInfo
 
@@ -65,7 +66,7 @@ class ScoringRuns:
             action.setChecked(run in self.added)
             why = self._why_not(info)
             action.setEnabled(why is None)
-            action.setToolTip(f"{why.heading} – {why.advice}" if why else "")
+            set_tip(action, f"{why.heading} – {why.advice}" if why else "")
             action.toggled.connect(partial(self.set_added, run))
         if menu.isEmpty():
             menu.addAction("There is no other run").setEnabled(False)

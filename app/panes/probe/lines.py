@@ -10,6 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.widgets.chart import LEFT, MIDDLE, figures, ticks
 from app.widgets.line_chart import LineChart
 from app.widgets.parts import short
@@ -107,7 +108,7 @@ class ProbeLines(LineChart):
             left = min(max(x - wide / 2, 0), self.width() - wide - 1)
             painter.drawText(QRectF(left, place.bottom() + 5, wide + 1, height), LEFT, text)
         painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, self.below)
-        self.setToolTip(f"{self.name}. Across: {self.below}. Upwards: {self.beside}.")
+        set_tip(self, f"{self.name}. Across: {self.below}. Upwards: {self.beside}.")
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
     def _pen(self, line: Points) -> QPen:

@@ -9,6 +9,7 @@ from app.panes.probe.bars import ProbeBars
 from app.panes.probe.lines import ProbeLines
 from app.panes.probe.results import SPLITS
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, muted
 
@@ -59,28 +60,30 @@ class ProbePage(QScrollArea):
         self.measure_button = button("Measure", None, "Freeze the encoder and see how well its features tell classes apart.", primary=True)
         self.data = QComboBox()
         self.data.setAccessibleName("Data to measure on")
-        self.data.setToolTip("Images with classes. The run’s own, or others: they are scaled to what the network sees.")
+        set_tip(self.data, "Images with classes. The run’s own, or others: they are scaled to what the network sees.")
         self.data.setMinimumWidth(130)
         self.limit = QComboBox()
         for size in SIZES:
             self.limit.addItem(f"{count(size)} images", size)
         self.limit.setCurrentIndex(1)
         self.limit.setAccessibleName("Number of images")
-        self.limit.setToolTip(
-            "Training images that the probe is fitted on, and at most as many that it is asked about; both spread over their split."
+        set_tip(
+            self.limit,
+            "Training images that the probe is fitted on, and at most as many that it is asked about; both spread over their split.",
         )
         self.split = QComboBox()
         for split, words in SPLITS.items():
             self.split.addItem(f"{words} images", split)
         self.split.setAccessibleName("Split that is asked about")
-        self.split.setToolTip(
+        set_tip(
+            self.split,
             "Whose classes are to be found. Validation images are for looking and choosing; test images are for the figures at the end: "
-            "whatever is chosen by them makes them look too good."
+            "whatever is chosen by them makes them look too good.",
         )
         self.blocks = QCheckBox("every block")
-        self.blocks.setToolTip("Measure after each block of the encoder, too.")
+        set_tip(self.blocks, "Measure after each block of the encoder, too.")
         self.labels = QCheckBox("fewer labels")
-        self.labels.setToolTip("Measure with 1 % and 10 % of the training split’s labels, too.")
+        set_tip(self.labels, "Measure with 1 % and 10 % of the training split’s labels, too.")
         row.addWidget(self.measure_button)
         row.addWidget(muted("on", wrap=False))
         row.addWidget(self.data)

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QAbstractItemView, QTreeWidget, QTreeWidgetItem
 
 from app.panes.sampling.sample_tree import RunSamples, SampleNode
 from app.shell.formatting import count
+from app.shell.plain_text import without_markup
 from app.widgets.parts import Card, muted
 
 
@@ -39,7 +40,7 @@ class BranchTree(Card):
             item = QTreeWidgetItem(parent, [node.title()])
             item.setData(0, Qt.ItemDataRole.UserRole, node)
             step = "" if node.step is None else f"\nstep {count(node.step)}"
-            item.setToolTip(0, f"{node.title()}\n{node.settings.summary()}{step}")
+            item.setToolTip(0, without_markup(f"{node.title()}\n{node.settings.summary()}{step}"))
             if node is samples.node:
                 chosen = item
             for child in node.children:

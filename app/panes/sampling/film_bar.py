@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
 from app.panes.sampling.film import SampleFilm
 from app.panes.sampling.sample_tree import POSITIONS
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.widgets.parts import button, muted
 
 
@@ -30,7 +31,7 @@ class FilmBar(QWidget):
         row.setSpacing(6)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Film: how far the samples have grown")
-        self.slider.setToolTip("Wind back and forth through the growth.")
+        set_tip(self.slider, "Wind back and forth through the growth.")
         self.slider.valueChanged.connect(self._moved)
         row.addWidget(self.slider, 1)
         self.label = muted("", wrap=False)
@@ -74,7 +75,7 @@ class FilmBar(QWidget):
         text, tip = self._verb(film, drawing)
         self.play_button.setText(text)
         self.play_button.setAccessibleName(text)
-        self.play_button.setToolTip(tip)
+        set_tip(self.play_button, tip)
 
     def _verb(self, film: SampleFilm, drawing: bool) -> tuple[str, str]:
         """What the play button does, and its tooltip."""

@@ -22,6 +22,7 @@ from app.panes.sampling.samples_view import SamplesView
 from app.panes.sampling.settings_card import SamplingSettingsCard
 from app.panes.sampling.symbol_card import SymbolCard
 from app.panes.sampling.symbol_controller import SymbolController
+from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
 from app.widgets.parts import TextLines, button, heading, restyle
 from engine.messages import SymbolDistributed
@@ -87,7 +88,7 @@ class SamplingPane(RunPane):
         export_button = QPushButton("Export")
         export_button.setProperty("kind", "link")
         export_button.setAccessibleName("Export")
-        export_button.setToolTip("Copy or save the samples as PNG, their growth as GIF, or text. Files carry run, step and settings.")
+        set_tip(export_button, "Copy or save the samples as PNG, their growth as GIF, or text. Files carry run, step and settings.")
         export_button.setMenu(self.exports)
         row.addWidget(export_button)
         left.addLayout(row)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QAbstractScrollArea, QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QSizePolicy, QWidget
 
 from app.shell.formatting import number
+from app.shell.plain_text import show_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.image_view import chw_to_qimage
 
@@ -156,7 +157,7 @@ class ValueBars(QWidget):
 
     def event(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip and len(self.raw):
-            QToolTip.showText(event.globalPos(), self.words(self.symbol_at(event.pos().x())), self)
+            show_tip(event.globalPos(), self.words(self.symbol_at(event.pos().x())), self)
             return True
         return super().event(event)
 
@@ -299,7 +300,7 @@ class SymbolRows(QAbstractScrollArea):
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             symbol = self.symbol_at(event.pos().y())
             if symbol >= 0:
-                QToolTip.showText(event.globalPos(), self.words(symbol), self)
+                show_tip(event.globalPos(), self.words(symbol), self)
                 return True
         return super().viewportEvent(event)
 

@@ -7,10 +7,11 @@ import math
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.panes.sampling.sample_grid import SampleGrid
 from app.shell.formatting import number
+from app.shell.plain_text import show_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.heat import viridis
 from app.widgets.image_view import to_qimage
@@ -191,7 +192,7 @@ class SampleCanvas(QWidget):
             found = self.at(QPointF(event.pos()))
             text = "" if found is None else self.tip(*found)
             if text:
-                QToolTip.showText(event.globalPos(), text, self)
+                show_tip(event.globalPos(), text, self)
                 return True
         return super().event(event)
 

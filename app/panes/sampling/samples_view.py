@@ -10,6 +10,7 @@ from app.panes.sampling.sample_canvas import SampleCanvas
 from app.panes.sampling.sample_grid import SampleGrid, captions, max_surprisal, sample_grid
 from app.panes.sampling.sample_tree import SampleNode
 from app.panes.sampling.text_canvas import TextCanvas, Texts
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.heat import HeatLegend
 from app.widgets.parts import Card
@@ -30,7 +31,7 @@ class SamplesView(Card):
         self.legend = HeatLegend("Surprise, from dark to bright", "bits")
         self.bits_box = QCheckBox("Bits")
         self.bits_box.setAccessibleName("Show the surprise in bits")
-        self.bits_box.setToolTip("How much each symbol surprised the model: −log₂ p of what stands there, before any filter.")
+        set_tip(self.bits_box, "How much each symbol surprised the model: −log₂ p of what stands there, before any filter.")
 
     def set_colors(self, c: Colors) -> None:
         for widget in (self.canvas, self.text, self.legend):

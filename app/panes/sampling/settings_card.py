@@ -10,6 +10,7 @@ from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from app.panes.sampling.sample_tree import SYMBOL_KINDS, SamplingSettings
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, muted
@@ -43,21 +44,21 @@ class SamplingSettingsCard(Card):
         self.top_p = self._dial("top-p", 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
         self.top_k = self._number("top-k", 4096, 64)
         self.top_k.setPlaceholderText("all")
-        self.top_k.setToolTip("Only so many of the likeliest symbols at every place; empty: all.")
+        set_tip(self.top_k, "Only so many of the likeliest symbols at every place; empty: all.")
         self.cached = QCheckBox("with cache")
         self.cached.setChecked(True)
         self.cached.setAccessibleName("With cache")
-        self.cached.setToolTip("Keep what was computed for earlier symbols. Without it the whole network runs for every symbol: compare.")
+        set_tip(self.cached, "Keep what was computed for earlier symbols. Without it the whole network runs for every symbol: compare.")
         self.cached.toggled.connect(self._moved)
         self._row(muted("top-k", wrap=False), self.top_k, None, self.cached)
         self.classes = QComboBox()
         self.classes.setAccessibleName("Class")
-        self.classes.setToolTip("Draw one class only. “any”: a class for each sample, drawn with its noise.")
+        set_tip(self.classes, "Draw one class only. “any”: a class for each sample, drawn with its noise.")
         self.classes.activated.connect(self._moved)
         self.class_row = self._row(muted("class", wrap=False), self.classes, None)
         self.decode = QComboBox()
         self.decode.setAccessibleName("Pixels")
-        self.decode.setToolTip("Means of p(x|z) are smoother than what the model draws; samples of p(x|z) are samples of the model.")
+        set_tip(self.decode, "Means of p(x|z) are smoother than what the model draws; samples of p(x|z) are samples of the model.")
         for shown, decode in (("mean of p(x|z)", "mean"), ("drawn from p(x|z)", "sample")):
             self.decode.addItem(shown, decode)
         self.decode.activated.connect(self._moved)
@@ -65,10 +66,10 @@ class SamplingSettingsCard(Card):
         self.prompt = QLineEdit()
         self.prompt.setPlaceholderText("Prompt")
         self.prompt.setAccessibleName("Prompt")
-        self.prompt.setToolTip("How the text begins. Press Enter to grow from here. \\n stands for a line end.")
+        set_tip(self.prompt, "How the text begins. Press Enter to grow from here. \\n stands for a line end.")
         self.prompt.editingFinished.connect(self._moved)
         self.length = self._number("Length of the text in symbols", 4096, 64, live=False)
-        self.length.setToolTip("How long the text gets, the prompt included. Press Enter to grow.")
+        set_tip(self.length, "How long the text gets, the prompt included. Press Enter to grow.")
         self.text_row = self._row(self.prompt, muted("length", wrap=False), self.length)
 
     def _row(self, *parts: QWidget | None) -> QWidget:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWi
 from app.panes.sampling.probability_bars import SymbolRows, ValueBars
 from app.panes.sampling.sample_tree import CHANNELS, POSITIONS, SYMBOL_KINDS, SampleNode
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, Elided, TextLines, button
 from engine.messages import SymbolDistributed
@@ -35,7 +36,7 @@ class SymbolCard(Card):
             made.setCheckable(True)
             made.setFixedWidth(16)
             made.setAccessibleName(f"The pixel's {name} value")
-            made.setToolTip(made.accessibleName())
+            set_tip(made, made.accessibleName())
             self.channels.addButton(made, index)
             row.addWidget(made)
         self.channels.idClicked.connect(self.channel_asked)

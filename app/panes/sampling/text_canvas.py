@@ -20,10 +20,11 @@ from PySide6.QtGui import (
     QPen,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QAbstractScrollArea, QSizePolicy, QToolTip
+from PySide6.QtWidgets import QAbstractScrollArea, QSizePolicy
 
 from app.panes.sampling.probability_bars import visible_symbol
 from app.shell.formatting import number
+from app.shell.plain_text import show_tip
 from app.shell.theme import DARK, MONOSPACE, Colors, font
 from app.widgets.heat import viridis
 
@@ -204,7 +205,7 @@ class TextCanvas(QAbstractScrollArea):
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             found = self.at(QPointF(event.pos()))
             if found is not None:
-                QToolTip.showText(event.globalPos(), self.tip(*found), self)
+                show_tip(event.globalPos(), self.tip(*found), self)
                 return True
         return super().viewportEvent(event)
 

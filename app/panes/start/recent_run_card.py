@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy
 
 from app.shell import formatting, theme
+from app.shell.plain_text import set_tip
 from engine.messages import RunInfo
 
 STATUS_WORDS = {"training": "training", "queued": "waiting", "paused": "paused", "done": "done", "stopped": "stopped", "failed": "failed"}
@@ -49,7 +50,7 @@ class RecentRunCard(QAbstractButton):
         self.info = info
         self.setAccessibleName(f"Look at {info.name}, {info.status}")
         when = date_of(info.created)
-        self.setToolTip("\n".join(part for part in (info.name, when, info.fault or info.message) if part))
+        set_tip(self, "\n".join(part for part in (info.name, when, info.fault or info.message) if part))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QSlider, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QSlider, QVBoxLayout, QWidget
 
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import restyle, role
 from app.widgets.forms import shown
 from app.widgets.parts import Card, button, muted
@@ -37,14 +38,14 @@ class StrengthRow:
         self.value = self.trained
         self._ours = False
         self.switch: QCheckBox | None = QCheckBox(field.label) if self.off is not None else None
-        self.name: QWidget = self.switch or QLabel(field.label)
+        self.name: QWidget = self.switch or PlainLabel(field.label)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, int(field.high - field.low) if field.kind == "int" else STEPS)
         self.slider.setAccessibleName(f"{field.label}, strength")
-        self.figure = QLabel()
+        self.figure = PlainLabel()
         self.figure.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for widget in (self.name, self.slider, self.figure):
-            widget.setToolTip(f"{field.help}{f' In {field.unit}.' if field.unit else ''}")
+            set_tip(widget, f"{field.help}{f' In {field.unit}.' if field.unit else ''}")
         if self.switch is not None:
             self.switch.setAccessibleName(f"{field.label}, on or off")
             self.switch.toggled.connect(self._switched)
@@ -169,13 +170,13 @@ class ViewSettings(QWidget):
             choice = QComboBox()
             choice.addItems(list(field.choices))
             choice.activated.connect(partial(self._other_moved, field.name))
-            grid.addWidget(QLabel(field.label), place, 0)
+            grid.addWidget(PlainLabel(field.label), place, 0)
             grid.addWidget(choice, place, 1, 1, 2)
             self.others[field.name] = choice
         else:
             return
         self.others[field.name].setAccessibleName(field.label)
-        self.others[field.name].setToolTip(field.help)
+        set_tip(self.others[field.name], field.help)
 
     def _other_moved(self, _name: str, _value: object) -> None:
         self._moved()

@@ -8,6 +8,7 @@ from typing import Any
 
 from PySide6.QtWidgets import QMenu, QPushButton, QWidget
 
+from app.shell.plain_text import set_tip
 from app.shell.state import State
 from app.shell.theme import colors
 from app.widgets.chart import Chart
@@ -43,7 +44,7 @@ class ViewExports:
         made = QPushButton("Export")
         made.setProperty("kind", "link")
         made.setAccessibleName("Export")
-        made.setToolTip("Copy or save what this page shows. Files carry run and step.")
+        set_tip(made, "Copy or save what this page shows. Files carry run and step.")
         menu = QMenu(made)
         menu.addAction("Copy picture").triggered.connect(lambda _checked=False: self.copy())
         menu.addAction("Save as PNG, SVG or PDF…").triggered.connect(lambda _checked=False: self.ask("png"))

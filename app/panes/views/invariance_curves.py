@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.views.formatting import cosine
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.chart import LEFT, MIDDLE, RIGHT
 from app.widgets.image_strip import ImageStrip
@@ -234,7 +235,7 @@ class InvariancePage(QWidget):
         buttons.addWidget(muted("compare", wrap=False))
         self.by = QComboBox()
         self.by.setAccessibleName("What is compared")
-        self.by.setToolTip("Projections are what the loss compares; features are what is kept after the training.")
+        set_tip(self.by, "Projections are what the loss compares; features are what is kept after the training.")
         self.by.activated.connect(lambda _index: self.by_chosen.emit(self.by.currentText()))
         buttons.addWidget(self.by)
         buttons.addStretch(1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPen
-from PySide6.QtWidgets import QToolTip, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.shell.formatting import count, number
+from app.shell.plain_text import show_tip
 from app.shell.theme import CATEGORIES, Colors
 from app.widgets.chart import Chart
 from app.widgets.colors import shade
@@ -80,7 +81,7 @@ class AgesChart(Chart):
             if 0 <= place < len(self.counts):
                 first, last = int(self.edges[place]), int(self.edges[place + 1]) - 1
                 ages = f"{count(first)}" if first == last else f"{count(first)} to {count(last)}"
-                QToolTip.showText(event.globalPos(), f"{count(int(self.counts[place]))} keys that are {ages} steps old", self)
+                show_tip(event.globalPos(), f"{count(int(self.counts[place]))} keys that are {ages} steps old", self)
                 return True
         return super().event(event)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPen
-from PySide6.QtWidgets import QToolTip
 
 from app.panes.views.formatting import cosine, digits_for
+from app.shell.plain_text import show_tip
 from app.widgets.chart import MIDDLE, RIGHT, Chart
 from app.widgets.heat import viridis
 from app.widgets.image_view import to_qimage
@@ -227,7 +227,7 @@ class SimilarityMap(Chart):
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             found = self.at(event.pos())
             if found is not None:
-                QToolTip.showText(event.globalPos(), self.said(*found), self)
+                show_tip(event.globalPos(), self.said(*found), self)
                 return True
         return super().event(event)
 
