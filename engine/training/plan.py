@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import device as devices
 from engine import precision as precisions
+from engine.common.run_length import default_steps
 from engine.common.user_folders import person_path
 from engine.config import make_config
 from engine.data import DataSet, lasting
@@ -24,7 +25,6 @@ from engine.storage.run_folders import BadRun, is_run
 from engine.storage.run_reader import Run
 from engine.training.resume_state import checked, unusable
 
-DEFAULT_STEPS = 4000
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -47,9 +47,9 @@ class Plan:
     name: str | None = None
     mutation: float = 0.0  # share of the numbers of every training batch that are replaced by random ones: a background model's data
 
-    def bounded(self) -> Plan:
-        """With an end: DEFAULT_STEPS where none was named."""
-        return self if self.steps or self.minutes else replace(self, steps=DEFAULT_STEPS)
+    def bounded(self, images: int | None, batch_size: int) -> Plan:
+        """With an end: where none was named, so many epochs of the training images as `default_steps` says."""
+        return self if self.steps or self.minutes else replace(self, steps=default_steps(images, batch_size))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,6 @@ def resolve(plan: Plan | ResumePlan) -> ResolvedPlan:
         plan = _plan_of(old, plan)
     else:
         plan = replace(plan, data=lasting(plan.data))
-    plan = plan.bounded()
     method = method_named(plan.method)
     device = devices.choose(plan.device)
     config = make_config(method.Config, plan.config)
@@ -122,6 +121,8 @@ def fit(resolved: ResolvedPlan, data: DataSet, root: Path) -> ResolvedPlan:
         BadSetting, BadBackbone: each one sentence.
     """
     _check_data(resolved, data)
+    images = len(data.splits["train"]) if data.kind == "images" else None
+    resolved = replace(resolved, plan=resolved.plan.bounded(images, resolved.config.batch_size))
     if resolved.resumed is not None:
         return resolved
     parents = _parents(resolved, root, data)
