@@ -11,6 +11,7 @@ from app.shell.actions import Actions
 from app.shell.bottom_bar import BottomBar
 from app.shell.centre import Centre
 from app.shell.drop_handler import DropHandler
+from app.shell.final_figures import ACTION, CONSEQUENCE
 from app.shell.job_verbs import CONSEQUENCES
 from app.shell.playback import Playback
 from app.shell.run_actions import RunActions
@@ -61,6 +62,7 @@ def add_run_actions(registry: Actions, runs: RunActions, copy_path: Act) -> None
     add("run.later", "Later in the queue", lambda: runs.do_to_chosen("later"), menu="Run", help="Moves a waiting run one place back")
     help = "Train two more runs of the same settings with other seeds, to see what depends on chance"
     add("run.repeat", "Repeat ×3: two more seeds", lambda: runs.state.run and runs.repeat(runs.state.run), menu="Run", help=help)
+    add("run.final", ACTION, lambda: runs.state.run and runs.read_final_figures(runs.state.run), menu="Run", help=CONSEQUENCE)
     add("run.folder", "Open the run’s folder", runs.show_folder, menu="Run", help="Show the files of the chosen run")
     add("run.copy_path", "Copy the run’s path", copy_path, menu="Run", help="For the headless verbs, for example eval")
     add("run.delete", "Delete…", lambda: verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])

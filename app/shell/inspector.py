@@ -10,11 +10,12 @@ from PySide6.QtGui import QFont, QTextDocument
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.final_figures import FinalFiguresCard
 from app.shell.message_bar import Dot
 from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.parts import heading as section
 from app.widgets.parts import set_heading
-from engine.messages import Described, Diagnosis, MethodInfo, Number, RunInfo
+from engine.messages import Described, Diagnosis, FinalFigure, MethodInfo, Number, RunInfo
 
 if TYPE_CHECKING:
     from app.widgets.image_strip import ImageStrip
@@ -139,6 +140,9 @@ class Inspector(QScrollArea):
         self.numbers_box.setSpacing(0)
         self.rows: list[NumberRow] = []
 
+        self.final_heading = heading("Final figures")
+        self.final = FinalFiguresCard()
+
         self.pictures_heading = heading("What it has learned")
         self.pictures: ImageStrip | None = None  # made when there are some: it needs numpy, which the first paint does not wait for
 
@@ -156,6 +160,8 @@ class Inspector(QScrollArea):
         self.column.addWidget(self.choice)
         self.column.addWidget(self.waiting)
         self.column.addLayout(self.numbers_box)
+        self.column.addWidget(self.final_heading)
+        self.column.addWidget(self.final)
         self.column.addSpacing(8)
         self.column.addWidget(self.diagnosis_heading)
         self.column.addWidget(self.diagnosis_card)
@@ -163,6 +169,7 @@ class Inspector(QScrollArea):
         self.column.addWidget(self.pictures_heading)
         self.column.addStretch()
         self.show_method(None, None)
+        self.show_final(())
         self.show_described(None)
 
     def show_method(self, method: MethodInfo | None, run: RunInfo | None, loading: bool = False) -> None:
@@ -199,6 +206,11 @@ class Inspector(QScrollArea):
         if self.choice.property("role") != level:
             self.choice.setProperty("role", level)
             theme.restyle(self.choice)
+
+    def show_final(self, figures: tuple[FinalFigure, ...]) -> None:
+        """What was read on test images; nothing where nothing was."""
+        self.final_heading.setVisible(bool(figures))
+        self.final.show_figures(figures)
 
     def show_waiting(self, text: str) -> None:
         """Why there are no numbers yet; empty hides the sentence."""

@@ -73,6 +73,8 @@ class InspectorController(QObject):
         form = self.form_is_open()
         text, worse = ("", False) if form else words_of_choice(self.state.run_info, self.state.step, self.state.follows)
         self.inspector.show_choice(text, worse)
+        info = None if form else self.state.run_info
+        self.inspector.show_final(() if info is None else info.final_figures)
 
     def run_changed(self) -> None:
         self.inspector.show_described(None)

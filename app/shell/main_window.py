@@ -166,6 +166,7 @@ class Window(QMainWindow):
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))
         self.run_list.continue_chosen.connect(runs.ask_continue)
         self.run_list.repeat_chosen.connect(runs.repeat)
+        self.run_list.final_chosen.connect(runs.read_final_figures)
         self.run_list.start_again_chosen.connect(runs.start_again)
         self.run_list.verb_chosen.connect(lambda run, verb: runs.do(verb, run))
         self.run_list.open_folder_chosen.connect(runs.show_folder)

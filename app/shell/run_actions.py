@@ -33,6 +33,7 @@ class RunActions(QObject):
         self._followed: str | None = None
         self._opened = ""  # a run folder that is looked at as soon as it is listed
         self._asked_seeds: dict[str, set[int]] = {}  # run -> seeds that were queued for it
+        self._final_jobs: set[str] = set()
         self._started: dict[str, str] = {}  # job -> run folder once known
 
     # What a person wants ----------------------------------------------------------------------------------------------
@@ -65,6 +66,14 @@ class RunActions(QObject):
         for seed in fresh:
             self._send_again(info, seed, f"{info.name[:90]}-seed{seed}")
         self.tell("info", f"{info.name} is trained twice more, with seeds {fresh[0]} and {fresh[1]}; both wait in the queue.")
+
+    def read_final_figures(self, run: str) -> None:
+        """Score the run's best checkpoint on all its test images, and keep the figures in the run."""
+        if run in self.state.runs:
+            job = self.bridge.new_job("final")
+            self._final_jobs.add(job)
+            self.bridge.send(m.FinalFigures(job=job, channel="final", run=run))
+            self.tell("info", "The best checkpoint is scored on the test images; the figures will stand at the right.")
 
     def start_again(self, run: str) -> None:
         """Queue a run that ended before its first checkpoint once more, with the same settings."""
@@ -147,10 +156,13 @@ class RunActions(QObject):
         self._choose_awaited()
 
     def ended(self, event: m.Ended) -> m.JobChanged | None:
-        """Forget the job; returns what was known of it."""
+        """Forget the job; returns what was known of it, unless nobody else says how it ended."""
         self._started.pop(event.job, None)
         job = self.state.jobs.get(event.job)
         self.state.end_job(event.job)
+        if event.job in self._final_jobs:
+            self._final_jobs.discard(event.job)
+            return None
         return job
 
     def follow_chosen(self) -> None:

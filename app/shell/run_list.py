@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QM
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.final_figures import ACTION
 from app.shell.plain_text import PlainLabel, set_tip
 from engine.messages import JobChanged, RunInfo
 
@@ -334,6 +335,7 @@ class RunList(QScrollArea):
     delete_chosen = Signal(str)
     verb_chosen = Signal(str, str)  # run, "pause" | "resume" | "stop" | "discard" | "first" | "earlier" | "later"
     repeat_chosen = Signal(str)
+    final_chosen = Signal(str)
     start_again_chosen = Signal(str)
     open_folder_chosen = Signal(str)
     copy_path_chosen = Signal(str)
@@ -423,6 +425,9 @@ class RunList(QScrollArea):
                 menu.addAction("Start again", lambda: self.start_again_chosen.emit(run))
         if card.info.method and not run.startswith(WAITING):
             menu.addAction("Repeat ×3: two more seeds", lambda: self.repeat_chosen.emit(run))
+        if job is None and card.info.checkpoints:
+            final = menu.addAction(ACTION, lambda: self.final_chosen.emit(run))
+            final.setEnabled(not card.info.elsewhere)
         if run.startswith(WAITING):
             menu.popup(at)
             return

@@ -19,6 +19,7 @@ __all__ = [
     "Describe",
     "Described",
     "Diagnosis",
+    "FinalFigure",
     "FinalFigures",
     "FinalFiguresFound",
     "FollowRun",
@@ -56,6 +57,18 @@ class RunFigure:
 
 
 @dataclass(frozen=True)
+class FinalFigure:
+    """What a checkpoint was worth on a split kept for the end, as it was read once."""
+
+    split: str
+    step: int
+    step_rule: str  # by which that checkpoint was taken
+    images: int  # of a text 0
+    values: dict[str, object]  # with standard errors, as `nats_se`
+    date: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """One line of the run list. `fault` is a sentence when the folder cannot be used; the other fields are then best effort."""
 
@@ -84,6 +97,7 @@ class RunInfo:
     minutes: float | None = None  # planned, where its length was given in minutes
     best: RunFigure | None = None  # None before the first checkpoint, and in runs of version 0.1.0
     newest: RunFigure | None = None
+    final_figures: tuple[FinalFigure, ...] = ()  # oldest first
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.messages import CheckpointInfo, RunInfo
+from engine.messages import CheckpointInfo, FinalFigure, RunInfo
 from engine.storage import atomic_io
 from engine.storage.disk import IS_A_LINK, entries, is_link
 from engine.storage.file_lock import Holder, holder
@@ -118,6 +118,7 @@ class Run:
             headline=m.headline,
             best=m.best,
             newest=m.newest,
+            final_figures=tuple(FinalFigure(f.split, f.step, f.step_rule, f.images, dict(f.values), f.date) for f in m.final_figures),
             message=m.message,
             fault=self.fault,
             seed=m.seed,
