@@ -17,15 +17,10 @@ def person_path(text: str) -> Path:
 
 
 def runs_root(options: argparse.Namespace) -> Path:
-    """The folder of runs: --runs, or the usual one. Raises: Failed, Usage: the user has no home folder."""
+    """The folder of runs: --runs, or the usual one. Raises: Usage: --runs begins with ~, and the user has no home folder."""
     from engine.storage.run_folders import default_root
 
-    if options.runs:
-        return person_path(options.runs)
-    try:
-        return default_root()
-    except RuntimeError:
-        raise Failed("The home folder of this user is not known; say where runs are kept with --runs DIR, or in PRIORAMA_RUNS.") from None
+    return person_path(options.runs) if options.runs else default_root()
 
 
 def run_path(options: argparse.Namespace, name: str | None = None) -> Path:

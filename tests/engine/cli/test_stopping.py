@@ -265,7 +265,7 @@ def test_that_a_training_is_kept_when_its_terminal_is_closed(tmp_path):
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "stopped"
 
 
-def test_that_a_user_without_a_home_folder_is_asked_for_one(monkeypatch, capsys):
+def test_that_the_runs_of_a_user_without_a_home_folder_lie_in_the_current_one(monkeypatch, capsys, tmp_path):
     import platformdirs
 
     def homeless(*_arguments, **_more):
@@ -273,5 +273,6 @@ def test_that_a_user_without_a_home_folder_is_asked_for_one(monkeypatch, capsys)
 
     monkeypatch.delenv("PRIORAMA_RUNS")
     monkeypatch.setattr(platformdirs, "user_data_path", homeless)
+    monkeypatch.chdir(tmp_path)
     assert main(["eval", "run"]) == 1
-    assert "--runs DIR" in capsys.readouterr().err
+    assert f"{tmp_path / 'priorama' / 'data'}" in capsys.readouterr().err
