@@ -64,7 +64,7 @@ def test_that_windows_overlap_by_half_and_cover_the_text():
 @pytest.mark.parametrize("name", ["text_transformer", "text_rnn"])
 @pytest.mark.parametrize("limit", [1, 4, 5, 50, None])
 def test_that_every_symbol_of_the_test_split_is_told_once_from_half_a_context_or_more(runs: Path, name: str, limit: int | None):
-    """The oracle walks from symbol to symbol and asks for one window at a time; a limited look is of blocks in the middle of equal parts."""
+    """The oracle walks from symbol to symbol and asks for one window at a time; a limited look takes the blocks amid equal parts."""
     told, events = result(evaluate(runs / name, limit=limit))
     model = Model(Run.open(runs / name), None)
     method: Any = model.method
