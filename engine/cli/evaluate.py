@@ -50,7 +50,7 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if encoder is not None:
         from engine.evaluation.fid import fidelity
 
-        values |= console.run(fidelity(path, encoder, options.samples, values["step"], options.seed))
+        values |= console.run(fidelity(path, encoder, options.samples, values["step"], options.seed, split=options.split))
     _say(values, console)
     return values
 
@@ -74,4 +74,4 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def _say(values: dict[str, Any], console: Console) -> None:
     rows = ((name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else value) for name, value in values.items())
-    console.say("\n".join(f"{name:<20}{value}" for name, value in rows))
+    console.say("\n".join(f"{name:<19} {value}" for name, value in rows))

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from engine.cli.errors import Failed
-from engine.cli.runs import person_path
+from engine.common.user_folders import person_path
 
 
 def writable(text: str, option: str) -> Path:

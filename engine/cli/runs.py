@@ -5,19 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.cli.errors import Failed, Usage
-
-
-def person_path(text: str) -> Path:
-    """A path as a person types it, with ~ for the home folder. Raises: Usage: there is no home folder."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise Usage(f"“{text}” cannot be found, because the home folder of this user is not known; write the whole path.") from None
+from engine.cli.errors import Failed
+from engine.common.user_folders import person_path
 
 
 def runs_root(options: argparse.Namespace) -> Path:
-    """The folder of runs: --runs, or the usual one. Raises: Usage: --runs begins with ~, and the user has no home folder."""
+    """The folder of runs: --runs, or the usual one."""
     from engine.storage.run_folders import default_root
 
     return person_path(options.runs) if options.runs else default_root()

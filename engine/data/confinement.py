@@ -18,19 +18,24 @@ _X86_64 = {
     "kill": 62, "truncate": 76, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88,
     "chmod": 90, "chown": 92, "ptrace": 101, "mknod": 133, "mount": 165, "tkill": 200, "mkdirat": 258, "mknodat": 259,
     "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "fchmodat": 268, "process_vm_writev": 311, "renameat2": 316,
-    "execveat": 322, "pidfd_open": 434, "clone3": 435, "io_uring_setup": 425, "openat2": 437,
+    "execveat": 322, "ftruncate": 77, "fchmod": 91, "fchown": 93, "lchown": 94, "utime": 132, "setxattr": 188,
+    "lsetxattr": 189,
+    "fsetxattr": 190, "tgkill": 234, "utimes": 235, "fchownat": 260, "futimesat": 261, "utimensat": 280, "process_vm_readv": 310,
+    "pidfd_send_signal": 424, "fchmodat2": 452, "pidfd_open": 434, "clone3": 435, "io_uring_setup": 425, "openat2": 437,
 }  # fmt: skip
 _AARCH64 = {
+    "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "ftruncate": 46, "fchmod": 52, "fchownat": 54, "fchown": 55, "utimensat": 88,
+    "tgkill": 131, "process_vm_readv": 270, "pidfd_send_signal": 424, "fchmodat2": 452,
     "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38, "mount": 40, "truncate": 45,
     "fchmodat": 53, "ptrace": 117, "kill": 129, "tkill": 130, "socket": 198, "socketpair": 199, "bind": 200, "listen": 201,
     "connect": 203, "sendto": 206, "execve": 221, "process_vm_writev": 271, "renameat2": 276, "execveat": 281, "io_uring_setup": 425,
     "pidfd_open": 434, "clone3": 435, "openat2": 437,
 }  # fmt: skip
-_MACHINES = {  # machine -> (AUDIT_ARCH of linux/audit.h, calls, open, openat, clone)
-    "x86_64": (0xC000003E, _X86_64, 2, 257, 56),
-    "aarch64": (0xC00000B7, _AARCH64, None, 56, 220),
+_MACHINES = {  # machine -> (AUDIT_ARCH of linux/audit.h, calls, open, openat, clone, prlimit64)
+    "x86_64": (0xC000003E, _X86_64, 2, 257, 56, 302),
+    "aarch64": (0xC00000B7, _AARCH64, None, 56, 220, 261),
 }
-_WRITING = 0o1 | 0o2 | 0o100  # O_WRONLY, O_RDWR, O_CREAT
+_WRITING = 0o1 | 0o2 | 0o100 | 0o1000  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC: the last one empties a file that is only read
 _CLONE_THREAD = 0x10000
 _ALLOW, _DENY, _ENOSYS = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # SECCOMP_RET_ALLOW, _ERRNO with EPERM, with ENOSYS
 _X32 = 0x40000000  # the other numbering of calls on x86-64
@@ -92,7 +97,9 @@ def _filter_system_calls() -> None:
         libc.prctl(22, number(2), ctypes.byref(program), number(0), number(0))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
-def _rules(architecture: int, calls: dict[str, int], open_: int | None, openat: int, clone: int) -> list[tuple[int, int, int, int]]:
+def _rules(
+    architecture: int, calls: dict[str, int], open_: int | None, openat: int, clone: int, prlimit: int
+) -> list[tuple[int, int, int, int]]:
     """Instructions of the packet filter: (code, jump if true, jump if false, value), over struct seccomp_data."""
     load, equal, greater, any_bit, end = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF_LD|W|ABS, JEQ, JGE, JSET, RET
     rules = [(load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, _DENY), (load, 0, 0, 0)]
@@ -103,5 +110,6 @@ def _rules(architecture: int, calls: dict[str, int], open_: int | None, openat: 
         if call is not None:  # may read and not write
             rules += [(equal, 0, 4, call), (load, 0, 0, 16 + 8 * argument), (any_bit, 0, 1, _WRITING), (end, 0, 0, _DENY)]
             rules += [(end, 0, 0, _ALLOW)]
+    rules += [(equal, 0, 4, prlimit), (load, 0, 0, 16), (equal, 1, 0, 0), (end, 0, 0, _DENY), (end, 0, 0, _ALLOW)]  # its own limits only
     rules += [(equal, 0, 3, clone), (load, 0, 0, 16), (any_bit, 1, 0, _CLONE_THREAD), (end, 0, 0, _DENY)]
     return [*rules, (end, 0, 0, _ALLOW)]

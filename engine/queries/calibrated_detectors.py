@@ -92,7 +92,7 @@ def companions(model: Model, runs: RunsAndSteps) -> Companions:
         if background is None:
             lacking[kind] = missing, kind if buildable else ""
         else:
-            backgrounds[kind] = CheckpointRef.of(background, max(c.step for c in background.checkpoints() if not c.fault))
+            backgrounds[kind] = CheckpointRef.of(background, choose_step(background).step)
     others, refused = _ensemble(model, runs)
     words = f"{len(others) + 1} runs of different seeds: {', '.join(other.run.name for other in others)} and this one"
     missing = (

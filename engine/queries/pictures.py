@@ -65,14 +65,6 @@ def adapted(images: np.ndarray, shape: tuple[int, ...]) -> Generator[None, None,
     return out
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """At most `most` of `count` indices int64 [n], evenly spread: files are often sorted by class, and their first ones are no fair
-    choice.
-    """
-    take = min(count, most)
-    return np.arange(take, dtype=np.int64) * count // max(1, take)
-
-
 def require_images(model: Model, why: str) -> None:
     """Raises: CannotAnswer: the run is of texts; `why` ends the sentence."""
     if model.spec.kind != "images":

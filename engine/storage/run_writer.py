@@ -55,6 +55,7 @@ class RunWriter:
         """Take the lock and put the folder in order; use `create` or `resume`."""
         self.path = path
         self.notes: list[str] = []
+        self._spared: frozenset[str] = frozenset()  # checkpoint folders that are not listed and stay
         self.moved = False  # the folder bears another name than `path` now
         with said_plainly(path, SLACK_BYTES):
             self._folder = open_folder(path)
@@ -278,6 +279,12 @@ class RunWriter:
             raise BadRun(run.fault)
         if run.fault:
             self.notes.append(run.fault)
+        try:
+            parse_manifest(atomic_io.read_file(self.path / MANIFEST, limit=atomic_io.MAX_JSON_BYTES))
+        except atomic_io.Damaged:  # made anew from what could be read: a folder that it lacks may be whole all the same
+            listed = _folders(run.manifest)
+            with contextlib.suppress(OSError):
+                self._spared = frozenset(found.name for found in (self.path / CHECKPOINTS).iterdir() if found.name not in listed)
         return run.manifest
 
     def _changed(self, **update: Any) -> Manifest:
@@ -332,6 +339,8 @@ class RunWriter:
         with contextlib.suppress(OSError), folder_held(path, self._folder) as checkpoints:
             for found in entries(path, checkpoints):
                 folder = path / found.name
+                if found.name in self._spared:
+                    continue
                 if found.name not in listed:
                     remove_own_entry(folder, checkpoints, (CHECKPOINTS, found.name))
                     continue

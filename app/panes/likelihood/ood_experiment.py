@@ -131,7 +131,11 @@ class OodExperimentPage(QWidget):
         self.run = QComboBox()
         self.run.setAccessibleName("Run to compare")
         self.run.activated.connect(self._show)
-        self.compare = button("Compare", self._compare, "Score test images of both sets with every detector of this run.")
+        self.compare = button(
+            "Compare",
+            self._compare,
+            "Score validation images of the run’s data and images of the other set with every detector of this run.",
+        )
         self.train_line, self.teach_line, self.compare_line = (TextLines(2, name) for name in ("Training", "Classifier", "Comparison"))
         for row, (name, box, press, line) in enumerate(
             (
@@ -237,7 +241,9 @@ class OodExperimentPage(QWidget):
         if not runs:
             self.compare_line.set_text("No run has learned these images yet: train one first.")
         elif strange is not None:
-            self.compare_line.set_text(f"Its held-out images against the test images of {strange.name}: AUROC for every score.")
+            self.compare_line.set_text(
+                f"Its held-out images against the test images of {strange.name} (all, where it has no test split): AUROC for every score."
+            )
         else:
             self.compare_line.set_text("Needs the second data set.")
 

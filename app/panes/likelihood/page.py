@@ -56,7 +56,7 @@ class LikelihoodPage(QScrollArea):
         row = QHBoxLayout()
         row.setSpacing(6)
         self.open_button = button("Open images…", None, "Choose image files. Files and folders can be dropped and pasted, too.")
-        self.test_button = button("Use test images", None, "Take images of the run’s own test split: they should look known.")
+        self.test_button = button("Use test images", None, "Take images of the run’s own test split: most of them should be not unusual.")
         row.addWidget(self.open_button)
         row.addWidget(self.test_button)
         row.addStretch(1)

@@ -31,13 +31,17 @@ needs_seccomp = pytest.mark.skipif(
 needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="needs a system with limits of a process")
 
 ATTEMPT = """
-import json, os, socket, sys, threading
+import ctypes, json, os, resource, socket, sys, threading
 from engine.data.confinement import confine
 folder = sys.argv[1]
 confine()
 def write(): open(folder + "/new", "w").write("x")
 def over(): open(folder + "/there", "r+").write("x")
 def append(): os.write(os.open(folder + "/there", os.O_WRONLY | os.O_APPEND), b"x")
+def empty(): os.open(folder + "/there", os.O_RDONLY | os.O_TRUNC)
+def date(): os.utime(folder + "/there", (1, 1))
+def note(): os.setxattr(folder + "/there", "user.x", b"x")
+def limits(): resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))
 def cut(): os.truncate(folder + "/there", 0)
 def move(): os.rename(folder + "/there", folder + "/moved")
 def remove(): os.unlink(folder + "/there")
@@ -51,6 +55,11 @@ def fork(): os.fork() or os._exit(0)
 def run(): os.execv("/bin/true", ["true"])
 def spawn(): os.posix_spawn("/bin/true", ["true"], {})
 def signal(): os.kill(os.getppid(), 0)
+def thread_signal():
+    tgkill = 234 if os.uname().machine == "x86_64" else 131
+    refused(ctypes.CDLL(None, use_errno=True).syscall(tgkill, os.getppid(), os.getppid(), 0))
+def refused(answer):
+    if answer != 0: raise PermissionError(ctypes.get_errno())
 def read(): assert open(folder + "/there").read() == "kept"
 def thread():
     done = []
@@ -59,7 +68,10 @@ def thread():
     worker.join()
     assert done == [1]
 told = {}
-for work in (write, over, append, cut, move, remove, make, link, rights, tcp, local, pair, fork, spawn, signal, read, thread, run):
+for work in (
+    write, over, append, empty, date, note, limits, cut,
+    move, remove, make, link, rights, tcp, local, pair, fork, spawn, signal, thread_signal, read, thread, run
+):
     try:
         work()
         told[work.__name__] = ""

@@ -770,6 +770,17 @@ def _check_damage(root: Path, file: str, what: str) -> None:
             bad.probe()
 
 
+def test_that_going_on_after_a_lost_manifest_removes_no_checkpoint_that_it_could_not_read(root: Path) -> None:
+    path = full_run(root, "mine")
+    first = sorted((path / "checkpoints").iterdir())[0]
+    weights = (first / "model.safetensors").read_bytes()
+    (path / "manifest.json").write_bytes(b"{")
+    (first / "state.json").write_bytes(b"{")
+    with RunWriter.resume(path) as writer:
+        save(writer, 4)
+    assert (first / "model.safetensors").read_bytes() == weights
+
+
 def test_a_lost_manifest_is_rebuilt_and_written_again_when_the_run_goes_on(root: Path) -> None:
     path = full_run(root, "mine")
     before = Run.open(path)
