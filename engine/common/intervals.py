@@ -15,3 +15,8 @@ def share_interval(count: float, n: int, z: float = Z95) -> tuple[float, float]:
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error √(p (1 - p) / n) of a share p of `n` independent trials; NaN where n is 0."""
+    return math.sqrt(max(share * (1 - share), 0.0) / n) if n else math.nan

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from engine.bases.text import windows
+from engine.common.intervals import share_error
 from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
 from engine.data.splits import spread
@@ -68,29 +69,28 @@ def evaluate(
         return (yield from _text(model, data, limit, job, split))
     held_out = data.splits[split]
     rows = spread(held_out, limit)
-    images = held_out.images[rows]
-    labels = None if held_out.labels is None else held_out.labels[rows]
     if model.method.density == "none" and not provides(model.method, Classifier):
         raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score.")
     found: dict[str, list[np.ndarray]] = {}
-    batch = max(1, min(BATCH, DECODES // min(k, DECODES)))
-    for start in range(0, len(images), batch):
-        x = to_float(torch.from_numpy(images[start : start + batch].copy()))
-        y = None if labels is None else torch.from_numpy(labels[start : start + len(x)].copy())
+    done, batch = 0, max(1, min(BATCH, DECODES // min(k, DECODES)))
+    for some in np.split(rows, range(batch, len(rows), batch)):
+        x = to_float(torch.from_numpy(held_out.images[some]))
+        y = None if held_out.labels is None else torch.from_numpy(held_out.labels[some])
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed).items():
                 found.setdefault(name, []).append(value.double().numpy())
-        yield Progress(job, str(path), min(start + batch, len(images)), len(images), "image", 0.0, None)
+        done += len(some)
+        yield Progress(job, str(path), done, len(rows), "image", 0.0, None)
     groups = None if held_out.groups is None else held_out.groups[rows]
     each = {name: np.concatenate(parts) for name, parts in found.items()}
-    values: dict[str, Any] = {name: float(some.mean()) for name, some in each.items()}
-    values |= {f"{name}_se": standard_error(some, groups) for name, some in each.items()}
+    values: dict[str, Any] = {name: float(figures.mean()) for name, figures in each.items()}
+    values |= {f"{name}_se": standard_error(figures, groups) for name, figures in each.items()}
     if "nats" in values:
         values |= _bits(model, values)
         values["density"] = model.method.density
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
-    return Evaluation(model.step, model.step_rule, len(images), values)
+    return Evaluation(model.step, model.step_rule, len(rows), values)
 
 
 def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) -> Generator[Progress, None, Evaluation]:
@@ -141,7 +141,7 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
     count = len(values)
     if groups is None or len(np.unique(groups)) == count:
         if count > 1 and np.isin(values, (0.0, 1.0)).all():
-            return float(np.sqrt(values.mean() * (1 - values.mean()) / count))
+            return share_error(float(values.mean()), count)
         return float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
     _, number = np.unique(groups, return_inverse=True)
     apart = np.bincount(number.reshape(-1), weights=values - values.mean())  # summed within each group

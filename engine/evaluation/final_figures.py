@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from engine.common.intervals import share_error
 from engine.evaluation.evaluate import evaluate
 from engine.messages import Progress
 from engine.queries.probing import report
@@ -49,7 +49,7 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
         told = yield from report(path, step=choice.step, limit=PROBED, split=SPLIT)
         images, settings = told["n_test"], {"limit": PROBED, "n_train": told["n_train"]}
         values = {name: told[name] for name in ("linear", "knn", "random_init_linear", "pixels_linear") if name in told}
-        values |= {f"{name}_se": math.sqrt(share * (1 - share) / images) for name, share in values.items()}
+        values |= {f"{name}_se": share_error(share, images) for name, share in values.items()}
     date = datetime.now(UTC).isoformat(timespec="seconds")
     reading = FinalReading(
         split=SPLIT,

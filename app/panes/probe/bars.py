@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
-from app.panes.probe.results import figure, standard_error
+from app.panes.probe.results import figure
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
 from app.widgets.colors import shade
+from engine.common.intervals import share_error
 
 ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name
@@ -129,7 +130,7 @@ class ProbeBars(Chart):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(body)
         if bar.images:
-            error = standard_error(value, bar.images)
+            error = share_error(value, bar.images)
             low, high = self.to_x(max(value - error, 0)), self.to_x(min(value + error, 1))
             painter.setPen(QPen(QColor(self._c.text), 1.2))
             painter.drawLine(QPointF(low, middle), QPointF(high, middle))

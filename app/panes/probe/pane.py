@@ -27,7 +27,6 @@ from app.panes.probe.results import (
     compared,
     find_fine_tuner,
     not_measured,
-    standard_error,
     supervised,
     table,
 )
@@ -36,6 +35,7 @@ from app.shell.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
 from app.widgets.parts import restyle, set_heading
+from engine.common.intervals import share_error
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
 DRAW_MS = 60  # at most so often while figures come in
@@ -414,4 +414,4 @@ class ProbePane(RunPane):
 def _points(name: str, points: list[tuple[float, float, int]], look: int, dashed: bool = False) -> Points:
     """A line of (x, share of right answers, images that were asked about)."""
     xs, ys = tuple(x for x, _, _ in points), tuple(y for _, y, _ in points)
-    return Points(name, xs, ys, look, tuple(standard_error(y, n) for _, y, n in points), dashed)
+    return Points(name, xs, ys, look, tuple(share_error(y, n) for _, y, n in points), dashed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from app.shell.formatting import count, number
+from engine.common.intervals import share_error
 from engine.messages import MethodInfo, ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
@@ -20,11 +20,6 @@ ACCURACY = "accuracy"  # the term of a classifier's figure: a share
 
 Question = tuple[str, str, int, str]  # run, data ("" is the run's own), images, split that is asked about
 Figures = dict[ProbeSubject, ProbeMeasured]
-
-
-def standard_error(right: float, images: int) -> float:
-    """Of a share of right answers among so many images: √(p (1 - p) / n)."""
-    return math.sqrt(max(right * (1 - right), 0.0) / images) if images else math.nan
 
 
 class Results:
@@ -88,7 +83,7 @@ def find_fine_tuner(methods: dict[str, MethodInfo]) -> MethodInfo | None:
 
 def figure(right: float, images: int) -> str:
     """0.843, 5000 -> "84.3 ± 0.5 %"."""
-    return f"{number(100 * right, 1)} ± {number(100 * standard_error(right, images), 1, '%')}"
+    return f"{number(100 * right, 1)} ± {number(100 * share_error(right, images), 1, '%')}"
 
 
 def compared(event: ProbeMeasured) -> str:
@@ -114,8 +109,8 @@ def table(steps: dict[int, Figures]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for figures in steps.values():
         for subject, e in figures.items():
-            linear = ("", "") if e.linear is None else (repr(e.linear), repr(standard_error(e.linear, e.n_test)))
-            knn = (repr(e.knn), repr(standard_error(e.knn, e.n_test)))
+            linear = ("", "") if e.linear is None else (repr(e.linear), repr(share_error(e.linear, e.n_test)))
+            knn = (repr(e.knn), repr(share_error(e.knn, e.n_test)))
             about = (NAMES[subject.of], subject.block, repr(subject.share), e.step if subject.of == OWN else "")
             rows.append((*about, *linear, *knn, e.features, e.n_train, e.split, e.n_test, e.iterations, repr(e.gradient)))
     return rows

@@ -15,8 +15,9 @@ from PIL import Image
 from PySide6.QtGui import QGuiApplication
 
 from app.panes.probe.pane import TUNING_SHARE, ProbePane
-from app.panes.probe.results import figure, standard_error, supervised
+from app.panes.probe.results import figure, supervised
 from engine import messages as m
+from engine.common.intervals import share_error
 from tests.kit.panes import OTHER, RUN, VAE, Kit, run_info
 
 SETS = (
@@ -138,7 +139,7 @@ def test_that_every_figure_stands_beside_the_baselines_with_its_standard_error(k
     assert pane.page.bars.chance == pytest.approx(0.1)
     assert "84.9" in pane.page.bars.accessibleDescription()
     assert figure(0.849, 2500) == "84.9 ± 0.7\u202f%"
-    assert standard_error(0.849, 2500) == pytest.approx(math.sqrt(0.849 * 0.151 / 2500))
+    assert share_error(0.849, 2500) == pytest.approx(math.sqrt(0.849 * 0.151 / 2500))
     told = pane.page.status.text
     assert "5.9 points above the random encoder" in told and "4.7 points above the raw pixels" in told
     assert "neighbours’ vote 11.1 points above the random encoder and 0.2 points above the raw pixels. Frozen" in told
