@@ -36,7 +36,8 @@ def figure_lines(figure: FinalFigure) -> list[tuple[str, str]]:
 def words_of(figures: tuple[FinalFigure, ...]) -> str:
     """When, of which checkpoint and on how many images the newest figures were read."""
     last = figures[-1]
-    images = f"all {count(last.images)} test images" if last.images else "the whole test text"
+    every = "" if "linear" in last.values else "all "  # a linear probe is asked about a limited number
+    images = f"{every}{count(last.images)} test images" if last.images else "the whole test text"
     again = (
         "" if len(figures) == 1 else f" Reading {len(figures)} of the test images: what an earlier one decided makes these look too good."
     )

@@ -117,14 +117,17 @@ class ReaderProcess:
         if self._child is not None and self._child.poll() is None:
             return self._child
         self.end()
-        child = subprocess.Popen(
-            isolated_command("engine.data.reader_child"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=isolated_environment(),
-        )
+        try:
+            child = subprocess.Popen(
+                isolated_command("engine.data.reader_child"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+                env=isolated_environment(),
+            )
+        except OSError as error:  # no memory, too many open files: not the fault of what is to be read
+            raise ReaderMissing(f"the reading process cannot be started ({error.strerror or error}); close other programs") from None
         self._child = child
         with self._limited(START_SECONDS):
             ready = _received(child.stdout)

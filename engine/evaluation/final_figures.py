@@ -39,28 +39,28 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
         raise BadRun(run.fault)
     if run.writer is not None:
         raise BadRun(f"“{run.name}” is being trained: read its final figures when the training has ended.")
-    judged = any(checkpoint.best and not checkpoint.fault for checkpoint in run.checkpoints())
-    choice = choose_step(run, BEST if judged else NEWEST)
-    try:
-        found = yield from evaluate(path, choice.step, None, k, seed, job, SPLIT)
-        images, values = found.images, found.values
-        settings: dict[str, Any] = {"k": k, "seed": seed, "limit": None}
-    except CannotAnswer:
-        told = yield from report(path, step=choice.step, limit=PROBED, split=SPLIT)
-        images, settings = told["n_test"], {"limit": PROBED, "n_train": told["n_train"]}
-        values = {name: told[name] for name in ("linear", "knn", "random_init_linear", "pixels_linear") if name in told}
-        values |= {f"{name}_se": share_error(share, images) for name, share in values.items()}
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    reading = FinalReading(
-        split=SPLIT,
-        step=choice.step,
-        step_rule=choice.rule,
-        images=images,
-        settings=settings,
-        values=values,
-        date=date,
-        versions=versions(),
-    )
-    with RunWriter.resume(path) as writer:
+    with RunWriter.resume(path) as writer:  # before the test images are read: what cannot be kept is not read
+        judged = any(checkpoint.best and not checkpoint.fault for checkpoint in run.checkpoints())
+        choice = choose_step(run, BEST if judged else NEWEST)
+        try:
+            found = yield from evaluate(path, choice.step, None, k, seed, job, SPLIT)
+            images, values = found.images, found.values
+            settings: dict[str, Any] = {"k": k, "seed": seed, "limit": None}
+        except CannotAnswer:
+            told = yield from report(path, step=choice.step, limit=PROBED, split=SPLIT)
+            images, settings = told["n_test"], {"limit": PROBED, "n_train": told["n_train"]}
+            values = {name: told[name] for name in ("linear", "knn", "random_init_linear", "pixels_linear") if name in told}
+            values |= {f"{name}_se": share_error(share, images) for name, share in values.items()}
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        reading = FinalReading(
+            split=SPLIT,
+            step=choice.step,
+            step_rule=choice.rule,
+            images=images,
+            settings=settings,
+            values=values,
+            date=date,
+            versions=versions(),
+        )
         writer.add_final_figures(reading)
         return reading, len(writer.manifest.final_figures)

@@ -138,27 +138,37 @@ def _rises_too(steps: np.ndarray, values: np.ndarray, since: int) -> bool:
 
 
 FALLING_RULE = "Falling: the average of the last stretch lies below the stretch before by more than 0.1 % and twice its standard error."
-FLAT_RULE = "Flat: the average of the last stretch differs from the stretch before by less than twice its standard error or 0.1 %."
+FLAT_RULE = (
+    "Flat: the average of the last stretch differs from the stretch before by less than twice its standard error or 0.1 %, "
+    "and cannot have fallen by more than 2 % of all the loss has fallen, or 0.5 % of its value."
+)
+UNCLEAR_RULE = "A fall of the last stretch is neither shown nor ruled out: its standard error is too large for either."
 
 
 def flat(steps: np.ndarray, values: np.ndarray, running: bool = True) -> CurveFinding | None:
-    """The longest stretch at the end whose two halves have the same mean, at least a fifth of the run."""
+    """The longest stretch at the end whose two halves have the same mean, at least a fifth of the run; that it cannot be told where the
+    noise would hide a fall that matters.
+    """
     good = np.isfinite(values)
     steps, values = steps[good], values[good].astype(np.float64)
     if len(values) < LEAST_POINTS:
         return None
-    found = None
+    found = most = None  # points of the stretch, and by how much the loss can have fallen within it
     for share in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         length = int(len(values) * share) // 2 * 2
         if length < 20:
             continue
         before, after = values[-length : -length // 2], values[-length // 2 :]
         error = float(np.sqrt((before.var() + after.var()) / (length / 2)))
-        if before.mean() - after.mean() > max(2 * error, 1e-3 * abs(after.mean())):
+        fall = float(before.mean() - after.mean())
+        if fall > max(2 * error, 1e-3 * abs(after.mean())):
             break
-        found = length
-    if found is None:
+        found, most = length, fall + 2 * error
+    if found is None or most is None:
         return None
+    now = float(values[-found // 2 :].mean())
+    if most > max(0.02 * (float(values[:5].mean()) - now), 0.005 * abs(now)):
+        return CurveFinding("muted", "Whether the loss still falls cannot be told from its noise.", UNCLEAR_RULE)
     stretch = int(steps[-1] - steps[-found])
     hint = " More steps will change little; a smaller learning rate or another setting may." if running else ""
     return CurveFinding(

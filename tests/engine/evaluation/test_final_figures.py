@@ -96,3 +96,15 @@ def test_that_the_window_is_told_what_is_kept(vae: Path) -> None:
     told = events[-1]
     assert isinstance(told, m.FinalFiguresFound) and isinstance(events[0], m.Progress) and events[0].job == "f"
     assert (told.job, told.run, told.step, told.values, told.date, told.reading) == ("f", str(vae), kept.step, kept.values, kept.date, 1)
+
+
+def test_that_test_images_are_not_read_where_the_figures_could_not_be_kept(vae: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.evaluation import final_figures as module
+
+    def refused(_path: Path) -> RunWriter:
+        raise BadRun("It may not be written.")
+
+    monkeypatch.setattr(module.RunWriter, "resume", refused)
+    monkeypatch.setattr(module, "evaluate", lambda *_: pytest.fail("the test images were read"))
+    with pytest.raises(BadRun, match="may not be written"):
+        list(module.final_figures(vae))

@@ -139,3 +139,22 @@ def test_that_divergence_and_standstill_are_said_where_they_are_and_not_elsewher
     assert sum(diverged(*told(0, seed, late=3.0)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
     assert sum(flat(*told(-0.3, seed)) is not None for seed in range(DRAWS)) <= 0.05 * DRAWS
     assert sum(flat(*told(0, seed)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
+
+
+@pytest.mark.parametrize("length", [60, 89, 158, 300])
+def test_that_a_young_curve_whose_noise_hides_its_fall_is_not_called_flat(length: int) -> None:
+    """As the first minute of a VAE on digits: from 240 nat towards 150, one step's noise of 4 nat, still falling by a nat in ten steps."""
+    steps = np.arange(length)
+    said = 0
+    for seed in range(DRAWS):
+        noise = np.random.default_rng(seed).normal(0, 4, length)
+        values = 150 + 90 * np.exp(-steps / 250) + noise
+        said += any("flat" in one.text for one in diagnose((steps, values), None, running=True))
+    assert said <= 0.05 * DRAWS
+
+
+def test_that_too_much_noise_is_said_to_hide_the_answer() -> None:
+    steps = np.arange(60)
+    values = 100 - 0.2 * steps + np.random.default_rng(0).normal(0, 20, 60)
+    (found,) = diagnose((steps, values), None, running=True)
+    assert found.level == "muted" and "cannot be told" in found.text
