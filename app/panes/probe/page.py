@@ -54,14 +54,17 @@ class ProbePage(QScrollArea):
         column.addLayout(self._charts(), 1)
         column.addLayout(self._training())
 
-    def _controls(self) -> QHBoxLayout:
+    def _controls(self) -> QVBoxLayout:
+        rows = QVBoxLayout()
+        rows.setSpacing(6)
         row = QHBoxLayout()
         row.setSpacing(8)
         self.measure_button = button("Measure", None, "Freeze the encoder and see how well its features tell classes apart.", primary=True)
         self.data = QComboBox()
         self.data.setAccessibleName("Data to measure on")
         set_tip(self.data, "Images with classes. The run’s own, or others: they are scaled to what the network sees.")
-        self.data.setMinimumWidth(130)
+        self.data.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)  # a long name widens nothing
+        self.data.setMinimumContentsLength(14)
         self.limit = QComboBox()
         for size in SIZES:
             self.limit.addItem(f"{count(size)} images", size)
@@ -89,12 +92,18 @@ class ProbePage(QScrollArea):
         row.addWidget(self.data)
         row.addWidget(self.limit)
         row.addWidget(self.split)
+        row.addStretch(1)
+        rows.addLayout(row)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(muted("Also measure", wrap=False))
         for box in (self.blocks, self.labels):
             box.setChecked(True)
             box.setAccessibleName(f"Measure {box.text()}")
             row.addWidget(box)
         row.addStretch(1)
-        return row
+        rows.addLayout(row)
+        return rows
 
     def _charts(self) -> QGridLayout:
         right = "right answers, in %"
