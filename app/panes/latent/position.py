@@ -71,8 +71,12 @@ class PositionHistory(QObject):
         super().__init__(parent)
         self.state, self.undo = state, undo
         self.positions: dict[str, LatentPosition] = {}  # run -> where it stands
+        state.run_gone.connect(self._run_gone)
         self._gesture = 0
         self._moved_at = 0.0  # seconds; when the last gesture moved
+
+    def _run_gone(self, run: str) -> None:
+        self.positions.pop(run, None)
 
     @property
     def current(self) -> LatentPosition | None:

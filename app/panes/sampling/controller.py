@@ -92,6 +92,7 @@ class SamplingController(QObject):
         self._settle.timeout.connect(self.draw_anew)
         self.film.moved.connect(self.progressed)
         self.film.ended.connect(self._film_ended)
+        context.state.run_gone.connect(self._run_gone)
         bridge = context.bridge
         bridge.on(SamplingBegan, self._on_began)
         bridge.on(SymbolsDrawn, self._on_drawn)
@@ -126,6 +127,9 @@ class SamplingController(QObject):
         self._halt()
         self.drawing, self._goes_on, self.message = None, False, ""
         self.film.load(self.node)
+
+    def _run_gone(self, run: str) -> None:
+        self.runs.pop(run, None)
 
     def _halt(self) -> None:
         self._settle.stop()
