@@ -30,7 +30,8 @@ from engine import messages as m
 from engine.worker.engine import Engine
 
 MINUTES = 30.0
-WARM_UP = 0.2  # share of the time in which caches fill
+WARM_UP = 0.2  # share of the rounds in which caches fill
+WARM_UP_ROUNDS = 30  # at least, where twice as many are run: until the 24 maps and 500 moves that are kept are there
 BLOCKS = 12  # neighbouring samples resemble each other, so the trend is looked for in the medians of so many stretches
 SIGNIFICANT = 0.01
 MOST_GROWTH = 30.0  # MB
@@ -63,7 +64,8 @@ class Samples:
 
     def steady(self) -> Samples:
         """Those after the warm-up."""
-        start = int(WARM_UP * len(self.memory))
+        rounds = len(self.memory)
+        start = max(int(WARM_UP * rounds), min(WARM_UP_ROUNDS, rounds // 2))
         return Samples(self.memory[start:], {name: counts[start:] for name, counts in self.counts.items()})
 
 
