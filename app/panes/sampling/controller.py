@@ -15,6 +15,7 @@ from app.panes.sampling.film import SampleFilm
 from app.panes.sampling.frames import FilmMemory
 from app.panes.sampling.sample_tree import RunSamples, SampleNode, SamplingSettings
 from app.shell.formatting import count, number
+from app.shell.undo import push
 from engine.messages import DrawSamples, Ended, FrameDrawn, SamplingBegan, StopJob, SymbolsDrawn
 
 SETTLE_MS = 60  # a moving slider starts a new draw at most so often
@@ -200,7 +201,7 @@ class SamplingController(QObject):
     def _push(self, node: SampleNode, settings: SamplingSettings, text: str, gesture: str = "") -> None:
         before = self.node
         if before is not None and self.context.state.run is not None:
-            self.context.undo.push(ShowSamplesCommand(self, (before, before.settings), (node, settings), text, gesture))
+            push(self.context.undo, ShowSamplesCommand(self, (before, before.settings), (node, settings), text, gesture))
 
     # what is asked of the engine
 
