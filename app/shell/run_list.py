@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -181,13 +181,16 @@ class RunEntry(QWidget):
     def _headline(self) -> str:
         return self.info.headline.replace("-", formatting.MINUS) if self.info.headline.startswith("-") else self.info.headline
 
-    def _headline_below(self) -> bool:
-        """Whether the best number needs a line of its own, below the state."""
+    def _headline_below(self) -> int:
+        """Height of the best number where it needs lines of its own, below the state; else 0."""
         metrics, room = QFontMetrics(theme.font(12)), self.width() - 2 * EDGE - 15
-        return bool(self._headline()) and metrics.horizontalAdvance(f"{self.standing.word}   {self._headline()}") > room
+        if not self._headline() or metrics.horizontalAdvance(f"{self.standing.word}   {self._headline()}") <= room:
+            return 0
+        around = QRect(0, 0, max(room, 1), 10_000)
+        return max(LINE, metrics.boundingRect(around, Qt.TextFlag.TextWordWrap.value, self._headline()).height() + 4)
 
     def _painted_height(self) -> int:
-        return HEIGHT + LINE * (len(self._lines()) - 1 + self._headline_below())
+        return HEIGHT + LINE * (len(self._lines()) - 1) + self._headline_below()
 
     def _lay_out(self) -> None:
         """The sentence below the three lines and the two buttons that answer it."""
@@ -340,8 +343,9 @@ class RunEntry(QWidget):
         painter.setPen(QColor(c.muted))
         state = QRectF(left + 15, top, right - left - 15, LINE)
         painter.drawText(state, int(Qt.AlignmentFlag.AlignVCenter), self.standing.word)
-        if self._headline_below():
-            painter.drawText(state.translated(0, LINE), int(Qt.AlignmentFlag.AlignVCenter), self._headline())
+        if below := self._headline_below():
+            room = QRectF(state.left(), state.bottom(), state.width(), below)
+            painter.drawText(room, int((Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextWordWrap).value), self._headline())
         else:
             painter.drawText(state, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), self._headline())
 
