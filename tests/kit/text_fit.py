@@ -298,7 +298,7 @@ def _label(label: QLabel) -> Iterator[tuple[str, QSize, QRect, QFont]]:
     if not text:
         return
     rect = label.contentsRect().adjusted(margin, margin, -margin, -margin)
-    rich = label.textFormat() == Qt.TextFormat.RichText or (label.textFormat() == Qt.TextFormat.AutoText and Qt.mightBeRichText(text))
+    rich = label.textFormat() == Qt.TextFormat.RichText or (label.textFormat() == Qt.TextFormat.AutoText and "<" in text)
     if rich:
         page = QTextDocument()
         page.setDefaultFont(label.font())

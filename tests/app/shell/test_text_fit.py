@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     for method, settings in SETTINGS.items():
-        steps = 1024 if method == "vae" else 8
+        steps = 128 if method == "vae" else 8
         list(train(Plan(method, "digits", settings, steps=steps, name=method, device="cpu"), root))
     list(train(Plan("vae", "digits", {"network": "mlp", "width": 4, "beta": 0.5}, steps=8, name=MINE, device="cpu"), root))
     return root
