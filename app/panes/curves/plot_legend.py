@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen
 
 from app.shell.plain_text import without_markup
@@ -71,6 +71,9 @@ class CornerLegend(pg.LegendItem):
                 label.setText(without_markup(shown), **label.opts)
                 changed = True
         if changed:
+            self.layout.invalidate()
+            self.setGeometry(QRectF(QPointF(0, 0), self.layout.effectiveSizeHint(Qt.SizeHint.MinimumSize)))
+            self.layout.activate()
             self.updateSize()
             self.anchor(self.corner, self.corner, CORNERS[self.corner])  # which the new size has moved
         self.setVisible(bool(self.names) and self.height() <= self.box.height() - 16)
