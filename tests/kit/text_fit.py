@@ -79,7 +79,7 @@ def listening() -> Iterator[Painted]:
         text = next((part for part in arguments if isinstance(part, str)), "")
         if isinstance(first, (QRect, QRectF)):
             room = QRectF(first)
-            flags = next((part for part in arguments[1:] if not isinstance(part, str)), 0)
+            flags: Any = next((part for part in arguments[1:] if not isinstance(part, str)), 0)
             flags = int(getattr(flags, "value", flags)) if not hasattr(flags, "alignment") else int(flags.alignment().value)
             wanted = metrics.boundingRect(room, flags, text)
         elif isinstance(first, (QPoint, QPointF)):
@@ -172,8 +172,8 @@ def reach(widget: QWidget, rect: QRectF, window: QWidget) -> str:
         parent = widget.parentWidget()
         if parent is None:
             return ""
-        area = parent.parentWidget() if isinstance(parent.parentWidget(), QAbstractScrollArea) else None
-        if area is not None and area.viewport() is parent:  # the widget is what is scrolled
+        area = parent.parentWidget()
+        if isinstance(area, QAbstractScrollArea) and area.viewport() is parent:  # the widget is what is scrolled
             if not within(rect, QRectF(widget.rect())):
                 return "cut off"
             over = rect.right() > parent.width() - widget.x() + SLACK or widget.x() + rect.left() < -SLACK

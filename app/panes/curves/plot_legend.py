@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
@@ -71,9 +73,10 @@ class CornerLegend(pg.LegendItem):
                 label.setText(without_markup(shown), **label.opts)
                 changed = True
         if changed:
-            self.layout.invalidate()
-            self.setGeometry(QRectF(QPointF(0, 0), self.layout.effectiveSizeHint(Qt.SizeHint.MinimumSize)))
-            self.layout.activate()
+            layout: Any = self.layout
+            layout.invalidate()
+            self.setGeometry(QRectF(QPointF(0, 0), layout.effectiveSizeHint(Qt.SizeHint.MinimumSize)))
+            layout.activate()
             self.updateSize()
             self.anchor(self.corner, self.corner, CORNERS[self.corner])  # which the new size has moved
         self.setVisible(bool(self.names) and self.height() <= self.box.height() - 16)
