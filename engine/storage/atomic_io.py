@@ -34,6 +34,7 @@ MAX_FILE_BYTES = 4 << 30
 MAX_JSON_BYTES = 16 << 20
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
+MISSING = "is missing"
 MAX_MEMBERS = 1_000  # of an archive of arrays
 
 
@@ -214,7 +215,7 @@ def fault_of(path: Path | str, size: int | None, at_least: bool = False) -> str:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        return "is missing"
+        return MISSING
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if stat.S_ISLNK(found.st_mode):

@@ -14,6 +14,7 @@ from engine.storage.disk import Linked, entries, folder_held, is_link
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 PROBE = "probe.npz"
+FINAL_FIGURES = "final_figures.json"
 LOCK = "writer.lock"
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
@@ -22,8 +23,10 @@ RESUME_FILE = "resume.safetensors"  # what only a training that goes on needs
 SCORES = "scores"
 BESIDE = ("background", "local")  # runs within a run: its background models
 
+DAMAGED = ".damaged-"  # and a date: how a file is called that was kept because it could not be read
 _PARTIAL = rf"({re.escape(atomic_io.PARTIAL)}[0-9a-f]+)?"
-RUN_FILE = re.compile(rf"writer\.lock|(manifest\.json|metrics\.jsonl|probe\.npz)({re.escape('.damaged-')}[0-9a-f]+)?{_PARTIAL}")
+_NAMED = r"manifest\.json|metrics\.jsonl|probe\.npz|final_figures\.json"
+RUN_FILE = re.compile(rf"writer\.lock|({_NAMED})({re.escape(DAMAGED)}[0-9a-f-]+)?{_PARTIAL}")
 CHECKPOINT_FOLDER = re.compile(r"step-[0-9]{8,}(-[0-9]+)?")
 CHECKPOINT_FILE = re.compile(rf"(model\.safetensors|resume\.safetensors|state\.json){_PARTIAL}")
 SCORES_FILE = re.compile(rf"[A-Za-z0-9_.-]+-[0-9a-f]{{32}}\.npz{_PARTIAL}")

@@ -29,6 +29,7 @@ PLACES = [
     "manifest.json",
     "metrics.jsonl",
     "probe.npz",
+    "final_figures.json",
     "writer.lock",
     "checkpoints",
     CHECKPOINT,
