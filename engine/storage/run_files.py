@@ -1,4 +1,5 @@
-"""The names that a run's folder is made of. Only what bears one of them is ever removed; all else in it belongs to somebody else."""
+"""The names that a run's folder is made of. Only what bears one of them, and litter of file managers, is ever removed; all
+else in it belongs to somebody else."""
 
 from __future__ import annotations
 
@@ -29,13 +30,19 @@ _NAMED = r"manifest\.json|metrics\.jsonl|probe\.npz|final_figures\.json"
 RUN_FILE = re.compile(rf"writer\.lock|({_NAMED})({re.escape(DAMAGED)}[0-9a-f-]+)?{_PARTIAL}")
 CHECKPOINT_FOLDER = re.compile(r"step-[0-9]{8,}(-[0-9]+)?")
 CHECKPOINT_FILE = re.compile(rf"(model\.safetensors|resume\.safetensors|state\.json){_PARTIAL}")
+LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|ehthumbs\.db|desktop\.ini|\.directory|\.localized", re.IGNORECASE)  # of file managers
 SCORES_FILE = re.compile(rf"[A-Za-z0-9_.-]+-[0-9a-f]{{32}}\.npz{_PARTIAL}")
 
 
 def is_own_file(way: tuple[str, ...]) -> bool:
-    """Whether a run writes a file of that name; `way` is its path from the run's folder on, name by name."""
+    """Whether a run writes a file of that name, or a file manager leaves one in every folder that it shows, which nobody misses.
+
+    `way` is its path from the run's folder on, name by name.
+    """
     if len(way) > 1 and way[0] in BESIDE:
         return is_own_file(way[1:])
+    if LITTER.fullmatch(way[-1]):
+        return len(way) == 1 or is_own_folder(way[:-1])
     match way:
         case (name,):
             return RUN_FILE.fullmatch(name) is not None

@@ -220,7 +220,7 @@ class TrainingLane(Lane):
         name = next_free(plan.name, os.listdir(self.runs.root) if self.runs.root.is_dir() else [])
         if name == plan.name:
             return plan
-        self.publish(m.Notice("info", f"Meanwhile there is a run “{plan.name}”, so this one is called “{name}”."))
+        self.publish(m.Notice("info", f"There is a “{plan.name}” in the folder of runs already, so this one is called “{name}”."))
         return replace(plan, name=name)
 
     def _advance(self, job: TrainingJob) -> None:
