@@ -41,9 +41,9 @@ def is_own_file(way: tuple[str, ...]) -> bool:
     """
     if len(way) > 1 and way[0] in BESIDE:
         return is_own_file(way[1:])
-    if LITTER.fullmatch(way[-1]):
-        return len(way) == 1 or is_own_folder(way[:-1])
     match way:
+        case (*folder, name) if LITTER.fullmatch(name):
+            return not folder or is_own_folder(tuple(folder))
         case (name,):
             return RUN_FILE.fullmatch(name) is not None
         case ("scores", name):
