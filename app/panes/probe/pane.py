@@ -30,11 +30,12 @@ from app.panes.probe.results import (
     supervised,
     table,
 )
+from app.shell import theme
 from app.shell.formatting import count, number
 from app.shell.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
-from app.widgets.parts import restyle, set_heading
+from app.widgets.parts import set_heading
 from engine.common.intervals import share_error
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
@@ -357,7 +358,7 @@ class ProbePane(RunPane):
             self._draw_status()
 
     def _restyle(self) -> None:
-        self.page.set_colors(restyle(self, self.context.state.theme))
+        self.page.set_colors(theme.colors(self.context.state.theme))
 
     # ------------------------------------------------------------------------------------------------ out of the window
 

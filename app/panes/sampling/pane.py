@@ -22,9 +22,10 @@ from app.panes.sampling.samples_view import SamplesView
 from app.panes.sampling.settings_card import SamplingSettingsCard
 from app.panes.sampling.symbol_card import SymbolCard
 from app.panes.sampling.symbol_controller import SymbolController
+from app.shell import theme
 from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
-from app.widgets.parts import TextLines, button, heading, restyle
+from app.widgets.parts import TextLines, button, heading
 from engine.messages import SymbolDistributed
 
 PAGES = ("Distribution", "Branches", "Complete")
@@ -288,6 +289,6 @@ class SamplingPane(RunPane):
         self.view.mark(None, None)
 
     def _restyle(self) -> None:
-        colors = restyle(self, self.context.state.theme)
+        colors = theme.colors(self.context.state.theme)
         for widget in (self.view, self.settings_card, self.symbol_card, self.completion, self.status):
             widget.set_colors(colors)
