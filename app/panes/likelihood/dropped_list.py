@@ -137,6 +137,7 @@ class DroppedList(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.setProperty("kind", "bare")
         head = self.horizontalHeader()
         head.hide()
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -148,7 +149,6 @@ class DroppedList(QTableView):
 
     def set_colors(self, c: Colors) -> None:
         self.model_.c = c
-        self.setStyleSheet("QTableView { border: none; background: transparent; }")
         self.viewport().update()
 
     def choose(self, entry: Dropped | None) -> None:
