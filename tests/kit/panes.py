@@ -325,7 +325,7 @@ ANSWERS[m.InspectImage] = _look_closer
 LEVELS = 17
 PIXELS = replace(
     VAE, name="pixel_cnn", title="PixelCNN", family="Explicit density · exact", density="exact", sampling="iterative", accepts="images",
-    capabilities=("log_prob", "sample"),
+    capabilities=("log_prob", "sample", "symbols"),
 )  # fmt: skip
 PIXEL_RUN = "/runs/pixel-cnn-digits"
 
