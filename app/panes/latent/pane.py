@@ -188,6 +188,7 @@ class LatentPane(RunPane):
 
     def _step_changed(self) -> None:
         self.decoded_image.clear_fault()
+        self.decoded_image.look_at_step(self.context.state.step)
         self.check_empty()
         self.controller.refresh()
         self.decoded_image.describe(self.position)

@@ -50,7 +50,7 @@ class SamplingPane(RunPane):
         self.completing = CompletionController(self.controller, self.completion, self)
         self.exports = SamplingExports(self.controller, self.view, self)
         self.bar = FilmBar()
-        self.status = TextLines(2, "What is being grown")
+        self.status = TextLines(3, "What is being grown")
         self._build()
         self._connect()
         self._restyle()

@@ -279,6 +279,18 @@ def test_that_the_status_says_milliseconds_and_prior_density(kit: Kit, pane: Lat
     assert pane.decoded_image.status.text.startswith(f"Decoded in 2.1 ms · log p(z) −{abs(nats):.1f} nat")
 
 
+def test_that_a_picture_of_an_earlier_step_says_so_until_its_own_has_come(kit: Kit, pane: LatentPane) -> None:
+    kit.engine.answering = False
+    kit.state.set_cursor(64)
+    kit.pump()
+    image = pane.decoded_image
+    assert image.status.text.startswith("Still of step 1\u202f024; step 64 is on its way")
+    assert image.export_details()["step"] == "1024", "what is saved now is the picture that is seen"
+    kit.engine.answering = True
+    kit.pump()
+    assert image.status.text.startswith("Decoded in") and image.export_details()["step"] == "64"
+
+
 def test_that_t_walks_from_a_to_b(kit: Kit, pane: LatentPane) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, LATENT)).astype(np.float32)
