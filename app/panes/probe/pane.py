@@ -30,11 +30,12 @@ from app.panes.probe.results import (
     supervised,
     table,
 )
+from app.shell import theme
 from app.shell.formatting import count, number
 from app.shell.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
-from app.widgets.parts import restyle, set_heading
+from app.widgets.parts import set_heading
 from engine.common.intervals import share_error
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
@@ -95,6 +96,8 @@ class ProbePane(RunPane):
             made.clicked.connect(partial(self._run_action, run))
         page.data.activated.connect(self._draw_soon)
         page.limit.activated.connect(self._draw_soon)
+        for box in (page.blocks, page.labels):
+            box.toggled.connect(self._draw_soon)
         page.split.activated.connect(self._draw_soon)
         charts = {"the bars": page.bars, "the blocks": page.by_block, "the labels": page.by_labels, "the fit": page.by_iteration,
                   "the steps": page.by_step}  # fmt: skip
@@ -152,6 +155,11 @@ class ProbePane(RunPane):
                 box.addItem(one.name, data)
         box.setCurrentIndex(max(0, box.findData(chosen)))
 
+    def has_blocks(self) -> bool:
+        """Whether the run's encoder can be asked after each of its blocks; True where that is not known yet."""
+        method = self.context.state.method_info
+        return method is None or "blocks" in method.capabilities
+
     def question(self) -> Question | None:
         state = self.context.state
         if state.run is None:
@@ -170,8 +178,9 @@ class ProbePane(RunPane):
         page, bridge = self.page, self.context.bridge
         self.job = bridge.new_job("probe")
         shares = SHARES if page.labels.isChecked() else ()
+        blocks = page.blocks.isChecked() and self.has_blocks()
         self.asked = Probe(
-            job=self.job, channel="probe", run=run, step=step, data=data, limit=limit, split=split, blocks=page.blocks.isChecked(),
+            job=self.job, channel="probe", run=run, step=step, data=data, limit=limit, split=split, blocks=blocks,
             shares=shares,
         )  # fmt: skip
         self.fits, self.fitting = {}, None
@@ -236,6 +245,7 @@ class ProbePane(RunPane):
         question, page = self.question(), self.page
         found = None if question is None else self.results.shown(question, self.context.state.step)
         figures: Figures = {} if found is None else found[1]
+        page.show_offers(self.has_blocks())
         self._draw_bars(figures)
         self._draw_blocks(figures)
         self._draw_labels(figures)
@@ -358,7 +368,7 @@ class ProbePane(RunPane):
             self._draw_status()
 
     def _restyle(self) -> None:
-        self.page.set_colors(restyle(self, self.context.state.theme))
+        self.page.set_colors(theme.colors(self.context.state.theme))
 
     # ------------------------------------------------------------------------------------------------ out of the window
 

@@ -54,6 +54,7 @@ def kit(qapp) -> Iterator[Kit]:
 def pane(kit: Kit) -> ProbePane:
     made = kit.open(ProbePane)
     assert isinstance(made, ProbePane)
+    kit.state.methods["vae"] = replace(VAE, capabilities=(*VAE.capabilities, "blocks"))
     kit.look_at(run_info(), run_info(OTHER))
     rest(kit, made)
     return made
@@ -127,6 +128,20 @@ def test_that_texts_and_the_runs_own_data_are_not_offered_twice(kit: Kit, pane: 
     box = pane.page.data
     assert [box.itemData(i) for i in range(box.count())] == ["", "shapes"]
     assert "digits" in box.itemText(0)
+
+
+def test_that_blocks_are_offered_only_of_an_encoder_that_has_them(kit: Kit, pane: ProbePane) -> None:
+    assert not pane.page.blocks.isHidden() and pane.page.by_block.hint == "Measure, and it appears here."
+    pane.page.blocks.setChecked(False)
+    rest(kit, pane)
+    assert pane.page.by_block.hint == "Tick “every block” and measure."
+    pane.page.blocks.setChecked(True)
+    kit.state.methods["vae"] = VAE  # encodes, but tells nothing between its blocks
+    kit.state.methods_changed.emit()
+    rest(kit, pane)
+    assert pane.page.blocks.isHidden() and "Tick" not in pane.page.by_block.hint
+    assert "cannot be asked after each block" in pane.page.by_block.hint
+    assert not ask(kit, pane).blocks
 
 
 # -- what is drawn -------------------------------------------------------------------------------------------------------
