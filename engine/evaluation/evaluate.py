@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from engine.bases.text import windows
-from engine.common.intervals import share_error
+from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
 from engine.data.splits import spread
@@ -131,21 +131,6 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
     values = {"nats_per_token": nats, "bits_per_token": nats / math.log(2), "tokens": done, "density": model.method.density}
     values |= {"nats_per_token_se": error, "bits_per_token_se": error / math.log(2)}
     return Evaluation(model.step, model.step_rule, 0, values)
-
-
-def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
-    """Standard error of the mean of values [N]; of a share of right answers (0 or 1) the binomial one.
-
-    With groups [N] the cluster-robust one (Liang and Zeger 1986): values of one group may depend on each other. NaN for one value or group.
-    """
-    count = len(values)
-    if groups is None or len(np.unique(groups)) == count:
-        if count > 1 and np.isin(values, (0.0, 1.0)).all():
-            return share_error(float(values.mean()), count)
-        return float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
-    _, number = np.unique(groups, return_inverse=True)
-    apart = np.bincount(number.reshape(-1), weights=values - values.mean())  # summed within each group
-    return float(np.sqrt((apart**2).sum() * len(apart) / (len(apart) - 1)) / count) if len(apart) > 1 else float("nan")
 
 
 def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, torch.Tensor]:
