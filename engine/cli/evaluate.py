@@ -23,15 +23,22 @@ UNITS = {
     "bayes_accuracy": "%",
 }
 TITLES = {
+    "nats": "−log p(x)",
     "nats_given_class": "−log p(x|y)",
+    "linear": "linear probe",
+    "knn": "nearest neighbours",
     "nats_per_token": "−log p(text)",
     "bits_per_token": "−log p(text)",
     "bayes_accuracy": "accuracy, Bayes’ rule",
+    "tokens": "symbols",
+    "unknown_tokens": "of them unknown",
+    "decode": "samples are",
     "fd": "Fréchet distance",
     "kd": "kernel distance",
     "fd_real": "Fréchet distance, real images",
     "kd_real": "kernel distance, real images",
 }
+DECODES = {"mean": "means of p(x|z)", "sample": "drawn from p(x|z)"}
 
 
 def add(verbs: VerbParsers) -> None:
@@ -48,6 +55,11 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument(
         "--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder"
     )
+    sub.add_argument(
+        "--decode",
+        choices=("mean", "sample"),
+        help="what those samples are, of a model with p(x|z): its mean (when left out) or a sample of it",
+    )
     sub.add_argument("--samples", type=positive_int, default=1000, metavar="N", help="how many samples those are of")
 
 
@@ -60,6 +72,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     path = run_path(options)
     if options.final:
         return _final(options, console)
+    if options.decode and not options.features:
+        raise Usage("--decode says what the samples are that --features compares; name an encoder with --features, or use sample --decode.")
     encoder = run_path(options, options.features) if options.features else None
     try:
         result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split))
@@ -73,7 +87,9 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if encoder is not None:
         from engine.evaluation.fid import fidelity
 
-        values |= console.run(fidelity(path, encoder, options.samples, values["step"], options.seed, split=options.split))
+        values |= console.run(
+            fidelity(path, encoder, options.samples, values["step"], options.seed, split=options.split, decode=options.decode)
+        )
     console.say(table(values))
     return values
 
@@ -109,6 +125,8 @@ def table(values: dict[str, Any]) -> str:
         error = values.get(f"{name}_se")
         unit = UNITS.get(name, "") if isinstance(value, float) else ""
         percent = 100 if unit == "%" else 1
+        if name == "decode":
+            value = DECODES.get(str(value), "x itself")
         number = f"{percent * value:.{2 if unit == '%' else 4}f}" if isinstance(value, float) else value
         beside = f" ± {percent * error:.{2 if unit == '%' else 4}f}" if error is not None and math.isfinite(error) else ""
         rows.append((_title(name, values), f"{number}{beside} {unit}".rstrip()))
