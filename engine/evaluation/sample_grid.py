@@ -30,7 +30,7 @@ class CannotWrite(OSError):
     """One sentence: which file and why."""
 
 
-class Drawn(NamedTuple):
+class WrittenSamples(NamedTuple):
     """What `sample_file` wrote."""
 
     step: int
@@ -49,7 +49,7 @@ def sample_file(
     step: int | None = None,
     prompt: str = "",
     decode: str | None = None,
-) -> Drawn:
+) -> WrittenSamples:
     """Draw `n` samples and write them to `out`: images as one PNG, texts (each as long as the context) as text.
 
     `decode`: as `decoding` takes it.
@@ -69,7 +69,7 @@ def sample_file(
         if out.suffix.lower() in PICTURES:
             raise CannotAnswer(f"{method.title} writes text, and {out.name} would be a picture; name a file such as sample.txt.")
         _write(out, _texts(model, n, seed, temperature, prompt).encode("utf-8"))
-        return Drawn(model.step, "text" if n == 1 else "texts", model.step_rule, "")
+        return WrittenSamples(model.step, "text" if n == 1 else "texts", model.step_rule, "")
     if prompt:
         raise CannotAnswer(f"{method.title} draws images, which no text can begin; leave out --prompt.")
     if out.suffix.lower() in TEXTS:
@@ -85,7 +85,7 @@ def sample_file(
     Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
     _write(out, file.getvalue())
     kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
-    return Drawn(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how)
+    return WrittenSamples(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how)
 
 
 def decoding(method: Sampler, decode: str | None) -> str:

@@ -457,9 +457,13 @@ def test_that_ood_reports_every_detector_as_it_is(runs, say):
     for data in ("digits", "photo-patches"):
         split = "valid" if data == "digits" else ""
         work = m.ScoreData(job="d", run=str(runs / "vae"), data=data, split=split, limit=20, samples=8)
-        judged[data] = only(ask(work), m.DataScored)[0].scores
+        judged[data] = only(ask(work), m.DataScored)[0]
+    known, unknown = judged["digits"], judged["photo-patches"]
+    assert unknown.groups is not None and len(set(unknown.groups.tolist())) < 20
     for name, cell in told["results"]["photo-patches"].items():
-        assert cell["auroc"] == ood_metrics.auroc(judged["digits"][name], judged["photo-patches"][name]), name
+        sides = known.scores[name], unknown.scores[name]
+        assert cell["auroc"] == ood_metrics.auroc(*sides), name
+        assert (cell["auroc_low"], cell["auroc_high"]) == ood_metrics.auroc_interval(*sides, known.groups, unknown.groups), "whole groups"
 
 
 def test_that_raw_scores_are_written_as_they_are_found(runs, tmp_path):
