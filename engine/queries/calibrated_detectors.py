@@ -146,7 +146,8 @@ def _no_member(run: Run, own: Run) -> tuple[str, bool]:
         return "has the same seed", False
     if run.status != DONE:
         return f"is not done ({run.status})", True
-    if (theirs.total_steps, theirs.minutes) != (ours.total_steps, ours.minutes):
+    same_steps = theirs.total_steps is not None and theirs.step == ours.step  # a limit of minutes that was not reached changes nothing
+    if theirs.total_steps != ours.total_steps or not (same_steps or theirs.minutes == ours.minutes):
         return f"was trained for {_length(theirs)}, this one for {_length(ours)}", True
     return "", True
 

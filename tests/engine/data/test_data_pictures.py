@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from PIL import Image
 from engine.data import BadData, adapt, close, decoder, picture_from_array, read_image
 from engine.data.limits import LONGEST_SIDE
 from engine.data.reader_process import ReaderDead, ReaderLate, ReaderProcess
-from tests.kit.fuzzing import ALL, numbers
+from tests.kit.fuzzing import ALL, cpu_seconds, numbers
 from tests.kit.sentences import look_at
 
 ROOT = Path(__file__).parents[3]
@@ -151,9 +150,10 @@ def test_that_too_many_pixels_are_refused_from_the_header():
     data = bytearray(encoded(Image.new("1", (8, 8))))
     data[16:24] = (30_000).to_bytes(4, "big") * 2
     data[29:33] = __import__("zlib").crc32(data[12:29]).to_bytes(4, "big")
-    started = time.perf_counter()
+    read_image(encoded(Image.fromarray(PHOTO)))  # the process that reads has started
+    before = cpu_seconds()
     assert "million pixels" in refused(bytes(data))
-    assert time.perf_counter() - started < 2
+    assert cpu_seconds() - before < 1
 
 
 def test_that_junk_in_a_jpeg_is_said():
@@ -173,7 +173,7 @@ def test_that_every_odd_image_is_shown_as_it_should_or_refused_in_one_sentence(s
     wrong = []
     for row in rows:
         advice, name = row["what_a_good_app_should_do"], row["file"]
-        started = time.perf_counter()
+        before = cpu_seconds()
         try:
             picture = read_image(shared_data / "odd_images" / name)
         except BadData as error:
@@ -185,8 +185,8 @@ def test_that_every_odd_image_is_shown_as_it_should_or_refused_in_one_sentence(s
             shown, notes, pixels = True, " ".join(picture.notes), picture.pixels
             seen, _ = adapt(picture, (3, 32, 32))
             assert seen.shape == (3, 32, 32) and seen.dtype == np.uint8
-        if time.perf_counter() - started > 3:
-            wrong.append(f"{name}: took {time.perf_counter() - started:.1f} s")
+        if (took := cpu_seconds() - before) > 3:
+            wrong.append(f"{name}: took {took:.1f} s of processor time")
         must_show = row["category"] in ("valid", "unusual") and name not in REFUSED_BY_CHOICE
         if must_show and not shown:
             wrong.append(f"{name}: refused")
