@@ -534,7 +534,7 @@ def test_that_the_tables_are_readable(runs, capsys, tmp_path):
     ],
 )
 def test_that_every_error_is_one_sentence(runs, capsys, arguments, code, says):
-    assert main([*arguments, "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8"]) == code
+    assert main([*arguments, "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8", "--quiet"]) == code
     err = capsys.readouterr().err
     assert says in err and len(err.strip().splitlines()) == 1
 
