@@ -5,6 +5,7 @@ The pane asks when told to and keeps what came. Figures are in `app.panes.probe.
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from app.panes.probe.results import (
     Results,
     compared,
     find_fine_tuner,
+    measured,
     not_measured,
     supervised,
     table,
@@ -36,7 +38,6 @@ from app.shell.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
 from app.widgets.parts import set_heading
-from engine.common.intervals import share_error
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
 DRAW_MS = 60  # at most so often while figures come in
@@ -262,7 +263,8 @@ class ProbePane(RunPane):
         for of in (OWN, RANDOM, PIXELS):
             event = figures.get(WHOLE[of])
             if event is not None:
-                bars.append(Bars(f"{NAMES[of]}, {count(event.features)}-d", event.linear, event.knn, event.n_test, note=event.note))
+                linear, error = measured(event, "linear") or (None, math.nan)
+                bars.append(Bars(f"{NAMES[of]}, {count(event.features)}-d", linear, event.knn, error, event.knn_se, note=event.note))
             elif figures and self.job:
                 bars.append(Bars(NAMES[of], None))
         state = self.context.state
@@ -279,7 +281,7 @@ class ProbePane(RunPane):
         lines = []
         for of, measure, look, dashed in ((OWN, "linear", 0, False), (OWN, "knn", 1, False), (RANDOM, "linear", 3, True)):
             known = [(i, figures.get(ProbeSubject(of, block))) for i, block in enumerate(blocks)]
-            points = [(float(i), right, e.n_test) for i, e in known if e is not None and (right := getattr(e, measure)) is not None]
+            points = [(float(i), *one) for i, e in known if e is not None and (one := measured(e, measure)) is not None]
             lines.append(_points(f"{'kNN' if measure == 'knn' else measure}{', random' * (of == RANDOM)}", points, look, dashed))
         self.page.by_block.set_lines(lines, blocks)
 
@@ -293,7 +295,7 @@ class ProbePane(RunPane):
                 names.append(f"{number(percent, 0 if percent >= 0.95 else 1, '%')} ({count(event.n_train)})")
             for of, look in ((OWN, 0), (RANDOM, 3), (PIXELS, 2)):
                 known = [(i, figures.get(ProbeSubject(of, share=share))) for i, share in enumerate(shares)]
-                points = [(float(i), e.linear, e.n_test) for i, e in known if e is not None and e.linear is not None]
+                points = [(float(i), *one) for i, e in known if e is not None and (one := measured(e, "linear")) is not None]
                 lines.append(_points(NAMES[of].split()[-1 if of != RANDOM else 0], points, look, of != OWN))
         self.page.by_labels.set_lines(lines, names)
 
@@ -317,7 +319,7 @@ class ProbePane(RunPane):
         lines = []
         for of, measure, look in ((OWN, "linear", 0), (OWN, "knn", 1)):
             known = [(step, figures.get(WHOLE[of])) for step, figures in steps.items()]
-            points = [(float(step), right, e.n_test) for step, e in known if e is not None and (right := getattr(e, measure)) is not None]
+            points = [(float(step), *one) for step, e in known if e is not None and (one := measured(e, measure)) is not None]
             lines.append(_points("kNN" if measure == "knn" else measure, points, look))
         self.page.by_step.set_lines(lines)
 
@@ -422,7 +424,8 @@ class ProbePane(RunPane):
         ask_where(self, "Save all figures as CSV", self._suggested("probe"), "csv", self.save_figures)
 
 
-def _points(name: str, points: list[tuple[float, float, int]], look: int, dashed: bool = False) -> Points:
-    """A line of (x, share of right answers, images that were asked about)."""
+def _points(name: str, points: list[tuple[float, float, float]], look: int, dashed: bool = False) -> Points:
+    """A line of (x, share of right answers, its standard error)."""
     xs, ys = tuple(x for x, _, _ in points), tuple(y for _, y, _ in points)
-    return Points(name, xs, ys, look, tuple(share_error(y, n) for _, y, n in points), dashed)
+    errors = tuple(error for _, _, error in points)
+    return Points(name, xs, ys, look, errors if all(map(math.isfinite, errors)) else (), dashed)
