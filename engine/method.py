@@ -18,7 +18,7 @@ from engine.config import fields_of
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, MethodInfo, Number
-from engine.protocols import CAPABILITIES, implements, provides
+from engine.protocols import CAPABILITIES, implements, provides, sample_settings
 from engine.protocols import Frame as Frame  # for those who write methods
 from engine.protocols import Latents as Latents
 from engine.protocols import View as View
@@ -261,6 +261,7 @@ def info(method: type[Method]) -> MethodInfo:
         accepts=method.accepts,
         units=tuple(method.units.items()),
         fields=fields_of(method.Config),
+        sample_fields=fields_of(kind) if (kind := sample_settings(method)) else (),
     )
 
 
