@@ -131,6 +131,7 @@ class Method(nn.Module):
     # buffers that only training needs (persistent=False): kept to go on from, not to look at
     training_only_buffers: ClassVar[tuple[str, ...]] = ()
     judged_from: ClassVar[int] = 200  # steps before which nothing is said of how well it learns; 0: what is said holds at any step
+    forward_passes: float = 1.0  # of an image through an encoder in one step, all views and copies counted; a part of an image is a part
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
