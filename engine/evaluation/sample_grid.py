@@ -6,6 +6,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from engine.common.pixels import to_uint8
 from engine.data.tokens import decode, encode
 from engine.method import Method
-from engine.protocols import Sampler, SymbolSequence, provides
+from engine.protocols import ObservationSampler, Sampler, SymbolSequence, provides
 from engine.queries.sampling import drawn_frames
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.atomic_io import write_file
@@ -29,6 +30,15 @@ class CannotWrite(OSError):
     """One sentence: which file and why."""
 
 
+class WrittenSamples(NamedTuple):
+    """What `sample_file` wrote."""
+
+    step: int
+    what: str  # in words
+    step_rule: str  # by which that checkpoint was taken
+    decode: str  # "mean" of p(x|z) or "sample" of it; "" where there is no such choice
+
+
 def sample_file(
     path: Path,
     out: Path,
@@ -38,27 +48,28 @@ def sample_file(
     label: int | None = None,
     step: int | None = None,
     prompt: str = "",
-    decode: str = "mean",
-) -> tuple[int, str]:
+    decode: str | None = None,
+) -> WrittenSamples:
     """Draw `n` samples and write them to `out`: images as one PNG, texts (each as long as the context) as text.
 
-    `decode`: of a model with p(x|z), its "mean" or a "sample" of it. Returns the checkpoint's step and what was drawn, in words.
+    `decode`: as `decoding` takes it.
 
     Raises:
-        CannotAnswer: the method has nothing to sample from, no such class, or is of the other kind. BadRun. CannotWrite.
+        CannotAnswer: the method has nothing to sample from, no such class or choice, or is of the other kind. BadRun. CannotWrite.
         BadData: the prompt has a character that the model does not know.
     """
     model = Model(Run.open(path), step)
     method = model.method
     if not provides(method, Sampler):
         raise CannotAnswer(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
+    decode = decoding(method, decode)
     y = None if label is None else torch.full((n,), _checked_class(method, label))
     recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
     if method.accepts == "text":
         if out.suffix.lower() in PICTURES:
             raise CannotAnswer(f"{method.title} writes text, and {out.name} would be a picture; name a file such as sample.txt.")
         _write(out, _texts(model, n, seed, temperature, prompt).encode("utf-8"))
-        return model.step, "text" if n == 1 else "texts"
+        return WrittenSamples(model.step, "text" if n == 1 else "texts", model.step_rule, "")
     if prompt:
         raise CannotAnswer(f"{method.title} draws images, which no text can begin; leave out --prompt.")
     if out.suffix.lower() in TEXTS:
@@ -74,7 +85,17 @@ def sample_file(
     Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
     _write(out, file.getvalue())
     kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
-    return model.step, ("image" if n == 1 else "images") + kind
+    return WrittenSamples(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how)
+
+
+def decoding(method: Sampler, decode: str | None) -> str:
+    """What samples of a model with p(x|z) are: its "mean" (also where None is asked for) or a "sample" of it.
+
+    Raises: CannotAnswer: a choice is asked for, and the method draws x itself.
+    """
+    if decode is not None and not provides(method, ObservationSampler):
+        raise CannotAnswer(f"{type(method).title} draws x itself and has no means of p(x|z) to choose; leave out --decode.")  # type: ignore[attr-defined]
+    return decode or "mean"
 
 
 def _checked_class(method: Method, label: int) -> int:

@@ -39,6 +39,7 @@ ACTIONS = (
 )
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
+ACTIVE = KL > 0.5  # fewer than carry 0.01 nat, as the variance of the means is another measure
 RUN = "/runs/vae-digits"
 OTHER = "/runs/vae-digits-2"
 
@@ -162,6 +163,7 @@ def _describe(engine: FakeEngine, q: m.Describe) -> m.Described:
     return m.Described(
         stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT,
         kl=None if q.run == GAN_RUN else KL, scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
+        active=None if q.run == GAN_RUN else ACTIVE,
     )  # fmt: skip
 
 
@@ -270,7 +272,7 @@ def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
             out.append(m.ImageScored(w.job, picture.label, picture.path, (), {}, None, (), error="It is cut off. Save it again."))
             continue
         image = paper_image(picture)
-        scores = []
+        scores, combined = [], []
         for run, _ in w.runs:
             known = _known(run)
             for name, value in paper_scores(image[None], run).items():
@@ -278,9 +280,18 @@ def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
                 told = significance.verdict(p, KNOWN)
                 floor = significance.p_floor(KNOWN)
                 scores.append(m.DetectorScore(run, name, float(-value[0]), float(value[0]), p, told.level, told.words, floor, KNOWN, KNOWN))
+            mine = [score.p_value for score in scores if score.run == run]
+            together = min(1.0, min(mine) * len(mine))  # Holm's smallest
+            told = significance.verdict(together, KNOWN, len(mine))
+            floor = significance.p_floor(KNOWN, len(mine))
+            combined.append(m.CombinedScore(run, together, told.level, told.words, floor, len(mine), KNOWN, KNOWN))
         seen = {run: image for run, _ in w.runs}
         original = np.repeat(image[0][..., None], 3, axis=2)
-        out.append(m.ImageScored(w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141))
+        out.append(
+            m.ImageScored(
+                w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141, combined=tuple(combined)
+            )
+        )
     return out
 
 
@@ -325,7 +336,7 @@ ANSWERS[m.InspectImage] = _look_closer
 LEVELS = 17
 PIXELS = replace(
     VAE, name="pixel_cnn", title="PixelCNN", family="Explicit density · exact", density="exact", sampling="iterative", accepts="images",
-    capabilities=("log_prob", "sample"),
+    capabilities=("log_prob", "sample", "symbols"),
 )  # fmt: skip
 PIXEL_RUN = "/runs/pixel-cnn-digits"
 

@@ -25,7 +25,6 @@ from app.shell import theme
 from app.shell.formatting import count
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import restyle
 from engine.messages import Embedded
 
 SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
@@ -65,6 +64,7 @@ class EmbeddingPane(RunPane):
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self.check_empty)
         state.run_replaced.connect(self._run_replaced)
+        state.run_gone.connect(self._run_gone)
         state.methods_changed.connect(self._step_changed)
         state.data_changed.connect(self._name_data)
         state.theme_changed.connect(self._restyle)
@@ -135,6 +135,9 @@ class EmbeddingPane(RunPane):
         self._name_data()
         self._name_colors()
         self._step_changed()
+
+    def _run_gone(self, run: str) -> None:
+        self.controller.detectors.pop(run, None)
 
     def _run_replaced(self, run: str) -> None:
         self.controller.forget_run(run)
@@ -315,6 +318,6 @@ class EmbeddingPane(RunPane):
         return paths
 
     def _restyle(self) -> None:
-        self._c = restyle(self, self.context.state.theme)
+        self._c = theme.colors(self.context.state.theme)
         self.page.set_colors(self._c)
         self._draw_colors()

@@ -26,9 +26,9 @@ from app.panes.likelihood.presenter import LikelihoodPresenter
 from app.panes.likelihood.scored_images import Dropped
 from app.panes.likelihood.scoring_runs import ScoringRuns
 from app.panes.likelihood.selection import Selection
+from app.shell import theme
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import restyle
 from engine.messages import PictureRef, StartRun
 
 SETTLE_MS = 120  # after the last move of the time cursor
@@ -91,6 +91,7 @@ class LikelihoodPane(RunPane):
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self._runs_changed)
         state.run_replaced.connect(self._run_replaced)
+        state.run_gone.connect(self._run_gone)
         state.methods_changed.connect(self._runs_changed)
         state.data_changed.connect(self._data_changed)
         state.theme_changed.connect(self._restyle)
@@ -190,6 +191,9 @@ class LikelihoodPane(RunPane):
         self.draw()
         if self.shown:
             self._settling.start()
+
+    def _run_gone(self, run: str) -> None:
+        self.controller.images.detectors.pop(run, None)
 
     def _run_replaced(self, run: str) -> None:
         if run in dict(self.controller.wanted):
@@ -422,6 +426,6 @@ class LikelihoodPane(RunPane):
             self.presenter.show_path()
 
     def _restyle(self) -> None:
-        c = restyle(self, self.context.state.theme)
+        c = theme.colors(self.context.state.theme)
         self.page.set_colors(c)
         self.experiment.set_colors(c)

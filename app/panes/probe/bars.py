@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFontMetrics, QPainter, QPen
 
 from app.panes.probe.results import figure
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
 from app.widgets.colors import shade
-from engine.common.intervals import share_error
 
 ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name
 HEAD = 22  # above them: what the colours mean
 NAMES = 250  # pixels, at most a third of the width
+LEGEND = ("linear probe", "kNN, k = 200")
+SUPERVISED = "trained with labels (its best checkpoint, validation images)"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Bars:
     name: str
     linear: float | None
     knn: float | None = None
-    images: int = 0  # that were asked about; 0: not known, so there is no error
+    linear_error: float = math.nan  # standard errors; NaN: not known
+    knn_error: float = math.nan
     supervised: bool = False
     note: str = ""
 
@@ -56,8 +59,30 @@ class ProbeBars(Chart):
         return QSize(420, HEAD + FOOT + ROW * max(3, len(self.bars)))
 
     def plot(self) -> QRectF:
-        left = min(NAMES, round(0.3 * self.width()))
-        return QRectF(left, HEAD, max(self.width() - left - 96, 40), max(self.height() - HEAD - FOOT, 40))
+        left, head = min(NAMES, round(0.3 * self.width())), self._head()
+        return QRectF(left, head, max(self.width() - left - 96, 40), max(self.height() - head - FOOT, 40))
+
+    def _legend_names(self) -> list[str]:
+        return [*LEGEND, SUPERVISED] if any(bar.supervised for bar in self.bars) else list(LEGEND)
+
+    def _legend_places(self) -> list[QPointF]:
+        """Where each part of the legend begins: beside the one before, or below it where there is no room."""
+        metrics, places = QFontMetrics(self._small), []
+        begin = at = min(NAMES, round(0.3 * self.width()))
+        if any(begin + metrics.horizontalAdvance(name) + 22 > self.width() for name in self._legend_names()):
+            begin = at = 4
+        top = 2
+        for name in self._legend_names():
+            wide = metrics.horizontalAdvance(name) + 22
+            if at > begin and at + wide > self.width():
+                at, top = begin, top + 18
+            places.append(QPointF(at, top))
+            at += wide + 12
+        return places
+
+    def _head(self) -> float:
+        """Height of the legend."""
+        return max(place.y() for place in self._legend_places()) + HEAD - 2
 
     def inks(self) -> tuple[QColor, QColor, QColor]:
         """Of linear probes, of neighbours, and of supervised runs."""
@@ -89,8 +114,8 @@ class ProbeBars(Chart):
             painter.setPen(QColor(c.muted))
             wide = metrics.horizontalAdvance(text)
             painter.drawText(QRectF(x - wide / 2, place.bottom() + 3, wide + 1, metrics.height()), LEFT, text)
-        name = QRectF(place.left(), self.height() - metrics.height() - 1, place.width(), metrics.height())
-        painter.drawText(name, Qt.AlignmentFlag.AlignHCenter, "right answers, in %  ·  whiskers: ± 1 standard error  ·  dashes: guessing")
+        whole = "right answers, in %  ·  whiskers: ± 1 standard error  ·  dashes: guessing"
+        self.draw_name_below(painter, whole if metrics.horizontalAdvance(whole) < self.width() else "right answers, in %")
         if self.chance is not None:
             pen = QPen(QColor(c.muted), 1)
             pen.setDashPattern([3, 3])
@@ -104,23 +129,26 @@ class ProbeBars(Chart):
         linear, knn, green = self.inks()
         painter.setFont(self.font())
         painter.setPen(QColor(self._c.text))
-        name = painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideRight, int(place.left() - 10))
-        painter.drawText(QRectF(0, top, place.left() - 10, height), LEFT | MIDDLE, name)
-        shown = [(bar.linear, green if bar.supervised else linear, Qt.BrushStyle.SolidPattern)]
+        room = QRectF(0, top, place.left() - 10, height)
+        needed = painter.fontMetrics().boundingRect(room.toRect(), Qt.TextFlag.TextWordWrap.value, bar.name)
+        fits = needed.width() <= room.width() and needed.height() <= height
+        name = bar.name if fits else painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideMiddle, int(room.width()))
+        painter.drawText(room, LEFT | MIDDLE | Qt.TextFlag.TextWordWrap, name)
+        shown = [(bar.linear, bar.linear_error, green if bar.supervised else linear, Qt.BrushStyle.SolidPattern)]
         if not bar.supervised:
-            shown.append((bar.knn, knn, Qt.BrushStyle.BDiagPattern))
+            shown.append((bar.knn, bar.knn_error, knn, Qt.BrushStyle.BDiagPattern))
         thick = min((height - 8) / 2, 13.0)
         begins = top + (height - thick * len(shown)) / 2
         painter.setFont(self._small)
-        for at, (value, ink, pattern) in enumerate(shown):
+        for at, (value, error, ink, pattern) in enumerate(shown):
             line = QRectF(place.left(), begins + at * thick, place.width(), thick)
             if value is None:
                 painter.setPen(QColor(self._c.muted))
                 painter.drawText(line.adjusted(4, 0, 0, 0), LEFT | MIDDLE, bar.note or "…")
             else:
-                self._bar(painter, line, value, bar, ink, pattern)
+                self._bar(painter, line, value, error, ink, pattern)
 
-    def _bar(self, painter: QPainter, line: QRectF, value: float, bar: Bars, ink: QColor, pattern: Qt.BrushStyle) -> None:
+    def _bar(self, painter: QPainter, line: QRectF, value: float, error: float, ink: QColor, pattern: Qt.BrushStyle) -> None:
         end, middle = self.to_x(value), line.center().y()
         body = QRectF(line.left(), line.top() + 1, end - line.left(), line.height() - 2)
         fill = QColor(ink)
@@ -129,32 +157,28 @@ class ProbeBars(Chart):
         painter.setPen(QPen(ink, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(body)
-        if bar.images:
-            error = share_error(value, bar.images)
+        if math.isfinite(error):
             low, high = self.to_x(max(value - error, 0)), self.to_x(min(value + error, 1))
             painter.setPen(QPen(QColor(self._c.text), 1.2))
             painter.drawLine(QPointF(low, middle), QPointF(high, middle))
             for x in (low, high):
                 painter.drawLine(QPointF(x, middle - 3), QPointF(x, middle + 3))
         painter.setPen(QColor(self._c.text))
-        text = figure(value, bar.images) if bar.images else number(100 * value, 1, "%")
+        text = figure(value, error)
         painter.drawText(QRectF(self.plot().right() + 4, line.top() - 1, 92, line.height() + 2), RIGHT | MIDDLE, text)
 
     def _legend(self, painter: QPainter) -> None:
         linear, knn, green = self.inks()
-        rows = [(linear, Qt.BrushStyle.SolidPattern, "linear probe"), (knn, Qt.BrushStyle.BDiagPattern, "kNN, k = 200")]
-        if any(bar.supervised for bar in self.bars):
-            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its best checkpoint, validation images)"))
+        looks = ((linear, Qt.BrushStyle.SolidPattern), (knn, Qt.BrushStyle.BDiagPattern), (green, Qt.BrushStyle.SolidPattern))
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
-        x = self.plot().left()
-        for ink, pattern, name in rows:
+        for (ink, pattern), name, place in zip(looks, self._legend_names(), self._legend_places(), strict=False):
+            x, top = place.x(), place.y()
             fill = QColor(ink)
             fill.setAlpha(150 if pattern == Qt.BrushStyle.SolidPattern else 220)
-            painter.fillRect(QRectF(x, 6, 12, 9), QBrush(fill, pattern))
+            painter.fillRect(QRectF(x, top + 4, 12, 9), QBrush(fill, pattern))
             painter.setPen(QPen(ink, 1))
-            painter.drawRect(QRectF(x, 6, 12, 9))
+            painter.drawRect(QRectF(x, top + 4, 12, 9))
             painter.setPen(QColor(self._c.text))
             wide = metrics.horizontalAdvance(name)
-            painter.drawText(QRectF(x + 17, 2, wide + 4, 17), LEFT | MIDDLE, name)
-            x += wide + 34
+            painter.drawText(QRectF(x + 17, top, wide + 4, 17), LEFT | MIDDLE, name)

@@ -195,6 +195,37 @@ def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(ki
     assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1800),)
 
 
+def test_that_the_last_step_is_scored_as_soon_as_the_training_has_ended(kit: Kit, pane: LikelihoodPane) -> None:
+    kit.engine.answering = False
+    kit.state.checkpoint_saved(RUN, 1500, True)
+    rest(kit, pane)
+    kit.state.checkpoint_saved(RUN, 1700, True)
+    rest(kit, pane)
+    (slow,) = kit.engine.of(m.Calibrate)[1:]
+    assert slow.runs == ((RUN, 1500),)
+    assert f"AT STEP {count(1500)} (THE CURSOR IS AT {count(1700)})" in pane.page.table_heading.text()
+    kit.state.set_runs((replace(kit.state.runs[RUN], status="done"),), "/runs")
+    rest(kit, pane)
+    assert slow.job in {sent.job for sent in kit.engine.of(m.StopJob)}
+    assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1700),)
+    assert f"AT STEP {count(1700)}" in pane.page.table_heading.text() and "CURSOR" not in pane.page.table_heading.text()
+
+
+def test_that_what_was_stopped_by_hand_stays_stopped_when_the_training_ends_and_says_of_which_step_it_is(
+    kit: Kit, pane: LikelihoodPane
+) -> None:
+    kit.engine.answering = False
+    kit.state.checkpoint_saved(RUN, 1500, True)
+    rest(kit, pane)
+    pane.controller.stop()
+    asked = len(kit.engine.of(m.Calibrate))
+    kit.state.checkpoint_saved(RUN, 1700, True)
+    kit.state.set_runs((replace(kit.state.runs[RUN], status="done"),), "/runs")
+    rest(kit, pane)
+    assert len(kit.engine.of(m.Calibrate)) == asked
+    assert f"AT STEP {count(1500)} (THE CURSOR IS AT {count(1700)})" in pane.page.table_heading.text()
+
+
 def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: LikelihoodPane) -> None:
     kit.engine.answering = False
     kit.engine.open.clear()
@@ -400,6 +431,24 @@ def test_that_an_unreadable_file_is_listed_with_its_reason_and_the_others_are_sc
     assert pane.page.status.text == "1 image scored · 2 could not be read"
     model = pane.page.list.model_
     assert "It is cut off" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
+
+
+def test_that_the_list_says_the_combined_p_value_and_names_it(kit: Kit, pane: LikelihoodPane) -> None:
+    """Beside a combined verdict, the p-value of the one chosen score would be another one than what is judged."""
+    pane.accept_images(["/p/seven.png"])
+    rest(kit, pane)
+    entry, model = pane.images.entries[0], pane.page.list.model_
+    run, detector = pane.selection.detector
+    entry.combined[run] = m.CombinedScore(run, 0.034, "warning", "unusual by all scores together", 0.002, 2, 500, 500)
+    entry.scores[run][detector] = replace(entry.scores[run][detector], p_value=0.5, level="plain")
+    assert listed(pane) == [("seven.png", "3.4\u202f%")]
+    assert model.data(model.index(0, 1), Qt.ItemDataRole.ForegroundRole).name() == model.c.warning_text
+    head = pane.page.list.horizontalHeader()
+    assert not head.isHidden() and [model.headerData(i, Qt.Orientation.Horizontal) for i in (0, 1)] == ["Image", "p (Holm)"]
+    tip = model.data(model.index(0, 1), Qt.ItemDataRole.ToolTipRole)
+    assert "All 2 scores together (Holm): unusual by all scores together" in tip
+    del entry.combined[run]
+    assert listed(pane) == [("seven.png", "–")]
 
 
 def test_that_hundreds_of_files_become_rows_as_they_come_and_are_drawn_a_few_times_only(
