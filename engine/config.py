@@ -55,6 +55,16 @@ class Training:
     )
     warmup: int = setting(100, "Steps over which the learning rate rises from zero.", low=0, high=100_000, unit="steps", group="Training")
     weight_decay: float = setting(0.0, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    final_weight_decay: float = setting(
+        -1.0, "Weight decay at the end, reached along a cosine; below 0: as at the start.", low=-1.0, high=1.0, group="Training"
+    )
+    optimizer: str = setting(
+        "adamw",
+        "How a gradient moves the weights: AdamW; SGD with momentum 0.9; LARS, SGD whose steps are scaled to each layer's weights, for "
+        "large batches. SGD wants a learning rate some 10 to 100 times AdamW's.",
+        choices=("adamw", "sgd", "lars"),
+        group="Training",
+    )
     clip: float = setting(100.0, "Longest gradient; longer ones are scaled down, 0 switches it off.", low=0.0, high=1e6, group="Training")
     ema: float = setting(
         0.999, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"

@@ -18,7 +18,7 @@ from engine.config import fields_of
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, MethodInfo, Number
-from engine.protocols import CAPABILITIES, implements, provides
+from engine.protocols import CAPABILITIES, implements, provides, sample_settings
 from engine.protocols import Frame as Frame  # for those who write methods
 from engine.protocols import Latents as Latents
 from engine.protocols import View as View
@@ -132,6 +132,7 @@ class Method(nn.Module):
     # buffers that only training needs (persistent=False): kept to go on from, not to look at
     training_only_buffers: ClassVar[tuple[str, ...]] = ()
     judged_from: ClassVar[int] = 200  # steps before which nothing is said of how well it learns; 0: what is said holds at any step
+    forward_passes: float = 1.0  # of an image through an encoder in one step, all views and copies counted; a part of an image is a part
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
@@ -262,6 +263,7 @@ def info(method: type[Method]) -> MethodInfo:
         accepts=method.accepts,
         units=tuple(method.units.items()),
         fields=fields_of(method.Config),
+        sample_fields=fields_of(kind) if (kind := sample_settings(method)) else (),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -158,6 +158,19 @@ class ObservationSampler(Sampler, Protocol):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """x ~ p(x|z) of the same z that `sample` draws with this generator, whose means it gives."""
+        ...
+
+
+class ConfigurableSampler(Sampler, Protocol):
+    """A sampler with settings of its own: denoising steps, guidance, truncation. They are declared as those of a training are."""
+
+    SampleSettings: ClassVar[type]  # a frozen dataclass of `engine.config.setting` fields
+
+    def sample_with(self, n: int, y: Tensor | None, settings: Any, generator: torch.Generator | None = None) -> Iterator[Frame]:
+        """As `sample`, drawn as `settings`, an instance of `SampleSettings`, says; `sample` is this with the defaults.
+
+        The noise of a sample depends on the generator alone, so that a setting that moves changes samples, not which ones they are.
+        """
         ...
 
 
@@ -322,6 +335,11 @@ def implements(kind: type, protocol: type) -> bool:
 def provides(method: object, protocol: type[P]) -> TypeIs[P]:
     """Whether a method can do what a protocol says: the one way to ask, for people and for the type checker."""
     return implements(type(method), protocol)
+
+
+def sample_settings(kind: type) -> type | None:
+    """The settings of a method's sampler, as a dataclass; None where it has none."""
+    return cast("type[ConfigurableSampler]", kind).SampleSettings if implements(kind, ConfigurableSampler) else None
 
 
 def _members(protocol: type) -> frozenset[str]:

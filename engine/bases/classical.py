@@ -26,6 +26,8 @@ class ClassicalMethod(Training):
     schedule: str = _fixed("constant")
     warmup: int = _fixed(0)
     weight_decay: float = _fixed(0.0)
+    final_weight_decay: float = _fixed(-1.0)
+    optimizer: str = _fixed("adamw")
     clip: float = _fixed(0.0)
     ema: float = _fixed(0.0)
 

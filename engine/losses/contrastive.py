@@ -89,6 +89,13 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) 
 
 
 @torch.no_grad()
+def top1_retrieval(asking: Tensor, answering: Tensor) -> Tensor:
+    """Share of rows of `asking` whose own row of `answering` is the most similar of all by cosine, a scalar. Both [B, d]."""
+    similar = F.normalize(asking, dim=1) @ F.normalize(answering, dim=1).T
+    return (similar.argmax(1) == torch.arange(len(similar), device=similar.device)).float().mean()
+
+
+@torch.no_grad()
 def follow(leader: torch.nn.Module, follower: torch.nn.Module, momentum: float) -> None:
     """θ_k ← m θ_k + (1 - m) θ_q for all parameters (He et al. 2020, eq. 2). Running statistics are the follower's own."""
     for theirs, ours in zip(leader.parameters(), follower.parameters(), strict=True):

@@ -43,6 +43,7 @@ class MethodInfo:
     fields: tuple[FieldInfo, ...]
     accepts: str = "images"  # "images" | "text": the kind of data it learns from
     units: tuple[tuple[str, str], ...] = ()  # (term of the loss, its unit)
+    sample_fields: tuple[FieldInfo, ...] = ()  # settings of its sampler, of a `ConfigurableSampler`
 
     def unit_of(self, term: str) -> str:
         """Empty where a term has none."""

@@ -45,6 +45,9 @@ class DrawSamples(Work):
     prompt: str = ""  # of a text: how it begins
     length: int = 0  # of a text: how many symbols, the prompt included; 0: as many as the model sees at once
     decode: str = "mean"  # of a model with p(x|z): its "mean", or a "sample" of it
+    settings: tuple[
+        tuple[str, int | float | bool | str], ...
+    ] = ()  # of the sampler (`MethodInfo.sample_fields`), where not at their default
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """MoCo: a view must find the other view of its image among keys of former batches, encoded by a slowly moving copy (He et al. 2020).
 
-The loss is in nats, averaged over the queries. Version 2 (Chen et al. 2020) has a head of two layers and a higher temperature.
+The loss is in nats, averaged over the queries. Version 2 (Chen et al. 2020) has a head of two layers and a higher temperature. Version
+3 (Chen, Xie and He 2021) has no queue: the keys of the batch are the negatives, each view asks once, and a predictor stands on the query.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from engine.config import setting
 from engine.losses.contrastive import follow, info_nce
 from engine.method import DataSpec, StepContext, View
 from engine.nets.encoders import encoder
-from engine.nets.heads import Head
+from engine.nets.heads import Head, NormHead
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
 
 
 @dataclass(frozen=True)
 class Config(Augmented, EncoderSettings):
-    version: str = setting("v2", "Head on the encoder: one linear layer (v1) or two (v2).", choices=("v1", "v2"))
+    version: str = setting(
+        "v2",
+        "Head on the encoder: one linear layer (v1) or two (v2); v3 adds a predictor to the query, has no queue, and lets both views ask.",
+        choices=("v1", "v2", "v3"),
+    )
     projection: int = setting(128, "Numbers in which views are compared.", low=2, high=2048, unit="dimensions")
     queue: int = setting(
         4096,
@@ -65,7 +70,9 @@ class MoCo(EncoderMethod):
     Config = Config
     title = "MoCo"
     family = "Self-supervision · contrastive"
-    source = "He, Fan, Wu, Xie and Girshick, Momentum Contrast, CVPR 2020 (arXiv 1911.05722); Chen et al. 2020 (arXiv 2003.04297)"
+    source = (
+        "He, Fan, Wu, Xie and Girshick, Momentum Contrast, CVPR 2020 (arXiv 1911.05722); Chen et al. 2020 (2003.04297), 2021 (2104.02057)"
+    )
     summary = (
         "One view of an image asks, and a slowly moving copy of the network has encoded the other view and those of thousands of images "
         "before it. The query must find its own key. A long queue gives many negatives without a large batch."
@@ -80,19 +87,25 @@ class MoCo(EncoderMethod):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.valid_slice = config.batch_size  # type: ignore[misc]  # without a queue: as many negatives as in training
-        self.batch_splits = config.queue > 0  # type: ignore[misc]  # without a queue the batch is its own negatives
+        v3 = config.version == "v3"
+        self.keys, self.symmetric = 0 if v3 else config.queue, v3 or config.symmetric
+        self.batch_splits = self.keys > 0  # type: ignore[misc]  # without a queue the batch is its own negatives
+        self.forward_passes = 4.0 if self.symmetric else 2.0
         self.head = self._head()
+        self.predictor: nn.Module = NormHead(config.projection, 2 * self.network.features, config.projection) if v3 else nn.Identity()
         self.key_network: Any = encoder(config.encoder, data.shape, config.width, config.blocks, config.norm)
         self.key_head = self._head()
         self.key_network.requires_grad_(False)
         self.key_head.requires_grad_(False)
-        self.register_buffer("queue", torch.empty(config.queue, config.projection))  # unit rows
+        self.register_buffer("queue", torch.empty(self.keys, config.projection))  # unit rows
         self.register_buffer("pointer", torch.empty((), dtype=torch.long))  # where the next key goes
         self.register_buffer("images", torch.empty((), dtype=torch.long))  # in the training split; 0: not known yet
         self._keys: list[Tensor] = []  # of the step in hand
 
     def _head(self) -> nn.Module:
         features, to = self.network.features, self.config.projection
+        if self.config.version == "v3":
+            return NormHead(features, 2 * features, to)
         return Head(features, features, to) if self.config.version == "v2" else nn.Linear(features, to)
 
     def reset(self, generator: torch.Generator) -> None:
@@ -111,22 +124,23 @@ class MoCo(EncoderMethod):
     def views(self, x: Tensor, generator: torch.Generator | None) -> tuple[View, ...]:
         """Two views of every image, drawn independently. x [B, C, H, W]."""
         recipe = self.config.recipe()
-        roles = ("query and key",) * 2 if self.config.symmetric else ("query", "key")
+        roles = ("query and key",) * 2 if self.symmetric else ("query", "key")
         drawn = [augment(x, recipe, generator) for _ in range(2)]
         return tuple(View(f"view {i}", *pair, role=role) for i, (pair, role) in enumerate(zip(drawn, roles, strict=True), 1))
 
     def compared(self, x: Tensor, role: str = "") -> Tensor:
         """Unit vectors [B, d]; with the role "key" those of the key encoder."""
-        network, head = (self.key_network, self.key_head) if role == "key" else (self.network, self.head)
         with full(x.device):
-            return F.normalize(head(network(x)), dim=1)
+            if role == "key":
+                return F.normalize(self.key_head(self.key_network(x)), dim=1)
+            return F.normalize(self.predictor(self.head(self.network(x))), dim=1)
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: InfoNCE. `top1_retrieval`: share of queries whose own key is the most similar. `mi_lower_bound`: ln(1 + K) - loss,
         which can show ln(1 + K) at most. x [B, C, H, W] -> scalars [].
         """
         first, second = (view.x for view in self.views(x, context.generator))
-        pairs = ((first, second), (second, first)) if self.config.symmetric else ((first, second),)
+        pairs = ((first, second), (second, first)) if self.symmetric else ((first, second),)
         results = [self._one(a, b, context) for a, b in pairs]
         loss, found = (torch.stack(values).mean() for values in zip(*results, strict=True))
         others = len(self.queue) or len(x) - 1
@@ -138,7 +152,7 @@ class MoCo(EncoderMethod):
             key = precise(self._shuffled(answering, context.generator))
         query = self.features(asking)
         with full(device):
-            q = F.normalize(precise(self.head(query)), dim=1)
+            q = F.normalize(precise(self.predictor(self.head(query))), dim=1)
             with torch.no_grad():
                 k = F.normalize(precise(self.key_head(key)), dim=1)
             if self.training:
@@ -177,7 +191,7 @@ class MoCo(EncoderMethod):
         size = len(self.queue)
         behind = (self.pointer - 1 - torch.arange(size)) % max(1, size)
         batch = min(self.config.batch_size, int(self.images) or self.config.batch_size)
-        joined = batch * (2 if self.config.symmetric else 1)
+        joined = batch * (2 if self.symmetric else 1)
         return torch.where(behind < step * joined, behind // joined, -1)
 
     def headline_words(self, terms: dict[str, float]) -> str:

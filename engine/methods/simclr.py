@@ -57,6 +57,7 @@ class SimCLR(EncoderMethod):
     headline = ("top1_retrieval", "", True)
     units: ClassVar = {"loss": "nat", "mi_lower_bound": "nat"}
     batch_splits = False
+    forward_passes = 2.0
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)

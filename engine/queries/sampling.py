@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
+from engine.config import BadSetting, make_config
 from engine.data import adapt
 from engine.data.tokens import decode, encode
 from engine.losses.likelihoods import image_generators
-from engine.method import DataSpec
-from engine.protocols import Frame, ObservationSampler, Sampler, SymbolSequence, provides
+from engine.method import DataSpec, Method
+from engine.protocols import ConfigurableSampler, Frame, ObservationSampler, Sampler, SymbolSequence, provides
 from engine.queries.answers import Job, answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, labels_of, noise_of
@@ -224,7 +225,7 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
     if y is not None and everyone > len(work.samples):
         every = tuple(range(everyone))
         y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
-    frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode)
+    frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode, dict(work.settings))
     for frame in frames:
         yield Frame(frame.x[list(work.samples)], frame.step, frame.count)
 
@@ -243,14 +244,31 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
 
 
 def drawn_frames(
-    method: Sampler, n: int, y: Tensor | None, temperature: float, generator: torch.Generator, decode: str
+    method: Sampler,
+    n: int,
+    y: Tensor | None,
+    temperature: float,
+    generator: torch.Generator,
+    decode: str,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Iterator[Frame], str]:
     """The frames of n samples, and what they are: "mean" of p(x|z) or "sample" of it, as `decode` asks; "" where there is no such choice.
 
-    Raises: CannotSample: `decode` is neither.
+    `settings`: of a sampler that has some, those that are not at their default, values or what was typed.
+
+    Raises: CannotSample: `decode` is neither, or the sampler has no such settings.
     """
     if decode not in ("mean", "sample"):
         raise CannotSample(f"Samples are drawn as “mean” or “sample” of p(x|z), not as “{decode}”.")
+    if provides(method, ConfigurableSampler):
+        try:
+            chosen = make_config(method.SampleSettings, settings or {})
+        except BadSetting as error:
+            raise CannotSample(str(error)) from None
+        return method.sample_with(n, y, chosen, generator), ""
+    if settings:
+        title = "This method" if not isinstance(method, Method) else method.title
+        raise CannotSample(f"{title}’s sampler has no settings, so {', '.join(settings)} cannot be set.")
     if not provides(method, ObservationSampler):
         return method.sample(n, y, temperature, generator), ""
     draw = method.sample_observations if decode == "sample" else method.sample

@@ -71,11 +71,10 @@ class EagerStep:
             self._make_smaller()
             noise.set_state(before)
         optimizer = self.optimizers[phase.optimizer]
-        for group in optimizer.adamw.param_groups:
-            group["lr"] = rate(optimizer.peak)
+        optimizer.prepare(rate(optimizer.peak), context.progress)
         norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, optimizer.clip or math.inf)
         terms["gradient norm" if len(self.method.phases) == 1 else f"gradient norm of {phase.term}"] = norm
-        optimizer.adamw.step()
+        optimizer.algorithm.step()
         return terms
 
     def gradients(self, phase: Phase, examples: Tensor, labels: Tensor | None, context: StepContext) -> dict[str, Tensor] | None:

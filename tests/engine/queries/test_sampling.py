@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.bases.autoregressive import choose
-from engine.config import fields_of, make_config
+from engine.config import fields_of, make_config, setting
 from engine.data.dataset import BadData
 from engine.method import DataSpec, Frame, build, capabilities
 from engine.methods import all_methods
@@ -482,3 +483,34 @@ def test_that_frames_come_one_by_one_so_that_a_lane_can_stop_between_them():
     assert asked == [0, 1]
     job.close()
     assert asked == [0, 1]
+
+
+@dataclass(frozen=True)
+class Dimming:
+    """Settings of a sampler."""
+
+    times: int = setting(4, "Steps.", low=1, high=9, unit="steps")
+    factor: float = setting(2.0, "What is divided by.", low=1.0, high=10.0)
+
+
+class Dimmer(Diffusion):
+    """The same with settings of its own."""
+
+    SampleSettings = Dimming
+
+    def sample_with(self, n: int, y: Tensor | None, settings: Any, generator: torch.Generator | None = None) -> Any:
+        x = torch.ones(n, 1, 2, 2)
+        for step in range(settings.times + 1):
+            yield Frame(x / settings.factor**step, step, settings.times)
+
+
+def test_that_the_samplers_own_settings_are_taken_checked_and_refused_where_there_are_none():
+    _, *frames = run_job(Dimmer(), settings=(("times", 2), ("factor", 3.0)))
+    assert [frame.frame for frame in frames] == [0, 1, 2] and int(frames[-1].images.max()) == round(255 / 9)
+    assert len(run_job(Dimmer())) == 1 + 5
+    with pytest.raises(CannotSample, match="from 1 to 9"):
+        run_job(Dimmer(), settings=(("times", 10),))
+    with pytest.raises(CannotSample, match="no setting “speed”"):
+        run_job(Dimmer(), settings=(("speed", 1),))
+    with pytest.raises(CannotSample, match="no settings, so speed"):
+        run_job(Diffusion(), settings=(("speed", 1),))

@@ -109,7 +109,7 @@ def test_that_a_step_is_adam_by_hand_with_each_group_s_own_settings():
     for name, rate in (("discriminator", 4e-4), ("generator", 2e-3)):
         change = (weights(getattr(method, name)) - before[name]).abs()
         assert change.max().item() == pytest.approx(rate, rel=1e-3)  # Adam's first step is the rate itself, whatever the gradient
-    groups = {name: one.adamw.param_groups[0]["betas"] for name, one in trainer.optimizers.items()}
+    groups = {name: one.algorithm.param_groups[0]["betas"] for name, one in trainer.optimizers.items()}
     assert groups == {"discriminator": (0.5, 0.9), "generator": (0.9, 0.999)}
 
 
