@@ -26,6 +26,7 @@ class ChainFilm(QObject):
         super().__init__(parent)
         self.bridge = bridge
         self.settings = ChainSettings()
+        self.asked: ChainSettings | None = None  # those of the newest job
         self.began: ChainsBegan | None = None
         self.x = np.zeros((0, 1, 2))  # [C, 1 + steps, 2], the first of them the starts
         self.accepted = np.zeros((0, 0), dtype=bool)
@@ -52,6 +53,7 @@ class ChainFilm(QObject):
     def ask(self) -> None:
         """Run the chains with the settings as they are."""
         self._ask.stop()
+        self.asked = self.settings
         self.job = self._newest = self.bridge.new_job("chains")
         self.bridge.send(RunChains(job=self.job, channel=CHANNEL, **asdict(self.settings)))
 

@@ -126,6 +126,7 @@ class ChainsPane(Pane):
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(8)
         column.addWidget(heading("How they walk"))
+        column.addWidget(muted("Choose a density and a sampler; no run is needed."))
         column.addWidget(self.settings)
         column.addWidget(heading("What they are worth"))
         column.addWidget(self.figures)

@@ -10,7 +10,6 @@ from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from app.shell.formatting import count
-from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, muted
@@ -64,6 +63,8 @@ class ChainSettingsCard(Card):
         self.seed.setAccessibleName("Seed: where the chains begin, and their noise")
         self.seed.textChanged.connect(self._moved)
         self._row(muted("Seed", wrap=False), self.seed, button("Next", self.take_next_seed, "Other starts and other noise."), None)
+        self.explained = muted()
+        self.inside.addWidget(self.explained)
         self._explain()
 
     def _row(self, *parts: QWidget | None) -> None:
@@ -112,7 +113,7 @@ class ChainSettingsCard(Card):
     def _explain(self) -> None:
         self.shape.describe(DENSITIES[self.target.currentData()][1], "", tip=f"0 is easy to sample, 1 is hard. {STAYS}")
         self.leapfrog.setEnabled(self.sampler.currentData() == "hmc")
-        set_tip(self.sampler, EXPLAINED[self.sampler.currentData()])
+        self.explained.setText(EXPLAINED[self.sampler.currentData()])
 
     def take_next_seed(self) -> None:
         self.seed.setText(str(int(self.seed.text() or 0) + 1))
