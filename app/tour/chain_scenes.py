@@ -19,9 +19,9 @@ class ChainScenes:
 
     def scenes(self) -> Iterator[Scene]:
         for name, shows, target, sampler, size in (
-            ("chains-hmc", "Hamiltonian Monte Carlo on the banana: the chains agree", "banana", "hmc", 0.15),
+            ("chains-hmc", "Hamiltonian Monte Carlo on the banana: far moves, nearly independent", "banana", "hmc", 0.15),
             ("chains-langevin", "unadjusted Langevin on the ring: slow, and its R-hat says so", "ring", "ula", 0.15),
-            ("chains-mixture", "adjusted Langevin on three hills: each chain stays on its own", "mixture", "mala", 0.4),
+            ("chains-mixture", "adjusted Langevin on three hills: a chain seldom leaves its own", "mixture", "mala", 0.4),
         ):
             yield Scene(name, "ChainsPane", shows, self.see(target, sampler, size), self.no_chains)
 

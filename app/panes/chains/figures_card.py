@@ -23,6 +23,7 @@ ROWS = (
     ("deviation_exact", "exact", "The density's own standard deviation."),
 )
 FEW, MANY = 0.15, 0.99  # accepted
+CLEARLY = 1.05  # R-hat beyond which chains disagree
 
 
 class ChainFiguresCard(Card):

@@ -88,7 +88,11 @@ class ChainPlane(LineChart):
         for number, own in enumerate(self.x):
             self._dots(painter, number, own)
         for number, own in enumerate(self.x):
-            self._way(painter, number, own)
+            dashes = (3, 2) if self.repeats(number) else None
+            self.draw_line(painter, self.pen(self.color(number), 1.2, dashes), self._points(own[-TAIL:]))
+        for number, own in enumerate(self.x):
+            for size, ink in ((14, QColor(self._c.background)), (10, self.color(number))):  # a rim, so that it stands out
+                self.draw_markers(painter, self.marker(number), ink, size, self._points(own[-1:]))
         painter.restore()
 
     def _axes(self, painter: QPainter) -> None:
@@ -121,13 +125,6 @@ class ChainPlane(LineChart):
         ink.setAlpha(150)
         painter.setPen(QPen(ink, 2.5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         painter.drawPoints(self._points(own[::stride]))
-
-    def _way(self, painter: QPainter, number: int, own: np.ndarray) -> None:
-        points = self._points(own[-TAIL:])
-        ink = self.color(number)
-        self.draw_line(painter, self.pen(ink, 1.2, (3, 2) if self.repeats(number) else None), points)
-        self.draw_markers(painter, self.marker(number), QColor(self._c.background), 14, points[-1:])
-        self.draw_markers(painter, self.marker(number), ink, 10, points[-1:])
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         """The steps that are seen, as header and rows of a CSV; step 0 is the start."""
