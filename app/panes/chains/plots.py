@@ -31,9 +31,8 @@ def band_image(log_p: np.ndarray, c: Colors) -> QImage:
     """The bands in ever stronger accent, uint8 [rows, columns, 3]."""
     bands = (log_p[..., None] >= band_levels(log_p)).sum(-1)  # 0 outside, 6 at the peak
     paper, ink = QColor(c.background), QColor(c.accent)
-    table = np.array(
-        [mixed(ink, paper, (0.1 + 0.5 * band / len(MASSES)) * (band > 0)).getRgb()[:3] for band in range(len(MASSES) + 1)], np.uint8
-    )
+    inks = [mixed(ink, paper, (0.1 + 0.5 * band / len(MASSES)) * (band > 0)) for band in range(len(MASSES) + 1)]
+    table = np.array([(one.red(), one.green(), one.blue()) for one in inks], np.uint8)
     return to_qimage(table[bands])
 
 
@@ -42,7 +41,7 @@ class ChainPlane(LineChart):
 
     def __init__(self) -> None:
         self.began: ChainsBegan | None = None
-        self.x = np.zeros((0, 1, 2))
+        self.walks = np.zeros((0, 1, 2))
         self._bands: QImage | None = None
         super().__init__("Chains on their density")
         self.setMinimumSize(220, 140)
@@ -60,7 +59,7 @@ class ChainPlane(LineChart):
 
     def set_chains(self, x: np.ndarray) -> None:
         """Where C chains were, [C, 1 + steps, 2]."""
-        self.x = x
+        self.walks = x
         places = "; ".join(f"chain {i + 1} at {own[-1, 0]:.2f}, {own[-1, 1]:.2f}" for i, own in enumerate(x))
         self.setAccessibleDescription(f"After {x.shape[1] - 1} steps: {places}" if len(x) else "")
         self.update()
@@ -85,12 +84,12 @@ class ChainPlane(LineChart):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.save()
         painter.setClipRect(place)
-        for number, own in enumerate(self.x):
+        for number, own in enumerate(self.walks):
             self._dots(painter, number, own)
-        for number, own in enumerate(self.x):
+        for number, own in enumerate(self.walks):
             dashes = (3, 2) if self.repeats(number) else None
             self.draw_line(painter, self.pen(self.color(number), 1.2, dashes), self._points(own[-TAIL:]))
-        for number, own in enumerate(self.x):
+        for number, own in enumerate(self.walks):
             for size, ink in ((14, QColor(self._c.background)), (10, self.color(number))):  # a rim, so that it stands out
                 self.draw_markers(painter, self.marker(number), ink, size, self._points(own[-1:]))
         painter.restore()
@@ -120,7 +119,7 @@ class ChainPlane(LineChart):
         return [QPointF(x, y) for x, y in zip(np.clip(left, -1e4, 1e4).tolist(), np.clip(top, -1e4, 1e4).tolist(), strict=True)]
 
     def _dots(self, painter: QPainter, number: int, own: np.ndarray) -> None:
-        stride = max(1, own.shape[0] * len(self.x) // MOST_POINTS)
+        stride = max(1, own.shape[0] * len(self.walks) // MOST_POINTS)
         ink = self.color(number)
         ink.setAlpha(150)
         painter.setPen(QPen(ink, 2.5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
@@ -128,7 +127,9 @@ class ChainPlane(LineChart):
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         """The steps that are seen, as header and rows of a CSV; step 0 is the start."""
-        rows = [(c + 1, t, repr(x), repr(y)) for c, own in enumerate(self.x) for t, (x, y) in enumerate(own.tolist())]
+        rows: list[tuple[object, ...]] = [
+            (c + 1, t, repr(x), repr(y)) for c, own in enumerate(self.walks) for t, (x, y) in enumerate(own.tolist())
+        ]
         return ("chain", "step", "x", "y"), rows
 
 
@@ -137,13 +138,13 @@ class ChainTraces(LineChart):
 
     def __init__(self, axis: int, name: str) -> None:
         self.axis, self.coordinate = axis, name
-        self.x = np.zeros((0, 1, 2))
+        self.walks = np.zeros((0, 1, 2))
         self.began: ChainsBegan | None = None
         super().__init__(f"Trace of {name}")
         self.setMinimumSize(200, 64)
 
     def set_traces(self, x: np.ndarray, began: ChainsBegan | None) -> None:
-        self.x, self.began = x, began
+        self.walks, self.began = x, began
         if began is not None:
             self.low, self.high = 0.0, float(max(1, began.steps))
             left, right, bottom, top = began.extent
@@ -173,8 +174,8 @@ class ChainTraces(LineChart):
         for level, dashes in ((mean, (6, 3)), (mean - deviation, (2, 3)), (mean + deviation, (2, 3))):
             self.draw_level(painter, self.pen(QColor(c.text), 1.0, dashes), level)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        steps = np.unique(np.linspace(0, self.x.shape[1] - 1, MOST_TRACE).astype(int))
-        for number, own in enumerate(self.x):
+        steps = np.unique(np.linspace(0, self.walks.shape[1] - 1, MOST_TRACE).astype(int))
+        for number, own in enumerate(self.walks):
             across = place.left() + steps / self.high * place.width()
             up = place.bottom() - (own[steps, self.axis] - self.bottom) / (self.top - self.bottom) * place.height()
             points = [QPointF(x, y) for x, y in zip(across.tolist(), np.clip(up, -1e4, 1e4).tolist(), strict=True)]

@@ -16,7 +16,7 @@ def autoregressive(rho: float, chains: int = 4, steps: int = 20_000, seed: int =
     """x_t = ρ x_{t-1} + √(1 - ρ²) ξ, from its stationary distribution."""
     noise = np.random.default_rng(seed).normal(size=(chains, steps))
     noise[:, 0] /= math.sqrt(1 - rho**2)
-    return lfilter([math.sqrt(1 - rho**2)], [1, -rho], noise)
+    return np.asarray(lfilter([math.sqrt(1 - rho**2)], [1, -rho], noise))
 
 
 @pytest.mark.parametrize("rho", [-0.5, 0.0, 0.5, 0.9])

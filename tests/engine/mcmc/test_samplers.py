@@ -88,6 +88,6 @@ def test_that_a_chain_that_runs_away_stays_finite_and_is_not_called_accepted(sam
 def test_that_settings_out_of_range_are_answered_with_the_range():
     for wrong in ({"steps": 0}, {"chains": 99}, {"step_size": 0.0}, {"leapfrog": 0}, {"shape": float("nan")}):
         with pytest.raises(BadChains, match="from"):
-            next(run(ChainPlan(**wrong)))
+            next(run(replace(NORMAL, **wrong)))
     with pytest.raises(UnknownTarget, match="ula, mala, hmc"):
         next(run(ChainPlan(sampler="gibbs")))

@@ -166,7 +166,7 @@ def test_that_a_training_resumed_goes_on_bit_for_bit_with_its_replay_buffer(tmp_
             verb = "pause" if len(list((tmp_path / "parts" / "checkpoints").glob("*00000002"))) else None
     except StopIteration as end:
         assert end.value.status == "paused" and 0 < end.value.step < 6
-    list(train(ResumePlan(str(tmp_path / "parts")), tmp_path))
+    list(train(ResumePlan(tmp_path / "parts"), tmp_path))
     whole, parts = arrays(tmp_path / "whole"), arrays(tmp_path / "parts")
     assert {"working/replay", "working/chains", "working/trouble"} <= set(whole)
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
@@ -201,7 +201,7 @@ def test_that_samples_of_digits_come_far_nearer_than_those_of_the_untrained_chai
 @pytest.mark.parametrize("seed", range(10))
 def test_that_no_seed_diverges_on_digits(tmp_path: Path, seed: int):
     settings = {"width": 16, "langevin_steps": 10, "replay": 512}
-    events = list(train(Plan("energy", "digits", settings, seed=seed, steps=200, name="run"), tmp_path))
+    events: list[Any] = list(train(Plan("energy", "digits", settings, seed=seed, steps=200, name="run"), tmp_path))
     points = [event.points for event in events if type(event).__name__ == "Metrics"]
     restarted = np.concatenate([p["restarted"][1] for p in points if "restarted" in p])
     energies = np.concatenate([p["energy_data"][1] for p in points if "energy_data" in p])
