@@ -105,6 +105,14 @@ class Density(Protocol):
         ...
 
 
+class EnergyFunction(Protocol):
+    """An unnormalized density exp(-E(x)): energies rank images, and have no bits, as nobody knows the normalizing constant."""
+
+    def energy(self, x: Tensor) -> Tensor:
+        """E(x) in unnormalized nats [B] of images [B, C, H, W], float32 or better; independent of batch mates."""
+        ...
+
+
 class DensityMap(Density, Protocol):
     """A density that says which places the nats are spent on."""
 
