@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, Phase, StepContext
-from engine.nets.adversarial import ImageDiscriminator, ImageGenerator
+from engine.nets.adversarial import ImageDiscriminator, ImageGenerator, random_features
 from engine.precision import full
 
 DIRECTION_CODES = 128  # codes at which the generator's derivatives are taken
@@ -26,7 +25,7 @@ AHEAD, BLIND = 0.98, 0.55  # pairs of a real image and a sample that are ranked 
 @dataclass(frozen=True)
 class Config(Training):
     latent: int = setting(64, "Numbers that an image is made from: the dimensions of z.", low=1, high=512, unit="dimensions", log=True)
-    width: int = setting(32, "Channels of the larger maps; smaller ones have twice as many.", low=4, high=512, unit="channels", log=True)
+    width: int = setting(16, "Channels of the larger maps; smaller ones have twice as many.", low=4, high=512, unit="channels", log=True)
     generator_blocks: int = setting(1, "Residual blocks of the generator at each size of its maps.", low=0, high=8, unit="blocks")
     discriminator_blocks: int = setting(1, "Residual blocks of the discriminator at each size of its maps.", low=0, high=8, unit="blocks")
     conditional: bool = setting(False, "Learn p(x|y), so that a class can be asked for.")
@@ -37,7 +36,7 @@ class Config(Training):
         group="Objective",
     )
     gamma: float = setting(
-        1.0,
+        0.3,
         "Weight γ of the gradient penalty γ/2 E|∇D|² at real images (R1) and, of the relativistic loss, at generated ones too (R2); "
         "pixels from 0 to 1.",
         low=0.0,
@@ -49,9 +48,9 @@ class Config(Training):
         low=1, high=64, unit="steps", group="Objective",
     )  # fmt: skip
     batch_size: int = setting(64, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
-    learning_rate: float = setting(1e-3, "Step size of the generator at its highest.", low=1e-6, high=1.0, log=True, group="Training")
+    learning_rate: float = setting(2e-3, "Step size of the generator at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     discriminator_rate: float = setting(
-        1e-3, "Step size of the discriminator at its highest.", low=1e-6, high=1.0, log=True, group="Training"
+        2e-3, "Step size of the discriminator at its highest.", low=1e-6, high=1.0, log=True, group="Training"
     )
     generator_beta1: float = setting(0.0, "How long the generator's steps remember their direction.", low=0.0, high=0.99, group="Training")
     discriminator_beta1: float = setting(
@@ -144,8 +143,10 @@ class GAN(Method):
         }
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`discriminator_loss` with its penalties, which stand beside it as `r1` and `r2`, and `generator_loss`; where all are asked for,
-        as on held-out images, also the `energy_distance` of as many samples, in pixels. x [B, C, H, W], y int64 [B] or None -> scalars [].
+        """`discriminator_loss` with its penalties, which stand beside it as `r1` and `r2`, and `generator_loss`.
+
+        Where all are asked for, as on held-out images, also the `energy_distance` of as many samples, which judges a checkpoint.
+        x [B, C, H, W], y int64 [B] or None -> scalars [].
         """
         y = y if self.conditional else None
         terms: dict[str, Tensor] = {}
@@ -159,7 +160,7 @@ class GAN(Method):
                 terms["generator_loss"] = adversarial.generator_loss(self.config.objective, real, logits)
             if not context.phase:
                 with full(x.device):
-                    terms["energy_distance"] = adversarial.energy_distance(pyramid(fake.detach()), pyramid(x))
+                    terms["energy_distance"] = sample_distance(fake.detach(), x)
         return terms
 
     def _discriminator_terms(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
@@ -195,7 +196,7 @@ class GAN(Method):
         return likelihoods.normal(self.generator.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
 
     def headline_words(self, terms: dict[str, float]) -> str:
-        """How far samples are from held-out images."""
+        """How far samples are from held-out images, in random features; 0 where they cannot be told apart."""
         return f"distance {terms['energy_distance']:.3f}"
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -287,9 +288,12 @@ class GAN(Method):
         return Description(tuple(numbers), tuple(words), None, ones, torch.zeros_like(ones))
 
 
-def pyramid(x: Tensor) -> Tensor:
-    """Images [B, C, H, W] and their means over 2×2 and 4×4 pixels, each as one row, as long as the image: [B, F]."""
-    return torch.cat([size * F.avg_pool2d(x, size).flatten(1) for size in (1, 2, 4)], 1)
+def sample_distance(fake: Tensor, real: Tensor) -> Tensor:
+    """Energy distance [] of images [B, C, H, W] in random features, each in units of its deviation over the real ones."""
+    ours, theirs = random_features(fake), random_features(real)
+    deviation = theirs.std(0, correction=0)
+    unit = deviation.clamp(min=0.1 * deviation.mean()).clamp(min=1e-6)
+    return adversarial.energy_distance(ours / unit, theirs / unit)
 
 
 def ranked_right(real: Tensor, fake: Tensor) -> float:

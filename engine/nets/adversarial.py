@@ -17,6 +17,7 @@ from engine.nets.convolution import Conv2d, ConvTranspose2d
 from engine.nets.images import LARGEST, SMALLEST, Offset, grid
 
 SLOPE = 0.2  # of the leaky ReLU
+RANDOM_LAYERS = ((32, 4, 2), (64, 4, 2), (128, 3, 1))  # channels, kernel, stride of `random_features`
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the size of its inputs (He et al. 2015)
 
 
@@ -158,3 +159,19 @@ def patches(size: tuple[int, ...]) -> tuple[tuple[int, int], int, int]:
     patch, cells = grid(*size)
     coarse = 2 if patch % 2 == 0 and patch > 2 else 1
     return cells, coarse, patch // coarse
+
+
+def random_features(x: Tensor) -> Tensor:
+    """Features [B, F] of images [B, C, H, W] from three convolutions with random weights, always the same (Naeem et al. 2020, sec. 4.3).
+
+    After each layer the mean of every channel over the four quarters of its map, and its deviation over all places: what strokes,
+    edges and textures there are and roughly where. Nothing is learned, so the features are the same at every step of any training.
+    """
+    generator = torch.Generator().manual_seed(0)
+    found, h = [], 2 * x - 1
+    for channels, size, stride in RANDOM_LAYERS:
+        fan_in = h.shape[1] * size**2
+        weight = GAIN / math.sqrt(fan_in) * torch.randn(channels, h.shape[1], size, size, generator=generator)
+        h = active(F.conv2d(h, weight.to(h), None, stride, 1))
+        found += [F.adaptive_avg_pool2d(h, 2).flatten(1), h.flatten(2).std(2, correction=0)]
+    return torch.cat(found, 1)

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from engine.nets.adversarial import FixupBlock, HeConv2d, HeConvTranspose2d, HeLinear, ImageDiscriminator, ImageGenerator, active
+from engine.nets.adversarial import (
+    FixupBlock,
+    HeConv2d,
+    HeConvTranspose2d,
+    HeLinear,
+    ImageDiscriminator,
+    ImageGenerator,
+    active,
+    random_features,
+)
 from engine.nets.init import initialize
 from tests.kit.tensors import seeded
 
@@ -72,3 +81,13 @@ def test_that_classes_are_all_alike_at_first_and_learn_apart():
     discriminator(x, y).sum().backward()
     generator(z, y).sum().backward()
     assert discriminator.classes.weight.grad.abs().sum(1).min() > 0 and generator.classes.weight.grad.abs().sum(1).min() > 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_that_random_features_are_the_same_every_time_of_one_image_each_and_move_with_every_pixel(shape: tuple[int, ...]):
+    x = torch.rand(3, *shape, generator=seeded()).double()
+    found = random_features(x)
+    assert torch.equal(random_features(x), found) and torch.allclose(random_features(x[1:2])[0], found[1], atol=1e-12)
+    x.requires_grad_()
+    random_features(x).sum().backward()
+    assert (x.grad != 0).all()
