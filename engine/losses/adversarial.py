@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-OBJECTIVES = ("relativistic", "non_saturating", "hinge")
+OBJECTIVES = ("hinge", "non_saturating", "relativistic")
 
 
 def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:

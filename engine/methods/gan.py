@@ -1,5 +1,5 @@
-"""Generative adversarial network (Goodfellow et al. 2014) with the relativistic loss and both gradient penalties of R3GAN
-(Huang et al. 2024), or one of the older losses."""
+"""Generative adversarial network (Goodfellow et al. 2014): hinge loss (Lim and Ye 2017) with the penalty R1 (Mescheder et al. 2018), the
+non-saturating loss, or the relativistic one with R1 and R2 (R3GAN, Huang et al. 2024)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Config(Training):
     discriminator_blocks: int = setting(1, "Residual blocks of the discriminator at each size of its maps.", low=0, high=8, unit="blocks")
     conditional: bool = setting(False, "Learn p(x|y), so that a class can be asked for.")
     objective: str = setting(
-        "relativistic",
-        "What the two networks play for: which of a real and a generated image is the real one (R3GAN), or the older losses.",
+        "hinge",
+        "What the two networks play for: hinge and non-saturating judge each image alone, relativistic (R3GAN) which of two is real.",
         choices=adversarial.OBJECTIVES,
         group="Objective",
     )
@@ -72,7 +72,7 @@ class SampleSettings:
 
 
 class GAN(Method):
-    """Generative adversarial network (Goodfellow et al. 2014; Huang et al. 2024)."""
+    """Generative adversarial network (Goodfellow et al. 2014) with gradient penalties."""
 
     Config = Config
     SampleSettings = SampleSettings
@@ -81,13 +81,18 @@ class GAN(Method):
     sampling = "direct"
     conditional = True
     wants_labels = True  # of a class-conditional discriminator
-    source = "Huang et al., The GAN is dead; long live the GAN! A Modern Baseline GAN, NeurIPS 2024 (arXiv 2501.05441)"
+    source = (
+        "Goodfellow et al., Generative Adversarial Nets, NIPS 2014 (arXiv 1406.2661); "
+        "Huang et al., The GAN is dead; long live the GAN!, NeurIPS 2024 (arXiv 2501.05441)"
+    )
     summary = (
         "A generator turns random codes into images; a discriminator learns to tell them from real ones; each learns from the other's "
         "answers. The density of the images is never written down, so there is no likelihood: samples are compared with real images by "
         "their features. Penalties on the discriminator's gradient keep the game from swinging."
     )
-    formula = "min<sub>G</sub> max<sub>D</sub> E[log σ(D(x) − D(G(z)))] − γ/2 (E|∇D(x)|² + E|∇D(G(z))|²)"
+    formula = (
+        "D: min E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))] + γ/2 E|∇D(x)|²; G: min −E[D(G(z))] (hinge; the other losses: see objective)"
+    )
     headline = ("energy_distance", "", False)
     phases: ClassVar = (Phase("discriminator_loss", "discriminator"), Phase("generator_loss", "generator"))
     training_only_buffers: ClassVar = ("penalties",)

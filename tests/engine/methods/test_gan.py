@@ -34,7 +34,7 @@ DATA = DataSpec((1, 12, 10), ("a", "b", "c"))
 
 
 def made(**values: Any) -> GAN:
-    return build(GAN, make_config(Config, SMALL | values), DATA, seed=0)
+    return build(GAN, make_config(Config, {**SMALL, "objective": "relativistic", **values}), DATA, seed=0)
 
 
 def stirred(**values: Any) -> GAN:
