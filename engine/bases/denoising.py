@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.bases.probability_flow import SAMPLERS, Denoise, FlowDensity, log_density, sampled, standard_normal
+from engine.bases.probability_flow import SAMPLERS, Denoise, log_density, sampled, standard_normal
 from engine.config import BadSetting, Training, setting
 from engine.losses import diffusion, likelihoods
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Frame, Method, StepContext
 from engine.precision import full
+from engine.protocols import FlowDensity
 
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0)  # σ at which the loss is told by itself, in deviations of the images
 JUDGED_LEVELS = (0.1, 0.3, 1.0)  # where there is much to learn of any images
@@ -80,26 +81,30 @@ class Denoiser(Method):
     units: ClassVar = {"loss": "per dimension"}
     valid_slice = 32
     SampleSettings = DenoisingSampler
-    ODE_STEPS: ClassVar[int] = 12  # of the density: four evaluations each
+    ODE_STEPS: ClassVar[int] = 10  # of the density: four evaluations each
     ODE_PROBES: ClassVar[int] = 1  # random signs per evaluation
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__(config, data)
         self.mean: Tensor
         self.sigma_data: Tensor
+        self.mean_image: Tensor
         self.register_buffer("mean", torch.empty(data.shape[0], 1, 1))  # of each channel, on [-1, 1]
+        self.register_buffer("mean_image", torch.empty(data.shape))  # of each pixel, on [-1, 1]
         self.register_buffer("sigma_data", torch.empty(()))  # deviation of all numbers, on [-1, 1]
 
     def reset(self, generator: torch.Generator) -> None:
         """As if the images had mean grey and EDM's deviation."""
         torch.nn.init.zeros_(self.mean)
+        torch.nn.init.zeros_(self.mean_image)
         torch.nn.init.constant_(self.sigma_data, diffusion.SIGMA_DATA)
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
         """Measure the images' mean and deviation. x [N, C, H, W]."""
         on_scale = 2 * x - 1
-        self.mean.copy_(on_scale.mean((0, 2, 3))[:, None, None])
+        self.mean_image.copy_(on_scale.mean(0))
+        self.mean.copy_(self.mean_image.mean((1, 2), keepdim=True))
         self.sigma_data.copy_((on_scale - self.mean).square().mean().sqrt().clamp(min=SMALLEST_DEVIATION))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -138,6 +143,10 @@ class Denoiser(Method):
         """Images [B, C, H, W] of k/255, dequantized to (k + U[0, 1))/256, in units of the data's deviation."""
         u = (255 * x + likelihoods.uniform(x, generator)) / 256
         return (2 * u - 1 - self.mean) / self.sigma_data
+
+    def _centre(self) -> Tensor:
+        """What noise of the highest level lies around [C, H, W]: the mean image, in units of the data's deviation, float64."""
+        return (self.mean_image - self.mean).double() / self.sigma_data.double()
 
     def _to_images(self, x: Tensor) -> Tensor:
         """The images k/255 whose bins x [B, C, H, W] lies in, the nearest where it is beyond black or white."""
@@ -212,7 +221,7 @@ class Denoiser(Method):
         """n images [n, C, H, W] as noise is taken away, a frame after each step; the last is the sample.
 
         A frame is the noisy image itself, clipped to [0, 1], not what the network makes of it. Levels are EDM's, from 0.004 deviations of
-        the images up to 2.9 √dims of them, ρ = 7. Classes are drawn where none are given.
+        the images up to 2.9 √dims of them (around the mean image), ρ = 7. Classes are drawn where none are given.
 
         Raises: BadSetting: guidance where there are no classes.
         """
@@ -222,7 +231,7 @@ class Denoiser(Method):
 
     def _frames(self, n: int, y: Tensor | None, settings: DenoisingSampler, generator: torch.Generator | None) -> Iterator[Frame]:
         lowest, highest = diffusion.level_range(self.data.dims)
-        x = highest * standard_normal(self.mean.new_empty(n, *self.data.shape).double(), generator)
+        x = self._centre() + highest * standard_normal(self.mean.new_empty(n, *self.data.shape).double(), generator)
         y = self._asked(n, y, generator)
         denoise = partial(self._guided_in_full, y=y, guidance=settings.guidance)
         walk = sampled(settings.sampler, denoise, x, diffusion.times(settings.steps, lowest, highest), generator)
@@ -288,13 +297,13 @@ class Denoiser(Method):
         self, x: Tensor, y: Tensor | None, own: Sequence[torch.Generator], steps: int, probes: int | None
     ) -> Generator[None, None, FlowDensity]:
         with torch.no_grad():
-            clean = self._from_images(x, own).double()
+            clean, centre = self._from_images(x, own).double(), self._centre()
         with torch.inference_mode(False):  # gradients are taken of what knows y
             y = y.clone() if y is not None and self.conditional else None
         lowest, highest = diffusion.level_range(self.data.dims)
         denoise: Denoise = partial(self._guided_in_full, y=y, guidance=1.0)
         count = self.ODE_PROBES if probes is None else probes
-        found = yield from log_density(denoise, clean, lowest, highest, steps or self.ODE_STEPS, count, own)
+        found = yield from log_density(denoise, clean, centre, lowest, highest, steps or self.ODE_STEPS, count, own)
         per_bin = self.data.dims * (math.log(2 / 256) - self.sigma_data.double().log())  # a bin's width in units of the deviation
         return FlowDensity(found.log_p + per_bin, found.error)
 

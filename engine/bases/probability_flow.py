@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from engine.losses.diffusion import RHO
+from engine.protocols import FlowDensity
 
 Denoise = Callable[[Tensor, float], Tensor]  # x [B, ...] and its level σ -> E[y | x] [B, ...]
 
@@ -66,38 +68,40 @@ def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class FlowDensity(NamedTuple):
-    """log p of the ODE's own distribution, in nats."""
-
-    log_p: Tensor  # [B], float64
-    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
-
-
 def log_density(
-    denoise: Denoise, x: Tensor, lowest: float, highest: float, steps: int, probes: int, generators: Sequence[torch.Generator]
+    denoise: Denoise,
+    x: Tensor,
+    centre: Tensor,
+    lowest: float,
+    highest: float,
+    steps: int,
+    probes: int,
+    generators: Sequence[torch.Generator],
 ) -> Generator[None, None, FlowDensity]:
-    """log p(x) [B] of the distribution that the ODE makes at the lowest level from N(0, σ² I) at the highest; yields between its steps.
+    """log p(x) [B] of the distribution that the ODE makes at the lowest level from N(centre, σ² I) at the highest; yields between passes.
 
-    With τ = ln σ, dx/dτ = x - D and d log p/dτ = -(dims - tr ∂D/∂x), walked from the lowest level to the highest by the classical
-    Runge-Kutta method of order 4 in equal steps of τ.
+    With s = σ^(1/ρ), dx/ds = ρ/s (x - D) and d log p/ds = -ρ/s (dims - tr ∂D/∂x), walked from the lowest level to the highest by the
+    classical Runge-Kutta method of order 4 in equal steps of s (ρ = 7 spaces the levels as the sampler does).
 
     Args:
         x: [B, ...], as noisy as the lowest level, or so little less that it does not matter.
+        centre: [...] or one number.
         probes: random signs v per evaluation for tr J ≈ vᵀ J v (Hutchinson 1989; Grathwohl et al. 2019); 0: the exact trace, for the
             price of as many backward passes as an image has numbers. Each evaluation draws its own, so that errors average out.
         generators: one per image: its noise does not depend on its batch mates.
     """
     x = x.double()
     dims = x[0].numel()
-    gained = x.new_zeros(max(1, probes), len(x))  # what each probe has found of ∫ (dims - tr) dτ
-    step = math.log(highest / lowest) / steps
+    gained = x.new_zeros(max(1, probes), len(x))  # what each probe has found of -∫ d log p
+    first, last = lowest ** (1 / RHO), highest ** (1 / RHO)
+    step = (last - first) / steps
 
-    def slopes(at: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        clean, traces = denoised_and_trace(denoise, at, sigma, signs(at, probes, generators) if probes else None)
-        return at - clean, dims - traces
+    def slopes(at: Tensor, s: float) -> tuple[Tensor, Tensor]:
+        clean, traces = denoised_and_trace(denoise, at, s**RHO, signs(at, probes, generators) if probes else None)
+        return RHO / s * (at - clean), RHO / s * (dims - traces)
 
     for i in range(steps):
-        low, middle, high = (lowest * math.exp((i + part) * step) for part in (0.0, 0.5, 1.0))
+        low, middle, high = (first + (i + part) * step for part in (0.0, 0.5, 1.0))
         x1, g1 = slopes(x, low)
         yield
         x2, g2 = slopes(x + step / 2 * x1, middle)
@@ -108,7 +112,7 @@ def log_density(
         x = x + step / 6 * (x1 + 2 * x2 + 2 * x3 + x4)
         gained = gained + step / 6 * (g1 + 2 * g2 + 2 * g3 + g4)
         yield
-    at_the_end = -0.5 * (x / highest).square().flatten(1).sum(1) - dims * (math.log(highest) + 0.5 * math.log(2 * math.pi))
+    at_the_end = -0.5 * ((x - centre) / highest).square().flatten(1).sum(1) - dims * (math.log(highest) + 0.5 * math.log(2 * math.pi))
     error = gained.std(0) / math.sqrt(probes) if probes > 1 else torch.full_like(at_the_end, 0.0 if probes == 0 else math.nan)
     return FlowDensity(at_the_end + gained.mean(0), error)
 
