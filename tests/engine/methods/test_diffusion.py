@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import engine.bases.probability_flow as flow
+from engine import messages as m
 from engine.bases.denoising import LEVELS, DenoisingSampler, diagnose
 from engine.config import BadSetting, make_config
 from engine.detectors.base import ImageBatch, ScoredModel, density_steps, finish
@@ -21,10 +23,10 @@ from engine.losses.diffusion import level_range
 from engine.losses.likelihoods import image_generators
 from engine.method import CannotLearn, DataSpec, StepContext, build
 from engine.methods.diffusion import Config, Diffusion
-from engine.queries.session import Model
+from engine.queries.session import Model, QuerySession
 from engine.storage.run_reader import Run
 from engine.training.loop import train
-from engine.training.plan import Plan
+from engine.training.plan import Plan, ResumePlan
 from tests.kit.tensors import seeded
 
 CLASSES = ("a", "b", "c")
@@ -293,19 +295,36 @@ def test_that_what_is_said_follows_from_the_loss():
     ]
 
 
+def test_that_a_training_goes_on_bit_for_bit_and_its_samples_are_drawn_as_asked(tmp_path: Path):
+    settings = {"width": 4, "batch_size": 16, "conditional": True, "objective": "flow", "schedule": "constant"}
+    plan = Plan("diffusion", "digits", settings, steps=8, name="whole")
+    [*_] = train(plan, tmp_path)
+    [*_] = train(replace(plan, steps=4, name="parts"), tmp_path)
+    [*_] = train(ResumePlan(tmp_path / "parts", steps=8), tmp_path)
+    whole, parts = (Run.open(tmp_path / name) for name in ("whole", "parts"))
+    for file in ("model.safetensors", "resume.safetensors"):
+        ours, theirs = whole.load(8, file)[1], parts.load(8, file)[1]
+        assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in ours)
+    valid = whole.load(8, "state.json")[2]["valid"]
+    assert {f"loss σ {level:g}" for level in LEVELS} < {*valid}
+    ask = m.DrawSamples(job="j", run=str(tmp_path / "whole"), samples=(0, 1), label=2, settings=(("steps", 3), ("guidance", 2.0)))
+    began, *frames = (event for event in QuerySession().work(ask) if event is not None)
+    assert isinstance(began, m.SamplingBegan) and (began.kind, began.frames, began.labels) == ("steps", 3, (2, 2))
+    assert [frame.frame for frame in frames] == [1, 2, 3] and frames[-1].images.shape == (2, *SHAPE)  # type: ignore[union-attr]
+
+
 @pytest.mark.slow
 def test_that_digits_are_learned_and_ten_times_the_solvers_steps_change_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Bounds, not frozen numbers: an untrained model has a loss of 1 and the bits of one Gaussian for all pixels."""
     [*_] = train(Plan("diffusion", "digits", {"width": 32}, steps=500), tmp_path)
     (run,) = tmp_path.iterdir()
     first, trained = Model(Run.open(run), 0), Model(Run.open(run), "newest")
-    x = trained.probe()[:48]
-    before, after = (m.method.loss(x, None, StepContext(generator=seeded()))["loss"].item() for m in (first, trained))
-    assert before > 0.95 and after < 0.55
-    bits = [m.method.bits_per_dim(-m.method.log_prob(x).mean().item()) for m in (first, trained)]
+    x, untrained, method = trained.probe()[:48], first.method, trained.method
+    assert isinstance(untrained, Diffusion) and isinstance(method, Diffusion)
+    losses = [one.loss(x, None, StepContext(generator=seeded()))["loss"].item() for one in (untrained, method)]
+    assert losses[0] > 0.95 and losses[1] < 0.55
+    bits = [one.bits_per_dim(-one.log_prob(x).mean().item()) for one in (untrained, method)]
     assert bits[1] < bits[0] - 1.5
-    method = trained.method
-    assert isinstance(method, Diffusion)
     own = [seeded(i) for i in range(4)]
     fixed = flow.signs(torch.zeros(4, *SHAPE).double(), 1, own)
     monkeypatch.setattr(flow, "signs", lambda *given: fixed)  # the same at every step, so that only the steps differ
