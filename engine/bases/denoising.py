@@ -81,7 +81,7 @@ class Denoiser(Method):
     units: ClassVar = {"loss": "per dimension"}
     valid_slice = 32
     SampleSettings = DenoisingSampler
-    ODE_STEPS: ClassVar[int] = 10  # of the density: four evaluations each
+    ODE_STEPS: ClassVar[int] = 14  # of the density: four evaluations each
     ODE_PROBES: ClassVar[int] = 1  # random signs per evaluation
 
     def __init__(self, config: Any, data: DataSpec) -> None:

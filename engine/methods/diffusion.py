@@ -27,8 +27,8 @@ class Config(DenoisingSettings):
     label_dropout: float = setting(
         0.1, "Share of the images whose class is not told, from which p(x) is learned; guidance needs it.", low=0.01, high=0.9
     )
-    batch_size: int = setting(64, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
-    learning_rate: float = setting(1e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
+    batch_size: int = setting(32, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
+    learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     clip: float = setting(1.0, "Longest gradient; longer ones are scaled down, 0 switches it off.", low=0.0, high=1e6, group="Training")
 
 

@@ -163,6 +163,10 @@ def test_that_a_seed_has_one_noise_whatever_the_settings(monkeypatch: pytest.Mon
         [*_] = method.sample_with(4, None, settings, seeded(7))
     assert all(torch.equal(x, first[0]) for x in first) and first[0].dtype == torch.float64
     assert first[0].std().item() == pytest.approx(level_range(64)[1], rel=0.2)
+    method.mean_image.add_(torch.linspace(0, 100, 64).view(SHAPE))
+    [*_] = method.sample_with(4, None, DenoisingSampler(), seeded(7))
+    moved = torch.linspace(0, 100, 64).view(SHAPE) / method.sigma_data
+    assert torch.allclose(first[-1] - first[0], moved.double().expand(4, *SHAPE), atol=1e-3), "noise lies around the mean image"
 
 
 def test_that_samples_of_an_untrained_edm_are_its_gaussian():
