@@ -6,11 +6,11 @@ gets a line in `CAPABILITIES`. What every method is stands in `engine.method`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -48,6 +48,13 @@ class Frame:
     x: Tensor  # images in [0, 1] [n, C, H, W], or tokens int64 [n, i] of a text
     step: int  # steps done: symbols written, or denoising steps taken
     count: int  # steps there are in all; `step == count` is the end
+
+
+class FlowDensity(NamedTuple):
+    """log p of a probability flow, in nats."""
+
+    log_p: Tensor  # [B], float64
+    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
 
 
 class Encoder(Protocol):
@@ -118,6 +125,16 @@ class DensityMap(Density, Protocol):
 
     def log_prob_map(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p in nats of every pixel, channels summed [B, H, W], or of every symbol [B, T]; their sum is `log_prob`."""
+        ...
+
+
+class ProbabilityFlow(Density, Protocol):
+    """A density by an ordinary differential equation (Song et al. 2021): many passes of a network for an image, so it comes in steps."""
+
+    def log_prob_steps(
+        self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None, steps: int = 0, probes: int | None = None
+    ) -> Generator[None, None, FlowDensity]:
+        """`log_prob` with its error, with a yield between passes; `steps` of the solver and `probes` of the divergence as one likes."""
         ...
 
 
