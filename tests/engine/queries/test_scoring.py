@@ -244,7 +244,7 @@ def test_that_a_question_never_waits_for_a_data_set_that_is_not_open(runs, monke
 
 def test_that_an_encoder_without_a_density_has_its_features_only(runs):
     (told,) = calibrate(runs / "autoencoder")
-    assert {info.name for info in told.detectors} == {"mahalanobis", "knn"}
+    assert {info.name for info in told.detectors} == {"mahalanobis", "relative_mahalanobis", "unit_mahalanobis", "knn"}
 
 
 def test_that_the_lane_is_never_kept_for_long(runs):

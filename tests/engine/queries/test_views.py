@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from engine import messages as m
-from engine.config import Training
+from engine.config import Training, fields_of
 from engine.data import open_data
 from engine.method import DataSpec, Method, capabilities
 from engine.methods import all_methods
@@ -33,7 +33,7 @@ VIEWED = [name for name, kind in all_methods().items() if "views" in capabilitie
 
 def settings_of(name: str, **more: Any) -> dict[str, Any]:
     """Small settings, as far as the method has them."""
-    known = all_methods()[name].Config.__dataclass_fields__
+    known = {field.name for field in fields_of(all_methods()[name].Config)}
     return {key: value for key, value in {**SMALL, **more}.items() if key in known}
 
 
