@@ -103,6 +103,19 @@ def test_that_a_masked_autoencoder_never_sees_what_is_hidden_and_is_judged_there
     assert not torch.equal(method._painted(x, order), method._painted(seen, order))
 
 
+def test_that_the_view_of_a_masked_autoencoder_shows_what_is_left_and_grey_elsewhere():
+    method, x = made("mae", hidden=0.75, crop_least=1.0, flip=0.0), images(6)
+    (view,) = method.views(x, seeded(3))
+    side = method.network.patch
+    shown = view.x.unfold(2, side, side).unfold(3, side, side).transpose(1, 3).flatten(3)  # [6, w, h, C p²]
+    grey = (shown == 0.5).all(3)
+    assert grey.sum((1, 2)).tolist() == [3 * method.patches // 4] * 6
+    pixels = x.unfold(2, side, side).unfold(3, side, side).transpose(1, 3).flatten(3)
+    torch.testing.assert_close(shown[~grey], pixels[~grey])
+    order = method._posed(x, seeded(3))[2]
+    assert torch.equal(grey.mT.flatten(1), method._hidden(order)), "the patches that the loss is asked about"
+
+
 def test_that_normalized_patches_have_mean_0_and_deviation_1_and_raster_order():
     method, x = made("mae"), images(2)
     side, columns = method.network.patch, method.network.grid[1]

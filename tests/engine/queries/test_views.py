@@ -96,7 +96,8 @@ def pictures_of(shown: m.BatchShown, given: Pictures) -> Pictures:
     return found
 
 
-@pytest.mark.parametrize("name", VIEWED)
+# a masked autoencoder's network never gets a picture, but the patches of it that are left: see its own tests
+@pytest.mark.parametrize("name", [name for name in VIEWED if name != "mae"])
 def test_that_the_tensors_shown_are_those_that_the_training_gives_to_the_network(runs, session, name):
     run = runs(name)
     for step in (0, 2):
