@@ -62,23 +62,21 @@ def run(wanted: Iterable[str] = (), save: bool = False, tell: Callable[[str], ob
 
     Raises:
         UnknownBenchmark: there is none of that name.
-        BadBenchmark: one failed.
+        BadBenchmark: one failed, or what was saved today cannot be read.
     """
-    chosen = list(wanted) or names()
-    for name in chosen:
-        if name not in names():
-            raise UnknownBenchmark(f"There is no benchmark “{name}”; there are: {', '.join(names())}.")
+    chosen = _chosen(wanted)
+    if save and _today().exists():
+        _saved(_today())  # before anything is measured
     say = tell or (lambda _text: None)
     say(machine())
     rows = []
     for name in chosen:
-        for row in _run_one(name):
+        found = _run_one(name)
+        for row in found:
             rows.append(row)
             say(line(Row(**row)))
         if save:
-            path = _save(rows)  # after each: what is measured stays when a later one fails or is stopped
-    if save:
-        say(f"Kept in {path}.")
+            say(f"Kept in {_save(name, found)}.")  # after each: what is measured stays when a later one fails or is stopped
     return rows
 
 
@@ -113,6 +111,61 @@ def line(row: Row) -> str:
     beside = row.peer if row.peer_value is None else f"{row.peer}: {_short(row.peer_value)}"
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}×"
     return f"{row.name:<58}{figure:>20}  {ratio:>8}  target {row.target:<22}{'holds' if row.holds else 'MISSED':<8}{beside}"
+
+
+def _chosen(wanted: Iterable[str]) -> list[str]:
+    """The benchmarks of these names, all without a name. Raises: UnknownBenchmark."""
+    chosen = list(wanted) or names()
+    for name in chosen:
+        if name not in names():
+            raise UnknownBenchmark(f"There is no benchmark “{name}”; there are: {', '.join(names())}.")
+    return chosen
+
+
+def markdown(wanted: Iterable[str] = ()) -> str:
+    """The README's table: the newest saved rows of the named benchmarks (all without a name), below a line for each machine, day and
+    version they are of.
+
+    Raises:
+        UnknownBenchmark: there is none of that name.
+        BadBenchmark: nothing was saved, or a file of results cannot be read.
+    """
+    chosen = _chosen(wanted)
+    newest: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        of_day: dict[str, list[dict[str, Any]]] = {}
+        for row in _saved(path):
+            if "bench" in row:  # rows of version 0.1.0 do not say where they are from
+                of_day.setdefault(row["bench"], []).append(row)
+        newest |= of_day
+    rows = [row for name in chosen for row in newest.get(name, [])]
+    if not rows:
+        raise BadBenchmark("No measured rows are kept yet: measure them with `bench --save`.")
+    conditions: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        measured = conditions.setdefault(tuple(row[key][:10] if key == "date" else row[key] for key in ("date", "hardware", "version")), [])
+        if row["bench"] not in measured:
+            measured.append(row["bench"])
+    lines = []
+    for (day, machine_of, version_of), measured in conditions.items():
+        which = "" if len(conditions) == 1 else ": " + ", ".join(f"`{name}`" for name in measured)
+        lines.append(f"Measured on {day}, {machine_of}, version {version_of}{which}.  ")
+    lines += ["", "| `bench` | row | ours | beside | ratio | target | holds |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([*lines, *map(_table_line, rows)])
+
+
+def _table_line(row: dict[str, Any]) -> str:
+    beside = row["peer"] if row["peer_value"] is None else f"{row['peer']} {_short(row['peer_value'])}"
+    cells = (
+        f"`{row['bench']}`",
+        row["name"],
+        f"{_short(row['value'])} {row['unit']}".strip(),
+        beside,
+        "" if row["ratio"] is None else f"{_short(row['ratio']) if row['ratio'] >= 10 else format(row['ratio'], '.2f')}×",
+        row["target"],
+        "yes" if row["holds"] else "**no**",
+    )
+    return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |"
 
 
 def main(measure: Callable[[], list[Row]]) -> None:
@@ -170,16 +223,29 @@ def _run_one(name: str) -> list[dict[str, Any]]:
     return json.loads(answer.stdout.strip().splitlines()[-1])
 
 
-def _save(rows: list[dict[str, Any]]) -> Path:
+def _save(name: str, rows: list[dict[str, Any]]) -> Path:
+    """Put the rows of one benchmark into the file of the day, in the place of its former ones. Each says what it holds for."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{time.strftime('%Y-%m-%d')}.json"
-    try:
-        known = {row["name"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
-    except (OSError, ValueError, KeyError):
-        known = {}
-    known |= {row["name"]: row for row in rows}
-    path.write_text(json.dumps({**about(), "rows": list(known.values())}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path = _today()
+    others = [row for row in (_saved(path) if path.exists() else []) if row.get("bench") != name]
+    now = about()
+    kept = {"rows": [*others, *({**row, "bench": name, **now} for row in rows)]}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
     return path
+
+
+def _today() -> Path:
+    return RESULTS / f"{time.strftime('%Y-%m-%d')}.json"
+
+
+def _saved(path: Path) -> list[dict[str, Any]]:
+    """The rows in a file of results. Raises: BadBenchmark: it cannot be read."""
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadBenchmark(f"{path.name} in benchmarks/results cannot be read ({error}): put it back or delete it.") from None
 
 
 def _short(value: float) -> str:

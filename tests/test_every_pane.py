@@ -6,9 +6,10 @@ import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QLabel, QWidget
 
-from app.panes import Pane, find_panes
+from app.panes import Context, Pane, find_panes
 from app.shell import theme
-from tests.kit.panes import PLAIN, RUN, Kit, report, run_info
+from app.shell.state import State
+from tests.kit.panes import OTHER, PLAIN, RUN, Kit, report, run_info
 
 PANES = find_panes()
 
@@ -51,6 +52,37 @@ def test_that_it_bears_a_run_that_can_do_little(kit: Kit, kind: type[Pane]) -> N
         assert not [query for query in kit.engine.sent if type(query).__name__ in ("Describe", "Decode", "Encode", "SamplePrior")]
         assert "Choose a run" in said(pane)
     assert not pane.grab().isNull()
+
+
+def kept_for(run: str, thing: object, seen: set[int], at: str = "") -> list[str]:
+    """Where, in what a pane is made of, something is kept under a run's name."""
+    if id(thing) in seen or isinstance(thing, (str, bytes, State, Context)):
+        return []
+    seen.add(id(thing))
+    if isinstance(thing, dict):
+        own = [f"{at}[{key!r}]" for key in thing if key == run or (isinstance(key, tuple) and run in key)]
+        return own + [place for value in thing.values() for place in kept_for(run, value, seen, at)]
+    if isinstance(thing, (list, tuple, set, frozenset)):
+        return [place for value in thing for place in kept_for(run, value, seen, at)]
+    if not type(thing).__module__.startswith("app."):
+        return []
+    return [place for name, value in vars(thing).items() for place in kept_for(run, value, seen, f"{at}.{name}")]
+
+
+def test_that_it_keeps_nothing_of_a_run_that_is_gone(kit: Kit, kind: type[Pane]) -> None:
+    info, other = run_info(capabilities=("encode", "decode", "latents", "posterior", "log_prob", "sample", "views")), run_info(OTHER)
+    kit.look_at(info, other)
+    pane = kit.open(kind)
+    kit.engine.answering = kind.__name__ not in ("EmbeddingPane", "ProbePane", "CurvesPane")  # paper cannot answer these
+    kit.pump()
+    getattr(pane, "run_views", None)  # begins to exist when it is first looked at
+    if kind.__name__ in ("ViewsPane", "LatentPane", "SamplingPane", "LikelihoodPane"):
+        assert kept_for(RUN, pane, set()), "it kept nothing to begin with"
+    kit.state.set_runs((other,), "/runs")
+    kit.pump()
+    kit.state.set_run(OTHER)
+    kit.pump()
+    assert kept_for(RUN, pane, set()) == []
 
 
 def test_that_it_follows_both_themes_while_open(kit: Kit, kind: type[Pane], qapp) -> None:

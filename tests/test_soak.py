@@ -31,7 +31,8 @@ def test_that_flat_memory_is_seldom_called_rising_although_neighbours_resemble_e
 
 def test_that_the_warm_up_does_not_count():
     samples = Samples(list(map(float, range(10))), {name: list(range(10)) for name in COUNTS})
-    assert samples.steady().memory == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert samples.steady().memory == [5, 6, 7, 8, 9]
+    assert [len(Samples(list(map(float, range(count)))).steady().memory) for count in (50, 70, 400)] == [25, 40, 320]
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtGui import QAction, QKeySequence, QUndoStack
-from PySide6.QtWidgets import QWidget
 
 from app.shell.actions import Actions
 from app.shell.bottom_bar import BottomBar
@@ -15,6 +14,7 @@ from app.shell.final_figures import ACTION, CONSEQUENCE
 from app.shell.job_verbs import CONSEQUENCES
 from app.shell.playback import Playback
 from app.shell.run_actions import RunActions
+from app.shell.side_fold import SideFold
 from app.shell.state import State
 from app.shell.theme_switch import ThemeSwitch
 
@@ -69,7 +69,7 @@ def add_run_actions(registry: Actions, runs: RunActions, copy_path: Act) -> None
 
 
 def add_view_actions(
-    registry: Actions, find: Act, themes: ThemeSwitch, left: QWidget, right: QWidget, centre: Centre, full_screen: Act
+    registry: Actions, find: Act, themes: ThemeSwitch, left: SideFold, right: SideFold, centre: Centre, full_screen: Act
 ) -> None:
     add = registry.add
     help = "Find anything by a few letters"
@@ -79,9 +79,9 @@ def add_view_actions(
     help = "Follow the system’s choice of light or dark again"
     add("view.theme_system", "Theme of the system", lambda: themes.choose("system"), menu="View", help=help)
     help = "Show or hide the left side"
-    add("view.left", "Runs and data", lambda: left.setVisible(left.isHidden()), menu="View", shortcut="Ctrl+B", help=help)
+    add("view.left", "Runs and data", left.toggle, menu="View", shortcut="Ctrl+B", help=help)
     help = "Show or hide the right side"
-    add("view.right", "Inspector", lambda: right.setVisible(right.isHidden()), menu="View", shortcut="Ctrl+Shift+B", help=help)
+    add("view.right", "Inspector", right.toggle, menu="View", shortcut="Ctrl+Shift+B", help=help)
     help = "Tile the pane in front to the right"
     add("view.beside", "Put this pane beside the others", centre.docks.beside, menu="View", shortcut="Ctrl+\\", help=help)
     help = "Put the pane in front into a window of its own, or back"

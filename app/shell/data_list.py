@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import theme
@@ -12,6 +12,8 @@ from app.shell.run_list import Contents
 from engine.messages import DataInfo
 
 HEIGHT = 42
+EDGE = 11  # px at either side
+SUMMARY_TOP = 22
 
 
 class DataLine(QWidget):
@@ -29,10 +31,25 @@ class DataLine(QWidget):
         self.info = info
         self.setAccessibleName(f"Data {info.name}, {info.summary}")
         set_tip(self, f"{info.name}: {info.summary}" if info.built_in else f"{info.name}: {info.summary}\n{info.data}")
+        self._fit()
         self.update()
 
     def sizeHint(self) -> QSize:
         return QSize(theme.LEFT_WIDTH - 24, HEIGHT)
+
+    def _summary_height(self) -> int:
+        """Of what the set holds, wrapped at this width."""
+        room = QRect(0, 0, max(self.width() - 2 * EDGE, 1), 10_000)
+        return QFontMetrics(theme.font(12)).boundingRect(room, Qt.TextFlag.TextWordWrap.value, self.info.summary).height()
+
+    def _fit(self) -> None:
+        """As high as the summary needs."""
+        height = max(HEIGHT, SUMMARY_TOP + self._summary_height() + 5)
+        if height != self.height():
+            self.setFixedHeight(height)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._fit()
 
     def set_selected(self, selected: bool) -> None:
         if selected != self.selected:
@@ -84,15 +101,15 @@ class DataLine(QWidget):
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
         font = theme.font(13)
         painter.setFont(font)
-        left, room = 11, self.width() - 22
-        name = QFontMetrics(font).elidedText(self.info.name, Qt.TextElideMode.ElideRight, room)
+        left, room = EDGE, self.width() - 2 * EDGE
+        name = QFontMetrics(font).elidedText(self.info.name, Qt.TextElideMode.ElideMiddle, room)
         painter.setPen(QColor(c.text))
         painter.drawText(QRectF(left, 3, room, 20), int(Qt.AlignmentFlag.AlignVCenter), name)
         small = theme.font(12)
         painter.setFont(small)
         painter.setPen(QColor(c.muted))
-        summary = QFontMetrics(small).elidedText(self.info.summary, Qt.TextElideMode.ElideRight, room)
-        painter.drawText(QRectF(left, 21, room, 18), int(Qt.AlignmentFlag.AlignVCenter), summary)
+        place = QRectF(left, SUMMARY_TOP, room, self._summary_height())
+        painter.drawText(place, int(Qt.TextFlag.TextWordWrap.value), self.info.summary)
 
 
 class DataList(QScrollArea):

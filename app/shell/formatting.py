@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 THIN = "\u202f"  # a narrow space that does not break
 MINUS = "\u2212"
@@ -48,8 +48,21 @@ def speed(per_second: float) -> str:
     return f"{count(round(per_second)) if per_second >= 10 else number(per_second, 1)} img/s"
 
 
-def settings(changed: Mapping[str, object]) -> str:
-    """The changed settings on one line, as the run list shows them: "latent 16 · discretized logistic"."""
+def settings(changed: Mapping[str, object], fits: Callable[[str], bool] = lambda _text: True) -> str:
+    """The changed settings on one line, as the run list shows them: "latent 16 · discretized logistic".
+
+    Of more than what `fits`, the first ones and how many there are besides: "latent 16 · 2 more".
+    """
+    parts = _changes(changed)
+    for kept in range(len(parts), 0, -1):
+        rest = len(parts) - kept
+        text = " · ".join([*parts[:kept], *([f"{rest} more"] if rest else [])])
+        if fits(text):
+            return text
+    return f"{len(parts)} settings changed" if len(parts) > 1 else "1 setting changed" if parts else ""
+
+
+def _changes(changed: Mapping[str, object]) -> list[str]:
     parts = []
     for name, value in changed.items():
         words = name.replace("_", " ")
@@ -59,4 +72,4 @@ def settings(changed: Mapping[str, object]) -> str:
             parts.append(value.replace("_", " "))
         else:
             parts.append(f"{words} {value:g}" if isinstance(value, int | float) else f"{words} {value}")
-    return " · ".join(parts)
+    return parts

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayo
 from app.shell import theme
 from app.shell.data_list import DataList
 from app.shell.inspector import heading
-from app.shell.run_list import WAITING, RunList, waiting_run
+from app.shell.run_list import WAITING, RunList, newest_first, waiting_run
 from app.shell.settings import Settings
 from app.shell.state import State
 
@@ -82,7 +82,7 @@ class LeftSide(QFrame):
             fresh.remove(job)
         waiting = {info.run: info for info in map(waiting_run, fresh)}
         self.run_list.set_loaded(bool(state.root))
-        self.run_list.show_runs({**waiting, **state.runs}, by_run, state.run)
+        self.run_list.show_runs({**waiting, **newest_first(state.runs)}, by_run, state.run)
 
     def show_data(self) -> None:
         self.data_list.show_data(self.state.data, self.state.selected_data)

@@ -60,6 +60,7 @@ class LogPane(QFrame):
         for widget in (self.level, self.copy, self.folder, shut):
             head.addWidget(widget)
         self.list = QListWidget()
+        self.list.setWordWrap(True)
         self.list.setAccessibleName("Messages")
         self.list.currentItemChanged.connect(lambda *_: self._show_details())
         self.details = QPlainTextEdit()

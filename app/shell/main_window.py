@@ -36,6 +36,7 @@ from app.shell.playback import Playback
 from app.shell.run_actions import RunActions
 from app.shell.session_log import Log
 from app.shell.settings import Settings
+from app.shell.side_fold import SideFold
 from app.shell.state import State
 from app.shell.theme_switch import ThemeSwitch
 from app.shell.top_bar import TopBar
@@ -106,9 +107,12 @@ class Window(QMainWindow):
 
         middle = QHBoxLayout()
         middle.setSpacing(0)
-        middle.addWidget(self.left)
-        middle.addWidget(self.centre, 1)
-        middle.addWidget(self.right)
+        self.left_fold = SideFold(self.left, "Runs and data", self.settings.left, self.settings.left_small)
+        self.right_fold = SideFold(self.right, "Inspector", self.settings.right, self.settings.right_small)
+        for widget, stretch in (
+            (self.left_fold.strip, 0), (self.left, 0), (self.centre, 1), (self.right, 0), (self.right_fold.strip, 0),
+        ):  # fmt: skip
+            middle.addWidget(widget, stretch)
         body = QWidget()
         whole = QVBoxLayout(body)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -118,9 +122,9 @@ class Window(QMainWindow):
         whole.addLayout(middle, 1)
         whole.addWidget(self.bottom)
         self.setCentralWidget(body)
+        for fold in (self.left_fold, self.right_fold):
+            fold.fit(self.width())
         body.setFocus()  # no button is chosen at the start, and Space plays
-        self.left.setVisible(self.settings.left)
-        self.right.setVisible(self.settings.right)
         self.finder = Palette(self)
 
         self.playback = Playback(self.state, self)
@@ -189,7 +193,7 @@ class Window(QMainWindow):
         commands.add_file_actions(registry, self.new_run, self.drop_handler, self.close)
         commands.add_edit_actions(registry, self.undo, self.drop_handler.paste)
         commands.add_run_actions(registry, self.runs, lambda: self.state.run and centre.copy(self.state.run))
-        commands.add_view_actions(registry, self.find, self.themes, self.left, self.right, centre, self.toggle_fullscreen)
+        commands.add_view_actions(registry, self.find, self.themes, self.left_fold, self.right_fold, centre, self.toggle_fullscreen)
         commands.add_go_actions(registry, self.playback, self.bottom, self.state, centre)
         commands.add_help_actions(registry, centre, self.about)
         self.menus = {name: self.top.menus.addMenu(name) for name in MENUS}
@@ -281,7 +285,8 @@ class Window(QMainWindow):
             kept.layout = self.docks.layout_state()
             kept.pane = type(self.docks.front.pane).__name__ if self.docks.front else ""
         kept.last_run = self.state.run or kept.last_run
-        kept.left, kept.right = not self.left.isHidden(), not self.right.isHidden()
+        kept.left, kept.left_small = self.left_fold.wide, self.left_fold.small
+        kept.right, kept.right_small = self.right_fold.wide, self.right_fold.small
         if self.settings_path is not None:
             sentence = stored.save(kept, self.settings_path)
             if sentence:
@@ -315,7 +320,7 @@ class Window(QMainWindow):
         assert isinstance(app, QApplication)
         theme.apply_theme(app, self.state.theme)
         colors = theme.colors(self.state.theme)
-        for part in (self.left, self.inspector, self.centre, self.bottom):
+        for part in (self.left, self.inspector, self.centre, self.bottom, self.left_fold.strip, self.right_fold.strip):
             part.set_colors(colors)
 
     def _show_runs(self) -> None:
@@ -413,6 +418,8 @@ class Window(QMainWindow):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        for fold in (self.left_fold, self.right_fold):
+            fold.fit(self.width())
         if self.finder.isVisible():
             self.finder.place()
 

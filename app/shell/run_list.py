@@ -1,10 +1,12 @@
-"""The runs, one card each: name, what was changed, a dot with a word, the best number. Questions are asked inside the card."""
+"""The runs, one card each: name, method and data, what was changed, a dot with a word, the best number. Questions are asked in the card."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -13,7 +15,9 @@ from app.shell.final_figures import ACTION
 from app.shell.plain_text import PlainLabel, set_tip
 from engine.messages import JobChanged, RunInfo
 
-HEIGHT = 72
+HEIGHT = 72  # px of a card with three lines
+LINE = 18  # px of a further one
+EDGE = 11  # px at either side
 BUTTONS = {
     "delete": "Delete",
     "discard": "Discard",
@@ -90,13 +94,22 @@ def waiting_run(job: JobChanged) -> RunInfo:
     return RunInfo(WAITING + job.job, job.label, method, method, data, data, "queued", 0, None, (), {}, {}, "")
 
 
+def newest_first(runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
+    """The runs by the time they were begun; those whose folder does not tell come last, as they stood."""
+
+    def begun(info: RunInfo) -> float:
+        return info.created if math.isfinite(info.created) else 0.0
+
+    return {info.run: info for info in sorted(runs.values(), key=begun, reverse=True)}
+
+
 def ordinal(place: int) -> str:
     ending = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place}{ending}"
 
 
 class RunEntry(QWidget):
-    """One run. The three lines are painted; a reason or a question stands below them in widgets of its own."""
+    """One run. Its lines are painted; a reason or a question stands below them in widgets of its own."""
 
     def __init__(self, owner: RunList, info: RunInfo) -> None:
         super().__init__()
@@ -111,8 +124,8 @@ class RunEntry(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.resize(theme.LEFT_WIDTH - 24, HEIGHT)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(11, HEIGHT - 6, 9, 9)
+        self.column = column = QVBoxLayout(self)
+        column.setContentsMargins(EDGE, HEIGHT - 6, 9, 9)
         column.setSpacing(4)
         self.extra = QWidget()
         self.extra.setVisible(False)
@@ -145,7 +158,39 @@ class RunEntry(QWidget):
 
     @property
     def title(self) -> str:
+        """What the run is: method and data."""
         return f"{self.info.title or self.info.method or '?'} · {self.info.data_name or self.info.name}"
+
+    @property
+    def name(self) -> str:
+        """How the run is called; what waits without a name of its own is called by what it is."""
+        return self.info.name if self.info.name and not self.info.run.startswith(WAITING) else self.title
+
+    def _lines(self) -> list[str]:
+        """What stands between the name and the state, none wider than the card."""
+        metrics, room = QFontMetrics(theme.font(12)), self.width() - 2 * EDGE
+
+        def fits(text: str) -> bool:
+            return metrics.horizontalAdvance(text) <= room
+
+        waiting = self.info.run.startswith(WAITING)
+        lines = ["has not begun"] if waiting else [] if self.info.fault else [self.title]
+        settings = formatting.settings(self.info.changed, fits)
+        return [*lines, *([settings] if settings else [])] or [" "]
+
+    def _headline(self) -> str:
+        return self.info.headline.replace("-", formatting.MINUS) if self.info.headline.startswith("-") else self.info.headline
+
+    def _headline_below(self) -> int:
+        """Height of the best number where it needs lines of its own, below the state; else 0."""
+        metrics, room = QFontMetrics(theme.font(12)), self.width() - 2 * EDGE - 15
+        if not self._headline() or metrics.horizontalAdvance(f"{self.standing.word}   {self._headline()}") <= room:
+            return 0
+        around = QRect(0, 0, max(room, 1), 10_000)
+        return max(LINE, metrics.boundingRect(around, Qt.TextFlag.TextWordWrap.value, self._headline()).height() + 4)
+
+    def _painted_height(self) -> int:
+        return HEIGHT + LINE * (len(self._lines()) - 1) + self._headline_below()
 
     def _lay_out(self) -> None:
         """The sentence below the three lines and the two buttons that answer it."""
@@ -167,12 +212,13 @@ class RunEntry(QWidget):
         for button, verb in zip((self.yes, self.no), self._verbs, strict=True):
             button.setVisible(bool(verb))
             button.setText(BUTTONS.get(verb, ""))
-            button.setAccessibleName(f"{BUTTONS.get(verb, 'Answer')}: {self.title}")
+            button.setAccessibleName(f"{BUTTONS.get(verb, 'Answer')}: {self.name}")
         self.extra.setVisible(bool(sentence) or self._verbs != ("", ""))
         self._fit()
         headline = f", {self.info.headline}" if self.info.headline else ""
-        self.setAccessibleName(f"Run {self.title}, {self.standing.word}{headline}")
-        tip = [f"{self.info.name}", formatting.settings(self.info.changed) or "all settings at their defaults", f"seed {self.info.seed}"]
+        called = self.name if self.name == self.title else f"{self.name}, {self.title}"
+        self.setAccessibleName(f"Run {called}, {self.standing.word}{headline}")
+        tip = [self.name, self.title, formatting.settings(self.info.changed) or "all settings at their defaults", f"seed {self.info.seed}"]
         if self.standing.reason:
             tip.append(self.standing.reason)
         set_tip(self, "\n".join(tip))
@@ -181,10 +227,10 @@ class RunEntry(QWidget):
 
     def _fit(self) -> None:
         """As high as the sentence below needs at this width."""
-        layout = self.layout()
-        assert layout is not None
-        layout.activate()
-        height = HEIGHT if self.extra.isHidden() else max(HEIGHT, layout.totalHeightForWidth(self.width()))
+        painted = self._painted_height()
+        self.column.setContentsMargins(EDGE, painted - 6, 9, 9)
+        self.column.activate()
+        height = painted if self.extra.isHidden() else max(painted, self.column.totalHeightForWidth(self.width()))
         if height != self.minimumHeight():
             self.setFixedHeight(height)
 
@@ -273,7 +319,7 @@ class RunEntry(QWidget):
             painter.setBrush(QColor(c.raised if self.selected else c.panel))
             painter.setPen(QPen(QColor(c.accent if self.hasFocus() else c.line), 1))
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
-        left, right = 11, self.width() - 11
+        left, right = EDGE, self.width() - EDGE
         bold, small = theme.font(13, bold=True), theme.font(12)
         painter.setFont(bold)
         painter.setPen(QColor(c.text))
@@ -281,35 +327,27 @@ class RunEntry(QWidget):
         painter.drawText(
             QRectF(left, 9, right - left, 19),
             int(Qt.AlignmentFlag.AlignVCenter),
-            line.elidedText(self.title, Qt.TextElideMode.ElideRight, right - left),
+            line.elidedText(self.name, Qt.TextElideMode.ElideMiddle, right - left),
         )
         painter.setFont(small)
         painter.setPen(QColor(c.muted))
         metrics = QFontMetrics(small)
-        settings = formatting.settings(self.info.changed)
-        if not settings:
-            settings = self.info.name if self.info.fault else "has not begun" if self.info.run.startswith(WAITING) else "defaults"
-        painter.drawText(
-            QRectF(left, 28, right - left, 17),
-            int(Qt.AlignmentFlag.AlignVCenter),
-            metrics.elidedText(settings, Qt.TextElideMode.ElideRight, right - left),
-        )
+        top = 28
+        for text in self._lines():
+            room = QRectF(left, top, right - left, LINE)  # names of data sets are people's own, too
+            painter.drawText(room, int(Qt.AlignmentFlag.AlignVCenter), metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, right - left))
+            top += LINE
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(getattr(c, self.standing.level)))
-        painter.drawEllipse(QRectF(left, 50, 8, 8))
+        painter.drawEllipse(QRectF(left, top + 5, 8, 8))
         painter.setPen(QColor(c.muted))
-        word_width = metrics.horizontalAdvance(self.standing.word)
-        painter.drawText(QRectF(left + 15, 45, right - left - 15, 18), int(Qt.AlignmentFlag.AlignVCenter), self.standing.word)
-        room = right - left - 15 - word_width - 8
-        painter.drawText(
-            QRectF(right - room, 45, room, 18),
-            int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight),
-            metrics.elidedText(
-                self.info.headline.replace("-", formatting.MINUS) if self.info.headline.startswith("-") else self.info.headline,
-                Qt.TextElideMode.ElideRight,
-                room,
-            ),
-        )
+        state = QRectF(left + 15, top, right - left - 15, LINE)
+        painter.drawText(state, int(Qt.AlignmentFlag.AlignVCenter), self.standing.word)
+        if below := self._headline_below():
+            room = QRectF(state.left(), state.bottom(), state.width(), below)
+            painter.drawText(room, int((Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextWordWrap).value), self._headline())
+        else:
+            painter.drawText(state, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), self._headline())
 
 
 class Contents(QWidget):

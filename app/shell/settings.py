@@ -25,8 +25,10 @@ class Settings:
     layout: str = ""
     pane: str = ""
     last_run: str = ""
-    left: bool = True
+    left: bool = True  # the columns in a wide window
     right: bool = True
+    left_small: bool = False  # and in a small one
+    right_small: bool = False
     recent: list[str] = field(default_factory=list)  # folders and files that were opened, newest first
 
     def remember(self, path: str) -> None:

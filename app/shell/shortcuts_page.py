@@ -52,13 +52,16 @@ class ShortcutsPage(QWidget):
             grid.addWidget(theme.role(PlainLabel(menu.upper()), "heading"), row, 0, 1, 3)
             row += 1
             for entry in entries:
-                grid.addWidget(PlainLabel(entry.action.text().replace("&&", "&")), row, 0)
+                name = PlainLabel(entry.action.text().replace("&&", "&"))
+                name.setWordWrap(True)
+                name.setMinimumWidth(140)
+                grid.addWidget(name, row, 0)
                 if entry.keys:
-                    grid.addWidget(
-                        theme.role(PlainLabel(entry.keys), "key"), row, 1, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-                    )
+                    keys = theme.role(PlainLabel(entry.keys), "key")
+                    grid.addWidget(keys, row, 1, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
                 about = theme.role(PlainLabel(entry.action.statusTip()), "muted")
                 about.setWordWrap(True)
+                about.setMinimumWidth(160)
                 grid.addWidget(about, row, 2)
                 row += 1
         grid.setRowStretch(row, 1)

@@ -31,6 +31,7 @@ class State(QObject):
 
     runs_changed = Signal()
     run_replaced = Signal(str)  # another run has the folder of a former one: what was known of it is void
+    run_gone = Signal(str)  # a run is listed no longer: what was kept for it alone can go
     run_changed = Signal()
     step_changed = Signal()  # the checkpoint to draw changed (another run, cursor moved, live moved on)
     cursor_changed = Signal()
@@ -116,7 +117,7 @@ class State(QObject):
         return max(info.step if info else 0, progress.done if progress and progress.unit == "step" else 0)
 
     def set_runs(self, runs: tuple[RunInfo, ...], root: str) -> None:
-        self.runs = {info.run: info for info in runs}
+        former, self.runs = self.runs, {info.run: info for info in runs}
         self.root = root
         known = {run: info.created for run, info in self.runs.items() if info.created}
         replaced = [run for run, created in known.items() if self._created.get(run, created) != created]
@@ -127,6 +128,8 @@ class State(QObject):
         self._settle()
         for run in replaced:
             self.run_replaced.emit(run)
+        for run in former.keys() - self.runs.keys():
+            self.run_gone.emit(run)
 
     def set_run(self, run: str | None) -> None:
         """Look at another run, where it is best or newest."""

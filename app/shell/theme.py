@@ -72,6 +72,8 @@ MONOSPACE = ("SF Mono", "Cascadia Mono", "Noto Sans Mono", "DejaVu Sans Mono")
 
 ICONS = Path(__file__).resolve().parents[2] / "assets" / "icons"
 
+LEAST_FONT = 12  # px; what is smaller is hard to read
+
 TOP_HEIGHT = 44
 LEFT_WIDTH = 232
 RIGHT_WIDTH = 288
@@ -109,12 +111,12 @@ def family() -> str:
 
 
 def font(size: int = 13, *, bold: bool = False, italic: bool = False) -> QFont:
-    """A font of `size` pixels with figures of equal width.
+    """A font of `size` pixels, 12 at least, with figures of equal width.
 
     DejaVu Sans runs a tenth wider than the fonts it stands in for, so it is set a pixel smaller.
     """
     made = QFont(family())
-    made.setPixelSize(size - 1 if family() == "DejaVu Sans" and size > 10 else size)
+    made.setPixelSize(max(size - 1 if family() == "DejaVu Sans" else size, LEAST_FONT))
     if bold:
         made.setWeight(QFont.Weight.Bold if family() == "DejaVu Sans" else QFont.Weight.DemiBold)
     made.setItalic(italic)

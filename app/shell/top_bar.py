@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
+from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
 
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
+from app.shell.run_list import newest_first
 from app.shell.state import State
 from engine.messages import Ready
+
+SEARCH = "Search runs, panes, actions…"
+NARROW = 1180  # px below which the step is only told at the time cursor
 
 
 class SearchField(QFrame):
@@ -24,17 +28,23 @@ class SearchField(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.IBeamCursor)
         self.setFixedHeight(28)
-        self.setMinimumWidth(180)
+        self.setMinimumWidth(90)
         self.setMaximumWidth(300)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 8, 0)
-        self.text = theme.role(PlainLabel("Search runs, panes, actions…"), "muted")
+        self.text = theme.role(PlainLabel(SEARCH), "muted")
         self.text.setMinimumWidth(0)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row.addWidget(self.text, 1)
         self.key = theme.role(PlainLabel(QKeySequence("Ctrl+K").toString(QKeySequence.SequenceFormat.NativeText).replace("+", " ")), "key")
         row.addWidget(self.key)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The whole invitation where there is room for it."""
+        super().resizeEvent(event)
+        room = self.width() - self.key.sizeHint().width() - 30
+        self.text.setText(SEARCH if self.fontMetrics().horizontalAdvance(SEARCH) <= room else "Search…")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.pressed.emit()
@@ -89,6 +99,10 @@ class TopBar(QFrame):
         row.addWidget(self.device)
         row.addWidget(self.theme_button)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.step.setVisible(self.width() >= NARROW)
+
     def show_time(self) -> None:
         """The chosen run, and how far it has come."""
         info = self.state.run_info
@@ -100,7 +114,7 @@ class TopBar(QFrame):
 
     def _show_run(self, title: str, step: str) -> None:
         metrics = self.runs.fontMetrics()
-        self.runs.setText(metrics.elidedText(title or "No run", Qt.TextElideMode.ElideRight, 190) + " ▾")
+        self.runs.setText(metrics.elidedText(title or "No run", Qt.TextElideMode.ElideMiddle, 190) + " ▾")
         self.runs.setAccessibleName(f"Choose a run, now {title or 'none'}")
         self.step.setText(step)
 
@@ -114,7 +128,7 @@ class TopBar(QFrame):
 
     def _fill_run_menu(self) -> None:
         self.run_menu.clear()
-        for run, info in self.state.runs.items():
+        for run, info in newest_first(self.state.runs).items():
             action = self.run_menu.addAction(f"{info.title or info.method} · {info.data_name}   {info.name}")
             action.setCheckable(True)
             action.setChecked(run == self.state.run)

@@ -128,10 +128,16 @@ class Chart(QWidget):
             painter.drawText(QRectF(left, place.bottom() + 5, wide + 1, height), LEFT, text)
         self.draw_upright_axis(painter, 28, percent)
         painter.setPen(QColor(c.muted))
-        name = metrics.elidedText(below, Qt.TextElideMode.ElideRight, int(place.width()))
-        painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
+        self.draw_name_below(painter, below)
         set_tip(self, f"{self.name}. Across: {below}. Upwards: {beside}.")
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+
+    def draw_name_below(self, painter: QPainter, name: str) -> None:
+        """The name of the lower axis, in the middle of it where there is room, else of the whole chart."""
+        place, metrics = self.plot(), painter.fontMetrics()
+        wide, height = metrics.horizontalAdvance(name) + 1, metrics.height()
+        left = min(max(place.center().x() - wide / 2, 0), max(self.width() - wide, 0))
+        painter.drawText(QRectF(left, self.height() - height - 1, wide, height), LEFT, name)
 
     def draw_upright_axis(self, painter: QPainter, spacing: int, percent: bool) -> None:
         """Grid lines with their figures, at least `spacing` pixels apart; `percent` writes shares in %."""

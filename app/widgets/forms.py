@@ -293,8 +293,9 @@ class Group(QFrame):
         at = 3 * len(self.rows)
         self.grid.addWidget(row.mark, at, 0)
         self.grid.addWidget(row.label, at, 1)
-        self.grid.addWidget(row.editor, at, 2)
+        wide = not row.field.unit and row.field.kind != "bool"  # no unit stands behind it
         self.grid.addWidget(row.unit, at, 3)
+        self.grid.addWidget(row.editor, at, 2, 1, 2 if wide else 1)
         self.grid.addWidget(row.reset, at, 4)
         self.grid.addWidget(row.hint, at + 1, 2, 1, 3)
         self.grid.setRowMinimumHeight(at + 2, 8)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell.formatting import MINUS, number
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import DARK, Colors, colors, font
+
+WRAPS = Qt.TextFlag.TextWordWrap
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -92,7 +94,7 @@ class Card(QFrame):
 
 
 class Elided(QLabel):
-    """One line that ends in an ellipsis where it does not fit."""
+    """One line for a name that somebody chose: it loses its middle where it does not fit."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -103,20 +105,25 @@ class Elided(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.width())
         painter.drawText(self.rect(), self.alignment() | Qt.AlignmentFlag.AlignVCenter, text)
 
 
 class TextLines(QWidget):
-    """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew."""
+    """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew.
+
+    What needs more than its `lines` makes the place higher; it stays so until it is emptied or gets another width.
+    """
 
     def __init__(self, lines: int, name: str, *, centred: bool = False, small: bool = False) -> None:
         super().__init__()
         self.centred = centred  # in its height
+        self.lines = lines
+        self._fitted_width = 0
         self.text, self.level = "", ""
         self.setFont(font(11 if small else 13))
         self.setAccessibleName(name)
-        self.setFixedHeight(lines * QFontMetrics(self.font()).lineSpacing() + 4)
+        self.setFixedHeight(self._least_height())
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_colors(DARK)
 
@@ -129,15 +136,31 @@ class TextLines(QWidget):
             self.text, self.level = text, level
             self.setAccessibleDescription(text)
             set_tip(self, text)
+            self._fit()
             self.update()
+
+    def _least_height(self) -> int:
+        return self.lines * QFontMetrics(self.font()).lineSpacing() + 4
+
+    def _fit(self) -> None:
+        """High enough for the text at this width."""
+        same = self.width() == self._fitted_width and bool(self.text)
+        self._fitted_width = self.width()
+        around = QRect(0, 0, max(self.width(), 1), 10_000)
+        needed = QFontMetrics(self.font()).boundingRect(around, WRAPS.value, self.text).height() + 4 if self.text else 0
+        height = max(self._least_height(), needed, self.height() if same else 0)
+        if height != self.height():
+            self.setFixedHeight(height)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if self.width() != self._fitted_width:
+            self._fit()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self._inks[self.level])
-        one = self.height() < 2 * painter.fontMetrics().lineSpacing()
-        text = painter.fontMetrics().elidedText(self.text, Qt.TextElideMode.ElideRight, self.width()) if one else self.text
-        align = Qt.AlignmentFlag.AlignVCenter if one or self.centred else Qt.AlignmentFlag.AlignTop
-        painter.drawText(self.rect(), align | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap, text)
+        align = Qt.AlignmentFlag.AlignVCenter if self.lines == 1 or self.centred else Qt.AlignmentFlag.AlignTop
+        painter.drawText(self.rect(), align | Qt.AlignmentFlag.AlignLeft | WRAPS, self.text)
 
 
 class EmptyState(QWidget):
@@ -154,7 +177,7 @@ class EmptyState(QWidget):
         column.setSpacing(12)
         column.addStretch(2)
         self.title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        column.addWidget(self.title, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self.title)
         self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         middle = QHBoxLayout()
         middle.addStretch(1)

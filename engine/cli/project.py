@@ -18,16 +18,21 @@ def add(verbs: VerbParsers) -> None:
     bench = verbs.add("bench", measure, "Measure the rows of the README's speed table.")
     bench.add_argument("names", nargs="*", metavar="NAME")
     bench.add_argument("--save", action="store_true", help="keep the figures under benchmarks/results")
+    bench.add_argument("--markdown", action="store_true", help="measure nothing, print the README's table from the kept figures")
     test = verbs.add("test", run_tests, "Run the tests.")
     test.add_argument("rest", nargs=argparse.REMAINDER)
 
 
 def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """{"rows"}."""
+    """{"rows"}, or {"markdown"}."""
     try:
         import benchmarks
     except ImportError:
         raise Failed("The benchmarks are not installed with the package; run them from a clone of the project.") from None
+    if options.markdown:
+        table = benchmarks.markdown(options.names)
+        console.say(table)
+        return {"markdown": table}
     rows = benchmarks.run(options.names, save=options.save, tell=console.say)
     return {**benchmarks.about(), "rows": rows}
 

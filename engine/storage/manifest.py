@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -175,6 +176,15 @@ def read_manifest(path: Path) -> tuple[Manifest | None, str]:
         with _manifests_lock:
             _manifests[str(path)] = (signature, manifest, fault)
     return manifest, fault
+
+
+def forget_manifests(root: Path, there: Collection[str]) -> None:
+    """Keep no manifest of a folder in `root` that is not `there` any more, nor of what lay within it."""
+    before = os.path.join(os.path.abspath(root), "")
+    with _manifests_lock:
+        for path in list(_manifests):
+            if path.startswith(before) and path[len(before) :].split(os.sep)[0] not in there:
+                del _manifests[path]
 
 
 def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:

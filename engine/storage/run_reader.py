@@ -22,7 +22,7 @@ from engine.messages import CheckpointInfo, FinalFigure, RunInfo
 from engine.storage import atomic_io
 from engine.storage.disk import IS_A_LINK, entries, is_link
 from engine.storage.file_lock import Holder, holder
-from engine.storage.manifest import CheckpointEntry, FileFact, Manifest, read_manifest
+from engine.storage.manifest import CheckpointEntry, FileFact, Manifest, forget_manifests, read_manifest
 from engine.storage.metrics_file import content_hash, read_metrics
 from engine.storage.old_names import VOCABULARY, arrays_today, row_today, state_today
 from engine.storage.run_files import BESIDE, CHECKPOINTS, LOCK, MANIFEST, METRICS, MODEL_FILE, PROBE, RESUME_FILE, STATE
@@ -36,6 +36,7 @@ def list_runs(root: Path) -> list[Run]:
         with contextlib.suppress(OSError, BadRun):
             if not entry.name.startswith(".") and entry.is_dir():
                 found.append(Run.open(Path(entry.path)))
+    forget_manifests(root, {run.name for run in found})
     return found
 
 

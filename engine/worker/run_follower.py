@@ -102,6 +102,8 @@ class RunFollower:
 
         foreign = delete_run(path)
         self.opened = [p for p in self.opened if p != path]
+        self._complained.discard(str(path))
+        self.forget_curves(str(path))
         self.publish(m.Notice("warning" if foreign else "info", f"{path.name} was deleted.{what_stays(path, foreign)}"))
         self.look_now()
 
@@ -133,7 +135,7 @@ class RunFollower:
                 self.publish(m.Metrics(event.run, points))
 
     def forget_curves(self, run: str) -> None:
-        """A run begins: what another one of the same name had told is void."""
+        """A run begins or is gone: what one of its name had told is void."""
         with self._lock:
             self._last_steps.pop(run, None)
 

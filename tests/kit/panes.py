@@ -270,7 +270,7 @@ def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
             out.append(m.ImageScored(w.job, picture.label, picture.path, (), {}, None, (), error="It is cut off. Save it again."))
             continue
         image = paper_image(picture)
-        scores = []
+        scores, combined = [], []
         for run, _ in w.runs:
             known = _known(run)
             for name, value in paper_scores(image[None], run).items():
@@ -278,9 +278,18 @@ def _judge(engine: FakeEngine, w: m.ScoreImages) -> list[Any]:
                 told = significance.verdict(p, KNOWN)
                 floor = significance.p_floor(KNOWN)
                 scores.append(m.DetectorScore(run, name, float(-value[0]), float(value[0]), p, told.level, told.words, floor, KNOWN, KNOWN))
+            mine = [score.p_value for score in scores if score.run == run]
+            together = min(1.0, min(mine) * len(mine))  # Holm's smallest
+            told = significance.verdict(together, KNOWN, len(mine))
+            floor = significance.p_floor(KNOWN, len(mine))
+            combined.append(m.CombinedScore(run, together, told.level, told.words, floor, len(mine), KNOWN, KNOWN))
         seen = {run: image for run, _ in w.runs}
         original = np.repeat(image[0][..., None], 3, axis=2)
-        out.append(m.ImageScored(w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141))
+        out.append(
+            m.ImageScored(
+                w.job, picture.label, picture.path, tuple(scores), seen, original, ("Scaled from 96×96.",), 141, combined=tuple(combined)
+            )
+        )
     return out
 
 

@@ -19,12 +19,13 @@ from app.panes.curves.plot_axes import FigureAxis, TimeBox, wider
 from app.panes.curves.plot_legend import CornerLegend, LegendSample
 from app.panes.curves.series import Series, thinned
 from app.shell.formatting import count
-from app.shell.theme import DARK, Colors
+from app.shell.theme import DARK, Colors, font
 from app.widgets.colors import mixed, shade
 from app.widgets.export import copy_image
 from app.widgets.figure import Figure
 from app.widgets.parts import short
 
+MOST_NAMED = 6  # curves that the legend names one by one; of more it says once what a dashed line is
 DASHES = [3.0, 2.5]  # of a validation curve, in widths of its line
 STAR_REACH = 8  # pixels from the star at which a click still means it
 MARKS = 7  # markers along a curve, so that colour is not the only sign
@@ -126,7 +127,7 @@ class CurvePlot(QWidget):
         self.set_lines(self.lines)
 
     def _name_axes(self) -> None:
-        style = {"color": self._colors.muted, "font-size": "9pt"}
+        style = {"color": self._colors.muted, "font-size": f"{font(11).pixelSize()}px"}
         self.plot.setLabel("left", escape(self.value_name) + (" (log)" if self.log_y else ""), **style)
         self.plot.setLabel("bottom", "step (log)" if self.log_x else "step", **style)
 
@@ -150,8 +151,14 @@ class CurvePlot(QWidget):
             for item in (thin, main, marks):
                 self.plot.addItem(item, ignoreBounds=True)
             self._items[line.key] = (thin, main, marks)
-            self.legend.addItem(LegendSample(pen, line.marker), line.name)
-        self.legend.setVisible(bool(lines))
+            if not (line.dashed and len(lines) > MOST_NAMED):
+                self.legend.addItem(LegendSample(pen, line.marker), line.name)
+        if len(lines) > MOST_NAMED and any(line.dashed for line in lines):
+            dashed = QPen(QColor(self._colors.muted), 1.4)
+            dashed.setCosmetic(True)
+            dashed.setDashPattern(DASHES)
+            self.legend.addItem(LegendSample(dashed, ""), "dashed: validation")
+        self.legend.fit()
         self._name_axes()
         self.redraw()
 
@@ -244,6 +251,7 @@ class CurvePlot(QWidget):
                 self.box.setYRange(lowest - room, highest + room, padding=0)
         self.set_cursor(self.cursor)
         self.set_best(self.best)
+        self.legend.fit()
         self.legend.avoid(shown)
         self.view.scene().prepareForPaint()  # type: ignore[attr-defined]  # now, not while it is being painted, or it is painted twice
         self._ours = False

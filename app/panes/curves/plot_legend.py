@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen
 
-from app.shell.theme import Colors
+from app.shell.plain_text import without_markup
+from app.shell.theme import Colors, font
 
 CORNERS = {(1, 0): (-8, 8), (0, 0): (8, 8), (1, 1): (-8, -8), (0, 1): (8, -8)}  # where the legend may stand -> its distance from there
 PROBES = 200  # places along the plot at which the legend looks for curves below it
@@ -27,7 +30,8 @@ class LegendSample(pg.ItemSample):
         painter.drawLine(0, 11, 22, 11)
         painter.translate(11, 11)
         size = 8 if self.pen.style() == Qt.PenStyle.SolidLine else 5  # the dashes must be seen beside it
-        drawSymbol(painter, self.marker, size, pg.mkPen(None), pg.mkBrush(self.pen.color()))
+        if self.marker:
+            drawSymbol(painter, self.marker, size, pg.mkPen(None), pg.mkBrush(self.pen.color()))
 
     def mouseClickEvent(self, event) -> None:
         event.ignore()
@@ -40,14 +44,42 @@ class CornerLegend(pg.LegendItem):
         super().__init__(offset=CORNERS[1, 0], verSpacing=-4, sampleType=LegendSample)
         self.box = box
         self.corner = (1, 0)
+        self.names: list[str] = []  # as they are, whole
         self.setParentItem(box)
 
     def set_colors(self, c: Colors) -> None:
         self.setLabelTextColor(QColor(c.text))
-        self.setLabelTextSize("9pt")
+        self.setLabelTextSize(f"{font(11).pixelSize()}px")
         ground = QColor(c.background)
         ground.setAlpha(150)  # what runs below the legend can still be followed
         self.setBrush(pg.mkBrush(ground))
+
+    def addItem(self, item: pg.ItemSample, name: str) -> None:
+        super().addItem(item, name)
+        self.names.append(name)
+
+    def clear(self) -> None:
+        super().clear()
+        self.names = []
+
+    def fit(self) -> None:
+        """Names lose their middle where they are wider than half the plot. More rows than the plot is high are not shown at all: the
+        list of runs beside it says the same."""
+        metrics, room = QFontMetrics(font(11)), max(int(self.box.width() / 2) - 48, 24)
+        changed = False
+        for (_, label), name in zip(self.items, self.names, strict=True):
+            shown = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, room)
+            if label.text != without_markup(shown):
+                label.setText(without_markup(shown), **label.opts)
+                changed = True
+        if changed:
+            layout: Any = self.layout
+            layout.invalidate()
+            self.setGeometry(QRectF(QPointF(0, 0), layout.effectiveSizeHint(Qt.SizeHint.MinimumSize)))
+            layout.activate()
+            self.updateSize()
+            self.anchor(self.corner, self.corner, CORNERS[self.corner])  # which the new size has moved
+        self.setVisible(bool(self.names) and self.height() <= self.box.height() - 16)
 
     def avoid(self, curves: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Move to the corner that covers least of these (x [n], y [n]) of the view; only where that hides clearly less."""

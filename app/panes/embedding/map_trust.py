@@ -12,7 +12,7 @@ from app.shell.theme import DARK, Colors, font
 from engine.messages import Embedded
 
 MARGIN = 8
-WIDEST = 380  # pixels of a line; a longer one is told in full by the tooltip
+WIDEST = 380  # pixels of a line; a longer one goes on in the next
 VOTES = 200  # neighbours that the engine asks in feature space
 
 
@@ -76,17 +76,28 @@ class MapTrust(QWidget):
         """The lines that are to be seen now."""
         return self.lines[:1] if self.folded else self.lines
 
+    def _room(self) -> int:
+        """Width of the lines: as wide as the longest, within `WIDEST` and the map."""
+        metrics, around = QFontMetrics(self.font()), self.parentWidget()
+        assert around is not None
+        most = min(WIDEST, max(around.width() - 4 * MARGIN - 2, 80))
+        return min(max((metrics.horizontalAdvance(line) + 1 for line in self.shown()), default=0), most)
+
+    def _heights(self, room: int) -> list[int]:
+        """Of each line, wrapped at this width."""
+        metrics, place = QFontMetrics(self.font()), QRect(0, 0, room, 10_000)
+        return [metrics.boundingRect(place, Qt.TextFlag.TextWordWrap.value, line).height() for line in self.shown()]
+
     def sizeHint(self) -> QSize:
-        metrics = QFontMetrics(self.font())
-        wide = min(max((metrics.horizontalAdvance(line) for line in self.shown()), default=0), WIDEST)
-        return QSize(wide + 2 * MARGIN + 2, len(self.shown()) * metrics.lineSpacing() + 2 * MARGIN - 2)
+        room = self._room()
+        return QSize(room + 2 * MARGIN, sum(self._heights(room)) + 2 * MARGIN - 2)
 
     def fit(self) -> None:
         """In its corner of the map, no wider than it."""
         around = self.parentWidget()
         assert around is not None
         wanted = self.sizeHint()
-        self.resize(min(wanted.width(), around.width() - 2 * MARGIN), wanted.height())
+        self.resize(wanted)
         place = self.place(self.right, self.top)
         self.move(place.x(), place.y())
         self.update()
@@ -126,9 +137,8 @@ class MapTrust(QWidget):
         painter.setBrush(ground)
         painter.setPen(QPen(QColor(self._c.accent if self.hasFocus() else self._c.line), 1))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
-        metrics = painter.fontMetrics()
-        for place, line in enumerate(self.shown()):
+        room, top = self.width() - 2 * MARGIN, MARGIN - 1
+        for place, (line, height) in enumerate(zip(self.shown(), self._heights(room), strict=True)):
             painter.setPen(QColor(self._c.text if place < 2 else self._c.muted))
-            text = metrics.elidedText(line, Qt.TextElideMode.ElideRight, self.width() - 2 * MARGIN)
-            top = MARGIN - 1 + place * metrics.lineSpacing()
-            painter.drawText(QRectF(MARGIN, top, self.width() - 2 * MARGIN + 1, metrics.lineSpacing()), Qt.AlignmentFlag.AlignVCenter, text)
+            painter.drawText(QRectF(MARGIN, top, room, height), Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextWordWrap, line)
+            top += height

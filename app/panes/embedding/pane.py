@@ -65,6 +65,7 @@ class EmbeddingPane(RunPane):
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self.check_empty)
         state.run_replaced.connect(self._run_replaced)
+        state.run_gone.connect(self._run_gone)
         state.methods_changed.connect(self._step_changed)
         state.data_changed.connect(self._name_data)
         state.theme_changed.connect(self._restyle)
@@ -135,6 +136,9 @@ class EmbeddingPane(RunPane):
         self._name_data()
         self._name_colors()
         self._step_changed()
+
+    def _run_gone(self, run: str) -> None:
+        self.controller.detectors.pop(run, None)
 
     def _run_replaced(self, run: str) -> None:
         self.controller.forget_run(run)

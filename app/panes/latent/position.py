@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from app.shell.state import State
+from app.shell.undo import push
 from engine.common.interpolation import lerp, slerp
 
 MERGE_SECONDS = 1.0  # moves by keyboard that follow each other within this time are one change to undo
@@ -71,8 +72,12 @@ class PositionHistory(QObject):
         super().__init__(parent)
         self.state, self.undo = state, undo
         self.positions: dict[str, LatentPosition] = {}  # run -> where it stands
+        state.run_gone.connect(self._run_gone)
         self._gesture = 0
         self._moved_at = 0.0  # seconds; when the last gesture moved
+
+    def _run_gone(self, run: str) -> None:
+        self.positions.pop(run, None)
 
     @property
     def current(self) -> LatentPosition | None:
@@ -108,7 +113,7 @@ class PositionHistory(QObject):
             return
         if not gesture:
             self.end_gesture()
-        self.undo.push(MoveCommand(self, run, before, after, text, gesture))
+        push(self.undo, MoveCommand(self, run, before, after, text, gesture))
 
     def go(self, run: str, position: LatentPosition) -> None:
         """Stand at a position of a run, without a trace in the undo stack."""

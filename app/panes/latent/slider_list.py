@@ -13,7 +13,7 @@ from app.panes.latent.position import CENTRE_NAME, LatentPosition, PositionHisto
 from app.shell.formatting import number
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, Elided, button, heading, set_heading
+from app.widgets.parts import Card, button, heading, plain, set_heading
 
 
 class SliderList(QWidget):
@@ -33,15 +33,15 @@ class SliderList(QWidget):
         column.setSpacing(8)
         row = QHBoxLayout()
         self.heading = heading("Latent dimensions, ordered by KL")
-        self.active_label = Elided("")
-        self.active_label.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.active_label = plain("", wrap=True)
         self.active_label.setProperty("role", "small")
         row.addWidget(self.heading)
-        row.addWidget(self.active_label, 1)
+        row.addStretch(1)
         self.reset_button = button("Reset", self.reset, "Put every slider back to 0 σ.")
         self.reset_button.setProperty("kind", "link")
         row.addWidget(self.reset_button)
         column.addLayout(row)
+        column.addWidget(self.active_label)
         card = Card(0, 0)
         card.inside.setContentsMargins(1, 8, 1, 8)
         scroll = QScrollArea()

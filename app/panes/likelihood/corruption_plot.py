@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent
 
 from app.panes.likelihood import separation
 from app.shell.formatting import number
@@ -14,7 +14,7 @@ from app.widgets.chart import LEFT, MIDDLE, RIGHT
 from app.widgets.line_chart import LineChart
 from engine.common import ood_metrics
 
-LEGEND = 212  # pixels
+LEAST_PLOT = 220  # pixels of the plot beside its legend; where there are fewer the legend stands below
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,34 @@ class CorruptionPlot(LineChart):
         self.paths, self.level, self.kind = paths, level, kind
         found = [f"{path.name}: {self.said(path)}" for path in paths]
         self.setAccessibleDescription(", ".join(found))
+        self._fit()
         self.update()
+
+    def _row(self) -> int:
+        """Height of a line of the legend."""
+        return QFontMetrics(self._small).height() + 3
+
+    def _legend_width(self) -> int:
+        """For the longest name with its strength."""
+        metrics = QFontMetrics(self._small)
+        widths = [24 + metrics.horizontalAdvance(f"{path.name}  {self.shortly(path)}") for path in self.paths]
+        return max([metrics.horizontalAdvance(self._below()), *widths]) + 14
+
+    def _below(self) -> str:
+        return f"below {number(100 * self.level, 1, '%')} from"
+
+    def _beside(self) -> bool:
+        """Whether the legend has room beside the plot."""
+        return super().plot().width() - self._legend_width() - 14 >= LEAST_PLOT
+
+    def _fit(self) -> None:
+        """High enough for the legend, wherever it stands."""
+        legend = (len(self.paths) + 1) * self._row() + 8 if self.paths else 0
+        self.setMinimumHeight(max(130, legend) if self._beside() else 130 + legend)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def set_strength(self, strength: float) -> None:
         self.strength = strength
@@ -65,7 +92,9 @@ class CorruptionPlot(LineChart):
 
     def plot(self) -> QRectF:
         place = super().plot()
-        return place.adjusted(0, 0, -min(LEGEND, place.width() * 0.48), 0)
+        if self._beside():
+            return place.adjusted(0, 0, -self._legend_width() - 14, 0)
+        return place.adjusted(0, (len(self.paths) + 1) * self._row() + 8, 0, 0)
 
     def draw(self, painter: QPainter) -> None:
         if not self.paths:
@@ -97,20 +126,17 @@ class CorruptionPlot(LineChart):
 
     def _legend(self, painter: QPainter) -> None:
         painter.setFont(self._small)
-        metrics = painter.fontMetrics()
-        left = self.plot().right() + 14
-        width = self.width() - left - 8
-        row = min(metrics.height() + 3, max((self.height() - 16) / (len(self.paths) + 1), metrics.height() - 2))
+        left = self.plot().right() + 14 if self._beside() else 8
+        width = min(self.width() - left - 8, self._legend_width())
+        row = self._row()
         painter.setPen(QColor(self._c.muted))
-        painter.drawText(QRectF(left, 4, width, row), RIGHT | MIDDLE, f"below {number(100 * self.level, 1, '%')} from")
+        painter.drawText(QRectF(left, 4, width, row), RIGHT | MIDDLE, self._below())
         for place, path in enumerate(self.paths):
             top = 4 + (place + 1) * row
             self.draw_sample(painter, self._pen(place, (3, 2)), QPointF(left, top + row / 2), self.marker(place))
             said = self.shortly(path)
-            room = metrics.horizontalAdvance(said) + 6
             painter.setPen(QColor(self._c.text))
-            name = metrics.elidedText(path.name, Qt.TextElideMode.ElideRight, int(width - 24 - room))
-            painter.drawText(QRectF(left + 24, top, width - 24, row), LEFT | MIDDLE, name)
+            painter.drawText(QRectF(left + 24, top, width - 24, row), LEFT | MIDDLE, path.name)
             painter.setPen(QColor(self._c.muted))
             painter.drawText(QRectF(left, top, width, row), RIGHT | MIDDLE, said)
 

@@ -15,7 +15,7 @@ from app.shell.formatting import count, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
-from app.widgets.parts import Card, Elided, TextLines, short
+from app.widgets.parts import Card, TextLines, plain, short
 from engine.common import ood_metrics
 
 OTHER = "\0other"  # the entry that opens another data set
@@ -57,7 +57,7 @@ class DistributionCard(Card):
         self.compare.setMinimumContentsLength(14)
         self.compare.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.compare.activated.connect(lambda _index: self.compare_chosen.emit(self.compare.currentData()))
-        self.figures = Elided("")
+        self.figures = plain("", wrap=True)
         set_tip(self.figures, FPR_TIP)
         self.rates_line = TextLines(1, "True and false positives at the threshold", small=True)
         beside = QVBoxLayout()
@@ -70,6 +70,7 @@ class DistributionCard(Card):
         self.words = TextLines(1, "What the AUROC says", small=True)
         self.inside.addWidget(self.words)
         self.chart = Histogram()
+        self.chart.setMinimumHeight(130)
         self.chart.threshold_moved.connect(self._moved)
         self.chart.grabbed.connect(self._grabbed)
         self.inside.addWidget(self.chart, 1)

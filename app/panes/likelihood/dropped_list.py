@@ -1,4 +1,7 @@
-"""The images dropped so far, one line each: name, and the p-value by the chosen score or why there is none. Hundreds are no burden."""
+"""The images dropped so far, one line each: name, and the p-value of all its scores together (Holm) or why there is none.
+
+Hundreds are no burden.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,11 @@ from app.shell.theme import DARK, Colors, font
 ROW_HEIGHT = 26
 MARK = "●"
 MARKED = f"{MARK} Unusual among all images here, by all scores together (Benjamini–Hochberg)."
+COLUMNS = ("Image", "p (Holm)")
+TIPS = (
+    "",
+    "The p-value of all scores of the chosen run together, by Holm’s procedure: the smallest one, made larger by how many there are.",
+)
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -66,24 +74,39 @@ class DroppedModel(QAbstractTableModel):
         """What stands behind the name, and its level."""
         if entry.error:
             return "unreadable", "warning"
-        score = entry.score(self.run, self.detector)
-        if score is None:
+        together = entry.combined.get(self.run)
+        if together is None:
             return ("…" if self.run not in entry.scores else "–"), ""
         mark = f"{MARK} " if id(entry) in self.marked else ""
-        return f"{mark}{p_text(score.p_value, score.p_floor)}", score.level
+        return f"{mark}{p_text(together.p_value, together.p_floor)}", together.level
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return TIPS[section]
+            if role == Qt.ItemDataRole.TextAlignmentRole:
+                side = Qt.AlignmentFlag.AlignRight if section else Qt.AlignmentFlag.AlignLeft
+                return side | Qt.AlignmentFlag.AlignVCenter
+        return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         entry = self.entries[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return entry.label if index.column() == 0 else self.said(entry)[0]
+            # of the run's own images only the number: the tooltip has the whole name
+            own = entry.picture.data is not None and entry.picture.index is not None
+            name = entry.label.rpartition(", ")[2] if own else entry.label
+            return name if index.column() == 0 else self.said(entry)[0]
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 1:
             level = self.said(entry)[1]
             return QColor({"warning": self.c.warning_text, "bad": self.c.bad}.get(level, self.c.muted))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() == 1:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
-            score = entry.score(self.run, self.detector)
-            said = [score.verdict, floor_text(score)] if score is not None else []
+            score, together = entry.score(self.run, self.detector), entry.combined.get(self.run)
+            said = [f"All {together.scores} scores together (Holm): {together.verdict}"] if together is not None else []
+            said += [f"By the chosen score: {score.verdict}", floor_text(score)] if score is not None else []
             said += [MARKED] if id(entry) in self.marked else []
             return without_markup("\n".join(part for part in (entry.key, entry.error, *said) if part))
         return None
@@ -138,17 +161,23 @@ class DroppedList(QTableView):
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         head = self.horizontalHeader()
-        head.hide()
+        head.setHighlightSections(False)
+        head.setSectionsClickable(False)
+        head.setMinimumSectionSize(36)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         head.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
-        self.setColumnWidth(1, self.fontMetrics().horizontalAdvance("unreadable") + 18)
-        self.setMinimumHeight(2 * ROW_HEIGHT + 4)
+        self.setColumnWidth(1, self.fontMetrics().horizontalAdvance("unreadable") + 18 + 6)
+        self.setMinimumHeight(3 * ROW_HEIGHT + 4)
         self._ours = False
         self.selectionModel().currentRowChanged.connect(self._row_changed)
 
     def set_colors(self, c: Colors) -> None:
         self.model_.c = c
-        self.setStyleSheet("QTableView { border: none; background: transparent; }")
+        self.setStyleSheet(
+            "QTableView { border: none; background: transparent; }"
+            "QHeaderView { background: transparent; }"
+            f"QHeaderView::section {{ background: transparent; padding: 4px 8px; border-bottom: 1px solid {c.line}; }}"
+        )
         self.viewport().update()
 
     def choose(self, entry: Dropped | None) -> None:

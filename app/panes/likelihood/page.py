@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QFontMetrics, QResizeEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app.panes.likelihood.corruption import CorruptionCard
@@ -20,11 +20,10 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.chart import Chart
-from app.widgets.parts import Card, Elided, TextLines, button, heading
+from app.widgets.parts import Card, TextLines, button, heading, plain
 
 TALL = 760  # pixels from which both the close look and the list are seen
 BELOW_TABLE = 350  # pixels that the charts need
-MOST_STATUS = 120  # pixels of the line under the picture
 
 
 class LikelihoodPage(QScrollArea):
@@ -34,13 +33,12 @@ class LikelihoodPage(QScrollArea):
         super().__init__()
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         contents = QWidget()
         contents.setObjectName("contents")
         self.setWidget(contents)
         columns = QHBoxLayout(contents)
-        columns.setContentsMargins(16, 16, 16, 16)
-        columns.setSpacing(16)
+        columns.setContentsMargins(12, 16, 12, 16)
+        columns.setSpacing(12)
         left, right = QVBoxLayout(), QVBoxLayout()
         for column in (left, right):
             column.setSpacing(6)
@@ -56,7 +54,7 @@ class LikelihoodPage(QScrollArea):
         row = QHBoxLayout()
         row.setSpacing(6)
         self.open_button = button("Open images…", None, "Choose image files. Files and folders can be dropped and pasted, too.")
-        self.test_button = button("Use test images", None, "Take images of the run’s own test split: most of them should be not unusual.")
+        self.test_button = button("Test images", None, "Take images of the run’s own test split: most of them should be not unusual.")
         row.addWidget(self.open_button)
         row.addWidget(self.test_button)
         row.addStretch(1)
@@ -93,7 +91,7 @@ class LikelihoodPage(QScrollArea):
 
     def _build_right(self, right: QVBoxLayout) -> None:
         row = QHBoxLayout()
-        self.table_heading = Elided("")
+        self.table_heading = plain("", wrap=True)
         self.table_heading.setProperty("role", "heading")
         self.runs_button = self._menu_link("Add runs", "Runs that score together")
         set_tip(self.runs_button, "Let other runs score the same images: one table for all of them.")
@@ -101,7 +99,7 @@ class LikelihoodPage(QScrollArea):
         self.runs_menu.setToolTipsVisible(True)
         self.runs_button.setMenu(self.runs_menu)
         row.addWidget(self.table_heading, 1)
-        row.addWidget(self.runs_button)
+        row.addWidget(self.runs_button, 0, Qt.AlignmentFlag.AlignTop)
         right.addLayout(row)
         card = Card(0, 0)
         card.inside.setContentsMargins(6, 2, 6, 4)
@@ -181,12 +179,8 @@ class LikelihoodPage(QScrollArea):
         return self.corruption.chart if self.corrupting else self.distribution.chart
 
     def say_status(self, text: str, level: str = "") -> None:
-        """The line under the picture, with as many lines as the text needs, two at least."""
-        status = self.status
-        status.set_text(text, level)
-        metrics, wraps = QFontMetrics(status.font()), Qt.TextFlag.TextWordWrap
-        needed = metrics.boundingRect(0, 0, max(status.width(), 120), 1000, wraps, text).height()
-        status.setFixedHeight(max(2 * metrics.lineSpacing(), min(needed, MOST_STATUS)) + 4)
+        """The line under the picture."""
+        self.status.set_text(text, level)
 
     def say_how_many(self, total: int) -> None:
         words = f"Dropped so far · {count(total)}" if total else "Dropped so far"
@@ -202,5 +196,4 @@ class LikelihoodPage(QScrollArea):
         self.drop_card.fit(round(0.28 * height) if height >= TALL else max(round(0.2 * height), 64))
         self.about_line.setVisible(height >= TALL)
         self.closer.fit(80 if height >= TALL else 56)
-        self.say_status(self.status.text, self.status.level)
         self.show_left(self.left_tabs.checkedId())

@@ -91,6 +91,7 @@ class LikelihoodPane(RunPane):
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self._runs_changed)
         state.run_replaced.connect(self._run_replaced)
+        state.run_gone.connect(self._run_gone)
         state.methods_changed.connect(self._runs_changed)
         state.data_changed.connect(self._data_changed)
         state.theme_changed.connect(self._restyle)
@@ -190,6 +191,9 @@ class LikelihoodPane(RunPane):
         self.draw()
         if self.shown:
             self._settling.start()
+
+    def _run_gone(self, run: str) -> None:
+        self.controller.images.detectors.pop(run, None)
 
     def _run_replaced(self, run: str) -> None:
         if run in dict(self.controller.wanted):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QResizeEvent
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QPushButton, QSizePolicy, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
 from app.shell.formatting import number
@@ -22,7 +22,10 @@ COLUMNS = ("Detector", "Density", "Value", "p-value", "AUROC", "Verdict")
 DETECTOR, DENSITY, VALUE, P_VALUE, AUROC, VERDICT = range(6)
 ROW_HEIGHT = 26
 DOT = 8
-WIDE = 560  # pixels from which every column fits
+TWO_LINES = 38  # pixels of a row where the density stands below the name and the value below the p-value
+SCROLL_BAR = 10
+PADDING = 16  # pixels of a cell, both sides
+SHORT_REASONS = {"mutated": "needs a background model", "local": "needs a background model", "repeat": "needs two more seeds"}
 TIPS = (
     "The score. High always means: unlike the training data.",
     "What kind of number stands behind it: an exact density, a bound on one, P(y|x), or features without a density.",
@@ -86,6 +89,11 @@ def floor_text(score: DetectorScore) -> str:
         return f"Against {count} held-out images{f' in {groups} groups' if groups != count else ''}." if count else ""
     held_out = f"{count} held-out images" if groups == count else f"{count} held-out images, which are {groups} groups,"
     return f"None of the {held_out} scores as high; {p_text(score.p_value)} is the smallest p-value that so many can give."
+
+
+def reason(info: DetectorInfo) -> str:
+    """Why a score cannot be had now, as a cell says it: short where a button offers what is missing; the tooltip has all of it."""
+    return SHORT_REASONS.get(info.remedy, info.missing) if info.remedy else info.missing
 
 
 class ScoreModel(QAbstractTableModel):
@@ -181,7 +189,7 @@ class ScoreDelegate(QStyledItemDelegate):
             if index.column() == 0:
                 painter.fillRect(QRectF(box.left(), box.top(), 2, box.height()), QColor(c.accent))
         painter.fillRect(QRectF(box.left(), box.bottom() - 1, box.width(), 1), QColor(c.line))
-        inside = box.adjusted(8, 0, -8, 0)
+        inside = box.adjusted(PADDING / 2, 0, -PADDING / 2, 0)
         if index.column() == VERDICT and row.score is not None and row.info is not None and not row.info.missing:
             dot = {"warning": c.warning, "bad": c.bad}.get(row.score.level, c.muted)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -191,8 +199,19 @@ class ScoreDelegate(QStyledItemDelegate):
             inside.setLeft(inside.left() + DOT + 7)
         painter.setFont(index.data(Qt.ItemDataRole.FontRole) or self.table.font())
         painter.setPen(index.data(Qt.ItemDataRole.ForegroundRole))
-        text = painter.fontMetrics().elidedText(index.data(), Qt.TextElideMode.ElideRight, int(inside.width()) + 1)
-        painter.drawText(inside, Qt.AlignmentFlag(index.data(Qt.ItemDataRole.TextAlignmentRole)), text)
+        align = Qt.AlignmentFlag(index.data(Qt.ItemDataRole.TextAlignmentRole))
+        text, below = self.table.cell_text(index.row(), index.column())
+        if row.info is None:  # a run's own name
+            text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, int(inside.width()))
+        elif row.info.missing and index.column() in (VALUE, P_VALUE):
+            align |= Qt.TextFlag.TextWordWrap
+        if below:
+            half = inside.height() / 2
+            painter.drawText(inside.adjusted(0, 3, 0, -half), align, text)
+            painter.setPen(QColor(c.muted))
+            painter.drawText(inside.adjusted(0, half - 3, 0, 0), align, below)
+        else:
+            painter.drawText(inside, align, text)
         painter.restore()
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
@@ -235,35 +254,80 @@ class ScoreTable(QTableView):
         self.comparing = False
         self.repeatable = ""  # the run that `repeat_asked` is about: the chosen one
         self.most_height = 400
-        self._hide_columns()
+        self.narrow = False  # two lines in a row, for want of room
         self._fit_columns()
         self.selectionModel().currentRowChanged.connect(self._row_changed)
         self._ours = False
 
-    def _fit_columns(self) -> None:
-        metrics = self.fontMetrics()
-        samples = {
-            DENSITY: "features",
-            VALUE: "−1 234.5 nat ↓",
-            P_VALUE: "≤ 0.65 %",
-            AUROC: "AUROC..",
-            VERDICT: "unusual, p ≤ 5 %",
-        }
-        for column, text in samples.items():
-            extra = DOT + 7 if column == VERDICT else 0
-            self.setColumnWidth(column, metrics.horizontalAdvance(text) + 16 + extra)
+    def cell_text(self, row: int, column: int) -> tuple[str, str]:
+        """What a cell says, and what stands below it in a narrow table."""
+        shown, model = self.model_.rows[row], self.model_
+        text, info = model.text(shown, column), shown.info
+        if info is None:
+            return text, ""
+        if info.missing and column in (VALUE, P_VALUE):
+            return reason(info), ""
+        if not self.narrow:
+            return text, ""
+        if column == VERDICT:
+            return text.split(",")[0].removesuffix(" images"), ""  # the p-value stands beside it
+        if column == DETECTOR:
+            return text, model.text(shown, DENSITY)
+        return text, model.text(shown, VALUE) if column == P_VALUE and shown.score is not None else ""
 
-    def _hide_columns(self) -> None:
-        """AUROC comes with a comparison; where there is no room for both, the value waits in the tooltip and the line below."""
+    def _fit_columns(self) -> None:
+        """Every column where they fit beside each other; else the density below the name and the value below the p-value."""
+        metrics, verdicts = self.fontMetrics(), ("unusual, p ≤ 5 %", "too few images")
         self.setColumnHidden(AUROC, not self.comparing)
-        narrow = self.comparing and self.width() < WIDE
-        if narrow != self.isColumnHidden(VALUE):
-            self.setColumnHidden(VALUE, narrow)
+
+        def wide(*texts: str) -> int:
+            return max(map(metrics.horizontalAdvance, texts)) + PADDING
+
+        head = QFontMetrics(font(12)).horizontalAdvance
+        sizes = {
+            DENSITY: max(wide("features"), head("DENSITY") + PADDING + 4),
+            VALUE: wide("−1 234.5 nat ↓"),
+            P_VALUE: max(wide("≤ 0.65 %"), head("P-VALUE") + PADDING + 4),
+            AUROC: head("AUROC") + PADDING + 6,
+            VERDICT: wide(*verdicts) + DOT + 7,
+        }
+        name = wide("Detector", *(row.info.title for row in self.model_.rows if row.info is not None)) + 4
+        others = sum(size for column, size in sizes.items() if column != AUROC or self.comparing)
+        self.narrow = name + others > self.width() - SCROLL_BAR
+        if self.narrow:
+            sizes[P_VALUE] = max(sizes[P_VALUE], sizes[VALUE])
+            sizes[VERDICT] = wide("not unusual") + DOT + 7
+        for column, size in sizes.items():
+            self.setColumnWidth(column, size)
+        hidden = self.isColumnHidden(VALUE)
+        for column in (DENSITY, VALUE):
+            self.setColumnHidden(column, self.narrow)
+        kept = [size for column, size in sizes.items() if column in (P_VALUE, VERDICT) or (column == AUROC and self.comparing)]
+        self.least_width = name + sum(kept) + SCROLL_BAR if self.narrow else 300
+        self.setMinimumWidth(self.least_width)
+        if hidden != self.narrow:
             self._span()
+        self._fit_rows()
+
+    def _fit_rows(self) -> None:
+        """Rows are as high as their lines; a reason is wrapped."""
+        metrics = self.fontMetrics()
+        first = P_VALUE if self.narrow else VALUE
+        for place, row in enumerate(self.model_.rows):
+            height = TWO_LINES if self.narrow and row.info is not None else ROW_HEIGHT
+            if row.info is not None and row.info.missing:
+                last = VERDICT if row.info.remedy and self.indexWidget(self.model_.index(place, VERDICT)) else VERDICT + 1
+                room = sum(self.columnWidth(column) for column in range(first, last) if not self.isColumnHidden(column)) - PADDING
+                needed = metrics.boundingRect(QRect(0, 0, max(room, 1), 10_000), Qt.TextFlag.TextWordWrap.value, reason(row.info))
+                height = max(height, needed.height() + 8)
+            if self.rowHeight(place) != height:
+                self.setRowHeight(place, height)
+        self.setFixedHeight(self.wanted_height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._hide_columns()
+        if event.size().width() != event.oldSize().width():
+            self._fit_columns()
 
     def set_colors(self, c: Colors) -> None:
         self.c = self.model_.c = c
@@ -276,10 +340,11 @@ class ScoreTable(QTableView):
 
     def set_rows(self, rows: list[ScoreRow], chosen: tuple[str, str], comparing: bool) -> None:
         """Show these; `chosen` (run, detector) is the row that is looked at."""
+        changed = self.model_.set_rows(rows) or comparing != self.comparing
         self.comparing = comparing
-        self._hide_columns()
-        if self.model_.set_rows(rows):
+        if changed:
             self._span()
+            self._fit_columns()
         place = next((i for i, row in enumerate(rows) if row.info is not None and (row.run, row.info.name) == chosen), -1)
         if place != self.currentIndex().row():
             self._ours = True
@@ -322,7 +387,8 @@ class ScoreTable(QTableView):
 
     def wanted_height(self) -> int:
         rows = len(self.model_.rows)
-        return min(max(rows, 1) * ROW_HEIGHT + self.horizontalHeader().sizeHint().height() + 2, max(self.most_height, 4 * ROW_HEIGHT))
+        needed = sum(map(self.rowHeight, range(rows))) if rows else ROW_HEIGHT
+        return min(needed + self.horizontalHeader().sizeHint().height() + 2, max(self.most_height, 4 * ROW_HEIGHT))
 
     def sizeHint(self) -> QSize:
         return QSize(420, self.wanted_height())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFontMetrics, QPainter, QPen
 
 from app.panes.probe.results import figure
 from app.shell.formatting import number
@@ -18,6 +18,8 @@ ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name
 HEAD = 22  # above them: what the colours mean
 NAMES = 250  # pixels, at most a third of the width
+LEGEND = ("linear probe", "kNN, k = 200")
+SUPERVISED = "trained with labels (its best checkpoint, validation images)"
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,30 @@ class ProbeBars(Chart):
         return QSize(420, HEAD + FOOT + ROW * max(3, len(self.bars)))
 
     def plot(self) -> QRectF:
-        left = min(NAMES, round(0.3 * self.width()))
-        return QRectF(left, HEAD, max(self.width() - left - 96, 40), max(self.height() - HEAD - FOOT, 40))
+        left, head = min(NAMES, round(0.3 * self.width())), self._head()
+        return QRectF(left, head, max(self.width() - left - 96, 40), max(self.height() - head - FOOT, 40))
+
+    def _legend_names(self) -> list[str]:
+        return [*LEGEND, SUPERVISED] if any(bar.supervised for bar in self.bars) else list(LEGEND)
+
+    def _legend_places(self) -> list[QPointF]:
+        """Where each part of the legend begins: beside the one before, or below it where there is no room."""
+        metrics, places = QFontMetrics(self._small), []
+        begin = at = min(NAMES, round(0.3 * self.width()))
+        if any(begin + metrics.horizontalAdvance(name) + 22 > self.width() for name in self._legend_names()):
+            begin = at = 4
+        top = 2
+        for name in self._legend_names():
+            wide = metrics.horizontalAdvance(name) + 22
+            if at > begin and at + wide > self.width():
+                at, top = begin, top + 18
+            places.append(QPointF(at, top))
+            at += wide + 12
+        return places
+
+    def _head(self) -> float:
+        """Height of the legend."""
+        return max(place.y() for place in self._legend_places()) + HEAD - 2
 
     def inks(self) -> tuple[QColor, QColor, QColor]:
         """Of linear probes, of neighbours, and of supervised runs."""
@@ -89,8 +113,8 @@ class ProbeBars(Chart):
             painter.setPen(QColor(c.muted))
             wide = metrics.horizontalAdvance(text)
             painter.drawText(QRectF(x - wide / 2, place.bottom() + 3, wide + 1, metrics.height()), LEFT, text)
-        name = QRectF(place.left(), self.height() - metrics.height() - 1, place.width(), metrics.height())
-        painter.drawText(name, Qt.AlignmentFlag.AlignHCenter, "right answers, in %  ·  whiskers: ± 1 standard error  ·  dashes: guessing")
+        whole = "right answers, in %  ·  whiskers: ± 1 standard error  ·  dashes: guessing"
+        self.draw_name_below(painter, whole if metrics.horizontalAdvance(whole) < self.width() else "right answers, in %")
         if self.chance is not None:
             pen = QPen(QColor(c.muted), 1)
             pen.setDashPattern([3, 3])
@@ -104,8 +128,11 @@ class ProbeBars(Chart):
         linear, knn, green = self.inks()
         painter.setFont(self.font())
         painter.setPen(QColor(self._c.text))
-        name = painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideRight, int(place.left() - 10))
-        painter.drawText(QRectF(0, top, place.left() - 10, height), LEFT | MIDDLE, name)
+        room = QRectF(0, top, place.left() - 10, height)
+        needed = painter.fontMetrics().boundingRect(room.toRect(), Qt.TextFlag.TextWordWrap.value, bar.name)
+        fits = needed.width() <= room.width() and needed.height() <= height
+        name = bar.name if fits else painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideMiddle, int(room.width()))
+        painter.drawText(room, LEFT | MIDDLE | Qt.TextFlag.TextWordWrap, name)
         shown = [(bar.linear, green if bar.supervised else linear, Qt.BrushStyle.SolidPattern)]
         if not bar.supervised:
             shown.append((bar.knn, knn, Qt.BrushStyle.BDiagPattern))
@@ -142,19 +169,16 @@ class ProbeBars(Chart):
 
     def _legend(self, painter: QPainter) -> None:
         linear, knn, green = self.inks()
-        rows = [(linear, Qt.BrushStyle.SolidPattern, "linear probe"), (knn, Qt.BrushStyle.BDiagPattern, "kNN, k = 200")]
-        if any(bar.supervised for bar in self.bars):
-            rows.append((green, Qt.BrushStyle.SolidPattern, "trained with labels (its best checkpoint, validation images)"))
+        looks = ((linear, Qt.BrushStyle.SolidPattern), (knn, Qt.BrushStyle.BDiagPattern), (green, Qt.BrushStyle.SolidPattern))
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
-        x = self.plot().left()
-        for ink, pattern, name in rows:
+        for (ink, pattern), name, place in zip(looks, self._legend_names(), self._legend_places(), strict=False):
+            x, top = place.x(), place.y()
             fill = QColor(ink)
             fill.setAlpha(150 if pattern == Qt.BrushStyle.SolidPattern else 220)
-            painter.fillRect(QRectF(x, 6, 12, 9), QBrush(fill, pattern))
+            painter.fillRect(QRectF(x, top + 4, 12, 9), QBrush(fill, pattern))
             painter.setPen(QPen(ink, 1))
-            painter.drawRect(QRectF(x, 6, 12, 9))
+            painter.drawRect(QRectF(x, top + 4, 12, 9))
             painter.setPen(QColor(self._c.text))
             wide = metrics.horizontalAdvance(name)
-            painter.drawText(QRectF(x + 17, 2, wide + 4, 17), LEFT | MIDDLE, name)
-            x += wide + 34
+            painter.drawText(QRectF(x + 17, top, wide + 4, 17), LEFT | MIDDLE, name)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtCore import QPointF, QRectF
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen
 
 from app.shell.formatting import number
 from app.shell.plain_text import set_tip
@@ -76,7 +76,25 @@ class ProbeLines(LineChart):
         return list(zip(line.ys, line.errors or (0.0,) * len(line.ys), strict=True))
 
     def plot(self) -> QRectF:
-        return super().plot().adjusted(0, 18, 0, 0)
+        line = QFontMetrics(self._small).height()
+        return super().plot().adjusted(0, 18 * len(self._legend_rows()), 0, -line if self._staggered() else 0)
+
+    def _staggered(self) -> bool:
+        """Whether the names of places need two lines, so that each has the room of two."""
+        metrics, room = QFontMetrics(self._small), super().plot().width() / max(1, len(self.places))
+        return any(metrics.horizontalAdvance(name) > room - 4 for name in self.places)
+
+    def _legend_rows(self) -> list[list[Points]]:
+        """The lines of the legend, as many beside each other as fit."""
+        metrics, rows, used = QFontMetrics(self._small), [[]], 6.0  # type: ignore[var-annotated]
+        for line in self.lines:
+            wide = metrics.horizontalAdvance(line.name) + 40
+            if rows[-1] and used + wide > self.width():
+                rows.append([])
+                used = 6.0
+            rows[-1].append(line)
+            used += wide
+        return rows
 
     def draw(self, painter: QPainter) -> None:
         if not self.lines:
@@ -97,17 +115,17 @@ class ProbeLines(LineChart):
         self.draw_upright_axis(painter, 26, self.percent)
         across: list[float] = list(map(float, range(len(self.places)))) or ticks(self.low, self.high, max(2, int(place.width() // 76)))
         texts = list(self.places) or figures(across)
-        room = place.width() / max(1, len(across)) if self.places else self.width()
-        for value, text in zip(across, texts, strict=True):
+        staggered = self._staggered()
+        for number_of, (value, text) in enumerate(zip(across, texts, strict=True)):
             x = self.to_x(value)
             painter.setPen(QColor(c.line))
             painter.drawLine(QPointF(x, place.bottom()), QPointF(x, place.bottom() + 4))
             painter.setPen(QColor(c.muted))
-            text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(12, int(room) - 4))
             wide = metrics.horizontalAdvance(text)
             left = min(max(x - wide / 2, 0), self.width() - wide - 1)
-            painter.drawText(QRectF(left, place.bottom() + 5, wide + 1, height), LEFT, text)
-        painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, self.below)
+            down = height if staggered and number_of % 2 else 0
+            painter.drawText(QRectF(left, place.bottom() + 5 + down, wide + 1, height), LEFT, text)
+        self.draw_name_below(painter, self.below)
         set_tip(self, f"{self.name}. Across: {self.below}. Upwards: {self.beside}.")
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
@@ -127,13 +145,14 @@ class ProbeLines(LineChart):
     def _legend(self, painter: QPainter) -> None:
         painter.setFont(self._small)
         metrics = painter.fontMetrics()
-        x, room = 6.0, (self.width() - 12) / len(self.lines)
-        for line in self.lines:
-            self.draw_sample(painter, self._pen(line), QPointF(x, 12), self.marker(line.look))
-            painter.setPen(QColor(self._c.text))
-            name = metrics.elidedText(line.name, Qt.TextElideMode.ElideRight, int(room - 26))
-            painter.drawText(QRectF(x + 22, 3, room - 22, 18), LEFT | MIDDLE, name)
-            x += min(room, metrics.horizontalAdvance(name) + 40)
+        for row, lines in enumerate(self._legend_rows()):
+            x, top = 6.0, 18 * row
+            for line in lines:
+                self.draw_sample(painter, self._pen(line), QPointF(x, top + 12), self.marker(line.look))
+                painter.setPen(QColor(self._c.text))
+                wide = metrics.horizontalAdvance(line.name)
+                painter.drawText(QRectF(x + 22, top + 3, wide + 2, 18), LEFT | MIDDLE, line.name)
+                x += wide + 40
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         """What is drawn, as header and rows of a CSV."""

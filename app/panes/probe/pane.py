@@ -76,6 +76,7 @@ class ProbePane(RunPane):
         state.step_changed.connect(self._draw_soon)
         state.runs_changed.connect(self._runs_changed)
         state.run_replaced.connect(self._run_replaced)
+        state.run_gone.connect(self.results.forget)
         state.methods_changed.connect(self._runs_changed)
         state.data_changed.connect(self._name_data)
         state.theme_changed.connect(self._restyle)

@@ -15,6 +15,7 @@ from app.panes.sampling.film import SampleFilm
 from app.panes.sampling.frames import FilmMemory
 from app.panes.sampling.sample_tree import RunSamples, SampleNode, SamplingSettings
 from app.shell.formatting import count, number
+from app.shell.undo import push
 from engine.messages import DrawSamples, Ended, FrameDrawn, SamplingBegan, StopJob, SymbolsDrawn
 
 SETTLE_MS = 60  # a moving slider starts a new draw at most so often
@@ -92,6 +93,7 @@ class SamplingController(QObject):
         self._settle.timeout.connect(self.draw_anew)
         self.film.moved.connect(self.progressed)
         self.film.ended.connect(self._film_ended)
+        context.state.run_gone.connect(self._run_gone)
         bridge = context.bridge
         bridge.on(SamplingBegan, self._on_began)
         bridge.on(SymbolsDrawn, self._on_drawn)
@@ -126,6 +128,9 @@ class SamplingController(QObject):
         self._halt()
         self.drawing, self._goes_on, self.message = None, False, ""
         self.film.load(self.node)
+
+    def _run_gone(self, run: str) -> None:
+        self.runs.pop(run, None)
 
     def _halt(self) -> None:
         self._settle.stop()
@@ -196,7 +201,7 @@ class SamplingController(QObject):
     def _push(self, node: SampleNode, settings: SamplingSettings, text: str, gesture: str = "") -> None:
         before = self.node
         if before is not None and self.context.state.run is not None:
-            self.context.undo.push(ShowSamplesCommand(self, (before, before.settings), (node, settings), text, gesture))
+            push(self.context.undo, ShowSamplesCommand(self, (before, before.settings), (node, settings), text, gesture))
 
     # what is asked of the engine
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from functools import partial
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
-from app.panes.start.recent_run_card import RecentRunCard
+from app.panes.start.recent_run_card import LEAST_WIDTH, RecentRunCard
 from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain, restyle
 from engine.common.run_length import default_steps
 from engine.messages import Ended, JobChanged, MethodInfo, RunInfo, StartRun
@@ -55,6 +56,7 @@ class StartPane(Pane):
         self._job_run = ""
         self._waits_for_methods = False  # the first training is wanted, and the engine has not told its methods yet
         self.cards: list[RecentRunCard] = []
+        self.across = 3  # cards beside each other
         self._listed: list[RunInfo] = []
         self._build()
         state, bridge = context.state, context.bridge
@@ -90,7 +92,7 @@ class StartPane(Pane):
         across.addStretch(1)
         across.addWidget(holder, 20)
         across.addStretch(1)
-        title = plain("Learn from images and texts, and look inside")
+        title = plain("Learn from images and texts, and look inside", wrap=True)
         title.setProperty("role", "title")
         column.addWidget(title)
         column.addWidget(plain(WHAT, wrap=True))
@@ -116,8 +118,6 @@ class StartPane(Pane):
         column.addWidget(self.recent_heading)
         self.recent = QGridLayout()
         self.recent.setSpacing(8)
-        for place in range(3):
-            self.recent.setColumnStretch(place, 1)
         column.addLayout(self.recent)
         self.no_runs = muted("Loading your runs…")
         column.addWidget(self.no_runs)
@@ -192,14 +192,31 @@ class StartPane(Pane):
         if [card.info.run for card in self.cards] != [info.run for info in runs]:
             clear(self.recent)
             self.cards = []
-            for place, info in enumerate(runs):
+            for info in runs:
                 card = RecentRunCard(info)
                 card.set_colors(self._colors)
                 card.clicked.connect(partial(self._open_run, info.run))
                 self.cards.append(card)
-                self.recent.addWidget(card, place // 3, place % 3)
+            self._lay_out_cards()
         for card, info in zip(self.cards, runs, strict=True):
             card.show_info(info)
+
+    def _fitting(self) -> int:
+        """How many cards have room beside each other, three at most; a scroll bar and the page's margins aside."""
+        return max(1, min(3, (self.width() - 2 * 32 - 10 + 8) // (LEAST_WIDTH + 8)))
+
+    def _lay_out_cards(self) -> None:
+        """As many cards beside each other as have room, three at most."""
+        self.across = self._fitting()
+        for place, card in enumerate(self.cards):
+            self.recent.addWidget(card, place // self.across, place % self.across)
+        for column in range(3):
+            self.recent.setColumnStretch(column, int(column < self.across))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._fitting() != self.across:
+            self._lay_out_cards()
 
     def _methods_changed(self) -> None:
         methods = self.context.state.methods

@@ -6,13 +6,15 @@ import datetime
 from pathlib import Path
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy
 
 from app.shell import formatting, theme
 from app.shell.plain_text import set_tip
 from engine.messages import RunInfo
 
+HEIGHT = 110
+LEAST_WIDTH = 176
 STATUS_WORDS = {"training": "training", "queued": "waiting", "paused": "paused", "done": "done", "stopped": "stopped", "failed": "failed"}
 
 
@@ -32,15 +34,15 @@ class RecentRunCard(QAbstractButton):
         self.info = info
         self._c = theme.DARK
         self._bold, self._plain, self._small = theme.font(13, bold=True), theme.font(12), theme.font(11)
-        self.setFixedHeight(76)
-        self.setMinimumWidth(140)
+        self.setFixedHeight(HEIGHT)
+        self.setMinimumWidth(LEAST_WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.show_info(info)
 
     def sizeHint(self) -> QSize:
-        return QSize(220, 76)
+        return QSize(220, HEIGHT)
 
     def set_colors(self, c: theme.Colors) -> None:
         self._c = c
@@ -62,19 +64,26 @@ class RecentRunCard(QAbstractButton):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
         inside = QRectF(self.rect()).adjusted(12, 10, -12, -10)
 
-        def write(font, color: str, top: float, text: str, right: bool = False, left: float = 0, room: float = 0) -> None:
+        def write(font, color: str, top: float, text: str, left: float = 0) -> None:
             painter.setFont(font)
             painter.setPen(QColor(color))
-            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-            text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(inside.width() - left - room))
-            painter.drawText(inside.adjusted(left, top, 0, 0), side | Qt.AlignmentFlag.AlignTop, text)
+            painter.drawText(inside.adjusted(left, top, 0, 0), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, text)
 
-        write(self._bold, c.text, 0, f"{info.title or info.method} · {info.data_name}")
-        write(self._small, c.muted, 18, formatting.settings(info.changed) or "default settings")
+        def fits(text: str) -> bool:
+            return QFontMetrics(self._small).horizontalAdvance(text) <= inside.width()
+
+        name = QFontMetrics(self._bold).elidedText(info.name or Path(info.run).name, Qt.TextElideMode.ElideMiddle, int(inside.width()))
+        what = f"{info.title or info.method} · {info.data_name}"
+        write(self._bold, c.text, 0, name)
+        write(self._plain, c.muted, 18, QFontMetrics(self._plain).elidedText(what, Qt.TextElideMode.ElideMiddle, int(inside.width())))
+        write(self._small, c.muted, 36, formatting.settings(info.changed, fits) or "default settings")
         dot = {"training": c.good, "paused": c.warning, "queued": c.warning, "failed": c.bad, "damaged": c.bad}.get(info.status, c.accent)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(dot))
-        painter.drawEllipse(QRectF(inside.left(), inside.top() + 43, 7, 7))
-        best = painter.fontMetrics().horizontalAdvance(info.headline) + 8
-        write(self._plain, c.muted, 38, STATUS_WORDS.get(info.status, info.status), left=14, room=best)
-        write(self._plain, c.muted, 38, info.headline or Path(info.run).name, right=True, left=76)
+        painter.drawEllipse(QRectF(inside.left(), inside.top() + 59, 7, 7))
+        word = STATUS_WORDS.get(info.status, info.status)
+        both = f"{word} · {info.headline}" if info.headline else word
+        beside = QFontMetrics(self._plain).horizontalAdvance(both) + 14 <= inside.width()
+        write(self._plain, c.muted, 54, both if beside else word, left=14)
+        if not beside:
+            write(self._plain, c.muted, 72, info.headline)

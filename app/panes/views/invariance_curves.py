@@ -117,9 +117,8 @@ class InvariancePlot(LineChart):
         if chosen is not None:
             unit = f", {chosen.transform.unit}" if chosen.transform.unit else ""
             name = f"{chosen.transform.name}: off and on" if chosen.transform.switch else f"{chosen.transform.name}{unit}"
-        name = f"{name} · upwards: cosine with the unchanged image"
-        name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(place.width()))
-        painter.drawText(QRectF(place.left(), self.height() - height - 1, place.width(), height), Qt.AlignmentFlag.AlignHCenter, name)
+        whole = f"{name} · upwards: cosine with the unchanged image"
+        self.draw_name_below(painter, whole if metrics.horizontalAdvance(whole) <= self.width() - 4 else name)
 
     def _points(self, curve: InvarianceMeasured, shift: np.ndarray | float = 0.0) -> list[QPointF]:
         shares = curve.strengths / curve.transform.most
@@ -235,6 +234,8 @@ class InvariancePage(QWidget):
         buttons.addWidget(muted("compare", wrap=False))
         self.by = QComboBox()
         self.by.setAccessibleName("What is compared")
+        self.by.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.by.setMinimumWidth(120)
         set_tip(self.by, "Projections are what the loss compares; features are what is kept after the training.")
         self.by.activated.connect(lambda _index: self.by_chosen.emit(self.by.currentText()))
         buttons.addWidget(self.by)

@@ -108,6 +108,7 @@ class PairsPage(QWidget):
         self.figures = [muted("", wrap=False) for _ in range(HARDEST)]
         for figure in self.figures:
             figure.setProperty("role", "small")
+            figure.setMinimumWidth(figure.fontMetrics().horizontalAdvance("0.0000") + 2)
             figure.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             row.addWidget(figure, 1)
         card.inside.addLayout(row)

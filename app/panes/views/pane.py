@@ -91,6 +91,7 @@ class ViewsPane(RunPane):
         state.run_changed.connect(self._run_changed)
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self.check_empty)
+        state.run_gone.connect(self._run_gone)
         state.methods_changed.connect(self._step_changed)
         state.theme_changed.connect(self._restyle)
         self._restyle()
@@ -186,6 +187,9 @@ class ViewsPane(RunPane):
                 self._drawn.pop(page, None)
             asker.forget()
         self._filler.forget()
+
+    def _run_gone(self, run: str) -> None:
+        self.views_of_runs.pop(run, None)
 
     def _run_changed(self) -> None:
         self._live.stop()

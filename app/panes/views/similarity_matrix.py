@@ -188,10 +188,8 @@ class SimilarityMap(Chart):
         painter.setPen(QColor(self._c.muted))
         painter.drawText(QRectF(strip.left(), top + 9, 60, 16), MIDDLE, cosine(self.low, self.similar.digits))
         painter.drawText(QRectF(strip.right() - 60, top + 9, 60, 16), RIGHT | MIDDLE, cosine(self.high, self.similar.digits))
-        rest = QRectF(strip.right() + 12, top - 4, place.right() - strip.right() - 12, 16)
-        text = "cosine · white: partner · grey: itself"
-        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(rest.width()))
-        painter.drawText(rest, MIDDLE, text)
+        rest = QRectF(strip.right() + 12, top - 4, max(place.right() - strip.right() - 12, 40), 34)
+        painter.drawText(rest, Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap, "cosine · white: partner · grey: itself")
 
     # mouse and keyboard
 

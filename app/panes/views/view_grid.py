@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.panes.views.formatting import cosine, pixels, said
@@ -43,6 +43,7 @@ class ViewGrid(QWidget):
         self.painted = 0
         self._originals: list[QImage] = []
         self._views: list[list[QImage]] = []  # [view][image]
+        self._told_known: tuple[int, list[int]] = (-1, [])  # width -> lines of each view that is told of
         self._small, self._large = font(11), font(15, bold=True)
         self.setFont(font(12))
         self.setAccessibleName("Images of the next batch with their views; arrow keys move from image to image")
@@ -57,6 +58,7 @@ class ViewGrid(QWidget):
         self.update()
 
     def set_batch(self, batch: BatchShown | None) -> None:
+        self._told_known = (-1, [])
         self.batch = batch
         self._originals = [] if batch is None else [chw_to_qimage(image) for image in batch.originals]
         self._views = [] if batch is None else [[chw_to_qimage(image) for image in pixels(view.x)] for view in batch.views]
@@ -144,12 +146,29 @@ class ViewGrid(QWidget):
         if self.batch is None:
             return MOST
         local = any(self.small(view) for view in range(len(self._views)))
-        return max(self.tile(), (5 if local else 4) * LINE) + 4 + min(MOST_TOLD, self._told()) * LINE + 2 * GAP
+        return max(self.tile(), (5 if local else 4) * LINE) + 4 + self._told_lines() * LINE + 2 * GAP
 
-    def _told(self) -> int:
-        """How many lines say what was done."""
-        assert self.batch is not None
-        return 1 if self._shared() else sum(not self.small(index) and bool(view.drawn) for index, view in enumerate(self.batch.views))
+    def _told_lines(self) -> int:
+        """How many lines say what was done, the same in every row."""
+        if self._told_known[0] != self.width():
+            assert self.batch is not None
+            width = self.width() - 2 * EDGE - (0 if self._shared() else 20)
+            told = [view for view in range(len(self._views)) if self.batch.views[view].drawn and not self.small(view)]
+            rows = range(len(self._originals))
+            each = [max((len(self._wrapped(self._change(v, row), width)) for row in rows), default=1) for v in told[:MOST_TOLD]]
+            self._told_known = (self.width(), each[:1] if self._shared() else each)
+        return sum(self._told_known[1])
+
+    def _wrapped(self, text: str, width: float) -> list[str]:
+        """What was done, in lines that end between two changes."""
+        metrics, lines = QFontMetrics(self._small), [""]
+        for part in text.split(" · "):
+            longer = f"{lines[-1]} · {part}" if lines[-1] else part
+            if lines[-1] and metrics.horizontalAdvance(longer) > width:
+                lines.append(part)
+            else:
+                lines[-1] = longer
+        return lines
 
     def _shared(self) -> bool:
         """Whether all views come from one draw, as the four turns of an image do."""
@@ -293,16 +312,17 @@ class ViewGrid(QWidget):
         """Below the pictures what was done to each large view."""
         assert self.batch is not None
         shared, width = self._shared(), self.width() - 2 * EDGE
-        line = self.top(row) + self.row_height() - 2 * GAP - min(MOST_TOLD, self._told()) * LINE
+        line = self.top(row) + self.row_height() - 2 * GAP - self._told_lines() * LINE
         told = [view for view in range(len(self._views)) if self.batch.views[view].drawn and not self.small(view)]
-        for view in told[: 1 if shared else MOST_TOLD]:
+        for view, lines in zip(told[: 1 if shared else MOST_TOLD], self._told_known[1], strict=True):
             indent = 0 if shared else 20
             if not shared:
                 painter.setPen(self._pen(view))
                 painter.drawLine(QPointF(EDGE, line + LINE / 2), QPointF(EDGE + 14, line + LINE / 2))
             painter.setPen(QColor(self._c.text))
-            self._line(painter, EDGE + indent, line, width - indent, self._change(view, row))
-            line += LINE
+            for place, part in enumerate(self._wrapped(self._change(view, row), width - indent)):
+                self._line(painter, EDGE + indent, line + place * LINE, width - indent, part)
+            line += lines * LINE
 
     # mouse and keyboard
 

@@ -750,7 +750,8 @@ def test_layout_theme_and_run_come_back(real_panes: None, open_window: OpenWindo
     second = open_window(settings=kept, path=path)
     qtbot.waitUntil(lambda: second.state.run == "/runs/c")
     assert second.state.theme == "light"
-    assert second.right.isHidden() and not second.left.isHidden()
+    second.resize(1280, 800)  # a screen of tests is small
+    qtbot.waitUntil(lambda: second.right.isHidden() and not second.left.isHidden())
     qtbot.waitUntil(lambda: second.docks.front is second.docks.docks[last])
 
 

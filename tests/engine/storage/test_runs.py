@@ -186,6 +186,23 @@ def test_a_deleted_run_is_gone_and_only_run_folders_can_be_deleted(root: Path, t
     assert (tmp_path / "photos" / "a.png").exists()
 
 
+def test_what_was_read_of_a_run_is_forgotten_when_the_list_lacks_it(root: Path) -> None:
+    for name in ("gone", "stays"):
+        with new_run(root, name) as writer:
+            save(writer, 1)
+    beside = root.parent / "beside"
+    shutil.copytree(root / "stays", beside / "stays")
+    background = root / "gone" / "background" / "stays"
+    shutil.copytree(root / "stays", background)
+    for path in (beside / "stays", background, root / "gone", root / "stays"):
+        os.utime(path / manifests.MANIFEST, (1e9, 1e9))  # not so young that it is read anew
+        assert Run.open(path).manifest is not None and str(path) in manifests._manifests
+    delete_run(root / "gone")
+    list_runs(root)
+    known = {path for path in manifests._manifests if path.startswith(str(root.parent))}
+    assert known == {str(root / "stays"), str(beside / "stays")}
+
+
 def test_what_a_crash_left_of_a_removal_is_not_listed_and_goes_with_the_next_run(root: Path) -> None:
     new_run(root).close()
     (root / "vae-digits-1").rename(root / ".removed-123")

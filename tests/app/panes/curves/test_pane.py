@@ -469,3 +469,17 @@ def test_that_ticked_runs_stay_where_none_is_chosen(kit: Kit, pane: CurvesPane) 
     assert why_unavailable(pane, None, None) is None  # nothing covers it
     pane.choose_run(OTHER, False)
     assert pane.empty.isVisible() and pane.empty.text.text() == CurvesPane.invites
+
+
+def test_that_a_long_name_in_the_legend_loses_its_middle_and_stays_within_the_plot(kit: Kit, pane: CurvesPane) -> None:
+    name = "a name that somebody chose and that is far too long for the legend of any plot at all, whatever its width may be"
+    kit.look_at(run_info(name=name), run_info(OTHER))
+    feed(kit, RUN, loss=points(50))
+    pane.redraw_now()
+    kit.pump()
+    assert pane.plot is not None
+    legend = pane.plot.legend
+    assert legend.names == [name]
+    assert legend.isVisible() and "…" in legend.items[0][1].text and legend.items[0][1].text.endswith("may be")
+    assert legend.width() <= 0.6 * legend.box.width()
+    assert legend.box.boundingRect().contains(legend.mapRectToParent(legend.boundingRect()))

@@ -402,6 +402,24 @@ def test_that_an_unreadable_file_is_listed_with_its_reason_and_the_others_are_sc
     assert "It is cut off" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
 
 
+def test_that_the_list_says_the_combined_p_value_and_names_it(kit: Kit, pane: LikelihoodPane) -> None:
+    """Beside a combined verdict, the p-value of the one chosen score would be another one than what is judged."""
+    pane.accept_images(["/p/seven.png"])
+    rest(kit, pane)
+    entry, model = pane.images.entries[0], pane.page.list.model_
+    run, detector = pane.selection.detector
+    entry.combined[run] = m.CombinedScore(run, 0.034, "warning", "unusual by all scores together", 0.002, 2, 500, 500)
+    entry.scores[run][detector] = replace(entry.scores[run][detector], p_value=0.5, level="plain")
+    assert listed(pane) == [("seven.png", "3.4\u202f%")]
+    assert model.data(model.index(0, 1), Qt.ItemDataRole.ForegroundRole).name() == model.c.warning_text
+    head = pane.page.list.horizontalHeader()
+    assert not head.isHidden() and [model.headerData(i, Qt.Orientation.Horizontal) for i in (0, 1)] == ["Image", "p (Holm)"]
+    tip = model.data(model.index(0, 1), Qt.ItemDataRole.ToolTipRole)
+    assert "All 2 scores together (Holm): unusual by all scores together" in tip
+    del entry.combined[run]
+    assert listed(pane) == [("seven.png", "–")]
+
+
 def test_that_hundreds_of_files_become_rows_as_they_come_and_are_drawn_a_few_times_only(
     kit: Kit, pane: LikelihoodPane, monkeypatch
 ) -> None:

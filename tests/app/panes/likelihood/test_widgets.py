@@ -116,6 +116,7 @@ def test_that_values_have_their_unit_and_digits() -> None:
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:
     table = shown(ScoreTable())
+    table.resize(520, 220)
     score = DetectorScore("/r", "elbo", -18.4, 18.4, 0.004, "bad", "unlike training")
     rows = [ScoreRow("/r", "ELBO", NATS, score, 0.31)]
     table.set_rows(rows, ("/r", "elbo"), False)

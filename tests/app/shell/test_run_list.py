@@ -1,0 +1,70 @@
+"""The cards of the runs: which stands first, what is on them, and that none of it is cut off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import QCoreApplication
+from pytestqt.qtbot import QtBot
+
+from app.shell import formatting
+from app.shell.run_list import RunList, newest_first
+from engine.messages import RunInfo
+from tests.kit.fake_engine import run
+from tests.kit.text_fit import listening
+
+LONG = "a name that somebody chose and that is far too long for any list"
+
+
+@pytest.fixture
+def runs(qtbot: QtBot) -> RunList:
+    made = RunList()
+    qtbot.addWidget(made)
+    made.resize(232, 700)
+    made.show()
+    return made
+
+
+def painted(runs: RunList, info: RunInfo) -> tuple[list[str], list[str]]:
+    """The texts on the card of a run, and those of them that lost something."""
+    runs.show_runs({info.run: info}, {}, None)
+    QCoreApplication.sendPostedEvents()  # new widgets appear
+    with listening() as heard:
+        runs.grab()
+    for _device, wanted, room, text, _size in heard.texts:
+        assert wanted.width() <= room.width() + 1 and wanted.bottom() <= runs.cards[info.run].height(), text
+    return [text for *_, text, _size in heard.texts], [text for text, _who in heard.elided]
+
+
+def test_that_the_newest_run_stands_first_whatever_its_name() -> None:
+    made = [replace(run(name), created=at) for name, at in (("b", 20.0), ("a", 10.0), ("z", 0.0), ("c", 30.0), ("y", float("nan")))]
+    assert [info.name for info in newest_first({info.run: info for info in made}).values()] == ["c", "b", "a", "z", "y"]
+
+
+def test_that_a_card_says_name_method_data_settings_state_and_best_number(runs: RunList) -> None:
+    texts, lost = painted(runs, run("my first one"))
+    assert texts[:2] == ["my first one", "VAE · fashion-mnist"] and not lost
+    assert "done" in texts and "3.41 b/dim" in texts
+    assert any(text.startswith("latent 16") for text in texts)
+
+
+def test_that_a_long_name_loses_its_middle_and_stands_whole_in_the_tooltip(runs: RunList) -> None:
+    texts, lost = painted(runs, run(LONG))
+    assert lost == [LONG]
+    assert texts[0].startswith("a name") and texts[0].endswith("any list") and "…" in texts[0]
+    assert LONG in runs.cards[f"/runs/{LONG}"].toolTip()
+
+
+@pytest.mark.parametrize("headline", ["84.5 nat", "inertia 2.56 per image", "7.2 % top-1 retrieval of all images"])
+def test_that_the_best_number_is_never_shortened(runs: RunList, headline: str) -> None:
+    texts, lost = painted(runs, run("a", headline=headline, changed={name: 0.125 for name in ("learning_rate", "weight_decay", "beta")}))
+    assert headline in texts and not lost
+
+
+def test_that_settings_that_do_not_fit_are_counted() -> None:
+    changed = {"latent": 16, "beta": 4.0, "binarize": True}
+    assert formatting.settings(changed) == "latent 16 · beta 4 · binarize"
+    assert formatting.settings(changed, lambda text: len(text) <= 20) == "latent 16 · 2 more"
+    assert formatting.settings(changed, lambda text: len(text) <= 5) == "3 settings changed"
+    assert formatting.settings({}, lambda _text: False) == ""
