@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.errors import Usage
-from engine.cli.parser import VerbParsers, positive_int
+from engine.cli.parser import VerbParsers, pairs, positive_int
 from engine.cli.runs import run_path
 
 
@@ -26,6 +26,7 @@ def add(verbs: VerbParsers) -> None:
         "--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder"
     )
     sub.add_argument("--samples", type=positive_int, default=1000, metavar="N", help="how many samples those are of")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
 
 def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -34,10 +35,14 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     from engine.queries.session import CannotAnswer, Model
     from engine.storage.run_reader import Run
 
-    path = run_path(options)
+    path, settings = run_path(options), pairs(options.set)
+    if settings and not options.features:
+        raise Usage("--set is of the sampler, whose samples --features looks at: give both, or leave out --set.")
     if options.final:
         return _final(options, console)
     encoder = run_path(options, options.features) if options.features else None
+    if settings:
+        _check(Run.open(path), settings)
     try:
         result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split))
         values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": options.split}
@@ -50,9 +55,19 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if encoder is not None:
         from engine.evaluation.fid import fidelity
 
-        values |= console.run(fidelity(path, encoder, options.samples, values["step"], options.seed, split=options.split))
+        at = (options.samples, values["step"], options.seed)
+        values |= console.run(fidelity(path, encoder, *at, split=options.split, settings=settings))
     _say(values, console)
     return values
+
+
+def _check(run: Any, settings: dict[str, str]) -> None:
+    """Before anything is computed. Raises: CannotSample."""
+    from engine.queries.sampling import sampler_settings
+    from engine.queries.session import unloaded
+
+    if run.manifest is not None:
+        sampler_settings(unloaded(run.manifest), settings)
 
 
 def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -73,5 +88,11 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _say(values: dict[str, Any], console: Console) -> None:
-    rows = ((name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else value) for name, value in values.items())
+    rows = ((name.replace("_", " "), _words(value)) for name, value in values.items())
     console.say("\n".join(f"{name:<19} {value}" for name, value in rows))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

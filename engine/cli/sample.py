@@ -6,9 +6,12 @@ import argparse
 from typing import Any
 
 from engine.cli.console import Console
+from engine.cli.errors import Usage
 from engine.cli.out_file import writable
-from engine.cli.parser import VerbParsers, positive, positive_int
+from engine.cli.parser import VerbParsers, pairs, positive, positive_int
 from engine.cli.runs import run_path
+
+SHORTCUTS = {"steps": "K", "guidance": "W", "truncation": "PSI"}  # settings of samplers with an option of their own
 
 
 def add(verbs: VerbParsers) -> None:
@@ -19,13 +22,39 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--prompt", default="", metavar="TEXT", help="what each text begins with")
     sub.add_argument("--class", dest="label", type=int, metavar="Y", help="class to draw, for conditional models")
     sub.add_argument("--temperature", type=positive, default=1.0)
+    sub.add_argument("--decode", default="mean", choices=("mean", "sample"), help="of a model with p(x|z): its mean, or a draw of it")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler")
+    for name, value in SHORTCUTS.items():
+        sub.add_argument(f"--{name}", metavar=value, help=f"short for --set {name}={value}")
 
 
 def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """{"file", "n", "step", "seed", "temperature"}."""
+    """{"file", "n", "step", "seed", "temperature", "class", "decode", "sample_settings"}."""
+    settings = _settings(options)
     from engine.evaluation.sample_grid import sample_file
+    from engine.messages import DrawSamples
 
     o, out = options, writable(options.out, "--out")
-    step, what = sample_file(run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt)
-    console.say(f"{o.n} {what} from step {step:,} in {o.out}")
-    return {"file": o.out, "n": o.n, "step": step, "seed": o.seed, "temperature": o.temperature}
+    asked = DrawSamples(
+        job="",
+        run="",
+        seed=o.seed,
+        temperature=o.temperature,
+        label=o.label,
+        prompt=o.prompt,
+        decode=o.decode,
+        settings=tuple(settings.items()),
+    )
+    drawn = sample_file(run_path(o), out, o.n, asked, o.step)
+    console.say(f"{o.n} {drawn.what} from step {drawn.step:,} in {o.out}")
+    return {"file": o.out} | {name: value for name, value in drawn.recipe.items() if name != "run"}
+
+
+def _settings(options: argparse.Namespace) -> dict[str, str]:
+    """The sampler's settings as they were typed. Raises: Usage: one that was given both ways, differently."""
+    settings = pairs(options.set)
+    for name in SHORTCUTS:
+        value = getattr(options, name)
+        if value is not None and settings.setdefault(name, value) != value:
+            raise Usage(f"--{name} {value} and --set {name}={settings[name]} differ: give one of them.")
+    return settings

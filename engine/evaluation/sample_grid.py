@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, PngImagePlugin
 
-from engine.common.pixels import to_uint8
-from engine.data.tokens import decode, encode
+from engine import messages as m
+from engine.data.tokens import encode
 from engine.method import Method
-from engine.protocols import Sampler, SymbolSequence, provides
-from engine.queries.sampling import drawn_frames
+from engine.protocols import ObservationSampler, Sampler, SymbolSequence, provides
+from engine.queries.sampling import finished_samples, sampler_settings
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.atomic_io import write_file
 from engine.storage.run_reader import Run
@@ -29,74 +30,70 @@ class CannotWrite(OSError):
     """One sentence: which file and why."""
 
 
-def sample_file(
-    path: Path,
-    out: Path,
-    n: int,
-    seed: int = 0,
-    temperature: float = 1.0,
-    label: int | None = None,
-    step: int | None = None,
-    prompt: str = "",
-    decode: str = "mean",
-) -> tuple[int, str]:
-    """Draw `n` samples and write them to `out`: images as one PNG, texts (each as long as the context) as text.
+@dataclass(frozen=True)
+class SampleFile:
+    """What was drawn."""
 
-    `decode`: of a model with p(x|z), its "mean" or a "sample" of it. Returns the checkpoint's step and what was drawn, in words.
+    step: int  # the checkpoint's
+    what: str  # in words: "images (means of p(x|z))"
+    recipe: dict[str, Any]  # all that they depend on
+
+
+def sample_file(path: Path, out: Path, n: int, asked: m.DrawSamples | None = None, step: int | str | None = None) -> SampleFile:
+    """Draw `n` samples and write them to `out`: images as one PNG, texts (each the prompt and as many symbols as the context) as text.
+
+    `asked` says how, as the Sampling pane says it, and gives the same samples: its seed, temperature, label, prompt, decode and settings.
 
     Raises:
         CannotAnswer: the method has nothing to sample from, no such class, or is of the other kind. BadRun. CannotWrite.
-        BadData: the prompt has a character that the model does not know.
+        CannotSample: the sampler has no such settings. BadData: the prompt has a character that the model does not know.
     """
+    work = replace(asked or m.DrawSamples(job="", run=""), run=str(path), samples=tuple(range(n)))
     model = Model(Run.open(path), step)
     method = model.method
     if not provides(method, Sampler):
         raise CannotAnswer(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
-    y = None if label is None else torch.full((n,), _checked_class(method, label))
-    recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
+    if work.label is not None:
+        _check_class(method, work.label)
     if method.accepts == "text":
         if out.suffix.lower() in PICTURES:
             raise CannotAnswer(f"{method.title} writes text, and {out.name} would be a picture; name a file such as sample.txt.")
-        _write(out, _texts(model, n, seed, temperature, prompt).encode("utf-8"))
-        return model.step, "text" if n == 1 else "texts"
-    if prompt:
+    elif work.prompt:
         raise CannotAnswer(f"{method.title} draws images, which no text can begin; leave out --prompt.")
-    if out.suffix.lower() in TEXTS:
+    elif out.suffix.lower() in TEXTS:
         raise CannotAnswer(f"{method.title} draws images, and {out.name} would be a text; name a file that ends in .png.")
-    with torch.inference_mode():
-        frames, how = drawn_frames(method, n, y, temperature, model.generator(seed), decode)
-        *_, frame = frames
-    recipe["decode"] = how
-    pixels = to_uint8(frame.x).numpy()
+    settings = sampler_settings(method, dict(work.settings))
+    how = work.decode if provides(method, ObservationSampler) else ""
+    recipe = {"run": path.name, "step": model.step, "seed": work.seed, "temperature": work.temperature, "class": work.label, "n": n}
+    recipe |= {"sample_settings": {} if settings is None else asdict(settings), "decode": how}
+    if provides(method, SymbolSequence) and method.accepts == "text":
+        given = len(encode(work.prompt.encode(), model.spec.symbols, model.spec.units))
+        _, texts = finished_samples(model, replace(work, length=given + method.length))
+        _write(out, _joined(texts).encode("utf-8"))
+        return SampleFile(model.step, "text" if n == 1 else "texts", recipe | {"prompt": work.prompt})
+    pixels, _ = finished_samples(model, work)
+    assert pixels is not None, "what learns from images draws images"
     info = PngImagePlugin.PngInfo()
     info.add_text("priorama", json.dumps(recipe))
     file = io.BytesIO()
     Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
     _write(out, file.getvalue())
     kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
-    return model.step, ("image" if n == 1 else "images") + kind
+    return SampleFile(model.step, ("image" if n == 1 else "images") + kind, recipe)
 
 
-def _checked_class(method: Method, label: int) -> int:
+def _check_class(method: Method, label: int) -> None:
     if not method.conditional:
         raise CannotAnswer(f"{method.title} is not conditional in this run, so it cannot draw one class; leave out --class.")
     if not 0 <= label < len(method.data.classes):
         raise CannotAnswer(f"There is no class {label}; this run knows 0 to {len(method.data.classes) - 1}.")
-    return label
 
 
-def _texts(model: Model, n: int, seed: int, temperature: float, prompt: str) -> str:
-    """`n` texts, each with a heading where there are several; the prompt is part of each."""
-    method = model.method
-    assert provides(method, SymbolSequence), "what learns from texts writes symbols"
-    spec = model.spec
-    given = torch.from_numpy(encode(prompt.encode("utf-8"), spec.symbols, spec.units).copy())
-    with torch.inference_mode():
-        *_, tokens = method.write_out(n, None, temperature, model.generator(seed), method.length, given.expand(n, -1))
-    texts = [decode(row, spec.symbols, spec.units) for row in tokens.numpy()]
-    if n == 1:
+def _joined(texts: tuple[str, ...]) -> str:
+    """Texts below each other, each with a heading where there are several."""
+    if len(texts) == 1:
         return texts[0] + "\n"
-    return "\n".join(f"── {number} of {n} ──\n{text}\n" for number, text in enumerate(texts, 1))
+    return "\n".join(f"── {number} of {len(texts)} ──\n{text}\n" for number, text in enumerate(texts, 1))
 
 
 def _write(out: Path, content: bytes) -> None:

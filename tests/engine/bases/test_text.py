@@ -16,7 +16,7 @@ from engine.cli import main
 from engine.data import open_data
 from engine.evaluation.evaluate import evaluate
 from engine.evaluation.sample_grid import sample_file
-from engine.messages import Progress
+from engine.messages import DrawSamples, Progress
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_reader import Run
 from engine.training.batches import tokens_of
@@ -125,7 +125,8 @@ def test_the_verbs_eval_and_sample_of_a_text(runs: Path, tmp_path: Path, capsys:
     text = one.read_text(encoding="utf-8")
     assert text.startswith("thrée four\n") and len(text) == 11 + 9 + 1
     assert again.read_bytes() == one.read_bytes() != other.read_bytes()
-    assert sample_file(runs / "text_rnn", tmp_path / "many.txt", 3) == (6, "texts")
+    many = sample_file(runs / "text_rnn", tmp_path / "many.txt", 3)
+    assert (many.step, many.what) == (6, "texts")
     assert (tmp_path / "many.txt").read_text(encoding="utf-8").count(" of 3 ──\n") == 3
 
 
@@ -151,7 +152,8 @@ def test_that_what_does_not_fit_is_refused_in_one_sentence(
 
 
 def test_that_a_conditional_run_draws_the_class_it_is_asked_for(runs: Path, tmp_path: Path):
-    assert sample_file(runs / "pixels", tmp_path / "two.png", 2, label=2) == (2, "images")
+    drawn = sample_file(runs / "pixels", tmp_path / "two.png", 2, DrawSamples(job="", run="", label=2))
+    assert (drawn.step, drawn.what, drawn.recipe["class"]) == (2, "images", 2)
     assert (tmp_path / "two.png").stat().st_size > 0
 
 
