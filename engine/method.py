@@ -95,6 +95,7 @@ class Description:
     centre: Tensor | None = None  # the sliders' zero [D]
     pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
+    active: Tensor | None = None  # which latent dimensions react to the image: bool [D]; see engine.common.active_dimensions
 
 
 class Method(nn.Module):

@@ -308,6 +308,7 @@ class Conditional(Protocol):
 
 CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol behind it
     "encode": Encoder,
+    "blocks": BlockEncoder,
     "decode": Decoder,
     "latents": LatentSpace,
     "posterior": LatentVariable,

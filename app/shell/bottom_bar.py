@@ -24,7 +24,7 @@ class BottomBar(QFrame):
         self.setFixedHeight(theme.BOTTOM_HEIGHT)
         self.play = QPushButton("▶")
         self.play.setFixedWidth(38)
-        self.play.setStyleSheet("padding: 0")
+        self.play.setObjectName("play")
         self.step_label = theme.role(PlainLabel(), "muted")
         self.step_label.setTextFormat(Qt.TextFormat.RichText)
         self.step_label.setMinimumWidth(136)
@@ -53,7 +53,6 @@ class BottomBar(QFrame):
 
     def set_colors(self, colors: theme.Colors) -> None:
         self.timeline.set_colors(colors)
-        self.follow.set_colors(colors)
         self.show_time()  # its label carries a colour of its own
 
     def show_time(self) -> None:

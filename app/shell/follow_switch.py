@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from app.shell import formatting, theme
+from app.shell import formatting
 from app.shell.plain_text import set_tip
 from app.shell.state import BEST, NEWEST
 
@@ -30,11 +30,11 @@ class FollowSwitch(QWidget):
             button.setCheckable(True)
             button.setAccessibleName(f"Follow the {name} checkpoint")
             button.setFixedHeight(22)
+            button.setProperty("kind", f"follow_{name}")
             button.clicked.connect(lambda _checked=False, name=name: self._press(name))
             row.addWidget(button)
         row.addStretch()
         self._lit = NEWEST
-        self.set_colors(theme.DARK)
         self.show_choice(NEWEST, None, any_step=False)
 
     def show_choice(self, follows: str, best: int | None, *, any_step: bool) -> None:
@@ -52,16 +52,3 @@ class FollowSwitch(QWidget):
     def _press(self, name: str) -> None:
         self.buttons[name].setChecked(name == self._lit)  # lit by what the state says
         self.chosen.emit(name)
-
-    def set_colors(self, c: theme.Colors) -> None:
-        left, right = (
-            "border-top-right-radius: 0; border-bottom-right-radius: 0;",
-            "border-top-left-radius: 0; border-bottom-left-radius: 0;",
-        )
-        for name, button in self.buttons.items():
-            ends = left + "border-right: none;" if name == NEWEST else right
-            button.setStyleSheet(
-                f"QPushButton {{ padding: 0 9px; min-height: 0; {ends} color: {c.muted}; }}"
-                f"QPushButton:checked {{ background: {c.raised}; color: {c.accent}; }}"
-                f"QPushButton:focus {{ border-color: {c.accent}; }}"
-            )

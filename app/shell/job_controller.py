@@ -44,6 +44,11 @@ class JobController(QObject):
         if active:
             self.go_on()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the user has stopped it and wanted nothing new since."""
+        return self._stopped
+
     def patience(self) -> float:
         """Seconds for which a newer checkpoint of a training should wait: endless while something is under way or was stopped."""
         return math.inf if self.jobs or self._stopped else max(0.0, self._rests_until - monotonic())

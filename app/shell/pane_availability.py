@@ -14,6 +14,7 @@ from engine.messages import MethodInfo, RunInfo
 
 CANNOT = {  # after "cannot", by capability
     "encode": "encode images",
+    "blocks": "say what its encoder knows after each block",
     "decode": "decode latents",
     "latents": "be walked through by its latents",
     "posterior": "say how sure its latents are",

@@ -85,8 +85,7 @@ class RunActions(QObject):
     def _send_again(self, info: m.RunInfo, seed: int, name: str) -> None:
         name = next_free(name, [other.name for other in self.state.runs.values()])
         job = self.bridge.new_job("train")
-        minutes = None if info.total_steps else info.minutes
-        ends = {"steps": info.total_steps, "minutes": minutes}
+        ends = {"steps": info.total_steps, "minutes": info.minutes}
         self.bridge.send(m.StartRun(job, info.method, info.data, dict(info.changed), seed, **ends, name=name))
 
     @staticmethod

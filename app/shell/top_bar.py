@@ -86,7 +86,7 @@ class TopBar(QFrame):
         self.theme_button.setAccessibleName("Light or dark")
         self.theme_button.setProperty("kind", "quiet")
         self.theme_button.setFixedWidth(32)
-        self.theme_button.setStyleSheet("padding: 0")
+        self.theme_button.setObjectName("theme_button")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 1)
         row.setSpacing(14)

@@ -20,6 +20,7 @@ from typing import Any
 
 from app.tour.demo_page import DemoPicture, Facts, write_page
 from app.tour.guide import draw_sign
+from app.tour.out_folder import why_not_writable
 from app.tour.scene import THEMES
 
 Verb = Callable[[list[str]], int]  # a headless verb: its words -> exit code
@@ -46,10 +47,9 @@ def main(arguments: list[str], run_verb: Verb, steps: dict[str, int] | None = No
         out: Path = parser.parse_args(arguments).out
     except SystemExit as end:
         return int(end.code or 0)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"{out} cannot be written ({error.strerror}); choose another folder with --out.", file=sys.stderr)
+    refusal = why_not_writable(out)
+    if refusal:
+        print(refusal, file=sys.stderr)
         return 1
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is: networks this small only wait for a second thread

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.tour.feature_scenes import FeatureScenes
 from app.tour.guide import Tour
+from app.tour.out_folder import why_not_writable
 from app.tour.scene import Scene
 from app.tour.scenes import WindowScenes
 
@@ -31,10 +32,9 @@ def main(arguments: list[str]) -> int:
     if options.out is None or unknown:
         print("The tour needs a folder for its pictures and nothing else: priorama tour --out DIR.", file=sys.stderr)
         return 2
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"{options.out} cannot be written ({error.strerror}); choose another folder with --out.", file=sys.stderr)
+    refusal = why_not_writable(options.out)
+    if refusal:
+        print(refusal, file=sys.stderr)
         return 1
     os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
     from app.tour.window_driver import TooLate, WindowDriver

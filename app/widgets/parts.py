@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, Q
 
 from app.shell.formatting import MINUS, number
 from app.shell.plain_text import PlainLabel, set_tip
-from app.shell.theme import DARK, Colors, colors, font
+from app.shell.theme import DARK, Colors, font
 
 WRAPS = Qt.TextFlag.TextWordWrap
 
@@ -199,10 +199,6 @@ class EmptyState(QWidget):
     def say(self, title: str, text: str) -> None:
         self.title.setText(title)
         self.text.setText(text)
-
-
-def restyle(pane: QWidget, theme: str) -> Colors:
-    return colors(theme)
 
 
 def clear(layout: Any) -> None:

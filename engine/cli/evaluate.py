@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.parser import VerbParsers, pairs, positive_int
 from engine.cli.runs import run_path
+
+UNITS = {
+    "nats": "nat",
+    "elbo_nats": "nat",
+    "nats_given_class": "nat",
+    "bits_per_dim": "bits/dim",
+    "elbo_bits_per_dim": "bits/dim",
+    "nats_per_token": "nat/symbol",
+    "bits_per_token": "bits/symbol",
+    "accuracy": "%",
+    "bayes_accuracy": "%",
+}
+TITLES = {
+    "nats": "−log p(x)",
+    "nats_given_class": "−log p(x|y)",
+    "linear": "linear probe",
+    "knn": "nearest neighbours",
+    "nats_per_token": "−log p(text)",
+    "bits_per_token": "−log p(text)",
+    "bayes_accuracy": "accuracy, Bayes’ rule",
+    "tokens": "symbols",
+    "unknown_tokens": "of them unknown",
+    "decode": "samples are",
+    "fd": "Fréchet distance",
+    "kd": "kernel distance",
+    "fd_real": "Fréchet distance, real images",
+    "kd_real": "kernel distance, real images",
+}
+DECODES = {"mean": "means of p(x|z)", "sample": "drawn from p(x|z)"}
 
 
 def add(verbs: VerbParsers) -> None:
@@ -25,6 +55,11 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument(
         "--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder"
     )
+    sub.add_argument(
+        "--decode",
+        choices=("mean", "sample"),
+        help="what those samples are, of a model with p(x|z): its mean (when left out) or a sample of it",
+    )
     sub.add_argument("--samples", type=positive_int, default=1000, metavar="N", help="how many samples those are of")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
@@ -40,6 +75,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
         raise Usage("--set is of the sampler, whose samples --features looks at: give both, or leave out --set.")
     if options.final:
         return _final(options, console)
+    if options.decode and not options.features:
+        raise Usage("--decode says what the samples are that --features compares; name an encoder with --features, or use sample --decode.")
     encoder = run_path(options, options.features) if options.features else None
     if settings:
         _check(Run.open(path), settings)
@@ -56,8 +93,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
         from engine.evaluation.fid import fidelity
 
         at = (options.samples, values["step"], options.seed)
-        values |= console.run(fidelity(path, encoder, *at, split=options.split, settings=settings))
-    _say(values, console)
+        values |= console.run(fidelity(path, encoder, *at, split=options.split, decode=options.decode, settings=settings))
+    console.say(table(values))
     return values
 
 
@@ -78,21 +115,44 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         raise Usage("--final takes the best checkpoint and all test images: leave out --limit, --step, --split and --features.")
     reading, count = console.run(final_figures(run_path(options), options.k, options.seed))
     values: dict[str, Any] = {"step": reading.step, "step_rule": reading.step_rule, "split": reading.split, "images": reading.images}
-    values |= {**reading.values, "date": reading.date, "reading": count}
-    _say(values, console)
+    values |= {**reading.values, "settings": reading.settings, "date": reading.date, "reading": count}
+    console.say(table({name: value for name, value in values.items() if name != "settings"}))
+    note_readings(count, console)
+    return values
+
+
+def note_readings(count: int, console: Console) -> None:
+    """Say on stderr where test images were read more than once for a run."""
     if count > 1:
         console.note(
             f"The test images were read {count} times for this run: what was chosen by an earlier reading makes this one look too good."
         )
-    return values
 
 
-def _say(values: dict[str, Any], console: Console) -> None:
-    rows = ((name.replace("_", " "), _words(value)) for name, value in values.items())
-    console.say("\n".join(f"{name:<19} {value}" for name, value in rows))
+def table(values: dict[str, Any]) -> str:
+    """A row for each figure: its name in the field's words, value ± standard error, unit; then what was measured."""
+    rows = []
+    for name, value in values.items():
+        if name == "k" or (name.endswith("_se") and name.removesuffix("_se") in values):
+            continue
+        error = values.get(f"{name}_se")
+        unit = UNITS.get(name, "") if isinstance(value, float) else ""
+        percent = 100 if unit == "%" else 1
+        if name == "decode":
+            value = DECODES.get(str(value), "x itself")
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {one}" for key, one in value.items())
+        number = f"{percent * value:.{2 if unit == '%' else 4}f}" if isinstance(value, float) else value
+        beside = f" ± {percent * error:.{2 if unit == '%' else 4}f}" if error is not None and math.isfinite(error) else ""
+        rows.append((_title(name, values), f"{number}{beside} {unit}".rstrip()))
+    width = max(19, *(len(title) for title, _ in rows))
+    return "\n".join(f"{title:<{width}} {value}" for title, value in rows)
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {one}" for name, one in value.items())
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def _title(name: str, values: dict[str, Any]) -> str:
+    """“−log p(x), IWAE, K = 128” of the importance-weighted bound and “−log p(x), ELBO” of K = 1."""
+    if name in ("elbo_nats", "elbo_bits_per_dim"):
+        return "−log p(x), ELBO"
+    if name in ("nats", "bits_per_dim"):
+        return f"−log p(x), IWAE, K = {values['k']}" if "k" in values else "−log p(x)"
+    return TITLES.get(name, name.replace("_", " "))

@@ -21,33 +21,24 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--out", required=True, metavar="F", help="the file to write: .png of images, .txt of texts")
     sub.add_argument("--prompt", default="", metavar="TEXT", help="what each text begins with")
     sub.add_argument("--class", dest="label", type=int, metavar="Y", help="class to draw, for conditional models")
+    sub.add_argument("--decode", choices=("mean", "sample"), help="of a model with p(x|z): its mean (when left out), or a sample of it")
     sub.add_argument("--temperature", type=positive, default=1.0)
-    sub.add_argument("--decode", default="mean", choices=("mean", "sample"), help="of a model with p(x|z): its mean, or a draw of it")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler")
     for name, value in SHORTCUTS.items():
         sub.add_argument(f"--{name}", metavar=value, help=f"short for --set {name}={value}")
 
 
 def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """{"file", "n", "step", "seed", "temperature", "class", "decode", "sample_settings"}."""
+    """{"file", "n", "step", "seed", "temperature", "step_rule"} and, where there are such, "class", "decode", "sample_settings"."""
     settings = _settings(options)
     from engine.evaluation.sample_grid import sample_file
-    from engine.messages import DrawSamples
 
     o, out = options, writable(options.out, "--out")
-    asked = DrawSamples(
-        job="",
-        run="",
-        seed=o.seed,
-        temperature=o.temperature,
-        label=o.label,
-        prompt=o.prompt,
-        decode=o.decode,
-        settings=tuple(settings.items()),
-    )
-    drawn = sample_file(run_path(o), out, o.n, asked, o.step)
-    console.say(f"{o.n} {drawn.what} from step {drawn.step:,} in {o.out}")
-    return {"file": o.out} | {name: value for name, value in drawn.recipe.items() if name != "run"}
+    drawn = sample_file(run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt, o.decode, settings)
+    console.say(f"{o.n} {drawn.what} from step {drawn.step:,} ({drawn.step_rule}) in {o.out}")
+    told = {"file": o.out, "n": o.n, "step": drawn.step, "step_rule": drawn.step_rule, "seed": o.seed, "temperature": o.temperature}
+    more = {"class": o.label, "decode": drawn.decode or None, "sample_settings": drawn.settings or None}
+    return told | {name: value for name, value in more.items() if value is not None}
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:

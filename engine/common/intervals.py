@@ -1,8 +1,10 @@
-"""How far a share that was counted in a sample can be believed."""
+"""How far a mean or a share that was measured on a sample can be believed."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 Z95 = 1.96  # standard normal: 95 % lie within
 
@@ -20,3 +22,18 @@ def share_interval(count: float, n: int, z: float = Z95) -> tuple[float, float]:
 def share_error(share: float, n: int) -> float:
     """Standard error √(p (1 - p) / n) of a share p of `n` independent trials; NaN where n is 0."""
     return math.sqrt(max(share * (1 - share), 0.0) / n) if n else math.nan
+
+
+def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """Standard error of the mean of values [N]; of a share of right answers (0 or 1) the binomial one.
+
+    With groups [N] the cluster-robust one (Liang and Zeger 1986): values of one group may depend on each other. NaN for one value or group.
+    """
+    count = len(values)
+    if groups is None or len(np.unique(groups)) == count:
+        if count > 1 and np.isin(values, (0.0, 1.0)).all():
+            return share_error(float(values.mean()), count)
+        return float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+    _, number = np.unique(groups, return_inverse=True)
+    apart = np.bincount(number.reshape(-1), weights=values - values.mean())  # summed within each group
+    return float(np.sqrt((apart**2).sum() * len(apart) / (len(apart) - 1)) / count) if len(apart) > 1 else float("nan")

@@ -94,6 +94,46 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The images uint8 [n, C, H, W] at rows int64 [n], copied."""
+        return np.asarray(self.images[rows])
+
+
+class JoinedSplits:
+    """Several splits looked at as one, the images one part after the other; no image is copied before it is asked for."""
+
+    def __init__(self, parts: Sequence[Split]) -> None:
+        self.parts = tuple(parts)
+        self.ends = np.cumsum([len(part) for part in self.parts])
+        labels = [part.labels for part in self.parts if part.labels is not None]
+        self.labels = np.concatenate(labels) if len(labels) == len(self.parts) else None  # int64 [N]
+        self.names = Joined([part.names for part in self.parts])
+        self.groups = self._groups()  # int64 [N], as of a split
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The images uint8 [n, C, H, W] at rows int64 [n], copied."""
+        rows = np.asarray(rows, np.int64)
+        taken = np.empty((len(rows), *self.parts[0].images.shape[1:]), np.uint8)
+        for part, end in zip(self.parts, self.ends.tolist(), strict=True):
+            start = end - len(part)
+            here = (rows >= start) & (rows < end)
+            taken[here] = part.images[rows[here] - start]
+        return taken
+
+    def _groups(self) -> np.ndarray | None:
+        """Those of the parts; the images of a part without any stand alone."""
+        given = [part.groups for part in self.parts if part.groups is not None]
+        if not given:
+            return None
+        free = int(max(groups.max(initial=-1) for groups in given)) + 1  # numbers from here on are nobody's
+        pieces = []
+        for part, end in zip(self.parts, self.ends.tolist(), strict=True):
+            pieces.append(part.groups if part.groups is not None else np.arange(end - len(part), end) + free)
+        return np.concatenate(pieces)
+
 
 @dataclass
 class DataSet:

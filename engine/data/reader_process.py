@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
-from engine.common.isolated_python import ROOT, isolated_command, isolated_environment
+from engine.common.helper_process import close_streams, end_helper, start_helper
 from engine.data.frames import receive, send
 from engine.data.limits import IDLE_READERS
 
@@ -78,7 +78,8 @@ class ReaderProcess:
         with self._ending:
             child, self._child = self._child, None
         if child is not None:
-            _stop(child)
+            end_helper(child)
+            close_streams(child)
 
     def kill(self) -> None:
         """End the process while another thread waits for its answer: that thread hears ReaderDead."""
@@ -118,14 +119,7 @@ class ReaderProcess:
             return self._child
         self.end()
         try:
-            child = subprocess.Popen(
-                isolated_command("engine.data.reader_child"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=ROOT,
-                env=isolated_environment(),
-            )
+            child = start_helper("engine.data.reader_child")
         except OSError as error:  # no memory, too many open files: not the fault of what is to be read
             raise ReaderMissing(f"the reading process cannot be started ({error.strerror or error}); close other programs") from None
         self._child = child
@@ -143,15 +137,6 @@ def _received(stream: IO[bytes] | None) -> Frame | None:
         return None if stream is None else receive(stream)
     except (OSError, ValueError, KeyError, TypeError, MemoryError):
         return None
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    child.kill()  # where it has ended by itself, its own exit code stays
-    child.wait()
-    for stream in (child.stdin, child.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError, ValueError):  # it broke when the child died
-                stream.close()
 
 
 _idle: list[ReaderProcess] = []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.data.dataset import BadData, Chosen, DataSet, Joined, Part, Source, Split
+from engine.data.dataset import BadData, Chosen, DataSet, JoinedSplits, Part, Source, Split
 from engine.data.limits import MIN_IMAGES
-from engine.data.storage import room_for
 
 SPLIT_SEED = 20_260_101
 TEST_SHARE = 0.1
@@ -24,7 +23,7 @@ def draw(count: int, take: int, labels: np.ndarray | None) -> np.ndarray:
     return np.sort(order[_places(count, take)])
 
 
-def spread(split: Split, take: int | None) -> np.ndarray:
+def spread(split: Split | JoinedSplits, take: int | None) -> np.ndarray:
     """Indices int64 [n], sorted, of a limited look at a split: all of it, or `take` images drawn over the whole of it with a fixed seed.
 
     Each class, and each group within it, comes in by its share (within one image), whatever the order on the disk.
@@ -42,20 +41,9 @@ def spread(split: Split, take: int | None) -> np.ndarray:
     return np.sort(order[_places(count, take)])
 
 
-def all_images(data: DataSet) -> Split:
+def all_images(data: DataSet) -> JoinedSplits:
     """Training, validation and test images of a data set in one, for a model that was trained on none of them."""
-    parts = [data.splits[name] for name in ("train", "valid", "test")]
-    images = room_for((sum(map(len, parts)), *parts[0].images.shape[1:]))
-    np.concatenate([part.images for part in parts], out=images)
-    labels = [part.labels for part in parts if part.labels is not None]
-    groups = [part.groups for part in parts if part.groups is not None]
-    return Split(
-        images,
-        np.concatenate(labels) if len(labels) == len(parts) else None,
-        Joined([part.names for part in parts]),
-        np.concatenate([part.index for part in parts]),
-        np.concatenate(groups) if len(groups) == len(parts) else None,
-    )
+    return JoinedSplits([data.splits[name] for name in ("train", "valid", "test")])
 
 
 def _places(count: int, take: int) -> np.ndarray:

@@ -9,24 +9,25 @@ from engine.data.dataset import BadData
 BYTES = tuple(range(256))
 MOST_SYMBOLS = 4096  # a model of characters has an output for each
 UNITS = ("characters", "bytes")
+UNKNOWN = 0xFFFD  # “�”: stands for every character that is not in a model's vocabulary
 
 
 def symbols_of(text: bytes, units: str) -> tuple[int, ...]:
-    """The symbols of a text in ascending order: its code points, or all 256 bytes.
+    """The vocabulary of a text in ascending order: its code points and `UNKNOWN`, or all 256 bytes.
 
     Raises:
         BadData: it has more different characters than a model of characters can take.
     """
     if units == "bytes":
         return BYTES
-    found = tuple(int(point) for point in np.unique(_points(text)))
+    found = tuple(int(point) for point in np.unique(np.append(_points(text), np.uint32(UNKNOWN))))
     if len(found) > MOST_SYMBOLS:
         raise BadData(f"The text has {len(found):,} different characters, and models take {MOST_SYMBOLS:,}; set units to bytes.")
     return found
 
 
-def encode(text: bytes, symbols: tuple[int, ...], units: str) -> np.ndarray:
-    """A text as places in `symbols` [N], int64.
+def encode(text: bytes, symbols: tuple[int, ...], units: str, strict: bool = True) -> np.ndarray:
+    """A text as places in `symbols` [N], int64; without `strict` a character that is not among them is `UNKNOWN`, where that is.
 
     Raises:
         BadData: a character is not among the symbols.
@@ -35,10 +36,20 @@ def encode(text: bytes, symbols: tuple[int, ...], units: str) -> np.ndarray:
         return np.frombuffer(text, np.uint8).astype(np.int64)
     known, points = np.asarray(symbols), _points(text)
     places = np.searchsorted(known, points).clip(max=len(known) - 1)
-    strange = points[known[places] != points]
-    if len(strange):
-        raise BadData(f"“{chr(strange[0])}” is not among the {len(known)} characters this model has learned; leave it out.")
+    strange = known[places] != points
+    if strange.any():
+        if strict or UNKNOWN not in symbols:
+            count = len(known) - (UNKNOWN in symbols)
+            raise BadData(f"“{chr(points[strange][0])}” is not among the {count} characters this model has learned; leave it out.")
+        places[strange] = symbols.index(UNKNOWN)
     return places.astype(np.int64)
+
+
+def unknown_in(text: bytes, symbols: tuple[int, ...], units: str) -> np.ndarray:
+    """Where a text has a character that is not among the symbols, bool [N]."""
+    if units == "bytes":
+        return np.zeros(len(text), bool)
+    return ~np.isin(_points(text), np.asarray(symbols))
 
 
 def decode(tokens: np.ndarray, symbols: tuple[int, ...], units: str) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from engine.bases.text import windows
-from engine.common.intervals import share_error
+from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
 from engine.data.splits import spread
+from engine.data.tokens import unknown_in
 from engine.evaluation.bayes import bayes, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
@@ -27,7 +28,7 @@ from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
-from engine.training.batches import tokens_of
+from engine.training.batches import text_of, tokens_of
 
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is
 BATCH = 128
@@ -53,7 +54,9 @@ def evaluate(
     models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
     ones report p(x) with all classes equally likely, `nats_given_class`, and `bayes_accuracy`: how often the class that Bayes' rule
     finds likeliest is the right one. Texts report
-    `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols, taken in blocks spread over the split.
+    `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols, taken in blocks spread over the split. Of them
+    `unknown_tokens` are in neither training nor validation text: each costs what the model gives the one unknown symbol, which of all
+    others it is costs nothing, so that with any of them the figure is a little too low.
     Every figure has its standard error beside it, as `nats_se`; images of one group count as one piece of evidence.
 
     Raises:
@@ -105,6 +108,7 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
     context: int = method.length
     half = context // 2
     told = tokens_of(data, split, model.spec)
+    strange = unknown_in(text_of(data, split), model.spec.symbols, model.spec.units)
     former = {"test": "valid", "valid": "train"}.get(split)
     before = (
         tokens_of(data, former, model.spec)[-half:] if former else np.zeros(half, np.int64)
@@ -117,35 +121,23 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
     if take < len(rows):
         rows = ((torch.arange(take) + 0.5) * len(rows) / take).long()
     blocks: list[torch.Tensor] = []  # nats of the symbols of each block
+    unknown = 0
     done, batch = 0, max(1, SYMBOLS // context)
     for part in rows.split(batch):
         with torch.inference_mode():
             log_p = method.log_probs(read[part])[:, half:].double()
         for row, some in zip(part.tolist(), log_p, strict=True):
             blocks.append(-some[: min(len(told) - row * stride, count - done)])  # what hangs over the end was never there
+            unknown += int(strange[row * stride :][: len(blocks[-1])].sum())
             done += len(blocks[-1])
         yield Progress(job, str(model.run.path), done, count, "symbol", 0.0, None)
     each = torch.cat(blocks).numpy()
     nats = float(each.mean())
     error = standard_error(each, np.repeat(np.arange(len(blocks)), [len(block) for block in blocks]))
-    values = {"nats_per_token": nats, "bits_per_token": nats / math.log(2), "tokens": done, "density": model.method.density}
+    values = {"nats_per_token": nats, "bits_per_token": nats / math.log(2), "tokens": done, "unknown_tokens": unknown}
+    values["density"] = model.method.density
     values |= {"nats_per_token_se": error, "bits_per_token_se": error / math.log(2)}
     return Evaluation(model.step, model.step_rule, 0, values)
-
-
-def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
-    """Standard error of the mean of values [N]; of a share of right answers (0 or 1) the binomial one.
-
-    With groups [N] the cluster-robust one (Liang and Zeger 1986): values of one group may depend on each other. NaN for one value or group.
-    """
-    count = len(values)
-    if groups is None or len(np.unique(groups)) == count:
-        if count > 1 and np.isin(values, (0.0, 1.0)).all():
-            return share_error(float(values.mean()), count)
-        return float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
-    _, number = np.unique(groups, return_inverse=True)
-    apart = np.bincount(number.reshape(-1), weights=values - values.mean())  # summed within each group
-    return float(np.sqrt((apart**2).sum() * len(apart) / (len(apart) - 1)) / count) if len(apart) > 1 else float("nan")
 
 
 def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, torch.Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engine.common.pixels import to_float, to_uint8
 from engine.data import open_data
+from engine.evaluation.sample_grid import decoding
 from engine.losses.likelihoods import image_generators
 from engine.messages import Progress
 from engine.method import Method
@@ -67,14 +68,15 @@ def fidelity(
     seed: int = 0,
     job: str = "",
     split: str = "test",
-    decode: str = "mean",
+    decode: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """`fd` and `kd` of so many samples against as many real images of a split, and `fd_real` and `kd_real` of as many others of it.
 
-    The split is divided into two disjoint halves at random, by the seed: one is compared with the samples and with the other one.
-    `decode` and `settings` as in `drawn_frames`. Also what was compared: `split`, `samples`, `decode`, `sample_settings` (of a sampler with
-    settings), `encoder` and `encoder_step`.
+    The split is divided into two halves at random, by the seed, no group of images in both: one is compared with the samples and with the
+    other one.
+    `decode` as `decoding` takes it, `settings` as `drawn_frames` does. Also what was compared: `split`, `samples`, `decode`,
+    `sample_settings` (of a sampler that has settings), `encoder` and `encoder_step`.
 
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
@@ -85,6 +87,7 @@ def fidelity(
     if not provides(method, Sampler) or method.accepts != "images":
         raise CannotAnswer(f"{method.title} draws no images; choose a run of a generative method of images.")
     chosen = sampler_settings(method, settings or {})
+    decode = decoding(method, decode)
     encode = extractor.require(Encoder, "encode").encode
     if extractor.spec.shape != model.spec.shape:
         theirs, ours = ("×".join(map(str, spec.shape)) for spec in (extractor.spec, model.spec))
@@ -94,10 +97,13 @@ def fidelity(
     data = open_data(model.manifest.data)
     require_same_data(model.manifest, path.name, data.hash, former_hash=data.former_hash)
     images = data.splits[split].images
-    count = min(samples, len(images) // 2)
+    first, second = halves(len(images), data.splits[split].groups, model.generator(seed))
+    count = min(samples, len(first), len(second))
     if count < FEWEST:
-        raise CannotAnswer(f"A distance between sets needs at least {2 * FEWEST} images of the {split} split, and {FEWEST} samples.")
-    rows = torch.randperm(len(images), generator=model.generator(seed))[: 2 * count].numpy()
+        raise CannotAnswer(
+            f"A distance between sets needs {FEWEST} samples and two halves of the {split} split with at least {FEWEST} images each; "
+            "copies of one image, or patches of one photograph, stand in one half."
+        )
 
     def features(pixels: np.ndarray) -> Tensor:
         with torch.inference_mode():
@@ -114,7 +120,7 @@ def fidelity(
             *_, frame = frames
         made.append(to_uint8(frame.x).numpy())  # what a file of them would hold
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
-    reference, other = features(real(rows[:count])), features(real(rows[count:]))
+    reference, other = features(real(first[:count])), features(real(second[:count]))
     ours = features(np.concatenate(made))
     return {
         "fd": frechet_distance(ours, reference),
@@ -128,6 +134,21 @@ def fidelity(
         "encoder": extractor.run.path.name,
         "encoder_step": extractor.step,
     }
+
+
+def halves(count: int, groups: np.ndarray | None, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The places 0 … count - 1 in two random halves int64 [about count / 2], in random order; whole groups of `groups` [count] in each."""
+    order = torch.randperm(count, generator=generator).numpy()
+    if groups is None:
+        return order[: count // 2], order[count // 2 :]
+    _, first, number, sizes = np.unique(groups[order], return_index=True, return_inverse=True, return_counts=True)
+    inside, taken = np.zeros(len(sizes), bool), [0, 0]
+    for group in np.argsort(first):  # a random order
+        second = taken[1] < taken[0]  # the smaller half has the next one
+        inside[group] = not second
+        taken[second] += int(sizes[group])
+    chosen = inside[number.reshape(-1)]
+    return order[chosen], order[~chosen]
 
 
 def as_modelled(method: Method, pixels: np.ndarray, seed: int) -> np.ndarray:

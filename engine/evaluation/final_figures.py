@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.common.intervals import share_error
 from engine.evaluation.evaluate import evaluate
 from engine.messages import Progress
 from engine.queries.probing import report
@@ -20,13 +19,16 @@ from engine.storage.run_writer import RunWriter
 from engine.training.recorder import versions
 
 SPLIT = "test"
-PROBED = 10_000  # training images of a linear probe, and at most as many that it is asked about
+PROBED = 10_000  # training images that a linear probe is fitted on, where nobody says how many
+
+Figures = tuple[int, dict[str, Any], dict[str, Any]]  # images, settings, values
+Measure = Callable[[int], Generator[Progress, None, Figures]]
 
 
 def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Generator[Progress, None, tuple[FinalReading, int]]:
     """Score the best checkpoint, or the newest where none was judged, on all test images, and write the figures into the manifest.
 
-    What `evaluate` measures; of an encoder that it has nothing to score of, a linear probe and the vote of neighbours.
+    What `evaluate` measures; of an encoder that it has nothing to score of, what `final_probe` does.
 
     Returns:
         The figures, and how many such readings the run has now: from the second on, something may have been chosen by the first.
@@ -34,6 +36,34 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
     Raises:
         BadRun: a training writes the run, or it cannot be read. BadData. CannotAnswer: nothing of it can be measured. NoSpace, Unwritable.
     """
+
+    def measure(step: int) -> Generator[Progress, None, Figures]:
+        try:
+            found = yield from evaluate(path, step, None, k, seed, job, SPLIT)
+        except CannotAnswer:
+            return (yield from _probed(path, step, PROBED, False, (), job))
+        return found.images, {"k": k, "seed": seed, "limit": None}, found.values
+
+    return (yield from _read(path, measure))
+
+
+def final_probe(
+    path: Path, limit: int = PROBED, blocks: bool = False, shares: tuple[float, ...] = (), job: str = ""
+) -> Generator[Progress, None, tuple[FinalReading, int]]:
+    """Fit probes to features of the best checkpoint on `limit` training images, ask all test images, and write it into the manifest.
+
+    Returns and raises what `final_figures` does.
+    """
+    return (yield from _read(path, lambda step: _probed(path, step, limit, blocks, shares, job)))
+
+
+def _probed(path: Path, step: int, limit: int, blocks: bool, shares: tuple[float, ...], job: str) -> Generator[Progress, None, Figures]:
+    told = yield from report(path, "", step, limit, SPLIT, blocks, shares, whole_split=True, job=job)
+    settings = {"limit": None, "train_limit": limit, "blocks": blocks, "labels": list(shares)}
+    return told["n_test"], settings, {name: value for name, value in told.items() if name not in ("step", "step_rule", "split")}
+
+
+def _read(path: Path, measure: Measure) -> Generator[Progress, None, tuple[FinalReading, int]]:
     run = Run.open(path)
     if run.manifest is None:
         raise BadRun(run.fault)
@@ -42,16 +72,7 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
     with RunWriter.resume(path) as writer:  # before the test images are read: what cannot be kept is not read
         judged = any(checkpoint.best and not checkpoint.fault for checkpoint in run.checkpoints())
         choice = choose_step(run, BEST if judged else NEWEST)
-        try:
-            found = yield from evaluate(path, choice.step, None, k, seed, job, SPLIT)
-            images, values = found.images, found.values
-            settings: dict[str, Any] = {"k": k, "seed": seed, "limit": None}
-        except CannotAnswer:
-            told = yield from report(path, step=choice.step, limit=PROBED, split=SPLIT)
-            images, settings = told["n_test"], {"limit": PROBED, "n_train": told["n_train"]}
-            values = {name: told[name] for name in ("linear", "knn", "random_init_linear", "pixels_linear") if name in told}
-            values |= {f"{name}_se": share_error(share, images) for name, share in values.items()}
-        date = datetime.now(UTC).isoformat(timespec="seconds")
+        images, settings, values = yield from measure(choice.step)
         reading = FinalReading(
             split=SPLIT,
             step=choice.step,
@@ -59,7 +80,7 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
             images=images,
             settings=settings,
             values=values,
-            date=date,
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=versions(),
         )
         writer.add_final_figures(reading)

@@ -128,9 +128,9 @@ class Linear:
         weight = self.weight / self.scale
         return features.double() @ weight.T + (self.bias - weight @ self.mean)
 
-    def right(self, features: Tensor, labels: Tensor) -> float:
-        """Share of features [N, D] whose class it finds."""
-        return (self.logits(features).argmax(1) == labels).double().mean().item()
+    def right(self, features: Tensor, labels: Tensor) -> np.ndarray:
+        """1 for each of the features [N, D] whose class it finds, else 0; float64 [N]."""
+        return (self.logits(features).argmax(1) == labels).double().numpy()
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -30,56 +31,88 @@ class CannotWrite(OSError):
     """One sentence: which file and why."""
 
 
-@dataclass(frozen=True)
-class SampleFile:
-    """What was drawn."""
+class WrittenSamples(NamedTuple):
+    """What `sample_file` wrote."""
 
-    step: int  # the checkpoint's
-    what: str  # in words: "images (means of p(x|z))"
-    recipe: dict[str, Any]  # all that they depend on
+    step: int
+    what: str  # in words
+    step_rule: str  # by which that checkpoint was taken
+    decode: str  # "mean" of p(x|z) or "sample" of it; "" where there is no such choice
+    settings: dict[str, Any]  # the sampler's own, all of them
 
 
-def sample_file(path: Path, out: Path, n: int, asked: m.DrawSamples | None = None, step: int | str | None = None) -> SampleFile:
-    """Draw `n` samples and write them to `out`: images as one PNG, texts (each the prompt and as many symbols as the context) as text.
+def sample_file(
+    path: Path,
+    out: Path,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    label: int | None = None,
+    step: int | None = None,
+    prompt: str = "",
+    decode: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> WrittenSamples:
+    """Draw `n` samples and write them to `out`: images as one PNG, texts (each the prompt and as much as the context) as text.
 
-    `asked` says how, as the Sampling pane says it, and gives the same samples: its seed, temperature, label, prompt, decode and settings.
+    The window draws the same. `decode`: as `decoding` takes it; `settings`: as `sampler_settings` does.
 
     Raises:
-        CannotAnswer: the method has nothing to sample from, no such class, or is of the other kind. BadRun. CannotWrite.
+        CannotAnswer: the method has nothing to sample from, no such class or choice, or is of the other kind. BadRun. CannotWrite.
         CannotSample: the sampler has no such settings. BadData: the prompt has a character that the model does not know.
     """
-    work = replace(asked or m.DrawSamples(job="", run=""), run=str(path), samples=tuple(range(n)))
     model = Model(Run.open(path), step)
     method = model.method
     if not provides(method, Sampler):
         raise CannotAnswer(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
-    if work.label is not None:
-        _check_class(method, work.label)
+    if label is not None:
+        _check_class(method, label)
     if method.accepts == "text":
         if out.suffix.lower() in PICTURES:
             raise CannotAnswer(f"{method.title} writes text, and {out.name} would be a picture; name a file such as sample.txt.")
-    elif work.prompt:
+    elif prompt:
         raise CannotAnswer(f"{method.title} draws images, which no text can begin; leave out --prompt.")
     elif out.suffix.lower() in TEXTS:
         raise CannotAnswer(f"{method.title} draws images, and {out.name} would be a text; name a file that ends in .png.")
-    settings = sampler_settings(method, dict(work.settings))
+    chosen = sampler_settings(method, settings or {})
+    told = {} if chosen is None else asdict(chosen)
+    work = m.DrawSamples(
+        job="",
+        run=str(path),
+        seed=seed,
+        samples=tuple(range(n)),
+        temperature=temperature,
+        label=label,
+        prompt=prompt,
+        decode=decoding(method, decode),
+        settings=tuple(told.items()),
+    )
     how = work.decode if provides(method, ObservationSampler) else ""
-    recipe = {"run": path.name, "step": model.step, "seed": work.seed, "temperature": work.temperature, "class": work.label, "n": n}
-    recipe |= {"sample_settings": {} if settings is None else asdict(settings), "decode": how}
     if provides(method, SymbolSequence) and method.accepts == "text":
-        given = len(encode(work.prompt.encode(), model.spec.symbols, model.spec.units))
+        given = len(encode(prompt.encode(), model.spec.symbols, model.spec.units))
         _, texts = finished_samples(model, replace(work, length=given + method.length))
         _write(out, _joined(texts).encode("utf-8"))
-        return SampleFile(model.step, "text" if n == 1 else "texts", recipe | {"prompt": work.prompt})
+        return WrittenSamples(model.step, "text" if n == 1 else "texts", model.step_rule, how, told)
     pixels, _ = finished_samples(model, work)
     assert pixels is not None, "what learns from images draws images"
+    recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
     info = PngImagePlugin.PngInfo()
-    info.add_text("priorama", json.dumps(recipe))
+    info.add_text("priorama", json.dumps(recipe | {"decode": how} | ({"sample_settings": told} if told else {})))
     file = io.BytesIO()
     Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
     _write(out, file.getvalue())
     kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
-    return SampleFile(model.step, ("image" if n == 1 else "images") + kind, recipe)
+    return WrittenSamples(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how, told)
+
+
+def decoding(method: Sampler, decode: str | None) -> str:
+    """What samples of a model with p(x|z) are: its "mean" (also where None is asked for) or a "sample" of it.
+
+    Raises: CannotAnswer: a choice is asked for, and the method draws x itself.
+    """
+    if decode is not None and not provides(method, ObservationSampler):
+        raise CannotAnswer(f"{type(method).title} draws x itself and has no means of p(x|z) to choose; leave out --decode.")  # type: ignore[attr-defined]
+    return decode or "mean"
 
 
 def _check_class(method: Method, label: int) -> None:

@@ -115,6 +115,7 @@ def compare_data(
         "limit": limit,
         "fpr95": ood_metrics.FPR95,
         "fpr95_in_positive": ood_metrics.FPR95_OTHER,
+        "aupr": "average precision, OOD positive; it depends on the share of OOD images, which is what chance reaches",
         "interval": "bootstrap, 95 %, by groups of images that belong together",
         "data": {one.data or calibrated.data: _about(one) for one in found},
         "results": results,
@@ -131,6 +132,8 @@ def _figures(ours: m.DataScored, theirs: m.DataScored, name: str) -> dict[str, A
         "auroc_high": _number(high),
         "fpr95": ood_metrics.fpr_at(known, unknown),
         "fpr95_in_positive": ood_metrics.missed_at(known, unknown),
+        "aupr": ood_metrics.average_precision(known, unknown),
+        "aupr_of_chance": len(unknown) / (len(known) + len(unknown)),
         "n_in": len(known),
         "n_out": len(unknown),
     }

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.common.active_dimensions import LEAST_VARIANCE
+
 LOG_2PI = math.log(2 * math.pi)
 Randomness = torch.Generator | Sequence[torch.Generator]  # one for the batch, or one per image
 
@@ -111,9 +113,9 @@ def kl_weight(schedule: str, progress: float, beta: float, span: float, cycles: 
     return beta
 
 
-def active_dimensions(mean: Tensor, least: float = 1e-2) -> Tensor:
-    """Which dimensions react to the image: A_u = Var_x(E[z_u|x]) > 1e-2 (Burda et al. 2016, section 5.1) [D]."""
-    return mean.var(0, correction=0) > least
+def active_dimensions(mean: Tensor) -> Tensor:
+    """Which dimensions react to the image: A_u = Var_x(E[z_u|x]) > 1e-2 (Burda et al. 2016, section 5.1), bool [D]. mean [N, D]."""
+    return mean.var(0, correction=0) > LEAST_VARIANCE
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Probe(Work):
 
     One of each for every subject: the checkpoint, its blocks, fewer labels, and the same of the baselines.
 
-    Trained on at most `limit` images of the data's training split, measured on at most as many of `split`.
+    Trained on at most `limit` images of the data's training split, measured on at most as many of `split`, or on all of it.
     """
 
     run: str
@@ -27,6 +27,7 @@ class Probe(Work):
     data: str = ""  # empty: the run's own
     limit: int = 5000
     split: str = "valid"  # "valid" | "test"
+    whole_split: bool = False  # every image of `split` is asked about, however many `limit` allows
     blocks: bool = True  # also after every block of the encoder, where the method has them
     shares: tuple[float, ...] = (0.01, 0.1)  # of the training split's labels; 1 stands for `limit` images and is always measured
     random: bool = True  # also the same network before its first step
@@ -77,3 +78,5 @@ class ProbeMeasured(Event):
     converged: bool = True
     note: str = ""
     n_split: int = 0  # images of the whole training split
+    knn_se: float = float("nan")  # standard errors; images of one group count as one piece of evidence
+    linear_se: float | None = None

@@ -237,6 +237,7 @@ class Described(Answer):
     centre: np.ndarray | None  # where the sliders' zero lies [D]
     pictures: np.ndarray | None = None  # what the weights look like: uint8 [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
+    active: np.ndarray | None = None  # which latent dimensions react to the image: bool [D]; None where there is no posterior
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from engine.common.active_dimensions import DEFINITION
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -353,7 +354,8 @@ class VAE(Method):
             error = (self.decode(q.mean) - x).square().mean().item()
             variance = (x - x.mean(0)).square().mean().item()
         elbo = -(reconstruction + kl.sum().item())
-        active = int(likelihoods.active_dimensions(q.mean).sum())
+        is_active = likelihoods.active_dimensions(q.mean)
+        active = int(is_active.sum())
         explained = 1 - error / variance if variance > 0 else math.nan
         bits_help = {
             "bernoulli": "Of black-or-white pixels drawn from the grey values; not comparable with 8-bit images.",
@@ -365,14 +367,12 @@ class VAE(Method):
             Number("KL", kl.sum().item(), "nat", help="How much the codes tell about their image."),
             Number("ELBO", elbo, "nat", help="Lower bound on log p(x), with the KL term unweighted."),
             Number("ELBO, bits/dim", self.bits_per_dim(-elbo), "bits/dim", 3, bits_help),
-            Number(
-                "active dimensions", active, f"of {self.config.latent}", 0, "Dimensions whose mean varies over images by more than 0.01."
-            ),
+            Number("active dimensions", active, f"of {self.config.latent}", 0, DEFINITION),
             Number("variance explained", 100 * explained, "%", 1, "Of the pixels, by the reconstructions from the posterior means."),
         )
         words = diagnose(active, self.config.latent, float(self.kl_weight), self.config.beta, explained)
         ones = torch.ones_like(kl)
-        return Description(numbers, words, kl, ones, torch.zeros_like(ones))
+        return Description(numbers, words, kl, ones, torch.zeros_like(ones), active=is_active)
 
 
 def diagnose(active: int, latent: int, weight: float, beta: float, explained: float) -> tuple[Diagnosis, ...]:

@@ -26,7 +26,8 @@ from engine.queries.answers import Part
 from engine.queries.pictures import require_images
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity
-from engine.storage.checkpoint_choice import ENDED, choose_step
+from engine.storage.checkpoint_choice import choose_step
+from engine.storage.manifest import Manifest
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
@@ -34,6 +35,8 @@ from engine.storage.score_cache import ScoreFiles
 from engine.training.background_models import find_background
 
 DETECTORS_KEPT = 4
+REFUSALS_SAID = 4  # reasons why a run is no member of an ensemble, one after the other
+DONE = "done"
 PICTURES_AT_ONCE = 8
 CALIBRATED_ON = "valid"  # the split of held-out images; what is scored must not be among them
 LOOK = 2  # counts up when other images of a split are looked at, so that kept scores are not taken for those of the new ones
@@ -96,41 +99,64 @@ def companions(model: Model, runs: RunsAndSteps) -> Companions:
     others, refused = _ensemble(model, runs)
     words = f"{len(others) + 1} runs of different seeds: {', '.join(other.run.name for other in others)} and this one"
     missing = (
-        "It needs runs that differ from this one in nothing but their seed: “repeat ×3” trains them, and so does “train” with the same "
-        f"settings and another --seed.{f' {refused}' if refused else ''}"
+        "It needs runs that are done and differ from this one in nothing but their seed: “repeat ×3” trains them, and so does “train” with "
+        f"the same settings and length and another --seed.{f' {refused}' if refused else ''}"
     )
     return Companions(backgrounds, lacking, tuple(others), words, "" if others else missing)
 
 
 def _ensemble(model: Model, runs: RunsAndSteps) -> tuple[list[CheckpointRef], str]:
-    """Runs of other seeds with equal method, settings and data: those looked at together first, then the ended ones beside the run; one for
-    each seed. With a sentence about those looked at that were refused.
+    """Runs of other seeds with equal method, settings, data and length, all of them done: those looked at together first, then those beside
+    the run; one for each seed. With a sentence about each that was looked at, or lacks no more than its end or its length, and was refused.
 
-    Other steps of the same run are no ensemble: their variance says how much an image has gained in training.
+    Other steps of the same run are no ensemble: their variance says how much an image has gained in training. So are runs of other lengths.
     """
-    own = model.manifest
-    looked_at = [(Run.open(Path(path)), step) for path, step in runs if Path(path) != model.run.path]
-    beside = [(run, None) for run in list_runs(model.run.path.parent) if run.path != model.run.path and run.status in ENDED]
+    own = model.run
+    if own.status != DONE:
+        return [], f"{own.name} itself is not done ({own.status})."
+    looked_at = [(Run.open(Path(path)), step) for path, step in runs if Path(path) != own.path]
+    beside = [(run, None) for run in list_runs(own.path.parent) if run.path != own.path]
     found: dict[int, CheckpointRef] = {}
-    refused: list[str] = []
+    refused: dict[Path, str] = {}
     for place, (run, step) in enumerate([*looked_at, *beside]):
-        theirs = run.manifest
-        if theirs is None or run.path in [one.run.path for one in found.values()]:
+        if run.manifest is None or run.path in refused or run.path in [one.run.path for one in found.values()]:
             continue
-        why = ""
-        if (theirs.method, theirs.data_hash, theirs.shape) != (own.method, own.data_hash, own.shape):
-            why = "is of another method or other data"
-        elif theirs.config != own.config:
-            differing = sorted(name for name in {*theirs.config, *own.config} if theirs.config.get(name) != own.config.get(name))
-            why = f"differs in {', '.join(differing)}"
-        elif theirs.seed == own.seed:
-            why = "has the same seed"
+        why, nearly = _no_member(run, own)
         if why:
-            refused += [f"{run.name} {why}."] if place < len(looked_at) else []
-        elif theirs.seed not in found:
+            if place < len(looked_at) or nearly:
+                refused[run.path] = f"{run.name} {why}."
+        elif run.manifest.seed not in found:
             with contextlib.suppress(BadRun):
-                found[theirs.seed] = CheckpointRef.of(run, choose_step(run, step).step)
-    return list(found.values()), " ".join(refused)
+                found[run.manifest.seed] = CheckpointRef.of(run, choose_step(run, step).step)
+    said = list(refused.values())
+    more = [f"{len(said) - REFUSALS_SAID} more are refused for such reasons."] if len(said) > REFUSALS_SAID else []
+    return list(found.values()), " ".join(said[:REFUSALS_SAID] + more)
+
+
+def _no_member(run: Run, own: Run) -> tuple[str, bool]:
+    """Why a run is no member of the ensemble of another one, empty where it is; and whether only its end or its length is in the way."""
+    theirs, ours = run.manifest, own.manifest
+    assert theirs is not None and ours is not None
+    if (theirs.method, theirs.data_hash, theirs.shape) != (ours.method, ours.data_hash, ours.shape):
+        return "is of another method or other data", False
+    if theirs.config != ours.config:
+        differing = sorted(name for name in {*theirs.config, *ours.config} if theirs.config.get(name) != ours.config.get(name))
+        return f"differs in {', '.join(differing)}", False
+    if theirs.seed == ours.seed:
+        return "has the same seed", False
+    if run.status != DONE:
+        return f"is not done ({run.status})", True
+    same_steps = theirs.total_steps is not None and theirs.step == ours.step  # a limit of minutes that was not reached changes nothing
+    if theirs.total_steps != ours.total_steps or not (same_steps or theirs.minutes == ours.minutes):
+        return f"was trained for {_length(theirs)}, this one for {_length(ours)}", True
+    return "", True
+
+
+def _length(manifest: Manifest) -> str:
+    """“2,000 steps”, “10 minutes”, or both where whichever came first ended it."""
+    steps = [] if manifest.total_steps is None else [f"{manifest.total_steps:,} steps"]
+    minutes = [] if manifest.minutes is None else [f"{manifest.minutes:g} minutes"]
+    return " or ".join(steps + minutes) or "no planned length"
 
 
 class CalibratedDetectors:

@@ -40,6 +40,7 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         centre=array(found.centre),
         pictures=None if found.pictures is None else image_array(found.pictures),
         captions=found.captions,
+        active=None if found.active is None else found.active.cpu().numpy(),
     )
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
+from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
 from engine.data import BadData, DataSet, lasting
 from engine.data.splits import spread
@@ -47,6 +48,7 @@ class ProbeImages(NamedTuple):
     rows: Rows
     test: np.ndarray  # uint8 [M, C, H, W]
     test_labels: Tensor  # int64 [M]
+    test_groups: np.ndarray | None  # int64 [M]
     classes: int
 
 
@@ -92,7 +94,7 @@ class FeatureProbes:
     def _key(self, job: ProbeJob, of: str) -> tuple[Any, ...]:
         """What decides a figure: of the random encoder and of pixels the step is no part of it."""
         work, manifest = job.work, job.model.manifest
-        images = (job.data.hash, job.model.spec.shape, work.limit, work.split)
+        images = (job.data.hash, job.model.spec.shape, work.limit, work.split, work.whole_split)
         if of == "pixels":
             return (of, *images)
         if of == "random":
@@ -155,7 +157,7 @@ def _images(job: ProbeJob) -> Part[ProbeImages]:
         if share < FULL and take < len(places[FULL]):
             places[share] = spread(train, take)
     needed = np.unique(np.concatenate(list(places.values())))
-    asked = spread(test, work.limit)
+    asked = spread(test, None if work.whole_split else work.limit)
     yield job.progress.say("Reading the images")
     return ProbeImages(
         (yield from adapted(np.asarray(train.images[needed]), shape)),
@@ -163,6 +165,7 @@ def _images(job: ProbeJob) -> Part[ProbeImages]:
         {share: np.searchsorted(needed, rows) for share, rows in places.items()},
         (yield from adapted(np.asarray(test.images[asked]), shape)),
         torch.from_numpy(np.asarray(test.labels[asked])).long(),
+        None if test.groups is None else test.groups[asked],
         len(data.classes),
     )
 
@@ -199,32 +202,35 @@ def _worth(
     words = in_words(subject)
     yield job.progress.say(f"Nearest neighbours of {words}")
     votes = yield from _beside(knn(known, labels, asked, images.classes))
-    right = (votes == images.test_labels).double().mean().item()
-    linear, last, note = None, None, ""
+    right = (votes == images.test_labels).double().numpy()
+    linear, linear_se, last, note = None, None, None, ""
     if known.shape[1] <= MOST_FEATURES or len(known) <= MOST_FEATURES:
-        last, linear = yield from _fitted(job, subject, known, labels, asked, images)
+        last, found = yield from _fitted(job, subject, known, labels, asked, images)
+        linear, linear_se = float(found.mean()), standard_error(found, images.test_groups)
     else:
         note = f"No linear probe: {known.shape[1]:,} features are more than the {MOST_FEATURES:,} that it is fitted to."
     work = job.work
     return m.ProbeMeasured(
-        work.job, work.run, job.model.step, work.data, job.data.name, work.limit, work.split, subject, right, linear, known.shape[1],
-        len(known), len(asked), images.classes, last.iteration if last else 0, last.gradient if last else 0.0,
+        work.job, work.run, job.model.step, work.data, job.data.name, work.limit, work.split, subject, float(right.mean()), linear,
+        known.shape[1], len(known), len(asked), images.classes, last.iteration if last else 0, last.gradient if last else 0.0,
         last.converged if last else True, note, len(job.data.splits["train"].images),
+        standard_error(right, images.test_groups), linear_se,
     )  # fmt: skip
 
 
 def _fitted(
     job: ProbeJob, subject: m.ProbeSubject, known: Tensor, labels: Tensor, asked: Tensor, images: ProbeImages
-) -> Part[tuple[Fitted, float]]:
-    """The end of the fit, and how often it is right."""
+) -> Part[tuple[Fitted, np.ndarray]]:
+    """The end of the fit, and where it is right: 0 or 1 for each image asked about, float64 [M]."""
     yield job.progress.say(f"Fitting the linear probe of {in_words(subject)}")
     iterations = fit(known, labels, images.classes)
     losses: list[float] = []
     found: list[float] = []
     last: Fitted | None = None
+    right = np.zeros(0)
     sent_at = time.perf_counter()
 
-    def go_on() -> tuple[Fitted, float] | None:
+    def go_on() -> tuple[Fitted, np.ndarray] | None:
         one = next(iterations, None)
         return None if one is None else (one, one.linear.right(asked, images.test_labels))
 
@@ -234,13 +240,13 @@ def _fitted(
     while (step := (yield from aside(go_on))) is not None:
         last, right = step
         losses.append(last.loss)
-        found.append(right)
+        found.append(float(right.mean()))
         if time.perf_counter() - sent_at > FITTING_SECONDS:
             sent_at = time.perf_counter()
             yield event()
     assert last is not None
     yield event()
-    return last, found[-1]
+    return last, right
 
 
 def _encoding(job: ProbeJob, words: str, total: int, done: int) -> m.Progress:
@@ -293,33 +299,37 @@ def left_out(shares: tuple[float, ...], measured: Collection[float], fitted: int
 def report(
     path: Path,
     data: str = "",
-    step: int | None = None,
+    step: int | str | None = None,
     limit: int = 10_000,
     split: str = "valid",
     blocks: bool = False,
     shares: tuple[float, ...] = (),
+    whole_split: bool = False,
+    job: str = "",
 ) -> Generator[m.Progress, None, dict[str, Any]]:
-    """What the verb `probe` answers: shares of right answers, all on the same images.
+    """What the verb `probe` answers: shares of right answers with their standard errors, all on the same images.
 
     Raises:
         BadRun, BadData, CannotAnswer: each one sentence.
     """
-    work = m.Probe(job="", run=str(path), step=step, data=data, limit=limit, split=split, blocks=blocks, shares=shares)
+    session = QuerySession()
+    model = session.model(str(path), step)
+    work = m.Probe(
+        job=job, run=str(path), step=model.step, data=data, limit=limit, split=split, whole_split=whole_split, blocks=blocks, shares=shares
+    )
     found: dict[m.ProbeSubject, m.ProbeMeasured] = {}
-    for event in QuerySession().work(work):
+    for event in session.work(work):
         if isinstance(event, m.ProbeMeasured):
             found[event.subject] = event
         elif isinstance(event, m.Progress):
             yield event
     own, random, pixels = (found[m.ProbeSubject(of)] for of in ("checkpoint", "random", "pixels"))
     values: dict[str, Any] = {
-        "knn": own.knn,
-        "linear": own.linear,
-        "random_init_knn": random.knn,
-        "random_init_linear": random.linear,
-        "pixels_knn": pixels.knn,
-        "pixels_linear": pixels.linear,
+        **_figures(own),
+        **_figures(random, "random_init_"),
+        **_figures(pixels, "pixels_"),
         "step": own.step,
+        "step_rule": model.step_rule,
         "data": own.data_name,
         "split": own.split,
         "features": own.features,
@@ -331,16 +341,15 @@ def report(
         "iterations": own.iterations,
         "gradient": own.gradient,
     }
-    values = {name: value for name, value in values.items() if value is not None}
     if blocks:
         values["blocks"] = {s.block: _figures(e) for s, e in found.items() if s.of == "checkpoint" and s.block}
         values["random_init_blocks"] = {s.block: _figures(e) for s, e in found.items() if s.of == "random" and s.block}
     if shares:
         values["labels"] = {
             f"{share:g}": {
-                f"{name}{measure}": value
+                measure: value
                 for of, name in (("checkpoint", ""), ("random", "random_init_"), ("pixels", "pixels_"))
-                for measure, value in _figures(found[m.ProbeSubject(of, share=share)]).items()
+                for measure, value in _figures(found[m.ProbeSubject(of, share=share)], name).items()
             }
             | {"n_train": found[m.ProbeSubject("checkpoint", share=share)].n_train}
             for share in shares
@@ -351,5 +360,7 @@ def report(
     return values
 
 
-def _figures(event: m.ProbeMeasured) -> dict[str, float]:
-    return {name: value for name, value in (("linear", event.linear), ("knn", event.knn)) if value is not None}
+def _figures(event: m.ProbeMeasured, prefix: str = "") -> dict[str, float]:
+    """Accuracies of one subject with their standard errors."""
+    figures = {"knn": event.knn, "knn_se": event.knn_se, "linear": event.linear, "linear_se": event.linear_se}
+    return {f"{prefix}{name}": value for name, value in figures.items() if value is not None}

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import messages as m
 from engine.data import BadData, DataSet, Picture, Split, adapt, lasting, picture_from_array
+from engine.data.dataset import JoinedSplits
 from engine.data.splits import all_images, spread
 from engine.detectors.code_length import png_bytes
 from engine.queries.answers import Job, Part, answers
@@ -142,7 +143,7 @@ def score_data(session: QuerySession, work: m.ScoreData) -> Job:
     name = work.split or ("test" if own or _has_own_test(data) else "all")
     split = all_images(data) if name == "all" else _split(data, name)
     indices = spread(split, work.limit)
-    images = yield from adapted(np.asarray(split.images[indices]), detectors.shape)
+    images = yield from adapted(split.take(indices), detectors.shape)
     progress = ProgressReporter(work.job, work.run, len(images), "image", f"Scoring {data.name}")
     scores = yield from detectors.scores_of_data(images, data.hash, name, work.limit, progress)
     yield m.DataScored(
@@ -178,11 +179,11 @@ def _split(data: DataSet, name: str) -> Split:
     return split
 
 
-def _adaptation(split: Split, shape: tuple[int, ...]) -> tuple[str, ...]:
+def _adaptation(split: Split | JoinedSplits, shape: tuple[int, ...]) -> tuple[str, ...]:
     """How the first image is adapted, in words; the others alike."""
     if not len(split):
         return ()
-    return adapt(picture_from_array(np.ascontiguousarray(np.asarray(split.images[0]).transpose(1, 2, 0))), shape)[1]
+    return adapt(picture_from_array(np.ascontiguousarray(split.take(np.zeros(1, np.int64))[0].transpose(1, 2, 0))), shape)[1]
 
 
 @answers(m.Corrupt)

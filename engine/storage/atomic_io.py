@@ -34,6 +34,7 @@ MAX_FILE_BYTES = 4 << 30
 MAX_JSON_BYTES = 16 << 20
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
+MISSING = "is missing"
 MAX_MEMBERS = 1_000  # of an archive of arrays
 
 
@@ -214,7 +215,7 @@ def fault_of(path: Path | str, size: int | None, at_least: bool = False) -> str:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        return "is missing"
+        return MISSING
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if stat.S_ISLNK(found.st_mode):
@@ -323,9 +324,26 @@ def check_finite(arrays: dict[str, np.ndarray]) -> None:
             raise NonFinite(name)
 
 
+_DTYPES = {
+    "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "f2": "F16", "u4": "U32", "i4": "I32", "f4": "F32", "c8": "C64",
+    "u8": "U64", "i8": "I64", "f8": "F64",
+}  # fmt: skip
+
+
 def tensors_to_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """Arrays [...] by name as a safetensors file."""
-    return safetensors.numpy.save({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
+    """Arrays [...] by name as a safetensors file. Raises: MemoryError (the library's own writer ends the whole process then)."""
+    header: dict[str, Any] = {}
+    pieces: list[Any] = []
+    start = 0
+    for name in sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name)):  # so that every array begins aligned
+        array = np.ascontiguousarray(arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False))
+        kind = _DTYPES[array.dtype.str[1:]]
+        header[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [start, start + array.nbytes]}
+        start += array.nbytes
+        pieces.append(array.reshape(-1).view(np.uint8).data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((len(text).to_bytes(8, "little"), text, *pieces))
 
 
 def tensors_from_bytes(data: bytes) -> dict[str, np.ndarray]:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.messages import RunFigure
 from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link
+from engine.storage.final_readings import FinalReading as FinalReading
+from engine.storage.final_readings import readings_of
 from engine.storage.old_names import VOCABULARY, settings_today
 from engine.storage.run_files import CHECKPOINTS, MANIFEST, PROBE, RESUME_FILE, STATE
 
@@ -103,21 +105,6 @@ class Facts(RunMetadata):
         return {**content, **today, "vocabulary": VOCABULARY}
 
 
-class FinalReading(BaseModel):
-    """Figures of one checkpoint on a split that was kept for the end, as they were read once."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    split: str
-    step: Count
-    step_rule: str  # by which that checkpoint was taken
-    images: Count  # how many were looked at; of a text 0
-    settings: dict[str, Any]
-    values: dict[str, Any]  # with standard errors, as `nats_se`
-    date: str  # UTC, ISO 8601
-    versions: dict[str, str] = {}
-
-
 class Manifest(Facts):
     """All of manifest.json. Fields of later versions are ignored."""
 
@@ -198,9 +185,11 @@ def _rebuild(path: Path, reason: str) -> tuple[Manifest | None, str]:
     by_step = {entry.step: entry for _, entry, _ in found}
     checkpoints = _one_best([by_step[step] for step in sorted(by_step)])
     files = {PROBE: probes[-1]} if probes else {}
+    readings, lost = readings_of(path)
     facts = {**vars(found[-1][0]), "status": "training", "step": checkpoints[-1].step, "checkpoints": checkpoints, "files": files}
     sentence = f"it was rebuilt from the checkpoints, without status{'' if probes else ', fixed images'} and best number."
-    return Manifest(**facts), f"{MANIFEST} of “{path.name}” {reason}; {sentence}"
+    sentence = f"{MANIFEST} of “{path.name}” {reason}; {sentence}{' ' if lost else ''}{lost}"
+    return Manifest(**facts, final_figures=readings), sentence
 
 
 def _read_state(folder: Path) -> tuple[Facts, CheckpointEntry, FileFact | None] | None:

@@ -1,4 +1,5 @@
-"""The names that a run's folder is made of. Only what bears one of them is ever removed; all else in it belongs to somebody else."""
+"""The names that a run's folder is made of. Only what bears one of them, and litter of file managers, is ever removed; all
+else in it belongs to somebody else."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from engine.storage.disk import Linked, entries, folder_held, is_link
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 PROBE = "probe.npz"
+FINAL_FIGURES = "final_figures.json"
 LOCK = "writer.lock"
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
@@ -22,18 +24,26 @@ RESUME_FILE = "resume.safetensors"  # what only a training that goes on needs
 SCORES = "scores"
 BESIDE = ("background", "local")  # runs within a run: its background models
 
+DAMAGED = ".damaged-"  # and a date: how a file is called that was kept because it could not be read
 _PARTIAL = rf"({re.escape(atomic_io.PARTIAL)}[0-9a-f]+)?"
-RUN_FILE = re.compile(rf"writer\.lock|(manifest\.json|metrics\.jsonl|probe\.npz)({re.escape('.damaged-')}[0-9a-f]+)?{_PARTIAL}")
+_NAMED = r"manifest\.json|metrics\.jsonl|probe\.npz|final_figures\.json"
+RUN_FILE = re.compile(rf"writer\.lock|({_NAMED})({re.escape(DAMAGED)}[0-9a-f-]+)?{_PARTIAL}")
 CHECKPOINT_FOLDER = re.compile(r"step-[0-9]{8,}(-[0-9]+)?")
 CHECKPOINT_FILE = re.compile(rf"(model\.safetensors|resume\.safetensors|state\.json){_PARTIAL}")
+LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|ehthumbs\.db|desktop\.ini|\.directory|\.localized", re.IGNORECASE)  # of file managers
 SCORES_FILE = re.compile(rf"[A-Za-z0-9_.-]+-[0-9a-f]{{32}}\.npz{_PARTIAL}")
 
 
 def is_own_file(way: tuple[str, ...]) -> bool:
-    """Whether a run writes a file of that name; `way` is its path from the run's folder on, name by name."""
+    """Whether a run writes a file of that name, or a file manager leaves one in every folder that it shows, which nobody misses.
+
+    `way` is its path from the run's folder on, name by name.
+    """
     if len(way) > 1 and way[0] in BESIDE:
         return is_own_file(way[1:])
     match way:
+        case (*folder, name) if LITTER.fullmatch(name):
+            return not folder or is_own_folder(tuple(folder))
         case (name,):
             return RUN_FILE.fullmatch(name) is not None
         case ("scores", name):

@@ -5,18 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 import uuid
 from pathlib import Path
 
-from engine.common.run_names import name_fault
+from engine.common.run_names import name_fault, next_free
 from engine.common.user_folders import user_folder
 from engine.storage import atomic_io
-from engine.storage.disk import Linked, NoSpace, entries, is_link, said_plainly
+from engine.storage.disk import DiskRefuses, Linked, NoSpace, entries, is_link, said_plainly
 from engine.storage.file_lock import Held, Lock
-from engine.storage.run_files import BESIDE, CHECKPOINTS, LOCK, MANIFEST, METRICS, PROBE, foreign_in, remove_own
+from engine.storage.run_files import (
+    BESIDE,
+    CHECKPOINT_FILE,
+    CHECKPOINT_FOLDER,
+    CHECKPOINTS,
+    FINAL_FIGURES,
+    LOCK,
+    MANIFEST,
+    METRICS,
+    PROBE,
+    foreign_in,
+    remove_own,
+)
 
 NAMED = 3  # files that a sentence names
 SLACK_BYTES = 64 << 10  # what a save needs beside its files: manifest, folder entries, rounding up to blocks
+HUSK_SECONDS = 60.0  # a run has its manifest much sooner
 _GONE = ".removed-"
 _GONE_FOLDER = re.compile(re.escape(_GONE) + "[0-9a-f]+")
 
@@ -40,8 +54,13 @@ def default_root() -> Path:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder holds anything of a run. A folder with nothing but a lock never became one."""
-    return any(os.path.lexists(os.path.join(path, name)) for name in (MANIFEST, CHECKPOINTS, METRICS, PROBE))
+    """Whether a folder holds anything of a run. One with nothing but a lock never became one; one with other files was deleted."""
+    if any(os.path.lexists(os.path.join(path, name)) for name in (MANIFEST, METRICS, PROBE, FINAL_FIGURES)):
+        return True
+    checkpoints = os.path.join(path, CHECKPOINTS)
+    folders = [entry.path for entry in entries(Path(checkpoints)) if CHECKPOINT_FOLDER.fullmatch(entry.name)]
+    files = (file.name for folder in folders for file in entries(Path(folder)))
+    return is_link(checkpoints) or any(CHECKPOINT_FILE.fullmatch(name) for name in files)
 
 
 def run_named(root: Path, name: str) -> Path:
@@ -82,7 +101,7 @@ def what_stays(path: Path, foreign: tuple[str, ...]) -> str:
     if not foreign:
         return ""
     named = ", ".join(foreign[:NAMED]) + (f" and {len(foreign) - NAMED:,} more" if len(foreign) > NAMED else "")
-    return f" What is not the run's own stays in “{path}”: {named}; move or remove it there."
+    return f" What is not the run's own stays in “{path}”: {named}; move or remove it there, until then no other run can have its name."
 
 
 def take_lock(path: Path, at: int | None = None) -> Lock:
@@ -151,9 +170,14 @@ def new_folder(root: Path, name: str | None, stem: str) -> Path:
     """
     if name is not None:
         check_name(name)
-        if not _make_run_folder(root / name):
-            raise BadRun(f"There is already a run “{name}”: choose another name, or go on with that run.")
-        return root / name
+        path = root / name
+        if not _make_run_folder(path):
+            if is_run(path) or is_link(path):
+                raise BadRun(f"There is already a run “{name}”: choose another name, or go on with that run.")
+            if not (_is_husk(path) and _remake(path)):
+                other = next_free(name, [entry.name for entry in entries(root)])
+                raise BadRun(f"“{path}” is there already and is no run: choose another name, for example “{other}”, or move it away.")
+        return path
     count = 1
     while not _make_run_folder(root / f"{stem}-{count}"):
         count += 1
@@ -169,6 +193,21 @@ def make_root(root: Path) -> None:
         raise
     except OSError as error:
         raise BadRun(f"Runs cannot be kept in “{root}” ({_why(error)}): choose another folder with --runs or PRIORAMA_RUNS.") from None
+
+
+def _is_husk(path: Path) -> bool:
+    """Whether a folder is what a run has left that was ended before it had a manifest, and not one that is being made right now."""
+    with contextlib.suppress(OSError):
+        return path.is_dir() and not any(foreign_in(path)) and time.time() - path.stat().st_mtime > HUSK_SECONDS
+    return False
+
+
+def _remake(path: Path) -> bool:
+    with contextlib.suppress(InUse, BadRun, DiskRefuses):
+        take_lock(path).release()
+        remove_own(path)
+        return _make_run_folder(path)
+    return False
 
 
 def _make_run_folder(path: Path) -> bool:

@@ -3,6 +3,7 @@
     manifest.json                               what the run is and how far it came; its files with size and SHA-256
     metrics.jsonl                               one line per row, appended; each line carries its own checksum
     checkpoints/step-00002048/*.safetensors     weights; `state.json` beside them repeats what the manifest knows
+    final_figures.json                          the final figures of the manifest once more, lest they are lost with it
     probe.npz                                   the images and noise every checkpoint is looked at with
     writer.lock                                 who is writing
 
@@ -22,6 +23,7 @@ from engine.messages import CheckpointInfo, FinalFigure, RunInfo
 from engine.storage import atomic_io
 from engine.storage.disk import IS_A_LINK, entries, is_link
 from engine.storage.file_lock import Holder, holder
+from engine.storage.final_readings import Readings, readings_of
 from engine.storage.manifest import CheckpointEntry, FileFact, Manifest, forget_manifests, read_manifest
 from engine.storage.metrics_file import content_hash, read_metrics
 from engine.storage.old_names import VOCABULARY, arrays_today, row_today, state_today
@@ -101,6 +103,7 @@ class Run:
             return RunInfo(
                 run=str(self.path), name=self.name, method="", title="", data="", data_name="", status="damaged", step=0, total_steps=None,
                 checkpoints=(), config={}, changed={}, headline="", fault=self.fault, elsewhere=self.elsewhere,
+                final_figures=_told(readings_of(self.path)[0]),
             )  # fmt: skip
         checkpoints = tuple(self.checkpoints())
         return RunInfo(
@@ -119,7 +122,7 @@ class Run:
             headline=m.headline,
             best=m.best,
             newest=m.newest,
-            final_figures=tuple(FinalFigure(f.split, f.step, f.step_rule, f.images, dict(f.values), f.date) for f in m.final_figures),
+            final_figures=_told(m.final_figures),
             message=m.message,
             fault=self.fault,
             seed=m.seed,
@@ -236,6 +239,7 @@ class Run:
         if self.manifest is None:
             return faults
         faults += [fault for entry in self.manifest.checkpoints if (fault := self._verify_checkpoint(entry))]
+        faults += [fault for fault in [readings_of(self.path)[1]] if fault and fault not in self.fault]
         if not self.fault:
             if PROBE in self.manifest.files:
                 try:
@@ -310,6 +314,10 @@ class Run:
             return atomic_io.arrays_from_npz(atomic_io.read_file(self.path / PROBE, _fact(self.manifest.files[PROBE])))
         except atomic_io.Damaged as fault:
             raise BadRun(f"{PROBE} of “{self.name}” {fault}: the fixed images cannot be shown, all else can.") from None
+
+
+def _told(readings: Readings) -> tuple[FinalFigure, ...]:
+    return tuple(FinalFigure(f.split, f.step, f.step_rule, f.images, dict(f.values), f.date) for f in readings)
 
 
 def _fact(fact: FileFact) -> atomic_io.Fact:

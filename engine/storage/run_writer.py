@@ -32,10 +32,22 @@ from engine.storage.disk import (
     require_room,
     said_plainly,
 )
-from engine.storage.manifest import CheckpointEntry, Facts, FileFact, FinalReading, Manifest, RunMetadata, parse_manifest
+from engine.storage.final_readings import FinalReading, Readings, read_copy, sealed_copy, united
+from engine.storage.manifest import CheckpointEntry, Facts, FileFact, Manifest, RunMetadata, parse_manifest
 from engine.storage.metrics_file import MetricsFile, metrics_line
 from engine.storage.old_names import VOCABULARY
-from engine.storage.run_files import CHECKPOINTS, MANIFEST, METRICS, PROBE, RESUME_FILE, STATE, remove_own, remove_own_entry
+from engine.storage.run_files import (
+    CHECKPOINTS,
+    DAMAGED,
+    FINAL_FIGURES,
+    MANIFEST,
+    METRICS,
+    PROBE,
+    RESUME_FILE,
+    STATE,
+    remove_own,
+    remove_own_entry,
+)
 from engine.storage.run_folders import SLACK_BYTES, BadRun, RunGone, make_root, new_folder, remove_folder, safe_name, sweep, take_lock
 from engine.storage.run_reader import Run
 
@@ -56,6 +68,8 @@ class RunWriter:
         self.path = path
         self.notes: list[str] = []
         self._spared: frozenset[str] = frozenset()  # checkpoint folders that are not listed and stay
+        self._unreadable: list[str] = []  # files that stay beside those that take their place
+        self._copied: Readings = ()  # final figures that are on the disk a second time
         self.moved = False  # the folder bears another name than `path` now
         with said_plainly(path, SLACK_BYTES):
             self._folder = open_folder(path)
@@ -74,6 +88,9 @@ class RunWriter:
             close_folder(self._folder)
             raise
         try:
+            with said_plainly(path, SLACK_BYTES):
+                for unreadable in self._unreadable:
+                    self._keep_damaged(unreadable)
             self._write_manifest(self._manifest)
             self._tidy()
         except BaseException:
@@ -285,7 +302,12 @@ class RunWriter:
             listed = _folders(run.manifest)
             with contextlib.suppress(OSError):
                 self._spared = frozenset(found.name for found in (self.path / CHECKPOINTS).iterdir() if found.name not in listed)
-        return run.manifest
+            self._unreadable.append(MANIFEST)
+        try:
+            self._copied = read_copy(self.path)
+        except atomic_io.Damaged:
+            self._unreadable.append(FINAL_FIGURES)
+        return run.manifest.model_copy(update={"final_figures": united(run.manifest.final_figures, self._copied)})
 
     def _changed(self, **update: Any) -> Manifest:
         return self._manifest.model_copy(update=update)
@@ -301,6 +323,9 @@ class RunWriter:
         files = {**manifest.files, METRICS: self._metrics.flush()}
         manifest = manifest.model_copy(update={"files": files})
         data = atomic_io.seal(manifest.model_dump())
+        if len(manifest.final_figures) != len(self._copied):  # readings are only ever added
+            atomic_io.write_file(self.path / FINAL_FIGURES, sealed_copy(manifest.final_figures), at=self._folder)
+            self._copied = manifest.final_figures
         atomic_io.write_file(self.path / MANIFEST, data, at=self._folder)
         self._manifest = manifest
 
@@ -356,15 +381,26 @@ class RunWriter:
             if atomic_io.PARTIAL in found.name:
                 remove_own_entry(self.path / found.name, self._folder, (found.name,))
 
+    def _keep_damaged(self, name: str) -> None:
+        """What cannot be read stays beside the one that takes its place, and `notes` says where. Raises: OSError."""
+        path = self.path / name
+        if lexists(path, self._folder):
+            self.notes.append(f"{name} of “{self.name}” could not be read and is kept as {self._put_aside(name)}.")
+
+    def _put_aside(self, name: str) -> str:
+        aside = f"{name}{DAMAGED}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+        atomic_io.layer.replace(self.path / name, self.path / aside, self._folder)
+        return aside
+
     def _clear_the_way(self) -> None:
         """Move aside what is no file where a file must be written, and make the checkpoints' folder if it is gone. Raises: Linked."""
-        for name in (MANIFEST, METRICS, PROBE, CHECKPOINTS):
+        for name in (MANIFEST, METRICS, PROBE, FINAL_FIGURES, CHECKPOINTS):
             if is_link(self.path / name, self._folder):
                 raise Linked(self.path / name)
-        for name in (MANIFEST, METRICS, PROBE):
+        for name in (MANIFEST, METRICS, PROBE, FINAL_FIGURES):
             path = self.path / name
             if lexists(path, self._folder) and not path.is_file():
-                atomic_io.layer.replace(path, path.with_name(f"{name}.damaged-{uuid.uuid4().hex[:8]}"), self._folder)
+                self._put_aside(name)
         if not (self.path / CHECKPOINTS).is_dir():
             atomic_io.layer.make_folder(self.path / CHECKPOINTS, self._folder)
 

@@ -160,17 +160,24 @@ def spread_windows(tokens: np.ndarray, context: int, count: int) -> np.ndarray:
     return tokens[starts[:, None] + np.arange(context)]
 
 
-def spec_of(data: DataSet, units: str = "characters") -> DataSpec:
-    """What a network must know of a data set."""
+def spec_of(data: DataSet, units: str = "characters", learned: tuple[int, ...] = ()) -> DataSpec:
+    """What a network must know of a data set. The vocabulary of a text is that of its training and validation parts, or `learned`, where a
+    run has one already."""
     if data.kind == "text":
-        return DataSpec((), (), "text", symbols_of(data.text or b"", units), units)
+        known = (data.text or b"")[data.spans["train"][0] : data.spans["valid"][1]]
+        return DataSpec((), (), "text", learned or symbols_of(known, units), units)
     return DataSpec(shape=data.shape, classes=data.classes)
 
 
 def tokens_of(data: DataSet, split: str, spec: DataSpec) -> np.ndarray:
-    """One split of a text as places in the spec's symbols [N], int64."""
+    """One split of a text as places in the spec's symbols [N], int64; what is not among them is the unknown symbol."""
+    return encode(text_of(data, split), spec.symbols, spec.units, strict=False)
+
+
+def text_of(data: DataSet, split: str) -> bytes:
+    """One split of a text."""
     start, end = data.spans[split]
-    return encode((data.text or b"")[start:end], spec.symbols, spec.units)
+    return (data.text or b"")[start:end]
 
 
 def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: str, whole: bool = False) -> ImageBatches | TextBatches:

@@ -6,16 +6,18 @@ What a plan means is in `plan`, the networks and their step in `trainer` and `st
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.data import DataSet, inspect
+from engine.device import out_of_memory
 from engine.messages import DataReport, Notice
 from engine.storage.disk import DiskRefuses
 from engine.storage.run_folders import RunGone, delete_run, what_stays
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training.plan import Plan, ResumePlan, fit, resolve
+from engine.training.plan import Plan, ResumePlan, TrainingFailed, fit, resolve
 from engine.training.recorder import Recording, RunRecorder, Verb, begin_run
 from engine.training.trainer import Trainer
 
@@ -53,10 +55,12 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
         status = {"pause": "paused", "discard": "discarded"}.get(data, "stopped")
         stays = what_stays(old.path, delete_run(old.path)) if old is not None and data == "discard" else ""
         return Outcome(status, f"It had not begun.{stays}", "" if old is None else str(old.path), 0, 0.0)
-    trainer = Trainer(fit(resolved, data, root), data)
+    with _memory_said_plainly():
+        trainer = Trainer(fit(resolved, data, root), data)
     writer = (yield from begin_run(trainer, data, root, job)) if old is None else RunWriter.resume(old.path)
     try:
-        return (yield from _run(trainer, writer, data, job, None if old is None else Run.open(writer.path)))
+        with _memory_said_plainly():
+            return (yield from _run(trainer, writer, data, job, None if old is None else Run.open(writer.path)))
     except GeneratorExit:
         _last_words(writer, "interrupted", "It was left in the middle; go on from its newest checkpoint.")
         raise
@@ -136,7 +140,21 @@ def _ending(verb: Verb | None, step: int, saved: int) -> tuple[str, str]:
     return "done", f"Trained {step:,} steps."
 
 
+@contextlib.contextmanager
+def _memory_said_plainly() -> Iterator[None]:
+    """Raises: TrainingFailed where memory ran out anywhere but in a step, which would have gone on in smaller pieces."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingFailed(
+            "This machine has not enough memory for this training; checkpoints that were saved are kept. "
+            "Close other programs or lower batch_size or the width of the network, then start again or go on with the run."
+        ) from error
+
+
 def _last_words(writer: RunWriter, status: str, message: str) -> None:
     """Note in the manifest how it ended, if the disk lets us; the reason itself is on its way to the person."""
-    with contextlib.suppress(OSError, RunGone):
+    with contextlib.suppress(OSError, RunGone, MemoryError):
         writer.set_status(status, message)

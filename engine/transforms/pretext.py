@@ -6,7 +6,9 @@ Pictures are [B, C, H, W]. Tiles and places are counted row by row from the top 
 from __future__ import annotations
 
 import math
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -159,8 +161,8 @@ def mask(kind: str, share: float, batch: int, size: tuple[int, int], generator: 
     """What is hidden, bool [B, 1, H, W].
 
     Args:
-        kind: "block": a rectangle of the picture's shape in its middle. "blocks": four smaller ones anywhere, which may overlap, so
-            that a little less than `share` may be hidden. "patches": of a grid of at most 8×8 patches, as many as `share` says.
+        kind: "block": a rectangle of the picture's shape in its middle. "blocks": four smaller ones anywhere, which may overlap and are
+            so large that `share` is hidden on average. "patches": of a grid of at most 8×8 patches, as many as `share` says.
         share: of the area, between 0 and 1.
         size: height and width.
     """
@@ -171,12 +173,14 @@ def mask(kind: str, share: float, batch: int, size: tuple[int, int], generator: 
         return hidden.expand(batch, 1, -1, -1)
     where = device if generator is None else generator.device
     if kind == "blocks":
-        high, wide = (min(length - 1, max(1, round(length * math.sqrt(share / BLOCKS)))) for length in size)
+        high, wide = block_size(share, size)
         top = torch.randint(size[0] - high + 1, (batch, BLOCKS, 1), generator=generator, device=where).to(device)
         left = torch.randint(size[1] - wide + 1, (batch, BLOCKS, 1), generator=generator, device=where).to(device)
         down, across = torch.arange(size[0], device=device), torch.arange(size[1], device=device)
         rows, columns = (down >= top) & (down < top + high), (across >= left) & (across < left + wide)
-        return (rows[..., :, None] & columns[..., None, :]).any(1, keepdim=True)
+        each = rows[..., :, None] & columns[..., None, :]  # [B, BLOCKS, H, W]
+        hidden = each.any(1, keepdim=True)
+        return torch.where(hidden.all(3, keepdim=True).all(2, keepdim=True), each[:, :1], hidden)  # something is always seen
     patch = math.ceil(max(size) / PATCHES)
     rows, columns = (math.ceil(length / patch) for length in size)
     count = min(rows * columns - 1, max(1, round(share * rows * columns)))
@@ -184,6 +188,30 @@ def mask(kind: str, share: float, batch: int, size: tuple[int, int], generator: 
     hidden = torch.zeros(batch, rows * columns, dtype=torch.bool, device=device).scatter_(1, noise.argsort(1)[:, :count], True)
     large = hidden.view(batch, 1, rows, columns).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
     return large[:, :, : size[0], : size[1]]
+
+
+@cache
+def block_size(share: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of each of the `BLOCKS` equal blocks, about of the picture's shape, that hide `share` of a picture (H, W) on
+    average, overlaps counted once.
+    """
+
+    def covered(length: int, side: int) -> np.ndarray:
+        """The probability that a block at random covers each place [length]."""
+        places = length - side + 1
+        return np.convolve(np.full(places, 1 / places), np.ones(side))
+
+    def apart(high: int, wide: int) -> float:
+        one = np.outer(covered(size[0], high), covered(size[1], wide))  # that one block hides a pixel [H, W]
+        return abs(1 - float(((1 - one) ** BLOCKS).mean()) - share)
+
+    best, found = math.inf, (1, 1)
+    for high in range(1, max(2, size[0])):
+        near = round(high * size[1] / size[0])
+        for wide in sorted({min(max(1, near + more), max(1, size[1] - 1)) for more in (0, -1, 1)}, key=lambda w: abs(w - near)):
+            if (distance := apart(high, wide)) < best - 1e-12:
+                best, found = distance, (high, wide)
+    return found
 
 
 def without(x: Tensor, hidden: Tensor) -> Tensor:

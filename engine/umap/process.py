@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from engine.common.isolated_python import ROOT, isolated_command, isolated_environment
+from engine.common.helper_process import close_streams, end_helper, start_helper
 from engine.common.user_folders import user_folder
 from engine.data.frames import receive, send
 from engine.detectors.base import aside
@@ -50,18 +50,15 @@ class UmapProcess:
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     def start(self) -> None:
-        """Let it begin to import; it takes a second or two. Does nothing while it lives."""
+        """Let it begin to import; it takes a second or two. Does nothing while it lives. Raises: NoLayout: it cannot be started."""
         if self.pid is not None:
             return
         self.close()
-        child = subprocess.Popen(
-            isolated_command("engine.umap.child"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=isolated_environment(NUMBA_CACHE_DIR=str(compiled_folder())),
-        )
+        try:
+            child = start_helper("engine.umap.child", NUMBA_CACHE_DIR=str(compiled_folder()))
+        except OSError as error:  # no memory, too many open files
+            sentence = f"The process that draws UMAPs cannot be started ({error.strerror or error}); close other programs, or draw a PCA."
+            raise NoLayout(sentence) from None
         answers: SimpleQueue[ChildMessage | None] = SimpleQueue()
         ended = threading.Event()
         threading.Thread(target=_read_messages, args=(child.stdout, answers, ended), name="umap answers", daemon=True).start()
@@ -154,13 +151,9 @@ def _read_messages(stream: IO[bytes], answers: SimpleQueue[ChildMessage | None],
 
 def _stop(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
     """Also called while a thread ends, which may not join another any more."""
-    child.kill()
-    child.wait()
+    end_helper(child)
     ended.wait(1.0)  # nobody reads from the stream that is closed now
-    for stream in (child.stdin, child.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
+    close_streams(child)
 
 
 def compiled_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import time
@@ -24,7 +25,6 @@ class ListFile:
     def __init__(self, folder: Callable[[], Path], name: str) -> None:
         self.name = name
         self._folder = folder
-        self._read = False  # what is in the file is known, so it may be replaced
 
     @property
     def path(self) -> Path:
@@ -33,15 +33,7 @@ class ListFile:
 
     def read(self) -> Rows:
         """Empty where there is no file. Raises: OSError; ValueError where it holds something else than a list: it is kept as `.bak`."""
-        rows = _rows(self.path)
-        self._read = True
-        return rows
-
-    def write(self, rows: Rows) -> None:
-        """Replace the file, or remove it where nothing is left; a disk that refuses is not complained of. Nothing before `read`."""
-        if self._read:
-            with contextlib.suppress(OSError):
-                _replace(self.path, rows)
+        return _rows(self.path)
 
     def change(self, edit: Callable[[Rows], Rows], known: Rows) -> Rows:
         """What `edit` makes of the rows that are in the file now, written back while no other window writes.
@@ -66,8 +58,8 @@ class ListFile:
 class OwnedList:
     """A JSON list that belongs to one window at a time, from `read` to `release`.
 
-    The first window has `name`.json, another one at the same time `name`-2.json and so on. A window takes over the lists of those that
-    have ended, so none is lost and none is held twice.
+    Rows are JSON objects, each with an `id` that no other has. The first window has `name`.json, another one at the same time
+    `name`-2.json and so on. A window takes over the lists of those that have ended, so none is lost and none is held twice.
     """
 
     def __init__(self, folder: Callable[[], Path], name: str) -> None:
@@ -79,31 +71,57 @@ class OwnedList:
         self.fault = ""  # one clause on what could not be read and where it is kept
 
     def read(self) -> Rows:
-        """The rows that no other window holds. Raises: OSError."""
+        """The rows that no other window holds; `fault` says which lists of ended windows stay where they are. Raises: OSError."""
         folder = self._folder()
         if not folder.is_dir():
             return []
         rows: Rows = []
+        refused: OSError | None = None
         for name in self._names:
             path = folder / name
             if self._path is not None and not path.exists():
                 continue
-            lock = _try_lock(path)
-            if lock is None:
-                continue
             try:
-                rows += _rows(path)
+                rows = self._joined(rows, path)
+            except OSError as error:
+                refused = refused or error
+                self.fault = f"{name} was left as it is: {error.strerror or error}"
+        if self._path is None and refused is not None:
+            raise refused
+        return rows
+
+    def _joined(self, rows: Rows, path: Path) -> Rows:
+        """The rows and those of one more list, which becomes this window's, or is taken over into it and removed.
+
+        A crash between the two leaves rows in both lists; by their ids the next start knows them for the same.
+
+        Raises:
+            OSError: the list is not touched and anybody's.
+        """
+        lock = _try_lock(path)
+        if lock is None:
+            return rows
+        mine = False
+        try:
+            try:
+                both = _united(rows, _rows(path, with_ids=True))
             except ValueError as error:
                 self.fault = str(error)
+                both = rows
             if self._path is None:
-                self._lock, self._path = lock, path
-                continue
+                self._lock, self._path, mine = lock, path, True
+                return both
+            _replace(self._path, both)  # before the other one goes
             try:
-                _replace(self._path, rows)  # before the other one goes
                 _replace(path, [])
-            finally:
+            except OSError:
+                with contextlib.suppress(OSError):
+                    _replace(self._path, rows)
+                raise
+            return both
+        finally:
+            if not mine:
                 lock.release()
-        return rows
 
     def write(self, rows: Rows) -> None:
         """Replace the list; a disk that refuses is not complained of. Nothing is written where no list could be made this window's."""
@@ -141,8 +159,11 @@ class OwnedList:
         self._lock = self._path = None
 
 
-def _rows(path: Path) -> Rows:
-    """Raises: OSError; ValueError: it holds no list, and what it holds is kept as `.bak`."""
+def _rows(path: Path, with_ids: bool = False) -> Rows:
+    """The list in a file; with ids, a row that is an object and has none gets one that is the same whenever the file is.
+
+    Raises: OSError; ValueError: it holds no list, and what it holds is kept as `.bak`.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -150,12 +171,22 @@ def _rows(path: Path) -> Rows:
     try:
         rows = json.loads(data.decode("utf-8"))
         if isinstance(rows, list):
-            return rows
+            stem = f"{path.name}-{hashlib.sha256(data).hexdigest()[:16]}" if with_ids else ""
+            return [{"id": f"{stem}-{place}", **row} if stem and isinstance(row, dict) else row for place, row in enumerate(rows)]
     except (ValueError, RecursionError):
         pass
     kept = _free(path)
     path.replace(kept)
     raise ValueError(f"{path.name} holds no list; it is kept as {kept.name}")
+
+
+def _united(rows: Rows, others: Rows) -> Rows:
+    """All rows in order, of those with the same id the first."""
+    by_id: dict[Any, Any] = {}
+    for place, row in enumerate((*rows, *others)):
+        name = row.get("id") if isinstance(row, dict) else None
+        by_id.setdefault(name if isinstance(name, str) and name else place, row)
+    return list(by_id.values())
 
 
 def _free(path: Path) -> Path:
@@ -166,13 +197,14 @@ def _free(path: Path) -> Path:
 
 def _replace(path: Path, rows: Rows) -> None:
     """Raises: OSError."""
-    from engine.storage.atomic_io import write_file
+    from engine.storage import atomic_io
 
     if rows:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, json.dumps(rows).encode("utf-8"))
+        atomic_io.write_file(path, json.dumps(rows).encode("utf-8"))
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            atomic_io.layer.remove(path)
 
 
 def _try_lock(path: Path) -> Lock | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ class TrainingJob:
     resume: bool = False
     beside: str = ""  # the run whose background model this is
     kind: str = ""  # of that background model
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)  # no other has it, in no window
     events: Events | None = None
     verb: str | None = None
     state: str = "queued"
@@ -220,7 +222,7 @@ class TrainingLane(Lane):
         name = next_free(plan.name, os.listdir(self.runs.root) if self.runs.root.is_dir() else [])
         if name == plan.name:
             return plan
-        self.publish(m.Notice("info", f"Meanwhile there is a run “{plan.name}”, so this one is called “{name}”."))
+        self.publish(m.Notice("info", f"There is a “{plan.name}” in the folder of runs already, so this one is called “{name}”."))
         return replace(plan, name=name)
 
     def _advance(self, job: TrainingJob) -> None:
@@ -298,7 +300,7 @@ class TrainingLane(Lane):
         """Every job, waiting or paused, that is not found by its folder in the list of runs: it has none, or one within another run's."""
         begins = [] if self.current is None else [self.current]  # until it has a folder, nothing else knows of it
         waiting = [job for job in (*begins, *self.queue, *self.paused) if not job.run or job.beside]
-        self._file.write([{**asdict(job.plan), "beside": job.beside, "kind": job.kind} for job in waiting])
+        self._file.write([{**asdict(job.plan), "beside": job.beside, "kind": job.kind, "id": job.key} for job in waiting])
 
     def _restore_queue(self) -> None:
         """What waited when the window was closed comes back paused: nothing starts by itself."""
@@ -312,11 +314,11 @@ class TrainingLane(Lane):
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read: {error}."))
         for row in rows:
             try:
-                beside, kind = (str(row.pop(key, "")) for key in ("beside", "kind"))
+                beside, kind, key = (str(row.pop(name, "")) for name in ("beside", "kind", "id"))
                 method = str(row["method"])
                 settings = settings_today(method, row.get("config", {}))
                 plan = Plan(**{**row, "method": method, "data": str(row["data"]), "config": settings})
-                waiting.append(TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind))
+                waiting.append(TrainingJob(f"waiting-{len(waiting)}", plan, beside=beside, kind=kind, key=key or uuid.uuid4().hex))
             except (ValueError, TypeError, KeyError, AttributeError):
                 bad += 1
         fault = self._file.fault

@@ -3,6 +3,8 @@
 Reads one JSON command per line, answers with one JSON line:
     {"do": "random", "run": PATH, "milliseconds": N}   a child saves checkpoints without end and is killed after N ms
     {"do": "call", "run": PATH, "number": N}           a child saves one checkpoint and dies in the middle of its N-th call to the disk
+    {"do": "reading", "run": PATH, "number": N}        a child keeps one reading of final figures and dies likewise
+    {"do": "queue", "run": FOLDER, "number": N}        a child takes the queues in a folder over and dies likewise
     {"do": "hold", "run": PATH}                        a child opens the run for writing and waits; {"do": "kill"} kills it
 The answer holds the last step that was saved before death, and whether the child came to its end.
 """
@@ -17,7 +19,8 @@ import sys
 from pathlib import Path
 
 from engine.storage.run_writer import RunWriter
-from tests.kit.runs import AtCall, kill_after_half, row_at, save, using
+from engine.worker.list_file import OwnedList
+from tests.kit.runs import AtCall, kill_after_half, reading_at, row_at, save, using
 
 
 def save_without_end(run: Path, saved: int) -> None:
@@ -39,6 +42,16 @@ def save_once(run: Path, saved: int, number: int) -> None:
         os.write(saved, b"%d\n" % step)
         writer.set_status("done")
         writer.close()
+
+
+def keep_reading(run: Path, saved: int, number: int) -> None:
+    with using(AtCall(number, kill_after_half)), RunWriter.resume(run) as writer:
+        writer.add_final_figures(reading_at(2))
+
+
+def take_queue(folder: Path, saved: int, number: int) -> None:
+    with using(AtCall(number, kill_after_half)):
+        OwnedList(lambda: folder, "queue").read()
 
 
 def hold(run: Path, saved: int) -> None:
@@ -83,6 +96,10 @@ def main() -> None:
             os.kill(pid, signal.SIGKILL)
         elif command["do"] == "call":
             pid, reading = fork(save_once, command["run"], command["number"])
+        elif command["do"] == "reading":
+            pid, reading = fork(keep_reading, command["run"], command["number"])
+        elif command["do"] == "queue":
+            pid, reading = fork(take_queue, command["run"], command["number"])
         elif command["do"] == "hold":
             pid, reading = held = fork(hold, command["run"])
             answer = {"pid": pid, "saved": int(os.read(reading, 100) or -1)}

@@ -39,6 +39,7 @@ ACTIONS = (
 )
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
+ACTIVE = KL > 0.5  # fewer than carry 0.01 nat, as the variance of the means is another measure
 RUN = "/runs/vae-digits"
 OTHER = "/runs/vae-digits-2"
 
@@ -162,6 +163,7 @@ def _describe(engine: FakeEngine, q: m.Describe) -> m.Described:
     return m.Described(
         stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), numbers=(), diagnosis=(), latent=LATENT,
         kl=None if q.run == GAN_RUN else KL, scale=np.ones(LATENT, np.float32), centre=np.zeros(LATENT, np.float32),
+        active=None if q.run == GAN_RUN else ACTIVE,
     )  # fmt: skip
 
 
@@ -334,7 +336,7 @@ ANSWERS[m.InspectImage] = _look_closer
 LEVELS = 17
 PIXELS = replace(
     VAE, name="pixel_cnn", title="PixelCNN", family="Explicit density · exact", density="exact", sampling="iterative", accepts="images",
-    capabilities=("log_prob", "sample"),
+    capabilities=("log_prob", "sample", "symbols"),
 )  # fmt: skip
 PIXEL_RUN = "/runs/pixel-cnn-digits"
 

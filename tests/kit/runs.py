@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine.storage import atomic_io
+from engine.storage.final_readings import FinalReading
 from engine.storage.manifest import RunMetadata
 from engine.storage.run_writer import RunWriter
 
@@ -56,6 +57,19 @@ def save(writer: RunWriter, step: int, *, keep: bool = False, best: bool = False
 
 def row_at(step: int) -> dict[str, Any]:
     return {"t": step / 10, "steps": [step], "values": {"loss": [float(step)]}}
+
+
+def reading_at(step: int, value: float = 84.25) -> FinalReading:
+    """Final figures of a checkpoint, each on a day of its own."""
+    return FinalReading(
+        split="test",
+        step=step,
+        step_rule="best on validation",
+        images=180,
+        settings={"k": 128},
+        values={"nats": value, "nats_se": 0.5},
+        date=f"2026-01-0{step}T10:00:00+00:00",
+    )
 
 
 def assert_holds(step: int, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from app.shell import theme
 from app.shell.pane_availability import AvailabilityPage, Unavailable
 from app.shell.plain_text import set_tip
 from app.widgets.figure import Figure
-from app.widgets.parts import heading, muted, restyle
+from app.widgets.parts import heading, muted
 from engine.messages import Metrics
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ class CurvesPane(Pane):
             self.plot_card.report(text, level)
 
     def _restyle(self) -> None:
-        self._colors = restyle(self, self.context.state.theme)
+        self._colors = theme.colors(self.context.state.theme)
         if self.plot_card is not None:
             self.plot_card.set_colors(self._colors)
             self.term_cards.set_colors(self._colors)

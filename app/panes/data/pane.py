@@ -17,7 +17,8 @@ from app.panes.data.browser import DataBrowser
 from app.panes.data.export import DataExports
 from app.panes.data.inspection import InspectionController, InspectionPage
 from app.panes.data.report_column import ReportColumn
-from app.widgets.parts import EmptyState, offer, restyle
+from app.shell import theme
+from app.widgets.parts import EmptyState, offer
 from engine.messages import DataReport, Ended
 
 
@@ -177,7 +178,7 @@ class DataPane(Pane):
             self._open_chart_menu()
 
     def _restyle(self) -> None:
-        colors = restyle(self, self.context.state.theme)
+        colors = theme.colors(self.context.state.theme)
         for widget in (self.report_column.balance.bars, self.browser, self.inspection_page.note):
             widget.set_colors(colors)
         self._run_changed()

@@ -25,7 +25,6 @@ from app.shell import theme
 from app.shell.formatting import count
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import restyle
 from engine.messages import Embedded
 
 SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
@@ -319,6 +318,6 @@ class EmbeddingPane(RunPane):
         return paths
 
     def _restyle(self) -> None:
-        self._c = restyle(self, self.context.state.theme)
+        self._c = theme.colors(self.context.state.theme)
         self.page.set_colors(self._c)
         self._draw_colors()

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.common.active_dimensions import DEFINITION
 from engine.messages import Described
 
 SPAN = 3.0  # sigma; how far sliders and the plane go to both sides
-DEAD = 0.01  # nat; below this a dimension carries nothing
 
 
 @dataclass(frozen=True, eq=False)
 class LatentAxes:
-    """`order` leads from the rank of a dimension to its index in z; kl (nat), scale and centre are [D] in the order of z.
+    """`order` leads from the rank of a dimension to its index in z; kl (nat), scale, centre and active are [D] in the order of z.
 
     One sigma is the deviation of the prior, or of the data where there is no prior. There is no KL without a posterior.
     """
@@ -24,6 +24,7 @@ class LatentAxes:
     scale: np.ndarray | None
     centre: np.ndarray | None
     has_prior: bool = True
+    active: np.ndarray | None = None  # bool: whether it reacts to the image, as `engine.common.active_dimensions` defines that
 
     @classmethod
     def of(cls, described: Described, has_prior: bool) -> LatentAxes:
@@ -32,7 +33,7 @@ class LatentAxes:
         if weight is None:
             weight = np.zeros(described.latent)
         order = tuple(int(dim) for dim in np.argsort(-np.asarray(weight), kind="stable"))
-        return cls(order, described.kl, described.scale, described.centre, has_prior)
+        return cls(order, described.kl, described.scale, described.centre, has_prior, described.active)
 
     def reordered(self, order: tuple[int, ...]) -> LatentAxes:
         return replace(self, order=order)
@@ -72,8 +73,8 @@ class LatentAxes:
         return "" if self.kl is None else f"{float(self.kl[self.order[rank]]):.2f} nat"
 
     def is_dead(self, rank: int) -> bool:
-        """Whether the decoder has no information about it."""
-        return self.kl is not None and float(self.kl[self.order[rank]]) < DEAD
+        """Whether it does not react to the image."""
+        return self.active is not None and not self.active[self.order[rank]]
 
     def explanation(self, rank: int) -> str:
         """Which coordinate of z it is and what it is worth, for a tooltip."""
@@ -83,8 +84,8 @@ class LatentAxes:
             spread = float(self.scale[dim]) if self.scale is not None else 1.0
             return f"{where} One σ is {spread:.3g}: the deviation {'of the prior' if self.has_prior else 'over the data'}."
         tail = (
-            "– does nothing: the decoder has no information about it."
+            f"of KL – not active: it hardly reacts to the image. {DEFINITION}"
             if self.is_dead(rank)
-            else "of information about the image on average."
+            else "of KL: at most so much information about the image, on average."
         )
         return f"{where} {float(self.kl[dim]):.2f} nat {tail}"

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.latent.position import LatentPosition
 from app.panes.latent.tiles import SquareImageView
-from app.shell.formatting import number
+from app.shell.formatting import count, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_view import chw_to_qimage, enlarged
@@ -25,6 +25,7 @@ class DecodedImageCard(QWidget):
     def __init__(self, undo: QUndoStack, choose_image: Callable[[], object], draw_sample: Callable[[], object]) -> None:
         super().__init__()
         self.decoded: Decoded | None = None
+        self.wanted_step: int | None = None
         self._fault = ""
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -74,6 +75,10 @@ class DecodedImageCard(QWidget):
         self._fault = message
         self.status.set_text(message, "bad")
 
+    def look_at_step(self, step: int | None) -> None:
+        """The step of the time cursor: a picture of another one says so until its own has come."""
+        self.wanted_step = step
+
     def clear_fault(self) -> None:
         """The position or the step is another one now: the fault was not about it."""
         self._fault = ""
@@ -89,6 +94,8 @@ class DecodedImageCard(QWidget):
             return
         parts = []
         if self.decoded is not None:
+            if self.wanted_step is not None and self.wanted_step != self.decoded.step:
+                parts.append(f"Still of step {count(self.decoded.step)}; step {count(self.wanted_step)} is on its way")
             parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms")
             if self.decoded.log_prior is not None:
                 parts.append(f"log p(z) {number(float(self.decoded.log_prior[0]), 1, 'nat')}")
@@ -108,7 +115,8 @@ class DecodedImageCard(QWidget):
         return enlarged(image, max(1, 256 // max(image.width(), image.height())) * scale)
 
     def export_details(self) -> dict[str, object]:
-        return {}
+        """The step that the picture is of, also where the time cursor is at another one by now."""
+        return {} if self.decoded is None else {"step": str(self.decoded.step)}
 
     def set_colors(self, c: Colors) -> None:
         self.picture.set_colors(c)

@@ -26,7 +26,7 @@ from app.shell import theme
 from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import muted, restyle
+from app.widgets.parts import muted
 from engine.messages import Encode, Encoded, Notice
 
 TAB_NAMES = {LatentTab.INTERPOLATION: "Interpolation A → B", LatentTab.PRIOR: "Prior samples", LatentTab.PLANE: "2-D grid"}
@@ -188,6 +188,7 @@ class LatentPane(RunPane):
 
     def _step_changed(self) -> None:
         self.decoded_image.clear_fault()
+        self.decoded_image.look_at_step(self.context.state.step)
         self.check_empty()
         self.controller.refresh()
         self.decoded_image.describe(self.position)
@@ -289,7 +290,7 @@ class LatentPane(RunPane):
         self.decoded_image.describe(self.position)
 
     def _restyle(self) -> None:
-        colors = restyle(self, self.context.state.theme)
+        colors = theme.colors(self.context.state.theme)
         for part in (self.decoded_image, self.encoded_image, self.held_out, self.slider_list):
             part.set_colors(colors)
         for part in (self.interpolation, self.prior_samples, self.plane):

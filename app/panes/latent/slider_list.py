@@ -8,12 +8,14 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.panes.latent.axes import DEAD, SPAN, LatentAxes
+from app.panes.latent.axes import SPAN, LatentAxes
 from app.panes.latent.position import CENTRE_NAME, LatentPosition, PositionHistory
 from app.shell.formatting import number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, heading, plain, set_heading
+from engine.common.active_dimensions import DEFINITION
 
 
 class SliderList(QWidget):
@@ -92,8 +94,9 @@ class SliderList(QWidget):
             self.active_label.setText("" if axes.has_prior else "no prior to draw from")
         else:
             set_heading(self.heading, "Latent dimensions, ordered by KL")
-            active = int(np.sum(np.asarray(axes.kl) >= DEAD))
-            self.active_label.setText(f"{active} above {DEAD} nat · {number(float(np.sum(axes.kl)), 1, 'nat')} in all")
+            total = f"{number(float(np.sum(axes.kl)), 1, 'nat')} in all"
+            self.active_label.setText(total if axes.active is None else f"{int(np.sum(axes.active))} active · {total}")
+            set_tip(self.active_label, "" if axes.active is None else DEFINITION)
 
     def _add_slider(self) -> None:
         slider = LatentSlider(-SPAN, SPAN)

@@ -160,6 +160,7 @@ class DroppedList(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.setProperty("kind", "bare")
         head = self.horizontalHeader()
         head.setHighlightSections(False)
         head.setSectionsClickable(False)
@@ -173,11 +174,6 @@ class DroppedList(QTableView):
 
     def set_colors(self, c: Colors) -> None:
         self.model_.c = c
-        self.setStyleSheet(
-            "QTableView { border: none; background: transparent; }"
-            "QHeaderView { background: transparent; }"
-            f"QHeaderView::section {{ background: transparent; padding: 4px 8px; border-bottom: 1px solid {c.line}; }}"
-        )
         self.viewport().update()
 
     def choose(self, entry: Dropped | None) -> None:

@@ -26,9 +26,9 @@ from app.panes.likelihood.presenter import LikelihoodPresenter
 from app.panes.likelihood.scored_images import Dropped
 from app.panes.likelihood.scoring_runs import ScoringRuns
 from app.panes.likelihood.selection import Selection
+from app.shell import theme
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import restyle
 from engine.messages import PictureRef, StartRun
 
 SETTLE_MS = 120  # after the last move of the time cursor
@@ -426,6 +426,6 @@ class LikelihoodPane(RunPane):
             self.presenter.show_path()
 
     def _restyle(self) -> None:
-        c = restyle(self, self.context.state.theme)
+        c = theme.colors(self.context.state.theme)
         self.page.set_colors(c)
         self.experiment.set_colors(c)

@@ -35,6 +35,9 @@ class LikelihoodPresenter:
         """Every score of these runs for the selected image, and its AUROC where there is something to compare with."""
         selection, images, page, rows = self._selection, self._images, self._page, []
         at = f" AT STEP {count(steps[0][1])}" if len(steps) == 1 else ""
+        cursor = self._state.step
+        if len(steps) == 1 and cursor is not None and steps[0] != (self._state.run, cursor):
+            at += f" (THE CURSOR IS AT {count(cursor)})"
         together = selection.image.combined.get(selection.detector[0]) if selection.image is not None else None
         if together is None:
             page.table_heading.setText(f"SCORES{at}, AS P-VALUES AGAINST HELD-OUT IMAGES")

@@ -233,6 +233,7 @@ class ScoreTable(QTableView):
         self.model_.setParent(self)
         self.setModel(self.model_)
         self.setItemDelegate(ScoreDelegate(self))
+        self.setProperty("kind", "bare")
         self.setFont(font(12))
         self.setAccessibleName("Scores of the image")
         self.setShowGrid(False)
@@ -331,11 +332,6 @@ class ScoreTable(QTableView):
 
     def set_colors(self, c: Colors) -> None:
         self.c = self.model_.c = c
-        self.setStyleSheet(
-            "QTableView { border: none; background: transparent; }"
-            "QHeaderView { background: transparent; }"
-            f"QHeaderView::section {{ background: transparent; padding: 4px 8px; border-bottom: 1px solid {c.line}; }}"
-        )
         self.viewport().update()
 
     def set_rows(self, rows: list[ScoreRow], chosen: tuple[str, str], comparing: bool) -> None:

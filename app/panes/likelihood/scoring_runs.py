@@ -43,11 +43,20 @@ class ScoringRuns:
         return tuple(out)
 
     def current(self) -> tuple[RunStep, ...]:
-        """What scores now: a step chosen by hand at once, the newest one of a training when the controller is ready for it."""
+        """What scores now: a step chosen by hand at once, the newest one of a training when the controller is ready for it.
+
+        The last step of a training that has ended does not wait: no newer one will come.
+        """
         newest, now = self.newest(), self._controller.wanted
+        if not any(self._trains(run) for run, _ in newest) and not self._controller.stopped:
+            return newest
         follows = (self.followed != "" and self._state.follows == self.followed) or newest[:1] == now[:1]
         same_runs = [run for run, _ in newest] == [run for run, _ in now]
         return now if newest and same_runs and follows and self._controller.patience() else newest
+
+    def _trains(self, run: str) -> bool:
+        info = self._state.runs.get(run)
+        return self._state.job_of(run) is not None or (info is not None and info.status == "training")
 
     def set_added(self, run: str, scores: bool) -> None:
         """Let another run score the same images, or no longer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
@@ -12,7 +13,6 @@ from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
 from app.widgets.colors import shade
-from engine.common.intervals import share_error
 
 ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name
@@ -27,7 +27,8 @@ class Bars:
     name: str
     linear: float | None
     knn: float | None = None
-    images: int = 0  # that were asked about; 0: not known, so there is no error
+    linear_error: float = math.nan  # standard errors; NaN: not known
+    knn_error: float = math.nan
     supervised: bool = False
     note: str = ""
 
@@ -133,21 +134,21 @@ class ProbeBars(Chart):
         fits = needed.width() <= room.width() and needed.height() <= height
         name = bar.name if fits else painter.fontMetrics().elidedText(bar.name, Qt.TextElideMode.ElideMiddle, int(room.width()))
         painter.drawText(room, LEFT | MIDDLE | Qt.TextFlag.TextWordWrap, name)
-        shown = [(bar.linear, green if bar.supervised else linear, Qt.BrushStyle.SolidPattern)]
+        shown = [(bar.linear, bar.linear_error, green if bar.supervised else linear, Qt.BrushStyle.SolidPattern)]
         if not bar.supervised:
-            shown.append((bar.knn, knn, Qt.BrushStyle.BDiagPattern))
+            shown.append((bar.knn, bar.knn_error, knn, Qt.BrushStyle.BDiagPattern))
         thick = min((height - 8) / 2, 13.0)
         begins = top + (height - thick * len(shown)) / 2
         painter.setFont(self._small)
-        for at, (value, ink, pattern) in enumerate(shown):
+        for at, (value, error, ink, pattern) in enumerate(shown):
             line = QRectF(place.left(), begins + at * thick, place.width(), thick)
             if value is None:
                 painter.setPen(QColor(self._c.muted))
                 painter.drawText(line.adjusted(4, 0, 0, 0), LEFT | MIDDLE, bar.note or "…")
             else:
-                self._bar(painter, line, value, bar, ink, pattern)
+                self._bar(painter, line, value, error, ink, pattern)
 
-    def _bar(self, painter: QPainter, line: QRectF, value: float, bar: Bars, ink: QColor, pattern: Qt.BrushStyle) -> None:
+    def _bar(self, painter: QPainter, line: QRectF, value: float, error: float, ink: QColor, pattern: Qt.BrushStyle) -> None:
         end, middle = self.to_x(value), line.center().y()
         body = QRectF(line.left(), line.top() + 1, end - line.left(), line.height() - 2)
         fill = QColor(ink)
@@ -156,15 +157,14 @@ class ProbeBars(Chart):
         painter.setPen(QPen(ink, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(body)
-        if bar.images:
-            error = share_error(value, bar.images)
+        if math.isfinite(error):
             low, high = self.to_x(max(value - error, 0)), self.to_x(min(value + error, 1))
             painter.setPen(QPen(QColor(self._c.text), 1.2))
             painter.drawLine(QPointF(low, middle), QPointF(high, middle))
             for x in (low, high):
                 painter.drawLine(QPointF(x, middle - 3), QPointF(x, middle + 3))
         painter.setPen(QColor(self._c.text))
-        text = figure(value, bar.images) if bar.images else number(100 * value, 1, "%")
+        text = figure(value, error)
         painter.drawText(QRectF(self.plot().right() + 4, line.top() - 1, 92, line.height() + 2), RIGHT | MIDDLE, text)
 
     def _legend(self, painter: QPainter) -> None:

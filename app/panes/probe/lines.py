@@ -40,6 +40,12 @@ class ProbeLines(LineChart):
         super().__init__(name)
         self.setMinimumHeight(132)
 
+    def set_hint(self, hint: str) -> None:
+        """What is written where there is no line yet."""
+        if hint != self.hint:
+            self.hint = hint
+            self.update()
+
     def set_lines(self, lines: list[Points], places: Sequence[str] = ()) -> None:
         self.lines, self.places = [line for line in lines if line.ys], tuple(places)
         self._lay_out()

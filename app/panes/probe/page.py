@@ -107,12 +107,8 @@ class ProbePage(QScrollArea):
 
     def _charts(self) -> QGridLayout:
         right = "right answers, in %"
-        self.by_block = ProbeLines(
-            "The probe at every block", "block of the encoder, from input to output", right, "Tick “every block” and measure."
-        )
-        self.by_labels = ProbeLines(
-            "The linear probe with fewer labels", "labels it learned from", right, "Tick “fewer labels” and measure."
-        )
+        self.by_block = ProbeLines("The probe at every block", "block of the encoder, from input to output", right, "")
+        self.by_labels = ProbeLines("The linear probe with fewer labels", "labels it learned from", right, "")
         self.by_iteration = ProbeLines(
             "The linear probe while it is fitted", "iteration", "mean loss on training images, in nat",
             "The loss appears here while it is fitted.", percent=False,
@@ -132,6 +128,14 @@ class ProbePage(QScrollArea):
             grid.addWidget(card, 2 * (place // 2) + 1, place % 2)
             grid.setColumnStretch(place % 2, 1)
         return grid
+
+    def show_offers(self, blocks: bool) -> None:
+        """`blocks`: whether the encoder can be asked after each of its blocks. An empty chart says what fills it."""
+        self.blocks.setVisible(blocks)
+        for chart, box in ((self.by_block, self.blocks), (self.by_labels, self.labels)):
+            chart.set_hint("Measure, and it appears here." if box.isChecked() else f"Tick “{box.text()}” and measure.")
+        if not blocks:
+            self.by_block.set_hint("This method’s encoder cannot be asked after each block; its features as a whole are measured above.")
 
     @property
     def charts(self) -> tuple[ProbeLines, ...]:

@@ -5,6 +5,7 @@ The pane asks when told to and keeps what came. Figures are in `app.panes.probe.
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from typing import Any
@@ -26,16 +27,17 @@ from app.panes.probe.results import (
     Results,
     compared,
     find_fine_tuner,
+    measured,
     not_measured,
     supervised,
     table,
 )
+from app.shell import theme
 from app.shell.formatting import count, number
 from app.shell.run_pane import RunPane
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
-from app.widgets.parts import restyle, set_heading
-from engine.common.intervals import share_error
+from app.widgets.parts import set_heading
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
 DRAW_MS = 60  # at most so often while figures come in
@@ -95,6 +97,8 @@ class ProbePane(RunPane):
             made.clicked.connect(partial(self._run_action, run))
         page.data.activated.connect(self._draw_soon)
         page.limit.activated.connect(self._draw_soon)
+        for box in (page.blocks, page.labels):
+            box.toggled.connect(self._draw_soon)
         page.split.activated.connect(self._draw_soon)
         charts = {"the bars": page.bars, "the blocks": page.by_block, "the labels": page.by_labels, "the fit": page.by_iteration,
                   "the steps": page.by_step}  # fmt: skip
@@ -152,6 +156,11 @@ class ProbePane(RunPane):
                 box.addItem(one.name, data)
         box.setCurrentIndex(max(0, box.findData(chosen)))
 
+    def has_blocks(self) -> bool:
+        """Whether the run's encoder can be asked after each of its blocks; True where that is not known yet."""
+        method = self.context.state.method_info
+        return method is None or "blocks" in method.capabilities
+
     def question(self) -> Question | None:
         state = self.context.state
         if state.run is None:
@@ -170,8 +179,9 @@ class ProbePane(RunPane):
         page, bridge = self.page, self.context.bridge
         self.job = bridge.new_job("probe")
         shares = SHARES if page.labels.isChecked() else ()
+        blocks = page.blocks.isChecked() and self.has_blocks()
         self.asked = Probe(
-            job=self.job, channel="probe", run=run, step=step, data=data, limit=limit, split=split, blocks=page.blocks.isChecked(),
+            job=self.job, channel="probe", run=run, step=step, data=data, limit=limit, split=split, blocks=blocks,
             shares=shares,
         )  # fmt: skip
         self.fits, self.fitting = {}, None
@@ -236,6 +246,7 @@ class ProbePane(RunPane):
         question, page = self.question(), self.page
         found = None if question is None else self.results.shown(question, self.context.state.step)
         figures: Figures = {} if found is None else found[1]
+        page.show_offers(self.has_blocks())
         self._draw_bars(figures)
         self._draw_blocks(figures)
         self._draw_labels(figures)
@@ -252,7 +263,8 @@ class ProbePane(RunPane):
         for of in (OWN, RANDOM, PIXELS):
             event = figures.get(WHOLE[of])
             if event is not None:
-                bars.append(Bars(f"{NAMES[of]}, {count(event.features)}-d", event.linear, event.knn, event.n_test, note=event.note))
+                linear, error = measured(event, "linear") or (None, math.nan)
+                bars.append(Bars(f"{NAMES[of]}, {count(event.features)}-d", linear, event.knn, error, event.knn_se, note=event.note))
             elif figures and self.job:
                 bars.append(Bars(NAMES[of], None))
         state = self.context.state
@@ -269,7 +281,7 @@ class ProbePane(RunPane):
         lines = []
         for of, measure, look, dashed in ((OWN, "linear", 0, False), (OWN, "knn", 1, False), (RANDOM, "linear", 3, True)):
             known = [(i, figures.get(ProbeSubject(of, block))) for i, block in enumerate(blocks)]
-            points = [(float(i), right, e.n_test) for i, e in known if e is not None and (right := getattr(e, measure)) is not None]
+            points = [(float(i), *one) for i, e in known if e is not None and (one := measured(e, measure)) is not None]
             lines.append(_points(f"{'kNN' if measure == 'knn' else measure}{', random' * (of == RANDOM)}", points, look, dashed))
         self.page.by_block.set_lines(lines, blocks)
 
@@ -283,7 +295,7 @@ class ProbePane(RunPane):
                 names.append(f"{number(percent, 0 if percent >= 0.95 else 1, '%')} ({count(event.n_train)})")
             for of, look in ((OWN, 0), (RANDOM, 3), (PIXELS, 2)):
                 known = [(i, figures.get(ProbeSubject(of, share=share))) for i, share in enumerate(shares)]
-                points = [(float(i), e.linear, e.n_test) for i, e in known if e is not None and e.linear is not None]
+                points = [(float(i), *one) for i, e in known if e is not None and (one := measured(e, "linear")) is not None]
                 lines.append(_points(NAMES[of].split()[-1 if of != RANDOM else 0], points, look, of != OWN))
         self.page.by_labels.set_lines(lines, names)
 
@@ -307,7 +319,7 @@ class ProbePane(RunPane):
         lines = []
         for of, measure, look in ((OWN, "linear", 0), (OWN, "knn", 1)):
             known = [(step, figures.get(WHOLE[of])) for step, figures in steps.items()]
-            points = [(float(step), right, e.n_test) for step, e in known if e is not None and (right := getattr(e, measure)) is not None]
+            points = [(float(step), *one) for step, e in known if e is not None and (one := measured(e, measure)) is not None]
             lines.append(_points("kNN" if measure == "knn" else measure, points, look))
         self.page.by_step.set_lines(lines)
 
@@ -358,7 +370,7 @@ class ProbePane(RunPane):
             self._draw_status()
 
     def _restyle(self) -> None:
-        self.page.set_colors(restyle(self, self.context.state.theme))
+        self.page.set_colors(theme.colors(self.context.state.theme))
 
     # ------------------------------------------------------------------------------------------------ out of the window
 
@@ -412,7 +424,8 @@ class ProbePane(RunPane):
         ask_where(self, "Save all figures as CSV", self._suggested("probe"), "csv", self.save_figures)
 
 
-def _points(name: str, points: list[tuple[float, float, int]], look: int, dashed: bool = False) -> Points:
-    """A line of (x, share of right answers, images that were asked about)."""
+def _points(name: str, points: list[tuple[float, float, float]], look: int, dashed: bool = False) -> Points:
+    """A line of (x, share of right answers, its standard error)."""
     xs, ys = tuple(x for x, _, _ in points), tuple(y for _, y, _ in points)
-    return Points(name, xs, ys, look, tuple(share_error(y, n) for _, y, n in points), dashed)
+    errors = tuple(error for _, _, error in points)
+    return Points(name, xs, ys, look, errors if all(map(math.isfinite, errors)) else (), dashed)

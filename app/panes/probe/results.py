@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from app.shell.formatting import count, number
-from engine.common.intervals import share_error
 from engine.messages import MethodInfo, ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
@@ -81,9 +81,20 @@ def find_fine_tuner(methods: dict[str, MethodInfo]) -> MethodInfo | None:
     return None
 
 
-def figure(right: float, images: int) -> str:
-    """0.843, 5000 -> "84.3 ± 0.5 %"."""
-    return f"{number(100 * right, 1)} ± {number(100 * share_error(right, images), 1, '%')}"
+def figure(right: float, error: float) -> str:
+    """0.843, 0.005 -> "84.3 ± 0.5 %"; without a standard error "84.3 %"."""
+    if not math.isfinite(error):
+        return number(100 * right, 1, "%")
+    return f"{number(100 * right, 1)} ± {number(100 * error, 1, '%')}"
+
+
+def measured(event: ProbeMeasured, measure: str) -> tuple[float, float] | None:
+    """The share of right answers by "linear" or "knn" and its standard error; None where it was not measured."""
+    if measure == "knn":
+        return event.knn, event.knn_se
+    if event.linear is None:
+        return None
+    return event.linear, math.nan if event.linear_se is None else event.linear_se
 
 
 def compared(event: ProbeMeasured) -> str:
@@ -109,8 +120,7 @@ def table(steps: dict[int, Figures]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for figures in steps.values():
         for subject, e in figures.items():
-            linear = ("", "") if e.linear is None else (repr(e.linear), repr(share_error(e.linear, e.n_test)))
-            knn = (repr(e.knn), repr(share_error(e.knn, e.n_test)))
+            linear, knn = (("", "") if (one := measured(e, which)) is None else tuple(map(repr, one)) for which in ("linear", "knn"))
             about = (NAMES[subject.of], subject.block, repr(subject.share), e.step if subject.of == OWN else "")
             rows.append((*about, *linear, *knn, e.features, e.n_train, e.split, e.n_test, e.iterations, repr(e.gradient)))
     return rows

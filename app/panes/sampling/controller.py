@@ -118,6 +118,13 @@ class SamplingController(QObject):
         method = self.context.state.method_info
         return method is not None and method.accepts == "text"
 
+    def draws_symbols(self) -> bool:
+        """Whether samples are drawn symbol by symbol: as the samples here are, else as the method says; True where neither is known."""
+        if self.node is not None and self.node.began is not None:
+            return self.node.has_symbols
+        method = self.context.state.method_info
+        return method is None or "symbols" in method.capabilities
+
     def hide(self) -> None:
         """Nobody looks: nothing is drawn until `refresh`."""
         self._goes_on = self.job is not None

@@ -22,9 +22,10 @@ from app.panes.sampling.samples_view import SamplesView
 from app.panes.sampling.settings_card import SamplingSettingsCard
 from app.panes.sampling.symbol_card import SymbolCard
 from app.panes.sampling.symbol_controller import SymbolController
+from app.shell import theme
 from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
-from app.widgets.parts import TextLines, button, heading, restyle
+from app.widgets.parts import TextLines, button, heading
 from engine.messages import SymbolDistributed
 
 PAGES = ("Distribution", "Branches", "Complete")
@@ -49,7 +50,7 @@ class SamplingPane(RunPane):
         self.completing = CompletionController(self.controller, self.completion, self)
         self.exports = SamplingExports(self.controller, self.view, self)
         self.bar = FilmBar()
-        self.status = TextLines(2, "What is being grown")
+        self.status = TextLines(3, "What is being grown")
         self._build()
         self._connect()
         self._restyle()
@@ -109,6 +110,7 @@ class SamplingPane(RunPane):
 
     def _build_pages(self, side: QVBoxLayout) -> None:
         row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(12)
         self.tabs = QButtonGroup(self)
         self.tabs.setExclusive(True)
@@ -121,7 +123,9 @@ class SamplingPane(RunPane):
             row.addWidget(tab)
         row.addStretch(1)
         side.addSpacing(4)
-        side.addLayout(row)
+        self.tab_row = QWidget()
+        self.tab_row.setLayout(row)
+        side.addWidget(self.tab_row)
         self.pages = QStackedWidget()
         for page in (self.symbol_card, self.branches, self.completion):
             self.pages.addWidget(page)
@@ -134,6 +138,7 @@ class SamplingPane(RunPane):
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self.check_empty)
         state.methods_changed.connect(self._step_changed)
+        state.methods_changed.connect(self._show_all)
         state.theme_changed.connect(self._restyle)
         controller.node_left.connect(self._clear_symbol)
         controller.node_changed.connect(self._show_all)
@@ -194,8 +199,7 @@ class SamplingPane(RunPane):
         self._show_status()
 
     def accept_image(self, path: str) -> bool:
-        node = self.node
-        if not self.able() or self.is_text() or (node is not None and not node.has_symbols):
+        if not self.able() or self.is_text() or not self.controller.draws_symbols():
             return False
         self.completing.take_file(path)
         return True
@@ -235,11 +239,15 @@ class SamplingPane(RunPane):
         node = self.node
         one_row = node is not None and node.kind == "branch"
         began = None if node is None else node.began
-        self.settings_card.show_settings(self.controller.samples.settings, began, text=self.is_text(), one_row=one_row)
+        symbols = self.controller.draws_symbols()
+        self.settings_card.show_settings(self.controller.samples.settings, began, text=self.is_text(), one_row=one_row, symbols=symbols)
+        self.tab_row.setVisible(symbols)
+        if not symbols:
+            self.show_page(0)  # it says that no pixel has a distribution of its own
 
     def _show_samples(self, *_: object) -> None:
         drawing = self.node is not None and self.node is self.controller.drawing
-        self.view.show_samples(self.film, expect_text=self.is_text(), drawing=drawing)
+        self.view.show_samples(self.film, expect_text=self.is_text(), symbols=self.controller.draws_symbols(), drawing=drawing)
         self.exports.enable(text=self.node is not None and self.view.shows_text(self.node, False))
         self._show_film()
         self._show_status()
@@ -256,7 +264,7 @@ class SamplingPane(RunPane):
         self._show_status()
 
     def _show_symbol(self) -> None:
-        self.symbol_card.show_place(self.node, self.symbol.at, self.symbol.answer)
+        self.symbol_card.show_place(self.node, self.symbol.at, self.symbol.answer, symbols=self.controller.draws_symbols())
 
     def _settings_changed(self, gesture: str) -> None:
         self.controller.change(self.settings_card.value(), gesture)
@@ -288,6 +296,6 @@ class SamplingPane(RunPane):
         self.view.mark(None, None)
 
     def _restyle(self) -> None:
-        colors = restyle(self, self.context.state.theme)
+        colors = theme.colors(self.context.state.theme)
         for widget in (self.view, self.settings_card, self.symbol_card, self.completion, self.status):
             widget.set_colors(colors)

@@ -22,7 +22,6 @@ class SamplesView(Card):
     def __init__(self) -> None:
         super().__init__(12, 0)
         self.canvas = SampleCanvas("Samples; arrow keys move the chosen pixel")
-        self.canvas.empty_text = "Samples appear here, one symbol after the other."
         self.text = TextCanvas("Texts; arrow keys move the chosen character")
         self.canvases = QStackedWidget()
         self.canvases.addWidget(self.canvas)
@@ -43,14 +42,14 @@ class SamplesView(Card):
             return expected
         return node.began is not None and node.began.kind == "text"
 
-    def show_samples(self, film: SampleFilm, *, expect_text: bool, drawing: bool) -> None:
-        """The samples of the film's node; `drawing`: while a job draws them."""
+    def show_samples(self, film: SampleFilm, *, expect_text: bool, symbols: bool, drawing: bool) -> None:
+        """The samples of the film's node; `symbols`: whether they are drawn one by one; `drawing`: while a job draws them."""
         node = film.node
         text = self.shows_text(node, expect_text)
         self.canvases.setCurrentWidget(self.text if text else self.canvas)
-        has_symbols = node is None or node.has_symbols
-        self.bits_box.setEnabled(has_symbols)
-        self.legend.setVisible(self._with_bits(node))
+        self.bits_box.setVisible(symbols)
+        self.legend.setVisible(symbols and self._with_bits(node))
+        self.canvas.empty_text = f"Samples appear here{', one symbol after the other' if symbols else ''}."
         if node is None or node.tokens is None:
             self.canvas.show_grid(None)
             self.text.show_texts(None)

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
 
-from app.panes.sampling.sample_tree import SYMBOL_KINDS, SamplingSettings
+from app.panes.sampling.sample_tree import SamplingSettings
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
@@ -18,8 +18,10 @@ from engine.messages import SamplingBegan
 
 COUNTS = (1, 4, 9, 16)
 NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
-
-
+TEMPERATURES = {  # by whether samples are drawn symbol by symbol
+    True: f"Below 1 likely symbols become likelier; 0 takes the likeliest. {NOISE_STAYS}",
+    False: f"What the noise that a sample begins with is multiplied by: below 1 samples come closer to the average. {NOISE_STAYS}",
+}
 MERGE_SECONDS = 1.0  # changes that follow each other faster are one step to undo
 
 
@@ -40,7 +42,7 @@ class SamplingSettingsCard(Card):
             self.counts.addItem(str(n), n)
         self.counts.currentIndexChanged.connect(self._moved)
         self._row(muted("Seed", wrap=False), self.seed, self.next_seed, None, muted("Grid", wrap=False), self.counts)
-        self.temperature = self._dial("temperature", 2.0, f"Below 1 likely symbols become likelier; 0 takes the likeliest. {NOISE_STAYS}")
+        self.temperature = self._dial("temperature", 2.0, TEMPERATURES[True])
         self.top_p = self._dial("top-p", 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
         self.top_k = self._number("top-k", 4096, 64)
         self.top_k.setPlaceholderText("all")
@@ -50,7 +52,7 @@ class SamplingSettingsCard(Card):
         self.cached.setAccessibleName("With cache")
         set_tip(self.cached, "Keep what was computed for earlier symbols. Without it the whole network runs for every symbol: compare.")
         self.cached.toggled.connect(self._moved)
-        self._row(muted("top-k", wrap=False), self.top_k, None, self.cached)
+        self.symbol_row = self._row(muted("top-k", wrap=False), self.top_k, None, self.cached)
         self.classes = QComboBox()
         self.classes.setAccessibleName("Class")
         set_tip(self.classes, "Draw one class only. “any”: a class for each sample, drawn with its noise.")
@@ -146,8 +148,11 @@ class SamplingSettingsCard(Card):
             length=max(1, int(self.length.text() or 1)),
         )
 
-    def show_settings(self, s: SamplingSettings, began: SamplingBegan | None, *, text: bool, one_row: bool) -> None:
-        """Say what a draw was made with; `one_row`: only one of its samples is drawn, so their number is what it is."""
+    def show_settings(self, s: SamplingSettings, began: SamplingBegan | None, *, text: bool, one_row: bool, symbols: bool) -> None:
+        """Say what a draw was made with, by the controls that its method has a use for.
+
+        `one_row`: only one of its samples is drawn, so their number is what it is; `symbols`: they are drawn symbol by symbol.
+        """
         self._ours = True
         if int(self.seed.text() or -1) != s.seed:
             self.seed.setText(str(s.seed))
@@ -167,8 +172,9 @@ class SamplingSettingsCard(Card):
         self.decode.setCurrentIndex(max(0, self.decode.findData(s.decode)))
         self.decode_row.setVisible(began is not None and bool(began.decode))
         self.show_classes(() if began is None else began.classes, s.label)
-        for widget in (self.top_k, self.top_p, self.cached):
-            widget.setEnabled(began is None or began.kind in SYMBOL_KINDS)
+        for widget in (self.top_p, self.symbol_row):
+            widget.setVisible(symbols)
+        self.temperature.describe("temperature", "", tip=TEMPERATURES[symbols])
         self._ours = False
 
     def show_classes(self, names: tuple[str, ...], label: int | None) -> None:

@@ -66,9 +66,10 @@ class SymbolCard(Card):
     def channel(self) -> int:
         return max(self.channels.checkedId(), 0)
 
-    def show_place(self, node: SampleNode | None, at: tuple[int, int] | None, answer: SymbolDistributed | None) -> None:
-        """`at`: sample and place; `answer` may still be under way."""
-        kind = "pixels" if node is None or node.began is None else node.began.kind
+    def show_place(self, node: SampleNode | None, at: tuple[int, int] | None, answer: SymbolDistributed | None, *, symbols: bool) -> None:
+        """`at`: sample and place; `answer` may still be under way; `symbols`: whether samples are drawn one symbol after the other."""
+        kind = node.began.kind if node is not None and node.began is not None else "pixels" if symbols else "whole"
+        self.regrow_button.setVisible(symbols)
         self.shapes.setCurrentWidget(self.rows if kind in ("codes", "text") else self.bars)
         for made in self.channels.buttons():
             made.setVisible(node is not None and node.depth == len(CHANNELS))

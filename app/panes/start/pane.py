@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QSizePolicy
 
 from app.panes import Context, Pane
 from app.panes.start.recent_run_card import LEAST_WIDTH, RecentRunCard
-from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain, restyle
+from app.shell import theme
+from app.widgets.parts import TextLines, button, clear, heading, muted, offer, plain
 from engine.common.run_length import default_steps
 from engine.messages import Ended, JobChanged, MethodInfo, RunInfo, StartRun
 
@@ -241,7 +242,7 @@ class StartPane(Pane):
         self.context.actions[name].trigger()
 
     def _restyle(self) -> None:
-        self._colors = restyle(self, self.context.state.theme)
+        self._colors = theme.colors(self.context.state.theme)
         self.message.set_colors(self._colors)
         for card in self.cards:
             card.set_colors(self._colors)

@@ -22,11 +22,12 @@ from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
 from app.panes.views.puzzle_page import PuzzlePage, PuzzleScore
 from app.panes.views.queue_page import QueuePage
+from app.shell import theme
 from app.shell.formatting import count
 from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
-from app.widgets.parts import TextLines, restyle
+from app.widgets.parts import TextLines
 from engine.messages import (
     BatchShown,
     FillMask,
@@ -156,7 +157,7 @@ class ViewsPane(RunPane):
         return ViewsExportSource(PAGES[self.page], widgets[self.page], tables[self.page])
 
     def _restyle(self) -> None:
-        c = restyle(self, self.context.state.theme)
+        c = theme.colors(self.context.state.theme)
         for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.status):
             widget.set_colors(c)
 

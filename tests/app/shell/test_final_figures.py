@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu
 from pytestqt.qtbot import QtBot
 
-from app.shell.final_figures import ACTION, figure_lines, words_of
+from app.shell.final_figures import ACTION, figure_lines, newest_of_each_kind, words_of
 from app.shell.main_window import Window
 from engine import messages as m
 from tests.kit.fake_engine import FakeEngine, run
@@ -21,7 +21,7 @@ FIGURE = m.FinalFigure(
 
 
 def test_that_a_figure_stands_with_its_standard_error_and_unit_and_a_setting_does_not() -> None:
-    assert figure_lines(FIGURE) == [("nats", "83.094 ± 0.251 nat"), ("accuracy", "97.5 ± 0.2 %")]
+    assert figure_lines(FIGURE) == [("nats (IWAE, K = 128)", "83.094 ± 0.251 nat"), ("accuracy", "97.5 ± 0.2 %")]
 
 
 def test_that_a_second_reading_says_that_it_is_one() -> None:
@@ -53,6 +53,17 @@ def test_that_a_run_that_trains_offers_none(window: Window, qtbot: QtBot) -> Non
     menu = window.run_list.findChildren(QMenu)[-1]
     assert ACTION not in [action.text() for action in menu.actions()]
     menu.hide()
+
+
+def test_that_a_probe_does_not_hide_the_density_read_before_it() -> None:
+    probed = m.FinalFigure(
+        "test", 4096, "best on validation", 10_000, {"knn": 0.5, "knn_se": 0.005, "n_train": 5000}, "2026-11-28T07:00:00Z"
+    )
+    assert newest_of_each_kind((FIGURE, probed)) == (FIGURE, probed)
+    assert newest_of_each_kind((FIGURE, probed, replace(FIGURE, step=8))) == (probed, replace(FIGURE, step=8))
+    words = words_of((FIGURE, probed))
+    assert "all 10\u202f000 test images, probes fitted on 5\u202f000 training images" in words
+    assert "all" not in words_of((replace(probed, values={"knn": 0.5, "linear": 0.6}),)), "older probes asked a limited number"
 
 
 @pytest.mark.parametrize("values", [{}, {"nats": 1.0}, {"nats": "x", "nats_se": 0.1}])

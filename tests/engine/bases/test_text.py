@@ -16,7 +16,7 @@ from engine.cli import main
 from engine.data import open_data
 from engine.evaluation.evaluate import evaluate
 from engine.evaluation.sample_grid import sample_file
-from engine.messages import DrawSamples, Progress
+from engine.messages import Progress
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_reader import Run
 from engine.training.batches import tokens_of
@@ -89,6 +89,45 @@ def test_that_every_symbol_of_the_test_split_is_told_once_from_half_a_context_or
     assert isinstance(events[-1], Progress) and events[-1].done == events[-1].total == len(nats)
 
 
+def test_that_characters_of_the_test_text_alone_are_unknown_counted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The vocabulary comes from training and validation text; what else the test text holds costs the one unknown symbol."""
+    path = tmp_path / "text.txt"
+    path.write_text("ab " * 300 + "abz ß" * 15, encoding="utf-8")  # the last 99 bytes are the test
+    config = SMALL | {"heads": 2}
+    list(train(Plan("text_transformer", str(path), config, steps=3, name="run", device="cpu"), tmp_path))
+    model = Model(Run.open(tmp_path / "run"), None)
+    assert "".join(map(chr, model.spec.symbols)) == " ab\ufffd"
+    assert main(["eval", "run", "--runs", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    data = open_data(str(path))
+    start, end = data.spans["test"]
+    test = (data.text or b"")[start:end].decode()
+    assert told["unknown_tokens"] == test.count("z") + test.count("ß") == 30 and told["tokens"] == len(test)
+    tokens, every = torch.from_numpy(tokens_of(data, "test", model.spec)), range(len(model.spec.symbols))
+    log_p: Any = model.method.log_probs(tokens[None, :9])  # type: ignore[operator]
+    logits: Any = model.method.logits(tokens[None, :9], None)  # type: ignore[operator]
+    assert log_p.shape == (1, 9) and logits.shape[-1] == len(every), "the unknown symbol has its own probability"
+    assert torch.allclose(logits.double().softmax(-1).sum(-1), torch.ones(1, 9, dtype=torch.float64))
+    assert main(["eval", "run", "--runs", str(tmp_path)]) == 0
+    assert any(row.split() == ["of", "them", "unknown", str(told["unknown_tokens"])] for row in capsys.readouterr().out.splitlines())
+
+    assert (
+        main(["train", "text_transformer", "--data", str(path), "--runs", str(tmp_path), "--name", "run", "--resume", "--steps", "4"]) == 0
+    )
+    everything = tuple(sorted({ord(sign) for sign in (data.text or b"").decode()}))
+    monkeypatch.setattr("engine.training.batches.symbols_of", lambda *_: everything)  # as versions before took the vocabulary
+    list(train(Plan("text_transformer", str(path), config, steps=3, name="old", device="cpu"), tmp_path))
+    monkeypatch.undo()
+    old = ["--runs", str(tmp_path)]
+    assert main(["train", "text_transformer", "--data", str(path), *old, "--name", "old", "--resume", "--steps", "4"]) == 0
+    assert Model(Run.open(tmp_path / "old"), None).spec.symbols == everything
+    capsys.readouterr()
+    assert main(["eval", "old", *old, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["unknown_tokens"] == 0
+
+
 def test_that_bytes_are_counted_as_bytes_and_characters_as_characters(runs: Path):
     data = open_data(str(runs / "text.txt"))
     start, end = data.spans["test"]
@@ -125,8 +164,7 @@ def test_the_verbs_eval_and_sample_of_a_text(runs: Path, tmp_path: Path, capsys:
     text = one.read_text(encoding="utf-8")
     assert text.startswith("thrée four\n") and len(text) == 11 + 9 + 1
     assert again.read_bytes() == one.read_bytes() != other.read_bytes()
-    many = sample_file(runs / "text_rnn", tmp_path / "many.txt", 3)
-    assert (many.step, many.what) == (6, "texts")
+    assert sample_file(runs / "text_rnn", tmp_path / "many.txt", 3)[:2] == (6, "texts")
     assert (tmp_path / "many.txt").read_text(encoding="utf-8").count(" of 3 ──\n") == 3
 
 
@@ -152,8 +190,7 @@ def test_that_what_does_not_fit_is_refused_in_one_sentence(
 
 
 def test_that_a_conditional_run_draws_the_class_it_is_asked_for(runs: Path, tmp_path: Path):
-    drawn = sample_file(runs / "pixels", tmp_path / "two.png", 2, DrawSamples(job="", run="", label=2))
-    assert (drawn.step, drawn.what, drawn.recipe["class"]) == (2, "images", 2)
+    assert sample_file(runs / "pixels", tmp_path / "two.png", 2, label=2)[:2] == (2, "images")
     assert (tmp_path / "two.png").stat().st_size > 0
 
 

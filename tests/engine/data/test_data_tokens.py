@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from engine.data.dataset import BadData
-from engine.data.tokens import MOST_SYMBOLS, decode, encode, symbols_of
+from engine.data.tokens import MOST_SYMBOLS, UNKNOWN, decode, encode, symbols_of, unknown_in
 
 TEXT = "Zwölf Boxkämpfer jagen Viktor – quer über den großen Sylter Deich 😀\n"
 
 
 def test_that_the_symbols_are_the_characters_in_order():
-    assert symbols_of(TEXT.encode(), "characters") == tuple(sorted({ord(character) for character in TEXT}))
+    assert symbols_of(TEXT.encode(), "characters") == tuple(sorted({ord(character) for character in TEXT} | {UNKNOWN}))
     assert symbols_of(TEXT.encode(), "bytes") == tuple(range(256))
 
 
@@ -30,6 +30,16 @@ def test_that_an_unknown_character_is_named():
     for strange in ("abd", "ab\u4e2d", "\0"):
         with pytest.raises(BadData, match="not among the 3 characters"):
             encode(strange.encode(), symbols, "characters")
+
+
+def test_that_what_is_not_in_the_vocabulary_is_the_unknown_symbol_where_there_is_one():
+    symbols = symbols_of(b"abc", "characters")
+    text = "a中bé".encode()
+    assert decode(encode(text, symbols, "characters", strict=False), symbols, "characters") == "a\ufffdb\ufffd"
+    assert unknown_in(text, symbols, "characters").tolist() == [False, True, False, True]
+    assert not unknown_in(text, symbols_of(text, "bytes"), "bytes").any()
+    with pytest.raises(BadData, match="not among the 3 characters"):  # a run of an older version
+        encode(text, tuple(map(ord, "abc")), "characters", strict=False)
 
 
 def test_that_broken_bytes_are_shown_as_such():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,13 +73,32 @@ def test_that_all_images_of_a_data_set_are_its_three_splits_with_their_names() -
     data = DataSet("x", "x", "images", (1, 8, 8), (), parts, "", None)
     whole = all_images(data)
     assert len(whole) == 11
-    assert whole.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 0, 1, 2]
+    assert whole.take(np.arange(11))[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 0, 1, 2]
+    assert whole.take(np.array([10, 0, 7, 6]))[:, 0, 0, 0].tolist() == [2, 0, 1, 0], "in the order asked for"
     assert whole.labels is not None
     assert whole.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 2]
     assert list(whole.names) == [f"train {i}" for i in range(6)] + ["valid 0", "valid 1", "test 0", "test 1", "test 2"]
     assert list(whole.names[5:8]) == ["train 5", "valid 0", "valid 1"]
     assert whole.names[-1] == "test 2"
     assert whole.groups is not None
+    parts["valid"].groups = None
+    (groups,) = [all_images(data).groups]
+    assert groups is not None and groups[:6].tolist() == list(range(6)) and groups[8:].tolist() == [0, 1, 2]
+    assert len({*groups[6:8].tolist()} - {*range(6)}) == 2, "images of a part without groups stand alone"
+
+
+def test_that_no_image_of_a_whole_set_is_copied_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three splits of 3 GB each, mapped to nothing: to copy them would take 9 GB."""
+    huge = np.broadcast_to(np.uint8(7), (1_000_000, 3, 32, 32))
+    parts = {name: Split(huge, None, Numbered(name, np.arange(len(huge))), np.arange(len(huge))) for name in ("train", "valid", "test")}
+    whole = all_images(DataSet("x", "x", "images", (3, 32, 32), (), parts, "", None))  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        taken = whole.take(spread(whole, 50))
+        assert tracemalloc.get_traced_memory()[1] < 200 << 20
+    finally:
+        tracemalloc.stop()
+    assert taken.shape == (50, 3, 32, 32) and (taken == 7).all() and len(whole) == 3_000_000
 
 
 # -- drawn splits --------------------------------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.linalg import sqrtm
 
 from engine.cli import main
@@ -137,6 +139,27 @@ def test_that_a_perfect_binary_model_is_as_near_to_real_images_as_they_are_to_ea
     )
 
 
+@pytest.mark.parametrize("copies", [1, 3])
+def test_that_no_copy_of_a_real_image_stands_in_both_halves(tmp_path: Path, copies: int, monkeypatch: pytest.MonkeyPatch):
+    """Else real images would be nearer to each other than any model can come."""
+    noise = np.random.default_rng(0).integers(0, 256, (150, 8, 8), np.uint8)
+    np.save(tmp_path / "images.npy", np.repeat(noise, copies, axis=0))
+    settings = {"network": "mlp", "width": 8, "latent": 4}
+    list(train(Plan("vae", str(tmp_path / "images.npy"), settings, steps=1, name="run", device="cpu"), tmp_path / "runs"))
+    taken: list[set[bytes]] = []
+
+    def seen(method: object, pixels: np.ndarray, seed: int) -> np.ndarray:
+        taken.append({image.tobytes() for image in pixels})
+        return pixels
+
+    monkeypatch.setattr("engine.evaluation.fid.as_modelled", seen)
+    run = tmp_path / "runs" / "run"
+    told = finish(fidelity(run, run, 100))
+    test = len(open_data(str(tmp_path / "images.npy")).splits["test"])
+    assert told["samples"] <= test // 2 and told["samples"] > test // 2 - copies
+    assert len(taken) == 2 and taken[0] and taken[1] and not taken[0] & taken[1]
+
+
 @pytest.mark.parametrize("likelihood", ["discretized_logistic", "bernoulli", "gaussian"])
 def test_that_draws_of_p_x_given_z_have_the_means_that_sampling_shows(likelihood: str):
     model = build(VAE, vae.Config(latent=2, width=8, network="mlp", likelihood=likelihood), DataSpec((1, 8, 8)), 0).eval()
@@ -158,5 +181,33 @@ def test_that_samples_and_means_are_told_apart_in_the_answer(runs: Path):
         and told[0]["fd"] != told[1]["fd"]
         and told[0]["fd_real"] == told[1]["fd_real"]
     )
+    assert finish(fidelity(runs / "model", runs / "eye", 90)) == told[0], "means where nobody asks"
     with pytest.raises(CannotSample, match="not as"):
         finish(fidelity(runs / "model", runs / "eye", 90, decode="mode"))
+
+
+def test_that_the_verbs_draw_means_or_samples_and_say_which(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    where = ["--runs", str(runs), "--json"]
+
+    def say(*words: str) -> tuple[int, dict[str, Any]]:
+        code = main([*words, *where])
+        out = capsys.readouterr()
+        return code, json.loads(out.out.splitlines()[-1]) if code == 0 else {"error": out.err}
+
+    sheets = {}
+    for decode in ("mean", "sample"):
+        file = tmp_path / f"{decode}.png"
+        code, told = say("sample", "model", "--n", "4", "--out", str(file), "--decode", decode)
+        assert code == 0 and told["decode"] == decode and told["step_rule"]
+        with Image.open(file) as image:
+            sheets[decode] = np.asarray(image).astype(int)
+            assert json.loads(image.text["priorama"])["decode"] == decode  # type: ignore[attr-defined]
+        code, told = say("eval", "model", "--features", "eye", "--samples", "40", "--limit", "4", "--k", "2", "--decode", decode)
+        assert code == 0 and told["decode"] == decode and told["samples"] == 40
+    rough = {decode: np.abs(np.diff(sheet)).mean() for decode, sheet in sheets.items()}
+    assert rough["sample"] > 1.2 * rough["mean"], "means are smoother"
+    assert say("sample", "model", "--n", "4", "--out", str(tmp_path / "neither.png"))[1]["decode"] == "mean"
+    assert say("eval", "model", "--decode", "mean")[0] == 2
+    list(train(Plan("pixel_cnn", "digits", {"width": 4, "layers": 1}, steps=1, name="exact", device="cpu"), runs))
+    code, told = say("sample", "exact", "--n", "1", "--out", str(tmp_path / "exact.png"), "--decode", "mean")
+    assert code == 1 and "draws x itself" in told["error"] and not (tmp_path / "exact.png").exists()

@@ -48,7 +48,7 @@ def test_that_they_are_of_the_best_checkpoint_on_all_test_images_and_stay(vae: P
 
     assert cli.main(["eval", str(vae), "--final", "--k", "4"]) == 0
     out = capsys.readouterr()
-    assert "read 2 times" in out.err and "reading             2" in out.out
+    assert "read 2 times" in out.err and ["reading", "2"] in [row.split() for row in out.out.splitlines()]
     first, second = Run.open(vae).manifest.final_figures  # type: ignore[union-attr]
     assert first == kept and second.values == kept.values
 
@@ -75,6 +75,34 @@ def test_that_an_encoder_without_density_is_probed(tmp_path: Path) -> None:
         reading, count = end.value
     assert count == 1 and reading.images == 180 and 0 < reading.values["linear"] <= 1 and reading.values["linear_se"] > 0
     assert Run.open(tmp_path / "ae").manifest.final_figures == (reading,)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("words", [["--limit", "50"], ["--limit", "50", "--labels", "0.03"]])
+def test_that_probe_final_asks_every_test_image_and_keeps_what_it_was_told(
+    vae: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["probe", str(vae), "--final", "--json", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    best = next(c.step for c in Run.open(vae).checkpoints() if c.best)
+    assert (told["step"], told["step_rule"], told["split"], told["reading"]) == (best, "best on validation", "test", 1)
+    assert told["images"] == told["n_test"] == len(open_data("digits").splits["test"]), "all test images, whatever --limit says"
+    assert told["n_train"] == 50 and told["settings"]["train_limit"] == 50
+    (kept,) = Run.open(vae).manifest.final_figures  # type: ignore[union-attr]
+    assert kept.values["linear"] == told["linear"] and kept.date == told["date"]
+    for name in ("linear", "knn", "random_init_linear", "pixels_knn"):
+        assert kept.values[f"{name}_se"] == pytest.approx((told[name] * (1 - told[name]) / told["images"]) ** 0.5)
+    assert ("0.03" in kept.values.get("labels", {})) == ("--labels" in words)
+
+    assert cli.main(["probe", str(vae), "--final", *words]) == 0
+    out = capsys.readouterr()
+    assert "read 2 times" in out.err and "all" not in out.err.split() and f"asked about {told['images']} test images" in out.out
+
+
+def test_that_probe_final_refuses_words_which_make_it_another_measurement(vae: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--data", "shapes"], ["--step", "newest"], ["--split", "valid"]):
+        assert cli.main(["probe", str(vae), "--final", *words]) == 2
+        assert "all test images" in capsys.readouterr().err
+    assert Run.open(vae).manifest.final_figures == ()  # type: ignore[union-attr]
 
 
 def test_that_what_cannot_be_measured_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.evaluation.evaluate import standard_error
+from engine.common.intervals import standard_error
 
 
 def test_that_it_is_the_spread_of_means_over_many_draws() -> None:

@@ -350,6 +350,7 @@ def test_that_the_numbers_of_a_checkpoint_are_those_of_its_definition():
     assert numbers["KL"] == pytest.approx(terms["kl"].item(), abs=1e-9)
     assert numbers["ELBO, bits/dim"] == pytest.approx(-terms["elbo"].item() / (64 * math.log(2)) + 8, abs=1e-9)
     assert numbers["active dimensions"] == (((q.mean - q.mean.mean(0)) ** 2).mean(0) > 0.01).sum().item()
+    assert described.active is not None and described.active.sum().item() == numbers["active dimensions"]
     squared_error = ((model.decode(q.mean) - x) ** 2).mean()
     assert numbers["variance explained"] == pytest.approx(100 * (1 - squared_error / x.var(0, correction=0).mean()).item(), abs=1e-9)
 

@@ -62,7 +62,7 @@ def sides() -> tuple[np.ndarray, torch.Tensor, np.ndarray, torch.Tensor]:
 def directly(features, known: np.ndarray, y: torch.Tensor, asked: np.ndarray, answers: torch.Tensor) -> tuple[float, float]:
     f, g = features(known), features(asked)
     *_, end = fit(f, y, 10)
-    return end.linear.right(g, answers), (finish(knn(f, y, g, 10)) == answers).double().mean().item()
+    return end.linear.right(g, answers).mean(), (finish(knn(f, y, g, 10)) == answers).double().mean().item()
 
 
 def test_that_every_figure_is_that_of_the_functions_asked_directly(runs):
@@ -217,19 +217,45 @@ def test_that_the_verb_answers_as_the_contract_names_it(runs, capsys):
     assert (told["random_init_knn"], told["random_init_linear"]) == (random.knn, random.linear)
     assert (told["pixels_knn"], told["pixels_linear"]) == (pixels.knn, pixels.linear)
     assert (told["step"], told["n_train"], told["n_test"], told["k"]) == (2, LIMIT, LIMIT, LIMIT)
-    assert told["blocks"]["block 2"] == {"linear": figures[m.ProbeSubject("checkpoint", "block 2")].linear,
-                                         "knn": figures[m.ProbeSubject("checkpoint", "block 2")].knn}  # fmt: skip
+    block = figures[m.ProbeSubject("checkpoint", "block 2")]
+    assert told["blocks"]["block 2"] == {"linear": block.linear, "linear_se": block.linear_se, "knn": block.knn, "knn_se": block.knn_se}
+    for name in ("linear", "knn", "random_init_knn", "pixels_linear"):
+        assert told[f"{name}_se"] == pytest.approx((told[name] * (1 - told[name]) / LIMIT) ** 0.5), "binomial: digits have no groups"
+    assert told["step_rule"]
     assert told["labels"]["1"]["linear"] == own.linear
     assert told["labels"]["0.02"]["linear"] == figures[m.ProbeSubject("checkpoint", share=0.02)].linear
     assert told["labels"]["0.02"]["n_train"] == figures[m.ProbeSubject("checkpoint", share=0.02)].n_train
 
 
-def test_that_without_json_every_figure_is_a_line(runs, capsys):
-    assert main(["probe", "vae", "--runs", str(runs), "--limit", "60", "--split", "valid", "--step", "0", "--labels", "0.02"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("linear  ") for line in lines) and any(line.startswith("random init knn") for line in lines)
-    assert any(line.startswith("labels, 0.02") for line in lines)
-    assert next(line for line in lines if line.startswith("split")).endswith("valid")
+def test_that_without_json_there_is_a_table_for_people(runs, capsys):
+    assert main(["probe", "vae", "--runs", str(runs), "--limit", "60", "--step", "0", "--labels", "0.02"]) == 0
+    text = capsys.readouterr().out
+    head, _, columns, *rows = text.splitlines()
+    assert "step 0 (" in head and "fitted on 60 training images, asked about 60 validation images" in head
+    assert columns.split() == ["linear", "probe", "60", "neighbours"]
+    known = finish(report(runs / "vae", step=0, limit=60, shares=(0.02,)))  # type: ignore[arg-type]
+    for start, name in (("this checkpoint", ""), ("random encoder", "random_init_"), ("raw pixels", "pixels_")):
+        both = [f"{100 * known[name + m]:.1f} ± {100 * known[name + m + '_se']:.1f} %" for m in ("linear", "knn")]
+        row = next(row for row in rows if row.startswith(start + " "))
+        assert all(cell in row for cell in both), row
+    assert any(row.startswith("raw pixels, 2 % of the labels (29 images)") for row in rows)
+    for hidden in ("gradient", "iterations", "temperature", "\nC "):
+        assert hidden not in text
+
+
+def test_that_the_standard_error_knows_that_copies_of_an_image_are_one_piece_of_evidence(tmp_path):
+    noise = np.random.default_rng(0)
+    images = np.repeat(noise.integers(0, 256, (120, 1, 8, 8), np.uint8), 3, axis=0)  # each three times, classes at random
+    np.savez(tmp_path / "copies.npz", images=images, labels=np.repeat(noise.integers(0, 2, 120), 3))
+    config = {"network": "mlp", "width": 8, "latent": 4}
+    list(train(Plan("autoencoder", str(tmp_path / "copies.npz"), config, steps=1, name="run", device="cpu"), tmp_path / "runs"))
+    told = finish(report(tmp_path / "runs" / "run", limit=36, whole_split=True))  # type: ignore[arg-type]
+    groups = told["n_test"] / 3
+    assert told["n_test"] % 3 == 0 and told["n_test"] > 0 and told["n_train"] == 36
+    for name in ("linear", "knn", "pixels_linear"):
+        p = told[name]
+        assert 0 < p < 1, "else this shows nothing"
+        assert told[f"{name}_se"] == pytest.approx((p * (1 - p) / (groups - 1)) ** 0.5), name
 
 
 @pytest.mark.parametrize("labels", ["0", "2", "a", "0.1,"])

@@ -26,6 +26,7 @@ from engine.losses.likelihoods import image_generators
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
+from engine.storage.run_writer import RunWriter
 from engine.training.background_models import build_background, find_background
 from engine.training.batches import mutated
 from engine.training.loop import train
@@ -179,7 +180,16 @@ def test_that_an_ensemble_is_of_runs_that_differ_in_their_seed_alone(tmp_path):
     told = waic_of(tmp_path / "own", tmp_path / "again", tmp_path / "wider", tmp_path / "grey")
     assert "again has the same seed." in told.missing and "wider differs in width." in told.missing
     assert "grey differs in likelihood." in told.missing
-    list(train(Plan("vae", "digits", small, steps=6, seed=3, name="peer", device="cpu"), tmp_path))
+    list(train(Plan("vae", "digits", small, steps=6, seed=3, name="short", device="cpu"), tmp_path))
+    list(train(Plan("vae", "digits", small, steps=8, seed=4, name="left", device="cpu"), tmp_path))
+    with RunWriter.resume(tmp_path / "left") as writer:
+        writer.set_status("stopped")
+    for more in ((), (tmp_path / "short", tmp_path / "left")):  # beside the run, and looked at together
+        told = waic_of(tmp_path / "own", *more)
+        assert told.missing.count("short was trained for 6 steps, this one for 8 steps.") == 1
+        assert told.missing.count("left is not done (stopped).") == 1 and "nothing but their seed" in told.missing
+    assert "left itself is not done (stopped)." in waic_of(tmp_path / "left", tmp_path / "own").missing
+    list(train(Plan("vae", "digits", small, steps=8, minutes=60, seed=3, name="peer", device="cpu"), tmp_path))
     beside = waic_of(tmp_path / "own")
     assert not beside.missing and "2 runs of different seeds: peer and this one" in beside.help and beside.density == "none"
 
@@ -247,7 +257,7 @@ def test_that_the_lane_is_never_kept_for_long(runs):
 def test_that_the_judging_of_a_data_set_is_kept_and_adapts_like_a_drop(runs):
     work = m.ScoreData(job="d", run=str(runs / "vae"), data="shapes:40", limit=4, samples=8)
     (told,) = only(ask(work), m.DataScored)
-    images = all_images(open_data("shapes:40")).images
+    images = all_images(open_data("shapes:40")).take(np.arange(40))
     expected = [adapt(picture_from_array(images[i].transpose(1, 2, 0)), (1, 8, 8))[0] for i in told.indices]
     assert np.array_equal(told.images, np.stack(expected))
     (dropped,) = judge(runs / "vae", m.PictureRef(label="x", image=images[told.indices[0]].transpose(1, 2, 0)))
@@ -429,13 +439,16 @@ def test_that_the_verb_says_what_the_pane_is_told(runs, say, tmp_path):
     assert rows[1]["error"] and rows[0]["weights"] == told["weights"] and rows[0]["step"] == "8"
 
 
-def test_that_ood_reports_every_detector_as_it_is(runs, say):
-    asked = ["ood", "vae", "--runs", str(runs), "--in", "digits", "--out", "shapes:60", "photo-patches", "--limit", "20"]
+def test_that_ood_reports_every_detector_as_it_is(runs, say, tmp_path):
+    copies = str(tmp_path / "copies.npy")
+    np.save(copies, np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8).repeat(5, 0))
+    asked = ["ood", "vae", "--runs", str(runs), "--in", "digits", "--out", "shapes:60", "photo-patches", copies, "--limit", "20"]
     code, told, _ = say(*asked, "--held-out", str(HELD_OUT), "--k", "8")
     assert code == 0
-    assert set(told["results"]) == {"shapes:60", "photo-patches"}
+    assert set(told["results"]) == {"shapes:60", "photo-patches", copies}
     cell = told["results"]["photo-patches"]["elbo"]
-    assert set(cell) == {"auroc", "auroc_low", "auroc_high", "fpr95", "fpr95_in_positive", "n_in", "n_out"}
+    assert set(cell) == {"auroc", "auroc_low", "auroc_high", "fpr95", "fpr95_in_positive", "aupr", "aupr_of_chance", "n_in", "n_out"}
+    assert cell["aupr_of_chance"] == 0.5 and 0 < cell["aupr"] <= 1
     assert (cell["n_in"], cell["n_out"]) == (20, 20) and cell["auroc_low"] <= cell["auroc"] <= cell["auroc_high"]
     assert told["split"] == "valid" and "OOD positive" in told["fpr95"] and told["limit"] == 20
     assert told["data"]["shapes:60"] | {"data_hash": "", "notes": []} == {
@@ -443,12 +456,16 @@ def test_that_ood_reports_every_detector_as_it_is(runs, say):
     }  # fmt: skip
     assert told["data"]["photo-patches"]["split"] == "test" and told["data"]["photo-patches"]["groups"] <= 20
     judged = {}
-    for data in ("digits", "photo-patches"):
+    for data in ("digits", copies):
         split = "valid" if data == "digits" else ""
         work = m.ScoreData(job="d", run=str(runs / "vae"), data=data, split=split, limit=20, samples=8)
-        judged[data] = only(ask(work), m.DataScored)[0].scores
-    for name, cell in told["results"]["photo-patches"].items():
-        assert cell["auroc"] == ood_metrics.auroc(judged["digits"][name], judged["photo-patches"][name]), name
+        judged[data] = only(ask(work), m.DataScored)[0]
+    known, unknown = judged["digits"], judged[copies]
+    assert unknown.groups is not None and len(set(unknown.groups.tolist())) == 6
+    for name, cell in told["results"][copies].items():
+        sides = known.scores[name], unknown.scores[name]
+        assert cell["auroc"] == ood_metrics.auroc(*sides), name
+        assert (cell["auroc_low"], cell["auroc_high"]) == ood_metrics.auroc_interval(*sides, known.groups, unknown.groups), "whole groups"
 
 
 def test_that_raw_scores_are_written_as_they_are_found(runs, tmp_path):
@@ -517,7 +534,7 @@ def test_that_the_tables_are_readable(runs, capsys, tmp_path):
     ],
 )
 def test_that_every_error_is_one_sentence(runs, capsys, arguments, code, says):
-    assert main([*arguments, "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8"]) == code
+    assert main([*arguments, "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8", "--quiet"]) == code
     err = capsys.readouterr().err
     assert says in err and len(err.strip().splitlines()) == 1
 

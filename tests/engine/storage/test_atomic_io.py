@@ -236,6 +236,19 @@ def test_tensors_come_back_bit_for_bit_and_writable() -> None:
         assert back[name].dtype == array.dtype and back[name].shape == array.shape and back[name].flags.writeable
 
 
+@pytest.mark.parametrize("kind", ["?", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "c8", "u8", "i8", "f8", ">f4", ">i8"])
+def test_that_the_library_reads_tensors_as_they_were_written(kind: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(kind)
+    arrays = {"b": array, "größe": array[:, ::2], "a": np.ones(3, np.uint8), "": array[0, 0].reshape(()), "none": array[:0]}
+    data = atomic_io.tensors_to_bytes(arrays)
+    assert int.from_bytes(data[:8], "little") % 8 == 0
+    back = safetensors.numpy.load(data)
+    assert set(back) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array)
+        assert back[name].shape == array.shape and back[name].dtype == array.dtype.newbyteorder("=")
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_the_first_tensor_that_is_not_finite_is_named(bad: float) -> None:
     good = np.ones(3, np.float32)

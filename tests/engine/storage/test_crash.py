@@ -6,8 +6,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,35 +16,10 @@ from engine.storage import atomic_io
 from engine.storage.run_folders import InUse, delete_run
 from engine.storage.run_reader import Run, list_runs
 from engine.storage.run_writer import RunWriter
-from tests.kit.runs import assert_holds, new_run, partials, row_at, save, using
+from tests.kit.killer import Killer
+from tests.kit.runs import assert_holds, new_run, partials, reading_at, row_at, save, using
 
-ROOT = Path(__file__).resolve().parents[3]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which this system lacks")
-
-
-class Killer:
-    """The process of crash_child.py."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.kit.crash_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )
-
-    def ask(self, do: str, **command: Any) -> dict[str, Any]:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps({"do": do, **command}) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self) -> None:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
 
 
 @pytest.fixture
@@ -107,6 +80,30 @@ def test_a_kill_within_each_call_to_the_disk_loses_no_saved_checkpoint(started: 
     manifest = Run.open(started).manifest
     assert manifest is not None
     assert {path.name for path in (started / "checkpoints").iterdir()} == {entry.folder for entry in manifest.checkpoints}
+
+
+@needs_fork
+def test_a_kill_within_each_call_keeps_final_figures_in_both_places_or_in_none(started: Path, killer: Killer) -> None:
+    """Of a process that dies between the two files, the copy is believed: the test images were read."""
+    with RunWriter.resume(started) as writer:
+        writer.add_final_figures(reading_at(1))
+    files = [started / name for name in ("manifest.json", "final_figures.json")]
+    before = [file.read_bytes() for file in files]
+    number, seen = 0, set()
+    while True:
+        answer = killer.ask("reading", run=str(started), number=number)
+        assert answer["code"] in (-9, 0) and Run.open(started).fault == ""
+        RunWriter.resume(started).close()
+        kept = [figure.step for figure in Run.open(started).info().final_figures]
+        (started / "manifest.json").unlink()
+        assert [figure.step for figure in Run.open(started).info().final_figures] == kept
+        seen.add(tuple(kept))
+        for file, data in zip(files, before, strict=True):
+            file.write_bytes(data)
+        if answer["code"] == 0:
+            break
+        number += 1
+    assert number > 15 and kept == [1, 2] and seen == {(1,), (1, 2)}
 
 
 @needs_fork

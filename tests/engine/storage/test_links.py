@@ -29,6 +29,7 @@ PLACES = [
     "manifest.json",
     "metrics.jsonl",
     "probe.npz",
+    "final_figures.json",
     "writer.lock",
     "checkpoints",
     CHECKPOINT,
@@ -166,6 +167,53 @@ def test_a_deleted_run_takes_nothing_of_others_with_it(tmp_path: Path, way: None
     assert str(run) in said and "and 2 more" in said and said.startswith(" What is not the run's own stays") and said.endswith(".")
     left = {name for name, data in contents(run).items() if data is not None}
     assert left == {"notes.txt", "checkpoints/notes.txt", f"{CHECKPOINT}/notes.txt", "scores/photo.jpg"}
+
+
+LITTER = [".DS_Store", "._model.safetensors", "Thumbs.db", "desktop.ini", ".directory"]
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_that_litter_of_file_managers_goes_with_the_run_and_its_name_is_free(tmp_path: Path, name: str, way: None) -> None:
+    root = tmp_path / "runs"
+    run = whole_run(root, "mine")
+    whole_run(run, "background")
+    for place in ("", "checkpoints", CHECKPOINT, "scores", "background", f"background/{CHECKPOINT}"):
+        (run / place / name).write_bytes(b"of a file manager")
+    assert delete_run(run) == () and list(root.iterdir()) == []
+    new_run(root, "mine").close()
+    (run / "photos").mkdir()
+    (run / "photos" / name).write_bytes(b"of somebody's photos")
+    assert delete_run(run) == ("photos/",) and (run / "photos" / name).exists()
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "checkpoints/notes.txt", f"{CHECKPOINT}/notes.txt", "scores/notes.txt"])
+def test_that_what_stays_of_a_deleted_run_is_no_run_and_says_why_its_name_is_taken(tmp_path: Path, place: str, way: None) -> None:
+    root = tmp_path / "runs"
+    run = whole_run(root, "mine")
+    (run / place).write_bytes(b"mine")
+    assert "no other run can have its name" in what_stays(run, delete_run(run))
+    assert list_runs(root) == []
+    with pytest.raises(BadRun, match="is no run: choose another name, for example “mine-2”"):
+        new_run(root, "mine")
+    assert (run / place).read_bytes() == b"mine"
+    (run / place).unlink()
+    for folder in (run, run / "checkpoints"):
+        if folder.exists():
+            os.utime(folder, (0, 0))
+    new_run(root, "mine").close()
+
+
+def test_that_a_folder_which_is_being_made_is_not_taken_away_from_its_maker(tmp_path: Path) -> None:
+    husk = tmp_path / "runs" / "mine"
+    (husk / "checkpoints").mkdir(parents=True)
+    with pytest.raises(BadRun, match="is no run"):
+        new_run(tmp_path / "runs", "mine")
+    os.utime(husk, (0, 0))
+    with new_run(tmp_path / "runs", "mine") as writer:
+        os.utime(husk, (0, 0))
+        with pytest.raises(BadRun, match="already a run"):
+            new_run(tmp_path / "runs", "mine")
+    assert writer.path == husk
 
 
 def test_a_run_that_is_a_link_is_said_to_be_one_and_only_the_link_goes(tmp_path: Path, way: None) -> None:

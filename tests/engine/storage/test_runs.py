@@ -810,7 +810,7 @@ def test_a_lost_manifest_is_rebuilt_and_written_again_when_the_run_goes_on(root:
     assert run.checkpoints() == before.checkpoints()
     np.testing.assert_array_equal(run.probe()["images"], np.zeros((2, 1, 8, 8), np.uint8))
     with RunWriter.resume(path) as writer:
-        assert writer.notes == [run.fault]
+        assert writer.notes == [run.fault]  # nothing was there to be kept
         save(writer, 4)
     run = Run.open(path)
     assert run.fault == "" and run.verify() == [] and run.newest_resumable() == 4 and len(run.metrics()[0]) == 3

@@ -55,7 +55,7 @@ def test_that_an_order_gives_each_example_once_an_epoch():
 def test_that_a_text_is_split_as_its_report_says(tmp_path: Path):
     data = text_set(tmp_path)
     spec = spec_of(data)
-    assert spec.kind == "text" and len(spec.symbols) == 10 and spec.shape == ()
+    assert spec.kind == "text" and len(spec.symbols) == 10 + 1 and spec.shape == (), "ten characters and the unknown one"
     assert {name: len(tokens_of(data, name, spec)) for name in ("train", "valid", "test")} == data.report.counts
     whole = np.concatenate([tokens_of(data, name, spec) for name in ("train", "valid", "test")])
     assert bytes(np.asarray(spec.symbols)[whole].astype(np.uint8)) == data.text

@@ -205,9 +205,18 @@ def test_that_patches_are_whole_and_of_the_asked_number():
     assert hidden.float().mean(0).min() > 0, "no place is always seen"
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize("size", [(28, 28), (32, 32), (16, 12), (8, 8)])
+def test_that_overlapping_blocks_hide_the_asked_share_on_average(share: float, size: tuple[int, int]):
+    """Four blocks of a quarter each would hide 36 % in place of 50."""
+    hidden = pretext.mask("blocks", share, 4000, size, seeded(), torch.device("cpu"))
+    assert hidden.float().mean().item() == pytest.approx(share, abs=0.012 if min(size) > 20 else 0.03)
+
+
 def test_that_blocks_are_unions_of_four_equal_rectangles_anywhere():
     hidden = pretext.mask("blocks", 0.25, 400, (16, 12), seeded(), torch.device("cpu"))
-    high, wide = 4, 3  # a sixteenth of the area each
+    high, wide = pretext.block_size(0.25, (16, 12))
+    assert abs(high * 12 - wide * 16) <= 16, "about of the picture's shape"
     for image in hidden[:20, 0]:
         boxes = [
             (i, j)

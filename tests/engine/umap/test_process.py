@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
@@ -146,6 +147,15 @@ def test_that_a_process_that_dies_is_one_sentence():
     with pytest.raises(NoLayout, match=r"ended by itself.*draw fewer images\.$"):
         finish(layout)
     assert process.pid is None
+
+
+def test_that_a_system_that_starts_no_more_processes_is_said_in_a_sentence(monkeypatch):
+    def refused(*_arguments, **_more):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("engine.common.helper_process.subprocess.Popen", refused)
+    with pytest.raises(NoLayout, match=r"cannot be started \(Too many open files\); close other programs"):
+        UmapProcess().start()
 
 
 def test_that_a_program_that_cannot_start_it_says_so(monkeypatch):

@@ -478,7 +478,7 @@ def test_that_a_queued_run_whose_name_is_taken_meanwhile_gets_the_next_one(tmp_p
     (tmp_path / "mine-2").mkdir()
     plan = engine.training_lane._with_free_name(Plan(method="vae", data="digits", name="mine"))
     assert plan.name == "mine-3"
-    assert [event.text for event in said] == ["Meanwhile there is a run “mine”, so this one is called “mine-3”."]
+    assert [event.text for event in said] == ["There is a “mine” in the folder of runs already, so this one is called “mine-3”."]
     free = Plan(method="vae", data="digits", name="free")
     assert engine.training_lane._with_free_name(free) is free and len(said) == 1
 

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
+import os
 import threading
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from engine.storage.file_lock import Held, Lock
 from engine.worker.list_file import ListFile, OwnedList
+from tests.kit.killer import Killer
+from tests.kit.runs import AtCall, using
 
 
 def test_that_a_list_is_read_as_it_was_written_and_an_empty_one_leaves_no_file(tmp_path: Path) -> None:
     file = ListFile(lambda: tmp_path / "runs", "data.json")
     assert file.read() == []
-    file.write(["/a", {"b": 1}])
+    file.change(lambda rows: [*rows, "/a", {"b": 1}], [])
     assert ListFile(lambda: tmp_path / "runs", "data.json").read() == ["/a", {"b": 1}]
-    file.write([])
-    assert list((tmp_path / "runs").iterdir()) == []
-
-
-def test_that_what_could_not_be_read_is_not_written_over(tmp_path: Path) -> None:
-    """As when the storage that knows the folder could not be imported."""
-    (tmp_path / "data.json").write_text('["/mine"]')
-
-    def fails() -> Path:
-        raise ImportError("partially initialized module")
-
-    folders = iter([fails, lambda: tmp_path])
-    file = ListFile(lambda: next(folders)(), "data.json")
-    with pytest.raises(ImportError):
-        file.read()
-    file.write(["/other"])
-    assert (tmp_path / "data.json").read_text() == '["/mine"]'
+    file.change(lambda rows: [], [])
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".data.lock"]
 
 
 DAMAGED = [b"5", b"{}", b"[", b'"/a"', b"[\xff\xfe]", b"[" * 200_000]
@@ -112,3 +105,106 @@ def test_that_a_window_that_began_without_a_folder_leaves_the_lists_of_others(tm
     late.write(["mine", "too"])
     late.release()
     assert OwnedList(lambda: root, "queue").read() == ["theirs", "mine", "too"]
+
+
+# -- taking over -------------------------------------------------------------------------------------------------------
+
+
+def row(name: str, with_id: bool = True) -> dict[str, str]:
+    return {"method": "vae", "data": name, **({"id": f"of {name}"} if with_id else {})}
+
+
+def names_of(rows: list) -> list[str]:
+    return [found["data"] for found in rows]
+
+
+def lists(folder: Path, with_ids: bool = True) -> None:
+    """Of three windows that have ended; the second one waited twice for the same."""
+    for file, names in {"queue.json": "ab", "queue-2.json": "cc" if not with_ids else "cd", "queue-5.json": "e"}.items():
+        (folder / file).write_text(json.dumps([row(name, with_ids) for name in names]))
+
+
+@pytest.fixture
+def killer() -> Iterator[Killer]:
+    killer = Killer()
+    yield killer
+    killer.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which this system lacks")
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_that_a_crash_at_any_call_doubles_and_loses_no_row(tmp_path: Path, killer: Killer, with_ids: bool) -> None:
+    number, left = 0, 0
+    while True:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lists(folder, with_ids)
+        code = killer.ask("queue", run=str(folder), number=number)["code"]
+        left += len(list(folder.glob("queue*.json"))) > 1
+        after = OwnedList(lambda folder=folder: folder, "queue")
+        assert names_of(after.read()) == list("abcde" if with_ids else "abcce") and after.fault == ""
+        after.release()
+        assert [path.name for path in folder.glob("queue*.json")] == ["queue.json"]
+        if code == 0:
+            break
+        assert code == -9
+        number += 1
+    assert number > 12 and left > 8
+
+
+def free(folder: Path) -> list[str]:
+    """Lists that another window could have."""
+    free = []
+    for name in ("queue", *(f"queue-{number}" for number in range(2, 10))):
+        with contextlib.suppress(Held):
+            Lock(folder / f".{name}.lock").release()
+            free.append(name)
+    return free
+
+
+def test_that_a_disk_that_refuses_at_any_call_keeps_no_lock_and_no_row_twice(tmp_path: Path) -> None:
+    def refuse(name: str, arguments: tuple) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    number, seen = 0, set()
+    while True:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lists(folder)
+        mine = OwnedList(lambda folder=folder: folder, "queue")
+        layer = AtCall(number, refuse, ("open_lock", "create", "write", "sync", "replace", "remove"))
+        with using(layer):
+            had = names_of(mine.read())
+        assert bool(mine.fault) == layer.reached, (number, mine.fault)
+        assert len(free(folder)) == 8, "of nine lists one is this window's"
+        other = OwnedList(lambda folder=folder: folder, "queue")
+        assert sorted([*had, *names_of(other.read())]) == list("abcde"), number
+        seen.add("".join(had))
+        mine.release()
+        other.release()
+        assert len(free(folder)) == 9
+        if not layer.reached:
+            break
+        number += 1
+    assert seen >= {"cde", "abe", "abcd", "abcde"}
+
+
+def test_that_a_list_that_cannot_be_read_stays_and_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists(tmp_path)
+    real = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name in refused:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for refused, had in ({"queue.json"}, "cde"), ({"queue-2.json"}, "abe"):
+        lists(tmp_path)
+        mine = OwnedList(lambda: tmp_path, "queue")
+        assert names_of(mine.read()) == list(had)
+        (name,) = refused
+        assert mine.fault.startswith(f"{name} was left as it is") and len(free(tmp_path)) == 8
+        mine.release()
+        for path in tmp_path.glob("queue*.json"):
+            path.unlink()

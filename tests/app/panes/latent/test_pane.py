@@ -53,8 +53,15 @@ def test_that_sliders_are_ordered_by_kl_and_named_by_rank(pane: LatentPane) -> N
     assert [slider.label for slider in pane.slider_list.sliders] == [f"z{rank:02d}" for rank in range(1, LATENT + 1)]
     assert [slider.note for slider in pane.slider_list.sliders][:3] == ["3.90 nat", "3.20 nat", "2.80 nat"]
     assert "dimension 1 of z" in pane.slider_list.sliders[0].toolTip()
-    assert [slider.dead for slider in pane.slider_list.sliders] == [False] * 9 + [True] * 3
-    assert "does nothing" in pane.slider_list.sliders[-1].toolTip()
+    assert "not active" in pane.slider_list.sliders[-1].toolTip()
+
+
+def test_that_active_dimensions_are_those_that_the_engine_calls_active_and_the_definition_is_told(pane: LatentPane) -> None:
+    # By KL ten of them carry 0.01 nat and more; by the variance of their means eight are active, and that is what all places count.
+    assert [slider.dead for slider in pane.slider_list.sliders] == [False] * 8 + [True] * 4
+    label = pane.slider_list.active_label
+    assert label.text().startswith("8 active · ") and "Burda" in label.toolTip() and "0.01" in label.toolTip()
+    assert "Burda" in pane.slider_list.sliders[8].toolTip() and "0.30 nat" in pane.slider_list.sliders[8].toolTip()
 
 
 def test_that_a_slider_moves_the_coordinate_with_that_rank_only(pane: LatentPane) -> None:
@@ -270,6 +277,18 @@ def test_that_the_status_says_milliseconds_and_prior_density(kit: Kit, pane: Lat
     assert pane.position is not None
     nats = float(log_prior(pane.position.z)[0])
     assert pane.decoded_image.status.text.startswith(f"Decoded in 2.1 ms · log p(z) −{abs(nats):.1f} nat")
+
+
+def test_that_a_picture_of_an_earlier_step_says_so_until_its_own_has_come(kit: Kit, pane: LatentPane) -> None:
+    kit.engine.answering = False
+    kit.state.set_cursor(64)
+    kit.pump()
+    image = pane.decoded_image
+    assert image.status.text.startswith("Still of step 1\u202f024; step 64 is on its way")
+    assert image.export_details()["step"] == "1024", "what is saved now is the picture that is seen"
+    kit.engine.answering = True
+    kit.pump()
+    assert image.status.text.startswith("Decoded in") and image.export_details()["step"] == "64"
 
 
 def test_that_t_walks_from_a_to_b(kit: Kit, pane: LatentPane) -> None:

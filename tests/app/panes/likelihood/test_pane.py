@@ -195,6 +195,37 @@ def test_that_a_training_does_not_begin_the_scores_anew_with_every_checkpoint(ki
     assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1800),)
 
 
+def test_that_the_last_step_is_scored_as_soon_as_the_training_has_ended(kit: Kit, pane: LikelihoodPane) -> None:
+    kit.engine.answering = False
+    kit.state.checkpoint_saved(RUN, 1500, True)
+    rest(kit, pane)
+    kit.state.checkpoint_saved(RUN, 1700, True)
+    rest(kit, pane)
+    (slow,) = kit.engine.of(m.Calibrate)[1:]
+    assert slow.runs == ((RUN, 1500),)
+    assert f"AT STEP {count(1500)} (THE CURSOR IS AT {count(1700)})" in pane.page.table_heading.text()
+    kit.state.set_runs((replace(kit.state.runs[RUN], status="done"),), "/runs")
+    rest(kit, pane)
+    assert slow.job in {sent.job for sent in kit.engine.of(m.StopJob)}
+    assert kit.engine.of(m.Calibrate)[-1].runs == ((RUN, 1700),)
+    assert f"AT STEP {count(1700)}" in pane.page.table_heading.text() and "CURSOR" not in pane.page.table_heading.text()
+
+
+def test_that_what_was_stopped_by_hand_stays_stopped_when_the_training_ends_and_says_of_which_step_it_is(
+    kit: Kit, pane: LikelihoodPane
+) -> None:
+    kit.engine.answering = False
+    kit.state.checkpoint_saved(RUN, 1500, True)
+    rest(kit, pane)
+    pane.controller.stop()
+    asked = len(kit.engine.of(m.Calibrate))
+    kit.state.checkpoint_saved(RUN, 1700, True)
+    kit.state.set_runs((replace(kit.state.runs[RUN], status="done"),), "/runs")
+    rest(kit, pane)
+    assert len(kit.engine.of(m.Calibrate)) == asked
+    assert f"AT STEP {count(1500)} (THE CURSOR IS AT {count(1700)})" in pane.page.table_heading.text()
+
+
 def test_that_stop_also_holds_for_the_checkpoints_to_come(kit: Kit, pane: LikelihoodPane) -> None:
     kit.engine.answering = False
     kit.engine.open.clear()

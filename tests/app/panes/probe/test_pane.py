@@ -17,7 +17,6 @@ from PySide6.QtGui import QGuiApplication
 from app.panes.probe.pane import TUNING_SHARE, ProbePane
 from app.panes.probe.results import figure, supervised
 from engine import messages as m
-from engine.common.intervals import share_error
 from tests.kit.panes import OTHER, RUN, VAE, Kit, run_info
 
 SETS = (
@@ -54,6 +53,7 @@ def kit(qapp) -> Iterator[Kit]:
 def pane(kit: Kit) -> ProbePane:
     made = kit.open(ProbePane)
     assert isinstance(made, ProbePane)
+    kit.state.methods["vae"] = replace(VAE, capabilities=(*VAE.capabilities, "blocks"))
     kit.look_at(run_info(), run_info(OTHER))
     rest(kit, made)
     return made
@@ -71,7 +71,13 @@ def worth(work: m.Probe, of: str, block: str = "", share: float = 1.0, **changes
         work.job, work.run, work.step or 0, work.data, "digits", work.limit, work.split, m.ProbeSubject(of, block, share),
         knn - lost, linear - lost, 256, round(1000 * share), 2500, 10, 41, 3e-7, True, "", 5000,
     )  # fmt: skip
-    return replace(made, **changes)
+    errors = {"knn_se": error_of(made.knn), "linear_se": None if made.linear is None else error_of(made.linear)}
+    return replace(made, **errors | changes)
+
+
+def error_of(share: float, images: int = 2500) -> float:
+    """The standard error of a share of independent images."""
+    return math.sqrt(share * (1 - share) / images)
 
 
 def fitting(work: m.Probe, subject: m.ProbeSubject, iterations: int = 30) -> m.ProbeFitting:
@@ -129,6 +135,20 @@ def test_that_texts_and_the_runs_own_data_are_not_offered_twice(kit: Kit, pane: 
     assert "digits" in box.itemText(0)
 
 
+def test_that_blocks_are_offered_only_of_an_encoder_that_has_them(kit: Kit, pane: ProbePane) -> None:
+    assert not pane.page.blocks.isHidden() and pane.page.by_block.hint == "Measure, and it appears here."
+    pane.page.blocks.setChecked(False)
+    rest(kit, pane)
+    assert pane.page.by_block.hint == "Tick “every block” and measure."
+    pane.page.blocks.setChecked(True)
+    kit.state.methods["vae"] = VAE  # encodes, but tells nothing between its blocks
+    kit.state.methods_changed.emit()
+    rest(kit, pane)
+    assert pane.page.blocks.isHidden() and "Tick" not in pane.page.by_block.hint
+    assert "cannot be asked after each block" in pane.page.by_block.hint
+    assert not ask(kit, pane).blocks
+
+
 # -- what is drawn -------------------------------------------------------------------------------------------------------
 
 
@@ -138,8 +158,8 @@ def test_that_every_figure_stands_beside_the_baselines_with_its_standard_error(k
     assert [(bar.linear, bar.knn) for bar in bars] == list(RIGHT.values())
     assert pane.page.bars.chance == pytest.approx(0.1)
     assert "84.9" in pane.page.bars.accessibleDescription()
-    assert figure(0.849, 2500) == "84.9 ± 0.7\u202f%"
-    assert share_error(0.849, 2500) == pytest.approx(math.sqrt(0.849 * 0.151 / 2500))
+    assert [bar.linear_error for bar in bars] == pytest.approx([error_of(linear) for linear, _ in RIGHT.values()])  # the engine's
+    assert figure(0.849, 0.0072) == "84.9 ± 0.7\u202f%" and figure(0.849, math.nan) == "84.9\u202f%"
     told = pane.page.status.text
     assert "5.9 points above the random encoder" in told and "4.7 points above the raw pixels" in told
     assert "neighbours’ vote 11.1 points above the random encoder and 0.2 points above the raw pixels. Frozen" in told
@@ -307,14 +327,20 @@ def test_that_figures_of_a_run_do_not_become_those_of_another_one_in_its_folder(
     begun = replace(run_info(), created=100.0)
     kit.look_at(begun, run_info(OTHER))
     answer(kit, pane)
-    kit.state.set_runs((run_info(OTHER),), "/runs")
-    kit.look_at(begun, run_info(OTHER))
-    rest(kit, pane)
-    assert pane.results.shown((RUN, "", pane.page.limit.currentData(), "valid"), None), "deleted and brought back it is the same run"
     kit.look_at(replace(begun, created=200.0), run_info(OTHER))
     rest(kit, pane)
     assert pane.results.shown((RUN, "", pane.page.limit.currentData(), "valid"), None) is None
     assert pane.page.status.text.startswith("Nothing measured here yet")
+
+
+def test_that_figures_of_a_run_that_is_gone_are_let_go(kit: Kit, pane: ProbePane) -> None:
+    begun = replace(run_info(), created=100.0)
+    kit.look_at(begun, run_info(OTHER))
+    answer(kit, pane)
+    asked = (RUN, "", pane.page.limit.currentData(), "valid")
+    assert pane.results.shown(asked, None) is not None
+    kit.state.set_runs((run_info(OTHER),), "/runs")
+    assert pane.results.shown(asked, None) is None
 
 
 # -- out of the window ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
 
 from app.panes.sampling.pane import SamplingPane
 from app.panes.sampling.sample_grid import captions
@@ -82,13 +83,39 @@ def test_that_late_events_of_another_run_are_not_drawn(kit: Kit, pane: SamplingP
     assert pane.view.canvas.drawn == [] and pane.node is not None and pane.node.tokens is None
 
 
+def symbol_parts(pane: SamplingPane) -> list[QWidget]:
+    """The controls that mean nothing where all pixels are drawn together."""
+    card = pane.settings_card
+    return [card.top_k, card.top_p, card.cached, pane.view.bits_box, pane.view.legend, pane.symbol_card.regrow_button, pane.tab_row]
+
+
+def test_that_nothing_is_offered_that_the_method_has_no_use_for_even_before_its_first_sample(kit: Kit) -> None:
+    kit.engine.answering = False
+    pane = kit.open(SamplingPane)
+    assert isinstance(pane, SamplingPane)
+    kit.look_at(run_info(PIXEL_RUN, method="pixel_cnn"), run_info())
+    kit.pump()
+    pane.view.bits_box.setChecked(True)
+    pane.show_page(2)
+    assert [part for part in symbol_parts(pane) if not part.isVisible()] == [pane.symbol_card.regrow_button]  # on another page
+    kit.state.set_run(RUN)
+    kit.pump()
+    assert pane.node is not None and pane.node.began is None, "nothing is drawn yet"
+    assert not [part for part in symbol_parts(pane) if part.isVisible()]
+    assert pane.symbol_card.isVisible() and "all pixels at once" in pane.symbol_card.bars.empty_text
+    kit.state.set_run(PIXEL_RUN)
+    kit.pump()
+    assert pane.tab_row.isVisible() and pane.view.bits_box.isVisible() and pane.symbol_card.regrow_button.isVisible()
+
+
 def test_that_a_method_without_an_order_draws_too_and_says_so(kit: Kit) -> None:
     pane = kit.open(SamplingPane)
     assert isinstance(pane, SamplingPane)
     kit.look_at()
     kit.pump()
     assert len(pane.view.canvas.drawn) == 4 and "no order" in pane.status.text
-    assert not pane.settings_card.top_k.isEnabled() and not pane.settings_card.cached.isEnabled() and not pane.bar.step_button.isVisible()
+    assert not [part for part in symbol_parts(pane) if part.isVisible()] and not pane.bar.step_button.isVisible()
+    assert "symbol" not in pane.settings_card.temperature.toolTip() and pane.settings_card.temperature.isVisible()
     kit.engine.sent.clear()
     QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.place(0).center().toPoint())
     kit.pump()

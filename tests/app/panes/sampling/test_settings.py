@@ -104,7 +104,7 @@ def test_that_means_or_draws_of_p_x_given_z_can_be_chosen_where_a_run_has_the_ch
     card, node = pane.settings_card, node_of(pane)
     assert card.decode_row.isHidden(), "a model that writes pixels has none"
     began = m.SamplingBegan("", "", 0, "whole", 0, 8, 8, 1, 0, (), (), (), 0, decode="mean")
-    card.show_settings(node.settings, began, text=False, one_row=False)
+    card.show_settings(node.settings, began, text=False, one_row=False, symbols=False)
     assert not card.decode_row.isHidden() and card.decode.currentData() == "mean"
     card.decode.setCurrentIndex(1)
     card.decode.activated.emit(1)

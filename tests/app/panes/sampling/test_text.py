@@ -23,7 +23,18 @@ TEXT_RUN = "/runs/text"
 def writing(kit: Kit) -> Iterator[SamplingPane]:
     """The pane with a run of text whose sample is TEXT."""
     kit.state.methods["text_rnn"] = m.MethodInfo(
-        "text_rnn", "Text RNN", "Explicit density · exact", "exact", "iterative", False, ("log_prob", "sample"), "", "", "", (), "text"
+        "text_rnn",
+        "Text RNN",
+        "Explicit density · exact",
+        "exact",
+        "iterative",
+        False,
+        ("log_prob", "sample", "symbols"),
+        "",
+        "",
+        "",
+        (),
+        "text",
     )
     kit.engine.answering = False
     made = kit.open(SamplingPane)
