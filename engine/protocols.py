@@ -48,6 +48,7 @@ class Frame:
     x: Tensor  # images in [0, 1] [n, C, H, W], or tokens int64 [n, i] of a text
     step: int  # steps done: symbols written, or denoising steps taken
     count: int  # steps there are in all; `step == count` is the end
+    note: str = ""  # what is to be said of it, short: "σ 2.30"
 
 
 class Encoder(Protocol):

@@ -39,6 +39,7 @@ class LatentSlider(QSlider):
         self.exact = 0.0  # the shown value; may lie outside the range
         self.label_width, self.value_width = label_width, value_width
         self.with_sign = True
+        self.digits = 2  # of the value, where it has no sign
         self._ours = False
         self._small = font(11)
         self.set_colors(DARK)
@@ -156,5 +157,5 @@ class LatentSlider(QSlider):
             painter.setPen(QPen(self._c["accent"], 1.5))
             painter.drawEllipse(QRectF(knob - 9, height / 2 - 9, 18, 18))
         painter.setPen(ink("muted"))
-        text = signed(self.exact) + self.unit if self.with_sign else f"{self.exact:.2f}{self.unit}"
+        text = signed(self.exact) + self.unit if self.with_sign else f"{self.exact:.{self.digits}f}{self.unit}"
         painter.drawText(QRectF(self.width() - self.value_width, 0, self.value_width, height), RIGHT, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -267,7 +267,7 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
         y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
     frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode, dict(work.settings))
     for frame in frames:
-        yield Frame(frame.x[list(work.samples)], frame.step, frame.count)
+        yield replace(frame, x=frame.x[list(work.samples)])
 
 
 def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Tensor | None) -> Job:
@@ -279,7 +279,7 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
             yield m.SamplingBegan(**_head(work, model, STEPS, y), start=0, note=note, frames=frame.count)
         rate = number / max(time.perf_counter() - started, 1e-9)
         images, final = image_array(frame.x), frame.step >= frame.count
-        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final)
+        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final, frame.note)
     return ""
 
 
