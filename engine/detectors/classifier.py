@@ -119,6 +119,34 @@ class Odin(OfClassifier):
         return 1 - score
 
 
+class Gen(OfClassifier):
+    """Generalized entropy (Liu, Lochman and Zach 2023)."""
+
+    name = "gen"
+    title = "generalized entropy"
+    unit = ""
+    source = (
+        "Liu, Lochman and Zach, GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection, CVPR 2023, eq. 3, γ = 0.1, M = 100"
+    )
+    help = "Σ pᵞ (1 − p)ᵞ over the 100 likeliest classes, with γ = 0.1: the many small probabilities of an unsure answer count."
+    place = 24
+    gamma = 0.1
+    classes = 100
+
+    def settings(self) -> dict[str, Any]:
+        """What the scores depend on, for the files of kept scores."""
+        return {"gamma": self.gamma, "classes": self.classes}
+
+    def score(self, look: ImageBatch) -> Tensor:
+        """The generalized entropy, float64 [B]: 0 for an answer that is certain."""
+        log_p = look.logits.log_softmax(1)  # [B, K]
+        chosen = log_p.topk(min(self.classes, log_p.shape[1]), dim=1).values
+        # log(1 - p) of the largest is summed from the others: 1 - p rounds to 0 for a sure answer
+        rest = torch.log(-torch.expm1(chosen.clamp(max=-1e-300)))
+        rest[:, 0] = doubt(look.logits).clamp(min=1e-300).log()
+        return (self.gamma * (chosen + rest)).exp().sum(1)
+
+
 def doubt(logits: Tensor) -> Tensor:
     """1 - max softmax [B] of float64 logits [B, K], without the cancellation."""
     chosen = logits.argmax(1, keepdim=True)

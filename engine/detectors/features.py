@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, aside
-from engine.protocols import Encoder
+from engine.detectors.base import FEATURES_AT_ONCE, FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, aside
+from engine.protocols import Classifier, Encoder
 
 
 class Mahalanobis(Detector):
@@ -48,6 +48,112 @@ class Mahalanobis(Detector):
         return class_distances(look.features, means, inverse).amin(1)
 
 
+class RelativeMahalanobis(Mahalanobis):
+    """Mahalanobis distance to the nearest class mean, less that to the mean of all images (Ren et al. 2021)."""
+
+    name = "relative_mahalanobis"
+    version = 1
+    title = "relative Mahalanobis"
+    source = "Ren et al., A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection, 2021 (arXiv 2106.09022), eq. 3, last layer"
+    help = (
+        "The Mahalanobis distance to the nearest class mean, less the distance to the mean of all classes by the covariance of all: "
+        "what all images share cancels out."
+    )
+    place = 32
+
+    def fit(self, training: TrainingImages) -> Iterator[None]:
+        """As of `Mahalanobis`; and one Gaussian for all training images, whatever their class."""
+        yield from super().fit(training)
+        features = yield from training.features(self.method)
+        one = torch.zeros(len(features), dtype=torch.long)
+        mean, inverse = yield from aside(lambda: tied_gaussian(features, one))
+        self.fitted |= {"mean": mean.numpy(), "inverse of all": inverse.numpy()}
+
+    def score(self, look: ImageBatch) -> Tensor:
+        """Squared distance to the nearest class mean, less that to the common mean, float64 [B]."""
+        mean, inverse = (torch.from_numpy(self.fitted[name]) for name in ("mean", "inverse of all"))
+        return super().score(look) - class_distances(look.features, mean, inverse)[:, 0]
+
+
+class UnitMahalanobis(Mahalanobis):
+    """Mahalanobis distance of features scaled to length one (Müller and Hein 2025)."""
+
+    name = "unit_mahalanobis"
+    version = 1
+    title = "Mahalanobis++"
+    source = "Müller and Hein, Mahalanobis++: Improving OOD Detection via Feature Normalization, 2025 (arXiv 2505.18032)"
+    help = "The Mahalanobis distance after every image's features are scaled to length one: how strongly features respond no longer counts."
+    place = 33
+
+    def fit(self, training: TrainingImages) -> Iterator[None]:
+        """As of `Mahalanobis`, of features of unit length."""
+        features = yield from training.features(self.method)
+        assert training.labels is not None
+        labels = torch.from_numpy(np.asarray(training.labels))
+        means, inverse = yield from aside(lambda: tied_gaussian(unit_length(features), labels))
+        self.fitted = {"means": means.numpy(), "inverse": inverse.numpy()}
+
+    def score(self, look: ImageBatch) -> Tensor:
+        """The squared distance to the nearest class mean, float64 [B]."""
+        means, inverse = (torch.from_numpy(self.fitted[name]) for name in ("means", "inverse"))
+        return class_distances(unit_length(look.features), means, inverse).amin(1)
+
+
+class Vim(Detector):
+    """Virtual-logit matching (Wang et al. 2022): the features' part outside their principal space, beside the logits."""
+
+    name = "vim"
+    title = "ViM"
+    density = "features"
+    unit = ""
+    source = "Wang, Li, Feng and Zhang, ViM: Out-Of-Distribution with Virtual-logit Matching, CVPR 2022 (arXiv 2203.10807), eq. 5 to 7"
+    help = (
+        "Length of the part of the features that lies outside the directions in which training images vary most (half of all), scaled "
+        "to the size of a logit, less log Σ exp(logits)."
+    )
+    place = 34
+    fits = True
+
+    @classmethod
+    def suits(cls, subject: ScoredModel) -> bool:
+        """Whether the model classifies and its features are known."""
+        return subject.can(Encoder) and subject.can(Classifier)
+
+    def fit(self, training: TrainingImages) -> Iterator[None]:
+        """The origin of the features, the directions outside the principal space [D, D - D/2], and α."""
+        features = yield from training.features(self.method)
+        rows = np.arange(min(len(features), HEAD_IMAGES)) * len(features) // min(len(features), HEAD_IMAGES)
+        logits = []
+        for start in range(0, len(rows), FEATURES_AT_ONCE):
+            logits.append(ImageBatch(self.method, training.images[rows[start : start + FEATURES_AT_ONCE]]).logits)
+            yield
+        few, told = features[torch.from_numpy(rows)], torch.cat(logits)
+        origin, outside = yield from aside(lambda: _outside(features, few, told))
+        lengths = ((few - origin) @ outside).norm(dim=1)
+        alpha = told.amax(1).mean() / lengths.mean().clamp(min=1e-12)
+        self.fitted = {"origin": origin.numpy(), "outside": outside.numpy(), "alpha": np.array([float(alpha)])}
+
+    def score(self, look: ImageBatch) -> Tensor:
+        """α |P⊥(f - o)| - logsumexp(logits), float64 [B]."""
+        origin, outside = (torch.from_numpy(self.fitted[name]) for name in ("origin", "outside"))
+        residual = ((look.features - origin) @ outside).norm(dim=1)
+        return float(self.fitted["alpha"][0]) * residual - look.logits.logsumexp(1)
+
+
+def _outside(features: Tensor, few: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The origin o = -(Wᵀ)⁺ b [D], and an orthonormal basis [D, D - D/2] of what is outside the principal space of f - o.
+
+    W and b of the last layer are found again from its inputs `few` [n, D] and outputs `logits` [n, K], which they are linear in.
+    """
+    inputs = torch.cat([few, torch.ones(len(few), 1, dtype=few.dtype)], 1)
+    layer = torch.linalg.lstsq(inputs, logits, driver="gelsd").solution  # [D + 1, K]
+    origin = -torch.linalg.pinv(layer[:-1].T) @ layer[-1]
+    moved = features - origin
+    _, axes = torch.linalg.eigh(moved.T @ moved / len(moved))  # ascending
+    return origin, axes[:, : features.shape[1] - features.shape[1] // 2].clone()
+
+
+HEAD_IMAGES = 2000  # training images whose logits are compared with their features
 FLAT = 1e-6  # of the largest variance: smaller ones are float32 rounding of the features, which must not be whitened
 
 

@@ -12,8 +12,19 @@ from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
 
 from engine.detectors.base import ImageBatch, TrainingImages, all_detectors, aside, finish, of
-from engine.detectors.classifier import Energy, MaxLogit, Msp, Odin
-from engine.detectors.features import Knn, Mahalanobis, class_distances, ledoit_wolf, nearest, tied_gaussian
+from engine.detectors.classifier import Energy, Gen, MaxLogit, Msp, Odin
+from engine.detectors.features import (
+    Knn,
+    Mahalanobis,
+    RelativeMahalanobis,
+    UnitMahalanobis,
+    Vim,
+    class_distances,
+    ledoit_wolf,
+    nearest,
+    tied_gaussian,
+)
+from engine.detectors.pretext import RotationScore
 from tests.kit.detectors import Linear, images
 
 
@@ -210,3 +221,84 @@ def test_that_a_long_call_aside_yields_and_is_not_waited_for_when_given_up():
     assert finish(aside(lambda: 6 * 7)) == 42
     with pytest.raises(ZeroDivisionError):
         finish(aside(lambda: 1 / 0))
+
+
+def test_that_the_generalized_entropy_is_its_formula_and_ranks_very_sure_answers():
+    model, pixels = Linear(), images(6)
+    logits = logits_of(model, pixels)
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert of(Gen, model).score(ImageBatch(model, pixels)).numpy() == pytest.approx(((softmax * (1 - softmax)) ** 0.1).sum(1), rel=1e-4)
+
+    class Sure(Linear):
+        def classify(self, x):
+            return 12 * super().classify(x)
+
+    scores = of(Gen, Sure()).score(ImageBatch(Sure(), images(40)))
+    assert len(scores.unique()) > 30 and scores.isfinite().all()
+
+
+def fitted(kind, model, training: TrainingImages):
+    detector = of(kind, model)
+    for _ in detector.fit(training):
+        pass
+    return detector
+
+
+def gaussian_distances(rows: np.ndarray, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Squared distances to every class mean by scikit-learn's shrunk covariance of what remains of the features: [B, K]."""
+    means = np.stack([features[labels == k].mean(0) for k in np.unique(labels)])
+    covariance, _ = sklearn_ledoit_wolf(features - means[labels], assume_centered=True)
+    inverse = np.linalg.inv(covariance)
+    return np.stack([np.einsum("bi,ij,bj->b", rows - mean, inverse, rows - mean) for mean in means], 1)
+
+
+def test_that_the_relative_distance_takes_away_that_to_one_gaussian_of_all():
+    model, pixels, labels = Linear(), images(90), np.arange(90) % 3
+    features, asked = (p.reshape(len(p), -1) / 255 @ model.f.double().numpy() for p in (pixels, images(7, 5)))
+    expected = gaussian_distances(asked, features, labels).min(1) - gaussian_distances(asked, features, np.zeros(90, int))[:, 0]
+    found = fitted(RelativeMahalanobis, model, TrainingImages(pixels, labels)).score(ImageBatch(model, images(7, 5)))
+    assert found.numpy() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_that_the_distance_of_unit_features_does_not_see_how_long_they_were():
+    model, pixels, labels = Linear(), images(90), np.arange(90) % 3
+    features, asked = (p.reshape(len(p), -1) / 255 @ model.f.double().numpy() for p in (pixels, images(7, 5)))
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (asked, features)]
+    found = fitted(UnitMahalanobis, model, TrainingImages(pixels, labels)).score(ImageBatch(model, images(7, 5)))
+    assert found.numpy() == pytest.approx(gaussian_distances(unit[0], unit[1], labels).min(1), rel=1e-3)
+
+
+class Stacked(Linear):
+    """Logits that are linear in the features, as those of a network are in its last layer."""
+
+    layer = np.random.default_rng(3).normal(size=(5, 3))
+    bias = np.array([0.3, -0.2, 0.1])
+
+    def classify(self, x):
+        return self.encode(x).double() @ torch.from_numpy(self.layer) + torch.from_numpy(self.bias)
+
+
+def test_that_vim_is_its_paper_with_the_last_layer_given():
+    model, pixels = Stacked(), images(120)
+    features, asked = (p.reshape(len(p), -1) / 255 @ model.f.double().numpy() for p in (pixels, images(7, 5)))
+    origin = -np.linalg.pinv(model.layer.T) @ model.bias
+    moved = features - origin
+    values, axes = np.linalg.eigh(moved.T @ moved)
+    outside = axes[:, np.argsort(values)[:3]]  # two of five directions are the principal space
+    logits = features @ model.layer + model.bias
+    alpha = logits.max(1).mean() / np.linalg.norm(moved @ outside, axis=1).mean()
+    told = asked @ model.layer + model.bias
+    expected = alpha * np.linalg.norm((asked - origin) @ outside, axis=1) - np.log(np.exp(told).sum(1))
+    found = fitted(Vim, model, TrainingImages(pixels, None)).score(ImageBatch(model, images(7, 5)))
+    assert found.numpy() == pytest.approx(expected, rel=1e-3)
+
+
+def test_that_the_rotation_score_is_the_cross_entropy_of_the_turns():
+    class Turns:
+        puzzle = "rotation"
+
+        def answers(self, x):  # always sure that nothing was turned
+            return torch.tensor([0.7, 0.1, 0.1, 0.1]).expand(len(x), 4)
+
+    score = of(RotationScore, Turns()).score(ImageBatch(Turns(), images(3)))
+    assert score.numpy() == pytest.approx([-(np.log(0.7) + 3 * np.log(0.1)) / 4] * 3)
