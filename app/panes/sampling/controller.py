@@ -257,6 +257,12 @@ class SamplingController(QObject):
         else:
             self._draw(self.node)
 
+    def draw_from_start(self) -> None:
+        """The same samples once more, to see how they come about."""
+        if self.node is not None:
+            self.node.finished = None
+        self.draw_anew()
+
     def _draw(self, node: SampleNode, *, fresh: bool = True, until: int | None = None) -> None:
         state = self.context.state
         if not self.able():

@@ -102,7 +102,7 @@ class SamplingPane(RunPane):
         row.addWidget(heading("How it is drawn"))
         row.addStretch(1)
         tip = "Grow the same samples from their beginning, with the settings below."
-        draw_button = button("Draw anew", self.controller.draw_anew, tip)
+        draw_button = button("Draw anew", self.controller.draw_from_start, tip)
         draw_button.setProperty("kind", "link")
         row.addWidget(draw_button)
         side.addLayout(row)
