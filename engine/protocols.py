@@ -75,6 +75,14 @@ class Decoder(Protocol):
         ...
 
 
+class ConditionalDecoder(Decoder, Protocol):
+    """A decoder that knows classes, where the run is conditional; `decode` is then of one class."""
+
+    def decode_class(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] of vectors [B, D] and classes int64 [B]."""
+        ...
+
+
 class LatentSpace(Decoder, Protocol):
     """A continuous latent space that can be walked: N(centre, diag(scale²)) is the prior, or stands in for it.
 
