@@ -10,7 +10,7 @@ from app.shell.bridge import Bridge
 from app.shell.formatting import count
 from app.shell.state import VALID, State, judged_terms
 from app.widgets.parts import short
-from engine.common.training_metrics import UNITS, is_training_metric
+from engine.common.training_metrics import UNITS, is_training_metric, of_phase
 from engine.messages import FollowRun, Metrics, UnfollowRun
 
 LOSSES, TRAINING = "Losses", "Training"  # groups of terms
@@ -151,10 +151,11 @@ class FollowedRuns:
 
 def _family(term: str) -> tuple[str, str] | None:
     """What a term has in common with others that belong on its plot, and what is its own; None where it stands alone."""
-    for sign in (" σ ", " of "):
-        head, found, own = term.partition(sign)
-        if found:
-            return head + sign, own if sign == " of " else f"σ {own}"
+    if (measured := of_phase(term)) is not None:
+        return measured
+    head, found, own = term.partition(" σ ")
+    if found:
+        return head + found, f"σ {own}"
     if term.endswith("_loss"):
         return "_loss", term.removesuffix("_loss").removeprefix(VALID)
     return None
@@ -166,4 +167,4 @@ def family_title(term: str) -> str:
     if family is None:
         return term
     head = family[0].removeprefix(VALID)
-    return "losses" if head == "_loss" else head.replace(" σ ", " by σ").removesuffix(" of ")
+    return "losses" if head == "_loss" else head.replace(" σ ", " by σ")

@@ -78,6 +78,14 @@ def test_that_a_loss_at_several_noise_levels_is_one_plot(kit: Kit, pane: CurvesP
     assert len(legend(pane)) == 2
 
 
+def test_that_what_is_measured_of_two_networks_is_named_by_the_network(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "loss", "gradient norm of discriminator_loss", "gradient norm of generator_loss", "learning rate of generator_loss")
+    pane.show_term("gradient norm of generator_loss")
+    assert legend(pane) == ["discriminator", "generator"] and pane.plot is not None and pane.plot.value_name == "gradient norm"
+    narrow = [pane.term_cards.cards[term].grab().toImage() for term in cards(pane)[:2]]
+    assert narrow[0] != narrow[1]
+
+
 def test_that_several_runs_are_compared_term_by_term(kit: Kit, pane: CurvesPane) -> None:
     pane.choose_run(OTHER, True)
     for run in (RUN, OTHER):
