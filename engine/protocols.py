@@ -6,11 +6,11 @@ gets a line in `CAPABILITIES`. What every method is stands in `engine.method`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -49,6 +49,13 @@ class Frame:
     step: int  # steps done: symbols written, or denoising steps taken
     count: int  # steps there are in all; `step == count` is the end
     note: str = ""  # what is to be said of it, short: "σ 2.30"
+
+
+class FlowDensity(NamedTuple):
+    """log p of a probability flow, in nats."""
+
+    log_p: Tensor  # [B], float64
+    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
 
 
 class Encoder(Protocol):
@@ -114,11 +121,29 @@ class Density(Protocol):
         ...
 
 
+class EnergyFunction(Protocol):
+    """An unnormalized density exp(-E(x)): energies rank images, and have no bits, as nobody knows the normalizing constant."""
+
+    def energy(self, x: Tensor) -> Tensor:
+        """E(x) in unnormalized nats [B] of images [B, C, H, W], float32 or better; independent of batch mates."""
+        ...
+
+
 class DensityMap(Density, Protocol):
     """A density that says which places the nats are spent on."""
 
     def log_prob_map(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p in nats of every pixel, channels summed [B, H, W], or of every symbol [B, T]; their sum is `log_prob`."""
+        ...
+
+
+class ProbabilityFlow(Density, Protocol):
+    """A density by an ordinary differential equation (Song et al. 2021): many passes of a network for an image, so it comes in steps."""
+
+    def log_prob_steps(
+        self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None, steps: int = 0, probes: int | None = None
+    ) -> Generator[None, None, FlowDensity]:
+        """`log_prob` with its error, with a yield between passes; `steps` of the solver and `probes` of the divergence as one likes."""
         ...
 
 

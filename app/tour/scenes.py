@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from app.tour.chain_scenes import ChainScenes
 from app.tour.guide import Tour
 from app.tour.scene import Scene
 
@@ -24,6 +25,7 @@ class WindowScenes:
     def scenes(self) -> Iterator[Scene]:
         window, tour = self.window, self.tour
         yield Scene("start", "StartPane", "the start page, before the first run", tour.show("StartPane"))
+        yield from ChainScenes(tour).scenes()
         yield Scene("data", "DataPane", "what is in the built-in digits, and the images", self.look_at_data, self.no_images_of_data)
         yield Scene("new-run", "New run", "the form made from the VAE's settings", lambda: window.new_run("vae", "digits"))
         self.vae = vae = tour.train("vae", STEPS, meanwhile=self.watch)

@@ -22,7 +22,7 @@ from engine.common.pixels import to_float, to_uint8
 from engine.losses.likelihoods import Estimate, image_generators, iwae
 from engine.messages import DetectorInfo
 from engine.method import Method
-from engine.protocols import Density, ImportanceWeighted, provides
+from engine.protocols import Density, ImportanceWeighted, ProbabilityFlow, provides
 
 SEED = 0  # of all noise in scores, unless another is asked for; an image's own noise comes from this and its content
 SAMPLES = 64  # importance samples per image, where a density has them
@@ -144,6 +144,8 @@ def density_steps(method: Any, x: Tensor, samples: int = SAMPLES, seed: int = SE
             estimate = weighed(method, piece, samples, seed)
             best.append(estimate.log_p)
             elbo.append(estimate.elbo)
+        elif provides(method, ProbabilityFlow):
+            best.append((yield from method.log_prob_steps(piece, None, torch.Generator().manual_seed(seed))).log_p)
         else:
             best.append(method.log_prob(piece, None, torch.Generator().manual_seed(seed)).double())
         yield

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.detectors.base import Detector, ImageBatch, ScoredModel
-from engine.protocols import ImportanceWeighted
+from engine.protocols import ImportanceWeighted, ProbabilityFlow
 
 
 def bits(method: Any, nats: float) -> float:
@@ -58,8 +58,8 @@ class Elbo(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
-        """Whether the model's density is a bound."""
-        return subject.has_density and subject.method.density == "bound"
+        """Whether the model's density is a bound, and not that of a flow (`ode_likelihood.py`)."""
+        return subject.has_density and subject.method.density == "bound" and not subject.can(ProbabilityFlow)
 
     def settings(self) -> dict[str, Any]:
         """What the scores depend on, for the files of kept scores."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engine.common.pixels import to_float, to_uint8
 from engine.data import open_data
+from engine.evaluation.precision_recall import precision_recall
 from engine.evaluation.sample_grid import decoding
 from engine.losses.likelihoods import image_generators
 from engine.messages import Progress
@@ -71,7 +72,7 @@ def fidelity(
     decode: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """`fd` and `kd` of so many samples against as many real images of a split, and `fd_real` and `kd_real` of as many others of it.
+    """`fd`, `kd`, `precision`, `recall` of so many samples against as many real images of a split; `fd_real`, … of as many others of it.
 
     The split is divided into two halves at random, by the seed, no group of images in both: one is compared with the samples and with the
     other one.
@@ -122,11 +123,16 @@ def fidelity(
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
     reference, other = features(real(first[:count])), features(real(second[:count]))
     ours = features(np.concatenate(made))
+    (precision, recall), (precision_real, recall_real) = (precision_recall(reference, one) for one in (ours, other))
     return {
         "fd": frechet_distance(ours, reference),
         "kd": kernel_distance(ours, reference),
         "fd_real": frechet_distance(other, reference),
         "kd_real": kernel_distance(other, reference),
+        "precision": precision,
+        "recall": recall,
+        "precision_real": precision_real,
+        "recall_real": recall_real,
         "split": split,
         "samples": count,
         "decode": how,

@@ -109,6 +109,8 @@ def test_that_samples_of_a_trained_run_are_nearer_than_those_of_a_young_one(runs
     )
     assert young["fd"] > 1.2 * trained["fd"] > 1.2 * trained["fd_real"] > 0
     assert young["kd"] > trained["kd"] > trained["kd_real"]
+    for name in ("precision", "recall"):
+        assert young[name] < trained[name] <= 1 and young[name] < young[f"{name}_real"] == trained[f"{name}_real"]
 
 
 @pytest.mark.parametrize(

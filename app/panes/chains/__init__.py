@@ -1,0 +1,1 @@
+"""The Chains pane: Markov chains on a density in the plane."""

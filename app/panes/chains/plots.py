@@ -1,0 +1,185 @@
+"""The density with the chains on it, and the traces of both coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPen
+
+from app.shell.formatting import count
+from app.shell.theme import Colors
+from app.widgets.chart import LEFT, MIDDLE, figures, ticks
+from app.widgets.colors import mixed
+from app.widgets.image_view import to_qimage
+from app.widgets.line_chart import LineChart
+from engine.messages import ChainsBegan
+
+MASSES = (0.99, 0.9, 0.7, 0.5, 0.3, 0.1)  # of the probability, that the bands hold together, from the outside in
+TAIL = 40  # last steps whose way is drawn
+MOST_POINTS = 3000  # of all chains, drawn as dots
+MOST_TRACE = 500  # places of a trace
+
+
+def band_levels(log_p: np.ndarray) -> np.ndarray:
+    """log p at the edges of the regions of highest density that hold `MASSES`, of log p on a grid."""
+    order = np.sort(log_p, axis=None)[::-1].astype(np.float64)
+    mass = np.exp(order - order[0]).cumsum()
+    return np.array([order[min(np.searchsorted(mass, share * mass[-1]), len(order) - 1)] for share in MASSES])
+
+
+def band_image(log_p: np.ndarray, c: Colors) -> QImage:
+    """The bands in ever stronger accent, uint8 [rows, columns, 3]."""
+    bands = (log_p[..., None] >= band_levels(log_p)).sum(-1)  # 0 outside, 6 at the peak
+    paper, ink = QColor(c.background), QColor(c.accent)
+    inks = [mixed(ink, paper, (0.1 + 0.5 * band / len(MASSES)) * (band > 0)) for band in range(len(MASSES) + 1)]
+    table = np.array([(one.red(), one.green(), one.blue()) for one in inks], np.uint8)
+    return to_qimage(table[bands])
+
+
+class ChainPlane(LineChart):
+    """Call `set_density` and `set_chains`. The bands hold 99, 90, 70, 50, 30 and 10 % of the probability."""
+
+    def __init__(self) -> None:
+        self.began: ChainsBegan | None = None
+        self.walks = np.zeros((0, 1, 2))
+        self._bands: QImage | None = None
+        super().__init__("Chains on their density")
+        self.setMinimumSize(220, 140)
+
+    def set_colors(self, c: Colors) -> None:
+        self._bands = None
+        super().set_colors(c)
+
+    def set_density(self, began: ChainsBegan | None) -> None:
+        if began is not self.began:
+            self.began, self._bands = began, None
+            if began is not None:
+                self.low, self.high, self.bottom, self.top = began.extent
+            self.update()
+
+    def set_chains(self, x: np.ndarray) -> None:
+        """Where C chains were, [C, 1 + steps, 2]."""
+        self.walks = x
+        places = "; ".join(f"chain {i + 1} at {own[-1, 0]:.2f}, {own[-1, 1]:.2f}" for i, own in enumerate(x))
+        self.setAccessibleDescription(f"After {x.shape[1] - 1} steps: {places}" if len(x) else "")
+        self.update()
+
+    def plot(self) -> QRectF:
+        """As large as fits with both axes in one scale, so that a ring is round."""
+        room = super().plot()
+        scale = min(room.width() / (self.high - self.low), room.height() / (self.top - self.bottom))
+        wide, high = scale * (self.high - self.low), scale * (self.top - self.bottom)
+        return QRectF(room.center().x() - wide / 2, room.top(), wide, high)
+
+    def draw(self, painter: QPainter) -> None:
+        if self.began is None:
+            self.draw_hint(painter, "The chains come in a moment.")
+            return
+        if self._bands is None:
+            self._bands = band_image(self.began.log_p, self._c)
+        place = self.plot()
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(place, self._bands)
+        self._axes(painter)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.save()
+        painter.setClipRect(place)
+        for number, own in enumerate(self.walks):
+            self._dots(painter, number, own)
+        for number, own in enumerate(self.walks):
+            dashes = (3, 2) if self.repeats(number) else None
+            self.draw_line(painter, self.pen(self.color(number), 1.2, dashes), self._points(own[-TAIL:]))
+        for number, own in enumerate(self.walks):
+            for size, ink in ((14, QColor(self._c.background)), (10, self.color(number))):  # a rim, so that it stands out
+                self.draw_markers(painter, self.marker(number), ink, size, self._points(own[-1:]))
+        painter.restore()
+
+    def _axes(self, painter: QPainter) -> None:
+        place, c = self.plot(), self._c
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setPen(QColor(c.line))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(place)
+        across = ticks(self.low, self.high, max(2, int(place.width() // 60)))
+        for value, text in zip(across, figures(across), strict=True):
+            painter.setPen(QColor(c.muted))
+            wide = metrics.horizontalAdvance(text)
+            painter.drawText(QRectF(self.to_x(value) - wide / 2, place.bottom() + 4, wide + 1, metrics.height()), LEFT, text)
+        upwards = ticks(self.bottom, self.top, max(2, int(place.height() // 32)))
+        for value, text in zip(upwards, figures(upwards), strict=True):
+            line = QRectF(place.left() - 46, self.to_y(value) - 8, 40, 16)
+            painter.drawText(line, Qt.AlignmentFlag.AlignRight | MIDDLE, text)
+
+    def _points(self, own: np.ndarray) -> list[QPointF]:
+        place = self.plot()
+        left = place.left() + (own[:, 0] - self.low) / (self.high - self.low) * place.width()
+        top = place.bottom() - (own[:, 1] - self.bottom) / (self.top - self.bottom) * place.height()
+        return [QPointF(x, y) for x, y in zip(np.clip(left, -1e4, 1e4).tolist(), np.clip(top, -1e4, 1e4).tolist(), strict=True)]
+
+    def _dots(self, painter: QPainter, number: int, own: np.ndarray) -> None:
+        stride = max(1, own.shape[0] * len(self.walks) // MOST_POINTS)
+        ink = self.color(number)
+        ink.setAlpha(150)
+        painter.setPen(QPen(ink, 2.5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawPoints(self._points(own[::stride]))
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """The steps that are seen, as header and rows of a CSV; step 0 is the start."""
+        rows: list[tuple[object, ...]] = [
+            (c + 1, t, repr(x), repr(y)) for c, own in enumerate(self.walks) for t, (x, y) in enumerate(own.tolist())
+        ]
+        return ("chain", "step", "x", "y"), rows
+
+
+class ChainTraces(LineChart):
+    """One coordinate of all chains over the steps, with the exact mean and one deviation each way. Call `set_traces`."""
+
+    def __init__(self, axis: int, name: str) -> None:
+        self.axis, self.coordinate = axis, name
+        self.walks = np.zeros((0, 1, 2))
+        self.began: ChainsBegan | None = None
+        super().__init__(f"Trace of {name}")
+        self.setMinimumSize(200, 64)
+
+    def set_traces(self, x: np.ndarray, began: ChainsBegan | None) -> None:
+        self.walks, self.began = x, began
+        if began is not None:
+            self.low, self.high = 0.0, float(max(1, began.steps))
+            left, right, bottom, top = began.extent
+            self.bottom, self.top = (left, right) if self.axis == 0 else (bottom, top)
+        self.update()
+
+    def plot(self) -> QRectF:
+        return QRectF(44, 6, max(self.width() - 54, 20), max(self.height() - 24, 20))
+
+    def draw(self, painter: QPainter) -> None:
+        if self.began is None:
+            return
+        place, c = self.plot(), self._c
+        painter.setFont(self._small)
+        metrics = painter.fontMetrics()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        self.draw_upright_axis(painter, 26, False)
+        ends = (0, self.began.steps)
+        for value, text in zip(ends, (f"{self.coordinate} over steps, from 0", f"to {count(ends[1])}"), strict=True):
+            painter.setPen(QColor(c.muted))
+            wide = metrics.horizontalAdvance(text)
+            left = place.left() if value == 0 else place.right() - wide
+            painter.drawText(QRectF(left, place.bottom() + 2, wide + 1, metrics.height()), LEFT, text)
+        painter.save()
+        painter.setClipRect(place)
+        mean, deviation = self.began.mean[self.axis], self.began.deviation[self.axis]
+        for level, dashes in ((mean, (6, 3)), (mean - deviation, (2, 3)), (mean + deviation, (2, 3))):
+            self.draw_level(painter, self.pen(QColor(c.text), 1.0, dashes), level)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        steps = np.unique(np.linspace(0, self.walks.shape[1] - 1, MOST_TRACE).astype(int))
+        for number, own in enumerate(self.walks):
+            across = place.left() + steps / self.high * place.width()
+            up = place.bottom() - (own[steps, self.axis] - self.bottom) / (self.top - self.bottom) * place.height()
+            points = [QPointF(x, y) for x, y in zip(across.tolist(), np.clip(up, -1e4, 1e4).tolist(), strict=True)]
+            ink = self.color(number)
+            self.draw_line(painter, self.pen(ink, 1.0, (3, 2) if self.repeats(number) else None), points)
+            self.draw_markers(painter, self.marker(number), ink, 7, points[-1:])
+        painter.restore()
