@@ -17,11 +17,12 @@ from app.panes.chains.figures_card import ChainFiguresCard, verdict
 from app.panes.chains.film import ChainFilm
 from app.panes.chains.plots import ChainPlane, ChainTraces
 from app.panes.chains.settings import ChainSettingsCard
+from app.shell import theme
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS, Figure, figure_of
-from app.widgets.parts import Elided, TextLines, button, heading, muted, restyle
+from app.widgets.parts import Elided, TextLines, button, heading, muted
 
 SPEEDS = {1: "slow", 2: "steady", 10: "fast", 100: "very fast"}  # steps of a tick
 
@@ -188,7 +189,7 @@ class ChainsPane(Pane):
         self.status.set_text(text, level)
 
     def _restyle(self) -> None:
-        colors = restyle(self, self.context.state.theme)
+        colors = theme.colors(self.context.state.theme)
         for part in (self.plane, *self.traces, self.settings, self.status):
             part.set_colors(colors)
 
@@ -204,7 +205,7 @@ class ChainsPane(Pane):
 
     def figure(self) -> Figure:
         """Density and traces as they stand."""
-        return figure_of(self.left, restyle(self, self.context.state.theme).background)
+        return figure_of(self.left, theme.colors(self.context.state.theme).background)
 
     def copy_picture(self, _checked: bool = False) -> None:
         copy_image(self.figure().image())
