@@ -48,6 +48,7 @@ class Frame:
     x: Tensor  # images in [0, 1] [n, C, H, W], or tokens int64 [n, i] of a text
     step: int  # steps done: symbols written, or denoising steps taken
     count: int  # steps there are in all; `step == count` is the end
+    note: str = ""  # what is to be said of it, short: "σ 2.30"
 
 
 class FlowDensity(NamedTuple):
@@ -78,6 +79,14 @@ class Decoder(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """Images [B, C, H, W] in [0, 1] of any vectors [B, D]: the mean of p(x|z) where there is one."""
+        ...
+
+
+class ConditionalDecoder(Decoder, Protocol):
+    """A decoder that knows classes, where the run is conditional; `decode` is then of one class."""
+
+    def decode_class(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] of vectors [B, D] and classes int64 [B]."""
         ...
 
 

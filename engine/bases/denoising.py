@@ -234,9 +234,10 @@ class Denoiser(Method):
         x = self._centre() + highest * standard_normal(self.mean.new_empty(n, *self.data.shape).double(), generator)
         y = self._asked(n, y, generator)
         denoise = partial(self._guided_in_full, y=y, guidance=settings.guidance)
-        walk = sampled(settings.sampler, denoise, x, diffusion.times(settings.steps, lowest, highest), generator)
+        levels = diffusion.times(settings.steps, lowest, highest)
+        walk = sampled(settings.sampler, denoise, x, levels, generator)
         for step, x in enumerate(walk, 1):
-            yield Frame(self._to_images(x), step, settings.steps)
+            yield Frame(self._to_images(x), step, settings.steps, f"σ {levels[step]:.3g}")
 
     def _guided_in_full(self, x: Tensor, sigma: float, y: Tensor | None, guidance: float) -> Tensor:
         with full(x.device):

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.errors import Usage
-from engine.cli.parser import VerbParsers, positive_int
+from engine.cli.parser import VerbParsers, pairs, positive_int
 from engine.cli.runs import run_path
 
 UNITS = {
@@ -61,6 +61,7 @@ def add(verbs: VerbParsers) -> None:
         help="what those samples are, of a model with p(x|z): its mean (when left out) or a sample of it",
     )
     sub.add_argument("--samples", type=positive_int, default=1000, metavar="N", help="how many samples those are of")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
 
 def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -69,12 +70,16 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     from engine.queries.session import CannotAnswer, Model
     from engine.storage.run_reader import Run
 
-    path = run_path(options)
+    path, settings = run_path(options), pairs(options.set)
+    if settings and not options.features:
+        raise Usage("--set is of the sampler, whose samples --features looks at: give both, or leave out --set.")
     if options.final:
         return _final(options, console)
     if options.decode and not options.features:
         raise Usage("--decode says what the samples are that --features compares; name an encoder with --features, or use sample --decode.")
     encoder = run_path(options, options.features) if options.features else None
+    if settings:
+        _check(Run.open(path), settings)
     try:
         result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split))
         values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": options.split}
@@ -87,11 +92,19 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if encoder is not None:
         from engine.evaluation.fid import fidelity
 
-        values |= console.run(
-            fidelity(path, encoder, options.samples, values["step"], options.seed, split=options.split, decode=options.decode)
-        )
+        at = (options.samples, values["step"], options.seed)
+        values |= console.run(fidelity(path, encoder, *at, split=options.split, decode=options.decode, settings=settings))
     console.say(table(values))
     return values
+
+
+def _check(run: Any, settings: dict[str, str]) -> None:
+    """Before anything is computed. Raises: CannotSample."""
+    from engine.queries.sampling import sampler_settings
+    from engine.queries.session import unloaded
+
+    if run.manifest is not None:
+        sampler_settings(unloaded(run.manifest), settings)
 
 
 def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -127,6 +140,8 @@ def table(values: dict[str, Any]) -> str:
         percent = 100 if unit == "%" else 1
         if name == "decode":
             value = DECODES.get(str(value), "x itself")
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {one}" for key, one in value.items())
         number = f"{percent * value:.{2 if unit == '%' else 4}f}" if isinstance(value, float) else value
         beside = f" ± {percent * error:.{2 if unit == '%' else 4}f}" if error is not None and math.isfinite(error) else ""
         rows.append((_title(name, values), f"{number}{beside} {unit}".rstrip()))

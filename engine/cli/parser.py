@@ -100,3 +100,14 @@ def shares(text: str) -> tuple[float, ...]:
     if max(found) > 1:
         raise argparse.ArgumentTypeError(f"“{text}” holds a share above 1")
     return found
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """The settings of several `--set KEY=VALUE`; of one named twice the last value. Raises: Usage."""
+    settings = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise Usage(f"“--set {pair}” has no “=”; write --set key=value.")
+        settings[key] = value
+    return settings

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.errors import Usage
-from engine.cli.parser import VerbParsers, positive, positive_int, seed
+from engine.cli.parser import VerbParsers, pairs, positive, positive_int, seed
 from engine.cli.runs import runs_root
 
 PAUSE_SECONDS = 0.1  # between two looks for a signal while the disk is full
@@ -34,12 +34,7 @@ def add(verbs: VerbParsers) -> None:
 
 def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """{"run", "step", "images_per_second", "metrics", "status"}; a signal stops it and keeps what it learned."""
-    settings = {}
-    for pair in options.set:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise Usage(f"“--set {pair}” has no “=”; write --set key=value.")
-        settings[key] = value
+    settings: dict[str, Any] = dict(pairs(options.set))
     if options.resume and not options.name:
         raise Usage("--resume needs --name, the name of the run to go on with.")
     from engine.config import make_config

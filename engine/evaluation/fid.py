@@ -9,7 +9,8 @@ own levels, since that is what it learned.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from engine.losses.likelihoods import image_generators
 from engine.messages import Progress
 from engine.method import Method
 from engine.protocols import Encoder, Sampler, provides
-from engine.queries.sampling import drawn_frames
+from engine.queries.sampling import drawn_frames, sampler_settings
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_reader import Run
@@ -69,20 +70,24 @@ def fidelity(
     job: str = "",
     split: str = "test",
     decode: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """`fd`, `kd`, `precision`, `recall` of so many samples against as many real images of a split; `fd_real`, … of as many others of it.
 
     The split is divided into two halves at random, by the seed, no group of images in both: one is compared with the samples and with the
     other one.
-    `decode` as `decoding` takes it. Also what was compared: `split`, `samples`, `decode`, `encoder` and `encoder_step`.
+    `decode` as `decoding` takes it, `settings` as `drawn_frames` does. Also what was compared: `split`, `samples`, `decode`,
+    `sample_settings` (of a sampler that has settings), `encoder` and `encoder_step`.
 
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
+        CannotSample: no such settings.
     """
     model, extractor = Model(Run.open(path), step), Model(Run.open(encoder), None)
     method = model.method
     if not provides(method, Sampler) or method.accepts != "images":
         raise CannotAnswer(f"{method.title} draws no images; choose a run of a generative method of images.")
+    chosen = sampler_settings(method, settings or {})
     decode = decoding(method, decode)
     encode = extractor.require(Encoder, "encode").encode
     if extractor.spec.shape != model.spec.shape:
@@ -112,7 +117,7 @@ def fidelity(
     for start in range(0, count, AT_ONCE):
         size = min(AT_ONCE, count - start)
         with torch.inference_mode():
-            frames, how = drawn_frames(method, size, None, 1.0, model.generator(seeded(seed, start)), decode)
+            frames, how = drawn_frames(method, size, None, 1.0, model.generator(seeded(seed, start)), decode, settings)
             *_, frame = frames
         made.append(to_uint8(frame.x).numpy())  # what a file of them would hold
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
@@ -131,6 +136,7 @@ def fidelity(
         "split": split,
         "samples": count,
         "decode": how,
+        **({} if chosen is None else {"sample_settings": asdict(chosen)}),
         "encoder": extractor.run.path.name,
         "encoder_step": extractor.step,
     }

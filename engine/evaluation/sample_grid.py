@@ -5,18 +5,19 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, PngImagePlugin
 
-from engine.common.pixels import to_uint8
-from engine.data.tokens import decode, encode
+from engine import messages as m
+from engine.data.tokens import encode
 from engine.method import Method
 from engine.protocols import ObservationSampler, Sampler, SymbolSequence, provides
-from engine.queries.sampling import drawn_frames
+from engine.queries.sampling import finished_samples, sampler_settings
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.atomic_io import write_file
 from engine.storage.run_reader import Run
@@ -37,6 +38,7 @@ class WrittenSamples(NamedTuple):
     what: str  # in words
     step_rule: str  # by which that checkpoint was taken
     decode: str  # "mean" of p(x|z) or "sample" of it; "" where there is no such choice
+    settings: dict[str, Any]  # the sampler's own, all of them
 
 
 def sample_file(
@@ -49,43 +51,58 @@ def sample_file(
     step: int | None = None,
     prompt: str = "",
     decode: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> WrittenSamples:
-    """Draw `n` samples and write them to `out`: images as one PNG, texts (each as long as the context) as text.
+    """Draw `n` samples and write them to `out`: images as one PNG, texts (each the prompt and as much as the context) as text.
 
-    `decode`: as `decoding` takes it.
+    The window draws the same. `decode`: as `decoding` takes it; `settings`: as `sampler_settings` does.
 
     Raises:
         CannotAnswer: the method has nothing to sample from, no such class or choice, or is of the other kind. BadRun. CannotWrite.
-        BadData: the prompt has a character that the model does not know.
+        CannotSample: the sampler has no such settings. BadData: the prompt has a character that the model does not know.
     """
     model = Model(Run.open(path), step)
     method = model.method
     if not provides(method, Sampler):
         raise CannotAnswer(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
-    decode = decoding(method, decode)
-    y = None if label is None else torch.full((n,), _checked_class(method, label))
-    recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
+    if label is not None:
+        _check_class(method, label)
     if method.accepts == "text":
         if out.suffix.lower() in PICTURES:
             raise CannotAnswer(f"{method.title} writes text, and {out.name} would be a picture; name a file such as sample.txt.")
-        _write(out, _texts(model, n, seed, temperature, prompt).encode("utf-8"))
-        return WrittenSamples(model.step, "text" if n == 1 else "texts", model.step_rule, "")
-    if prompt:
+    elif prompt:
         raise CannotAnswer(f"{method.title} draws images, which no text can begin; leave out --prompt.")
-    if out.suffix.lower() in TEXTS:
+    elif out.suffix.lower() in TEXTS:
         raise CannotAnswer(f"{method.title} draws images, and {out.name} would be a text; name a file that ends in .png.")
-    with torch.inference_mode():
-        frames, how = drawn_frames(method, n, y, temperature, model.generator(seed), decode)
-        *_, frame = frames
-    recipe["decode"] = how
-    pixels = to_uint8(frame.x).numpy()
+    chosen = sampler_settings(method, settings or {})
+    told = {} if chosen is None else asdict(chosen)
+    work = m.DrawSamples(
+        job="",
+        run=str(path),
+        seed=seed,
+        samples=tuple(range(n)),
+        temperature=temperature,
+        label=label,
+        prompt=prompt,
+        decode=decoding(method, decode),
+        settings=tuple(told.items()),
+    )
+    how = work.decode if provides(method, ObservationSampler) else ""
+    if provides(method, SymbolSequence) and method.accepts == "text":
+        given = len(encode(prompt.encode(), model.spec.symbols, model.spec.units))
+        _, texts = finished_samples(model, replace(work, length=given + method.length))
+        _write(out, _joined(texts).encode("utf-8"))
+        return WrittenSamples(model.step, "text" if n == 1 else "texts", model.step_rule, how, told)
+    pixels, _ = finished_samples(model, work)
+    assert pixels is not None, "what learns from images draws images"
+    recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
     info = PngImagePlugin.PngInfo()
-    info.add_text("priorama", json.dumps(recipe))
+    info.add_text("priorama", json.dumps(recipe | {"decode": how} | ({"sample_settings": told} if told else {})))
     file = io.BytesIO()
     Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
     _write(out, file.getvalue())
     kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
-    return WrittenSamples(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how)
+    return WrittenSamples(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how, told)
 
 
 def decoding(method: Sampler, decode: str | None) -> str:
@@ -98,26 +115,18 @@ def decoding(method: Sampler, decode: str | None) -> str:
     return decode or "mean"
 
 
-def _checked_class(method: Method, label: int) -> int:
+def _check_class(method: Method, label: int) -> None:
     if not method.conditional:
         raise CannotAnswer(f"{method.title} is not conditional in this run, so it cannot draw one class; leave out --class.")
     if not 0 <= label < len(method.data.classes):
         raise CannotAnswer(f"There is no class {label}; this run knows 0 to {len(method.data.classes) - 1}.")
-    return label
 
 
-def _texts(model: Model, n: int, seed: int, temperature: float, prompt: str) -> str:
-    """`n` texts, each with a heading where there are several; the prompt is part of each."""
-    method = model.method
-    assert provides(method, SymbolSequence), "what learns from texts writes symbols"
-    spec = model.spec
-    given = torch.from_numpy(encode(prompt.encode("utf-8"), spec.symbols, spec.units).copy())
-    with torch.inference_mode():
-        *_, tokens = method.write_out(n, None, temperature, model.generator(seed), method.length, given.expand(n, -1))
-    texts = [decode(row, spec.symbols, spec.units) for row in tokens.numpy()]
-    if n == 1:
+def _joined(texts: tuple[str, ...]) -> str:
+    """Texts below each other, each with a heading where there are several."""
+    if len(texts) == 1:
         return texts[0] + "\n"
-    return "\n".join(f"── {number} of {n} ──\n{text}\n" for number, text in enumerate(texts, 1))
+    return "\n".join(f"── {number} of {len(texts)} ──\n{text}\n" for number, text in enumerate(texts, 1))
 
 
 def _write(out: Path, content: bytes) -> None:

@@ -33,6 +33,7 @@ class Decode(Query):
     run: str
     step: int | None = None
     z: np.ndarray = None  # type: ignore[assignment]  # [N, D]
+    label: int | None = None  # class, of a decoder that knows classes (`Described.classes`)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,6 +57,7 @@ class Interpolate(Query):
     a: np.ndarray = None  # type: ignore[assignment]  # [D]
     b: np.ndarray = None  # type: ignore[assignment]  # [D]
     count: int = 9
+    label: int | None = None  # class, of a decoder that knows classes (`Described.classes`)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,6 +71,7 @@ class DecodeGrid(Query):
     y: int = 1
     span: float = 3.0
     count: int = 9  # per side
+    label: int | None = None  # class, of a decoder that knows classes (`Described.classes`)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +83,7 @@ class SamplePrior(Query):
     count: int = 16
     seed: int = 0
     temperature: float = 1.0
+    label: int | None = None  # class, of a decoder that knows classes (`Described.classes`)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -238,6 +238,7 @@ class Described(Answer):
     pictures: np.ndarray | None = None  # what the weights look like: uint8 [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
     active: np.ndarray | None = None  # which latent dimensions react to the image: bool [D]; None where there is no posterior
+    classes: tuple[str, ...] = ()  # that its latents can be decoded as; empty where the decoder knows none
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -100,6 +100,7 @@ class FrameDrawn(Event):
     images: np.ndarray  # uint8 [n, C, H, W]
     rate: float  # frames per second of computing; 0: not known yet
     final: bool = False  # the last one, with frame == frames
+    note: str = ""  # what the sampler says of this frame: "σ 2.30"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -219,6 +219,10 @@ class GAN(Method):
         with full(z.device):
             return self.generator(z @ directions.T, y if self.conditional else None)
 
+    def decode_class(self, z: Tensor, y: Tensor) -> Tensor:
+        """`decode` of classes y int64 [B]."""
+        return self.decode(z, y)
+
     def sample(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:

@@ -15,7 +15,7 @@ from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
 from engine.method import judged
-from engine.protocols import Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
+from engine.protocols import ConditionalDecoder, Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.pictures import original_shown, read_picture
@@ -41,6 +41,7 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         pictures=None if found.pictures is None else image_array(found.pictures),
         captions=found.captions,
         active=None if found.active is None else found.active.cpu().numpy(),
+        classes=_classes(model),
     )
 
 
@@ -54,7 +55,7 @@ def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
     model = session.model(query.run, query.step)
     started = time.perf_counter()
     z = _latents(model, query.z)
-    images = image_array(model.require(Decoder, "decode").decode(z))
+    images = _decoded(model, z, query.label)
     milliseconds = 1000 * (time.perf_counter() - started)
     return m.Decoded(**answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds)
 
@@ -108,7 +109,7 @@ def interpolate(session: QuerySession, query: m.Interpolate) -> m.Interpolated:
     t = torch.linspace(0, 1, query.count).numpy()
     straight, arc = lerp(a, b, t), slerp(a, b, t)
     both = torch.from_numpy(np.concatenate([straight, arc]))
-    images = image_array(model.require(Decoder, "decode").decode(both))
+    images = _decoded(model, both, query.label)
     return m.Interpolated(
         **answer_head(query, model),
         lerp=images[: query.count],
@@ -131,7 +132,7 @@ def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
         if not 0 <= dim < len(prior.scale):
             raise CannotAnswer(f"This run has {len(prior.scale)} latent dimensions; choose one from 0 to {len(prior.scale) - 1}.")
         z[:, dim] = float(prior.centre[dim]) + float(prior.scale[dim]) * values
-    images = image_array(model.require(Decoder, "decode").decode(z))
+    images = _decoded(model, z, query.label)
     return m.GridDecoded(**answer_head(query, model), images=images, count=query.count)
 
 
@@ -145,7 +146,7 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
     note = ""
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
-    images = image_array(model.require(Decoder, "decode").decode(z))
+    images = _decoded(model, z, query.label)
     return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note)
 
 
@@ -160,6 +161,24 @@ def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _classes(model: Model) -> tuple[str, ...]:
+    """The classes that latents can be decoded as."""
+    return model.spec.classes if model.method.conditional and provides(model.method, ConditionalDecoder) else ()
+
+
+def _decoded(model: Model, z: Tensor, label: int | None) -> np.ndarray:
+    """Images uint8 [N, C, H, W] of latents [N, D], of a class where one is asked for. Raises: CannotAnswer."""
+    decoder = model.require(Decoder, "decode")
+    if label is None:
+        return image_array(decoder.decode(z))
+    classes = len(_classes(model))
+    if not classes or not provides(decoder, ConditionalDecoder):
+        raise CannotAnswer(f"{model.method.title} knows no classes in this run; decode without one.")
+    if not 0 <= label < classes:
+        raise CannotAnswer(f"There is no class {label}; choose one from 0 to {classes - 1}.")
+    return image_array(decoder.decode_class(z, torch.full((len(z),), label)))
 
 
 class DiagonalGaussian(NamedTuple):

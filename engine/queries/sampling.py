@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
-from engine.config import BadSetting, make_config
+from engine.config import BadSetting, fields_of, make_config
 from engine.data import adapt
 from engine.data.tokens import decode, encode
 from engine.losses.likelihoods import image_generators
@@ -80,9 +80,7 @@ def _sign(symbol: int, units: str) -> str:
 def draw_samples(session: QuerySession, work: m.DrawSamples) -> Job:
     """Raises: CannotSample, BadRun, BadData."""
     model = session.model(work.run, work.step)
-    method = model.method
-    if method.sampling == "none" or not provides(method, Sampler):
-        raise CannotSample(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
+    method = sampler_of(model)
     if not 0 < len(work.samples) <= MOST_SAMPLES:
         raise CannotSample(f"{len(work.samples)} samples cannot be drawn at once; choose 1 to {MOST_SAMPLES}.")
     if work.length > MOST_SYMBOLS:
@@ -91,9 +89,33 @@ def draw_samples(session: QuerySession, work: m.DrawSamples) -> Job:
     if provides(method, SymbolSequence):
         return (yield from _by_symbols(work, model, method, y))
     frames = _frames(work, model, method, y)
-    if method.sampling == "iterative":
+    if model.method.sampling == "iterative":
         return (yield from _by_steps(work, model, frames, y))
     return (yield from _in_one_pass(work, model, frames, y))
+
+
+def sampler_of(model: Model) -> Sampler:
+    """The method, if new examples can be drawn from it. Raises: CannotSample."""
+    method = model.method
+    if method.sampling == "none" or not provides(method, Sampler):
+        raise CannotSample(f"{method.title} has no distribution to draw from; choose a run of a generative method.")
+    return method
+
+
+def finished_samples(model: Model, work: m.DrawSamples) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """What `draw_samples` ends with, drawn at a stretch: images uint8 [n, C, H, W], or texts. As many and as long as one likes.
+
+    Raises: CannotSample, BadData.
+    """
+    method = sampler_of(model)
+    y = _labels(model, work)
+    with torch.no_grad():
+        if provides(method, SymbolSequence):
+            drawing = _symbol_drawing(work, model, method, y)
+            *_, samples = drawing.parts
+            return _shown(model, method, samples, drawing.given)
+        *_, frame = _frames(work, model, method, y)
+        return image_array(frame.x), ()
 
 
 def _head(work: m.DrawSamples, model: Model, layout: SymbolLayout, y: Tensor | None) -> dict[str, Any]:
@@ -135,14 +157,23 @@ def check_label(label: int, classes: int) -> int:
 # -- symbol by symbol --------------------------------------------------------------------------------------------------
 
 
-def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Tensor | None) -> Job:
+@dataclass(frozen=True)
+class SymbolDrawing:
+    """Symbols that are about to be drawn."""
+
+    layout: SymbolLayout
+    given: Tensor  # int64 [n, N], -1 where a symbol is drawn
+    start: int  # places that are given at the front
+    note: str
+    parts: Iterator[PartialSamples]
+
+
+def _symbol_drawing(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Tensor | None) -> SymbolDrawing:
+    sampler_settings(method, dict(work.settings))
     layout = layout_of(method, model.spec, work.length or (0 if work.tokens is None else work.tokens.shape[1]))
     tokens, note = _given(work, model, layout)
     start = work.start if work.tokens is not None else int((tokens[0] >= 0).sum())
-    yield m.SamplingBegan(**_head(work, model, layout, y), start=start, note=note)
-    until = layout.length if work.until is None else min(work.until, layout.length)
-    row = layout.columns * layout.depth
-    drawing = draw_symbols(
+    parts = draw_symbols(
         method,
         len(work.samples),
         noise_of(work.seed, work.samples, layout.length),
@@ -154,10 +185,19 @@ def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Te
         top_p=work.top_p,
         cached=work.cached,
     )
+    return SymbolDrawing(layout, tokens, start, note, parts)
+
+
+def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Tensor | None) -> Job:
+    drawing = _symbol_drawing(work, model, method, y)
+    layout, start = drawing.layout, drawing.start
+    yield m.SamplingBegan(**_head(work, model, layout, y), start=start, note=drawing.note)
+    until = layout.length if work.until is None else min(work.until, layout.length)
+    row = layout.columns * layout.depth
     busy, sent_at = 0.0, -math.inf
     while True:
         started = time.perf_counter()
-        samples = next(drawing)
+        samples = next(drawing.parts)
         now = time.perf_counter()
         if samples.place > start:  # taking in what was given does not count
             busy += now - started
@@ -168,7 +208,7 @@ def _by_symbols(work: m.DrawSamples, model: Model, method: SymbolSequence, y: Te
             continue
         sent_at = now
         cells = (samples.place - start) * len(work.samples) / layout.depth
-        images, texts = _shown(model, method, samples, tokens)
+        images, texts = _shown(model, method, samples, drawing.given)
         yield m.SymbolsDrawn(
             work.job,
             work.run,
@@ -227,7 +267,7 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
         y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
     frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode, dict(work.settings))
     for frame in frames:
-        yield Frame(frame.x[list(work.samples)], frame.step, frame.count)
+        yield replace(frame, x=frame.x[list(work.samples)])
 
 
 def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Tensor | None) -> Job:
@@ -239,8 +279,31 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
             yield m.SamplingBegan(**_head(work, model, STEPS, y), start=0, note=note, frames=frame.count)
         rate = number / max(time.perf_counter() - started, 1e-9)
         images, final = image_array(frame.x), frame.step >= frame.count
-        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final)
+        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final, frame.note)
     return ""
+
+
+def sampler_settings(method: object, settings: Mapping[str, Any]) -> Any:
+    """A sampler's settings, checked, from those that are not at their default, values or what was typed; None of one without any.
+
+    Raises: CannotSample: there is no such setting, or no such value of it.
+    """
+    if provides(method, ConfigurableSampler):
+        try:
+            return make_config(method.SampleSettings, settings)
+        except BadSetting as error:
+            raise CannotSample(str(error)) from None
+    if settings:
+        raise CannotSample(f"{_title(method)}’s sampler has no settings, so {', '.join(settings)} cannot be set.")
+    return None
+
+
+def _title(method: object) -> str:
+    return method.title if isinstance(method, Method) else "This method"
+
+
+def _named(method: ConfigurableSampler) -> tuple[str, ...]:
+    return tuple(field.name for field in fields_of(method.SampleSettings))
 
 
 def drawn_frames(
@@ -256,19 +319,18 @@ def drawn_frames(
 
     `settings`: of a sampler that has some, those that are not at their default, values or what was typed.
 
-    Raises: CannotSample: `decode` is neither, or the sampler has no such settings.
+    Raises: CannotSample: `decode` is neither, or the sampler has no such settings, or no temperature.
     """
     if decode not in ("mean", "sample"):
         raise CannotSample(f"Samples are drawn as “mean” or “sample” of p(x|z), not as “{decode}”.")
+    chosen = sampler_settings(method, settings or {})
     if provides(method, ConfigurableSampler):
+        if temperature != 1:
+            raise CannotSample(f"{_title(method)}’s sampler has no temperature; it has {', '.join(_named(method))}.")
         try:
-            chosen = make_config(method.SampleSettings, settings or {})
+            return method.sample_with(n, y, chosen, generator), ""
         except BadSetting as error:
             raise CannotSample(str(error)) from None
-        return method.sample_with(n, y, chosen, generator), ""
-    if settings:
-        title = "This method" if not isinstance(method, Method) else method.title
-        raise CannotSample(f"{title}’s sampler has no settings, so {', '.join(settings)} cannot be set.")
     if not provides(method, ObservationSampler):
         return method.sample(n, y, temperature, generator), ""
     draw = method.sample_observations if decode == "sample" else method.sample

@@ -30,6 +30,7 @@ from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.batches import as_input, held_out
+from engine.training.gauges import gauges
 from engine.training.plan import TrainingFailed
 from engine.training.resume_state import ResumeState, checked, unusable
 from engine.training.trainer import Trainer
@@ -58,6 +59,7 @@ class RunRecorder:
         self.saved_step = 0
         self.save_cost = 0.0
         self._started = 0.0
+        self._stepping = 0.0  # seconds of the waiting numbers' steps, without validation and checkpoints
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -96,6 +98,7 @@ class RunRecorder:
     def add(self, terms: dict[str, Tensor]) -> None:
         """Note a step's terms, scalars [] that stay on the device."""
         self.pending.append(terms)
+        self._stepping += time.perf_counter() - self._started
 
     def cross(self) -> Recording[Verb | None]:
         """Bring the waiting numbers over, look whether they are finite, write them, tell them."""
@@ -106,9 +109,14 @@ class RunRecorder:
         steps = np.arange(last - len(self.pending) + 1, last + 1)
         values = {name: torch.stack([t[name].detach().float() for t in self.pending]).cpu().numpy() for name in self.pending[0]}
         self.pending = []
+        self._stepping += time.perf_counter() - self.crossed_at  # a device may have been busy with the steps until now
         self._require_finite(steps, values)
         verb = yield from self._write(steps, values)
         trainer = self.trainer
+        figures = gauges(trainer, len(steps), self._stepping)
+        self._stepping = 0.0
+        measured = {name: np.array([value], np.float32) for name, value in figures.items()}
+        verb = (yield from self._write(steps[-1:], measured)) or verb
         return (yield Progress(self.job, self.run, last, trainer.plan.steps, "step", self.rate, self.seconds_left())) or verb
 
     def _write(self, steps: np.ndarray, values: dict[str, np.ndarray]) -> Recording[Verb | None]:

@@ -22,14 +22,26 @@ def frame(seed: int, samples: tuple[int, ...], number: int, steps: int = STEPS) 
     return ((1 - share) * noise + share * clean).astype(np.uint8)
 
 
-def denoise(steps: int = STEPS) -> Callable[[Any, m.DrawSamples], list[m.Event]]:
-    """What the engine sends when such a sampler is asked, to be put into the kit's `WORKS`."""
+def denoise(most: int = STEPS) -> Callable[[Any, m.DrawSamples], list[m.Event]]:
+    """What the engine sends when such a sampler is asked, to be put into the kit's `WORKS`; its settings are `steps` and `brightness`."""
 
     def answer(engine: Any, work: m.DrawSamples) -> list[m.Event]:
         step = 1024 if work.step is None else work.step
+        asked = dict(work.settings)
+        steps, brightness = int(asked.get("steps", most)), float(asked.get("brightness", 1.0))
         began = m.SamplingBegan(work.job, work.run, step, "steps", 0, 1, 1, 1, 0, (), (), (), 0, NOTE, steps)
         frames = [
-            m.FrameDrawn(work.job, work.run, step, number, steps, frame(work.seed, work.samples, number, steps), 40.0, number == steps)
+            m.FrameDrawn(
+                work.job,
+                work.run,
+                step,
+                number,
+                steps,
+                (brightness * frame(work.seed, work.samples, number, steps)).astype(np.uint8),
+                40.0,
+                number == steps,
+                f"σ {(steps - number) / 2:.2f}" if asked else "",
+            )
             for number in range(steps + 1)
         ]
         return [began, *frames]

@@ -10,8 +10,10 @@ from app.shell.bridge import Bridge
 from app.shell.formatting import count
 from app.shell.state import VALID, State, judged_terms
 from app.widgets.parts import short
+from engine.common.training_metrics import UNITS, is_training_metric, of_phase
 from engine.messages import FollowRun, Metrics, UnfollowRun
 
+LOSSES, TRAINING = "Losses", "Training"  # groups of terms
 FALLING = ("loss", "reconstruction", "error", "nll", "bits")  # terms whose lowest point is the best one
 
 
@@ -92,8 +94,26 @@ class FollowedRuns:
         known = [name for name in names if any(len(self.data.get(run, {}).get(name, ())) for run in self.runs())]
         return [name for name in known if not (name.startswith(VALID) and name[len(VALID) :] in known)]
 
+    def groups(self) -> dict[str, list[str]]:
+        """The terms of `terms`: what is learned, and how the training goes; a group without terms is left out."""
+        terms = self.terms()
+        split = {LOSSES: [t for t in terms if not is_training_metric(t)], TRAINING: [t for t in terms if is_training_metric(t)]}
+        return {name: found for name, found in split.items() if found}
+
+    def together(self, term: str) -> list[tuple[str, str]]:
+        """The terms that stand on one plot with a term, and what each is called there; the term alone where several runs are drawn.
+
+        The losses of several networks (“discriminator_loss”, “generator_loss”), one loss at several levels (“loss σ 0.1”, “loss σ 1”).
+        """
+        family = _family(term)
+        found = [(other, _family(other)) for other in self.terms() if self.unit(other) == self.unit(term)]
+        members = [(other, one[1]) for other, one in found if family is not None and one is not None and one[0] == family[0]]
+        return members if len(self.runs()) == 1 and len(members) > 1 else [(term, "")]
+
     def unit(self, term: str) -> str:
         """Of a term, where all runs that are drawn agree on it."""
+        if is_training_metric(term):
+            return UNITS.get(term, "")
         methods = [self.state.methods.get(self.state.runs[run].method) for run, _ in self.curves(term)]
         units = {"" if method is None else method.unit_of(term) for method in methods}
         return units.pop() if len(units) == 1 else ""
@@ -127,3 +147,24 @@ class FollowedRuns:
         else:
             return None
         return step, value, f"★ best {short(value)} at step {count(step)} ({rule})"
+
+
+def _family(term: str) -> tuple[str, str] | None:
+    """What a term has in common with others that belong on its plot, and what is its own; None where it stands alone."""
+    if (measured := of_phase(term)) is not None:
+        return measured
+    head, found, own = term.partition(" σ ")
+    if found:
+        return head + found, f"σ {own}"
+    if term.endswith("_loss"):
+        return "_loss", term.removesuffix("_loss").removeprefix(VALID)
+    return None
+
+
+def family_title(term: str) -> str:
+    """The heading of a plot of all terms of a term's family."""
+    family = _family(term)
+    if family is None:
+        return term
+    head = family[0].removeprefix(VALID)
+    return "losses" if head == "_loss" else head.replace(" σ ", " by σ")

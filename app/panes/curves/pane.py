@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSlider, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QPushButton, QSlider, QStackedWidget, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
 from app.panes.curves.curve_diagnosis import CurveFinding, diagnose
 from app.panes.curves.diagnosis_card import DiagnosisCard
 from app.panes.curves.export import CurvesExport
-from app.panes.curves.followed_runs import VALID, FollowedRuns
+from app.panes.curves.followed_runs import LOSSES, TRAINING, VALID, FollowedRuns, family_title
 from app.panes.curves.redraw_schedule import RedrawSchedule
 from app.panes.curves.run_legend import LegendEntry, RunLegend
 from app.panes.curves.term_cards import TermCardGrid
@@ -51,6 +51,7 @@ class CurvesPane(Pane):
         self.followed = FollowedRuns(context.state, context.bridge)
         self.schedule = RedrawSchedule()
         self.term = "loss"  # on the large plot
+        self._last: dict[str, str] = {}  # group -> the term of it that was there last
         self.plot_card: CurvePlotCard | None = None  # from when the pane is first seen
         self.export = CurvesExport(self.followed, self._settings, self._figure, self._report, self)
         self._colors = theme.colors(context.state.theme)
@@ -87,8 +88,40 @@ class CurvesPane(Pane):
         self.main.setSpacing(8)
         self.term_cards = TermCardGrid()
         self.term_cards.term_chosen.connect(self.show_term)
+        self.main.addWidget(self._group_row())
         self.main.addLayout(self.term_cards)
         columns.addLayout(self.main, 1)
+
+    def _group_row(self) -> QWidget:
+        """Which terms have cards: what is learned, or how the training goes."""
+        self.group_row = QWidget()
+        row = QHBoxLayout(self.group_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(12)
+        self.groups = QButtonGroup(self)
+        self.groups.setExclusive(True)
+        self.group_tabs: dict[str, QPushButton] = {}
+        tips = {LOSSES: "What is learned: the loss and its terms.", TRAINING: "How it goes: learning rate, gradients, speed, memory."}
+        for name, tip in tips.items():
+            tab = self.group_tabs[name] = QPushButton(name.upper())
+            tab.setProperty("kind", "tab")
+            tab.setCheckable(True)
+            tab.setAccessibleName(name)
+            set_tip(tab, tip)
+            tab.clicked.connect(partial(self._group_chosen, name))
+            self.groups.addButton(tab)
+            row.addWidget(tab)
+        row.addStretch(1)
+        self.group_tabs[LOSSES].setChecked(True)
+        self.group_row.hide()
+        return self.group_row
+
+    def _group_chosen(self, name: str, _checked: bool = False) -> None:
+        """Show the group's cards; the plot shows what it showed last of the group, else its first term."""
+        terms = self.followed.groups().get(name, [])
+        kept = self._last.get(name, "")
+        if terms:
+            self.show_term(kept if kept in terms else terms[0])
 
     def _side(self) -> QWidget:
         holder = QWidget()
@@ -220,11 +253,11 @@ class CurvesPane(Pane):
         due = self.schedule.take_due(began)
         if not due:
             return
-        terms = self.followed.terms()
-        if self.term not in terms and terms:
-            self.term = terms[0]
+        groups = self.followed.groups()
+        if groups and not any(self.term in terms for terms in groups.values()):
+            self.term = next(iter(groups.values()))[0]
         if "cards" in due:
-            self._draw_cards(terms)
+            self._draw_cards(groups)
         if "plot" in due:
             self._draw_plot(self.plot_card)
         if "diagnosis" in due:
@@ -243,12 +276,18 @@ class CurvesPane(Pane):
     def _draw_plot(self, card: CurvePlotCard) -> None:
         followed, term = self.followed, self.term
         smoothing = self.smooth.value() / 100
-        card.draw(term, followed.unit(term), self._lines(term), followed.best(term, smoothing), smoothing, self.context.state.cursor)
+        alone = len(followed.together(term)) == 1
+        best = followed.best(term, smoothing) if alone else None
+        title = term if alone else family_title(term)
+        card.draw(title, followed.unit(term), self._lines(term), best, smoothing, self.context.state.cursor)
 
     def _lines(self, term: str) -> list[Line]:
         """The curve of every run, and of its validation."""
         from app.panes.curves.plot import Line
 
+        together = self.followed.together(term)
+        if len(together) > 1:
+            return self._lines_together(self.followed.runs()[0], together)
         lines = []
         for run in self.followed.runs():
             name, color, marker = self.context.state.runs[run].name, self.color_of(run), self.followed.marker_of(run)
@@ -258,8 +297,28 @@ class CurvesPane(Pane):
                     lines.append(Line(f"{run} {key}", shown, series, color, marker, valid))
         return lines
 
-    def _draw_cards(self, terms: list[str]) -> None:
-        self.term_cards.show_terms(terms, self.term, self._colors)
+    def _lines_together(self, run: str, terms: list[tuple[str, str]]) -> list[Line]:
+        """The curves of several terms of one run, and of their validation."""
+        from app.panes.curves.plot import Line, shade
+
+        lines = []
+        for place, (term, name) in enumerate(terms):
+            color = shade(theme.CATEGORIES[place % len(theme.CATEGORIES)], self._colors).name()
+            marker = theme.MARKERS[place % len(theme.MARKERS)]
+            for key, shown, valid in ((term, name, False), (VALID + term, f"{name} · validation", True)):
+                series = self.followed.series(run, key)
+                if len(series):
+                    lines.append(Line(f"{run} {key}", shown, series, color, marker, valid))
+        return lines
+
+    def _draw_cards(self, groups: dict[str, list[str]]) -> None:
+        """The cards of the group that the plot's term is of."""
+        shown = next((name for name, terms in groups.items() if self.term in terms), LOSSES)
+        self.group_row.setVisible(len(groups) > 1)
+        self.group_tabs[shown].setChecked(True)
+        self._last[shown] = self.term
+        self.term_cards.show_terms(groups.get(shown, []), self.term, self._colors)
+        self.term_cards.check(self.term)
         for term, card in self.term_cards.cards.items():
             curves = [(series, self.color_of(run)) for run, series in self.followed.curves(term)]
             card.show_lines(curves, self.followed.unit(term))

@@ -13,6 +13,7 @@ from app.panes.curves.series import Series, thinned
 from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import clear, short
+from engine.common.training_metrics import of_phase
 
 LAST = "last batch"  # what the number is of
 
@@ -97,7 +98,9 @@ class TermCard(QAbstractButton):
         inside = QRectF(self.rect()).adjusted(10, 7, -10, -8)
         painter.setFont(self._small)
         painter.setPen(QColor(c.muted))
-        name = painter.fontMetrics().elidedText(self.term, Qt.TextElideMode.ElideRight, int(inside.width()))
+        measured = of_phase(self.term)  # whose it is comes first: the end may be cut off
+        name = self.term if measured is None else " · ".join(reversed(measured))
+        name = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, int(inside.width()))
         painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, name)
         if painter.fontMetrics().horizontalAdvance(name + "  " + LAST) <= inside.width():
             painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, LAST)

@@ -145,8 +145,11 @@ class LatentController(QObject):
         if not self.active or self.description is None or not self.able():
             return
         self._ask_decode()
-        if before is None or before.a is not after.a or before.b is not after.b:
+        other_class = before is not None and before.label != after.label
+        if before is None or before.a is not after.a or before.b is not after.b or other_class:
             self._ask_interpolation()
+        if self.tab is LatentTab.PRIOR and other_class:
+            self.ask_prior()
         if self.tab is LatentTab.PLANE:
             self._plane_timer.start()
 
@@ -160,6 +163,13 @@ class LatentController(QObject):
     def encodes(self) -> bool:
         """Whether the run's method can encode an image."""
         return "posterior" in self.capabilities()
+
+    def label(self) -> int | None:
+        """The class to decode as; None where the decoder knows none."""
+        position = self.history.current
+        if self.description is None or not self.description.classes:
+            return None
+        return 0 if position is None else min(position.label, len(self.description.classes) - 1)
 
     def _current(self, query: Any) -> bool:
         """Whether an answer to this query is still about what the window looks at."""
@@ -193,7 +203,7 @@ class LatentController(QObject):
         state, position = self.state, self.history.current
         if self.active and position is not None:
             z = position.z[None].astype(np.float32)  # [1, D]
-            self._decode_query.want(Decode(run=state.run, step=state.step, z=z))  # type: ignore[arg-type]
+            self._decode_query.want(Decode(run=state.run, step=state.step, z=z, label=self.label()))  # type: ignore[arg-type]
 
     def _on_decoded(self, query: Decode, answer: Decoded) -> None:
         if self._current(query):
@@ -202,12 +212,15 @@ class LatentController(QObject):
     def _ask_interpolation(self) -> None:
         state, position = self.state, self.history.current
         if self.active and position is not None and position.a is not None and position.b is not None:
-            query = Interpolate(run=state.run, step=state.step, a=position.a, b=position.b, count=STEPS)  # type: ignore[arg-type]
+            ends = {"a": position.a, "b": position.b}
+            query = Interpolate(run=state.run, step=state.step, **ends, count=STEPS, label=self.label())  # type: ignore[arg-type]
             self._path_query.want(query)
 
     def _on_interpolated(self, query: Interpolate, answer: Interpolated) -> None:
         position = self.history.current
-        if self._current(query) and position is not None and position.a is query.a and position.b is query.b:
+        if not self._current(query) or position is None or self.label() != query.label:
+            return
+        if position.a is query.a and position.b is query.b:
             self.interpolated.emit(answer)
 
     def _on_reconstructed(self, query: Reconstruct, answer: Reconstructed) -> None:
@@ -248,7 +261,8 @@ class LatentController(QObject):
     def ask_prior(self) -> None:
         if not self.active or not self.able():
             return
-        query = SamplePrior(run=self.state.run, step=self.state.step, count=PRIOR_COUNT, seed=self.seed)  # type: ignore[arg-type]
+        asked = {"count": PRIOR_COUNT, "seed": self.seed, "label": self.label()}
+        query = SamplePrior(run=self.state.run, step=self.state.step, **asked)  # type: ignore[arg-type]
         self.bridge.ask("latent.prior", query, partial(self._on_prior, query), self._on_failure)
 
     def _on_prior(self, query: SamplePrior, answer: PriorSampled) -> None:
@@ -260,7 +274,8 @@ class LatentController(QObject):
         if not self.active or position is None or self.plane_dimensions is None or self.tab is not LatentTab.PLANE or not self.able():
             return
         x, y = self.plane_dimensions
-        query = DecodeGrid(run=state.run, step=state.step, z=position.z, x=x, y=y, span=SPAN, count=PLANE_COUNT)  # type: ignore[arg-type]
+        plane = {"z": position.z, "x": x, "y": y, "span": SPAN, "count": PLANE_COUNT, "label": self.label()}
+        query = DecodeGrid(run=state.run, step=state.step, **plane)  # type: ignore[arg-type]
         self._plane_query.want(query)
 
     def _on_plane(self, query: DecodeGrid, answer: GridDecoded) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage, QUndoStack
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.latent.position import LatentPosition
 from app.panes.latent.tiles import SquareImageView
@@ -13,7 +14,7 @@ from app.shell.formatting import count, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_view import chw_to_qimage, enlarged
-from app.widgets.parts import Card, TextLines, button
+from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import Decoded
 
 ENCODE_HELP = "Encode an image file and go to its z. Files can be dropped, too."
@@ -21,6 +22,8 @@ ENCODE_HELP = "Encode an image file and go to its z. Files can be dropped, too."
 
 class DecodedImageCard(QWidget):
     """Keeps the newest decoded image, and a fault of the engine until the position or the step changes."""
+
+    class_chosen = Signal(int)  # by the user
 
     def __init__(self, undo: QUndoStack, choose_image: Callable[[], object], draw_sample: Callable[[], object]) -> None:
         super().__init__()
@@ -44,6 +47,21 @@ class DecodedImageCard(QWidget):
             row.addWidget(made)
         row.addStretch(1)
         column.addLayout(row)
+        self.classes = QComboBox()
+        self.classes.setAccessibleName("Class to decode as")
+        set_tip(
+            self.classes, "The class that z is decoded as: the same z in another class. The way, the plane and the samples are of it too."
+        )
+        self.classes.activated.connect(self.class_chosen)
+        self.class_row = QWidget()
+        row = QHBoxLayout(self.class_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(muted("class", wrap=False))
+        row.addWidget(self.classes)
+        row.addStretch(1)
+        self.class_row.hide()
+        column.addWidget(self.class_row)
         self.status = TextLines(3, "What is decoded")
         column.addWidget(self.status)
         undo.canUndoChanged.connect(self.undo_button.setEnabled)
@@ -59,8 +77,16 @@ class DecodedImageCard(QWidget):
         self.encode_button.setEnabled(not why_not)
         set_tip(self.encode_button, why_not or ENCODE_HELP)
 
+    def offer_classes(self, names: tuple[str, ...]) -> None:
+        """The classes to choose from; none where the decoder knows none."""
+        if [self.classes.itemText(index) for index in range(self.classes.count())] != list(names):
+            self.classes.clear()
+            self.classes.addItems(list(names))
+        self.class_row.setVisible(bool(names))
+
     def forget(self) -> None:
         """Another run is looked at."""
+        self.offer_classes(())
         self.decoded = None
         self._fault = ""
         self.picture.set_pixels(None)
@@ -88,7 +114,9 @@ class DecodedImageCard(QWidget):
         self.status.set_text(text, level)
 
     def describe(self, position: LatentPosition | None) -> None:
-        """The line under the picture."""
+        """The class, and the line under the picture."""
+        if position is not None and self.classes.count():
+            self.classes.setCurrentIndex(min(position.label, self.classes.count() - 1))
         if self._fault:
             self.status.set_text(self._fault, "bad")
             return

@@ -36,12 +36,14 @@ class LatentExport(QObject):
         sources: Mapping[str, LatentExportSource],
         axes: Callable[[], LatentAxes | None],
         report: Callable[..., None],
+        class_asked: Callable[[], int | None],
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
         self.window = parent
         self.history, self.state = history, history.state
         self.sources, self.axes, self.report = sources, axes, report
+        self.class_asked = class_asked  # that pictures are decoded as; None without classes
         self.scale = 2  # of saved pictures
 
     def menu(self) -> QMenu:
@@ -82,6 +84,8 @@ class LatentExport(QObject):
         if state.step is not None:
             about["step"] = str(state.step)
         if position is not None:
+            if self.class_asked() is not None:
+                about["class"] = self.class_asked()
             about["z"] = [round(float(value), 6) for value in position.z]
         return about
 

@@ -6,6 +6,7 @@ parts draw the answers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class LatentPane(RunPane):
             "samples": self.prior_samples,
             "grid": self.plane,
         }
-        self.export = LatentExport(self.history, sources, self._axes, self.decoded_image.report, self)
+        self.export = LatentExport(self.history, sources, self._axes, self.decoded_image.report, self.controller.label, self)
         self._build()
         self._wire()
         self._restyle()
@@ -133,6 +134,7 @@ class LatentPane(RunPane):
         state.theme_changed.connect(self._restyle)
         self.history.moved.connect(self._moved)
         controller.described.connect(self._described)
+        self.decoded_image.class_chosen.connect(self._class_chosen)
         controller.decoded.connect(self._decoded)
         controller.failed.connect(self.decoded_image.fail)
         controller.interpolated.connect(self.interpolation.show_interpolated)
@@ -217,7 +219,13 @@ class LatentPane(RunPane):
     def _axes(self) -> LatentAxes | None:
         return self.slider_list.axes
 
+    def _class_chosen(self, label: int) -> None:
+        position = self.position
+        if position is not None and label != position.label:
+            self.history.move(replace(position, label=label), "choice of a class")
+
     def _described(self, axes: LatentAxes) -> None:
+        self.decoded_image.offer_classes(self.controller.description.classes if self.controller.description is not None else ())
         held = self.slider_list.is_held()
         self.slider_list.describe(axes)
         if held:

@@ -29,6 +29,7 @@ class LatentPosition:
     b_name: str = ""
     t: float = 0.5  # 0 is A, 1 is B
     path: str = "lerp"  # "lerp" | "slerp"
+    label: int = 0  # the class that z is decoded as, where the decoder knows classes
 
     def moved_to(self, z: np.ndarray, name: str = "") -> LatentPosition:
         """The same with another z [D]."""

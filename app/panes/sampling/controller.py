@@ -16,7 +16,7 @@ from app.panes.sampling.frames import FilmMemory
 from app.panes.sampling.sample_tree import RunSamples, SampleNode, SamplingSettings
 from app.shell.formatting import count, number
 from app.shell.undo import push
-from engine.messages import DrawSamples, Ended, FrameDrawn, SamplingBegan, StopJob, SymbolsDrawn
+from engine.messages import DrawSamples, Ended, FieldInfo, FrameDrawn, SamplingBegan, StopJob, SymbolsDrawn
 
 SETTLE_MS = 60  # a moving slider starts a new draw at most so often
 ROOTS_KEPT = 24
@@ -125,6 +125,17 @@ class SamplingController(QObject):
         method = self.context.state.method_info
         return method is None or "symbols" in method.capabilities
 
+    def sampler_fields(self) -> tuple[FieldInfo, ...] | None:
+        """The settings of the chosen run's sampler that it has a use for; None of a sampler without any."""
+        state = self.context.state
+        fields = () if state.method_info is None else state.method_info.sample_fields
+        if not fields:
+            return None
+        began = None if self.node is None else self.node.began
+        info = state.run_info
+        by_class = bool(began.classes) if began is not None else info is None or bool(info.config.get("conditional", True))
+        return tuple(field for field in fields if by_class or field.name != "guidance")  # it leads samples to their class
+
     def hide(self) -> None:
         """Nobody looks: nothing is drawn until `refresh`."""
         self._goes_on = self.job is not None
@@ -185,7 +196,8 @@ class SamplingController(QObject):
         if node.settings != settings:
             node.resize(settings)
         self.show(node)
-        if node.stale and self.able():
+        at_once = node.began is not None and node.began.kind == "whole"  # so that they follow a slider while it moves
+        if node.stale and self.able() and not (at_once and self._settle.isActive()):
             self._settle.start()
 
     def choose(self, node: SampleNode) -> None:
@@ -245,6 +257,12 @@ class SamplingController(QObject):
         else:
             self._draw(self.node)
 
+    def draw_from_start(self) -> None:
+        """The same samples once more, to see how they come about."""
+        if self.node is not None:
+            self.node.finished = None
+        self.draw_anew()
+
     def _draw(self, node: SampleNode, *, fresh: bool = True, until: int | None = None) -> None:
         state = self.context.state
         if not self.able():
@@ -269,12 +287,13 @@ class SamplingController(QObject):
                 step=state.step,
                 seed=s.seed,
                 samples=tuple(rows),
-                temperature=s.temperature,
+                temperature=1.0 if self.sampler_fields() is not None else s.temperature,
                 top_k=s.top_k,
                 top_p=s.top_p,
                 label=s.label,
                 cached=s.cached,
                 decode=s.decode,
+                settings=s.sampler,
                 tokens=given,
                 start=start,
                 until=until,
@@ -290,6 +309,13 @@ class SamplingController(QObject):
             self.context.bridge.send(StopJob(self.job))
             self.job = None
         self.job_changed.emit()
+
+    def stop_here(self) -> None:
+        """End the draw, and look at what is there."""
+        self.stop()
+        self.drawing = None
+        self.film.follow()
+        self.progressed.emit()
 
     # what the engine sends
 
@@ -341,6 +367,7 @@ class SamplingController(QObject):
         elif self.job is not None and node is not None and node.iterative:
             if not film.held:
                 film.hold()  # the sampler goes on: its steps could not be taken up again
+                self.progressed.emit()
             elif film.position < node.reached:
                 film.play()
             else:
@@ -357,6 +384,7 @@ class SamplingController(QObject):
             film.wind(0)
             film.play()
         else:
+            node.finished = None  # they are drawn for their film
             self._draw(node)
         self.job_changed.emit()
 

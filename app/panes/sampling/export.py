@@ -58,14 +58,21 @@ class SamplingExports(QMenu):
         if info is not None:
             about |= {"run": info.name, "method": info.method, "data": info.data_name, "seed": str(info.seed), "config": info.config}
         if node is not None:
-            s = node.settings
-            about |= {"step": str(node.step), "sample_seed": s.seed, "samples": s.count, "temperature": s.temperature}
-            about |= {"top_k": s.top_k, "top_p": s.top_p, "class": s.label, "place": self.samples.film.position}
+            s, step, position, path = node.settings, node.step, self.samples.film.position, [one.title() for one in node.path()]
+            grid = self.view.canvas.grid
+            if grid is not None and grid.before is not None:  # the last finished samples are shown, until those asked for are
+                s, step, position, path = grid.before.settings, grid.before.step, node.length, [grid.before.settings.summary()]
+            about |= {"step": str(step), "sample_seed": s.seed, "samples": s.count, "temperature": s.temperature}
+            fields = self.samples.sampler_fields()
+            if fields is not None:
+                del about["temperature"]
+                about["sample_settings"] = {field.name: dict(s.sampler).get(field.name, field.default) for field in fields}
+            about |= {"top_k": s.top_k, "top_p": s.top_p, "class": s.label, "place": position}
             if node.iterative:
                 about["places"] = node.length
             if self.samples.is_text():
                 about |= {"prompt": s.prompt, "length": s.length}
-            about["path"] = " > ".join(one.title() for one in node.path())
+            about["path"] = " > ".join(path)
             about["choices"] = [list(one.change) for one in node.path() if one.change is not None]
             nats = [node.log_likelihood(row) for row in node.display_order()]
             about["log_p_nat"] = [None if value is None else round(value, 4) for value in nats]

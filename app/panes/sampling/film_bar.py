@@ -18,6 +18,7 @@ class FilmBar(QWidget):
     play_asked = Signal()
     step_asked = Signal(int)
     wound = Signal(int)
+    stop_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +36,7 @@ class FilmBar(QWidget):
         self.slider.valueChanged.connect(self._moved)
         row.addWidget(self.slider, 1)
         self.label = muted("", wrap=False)
-        self.label.setFixedWidth(96)
+        self.label.setMinimumWidth(96)
         self.label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.label)
         column.addWidget(self.film_row)
@@ -45,7 +46,8 @@ class FilmBar(QWidget):
         self.play_button.setFixedWidth(88)
         self.step_button = button("+1 pixel", lambda: self.step_asked.emit(1), "Go on by one, then stay.")
         self.row_button = button("+1 row", lambda: self.step_asked.emit(0), "Go on to the end of the row, then stay.")
-        for made in (self.play_button, self.step_button, self.row_button):
+        self.stop_button = button("Stop", self.stop_asked.emit, "End it here: the steps that were taken stay.")
+        for made in (self.play_button, self.step_button, self.row_button, self.stop_button):
             row.addWidget(made)
         row.addStretch(1)
         column.addLayout(row)
@@ -71,11 +73,24 @@ class FilmBar(QWidget):
         self.row_button.setVisible(kind in ("pixels", "codes"))
         for made in (self.step_button, self.row_button):
             made.setEnabled(length > 0 and (drawing or film.position < length))
-        self.label.setText(f"{count(film.position // depth)} of {count(length // depth)}" if length else "")
+        self.stop_button.setVisible(node is not None and node.iterative and drawing)
+        self.label.setText(self._where(film))
         text, tip = self._verb(film, drawing)
         self.play_button.setText(text)
         self.play_button.setAccessibleName(text)
         set_tip(self.play_button, tip)
+
+    @staticmethod
+    def _where(film: SampleFilm) -> str:
+        """“12 of 64”; of an iterative sampler “step 7 of 18, σ 2.30” where it says more of its frames."""
+        node = film.node
+        if node is None or not node.length:
+            return ""
+        text = f"{count(film.position // node.depth)} of {count(node.length // node.depth)}"
+        if not node.iterative:
+            return text
+        note = node.notes.get(film.position, "")
+        return f"step {text}{f', {note}' if note else ''}"
 
     def _verb(self, film: SampleFilm, drawing: bool) -> tuple[str, str]:
         """What the play button does, and its tooltip."""

@@ -102,7 +102,7 @@ class SamplingPane(RunPane):
         row.addWidget(heading("How it is drawn"))
         row.addStretch(1)
         tip = "Grow the same samples from their beginning, with the settings below."
-        draw_button = button("Draw anew", self.controller.draw_anew, tip)
+        draw_button = button("Draw anew", self.controller.draw_from_start, tip)
         draw_button.setProperty("kind", "link")
         row.addWidget(draw_button)
         side.addLayout(row)
@@ -150,6 +150,7 @@ class SamplingPane(RunPane):
         self.bar.play_asked.connect(controller.play)
         self.bar.step_asked.connect(controller.step)
         self.bar.wound.connect(controller.wind)
+        self.bar.stop_asked.connect(controller.stop_here)
         self.view.bits_box.toggled.connect(self._show_samples)
         self.view.canvas.picked.connect(self._cell_picked)
         self.view.text.picked.connect(self.symbol.look_at)
@@ -240,7 +241,14 @@ class SamplingPane(RunPane):
         one_row = node is not None and node.kind == "branch"
         began = None if node is None else node.began
         symbols = self.controller.draws_symbols()
-        self.settings_card.show_settings(self.controller.samples.settings, began, text=self.is_text(), one_row=one_row, symbols=symbols)
+        self.settings_card.show_settings(
+            self.controller.samples.settings,
+            began,
+            text=self.is_text(),
+            one_row=one_row,
+            symbols=symbols,
+            fields=self.controller.sampler_fields(),
+        )
         self.tab_row.setVisible(symbols)
         if not symbols:
             self.show_page(0)  # it says that no pixel has a distribution of its own

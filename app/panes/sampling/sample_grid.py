@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.panes.sampling.sample_tree import SampleNode
+from app.panes.sampling.sample_tree import FinishedSamples, SampleNode
 from app.shell.formatting import number
 
 
@@ -27,12 +27,16 @@ class SampleGrid:
     given: np.ndarray | None = None  # bool [n, rows, columns]: cells that were not drawn by the model
     captions: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of the samples, for tooltips and screen readers
+    before: FinishedSamples | None = None  # what is shown until the samples are finished
 
 
-def sample_grid(node: SampleNode, position: int, max_bits: float | None = None, *, drawing: bool = False) -> SampleGrid | None:
+def sample_grid(
+    node: SampleNode, position: int, max_bits: float | None = None, *, drawing: bool = False, follows: bool = True
+) -> SampleGrid | None:
     """The images when the film stands at a position; None without images.
 
-    `max_bits`: as surprisal, with so many bits the brightest. `drawing`: what stood there before shines through what is still to be drawn.
+    `max_bits`: as surprisal, with so many bits the brightest. `drawing`: what stood there before shines through what is still to be drawn,
+    or, of an iterative sampler whose film `follows`, stands there until it is finished.
     """
     images = node.images_at(position)
     if images is None or node.began is None:
@@ -40,6 +44,9 @@ def sample_grid(node: SampleNode, position: int, max_bits: float | None = None, 
     order = node.display_order()
     names = tuple(node.letter(row) for row in order)
     if not node.has_symbols:
+        before = node.samples_before() if drawing and follows else None
+        if before is not None and before.images.shape == images.shape:  # one set of samples becomes the other, without noise between
+            return SampleGrid(before.images[order], captions=names, names=names, before=before)
         return SampleGrid(images[order], captions=names, names=names)
     rows, columns = node.began.rows, node.began.columns
     shape = (node.count, rows, columns)

@@ -33,6 +33,7 @@ class SamplingSettings:
     decode: str = "mean"  # of a model with p(x|z): its "mean", or a "sample" of it
     prompt: str = ""
     length: int = 400  # of a text, in symbols
+    sampler: tuple[tuple[str, int | float | bool | str], ...] = ()  # the sampler's own settings, where not at their default
 
     def summary(self) -> str:
         """ "seed 3 · ×4 · T 0.80 · top-k 5"; what is at its default is left out."""
@@ -45,12 +46,22 @@ class SamplingSettings:
             parts.append(f"top-p {number(self.top_p, 2)}")
         if self.decode == "sample":
             parts.append("drawn from p(x|z)")
+        parts += [f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}" for name, value in self.sampler]
         return " · ".join(parts)
 
     def same_noise(self, other: SamplingSettings) -> bool:
         """Whether both draw the same samples from the same noise, so that one can morph into the other."""
         mine = self.seed, self.count, self.prompt, self.length
         return mine == (other.seed, other.count, other.prompt, other.length)
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedSamples:
+    """Samples, and what they were drawn with."""
+
+    settings: SamplingSettings
+    step: int  # the checkpoint's
+    images: np.ndarray  # uint8 [n, C, H, W]
 
 
 @dataclass(eq=False)
@@ -76,6 +87,8 @@ class SampleNode:
     texts: list[str] = field(default_factory=list)
     places: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # symbols, or steps of an iterative sampler, that are there [n]
     frames: FrameFilm = field(default_factory=FrameFilm)  # of an iterative sampler
+    notes: dict[int, str] = field(default_factory=dict)  # what it said of its frames, by their number
+    finished: FinishedSamples | None = None  # of an iterative sampler, the last ones
 
     LETTERS: ClassVar[str] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -173,6 +186,7 @@ class SampleNode:
             assert self.log_p is not None
             self.tokens[rows], self.log_p[rows], self.places[rows] = -1, np.nan, 0
             self.frames.clear()
+            self.notes.clear()
 
     def add_symbols(self, event: SymbolsDrawn) -> None:
         """All symbols so far."""
@@ -191,6 +205,10 @@ class SampleNode:
         self._set_images(event.images)
         assert self.images is not None
         self.frames.add(event.frame, self.images.copy())
+        if event.note:
+            self.notes[event.frame] = event.note
+        if event.final:
+            self.finished = FinishedSamples(self.settings, event.step, self.images.copy())
 
     def _set_images(self, images: np.ndarray) -> None:
         """Of the rows that are drawn: uint8 [rows, C, H, W]."""
@@ -254,6 +272,11 @@ class SampleNode:
         """The images when the film stands at a position: uint8 [n, C, H, W]. Of symbols, `drawn_cells` says which are there."""
         frame = self.frames.at(position) if self.iterative else None
         return self.images if frame is None else frame
+
+    def samples_before(self) -> FinishedSamples | None:
+        """The last finished samples of the same noise, while an iterative sampler draws them anew; else None."""
+        before = self.finished
+        return before if self.iterative and not self.done and before is not None and before.settings.same_noise(self.settings) else None
 
     def drawn_cells(self, position: int) -> np.ndarray:
         """Which cells are there when the film stands at a position: bool [n, cells]; given ones are always."""

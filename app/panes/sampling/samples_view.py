@@ -59,14 +59,14 @@ class SamplesView(Card):
         if text:
             self.text.show_texts(self._texts(node, film.position))
         else:
-            self.canvas.show_grid(self.grid(node, film.position, drawing=drawing))
+            self.canvas.show_grid(self.grid(node, film.position, drawing=drawing, follows=not film.held and not film.playing))
 
     def _with_bits(self, node: SampleNode | None) -> bool:
         return self.bits_box.isChecked() and (node is None or node.has_symbols)
 
-    def grid(self, node: SampleNode, position: int, *, drawing: bool = False) -> SampleGrid | None:
+    def grid(self, node: SampleNode, position: int, *, drawing: bool = False, follows: bool = True) -> SampleGrid | None:
         """The images as they are to be seen at a position of the film."""
-        return sample_grid(node, position, self.legend.most if self._with_bits(node) else None, drawing=drawing)
+        return sample_grid(node, position, self.legend.most if self._with_bits(node) else None, drawing=drawing, follows=follows)
 
     def _texts(self, node: SampleNode, position: int) -> Texts:
         assert node.began is not None and node.tokens is not None

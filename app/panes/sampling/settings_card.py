@@ -1,4 +1,7 @@
-"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also its prompt and its length."""
+"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also its prompt and its length.
+
+A sampler with settings of its own has those in the place of the temperature.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from app.panes.sampling.sample_tree import SamplingSettings
+from app.panes.sampling.sampler_controls import SamplerControls
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, muted
-from engine.messages import SamplingBegan
+from engine.messages import FieldInfo, SamplingBegan
 
 COUNTS = (1, 4, 9, 16)
 NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
@@ -43,6 +47,11 @@ class SamplingSettingsCard(Card):
         self.counts.currentIndexChanged.connect(self._moved)
         self._row(muted("Seed", wrap=False), self.seed, self.next_seed, None, muted("Grid", wrap=False), self.counts)
         self.temperature = self._dial("temperature", 2.0, TEMPERATURES[True])
+        self.sampler = SamplerControls()
+        self.sampler.moved.connect(self._moved)
+        self.sampler.gesture_changed.connect(self._begin_gesture)
+        self.sampler.hide()
+        self.inside.addWidget(self.sampler)
         self.top_p = self._dial("top-p", 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
         self.top_k = self._number("top-k", 4096, 64)
         self.top_k.setPlaceholderText("all")
@@ -110,6 +119,7 @@ class SamplingSettingsCard(Card):
     def set_colors(self, c: Colors) -> None:
         for slider in (self.temperature, self.top_p):
             slider.set_colors(c)
+        self.sampler.set_colors(c)
 
     def _reset(self, slider: LatentSlider) -> None:
         self._begin_gesture()
@@ -123,7 +133,7 @@ class SamplingSettingsCard(Card):
         if self._ours:
             return
         now = monotonic()
-        dragging = self.temperature.isSliderDown() or self.top_p.isSliderDown()
+        dragging = self.temperature.isSliderDown() or self.top_p.isSliderDown() or self.sampler.dragging
         if now - self._changed_at > MERGE_SECONDS and not dragging:
             self._begin_gesture()
         self._changed_at = now
@@ -146,12 +156,23 @@ class SamplingSettingsCard(Card):
             decode=self.decode.currentData(),
             prompt=self.prompt.text().replace("\\n", "\n"),
             length=max(1, int(self.length.text() or 1)),
+            sampler=self.sampler.values(),
         )
 
-    def show_settings(self, s: SamplingSettings, began: SamplingBegan | None, *, text: bool, one_row: bool, symbols: bool) -> None:
+    def show_settings(
+        self,
+        s: SamplingSettings,
+        began: SamplingBegan | None,
+        *,
+        text: bool,
+        one_row: bool,
+        symbols: bool,
+        fields: tuple[FieldInfo, ...] | None = None,
+    ) -> None:
         """Say what a draw was made with, by the controls that its method has a use for.
 
-        `one_row`: only one of its samples is drawn, so their number is what it is; `symbols`: they are drawn symbol by symbol.
+        `one_row`: only one of its samples is drawn, so their number is what it is; `symbols`: they are drawn symbol by symbol;
+        `fields`: the settings of a sampler that has some, of which a temperature is none.
         """
         self._ours = True
         if int(self.seed.text() or -1) != s.seed:
@@ -174,6 +195,9 @@ class SamplingSettingsCard(Card):
         self.show_classes(() if began is None else began.classes, s.label)
         for widget in (self.top_p, self.symbol_row):
             widget.setVisible(symbols)
+        self.sampler.set_fields(fields or ())
+        self.sampler.show_values(s.sampler)
+        self.temperature.setVisible(fields is None)
         self.temperature.describe("temperature", "", tip=TEMPERATURES[symbols])
         self._ours = False
 

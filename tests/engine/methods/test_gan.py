@@ -70,7 +70,7 @@ def test_that_each_network_has_an_optimizer_with_settings_of_its_own():
     t = trainer(learning_rate=0.002, discriminator_rate=0.001, generator_beta1=0.5, discriminator_beta1=0.1, beta2=0.98)
     ours, theirs = t.optimizers["generator"], t.optimizers["discriminator"]
     assert (ours.peak, theirs.peak) == (0.002, 0.001)
-    assert [one.adamw.defaults["betas"] for one in (ours, theirs)] == [(0.5, 0.98), (0.1, 0.98)]
+    assert [one.algorithm.defaults["betas"] for one in (ours, theirs)] == [(0.5, 0.98), (0.1, 0.98)]
     together = {id(p) for one in (ours, theirs) for p in one.parameters}
     assert together == {id(p) for p in t.method.parameters()} and len(together) == len(ours.parameters) + len(theirs.parameters)
 

@@ -467,6 +467,15 @@ def test_that_an_iterative_sampler_tells_every_frame():
     assert len({id(frame.images) for frame in frames}) == 5
 
 
+def test_that_what_a_sampler_says_of_a_frame_comes_with_it():
+    class Saying(Diffusion):
+        def sample(self, *given: Any) -> Any:
+            for frame in super().sample(*given):
+                yield Frame(frame.x, frame.step, frame.count, f"σ {frame.count - frame.step}")
+
+    assert [frame.note for frame in run_job(Saying(), samples=(0, 3))[1:]] == ["σ 4", "σ 3", "σ 2", "σ 1", "σ 0"]
+
+
 def test_that_frames_come_one_by_one_so_that_a_lane_can_stop_between_them():
     asked = []
 

@@ -293,6 +293,36 @@ def test_that_a_decoder_without_an_encoder_has_a_latent_space_to_walk(gan, sessi
         session.answer(m.Decode(run=gan, z=np.zeros((1, 4), np.float32)))
 
 
+class ClassGan(Gan):
+    """The same, darker by class."""
+
+    conditional = True
+
+    def decode_class(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.decode(z) / (1 + y)[:, None, None, None]
+
+
+def test_that_latents_are_decoded_as_the_class_that_is_asked_for(gan, session, monkeypatch):
+    z = np.array([[0.5, -1, 2]], np.float32)
+    asked = (
+        lambda **more: session.answer(m.Decode(run=gan, z=z, **more)).images,
+        lambda **more: session.answer(m.SamplePrior(run=gan, count=5, **more)).images,
+        lambda **more: session.answer(m.DecodeGrid(run=gan, z=z[0], count=3, **more)).images,
+        lambda **more: session.answer(m.Interpolate(run=gan, a=z[0], b=-z[0], count=4, **more)).slerp,
+    )
+    assert session.answer(m.Describe(run=gan)).classes == ()
+    with pytest.raises(CannotAnswer, match="knows no classes"):
+        asked[0](label=0)
+    model = session.model(gan, None)
+    monkeypatch.setattr(model, "method", ClassGan())
+    assert session.answer(m.Describe(run=gan)).classes == tuple(str(digit) for digit in range(10)) == model.spec.classes
+    for ask in asked:
+        np.testing.assert_array_equal(ask(label=0), ask())
+        np.testing.assert_allclose(ask(label=3), ask() / 4, atol=1)
+    with pytest.raises(CannotAnswer, match="no class 10; choose one from 0 to 9"):
+        asked[0](label=10)
+
+
 def test_that_an_image_cannot_be_placed_where_there_is_no_encoder(gan, session):
     with pytest.raises(CannotAnswer, match="GAN cannot place an image in a latent space"):
         session.answer(m.Encode(run=gan, index=0))

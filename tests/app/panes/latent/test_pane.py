@@ -17,6 +17,7 @@ from PySide6.QtTest import QTest
 from app.panes.latent.pane import LatentPane
 from app.panes.latent.position import LatentPosition
 from engine import messages as m
+from tests.kit import panes as kit_panes
 from tests.kit.panes import GAN, GAN_RUN, KL, KMEANS, LATENT, OTHER, Kit, decoded, digits, encoded, log_prior, run_info
 
 
@@ -614,6 +615,39 @@ def test_that_the_space_of_a_method_without_an_encoder_is_walked_by_sliders_samp
     assert gan.interpolation.ends_label.text == "A is prior sample 4, seed 0 · B is prior sample 5, seed 0"
     assert len(gan.interpolation.lerp.images) == len(gan.interpolation.slerp.images) == 9
     assert gan.decoded_image.status.level == ""
+
+
+def test_that_a_class_can_be_chosen_where_the_decoder_knows_classes(kit: Kit, gan: LatentPane, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = gan.decoded_image
+    assert card.class_row.isHidden() and kit.engine.of(m.Decode)[-1].label is None and "class" not in gan.export.recipe()
+    plain = kit_panes.ANSWERS[m.Describe]
+    monkeypatch.setitem(kit_panes.ANSWERS, m.Describe, lambda *given: replace(plain(*given), classes=("boot", "bag", "coat")))
+    kit.look_at(run_info("/runs/class-gan", "gan", capabilities=GAN.capabilities))
+    kit.pump()
+    assert not card.class_row.isHidden() and [card.classes.itemText(i) for i in range(3)] == ["boot", "bag", "coat"]
+    assert kit.engine.of(m.Decode)[-1].label == 0
+    gan.interpolation.set_end("a")
+    gan.slider_list.set_dimension(0, 1.5)
+    gan.interpolation.set_end("b")
+    gan.show_tab(1)
+    kit.pump()
+    undoable, z = kit.undo.count(), gan.position.z.copy()  # type: ignore[union-attr]
+    card.classes.setCurrentIndex(2)
+    card.classes.activated.emit(2)
+    kit.pump()
+    assert [kit.engine.of(kind)[-1].label for kind in (m.Decode, m.Interpolate, m.SamplePrior)] == [2, 2, 2]
+    assert gan.export.recipe()["class"] == 2 and kit.undo.count() == undoable + 1
+    np.testing.assert_array_equal(gan.position.z, z)  # type: ignore[union-attr]
+    gan.slider_list.set_dimension(0, -1.0)
+    gan.show_tab(2)
+    kit.pump()
+    gan.controller.ask_plane()
+    kit.pump()
+    assert kit.engine.of(m.DecodeGrid)[-1].label == kit.engine.of(m.Decode)[-1].label == 2
+    for _ in range(2):
+        kit.undo.undo()
+    kit.pump()
+    assert card.classes.currentIndex() == 0 and kit.engine.of(m.Decode)[-1].label == 0
 
 
 def test_that_a_method_without_an_encoder_is_asked_for_no_encoding_and_says_so(kit: Kit, gan: LatentPane) -> None:

@@ -65,7 +65,7 @@ def test_that_every_frame_is_drawn_as_it_arrives(kit: Kit, pane: SamplingPane) -
     for number, event in enumerate(frames):
         hand(kit, event)
         np.testing.assert_array_equal(drawn(pane), frame(5, ROWS, number))
-        assert pane.bar.label.text() == f"{number} of {STEPS}" and pane.bar.slider.value() == number
+        assert pane.bar.label.text() == f"step {number} of {STEPS}" and pane.bar.slider.value() == number
         assert pane.bar.play_button.text() == "Pause"
     hand(kit, m.Ended(began.job, "ok", ""))
     assert pane.bar.play_button.text() == "Replay"
@@ -88,7 +88,7 @@ def test_that_the_film_is_wound_and_stepped_without_asking_the_engine(kit: Kit, 
     kit.engine.sent.clear()
     pane.bar.slider.setValue(3)
     np.testing.assert_array_equal(drawn(pane), frame(0, ROWS, 3))
-    assert pane.bar.label.text() == f"3 of {STEPS}" and pane.bar.play_button.text() == "Play"
+    assert pane.bar.label.text() == f"step 3 of {STEPS}" and pane.bar.play_button.text() == "Play"
     pane.bar.step_button.click()
     np.testing.assert_array_equal(drawn(pane), frame(0, ROWS, 4))
     pane.bar.slider.setValue(0)

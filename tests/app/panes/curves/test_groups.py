@@ -1,0 +1,94 @@
+"""Curves of what is measured beside the loss stand in a group of their own; the losses of one kind share a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from app.panes.curves.pane import CurvesPane
+from engine import messages as m
+from tests.kit.panes import OTHER, RUN, Kit, run_info
+
+STEPS = np.arange(1, 41)
+
+
+@pytest.fixture
+def pane(kit: Kit) -> Iterator[CurvesPane]:
+    made = kit.open(CurvesPane)
+    assert isinstance(made, CurvesPane)
+    kit.look_at(run_info(), run_info(OTHER))
+    yield made
+
+
+def feed(kit: Kit, pane: CurvesPane, *terms: str, run: str = RUN) -> None:
+    points = {term: (STEPS, (place + 1.0 / STEPS).astype(np.float32)) for place, term in enumerate(terms)}
+    kit.bridge.tell(m.Metrics(run, points, True))
+    pane.redraw_now()
+
+
+def cards(pane: CurvesPane) -> list[str]:
+    return list(pane.term_cards.cards)
+
+
+def legend(pane: CurvesPane) -> list[str]:
+    assert pane.plot is not None
+    return [line.name for line in pane.plot.lines]
+
+
+TRAINING = ("gradient norm", "learning rate", "images per second", "memory")
+
+
+def test_that_the_training_group_is_one_click_away_and_does_not_crowd_the_losses(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "loss", "kl", *TRAINING, "valid loss")
+    assert cards(pane) == ["loss", "kl"] and not pane.group_row.isHidden()
+    pane.group_tabs["Training"].click()
+    assert cards(pane) == list(TRAINING) and pane.term == "gradient norm" and pane.plot is not None
+    pane.term_cards.cards["memory"].click()
+    assert pane.term == "memory" and pane.plot.value_name == "memory, MB" and pane.plot.best is None
+    pane.group_tabs["Losses"].click()
+    assert cards(pane) == ["loss", "kl"] and pane.term == "loss"
+    pane.group_tabs["Training"].click()
+    assert pane.term == "memory", "what was looked at last is there again"
+    assert [name for name, card in pane.term_cards.cards.items() if card.isChecked()] == ["memory"]
+
+
+def test_that_a_run_without_such_figures_has_no_groups(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "loss", "kl")
+    assert cards(pane) == ["loss", "kl"] and pane.group_row.isHidden()
+
+
+def test_that_the_losses_of_two_networks_share_a_plot_with_short_names(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "discriminator_loss", "r1", "generator_loss", "valid generator_loss")
+    pane.show_term("generator_loss")
+    assert legend(pane) == ["discriminator", "generator", "generator · validation"]
+    assert pane.plot is not None and pane.plot.best is None, "the lowest loss of a game is not its best"
+    assert len({line.color for line in pane.plot.lines if not line.dashed}) == 2
+    np.testing.assert_array_equal(pane.plot.lines[1].series.values, pane.followed.series(RUN, "generator_loss").values)
+    pane.show_term("r1")
+    assert legend(pane) == [kit.state.runs[RUN].name]
+
+
+def test_that_a_loss_at_several_noise_levels_is_one_plot(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "loss", "valid loss", "valid loss σ 0.03", "valid loss σ 0.1", "valid loss σ 1")
+    pane.show_term("valid loss σ 0.1")
+    assert legend(pane) == ["σ 0.03", "σ 0.1", "σ 1"]
+    pane.show_term("loss")
+    assert len(legend(pane)) == 2
+
+
+def test_that_what_is_measured_of_two_networks_is_named_by_the_network(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "loss", "gradient norm of discriminator_loss", "gradient norm of generator_loss", "learning rate of generator_loss")
+    pane.show_term("gradient norm of generator_loss")
+    assert legend(pane) == ["discriminator", "generator"] and pane.plot is not None and pane.plot.value_name == "gradient norm"
+    narrow = [pane.term_cards.cards[term].grab().toImage() for term in cards(pane)[:2]]
+    assert narrow[0] != narrow[1]
+
+
+def test_that_several_runs_are_compared_term_by_term(kit: Kit, pane: CurvesPane) -> None:
+    pane.choose_run(OTHER, True)
+    for run in (RUN, OTHER):
+        feed(kit, pane, "discriminator_loss", "generator_loss", run=run)
+    pane.show_term("generator_loss")
+    assert legend(pane) == [kit.state.runs[run].name for run in (RUN, OTHER)]
