@@ -22,7 +22,7 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS, Figure, figure_of
-from app.widgets.parts import Elided, TextLines, button, heading, muted
+from app.widgets.parts import TextLines, button, heading, muted
 
 SPEEDS = {1: "slow", 2: "steady", 10: "fast", 100: "very fast"}  # steps of a tick
 
@@ -66,6 +66,9 @@ class ChainsPane(Pane):
         column = QVBoxLayout()
         column.setSpacing(8)
         column.addLayout(self._top())
+        bands = muted("The bands hold 99, 90, 70, 50, 30 and 10 % of the probability.")
+        set_tip(bands, "Regions of highest density, from the outside in, and how much of the probability each holds.")
+        column.addWidget(bands)
         column.addWidget(self.left, 1)
         column.addLayout(self._bar())
         column.addWidget(self.status)
@@ -77,11 +80,7 @@ class ChainsPane(Pane):
     def _top(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.addWidget(heading("Chains on their density"))
-        bands = Elided("bands hold 99, 90, 70, 50, 30, 10 %")
-        bands.setProperty("role", "muted")
-        set_tip(bands, "Regions of highest density, from the outside in, and how much of the probability each holds.")
-        row.addSpacing(8)
-        row.addWidget(bands, 1)
+        row.addStretch(1)
         export = QPushButton("Export")
         export.setProperty("kind", "link")
         export.setAccessibleName("Export")

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
 from app.panes.curves.series import Series, thinned
@@ -54,6 +54,10 @@ class TermCardGrid(QGridLayout):
             card.set_colors(c)
 
 
+LEAST_WIDTH = 96  # pixels of a card: five side by side in a small window
+PADDING = 10  # pixels beside its texts
+
+
 class TermCard(QAbstractButton):
     """The newest value of one term and its curves, small."""
 
@@ -70,7 +74,7 @@ class TermCard(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(72)
-        self.setMinimumWidth(96)  # five side by side in a small window
+        self.setMinimumWidth(LEAST_WIDTH)
         self._c: Colors = DARK
         self._small, self._bold = font(11), font(13, bold=True)
 
@@ -85,6 +89,8 @@ class TermCard(QAbstractButton):
         self.lines, self.unit = lines, unit
         if lines and len(lines[0][0]):
             self.setAccessibleDescription(f"of the last batch {short(float(lines[0][0].values[-1]))} {unit}".rstrip())
+        wide = QFontMetrics(self._bold).horizontalAdvance("−0.0000 ") + QFontMetrics(self._small).horizontalAdvance(unit)
+        self.setMinimumWidth(max(LEAST_WIDTH, wide + 2 * PADDING + 2))  # a value and its whole unit
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -95,7 +101,7 @@ class TermCard(QAbstractButton):
         painter.setPen(QPen(QColor(c.accent if chosen else c.line), 1))
         painter.setBrush(QColor(c.background if not self.isChecked() else c.raised))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
-        inside = QRectF(self.rect()).adjusted(10, 7, -10, -8)
+        inside = QRectF(self.rect()).adjusted(PADDING, 7, -PADDING, -8)
         painter.setFont(self._small)
         painter.setPen(QColor(c.muted))
         measured = of_phase(self.term)  # whose it is comes first: the end may be cut off
