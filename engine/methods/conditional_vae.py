@@ -61,9 +61,7 @@ class ConditionalVAE(VariationalAutoencoder):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         if not data.classes:
-            raise CannotLearn(
-                "A conditional VAE learns p(x|y), and these images have no classes; choose data with classes, or a VAE."
-            )
+            raise CannotLearn("A conditional VAE learns p(x|y), and these images have no classes; choose data with classes, or a VAE.")
         super().__init__(config, data, given=len(data.classes))
         self.class_planes = nets.Offset((len(data.classes), *data.shape[1:]))  # what the encoder sees of the class: one channel
 
