@@ -14,8 +14,16 @@ CONSEQUENCE = (
     "Scores the best checkpoint on every test image and keeps the figures with their date in the run. "
     "Do it once, at the end: whoever chooses by them makes them look too good."
 )
-UNITS = {"nats": "nat", "elbo_nats": "nat", "nats_per_token": "nat", "bits_per_dim": "bits/dim", "bits_per_token": "bits"}
-SHARES = ("accuracy", "bayes_accuracy", "linear", "knn")
+UNITS = {
+    "nats": "nat",
+    "elbo_nats": "nat",
+    "nats_per_token": "nat",
+    "bits_per_dim": "bits/dim",
+    "bits_per_token": "bits",
+    "log_loss": "nat",
+    "bayes_log_loss": "nat",
+}
+SHARES = ("accuracy", "bayes_accuracy", "calibration", "bayes_calibration", "linear", "knn")
 
 
 def figure_lines(figure: FinalFigure) -> list[tuple[str, str]]:

@@ -122,8 +122,8 @@ class DiscriminantAnalysis(Method):
     def fit_step(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """Means and covariances of images x [N, C, H, W] of classes y int64 [N]; then the terms of `loss`.
 
-        The shared covariance is the mean of the classes' own by their shares, divided by N; an own one is divided by N - 1, each as
-        scikit-learn has it. A class with fewer than two images takes the shared one.
+        Covariances are those of maximum likelihood, the shared one the mean of the classes' own by their shares. A class with fewer than
+        two images takes the shared one.
 
         Raises: CannotLearn: no labels, or a covariance that is singular.
         """
@@ -143,7 +143,7 @@ class DiscriminantAnalysis(Method):
             scatter = centred.T @ centred
             pooled += scatter / len(rows)
             if self.config.covariance == "own" and len(own) > 1:
-                scatters[label] = scatter / (len(own) - 1)
+                scatters[label] = scatter / len(own)
         for group in range(len(scatters)):
             if self.config.covariance == "shared" or counts[group] < 2:
                 scatters[group] = pooled

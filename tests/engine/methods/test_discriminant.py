@@ -72,7 +72,7 @@ def test_that_log_p_is_that_of_a_normal_distribution(covariance: str):
     made, rows = fitted(x, y, covariance=covariance, shrinkage=0.25), x.flatten(1).double().numpy()
     pooled = sum((y == k).double().mean().item() * np.cov(rows[y == k].T, bias=True) for k in range(3))
     for k in range(3):
-        s = np.cov(rows[y == k].T) if covariance == "own" else pooled
+        s = np.cov(rows[y == k].T, bias=True) if covariance == "own" else pooled
         s = 0.75 * s + 0.25 * np.trace(s) / 6 * np.eye(6)
         expected = multivariate_normal(rows[y == k].mean(0), s).logpdf(rows)
         assert made.log_prob(x, torch.full((200,), k)).numpy() == pytest.approx(expected, abs=1e-6)
