@@ -16,8 +16,16 @@ CONSEQUENCE = (
     "Scores the best checkpoint on every test image and keeps the figures with their date in the run. "
     "Do it once, at the end: whoever chooses by them makes them look too good."
 )
-UNITS = {"nats": "nat", "elbo_nats": "nat", "nats_per_token": "nat", "bits_per_dim": "bits/dim", "bits_per_token": "bits"}
-SHARES = ("accuracy", "linear", "knn")  # endings of names
+UNITS = {
+    "nats": "nat",
+    "elbo_nats": "nat",
+    "nats_per_token": "nat",
+    "bits_per_dim": "bits/dim",
+    "bits_per_token": "bits",
+    "log_loss": "nat",
+    "bayes_log_loss": "nat",
+}
+SHARES = ("accuracy", "bayes_accuracy", "calibration", "bayes_calibration", "linear", "knn")
 NAMES = {
     "elbo_nats": "nats (ELBO)",
     "elbo_bits_per_dim": "bits per dim (ELBO)",

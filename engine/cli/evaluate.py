@@ -53,6 +53,13 @@ def add(verbs: VerbParsers) -> None:
     )
     sub.add_argument("--k", type=positive_int, default=128, help="importance samples per image for bounds")
     sub.add_argument(
+        "--prior",
+        default="uniform",
+        metavar="P",
+        help="of Bayes' rule on p(x|y): uniform, data (the classes' shares of the training images), or a probability for each class, "
+        "with commas between",
+    )
+    sub.add_argument(
         "--features", metavar="RUN", help="also the Fréchet and the kernel distance of samples, in the features of this run's encoder"
     )
     sub.add_argument(
@@ -66,6 +73,7 @@ def add(verbs: VerbParsers) -> None:
 
 def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """What the method can be measured by; see `engine.evaluation.evaluate`."""
+    from engine.evaluation.bayes import BadPrior
     from engine.evaluation.evaluate import evaluate
     from engine.queries.session import CannotAnswer, Model
     from engine.storage.run_reader import Run
@@ -81,9 +89,11 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if settings:
         _check(Run.open(path), settings)
     try:
-        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split))
+        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split, prior=options.prior))
         values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": options.split}
         values |= {**({"images": result.images} if result.images else {}), **result.values}
+    except BadPrior as error:
+        raise Usage(str(error)) from None
     except CannotAnswer:
         if encoder is None:
             raise
@@ -111,8 +121,8 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Read the final figures and say which reading it was. Raises: Usage: words that would make it another measurement."""
     from engine.evaluation.final_figures import final_figures
 
-    if options.limit or options.step is not None or options.split != "test" or options.features:
-        raise Usage("--final takes the best checkpoint and all test images: leave out --limit, --step, --split and --features.")
+    if options.limit or options.step is not None or options.split != "test" or options.features or options.prior != "uniform":
+        raise Usage("--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior and --features.")
     reading, count = console.run(final_figures(run_path(options), options.k, options.seed))
     values: dict[str, Any] = {"step": reading.step, "step_rule": reading.step_rule, "split": reading.split, "images": reading.images}
     values |= {**reading.values, "settings": reading.settings, "date": reading.date, "reading": count}

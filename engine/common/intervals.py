@@ -27,9 +27,12 @@ def share_error(share: float, n: int) -> float:
 def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Standard error of the mean of values [N]; of a share of right answers (0 or 1) the binomial one.
 
-    With groups [N] the cluster-robust one (Liang and Zeger 1986): values of one group may depend on each other. NaN for one value or group.
+    With groups [N] the cluster-robust one (Liang and Zeger 1986): values of one group may depend on each other. NaN for one value or group,
+    and where a value is infinite: -log p of what a prior of zero rules out.
     """
     count = len(values)
+    if not np.isfinite(values).all():
+        return math.nan
     if groups is None or len(np.unique(groups)) == count:
         if count > 1 and np.isin(values, (0.0, 1.0)).all():
             return share_error(float(values.mean()), count)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from engine.methods.classifier import calibration_error, calibration_limit
+
+RESAMPLES = 200  # of the images, for the standard error of a calibration error
+UNIFORM, OF_DATA = "uniform", "data"
+
+
+class BadPrior(ValueError):
+    """One sentence: what is wrong with a prior over classes, and what one may be."""
 
 
 class Bayes(NamedTuple):
@@ -38,3 +49,51 @@ def given_each_class(method: object, x: Tensor, classes: int, seed: int = 0) -> 
         y = torch.full((len(x),), label, device=x.device)
         columns.append(method.log_prob(x, y, torch.Generator(x.device).manual_seed(seed)).double())  # type: ignore[attr-defined]
     return torch.stack(columns, 1)
+
+
+def class_prior(text: str, classes: Sequence[str], labels: np.ndarray | None) -> np.ndarray:
+    """p(y) [K] of words: “uniform”, “data” (the classes' shares of the training labels int64 [N]), or K numbers with commas between.
+
+    Numbers are normalized. Raises: BadPrior.
+    """
+    count = len(classes)
+    if text == UNIFORM:
+        return np.full(count, 1 / count)
+    if text == OF_DATA:
+        if labels is None:
+            raise BadPrior("These data have no labels to take a prior from; give uniform, or a probability for each class.")
+        return np.bincount(np.asarray(labels), minlength=count) / len(labels)
+    try:
+        numbers = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise BadPrior(f"A prior is uniform, data, or {count} probabilities with commas between, not “{text}”.") from None
+    if len(numbers) != count:
+        raise BadPrior(f"There are {count} classes, and the prior has {len(numbers)} numbers; give one for each class, in order.")
+    if not np.isfinite(numbers).all() or (numbers < 0).any() or numbers.sum() <= 0:
+        raise BadPrior("The probabilities of a prior are numbers from 0 on, not all of them zero.")
+    return numbers / numbers.sum()
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> dict[str, float]:
+    """Expected calibration error of answers (Guo et al. 2017), in how far it is known, and what chance alone would give.
+
+    Args:
+        confidence: probability of each answer [N]. right: whether it was right [N]. groups [N]: images that are one piece of evidence.
+
+    Returns:
+        `calibration`, `calibration_se` (bootstrap over images, or over groups) and `calibration_limit`, which a perfectly calibrated
+        classifier exceeds in 5 % of samples: the estimate is above zero even for that one.
+    """
+    sure, true = torch.from_numpy(np.asarray(confidence, np.float64)), torch.from_numpy(np.asarray(right)).bool()
+    group = np.arange(len(sure)) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(group, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    rng, errors = np.random.default_rng(seed), []
+    for _ in range(RESAMPLES if len(members) > 1 else 0):
+        drawn = torch.from_numpy(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]))
+        errors.append(calibration_error(sure[drawn], true[drawn]))
+    return {
+        "calibration": calibration_error(sure, true),
+        "calibration_se": float(np.std(errors, ddof=1)) if errors else float("nan"),
+        "calibration_limit": calibration_limit(sure, torch.Generator().manual_seed(seed)),
+    }

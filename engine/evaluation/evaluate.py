@@ -20,7 +20,7 @@ from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
 from engine.data.splits import spread
 from engine.data.tokens import unknown_in
-from engine.evaluation.bayes import bayes, given_each_class
+from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
 from engine.protocols import Classifier, Density, ImportanceWeighted, SymbolSequence, provides
@@ -46,21 +46,29 @@ class Evaluation:
 
 
 def evaluate(
-    path: Path, step: int | str | None = None, limit: int | None = None, k: int = 128, seed: int = 0, job: str = "", split: str = "test"
+    path: Path,
+    step: int | str | None = None,
+    limit: int | None = None,
+    k: int = 128,
+    seed: int = 0,
+    job: str = "",
+    split: str = "test",
+    prior: str = UNIFORM,
 ) -> Generator[Progress, None, Evaluation]:
     """Score the images of a split of the run's own data, or `limit` of them spread over it: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
     models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
-    ones report p(x) with all classes equally likely, `nats_given_class`, and `bayes_accuracy`: how often the class that Bayes' rule
-    finds likeliest is the right one. Texts report
+    ones report p(x) and `nats_given_class`, and of Bayes' rule with the class prior `prior` (see `class_prior`) how often the class that
+    it finds likeliest is the right one (`bayes_accuracy`), `bayes_log_loss` = -log p(y|x) in nats and `bayes_calibration`. Classifiers
+    report `accuracy`, `log_loss` and `calibration`; the last, an expected calibration error, with its `calibration_limit`. Texts report
     `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols, taken in blocks spread over the split. Of them
     `unknown_tokens` are in neither training nor validation text: each costs what the model gives the one unknown symbol, which of all
     others it is costs nothing, so that with any of them the figure is a little too low.
     Every figure has its standard error beside it, as `nats_se`; images of one group count as one piece of evidence.
 
     Raises:
-        BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score.
+        BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score. BadPrior.
     """
     run = Run.open(path)
     if run.manifest is None:
@@ -72,6 +80,12 @@ def evaluate(
         return (yield from _text(model, data, limit, job, split))
     held_out = data.splits[split]
     rows = spread(held_out, limit)
+    log_prior = None
+    if prior != UNIFORM:
+        if not (model.method.conditional and model.method.density != "none"):
+            raise CannotAnswer(f"{model.method.title} has no density p(x|y) that a prior over classes goes with; leave out --prior.")
+        shares = class_prior(prior, model.spec.classes, data.splits["train"].labels)
+        log_prior = torch.from_numpy(shares).log()
     if model.method.density == "none" and not provides(model.method, Classifier):
         raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score.")
     found: dict[str, list[np.ndarray]] = {}
@@ -80,14 +94,20 @@ def evaluate(
         x = to_float(torch.from_numpy(held_out.images[some]))
         y = None if held_out.labels is None else torch.from_numpy(held_out.labels[some])
         with torch.inference_mode():
-            for name, value in _scores(model, x, y, k, seed).items():
+            for name, value in _scores(model, x, y, k, seed, log_prior).items():
                 found.setdefault(name, []).append(value.double().numpy())
         done += len(some)
         yield Progress(job, str(path), done, len(rows), "image", 0.0, None)
     groups = None if held_out.groups is None else held_out.groups[rows]
     each = {name: np.concatenate(parts) for name, parts in found.items()}
+    sure = {name: each.pop(name) for name in [*each] if name.endswith("confidence")}
     values: dict[str, Any] = {name: float(figures.mean()) for name, figures in each.items()}
     values |= {f"{name}_se": standard_error(figures, groups) for name, figures in each.items()}
+    for name, confidence in sure.items():
+        of = name.removesuffix("confidence")  # whose: "bayes_" or the classifier's
+        values |= {f"{of}{key}": value for key, value in calibration(confidence, each[f"{of}accuracy"], groups, seed).items()}
+    if log_prior is not None:
+        values["prior"] = [round(float(share), 6) for share in log_prior.exp()]
     if "nats" in values:
         values |= _bits(model, values)
         values["density"] = model.method.density
@@ -140,7 +160,9 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
     return Evaluation(model.step, model.step_rule, 0, values)
 
 
-def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int) -> dict[str, torch.Tensor]:
+def _scores(
+    model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed: int, log_prior: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
     """The figures of each image [B]."""
     method = model.method
     found = {}
@@ -153,16 +175,23 @@ def _scores(model: Model, x: torch.Tensor, y: torch.Tensor | None, k: int, seed:
         found["elbo_nats"] = -last.elbo
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
-        rule = bayes(given)
+        rule = bayes(given, log_prior)
         found["nats"] = -rule.log_marginal
         if y is not None:
             found["nats_given_class"] = -given.gather(1, y.long()[:, None])[:, 0]
-            found["bayes_accuracy"] = rule.log_posterior.argmax(1) == y
+            found |= _answered(rule.log_posterior, y, "bayes_")
     elif method.density != "none" and provides(method, Density):
         found["nats"] = -method.log_prob(x, None, model.generator(seed))
     if provides(method, Classifier) and y is not None:
-        found["accuracy"] = method.classify(x).argmax(1) == y
+        found |= _answered(method.classify(x).double().log_softmax(1), y)
     return found
+
+
+def _answered(log_p: torch.Tensor, y: torch.Tensor, of: str = "") -> dict[str, torch.Tensor]:
+    """Whether the likeliest class is the right one, -log p of the right one and the probability of the likeliest [B], of log p [B, K]."""
+    sure, answer = log_p.max(1)
+    loss = -log_p.gather(1, y.long()[:, None])[:, 0]
+    return {f"{of}accuracy": answer == y, f"{of}log_loss": loss, f"{of}confidence": sure.exp()}
 
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:

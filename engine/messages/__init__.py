@@ -1,6 +1,7 @@
 """The whole vocabulary between window and engine, one file for each conversation. Nothing heavy is imported."""
 
 from engine.messages.base import *  # noqa: F403
+from engine.messages.bayes import *  # noqa: F403
 from engine.messages.chains import *  # noqa: F403
 from engine.messages.data import *  # noqa: F403
 from engine.messages.embedding import *  # noqa: F403

@@ -11,9 +11,10 @@ import torch
 from scipy.stats import multivariate_normal, norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from engine.common.bayes_rule import posterior, with_share
 from engine.data import open_data
 from engine.data.splits import spread
-from engine.evaluation.bayes import bayes
+from engine.evaluation.bayes import BadPrior, bayes, calibration, class_prior
 from engine.evaluation.evaluate import evaluate
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
@@ -81,3 +82,66 @@ def test_that_a_conditional_run_is_evaluated_by_bayes_rule(levels: int, tmp_path
     assert told["nats"] == pytest.approx(-np.log(np.exp(given - given.max()).mean(1)).mean() - given.max(), rel=1e-5)
     assert told["nats_given_class"] == pytest.approx(-given[np.arange(12), split.labels[rows]].mean(), rel=1e-5)
     assert told["bayes_accuracy"] == (given.argmax(1) == split.labels[rows]).mean()
+    log_p = given - np.logaddexp.reduce(given, 1, keepdims=True)
+    assert told["bayes_log_loss"] == pytest.approx(-log_p[np.arange(12), split.labels[rows]].mean(), rel=1e-4)
+    assert 0 <= told["bayes_calibration"] <= 1 and told["bayes_calibration_se"] > 0 and told["bayes_calibration_limit"] > 0
+    assert "bayes_confidence" not in told
+
+
+def test_that_the_rule_on_numbers_is_that_on_tensors():
+    given, prior = RNG.normal(size=(5, 4)) * 800, np.array([0.1, 0.0, 0.6, 0.3])
+    ours = posterior(given, 7 * prior)
+    theirs = bayes(torch.from_numpy(given), torch.from_numpy(prior).log())
+    assert ours.log_posterior == pytest.approx(theirs.log_posterior.numpy(), abs=1e-9)
+    assert ours.log_marginal == pytest.approx(theirs.log_marginal.numpy(), abs=1e-9)
+    assert np.exp(ours.log_posterior[:, 1]).max() == 0, "a class of probability zero stays so"
+
+
+def test_that_a_share_of_a_prior_is_moved_and_the_others_keep_their_proportions():
+    assert with_share(np.array([0.5, 0.3, 0.2]), 0, 0.0) == pytest.approx([0, 0.6, 0.4])
+    assert with_share(np.array([0.5, 0.3, 0.2]), 1, 0.65) == pytest.approx([0.25, 0.65, 0.1])
+    assert with_share(np.array([1.0, 0.0, 0.0]), 0, 0.5) == pytest.approx([0.5, 0.25, 0.25])
+    assert with_share(np.array([1.0, 0.0]), 1, 2.0) == pytest.approx([0, 1])
+
+
+def test_that_a_prior_is_read_from_words_and_a_bad_one_refused_with_what_it_may_be():
+    names, labels = ("a", "b", "c"), np.array([0, 0, 0, 1, 1, 2])
+    assert class_prior("uniform", names, None) == pytest.approx([1 / 3] * 3)
+    assert class_prior("data", names, labels) == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+    assert class_prior("2, 1,1", names, None) == pytest.approx([0.5, 0.25, 0.25])
+    for text, why in (("flat", "uniform, data, or 3"), ("1,2", "There are 3 classes"), ("-1,1,1", "from 0 on"), ("0,0,0", "not all")):
+        with pytest.raises(BadPrior, match=why):
+            class_prior(text, names, labels)
+    with pytest.raises(BadPrior, match="no labels"):
+        class_prior("data", names, None)
+
+
+def test_that_the_calibration_error_is_the_distance_of_confidence_and_accuracy_and_its_error_shrinks_with_images():
+    def told(n: int, accuracy: float) -> dict[str, float]:
+        return calibration(np.full(n, 0.8), RNG.random(n) < accuracy)
+
+    honest, sure = told(4000, 0.8), told(4000, 0.6)
+    assert honest["calibration"] < 2 * honest["calibration_limit"]
+    assert sure["calibration"] == pytest.approx(0.2, abs=4 * math.sqrt(0.24 / 4000)) and sure["calibration"] > sure["calibration_limit"]
+    assert sure["calibration_se"] == pytest.approx(math.sqrt(0.24 / 4000), rel=0.3)  # one bin: the binomial error
+    paired = calibration(np.full(4000, 0.8), np.repeat(RNG.random(2000) < 0.6, 2), np.repeat(np.arange(2000), 2))
+    assert paired["calibration_se"] == pytest.approx(math.sqrt(0.24 / 2000), rel=0.3), "twins are one piece of evidence"
+
+
+def test_that_a_prior_moves_what_eval_says_of_a_run(tmp_path: Path):
+    list(train(Plan("discriminant", "digits", {}, steps=1, name="run", device="cpu"), tmp_path))
+
+    def told(prior: str) -> dict:
+        job = evaluate(tmp_path / "run", prior=prior)
+        while True:
+            try:
+                next(job)
+            except StopIteration as end:
+                return end.value.values
+
+    even, zero = told("uniform"), told("1,0,0,0,0,0,0,0,0,0")
+    assert even["bayes_accuracy"] > 0.85
+    labels = open_data("digits").splits["test"].labels
+    assert zero["bayes_accuracy"] == pytest.approx((labels == 0).mean()) and zero["prior"][0] == 1
+    shares = np.bincount(open_data("digits").splits["train"].labels)
+    assert told("data")["prior"] == pytest.approx(shares / shares.sum(), abs=1e-5)

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from engine.bases import autoregressive
+from engine.bases import autoregressive, variational
 from engine.bases.encoder import described
 from engine.common.intervals import share_interval
 from engine.losses.distillation import answers_of, diagnose, numbers_of, sinkhorn_knopp
 from engine.messages import Diagnosis
 from engine.method import Description, judged
-from engine.methods import classifier, inpainting, vae, vq_vae
+from engine.methods import classifier, inpainting, vq_vae
 from engine.methods.vae import VAE
 from engine.transforms.pretext import answered
 
@@ -124,8 +124,8 @@ def test_that_one_hot_collapse_is_said_under_sinkhorn_and_not_of_a_teacher_of_se
 
 
 def test_that_no_collapse_of_the_posterior_is_told_while_the_weight_of_the_kl_rises():
-    assert not any(word.level == "bad" for word in vae.diagnose(0, 16, 0.4, 1.0, 0.1))
-    assert any("Posterior collapse" in word.text for word in vae.diagnose(0, 16, 1.0, 1.0, 0.1))
+    assert not any(word.level == "bad" for word in variational.diagnose(0, 16, 0.4, 1.0, 0.1))
+    assert any("Posterior collapse" in word.text for word in variational.diagnose(0, 16, 1.0, 1.0, 0.1))
 
 
 def test_that_nothing_is_judged_in_the_first_steps():

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch import distributions as dist
 
+from engine.bases.variational import DECODED_AT_ONCE, diagnose
 from engine.config import make_config
 from engine.losses.likelihoods import image_generators, iwae
 from engine.method import DataSpec, StepContext, build
-from engine.methods.vae import DECODED_AT_ONCE, VAE, Config, diagnose
+from engine.methods.vae import VAE, Config
 from tests.kit.tensors import seeded
 
 F64 = torch.float64
