@@ -45,6 +45,7 @@ class Training:
     micro_batch_size = 0  # examples looked at together; 0: the whole batch
     label_share = 1.0  # of the training images
     conditional = False
+    condition = "class"  # what a conditional method is told
     context = 0  # symbols in a window of a text
     units = "characters"  # of a text
 
@@ -69,6 +70,11 @@ class Training:
     ema: float = setting(
         0.999, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )
+
+    @property
+    def conditioned_on(self) -> str:
+        """See `Method.condition`."""
+        return self.condition if self.conditional else ""
 
 
 class BadSetting(ValueError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from engine.common.conditions import MOST_WORDS
 from engine.config import fields_of
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -40,6 +41,7 @@ class DataSpec:
     kind: str = "images"  # "images" | "text"
     symbols: tuple[int, ...] = ()  # of a text: code points or bytes, in ascending order; a token is a place in them
     units: str = "characters"  # of a text: "characters" | "bytes"
+    words: tuple[str, ...] = ()  # of the captions, for a method that is told them; token k is words[k - 1], 0 is none
 
     @property
     def dims(self) -> int:
@@ -197,6 +199,26 @@ class Method(nn.Module):
     def finished(self) -> bool:
         """Whether nothing is left to learn, whatever was planned."""
         return False
+
+    @property
+    def condition(self) -> str:
+        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none."""
+        return self.config.conditioned_on
+
+    def require_conditions(self) -> None:
+        """Raises: CannotLearn: the data have nothing of what the settings want to condition on."""
+        lacking = {"class": ("classes", self.data.classes), "caption": ("captions", self.data.words)}
+        if self.condition and not lacking[self.condition][1]:
+            raise CannotLearn(
+                f"These data have no {lacking[self.condition][0]} to condition on; set conditional to false or choose a data set with "
+                f"{lacking[self.condition][0]}."
+            )
+
+    def told(self, y: Tensor | None, n: int, device: torch.device) -> Tensor | None:
+        """What a network is told of n images: y [n, ...], or where it is None captions without words, if it is told captions; else None."""
+        if y is None and self.condition == "caption":
+            return torch.zeros(n, MOST_WORDS, dtype=torch.int64, device=device)
+        return y if self.condition else None
 
     def forget_batch(self) -> None:
         """Memory ran out amid a batch and it begins anew in smaller pieces: undo whatever `loss` has noted of it."""

@@ -19,7 +19,7 @@ from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Frame, Method, StepContext
+from engine.method import DataSpec, Description, Frame, Method, StepContext
 from engine.precision import full
 
 SYMBOLS_AT_ONCE = 2**17  # symbols in one pass while scoring: bounds the memory of the logits
@@ -151,9 +151,8 @@ class Autoregressive(Method):
         super().__init__(config, data)
         self.length = data.dims  # symbols of one x
         self.symbols = config.levels if isinstance(config, PixelSettings) else len(data.symbols)  # V: what a symbol can be
-        self.conditional = config.conditional
-        if self.conditional and not data.classes:
-            raise CannotLearn("These data have no classes to condition on; set conditional to false or choose a data set with classes.")
+        self.conditional = self.condition == "class"
+        self.require_conditions()
 
     @property
     def pixel_levels(self) -> int:
@@ -215,11 +214,15 @@ class Autoregressive(Method):
         with full(tokens.device):
             return -F.cross_entropy(at_least_float32(logits).flatten(0, 1), tokens.flatten(), reduction="none").view(tokens.shape)
 
+    def dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The conditions [B, ...] that a training step tells the network; some are left out where p(x) is learned beside p(x|y)."""
+        return y
+
     def log_probs(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(t_i | t_<i, y) in nats [B, T]. Without a class a conditional model answers for p(t_i | t_<i), classes uniform."""
         with full(tokens.device):
             if not self.conditional or y is not None:
-                return self.symbol_log_probs(tokens, y if self.conditional else None)
+                return self.symbol_log_probs(tokens, self.told(y, len(tokens), tokens.device))
             classes = torch.arange(len(self.data.classes), device=tokens.device)
             given = torch.stack([self.symbol_log_probs(tokens, label.expand(len(tokens))) for label in classes])  # [K, B, T]
             log_p = given.cumsum(2).logsumexp(0) - math.log(len(classes))  # of the first i symbols
@@ -230,7 +233,10 @@ class Autoregressive(Method):
         [].
         """
         tokens = self.to_tokens(x, context.generator)
-        log_p = self.symbol_log_probs(tokens, y if self.conditional else None)
+        y = self.told(y, len(tokens), tokens.device)
+        if self.training and y is not None:
+            y = self.dropped(y, context.generator)
+        log_p = self.symbol_log_probs(tokens, y)
         with full(x.device):
             loss = -log_p.mean()
             return {"loss": loss, "bits_per_dim": loss / math.log(2), "nats": loss * self.length}
@@ -261,7 +267,7 @@ class Autoregressive(Method):
     def headline_words(self, terms: dict[str, float]) -> str:
         """Bits per dimension; nats of binary images. Of p(x|y) where classes are given, which is another number than that of p(x)."""
         text = f"{terms['nats']:.1f} nat" if self.symbols == 2 else f"{terms['bits_per_dim']:.2f} bits/dim"
-        return f"{text} given y" if self.conditional else text
+        return f"{text} given y" if self.condition else text
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -279,7 +285,7 @@ class Autoregressive(Method):
         if self.conditional and y is None:
             memory: Memory = ClassMixture(self, n, len(self.data.classes), cached, self._device)
         else:
-            memory = self.memory(y if self.conditional else None, n, cached)
+            memory = self.memory(self.told(y, n, self._device), n, cached)
         writer = Writer(memory, n, self._device)
         if prefix is not None and prefix.shape[1]:
             writer.write(prefix)

@@ -30,7 +30,9 @@ JUDGED_LEVELS = (0.1, 0.3, 1.0)  # where there is much to learn of any images
 DESCRIBED = 128  # held-out images of a checkpoint's description
 SMALLEST_DEVIATION = 2 / 255  # of images on [-1, 1]
 SCORED_AT_ONCE = 32  # images in one walk of the ODE: bounds the memory of its gradients
-GUIDANCE = "This run was trained without classes, so guidance has nothing to lead to: leave it at 1, or train with conditional = true."
+GUIDANCE = (
+    "This run was trained without classes or captions, so guidance has nothing to lead to: leave it at 1, or train with conditional = true."
+)
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ class Denoiser(Method):
 
         Raises: BadSetting: guidance where there are no classes.
         """
-        if settings.guidance != 1 and not self.conditional:
+        if settings.guidance != 1 and not self.condition:
             raise BadSetting(GUIDANCE)
         return self._frames(n, y, settings, generator)
 
@@ -245,7 +247,7 @@ class Denoiser(Method):
 
     def _asked(self, n: int, y: Tensor | None, generator: torch.Generator | None) -> Tensor | None:
         """The condition of each of n samples: what is given, or drawn where a class can be asked for and none is."""
-        if not self.conditional:
+        if not self.condition or (y is None and not self.conditional):
             return None
         if y is None:
             where = self.mean.device if generator is None else generator.device
@@ -300,7 +302,7 @@ class Denoiser(Method):
         with torch.no_grad():
             clean, centre = self._from_images(x, own).double(), self._centre()
         with torch.inference_mode(False):  # gradients are taken of what knows y
-            y = y.clone() if y is not None and self.conditional else None
+            y = y.clone() if y is not None and self.condition else None
         lowest, highest = diffusion.level_range(self.data.dims)
         denoise: Denoise = partial(self._guided_in_full, y=y, guidance=1.0)
         count = self.ODE_PROBES if probes is None else probes

@@ -68,6 +68,9 @@ def add(verbs: VerbParsers) -> None:
         help="what those samples are, of a model with p(x|z): its mean (when left out) or a sample of it",
     )
     sub.add_argument("--samples", type=positive_int, default=1000, metavar="N", help="how many samples those are of")
+    sub.add_argument(
+        "--captions", type=positive_int, metavar="N", help="also how many of N drawn captions of “shapes” are right, for models of captions"
+    )
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
 
@@ -79,8 +82,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     from engine.storage.run_reader import Run
 
     path, settings = run_path(options), pairs(options.set)
-    if settings and not options.features:
-        raise Usage("--set is of the sampler, whose samples --features looks at: give both, or leave out --set.")
+    if settings and not options.features and not options.captions:
+        raise Usage("--set is of the sampler, whose samples --features and --captions look at: give one of them, or leave out --set.")
     if options.final:
         return _final(options, console)
     if options.decode and not options.features:
@@ -95,7 +98,7 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     except BadPrior as error:
         raise Usage(str(error)) from None
     except CannotAnswer:
-        if encoder is None:
+        if encoder is None and not options.captions:
             raise
         model = Model(Run.open(path), options.step)
         values = {"step": model.step, "step_rule": model.step_rule}  # samples can be compared where nothing else can be scored
@@ -104,6 +107,10 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
 
         at = (options.samples, values["step"], options.seed)
         values |= console.run(fidelity(path, encoder, *at, split=options.split, decode=options.decode, settings=settings))
+    if options.captions:
+        from engine.evaluation.caption_accuracy import caption_accuracy
+
+        values |= console.run(caption_accuracy(path, options.captions, values["step"], options.seed, settings))
     console.say(table(values))
     return values
 
@@ -121,8 +128,11 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Read the final figures and say which reading it was. Raises: Usage: words that would make it another measurement."""
     from engine.evaluation.final_figures import final_figures
 
-    if options.limit or options.step is not None or options.split != "test" or options.features or options.prior != "uniform":
-        raise Usage("--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior and --features.")
+    plain = not (options.limit or options.features or options.captions) and options.step is None
+    if not plain or options.split != "test" or options.prior != "uniform":
+        raise Usage(
+            "--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior, --features and --captions."
+        )
     reading, count = console.run(final_figures(run_path(options), options.k, options.seed))
     values: dict[str, Any] = {"step": reading.step, "step_rule": reading.step_rule, "split": reading.split, "images": reading.images}
     values |= {**reading.values, "settings": reading.settings, "date": reading.date, "reading": count}
@@ -152,6 +162,8 @@ def table(values: dict[str, Any]) -> str:
             value = DECODES.get(str(value), "x itself")
         if isinstance(value, dict):
             value = ", ".join(f"{key} {one}" for key, one in value.items())
+        if isinstance(value, list):
+            value = " to ".join(f"{one:.4f}" for one in value)
         number = f"{percent * value:.{2 if unit == '%' else 4}f}" if isinstance(value, float) else value
         beside = f" ± {percent * error:.{2 if unit == '%' else 4}f}" if error is not None and math.isfinite(error) else ""
         rows.append((_title(name, values), f"{number}{beside} {unit}".rstrip()))

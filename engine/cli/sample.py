@@ -22,6 +22,7 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--prompt", default="", metavar="TEXT", help="what each text begins with")
     sub.add_argument("--class", dest="label", type=int, metavar="Y", help="class to draw, for conditional models")
     sub.add_argument("--decode", choices=("mean", "sample"), help="of a model with p(x|z): its mean (when left out), or a sample of it")
+    sub.add_argument("--caption", default="", metavar="TEXT", help="what to draw, for models of captions")
     sub.add_argument("--temperature", type=positive, default=1.0)
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler")
     for name, value in SHORTCUTS.items():
@@ -34,10 +35,10 @@ def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from engine.evaluation.sample_grid import sample_file
 
     o, out = options, writable(options.out, "--out")
-    drawn = sample_file(run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt, o.decode, settings)
+    drawn = sample_file(run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt, o.decode, settings, o.caption)
     console.say(f"{o.n} {drawn.what} from step {drawn.step:,} ({drawn.step_rule}) in {o.out}")
     told = {"file": o.out, "n": o.n, "step": drawn.step, "step_rule": drawn.step_rule, "seed": o.seed, "temperature": o.temperature}
-    more = {"class": o.label, "decode": drawn.decode or None, "sample_settings": drawn.settings or None}
+    more = {"class": o.label, "caption": o.caption or None, "decode": drawn.decode or None, "sample_settings": drawn.settings or None}
     return told | {name: value for name, value in more.items() if value is not None}
 
 

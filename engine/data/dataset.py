@@ -144,6 +144,7 @@ class DataSet:
             `factors[name][split.index]` belongs to a split.
         spans: for a text, (start, end) in bytes of each split.
         former_hash: what `hash` was in version 0.2, which drew copies of one image apart; empty where that changes nothing.
+        captioned: whether the images' names are captions.
     """
 
     data: str  # what the user named
@@ -158,6 +159,7 @@ class DataSet:
     text: bytes | None = None
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     former_hash: str = ""
+    captioned: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ class Source:
     factors: dict[str, np.ndarray] | None = None
     text: bytes | None = None
     encoding: str = "utf-8"
+    captioned: bool = False  # names are captions
 
     def refuse(self, path: str, reason: str) -> None:
         """Count a file that could not be used; the list is capped, the total is exact."""

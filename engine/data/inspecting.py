@@ -122,7 +122,19 @@ def _data_set(data: str, wish: Wish) -> Generator[Step, None, DataSet]:
         hash=digest,
         seconds=time.perf_counter() - started,
     )
-    return DataSet(data, source.name, "images", shape, source.classes, splits, digest, report, source.factors, former_hash=former)
+    return DataSet(
+        data,
+        source.name,
+        "images",
+        shape,
+        source.classes,
+        splits,
+        digest,
+        report,
+        source.factors,
+        former_hash=former,
+        captioned=source.captioned,
+    )
 
 
 def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:

@@ -18,8 +18,10 @@ SMALLEST, LARGEST = 4.0, 8.0  # pixels from the centre to the farthest point
 MARGIN = 8.5  # pixels between a centre and the border, so that every shape is whole
 BACKGROUND = 24.0  # grey level
 CHUNK = 250  # images drawn between two steps of progress
-_WORDS = ("red", "orange", "yellow", "green", "turquoise", "blue", "violet", "pink")
+COLOURS = ("red", "orange", "yellow", "green", "turquoise", "blue", "violet", "pink")
 _HUES = np.array([0.0, 32.0, 58.0, 120.0, 175.0, 235.0, 280.0, 325.0])  # degrees, of the words above
+
+SIZES, ROWS, COLUMNS = ("small", "medium", "large"), ("top", "middle", "bottom"), ("left", "centre", "right")  # thirds of each range
 
 
 def factors_of(seed: int, index: np.ndarray) -> dict[str, np.ndarray]:
@@ -78,11 +80,10 @@ class Captions(Sequence[str]):
         one = {name: float(values[place]) for name, values in self.factors.items()}
         away = np.abs((one["hue"] - _HUES + 180) % 360 - 180)
         third = (LARGEST - SMALLEST) / 3
-        size = ("small", "medium", "large")[min(2, int((one["size"] - SMALLEST) / third))]
-        rows, columns = ("top", "middle", "bottom"), ("left", "centre", "right")
+        size = SIZES[min(2, int((one["size"] - SMALLEST) / third))]
         cell = (SIDE - 2 * MARGIN) / 3
         row, column = (min(2, int((one[axis] - MARGIN) / cell)) for axis in ("y", "x"))
-        return f"a {size} {_WORDS[int(away.argmin())]} {KINDS[int(one['shape'])]} at the {rows[row]} {columns[column]}"
+        return f"a {size} {COLOURS[int(away.argmin())]} {KINDS[int(one['shape'])]} at the {ROWS[row]} {COLUMNS[column]}"
 
 
 def read(count: int, seed: int = 0) -> Generator[Step, None, Source]:
@@ -95,7 +96,7 @@ def read(count: int, seed: int = 0) -> Generator[Step, None, Source]:
         yield Step(min(start + CHUNK, count), count, "image")
     note = f"{count:,} images were drawn by the program; x, y and size are in pixels, hue and angle in degrees."
     part = Part(images, factors["shape"], captions(factors))
-    return Source("shapes", {"all": part}, KINDS, notes=[note], factors=factors)
+    return Source("shapes", {"all": part}, KINDS, notes=[note], factors=factors, captioned=True)
 
 
 def _uniform(seed: int, index: np.ndarray, stream: int) -> np.ndarray:

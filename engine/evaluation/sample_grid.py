@@ -52,6 +52,7 @@ def sample_file(
     prompt: str = "",
     decode: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    caption: str = "",
 ) -> WrittenSamples:
     """Draw `n` samples and write them to `out`: images as one PNG, texts (each the prompt and as much as the context) as text.
 
@@ -84,6 +85,7 @@ def sample_file(
         temperature=temperature,
         label=label,
         prompt=prompt,
+        caption=caption,
         decode=decoding(method, decode),
         settings=tuple(told.items()),
     )
@@ -96,6 +98,7 @@ def sample_file(
     pixels, _ = finished_samples(model, work)
     assert pixels is not None, "what learns from images draws images"
     recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
+    recipe |= {"caption": caption} if caption else {}
     info = PngImagePlugin.PngInfo()
     info.add_text("priorama", json.dumps(recipe | {"decode": how} | ({"sample_settings": told} if told else {})))
     file = io.BytesIO()

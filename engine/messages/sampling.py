@@ -38,6 +38,7 @@ class DrawSamples(Work):
     top_k: int = 0  # only the k most likely symbols; 0: all
     top_p: float = 1.0  # only the most likely symbols that together have this probability
     label: int | None = None  # class, of a conditional model; None: drawn with the sample's noise
+    caption: str = ""  # of a model of captions: what all samples show; empty: anything
     cached: bool = True  # False: the whole network again for every symbol
     tokens: np.ndarray | None = None  # int [n, N]: symbols that are given, -1 where one is to be drawn
     start: int = 0  # every place before has a given symbol
@@ -69,6 +70,7 @@ class SamplingBegan(Event):
     start: int  # places that were given at the front
     note: str = ""
     frames: int = 0  # of kind "steps": the `frames` of every `FrameDrawn` to come
+    words: tuple[str, ...] = ()  # of a model of captions: those it knows
     decode: str = ""  # what is drawn of p(x|z): "mean" | "sample"; "" where there is no such choice
 
 

@@ -9,12 +9,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from engine.bases.denoising import Denoiser, DenoisingSettings
+from engine.common.conditions import MOST_WORDS
 from engine.config import setting
 from engine.losses import likelihoods
-from engine.method import CannotLearn, DataSpec
+from engine.method import DataSpec
+from engine.nets.text_encoder import TextEncoder, fewer_words
 from engine.nets.unet import UNet
+
+MAPS = 4  # that a caption draws beside the image
+COARSE = 4  # places per side of each
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,11 @@ class Config(DenoisingSettings):
     )
     blocks: int = setting(1, "Residual blocks at each resolution, on the way down and again on the way up.", low=1, high=8, unit="blocks")
     conditional: bool = setting(False, "Learn p(x|y), so that a class can be asked for, and p(x) beside it.")
+    condition: str = setting(
+        "class", "What it is told where it is conditional: the class, or the words of the image’s caption.", choices=("class", "caption")
+    )
     label_dropout: float = setting(
-        0.1, "Share of the images whose class is not told, from which p(x) is learned; guidance needs it.", low=0.01, high=0.9
+        0.1, "Share of the images whose class or caption is not told, from which p(x) is learned; guidance needs it.", low=0.01, high=0.9
     )
     batch_size: int = setting(32, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
@@ -52,22 +61,51 @@ class Diffusion(Denoiser):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         channels, height, width = data.shape
-        self.conditional = config.conditional
-        if self.conditional and not data.classes:
-            raise CannotLearn("These data have no classes to condition on; set conditional to false or choose a data set with classes.")
-        self.net = UNet(channels, channels, (height, width), config.width, config.blocks)
+        self.conditional = self.condition == "class"
+        self.require_conditions()
+        captioned = self.condition == "caption"
+        self.net = UNet(channels + MAPS * captioned, channels, (height, width), config.width, config.blocks)
+        self.captions = CaptionCondition(len(data.words), self.net.embedding_size, (height, width)) if captioned else None
         self.classes = nn.Embedding(len(data.classes) + 1, self.net.embedding_size) if self.conditional else None  # the last: none is told
 
     def network(self, x: Tensor, c_noise: Tensor, y: Tensor | None) -> Tensor:
-        """The U-Net on scaled images [B, C, H, W], levels [B] and classes int64 [B], K for none, or None for none at all."""
+        """The U-Net on scaled images [B, C, H, W], levels [B] and conditions: classes int64 [B], K for none, or captions int64 [B, L];
+        None for none at all.
+        """
+        if self.captions is not None:
+            told = self.told(y, len(x), x.device)
+            assert told is not None
+            vector, maps = self.captions(told)
+            return self.net(torch.cat([x, maps.to(x.dtype)], 1), c_noise, vector)
         if self.classes is None:
             return self.net(x, c_noise)
         y = torch.full((len(x),), len(self.data.classes), device=x.device) if y is None else y
         return self.net(x, c_noise, self.classes(y))
 
     def dropped(self, y: Tensor | None, generator: torch.Generator | None) -> Tensor | None:
-        """The classes int64 [B], with K = “none” in the place of some."""
+        """The classes int64 [B], with K = “none” in the place of some; captions int64 [B, L] with fewer words, or none."""
+        if self.captions is not None:
+            return fewer_words(y, self.config.label_dropout, generator) if y is not None and self.training else y
         if self.classes is None or y is None:
             return None
         gone = likelihoods.uniform(self.mean.new_empty(len(y)), generator) < self.config.label_dropout
         return torch.where(gone, len(self.data.classes), y)
+
+
+class CaptionCondition(nn.Module):
+    """Captions int64 [B, L] -> a vector [B, E] beside the noise level's, and coarse maps [B, 4, H, W] beside the image.
+
+    The vector alone speaks to all places alike; the maps say where.
+    """
+
+    def __init__(self, words: int, size: int, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = TextEncoder(words, MOST_WORDS, size)
+        self.maps = nn.Linear(size, MAPS * COARSE**2)
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """y int64 [B, L] -> [B, E], [B, 4, H, W]."""
+        vector = self.encoder(y)
+        coarse = self.maps(F.silu(vector)).unflatten(1, (MAPS, COARSE, COARSE))
+        return vector, F.interpolate(coarse, size=self.shape, mode="bilinear", align_corners=False)

@@ -8,13 +8,21 @@ import torch
 from torch import Tensor
 
 from engine.bases.autoregressive import Autoregressive, Memory, PixelSettings, frequencies
+from engine.common.conditions import MOST_WORDS
 from engine.config import BadSetting, setting
 from engine.method import DataSpec
+from engine.nets.text_encoder import TextEncoder, fewer_words
 from engine.nets.transformer import Transformer
 
 
 @dataclass(frozen=True)
 class Config(PixelSettings):
+    condition: str = setting(
+        "class", "What it is told where it is conditional: the class, or the words of the image’s caption.", choices=("class", "caption")
+    )
+    caption_dropout: float = setting(
+        0.1, "Share of the images whose caption is not told, from which p(x) is learned; only with captions.", low=0.01, high=0.9
+    )
     layers: int = setting(4, "Blocks of attention and plain layers.", low=1, high=48, unit="layers")
     heads: int = setting(4, "Parts that attend separately; the width is shared out among them.", low=1, high=32, unit="heads")
     width: int = setting(128, "Numbers that stand for a pixel inside the network.", low=4, high=2048, unit="numbers", log=True)
@@ -44,18 +52,23 @@ class PixelTransformer(Autoregressive):
         if config.width % config.heads:
             raise BadSetting(f"A width of {config.width} cannot be shared by {config.heads} heads; choose a multiple of {config.heads}.")
         c, h, w = data.shape
-        classes = len(data.classes) if config.conditional else 0
-        self.net = Transformer(config.levels, (h, w, c), config.width, config.layers, config.heads, classes)
+        classes = len(data.classes) if self.conditional else 0
+        captions = TextEncoder(len(data.words), MOST_WORDS, config.width) if self.condition == "caption" else None
+        self.net = Transformer(config.levels, (h, w, c), config.width, config.layers, config.heads, classes, encoder=captions)
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
         """Start from how often each value occurs. x [N, C, H, W]."""
         self.net.head.bias.copy_(frequencies(self.to_tokens(x), self.symbols))
 
+    def dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Captions [B, L] with fewer words, or none; classes [B] as they are: p(x) is their mixture."""
+        return fewer_words(y, self.config.caption_dropout, generator) if self.condition == "caption" else y
+
     def logits(self, tokens: Tensor, y: Tensor | None) -> Tensor:
-        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]."""
+        """tokens int64 [B, T], classes int64 [B], captions int64 [B, L] or None -> logits [B, T, V]."""
         return self.net(tokens, y)
 
     def memory(self, y: Tensor | None, n: int, cached: bool) -> Memory:
-        """Incremental state for sampling n images, of the classes y int64 [n] or of none."""
+        """Incremental state for sampling n images, of the classes or captions y [n, ...] or of none."""
         return self.net.cache(n, y) if cached else super().memory(y, n, cached)

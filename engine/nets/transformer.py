@@ -57,19 +57,27 @@ class PositionEmbedding(nn.Module):
 
 
 class Inputs(nn.Module):
-    """What a network is told at each place: the symbol before it (a learned start at the first), the place, the class."""
+    """What a network is told at each place: the symbol before it (a learned start at the first), the place, the condition."""
 
-    def __init__(self, symbols: int, places: Sequence[int], width: int, classes: int = 0) -> None:
+    def __init__(self, symbols: int, places: Sequence[int], width: int, classes: int = 0, encoder: nn.Module | None = None) -> None:
         super().__init__()
         self.symbol, self.start = NormalEmbedding(symbols, width), NormalEmbedding(1, width)
         self.places = PositionEmbedding(places, width)
-        self.label = NormalEmbedding(classes, width) if classes else None
+        self.label = encoder if encoder is not None else NormalEmbedding(classes, width) if classes else None
+
+    def added(self, y: Tensor | None) -> Tensor | None:
+        """What conditions y [B, ...] add, at all places alike or at each: [B, 1 or N, W]."""
+        if self.label is None or y is None:
+            return None
+        told = self.label(y)
+        return told[:, None] if told.ndim == 2 else told
 
     def forward(self, tokens: Tensor, y: Tensor | None) -> Tensor:  # [B, T] -> [B, T, W]
-        """tokens int64 [B, T], y int64 [B] or None -> input embeddings [B, T, W]."""
+        """tokens int64 [B, T], conditions y [B, ...] or None -> input embeddings [B, T, W]."""
         before = torch.cat([self.start.weight.expand(len(tokens), 1, -1), self.symbol(tokens[:, :-1])], 1)
         h = before + self.places()[: tokens.shape[1]]
-        return h if self.label is None or y is None else h + self.label(y)[:, None]
+        told = self.added(y)
+        return h if told is None else h + told[:, : tokens.shape[1]]
 
 
 class TransformerBlock(nn.Module):
@@ -130,30 +138,39 @@ class Transformer(nn.Module):
         symbols: V.
         places: the grid the sequence runs over, the last axis fastest; (N,) for a line.
         classes: where y [B] is given too.
+        encoder: where other conditions y [B, ...] are: makes vectors [B, W] of them, or [B, N, W] for each place.
         dropout: share of each block's outputs that is set to zero, when `forward` is given a generator.
     """
 
     def __init__(
-        self, symbols: int, places: Sequence[int], width: int, layers: int, heads: int, classes: int = 0, dropout: float = 0.0
+        self,
+        symbols: int,
+        places: Sequence[int],
+        width: int,
+        layers: int,
+        heads: int,
+        classes: int = 0,
+        dropout: float = 0.0,
+        encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"A width of {width} cannot be shared by {heads} heads.")
         self.length = math.prod(places)
-        self.inputs = Inputs(symbols, places, width, classes)
+        self.inputs = Inputs(symbols, places, width, classes, encoder)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, layers, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = NormalLinear(width, symbols)
 
     def forward(self, tokens: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """tokens int64 [B, T], y int64 [B] or None -> logits [B, T, V]; each place sees the symbols before it."""
+        """tokens int64 [B, T], conditions y [B, ...] or None -> logits [B, T, V]; each place sees the symbols before it."""
         h = self.inputs(tokens, y)
         for block in self.blocks:
             h = block(h, generator)
         return self.head(self.norm(h))
 
     def cache(self, n: int, y: Tensor | None = None) -> Cache:
-        """Key-value cache for n sequences; y int64 [n] or None."""
+        """Key-value cache for n sequences; conditions y [n, ...] or None."""
         return Cache(self, n, y)
 
 
@@ -169,7 +186,8 @@ class Cache:
         self._started = False
         with torch.no_grad():
             added = inputs.places().detach()[:, None]  # what each place is told besides its symbol [N, 1 or n, W]
-            self._added = added if inputs.label is None or y is None else added + inputs.label(y)
+            told = inputs.added(y)
+            self._added = added if told is None else added + told.transpose(0, 1)
             self._at = self._added.unbind(0)
             self._kv = added.new_empty(len(net.blocks), 2, n, heads, net.length, width // heads)
             self._steps = [_Step(layer, self._kv[i]) for i, layer in enumerate(net.blocks) if isinstance(layer, TransformerBlock)]

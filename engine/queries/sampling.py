@@ -17,7 +17,8 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.config import BadSetting, fields_of, make_config
-from engine.data import adapt
+from engine.data import BadData, adapt
+from engine.data.captions import encode_captions
 from engine.data.tokens import decode, encode
 from engine.losses.likelihoods import image_generators
 from engine.method import DataSpec, Method
@@ -133,18 +134,36 @@ def _head(work: m.DrawSamples, model: Model, layout: SymbolLayout, y: Tensor | N
         "symbols": method.symbols if provides(method, SymbolSequence) else 0,
         "values": layout.values,
         "classes": model.spec.classes if method.conditional else (),
-        "labels": () if y is None else tuple(y.tolist()),
+        "labels": tuple(y.tolist()) if y is not None and method.conditional else (),
+        "words": model.spec.words,
     }
 
 
 def _labels(model: Model, work: m.DrawSamples) -> Tensor | None:
-    """The class of each sample int64 [n], or None where the model knows none."""
+    """The class of each sample int64 [n] or its caption int64 [n, L], or None where the model knows neither or none is asked for."""
     classes = len(model.spec.classes)
+    if (captions := caption_tokens(model, work.caption, len(work.samples))) is not None:
+        return captions
     if not model.method.conditional or not classes:
         return None
     if work.label is None:
         return labels_of(work.seed, work.samples, classes)
     return torch.full((len(work.samples),), check_label(work.label, classes))
+
+
+def caption_tokens(model: Model, caption: str, n: int) -> Tensor | None:
+    """The words of a caption for each of n samples int64 [n, L]; None where there is none.
+
+    Raises: CannotSample: the model was told no captions, or does not know a word.
+    """
+    if not caption.strip():
+        return None
+    if model.method.condition != "caption":
+        raise CannotSample(f"{model.method.title} was told no captions in this run; train it with conditional = true, condition = caption.")
+    try:
+        return torch.from_numpy(encode_captions([caption], model.spec.words)).expand(n, -1)
+    except BadData as error:
+        raise CannotSample(str(error)) from None
 
 
 def check_label(label: int, classes: int) -> int:
@@ -264,7 +283,10 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
     everyone = max(work.samples) + 1
     if y is not None and everyone > len(work.samples):
         every = tuple(range(everyone))
-        y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
+        if y.ndim == 1:
+            y = labels_of(work.seed, every, len(model.spec.classes)) if work.label is None else torch.full((everyone,), work.label)
+        else:
+            y = y[:1].expand(everyone, -1)
     frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode, dict(work.settings))
     for frame in frames:
         yield replace(frame, x=frame.x[list(work.samples)])

@@ -50,7 +50,14 @@ class CannotAnswer(ValueError):
 def unloaded(manifest: Manifest) -> Method:
     """A run's method without its weights, as far as its settings and its data's shape say."""
     kind = method_named(manifest.method)
-    spec = DataSpec(tuple(manifest.shape), tuple(manifest.classes), manifest.kind, tuple(manifest.symbols), manifest.units)
+    spec = DataSpec(
+        tuple(manifest.shape),
+        tuple(manifest.classes),
+        manifest.kind,
+        tuple(manifest.symbols),
+        manifest.units,
+        tuple(manifest.words),
+    )
     return skeleton(kind, make_config(kind.Config, manifest.config), spec)
 
 

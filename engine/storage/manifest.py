@@ -70,6 +70,7 @@ class RunMetadata(BaseModel):
     kind: Annotated[str, Field(pattern="^(images|text)$")] = "images"
     symbols: tuple[Annotated[int, Field(ge=0, le=0x10FFFF)], ...] = ()
     units: Annotated[str, Field(pattern="^(characters|bytes)$")] = "characters"
+    words: tuple[str, ...] = ()  # of captions
     seed: Annotated[int, Field(ge=-(1 << 62), lt=1 << 62)]
     versions: dict[str, str] = {}  # of the libraries that its numbers depend on
     device: str = ""

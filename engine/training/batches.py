@@ -15,12 +15,14 @@ from torch import Tensor
 from engine import device as devices
 from engine.common.pixels import to_float
 from engine.data import DataSet
+from engine.data.captions import vocabulary
 from engine.data.dataset import BadData
 from engine.data.splits import spread
 from engine.data.tokens import encode, symbols_of
 from engine.method import DataSpec
+from engine.training.conditions import told_of
 
-Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; labels int64 [B] where there are any
+Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; what is told of each or its class, if any
 WHOLE_NUMBERS = 200_000_000  # at most so many pixel values are taken at once by a method that wants all images
 NOISE = -1  # number of the seed that the seeds of all steps' noise come from
 
@@ -76,12 +78,15 @@ class Order:
 class ImageBatches:
     """Images of the training split, or a share of them; on the device where they fit."""
 
-    def __init__(self, data: DataSet, batch: int, seed: int, device: str, share: float = 1.0) -> None:
+    def __init__(self, data: DataSet, batch: int, seed: int, device: str, share: float = 1.0, told: Tensor | None = None) -> None:
+        """`told`: of all images of the training split [N, ...]; their classes where None."""
         images, labels = shared(data, share)
         tensor = torch.from_numpy(np.ascontiguousarray(images))  # uint8 [N, C, H, W]; a mapped file stays one
         self.device = device
         self.images = tensor.to(device) if devices.fits(tensor.nbytes, device) else tensor
-        self.labels = None if labels is None else torch.from_numpy(np.asarray(labels)).to(device)
+        if told is None and labels is not None:
+            told = torch.from_numpy(np.asarray(labels)).to(device)
+        self.told = told
         self.order = Order(len(images), min(batch, len(images)), seed)
 
     def next(self) -> Batch:
@@ -89,10 +94,8 @@ class ImageBatches:
         return self.take(self.order.next())
 
     def take(self, chosen: Tensor) -> Batch:
-        """The images uint8 [B, C, H, W] and labels int64 [B] or None at indices int64 [B] of the split."""
-        there = chosen.to(self.images.device)
-        labels = None if self.labels is None else self.labels[there.to(self.device)]
-        return self.images[there].to(self.device), labels
+        """The images uint8 [B, C, H, W] and what is told of them, or None, at indices int64 [B] of the split."""
+        return self.images[chosen.to(self.images.device)].to(self.device), None if self.told is None else self.told[chosen.to(self.device)]
 
     def first(self, count: int) -> Tensor:
         """Training images uint8 [n, C, H, W] to look at before the first step: at most `count`, at equal distances over all of them."""
@@ -101,12 +104,13 @@ class ImageBatches:
         return self.images[rows.to(self.images.device)].to(self.device)
 
     @staticmethod
-    def held_out(data: DataSet, count: int, device: str) -> Batch:
+    def held_out(data: DataSet, spec: DataSpec, count: int, device: str, condition: str = "") -> Batch:
         """Images of the validation split, `count` of them spread over it."""
         valid = data.splits["valid"]
         rows = spread(valid, count)
-        labels = None if valid.labels is None else torch.from_numpy(np.asarray(valid.labels[rows])).to(device)
-        return torch.from_numpy(np.ascontiguousarray(valid.images[rows])).to(device), labels
+        told = told_of(valid, spec, condition, device)
+        images = torch.from_numpy(np.ascontiguousarray(valid.images[rows])).to(device)
+        return images, None if told is None else told[torch.from_numpy(rows).to(device)]
 
 
 def shared(data: DataSet, share: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -160,13 +164,16 @@ def spread_windows(tokens: np.ndarray, context: int, count: int) -> np.ndarray:
     return tokens[starts[:, None] + np.arange(context)]
 
 
-def spec_of(data: DataSet, units: str = "characters", learned: tuple[int, ...] = ()) -> DataSpec:
-    """What a network must know of a data set. The vocabulary of a text is that of its training and validation parts, or `learned`, where a
-    run has one already."""
+def spec_of(data: DataSet, units: str = "characters", learned: tuple[int, ...] = (), condition: str = "") -> DataSpec:
+    """What a network must know of a data set; of its captions where it is told those (`Method.condition`).
+
+    The vocabulary of a text is that of its training and validation parts, or `learned`, where a run has one already.
+    """
     if data.kind == "text":
         known = (data.text or b"")[data.spans["train"][0] : data.spans["valid"][1]]
         return DataSpec((), (), "text", learned or symbols_of(known, units), units)
-    return DataSpec(shape=data.shape, classes=data.classes)
+    words = vocabulary(data.splits["train"].names) if condition == "caption" and data.captioned else ()
+    return DataSpec(data.shape, data.classes, words=words)
 
 
 def tokens_of(data: DataSet, split: str, spec: DataSpec) -> np.ndarray:
@@ -188,7 +195,10 @@ def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: st
     """
     batch: int = WHOLE_NUMBERS // max(1, spec.dims) if whole else config.batch_size
     if data.kind != "text":
-        return ImageBatches(data, batch, seed, device, config.label_share)
+        told = "caption" if spec.words else ""
+        return ImageBatches(
+            data, batch, seed, device, config.label_share, told_of(data.splits["train"], spec, told, device) if told else None
+        )
     context: int = config.context  # symbols in a window
     tokens = tokens_of(data, "train", spec)
     if len(tokens) < 2 * context or len(tokens_of(data, "valid", spec)) < context:
@@ -196,10 +206,10 @@ def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: st
     return TextBatches(torch.from_numpy(tokens).to(device), context, batch, seed)
 
 
-def held_out(data: DataSet, spec: DataSpec, context: int, count: int, device: str) -> Batch:
-    """Fixed examples of the validation split, for the numbers of a checkpoint."""
+def held_out(data: DataSet, spec: DataSpec, context: int, count: int, device: str, condition: str = "") -> Batch:
+    """Fixed examples of the validation split, for the numbers of a checkpoint, and what is told of them."""
     if data.kind != "text":
-        return ImageBatches.held_out(data, count, device)
+        return ImageBatches.held_out(data, spec, count, device, condition)
     return torch.from_numpy(spread_windows(tokens_of(data, "valid", spec), context, count)).to(device), None
 
 

@@ -51,7 +51,8 @@ class RunRecorder:
     def __init__(self, trainer: Trainer, writer: RunWriter, data: DataSet, job: str) -> None:
         self.trainer, self.writer, self.job = trainer, writer, job
         self.run = str(writer.path)
-        self.valid, self.valid_labels = held_out(data, trainer.spec, trainer.context_length, trainer.method.valid_examples, trainer.device)
+        examples, told = trainer.method.valid_examples, trainer.method.condition
+        self.valid, self.valid_labels = held_out(data, trainer.spec, trainer.context_length, examples, trainer.device, told)
         self.pending: list[dict[str, Tensor]] = []
         self.best: RunFigure | None = None  # of the best checkpoint
         self.first_step, self.first_seconds = trainer.step_number, trainer.seconds
@@ -275,6 +276,7 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
         kind=trainer.spec.kind,
         symbols=trainer.spec.symbols,
         units=trainer.spec.units,
+        words=trainer.spec.words,
         seed=plan.seed,
         total_steps=plan.steps,
         minutes=plan.minutes,

@@ -29,7 +29,7 @@ class Trainer:
         self.plan, kind = resolved.plan, resolved.method
         self.device, self.precision, self.config = resolved.device, resolved.precision, resolved.config
         begun = None if resolved.resumed is None else resolved.resumed.manifest
-        self.spec = spec_of(data, self.config.units, () if begun is None else tuple(begun.symbols))
+        self.spec = spec_of(data, self.config.units, () if begun is None else tuple(begun.symbols), self.config.conditioned_on)
         self.context_length: int = self.config.context  # symbols in a window of a text
         self.batches = batches_of(data, self.spec, self.config, self.plan.seed, self.device, kind.full_batch)
         self.order = self.batches.order

@@ -1,0 +1,5 @@
+"""Sizes of what a conditional method is told beside classes."""
+
+from __future__ import annotations
+
+MOST_WORDS = 16  # of a caption
