@@ -99,7 +99,7 @@ def _optimizer(group: ParameterGroup, config: Any, device: str) -> GroupOptimize
     if config.optimizer == "lars":
         algorithm = LARS(parts, lr=peak)
     elif config.optimizer == "sgd":
-        algorithm = torch.optim.SGD(parts, lr=peak, momentum=MOMENTUM, fused=fused)
+        algorithm = torch.optim.SGD(parts, lr=peak, momentum=MOMENTUM)  # its fused form fails where a gradient begins late
     else:
         algorithm = torch.optim.AdamW(parts, lr=peak, betas=group.betas, fused=fused)
     clip = config.clip if group.clip is None else group.clip

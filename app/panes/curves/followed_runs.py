@@ -141,9 +141,11 @@ class FollowedRuns:
             index = int(np.nanargmin(valid.values))
             step, value, rule = int(valid.steps[index]), float(valid.values[index]), "lowest validation value"
         elif len(train) > 1 and np.isfinite(train.values).any():
-            smooth = train.smoothed(smoothing)
-            index = int(np.nanargmin(smooth))
-            step, value, rule = int(train.steps[index]), float(smooth[index]), "lowest smoothed value"
+            sparse = term.startswith(VALID)  # a term of checkpoints alone is drawn as it was measured
+            drawn = train.values if sparse else train.smoothed(smoothing)
+            index = int(np.nanargmin(drawn))
+            step, value = int(train.steps[index]), float(drawn[index])
+            rule = "lowest validation value" if sparse else "lowest smoothed value"
         else:
             return None
         return step, value, f"★ best {short(value)} at step {count(step)} ({rule})"

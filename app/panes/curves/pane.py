@@ -294,7 +294,7 @@ class CurvesPane(Pane):
             for key, shown, valid in ((term, name, False), (VALID + term, f"{name} · validation", True)):
                 series = self.followed.series(run, key)
                 if len(series):
-                    lines.append(Line(f"{run} {key}", shown, series, color, marker, valid))
+                    lines.append(Line(f"{run} {key}", shown, series, color, marker, valid, key.startswith(VALID)))
         return lines
 
     def _lines_together(self, run: str, terms: list[tuple[str, str]]) -> list[Line]:
@@ -308,7 +308,7 @@ class CurvesPane(Pane):
             for key, shown, valid in ((term, name, False), (VALID + term, f"{name} · validation", True)):
                 series = self.followed.series(run, key)
                 if len(series):
-                    lines.append(Line(f"{run} {key}", shown, series, color, marker, valid))
+                    lines.append(Line(f"{run} {key}", shown, series, color, marker, valid, key.startswith(VALID)))
         return lines
 
     def _draw_cards(self, groups: dict[str, list[str]]) -> None:

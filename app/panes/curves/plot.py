@@ -41,7 +41,8 @@ class Line:
     series: Series
     color: str
     marker: str
-    dashed: bool = False  # a validation curve
+    dashed: bool = False  # a validation curve beside that of training
+    sparse: bool = False  # values of checkpoints alone, which no smoothing may move
 
 
 def fits(view: list[float], low: float, high: float) -> bool:
@@ -231,7 +232,7 @@ class CurvePlot(QWidget):
             raw = thinned(x, self._ys(line.series.values), left, right, columns)
             if self.log_y:
                 self.hidden_values += int(np.sum(~(line.series.values > 0)))
-            smooth = self.smoothing > 0 and not line.dashed
+            smooth = self.smoothing > 0 and not line.dashed and not line.sparse
             if smooth:
                 thin.setData(*raw, connect="finite")
                 drawn = thinned(x, self._ys(line.series.smoothed(self.smoothing)), left, right, columns)

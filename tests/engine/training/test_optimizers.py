@@ -97,3 +97,8 @@ def test_that_lars_goes_down_to_the_least_squares_solution():
         (x @ w.T - x @ right.T).square().mean().backward()
         lars.step()
     torch.testing.assert_close(w.detach(), right, atol=0.02, rtol=0)
+
+
+def test_that_sgd_moves_what_gets_its_gradient_only_later(tmp_path: Path):
+    config = SMALL | {"optimizer": "sgd", "learning_rate": 1e-3, "prototypes": 16, "freeze": 0.3}
+    assert finish(train(Plan("dino", "digits", config, steps=8, name="late", device="cpu"), tmp_path)).status == "done"
