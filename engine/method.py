@@ -196,6 +196,11 @@ class Method(nn.Module):
         return 0
 
     @property
+    def comparable_from(self) -> int:
+        """The step from which the headline term of checkpoints can be compared; an earlier one is best only until the next comes."""
+        return 0
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to learn, whatever was planned."""
         return False

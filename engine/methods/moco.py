@@ -194,6 +194,15 @@ class MoCo(EncoderMethod):
         joined = batch * (2 if self.symmetric else 1)
         return torch.where(behind < step * joined, behind // joined, -1)
 
+    @property
+    def comparable_from(self) -> int:
+        """Steps until the queue was filled twice: among random vectors, and keys of a network that knows nothing, a query easily finds
+        its own.
+        """
+        images = int(self.images) or self.config.batch_size
+        each = min(self.config.batch_size, images) * (2 if self.symmetric else 1)
+        return 2 * -(-len(self.queue) // each)
+
     def headline_words(self, terms: dict[str, float]) -> str:
         """The top-1 retrieval as the list of runs shows it."""
         return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -173,7 +173,8 @@ class RunRecorder:
         verb = (yield from self._write(steps, values)) or verb
         term, unit, bigger = trainer.method.headline
         figure = RunFigure(term, terms[term], unit, bigger, trainer.step_number)
-        is_best = self.best is None or _score(figure) >= _score(self.best)  # of equal ones the later, which has learned longer
+        # of equal ones the later, which has learned longer; one that cannot be compared yet gives way to any later one
+        is_best = self.best is None or self.best.step < trainer.method.comparable_from or _score(figure) >= _score(self.best)
         best = figure if is_best or self.best is None else self.best
         files = {"model.safetensors": trainer.ema_arrays(), "resume.safetensors": trainer.resume_arrays()}
         state = {**trainer.numbers(), "best": _score(best), "best_step": best.step, "valid": terms}

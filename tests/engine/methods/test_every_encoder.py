@@ -103,3 +103,14 @@ def test_that_features_of_a_checkpoint_do_not_depend_on_batch_mates(name: str, t
     blocks: dict[str, torch.Tensor] = model.method.blocks(x)  # type: ignore[operator]
     assert all(len(value) == 9 and value.ndim == 2 for value in blocks.values())
     assert torch.equal(list(blocks.values())[-1], together)
+
+
+def test_that_no_checkpoint_of_moco_is_best_while_random_vectors_stand_in_its_queue(tmp_path: Path):
+    config = {"width": 4, "batch_size": 32, "projection": 64, "queue": 512}  # full after 16 steps
+    finish(train(Plan("moco", "digits", config, steps=40, name="run", device="cpu"), tmp_path))
+    run = Run.open(tmp_path / "run")
+    early = run.load(4, "state.json")[2]["valid"]["top1_retrieval"]
+    manifest = run.manifest
+    assert manifest is not None and manifest.best is not None
+    assert early == 1, "easy while nothing but noise is to be told apart"
+    assert manifest.best.step >= 32, "of the steps after which the queue was filled twice"
