@@ -56,7 +56,7 @@ class EMPSSL(EncoderMethod):
         "max (1/n) Σ<sub>i</sub> R(Z<sub>i</sub>) + (λ/n) Σ<sub>i</sub> cos(Z<sub>i</sub>, Z̄), &nbsp; R(Z) = ½ log det(I + d/(Bε²) Z Zᵀ)"
     )
     headline = ("top1_retrieval", "", True)
-    units: ClassVar = {"loss": "nat", "coding rate": "nat"}
+    units: ClassVar = {"coding rate": "nat"}
     batch_splits = False
 
     def __init__(self, config: Config, data: DataSpec) -> None:

@@ -83,7 +83,7 @@ class EnergyBased(Method):
     )
     formula = "p(x) = exp(−E(x)) / Z, &nbsp; x ← x − s ∇E(x) + n ξ, &nbsp; ξ ~ N(0, I)"
     headline = ("sample_distance", "", False)
-    units: ClassVar = {"loss": "nat"}
+    units: ClassVar = {"energy_difference": "nat", "energy_data": "nat"}
     batch_splits = False
     training_only_buffers = ("replay", "chains", "trouble")
     valid_slice = 128
