@@ -89,8 +89,9 @@ class TermCard(QAbstractButton):
         self.lines, self.unit = lines, unit
         if lines and len(lines[0][0]):
             self.setAccessibleDescription(f"of the last batch {short(float(lines[0][0].values[-1]))} {unit}".rstrip())
-        wide = QFontMetrics(self._bold).horizontalAdvance("−0.0000 ") + QFontMetrics(self._small).horizontalAdvance(unit)
-        self.setMinimumWidth(max(LEAST_WIDTH, wide + 2 * PADDING + 2))  # a value and its whole unit
+        value = short(float(lines[0][0].values[-1])) if lines and len(lines[0][0]) else ""
+        wide = QFontMetrics(self._bold).horizontalAdvance(value + " ") + QFontMetrics(self._small).horizontalAdvance(unit)
+        self.setMinimumWidth(max(LEAST_WIDTH, wide + 2 * PADDING + 2))  # a value and its whole unit, where the unit is a long one
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
