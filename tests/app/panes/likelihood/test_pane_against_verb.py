@@ -69,7 +69,7 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
                 i, line = shown[name]
                 _click(pane.page.table, i, DETECTOR)
                 assert pane.selection.detector == (str(runs / method), name)
-                assert line.score.value == pytest.approx(verb["value"], rel=1e-5, abs=1e-9)  # float32; a difference of distances loses digits
+                assert line.score.value == pytest.approx(verb["value"], rel=1e-5, abs=1e-9)
                 assert line.score.p_value == verb["p_value"]
                 percent, floor = 100 * verb["p_value"], verb["p_value"] <= verb["p_floor"]
                 figure = f"{percent:.1f}\u202f%" if percent < 9.95 else f"{percent:.0f}\u202f%"
