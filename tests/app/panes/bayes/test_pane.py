@@ -29,7 +29,7 @@ def kit(qapp) -> Iterator[Kit]:
 
 
 def open_pane(kit: Kit, classifier: bool = True) -> BayesPane:
-    other = run_info(OTHER, capabilities=("classify",), best=m.RunFigure(1024, "accuracy", 0.9, "", True))
+    other = run_info(OTHER, capabilities=("classify",), best=m.RunFigure("accuracy", 0.9, "", True, 1024))
     kit.look_at(run_info(method="conditional", title="Conditional", config={}), *((other,) if classifier else ()))
     made = kit.open(BayesPane)
     assert isinstance(made, BayesPane)
@@ -92,6 +92,7 @@ def test_that_dropped_pictures_and_noise_are_asked_about_and_late_answers_droppe
 def test_that_a_density_trained_without_classes_is_told_so(kit: Kit) -> None:
     kit.look_at(run_info(method="conditional", config={"conditional": False}))
     pane = kit.open(BayesPane)
+    assert isinstance(pane, BayesPane)
     kit.pump()
     assert "without classes" in pane.empty.title.text() and not kit.engine.of(m.AskBayes)
 
