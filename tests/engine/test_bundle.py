@@ -115,7 +115,7 @@ def test_that_data_which_changed_since_the_training_are_not_packed(pictures, tmp
     shutil.copytree(pictures, moved)
     path = trained(tmp_path / "runs", str(moved), "pets")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(moved / "cats" / "0.png")
-    with pytest.raises(BadRun, match="its content changed.*without --with-data"):
+    with pytest.raises(BadRun, match=r"its content changed.*without --with-data"):
         drained(export_run(path, tmp_path / "out.zip", with_data=True))
     assert not list(tmp_path.glob("out.zip*"))
 
@@ -132,7 +132,8 @@ def test_that_a_second_copy_gets_a_name_of_its_own_and_a_taken_one_is_refused(pa
 @pytest.mark.parametrize(
     "name",
     [
-        "../escape.json", "run/../../escape.json", "/escape.json", "run/checkpoints/../../../escape", "data/other/a.png", "data/pets/../../x",
+        "../escape.json", "run/../../escape.json", "/escape.json", "run/checkpoints/../../../escape", "data/other/a.png",
+        "data/pets/../../x",
         "run\\..\\escape", "C:/escape", "run/writer.lock", "run/.bashrc", "run/checkpoints/step-00000004/run.sh", "escape.json", "run/",
         "data/pets/a\nb", "run/scores/x.npz",
     ],
@@ -216,7 +217,7 @@ def test_that_a_full_disk_or_an_end_in_the_middle_leaves_nothing(packed, tmp_pat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(bundle, "_copied", full)
-    with pytest.raises(OSError, match="[Dd]isk|space"):
+    with pytest.raises(OSError, match=r"[Dd]isk|space"):
         drained(import_run(packed, tmp_path / "runs"))
     assert list((tmp_path / "runs").iterdir()) == []
 
