@@ -178,6 +178,9 @@ class Sampler(Protocol):
     ) -> Iterator[Frame]:
         """n examples as they come about, the last frame finished; the same generator gives the same ones.
 
+        Example k is the same however many are drawn beside it: its noise comes from a generator of its own
+        (`likelihoods.sample_generators`).
+
         Args:
             y: classes int64 [n] for a conditional method; drawn where None.
             temperature: 1 draws from the model itself, lower values nearer to what is likeliest.

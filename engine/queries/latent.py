@@ -14,6 +14,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
+from engine.losses.likelihoods import normal, sample_generators
 from engine.method import judged
 from engine.protocols import ConditionalDecoder, Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
 from engine.queries.answers import answers
@@ -141,8 +142,8 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
     """Images of z ~ N(centre, diag((temperature · scale)²)). Raises: CannotAnswer, BadRun."""
     model = session.model(query.run, query.step)
     prior = _prior(model, "draw from")
-    noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
-    z = prior.centre + prior.scale * noise
+    own = sample_generators(query.count, model.generator(query.seed))
+    z = prior.centre + prior.scale * normal(prior.scale.expand(query.count, -1), 1, own)[:, 0] * query.temperature
     note = ""
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
