@@ -14,6 +14,7 @@ from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
 from engine.losses.energy_distance import energy_distance
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, Phase, StepContext
 from engine.nets.adversarial import RANDOM_FEATURES, ImageDiscriminator, ImageGenerator, random_features
@@ -204,7 +205,7 @@ class GAN(Method):
         logits = self.discriminator(x, y)
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
-    def _codes(self, n: int, generator: torch.Generator | None) -> Tensor:
+    def _codes(self, n: int, generator: Randomness | None) -> Tensor:
         """z ~ N(0, I) [n, D]."""
         return likelihoods.normal(self.generator.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
 
@@ -235,10 +236,10 @@ class GAN(Method):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] of z ~ N(0, temperature² I), in one frame."""
-        z = self._codes(n, generator)
+        own = likelihoods.sample_generators(n, generator)
+        z = self._codes(n, own)
         if self.conditional and y is None:
-            where = z.device if generator is None else generator.device
-            y = torch.randint(len(self.data.classes), (n,), generator=generator, device=where)
+            y = likelihoods.integers(len(self.data.classes), n, own, z.device)
         with full(z.device):
             yield Frame(self.generator(temperature * z, None if y is None or not self.conditional else y.to(z.device)), 1, 1)
 
