@@ -105,7 +105,7 @@ class LatentSpace(Decoder, Protocol):
 class LatentPrior(LatentSpace, Protocol):
     """A latent space whose prior p(z) may be another one than N(0, I)."""
 
-    def sample_prior(self, n: int, temperature: float = 1.0, generator: torch.Generator | Sequence[torch.Generator] | None = None) -> Tensor:
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: Randomness | None = None) -> Tensor:
         """z [n, D] drawn from p(z), the noise times the temperature."""
         ...
 

@@ -259,5 +259,5 @@ def test_that_what_captions_are_told_are_those_of_the_real_images():
     assert told is not None and told.shape[0] == 3
     known = encode_captions([split.names[place] for place in places], spec.words).tolist()
     assert all(row in known for row in told.tolist())
-    method.condition = ""
+    model.method.condition = ""
     assert conditions_like(split, places, model, 0) is None
