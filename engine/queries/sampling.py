@@ -278,8 +278,8 @@ def _shown(model: Model, method: SymbolSequence, samples: PartialSamples, given:
 
 
 def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None) -> Iterator[Frame]:
-    """The sampler's frames with the samples that are asked for only. Samples beside each other share the sampler's noise, so all up to
-    the last one are drawn: a sample is the same whoever is drawn beside it."""
+    """The sampler's frames with the samples that are asked for only. The sampler counts its samples from 0, so all up to the last one are
+    drawn: sample k depends on the seed and k only, not on which others are drawn beside it."""
     everyone = max(work.samples) + 1
     if y is not None and everyone > len(work.samples):
         every = tuple(range(everyone))
