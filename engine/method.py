@@ -124,6 +124,7 @@ class Method(nn.Module):
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
+    even_slices: ClassVar[bool] = False  # held-out examples are compared with each other, in slices of one size: a remainder is left out
 
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)  # of a step, in their order; each names one of `optimizers()`
     puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"

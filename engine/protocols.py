@@ -102,6 +102,18 @@ class LatentSpace(Decoder, Protocol):
         ...
 
 
+class LatentPrior(LatentSpace, Protocol):
+    """A latent space whose prior p(z) may be another one than N(0, I)."""
+
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+        """z [n, D] drawn from p(z), the noise times the temperature."""
+        ...
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) in nats: [N, D] -> [N]."""
+        ...
+
+
 class LatentVariable(LatentSpace, Encoder, Protocol):
     """A latent space that images can be placed in."""
 

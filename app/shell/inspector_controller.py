@@ -30,7 +30,7 @@ def words_of_choice(info: m.RunInfo | None, step: int | None, follows: str) -> t
         return f"The {rule}." if follows else f"Step {rule}.", False
 
     def words(figure: m.RunFigure) -> str:
-        return f"{figure.term.replace('_', ' ')} {formatting.number(figure.value, 3, figure.unit)}"
+        return f"{formatting.term(figure.term)} {formatting.number(figure.value, 3, figure.unit)}"
 
     if best.step == newest.step:
         text = "the newest and the best on validation" if step == best.step else f"the best on validation is step {count(best.step)}"

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from engine.config import Training, setting
 from engine.losses import likelihoods
-from engine.losses.energy import contrastive_energy, energy_distance
+from engine.losses.energy import contrastive_energy
+from engine.losses.energy_distance import energy_distance
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, StepContext
 from engine.nets.energy import EnergyNet, pixel_gradient
@@ -82,7 +83,7 @@ class EnergyBased(Method):
         "colder distribution than exp(−E)."
     )
     formula = "p(x) = exp(−E(x)) / Z, &nbsp; x ← x − s ∇E(x) + n ξ, &nbsp; ξ ~ N(0, I)"
-    headline = ("sample_distance", "", False)
+    headline = ("energy_distance", "", False)
     units: ClassVar = {"energy_difference": "nat", "energy_data": "nat"}
     batch_splits = False
     training_only_buffers = ("replay", "chains", "trouble")
@@ -123,8 +124,8 @@ class EnergyBased(Method):
             return self.network(x.to(self.network.out.weight.dtype))
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: E(data) - E(chains) + α E². `sample_distance`: energy distance of pixels between data and chains. `restarted`: share of
-        the chains that diverged and began anew; where most did, only the E² term is learned from. x [B, C, H, W] -> scalars [].
+        """`loss`: E(data) - E(chains) + α E². `energy_distance`: that of pixels between data and chains. `restarted`: share of the
+        chains that diverged and began anew; where most did, only the E² term is learned from. x [B, C, H, W] -> scalars [].
         """
         chains = self._chains(len(x), context.generator).to(x)
         noise = likelihoods.normal(x.flatten(1), 1, context.generator).view_as(x)
@@ -138,7 +139,7 @@ class EnergyBased(Method):
                 "loss": torch.where(skipped, torch.zeros_like(difference), difference) + magnitude,
                 "energy_difference": difference,
                 "energy_data": energies[: len(x)].mean(),
-                "sample_distance": energy_distance(x, chains).to(difference),
+                "energy_distance": energy_distance(x, chains).to(difference),
                 "restarted": self.trouble[0].to(difference, copy=True),
             }
 
@@ -191,7 +192,7 @@ class EnergyBased(Method):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """How far the chains' images are from held-out ones, as the list of runs shows it."""
-        return f"distance {terms['sample_distance']:.3f}"
+        return f"energy distance {terms['energy_distance']:.3f}"
 
     # -- what it can do --------------------------------------------------------------------------------------------------
 

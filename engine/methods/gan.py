@@ -13,11 +13,13 @@ from torch import Tensor
 from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
+from engine.losses.energy_distance import energy_distance
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, Phase, StepContext
-from engine.nets.adversarial import ImageDiscriminator, ImageGenerator, random_features
+from engine.nets.adversarial import RANDOM_FEATURES, ImageDiscriminator, ImageGenerator, random_features
 from engine.precision import full
 
+MEASURED_AT_ONCE = 256  # images whose features are computed together
 DIRECTION_CODES = 128  # codes at which the generator's derivatives are taken
 AHEAD, BLIND = 0.98, 0.55  # pairs of a real image and a sample that are ranked right
 
@@ -96,6 +98,7 @@ class GAN(Method):
     headline = ("energy_distance", "", False)
     phases: ClassVar = (Phase("discriminator_loss", "discriminator"), Phase("generator_loss", "generator"))
     training_only_buffers: ClassVar = ("penalties",)
+    even_slices = True  # of a slice with few images the energy distance says nothing
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -107,6 +110,8 @@ class GAN(Method):
         self.discriminator = ImageDiscriminator(data.shape, config.width, config.discriminator_blocks, classes)
         self.penalties: Tensor
         self.register_buffer("penalties", torch.empty(2), persistent=False)  # R1 and R2 of the newest step that had them
+        self.feature_unit: Tensor
+        self.register_buffer("feature_unit", torch.empty(RANDOM_FEATURES), persistent=False)  # measured anew when a training goes on
         self._directions: Tensor | None = None
         self.register_load_state_dict_post_hook(GAN.forget_directions)
 
@@ -116,13 +121,16 @@ class GAN(Method):
         return self.config.latent
 
     def reset(self, generator: torch.Generator) -> None:
-        """No penalty is known yet."""
+        """No penalty is known yet, and no data."""
         self.penalties.zero_()
+        self.feature_unit.fill_(1.0)
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from the mean image. x [N, C, H, W]."""
+        """Start from the mean image, and measure the unit of each random feature. x [N, C, H, W]."""
         self.generator.offset.value.copy_(x.mean(0).clamp(0.01, 0.99).logit())
+        with full(x.device):
+            self.feature_unit.copy_(feature_unit(x))
 
     def train(self, mode: bool = True) -> GAN:
         """Training or evaluation mode; a turn to either may follow a change of the weights."""
@@ -165,7 +173,7 @@ class GAN(Method):
                 terms["generator_loss"] = adversarial.generator_loss(self.config.objective, real, logits)
             if not context.phase:
                 with full(x.device):
-                    terms["energy_distance"] = sample_distance(fake.detach(), x)
+                    terms["energy_distance"] = sample_distance(fake.detach(), x, self.feature_unit)
         return terms
 
     def _discriminator_terms(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
@@ -202,7 +210,7 @@ class GAN(Method):
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """How far samples are from held-out images, in random features; 0 where they cannot be told apart."""
-        return f"distance {terms['energy_distance']:.3f}"
+        return f"energy distance {terms['energy_distance']:.3f}"
 
     # -----------------------------------------------------------------------------------------------------------------
     # What it can do
@@ -297,12 +305,15 @@ class GAN(Method):
         return Description(tuple(numbers), tuple(words), None, ones, torch.zeros_like(ones))
 
 
-def sample_distance(fake: Tensor, real: Tensor) -> Tensor:
-    """Energy distance [] of images [B, C, H, W] in random features, each in units of its deviation over the real ones."""
-    ours, theirs = random_features(fake), random_features(real)
-    deviation = theirs.std(0, correction=0)
-    unit = deviation.clamp(min=0.1 * deviation.mean()).clamp(min=1e-6)
-    return adversarial.energy_distance(ours / unit, theirs / unit)
+def feature_unit(x: Tensor) -> Tensor:
+    """The deviation [F] of each random feature over images [N, C, H, W], at least a tenth of their mean: what hardly varies counts less."""
+    deviation = torch.cat([random_features(some) for some in x.split(MEASURED_AT_ONCE)]).std(0, correction=0)
+    return deviation.clamp(min=0.1 * deviation.mean()).clamp(min=1e-6)
+
+
+def sample_distance(fake: Tensor, real: Tensor, unit: Tensor) -> Tensor:
+    """Energy distance [] of images [B, C, H, W] in random features, each in its unit [F], so that slices of any images can be averaged."""
+    return energy_distance(random_features(fake) / unit, random_features(real) / unit).to(real)
 
 
 def ranked_right(real: Tensor, fake: Tensor) -> float:

@@ -215,7 +215,8 @@ class VAE(VariationalAutoencoder):
     def log_prior(self, z: Tensor) -> Tensor:
         """log p(z) in nats: [N, D] -> [N]."""
         with full(z.device):
-            return self._log_prior(z, self._components())
+            parts = self._components()
+            return self._log_prior(z, None if parts is None else Latents(parts.mean.to(z.dtype), parts.sigma.to(z.dtype)))
 
     @torch.no_grad()
     def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Randomness | None) -> Tensor:

@@ -15,7 +15,16 @@ from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
 from engine.method import judged
-from engine.protocols import ConditionalDecoder, Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
+from engine.protocols import (
+    ConditionalDecoder,
+    Decoder,
+    Encoder,
+    ImportanceWeighted,
+    LatentPrior,
+    LatentSpace,
+    LatentVariable,
+    provides,
+)
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.pictures import original_shown, read_picture
@@ -138,11 +147,14 @@ def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
 
 @answers(m.SamplePrior)
 def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
-    """Images of z ~ N(centre, diag((temperature · scale)²)). Raises: CannotAnswer, BadRun."""
+    """Images of z ~ p(z), or of N(centre, diag((temperature · scale)²)) where that is not known. Raises: CannotAnswer, BadRun."""
     model = session.model(query.run, query.step)
     prior = _prior(model, "draw from")
-    noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
-    z = prior.centre + prior.scale * noise
+    if provides(model.method, LatentPrior):
+        z = model.method.sample_prior(query.count, query.temperature, model.generator(query.seed))
+    else:
+        noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
+        z = prior.centre + prior.scale * noise
     note = ""
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
@@ -212,4 +224,6 @@ def log_standard_normal(z: Tensor) -> Tensor:
 
 
 def _log_prior(model: Model, z: Tensor) -> np.ndarray | None:
+    if provides(model.method, LatentPrior):
+        return array(model.method.log_prior(z.double()))
     return None if model.method.sampling == "none" else array(log_standard_normal(z))

@@ -139,7 +139,7 @@ def test_that_the_penalized_step_is_in_full_precision_where_the_training_is_in_b
 
 
 def test_that_resuming_is_bit_exact_in_both_networks_and_both_optimizers(tmp_path: Path):
-    settings = SMALL | {"penalty_interval": 4, "schedule": "constant"}  # a cosine would end elsewhere
+    settings = SMALL | {"penalty_interval": 4, "schedule": "constant", "ema": 0.9}  # a cosine would end elsewhere
     finish(train(Plan("gan", "digits", settings, steps=11, name="whole", device="cpu"), tmp_path))
     finish(train(Plan("gan", "digits", settings, steps=6, name="parts", device="cpu"), tmp_path))
     finish(train(ResumePlan(tmp_path / "parts", steps=11), tmp_path))
@@ -148,6 +148,8 @@ def test_that_resuming_is_bit_exact_in_both_networks_and_both_optimizers(tmp_pat
     assert {key.split("/")[0] for key in whole} == {"weights", "working", "optimizer", "random"}
     for network in ("generator", "discriminator"):
         assert any(key.startswith(f"optimizer/exp_avg_sq/{network}.") for key in whole)
+    valid = [Run.open(tmp_path / name).load(11, "state.json")[2]["valid"] for name in ("whole", "parts")]
+    assert valid[0] == valid[1] and "energy_distance" in valid[0]
     told = [penalties_of(tmp_path / name) for name in ("whole", "parts")]
     assert told[0] == told[1] and len(told[0]) == 11 and len(set(told[0].values())) == 3  # at steps 0, 4 and 8, and kept between them
 
@@ -318,9 +320,45 @@ def test_that_checkpoints_are_judged_by_what_pixels_show_of_fine_structure():
     x = to_float(torch.from_numpy(np.asarray(open_data("digits").splits["train"].images)))
     ours, theirs = x[torch.randperm(len(x), generator=seeded())].chunk(2)
     blurred = torch.nn.functional.avg_pool2d(ours, 3, 1, 1, count_include_pad=False)
-    none, half, whole = (gan.sample_distance(one, theirs).item() for one in (ours, (ours + blurred) / 2, blurred))
+    unit = gan.feature_unit(x)
+    none, half, whole = (gan.sample_distance(one, theirs, unit).item() for one in (ours, (ours + blurred) / 2, blurred))
     assert abs(none) < 0.2 < half < 0.7 * whole
-    assert gan.sample_distance(torch.zeros_like(x[:50]), torch.zeros_like(x[:50])).item() == 0
+    black = torch.zeros_like(x[:50])
+    assert gan.sample_distance(black, black, gan.feature_unit(black)).item() == 0
+
+
+def test_that_the_distance_is_in_units_of_the_data_whatever_images_a_slice_has():
+    """Of slices of 16 images of digits, and of slices of one class each: on average that of all images together."""
+    data = open_data("digits").splits["train"]
+    x, y = to_float(torch.from_numpy(np.asarray(data.images[:1024]))), torch.from_numpy(np.asarray(data.labels[:1024]))
+    method = build(GAN, make_config(Config, SMALL), DataSpec((1, 8, 8)), seed=0).eval()
+    method.init_from_data(x)
+
+    def told(images: Tensor) -> float:
+        return method.loss(images, None, context())["energy_distance"].item()
+
+    whole = told(x)
+    slices = [told(some) for some in x.split(16)]
+    error = np.std(slices) / math.sqrt(len(slices))
+    assert np.mean(slices) == pytest.approx(whole, abs=4 * error) and error < 0.05 * whole
+    bright = x[y == 1][:2]  # two images that are nearly alike
+    assert told(bright.expand(2, -1, -1, -1)) < 4 * whole
+
+
+def test_that_held_out_images_are_judged_in_slices_of_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of the 162 held-out digits, one slice of 128; the unit is that of the training images in both sets of weights, from step 0 on."""
+    asked: list[tuple[int, Tensor]] = []
+    whole = gan.sample_distance
+
+    def counted(fake: Tensor, real: Tensor, unit: Tensor) -> Tensor:
+        asked.append((len(real), unit.clone()))
+        return whole(fake, real, unit)
+
+    monkeypatch.setattr(gan, "sample_distance", counted)
+    finish(train(Plan("gan", "digits", SMALL | {"ema": 0.9}, steps=2, name="run", device="cpu"), tmp_path))
+    images = to_float(torch.from_numpy(np.asarray(open_data("digits").splits["train"].images)))
+    assert {size for size, _ in asked} == {128} and len(asked) >= 2
+    assert all(torch.allclose(unit, gan.feature_unit(images), rtol=1e-5) for _, unit in asked)
 
 
 # -- what it learns ----------------------------------------------------------------------------------------------------
