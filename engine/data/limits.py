@@ -34,6 +34,7 @@ MAX_FILES = 2_000_000
 MAX_DEPTH = 32  # folders within folders
 MAX_TEXT_BYTES = 256 * MIB
 MAX_SHAPES = 1_000_000
+MAX_CLIPS = 20_000  # of `moving-shapes`: 0.4 GB
 BAD_LISTED = 500
 DUPLICATES_LISTED = 20
 
