@@ -210,13 +210,15 @@ class Method(nn.Module):
 
     @property
     def condition(self) -> str:
-        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none."""
+        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none | "frames": the frames before
+        each image, uint8 [B, 4, C, H, W], the oldest first.
+        """
         return self.config.conditioned_on
 
     def require_conditions(self) -> None:
         """Raises: CannotLearn: the data have nothing of what the settings want to condition on."""
         lacking = {"class": ("classes", self.data.classes), "caption": ("captions", self.data.words)}
-        if self.condition and not lacking[self.condition][1]:
+        if self.condition in lacking and not lacking[self.condition][1]:
             raise CannotLearn(
                 f"These data have no {lacking[self.condition][0]} to condition on; set conditional to false or choose a data set with "
                 f"{lacking[self.condition][0]}."

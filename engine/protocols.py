@@ -276,6 +276,14 @@ class SymbolSequence(Sampler, Density, Protocol):
         ...
 
 
+class FramePredictor(SymbolSequence, Protocol):
+    """p(frame | frames before): y of `log_prob`, `log_probs` and `writer` are the frames before, uint8 [B, 4, C, H, W], the oldest first;
+    None: nothing is told.
+    """
+
+    past_frames: ClassVar[int]  # how many it is told
+
+
 class Classifier(Protocol):
     """P(y|x)."""
 
@@ -364,6 +372,7 @@ CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol 
     "log_prob": Density,
     "sample": Sampler,
     "symbols": SymbolSequence,
+    "next_frame": FramePredictor,
     "classify": Classifier,
     "views": Viewed,
     "queue": Queue,

@@ -15,7 +15,9 @@ UNITS = {
     "nats": "nat",
     "elbo_nats": "nat",
     "nats_given_class": "nat",
+    "next_frame_nats": "nat",
     "bits_per_dim": "bits/dim",
+    "next_frame_bits_per_dim": "bits/dim",
     "elbo_bits_per_dim": "bits/dim",
     "nats_per_token": "nat/symbol",
     "bits_per_token": "bits/symbol",
@@ -25,6 +27,8 @@ UNITS = {
 TITLES = {
     "nats": "−log p(x)",
     "nats_given_class": "−log p(x|y)",
+    "next_frame_nats": "−log p(x | four before)",
+    "next_frame_bits_per_dim": "−log p(x | four before)",
     "linear": "linear probe",
     "knn": "nearest neighbours",
     "nats_per_token": "−log p(text)",

@@ -23,7 +23,7 @@ from engine.data.tokens import unknown_in
 from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
-from engine.protocols import Classifier, Density, ImportanceWeighted, SymbolSequence, provides
+from engine.protocols import Classifier, Density, FramePredictor, ImportanceWeighted, SymbolSequence, provides
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
@@ -65,6 +65,7 @@ def evaluate(
     `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols, taken in blocks spread over the split. Of them
     `unknown_tokens` are in neither training nor validation text: each costs what the model gives the one unknown symbol, which of all
     others it is costs nothing, so that with any of them the figure is a little too low.
+    Models of the next frame report p(x) of a frame alone, and `next_frame_nats` = -log p(x | four before) with `next_frame_bits_per_dim`.
     Every figure has its standard error beside it, as `nats_se`; images of one group count as one piece of evidence.
 
     Raises:
@@ -96,6 +97,9 @@ def evaluate(
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed, log_prior).items():
                 found.setdefault(name, []).append(value.double().numpy())
+            if provides(model.method, FramePredictor) and held_out.before is not None:
+                given = model.method.log_prob(x, torch.from_numpy(held_out.before[some]), model.generator(seed))
+                found.setdefault("next_frame_nats", []).append(-given.double().numpy())
         done += len(some)
         yield Progress(job, str(path), done, len(rows), "image", 0.0, None)
     groups = None if held_out.groups is None else held_out.groups[rows]
@@ -196,7 +200,7 @@ def _answered(log_p: torch.Tensor, y: torch.Tensor, of: str = "") -> dict[str, t
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
     """Bits per dimension, as the method counts them (a continuous density is moved to the 8-bit scale)."""
-    names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
+    names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim", "next_frame_nats": "next_frame_bits_per_dim"}
     bits_per_dim = model.method.bits_per_dim
     found = {bits: bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
     for nats, bits in names.items():
