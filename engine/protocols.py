@@ -55,7 +55,13 @@ class FlowDensity(NamedTuple):
     """log p of a probability flow, in nats."""
 
     log_p: Tensor  # [B], float64
-    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
+    probe_error: Tensor  # [B]: standard error that random probes of the divergence leave; 0 where it is exact
+    solver_error: Tensor  # [B]: how far a solver of infinitely many steps may be from it; NaN of a single step
+
+    @property
+    def error(self) -> Tensor:
+        """Both together [B]: as independent errors add up."""
+        return (self.probe_error.square() + self.solver_error.square()).sqrt()
 
 
 class Encoder(Protocol):

@@ -20,6 +20,8 @@ class OdeLikelihood(Detector):
     source = "Song et al., Score-Based Generative Modeling through Stochastic Differential Equations, 2021 (arXiv 2011.13456), section 4.3"
     help = (
         "−log p(x): the image is followed along the probability-flow ODE until it is noise, and the divergence on the way is added up. "
+        "A solver of finitely many steps is a little off: with twice the steps at least 16 times less. The divergence is estimated by one "
+        "random direction at each step (Hutchinson), so a score has a standard error of a nat or a few. "
         "A bound, because each of the 256 grey values is spread over a bin by one random number (dequantization)."
     )
     place = 1
@@ -36,3 +38,7 @@ class OdeLikelihood(Detector):
     def value(self, score: float) -> float:
         """Bits per dimension, from a score in nats."""
         return bits(self.method, score)
+
+    def about(self) -> str:
+        """The help text, with the steps in use."""
+        return f"{self.help} Here {self.method.ODE_STEPS} steps, compared with half as many and extrapolated."
