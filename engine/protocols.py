@@ -143,6 +143,14 @@ class DensityMap(Density, Protocol):
         ...
 
 
+class DequantizedPixels(Density, Protocol):
+    """A density of pixels with uniform noise added within their grey level: on average a lower bound on log p of the 8-bit image."""
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """log p(v) in nats [B] of dequantized pixels v, float64 [B, D]."""
+        ...
+
+
 class ProbabilityFlow(Density, Protocol):
     """A density by an ordinary differential equation (Song et al. 2021): many passes of a network for an image, so it comes in steps."""
 
