@@ -117,6 +117,7 @@ class Method(nn.Module):
     title: ClassVar[str]
     family: ClassVar[str]
     density: ClassVar[str] = "none"
+    density_version: ClassVar[int] = 1  # counts up when `log_prob` of the same weights changes, so that kept scores are not taken for new
     sampling: ClassVar[str] = "none"
     conditional: bool = False  # whether a class can be asked for; of an instance: whether its settings say so
     source: ClassVar[str]

@@ -55,7 +55,13 @@ class FlowDensity(NamedTuple):
     """log p of a probability flow, in nats."""
 
     log_p: Tensor  # [B], float64
-    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
+    probe_error: Tensor  # [B]: standard error that random probes of the divergence leave; 0 where it is exact
+    solver_error: Tensor  # [B]: how far a solver of infinitely many steps may be from it; NaN of a single step
+
+    @property
+    def error(self) -> Tensor:
+        """Both together [B]: as independent errors add up."""
+        return (self.probe_error.square() + self.solver_error.square()).sqrt()
 
 
 class Encoder(Protocol):
@@ -146,6 +152,14 @@ class DensityMap(Density, Protocol):
 
     def log_prob_map(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p in nats of every pixel, channels summed [B, H, W], or of every symbol [B, T]; their sum is `log_prob`."""
+        ...
+
+
+class DequantizedPixels(Density, Protocol):
+    """A density of pixels with uniform noise added within their grey level: on average a lower bound on log p of the 8-bit image."""
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """log p(v) in nats [B] of dequantized pixels v, float64 [B, D]."""
         ...
 
 

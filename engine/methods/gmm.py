@@ -68,8 +68,8 @@ class GMM(DequantizedDensity):
     source = "Dempster, Laird and Rubin, Maximum Likelihood from Incomplete Data via the EM Algorithm, J. R. Stat. Soc. B 39, 1977"
     summary = (
         "Each image comes from one of K normal distributions of all its pixels, fitted by expectation-maximization. How many, with full or "
-        "diagonal covariances, is chosen on a tenth of the training images that is held out meanwhile. log p is exact for pixels with "
-        "uniform noise added within their grey level (dequantization), and on average a lower bound for the 8-bit image."
+        "diagonal covariances, is chosen on a tenth of the training images that is held out meanwhile. log p is that of pixels "
+        "with uniform noise added within their grey level (dequantization): on average a lower bound on log p of the 8-bit image."
     )
     formula = "p(v) = Σ<sub>k</sub> π<sub>k</sub> N(v; μ<sub>k</sub>, Σ<sub>k</sub>)"
 

@@ -47,8 +47,9 @@ class KDE(DequantizedDensity):
     source = "Parzen, On Estimation of a Probability Density Function and Mode, Ann. Math. Stat. 33, 1962; as in scikit-learn"
     summary = (
         "A small normal distribution around every training image; their mean is the density. Nothing is learned but their common width, "
-        "chosen on a tenth of the training images that is held out meanwhile. log p is exact for pixels with uniform noise added within "
-        "their grey level (dequantization), and on average a lower bound for the 8-bit image."
+        "chosen on a tenth of the training images that is held out meanwhile. log p is "
+        "that of pixels with uniform noise added within their grey level (dequantization): on average a lower bound on log p of the 8-bit "
+        "image."
     )
     formula = "p(v) = 1/N Σ<sub>i</sub> N(v; c<sub>i</sub>, h² I)"
 
