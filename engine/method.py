@@ -69,7 +69,11 @@ class StepContext:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that one AdamW moves, and how; where a setting is None, as the training settings of the run say."""
+    """Parameters that one optimizer moves, and how; where a setting is None, as the training settings of the run say.
+
+    Which optimizer that is, AdamW, SGD or LARS, is a setting of the run. β1 is how long it remembers the direction of its steps: of SGD
+    and LARS the momentum; these have no β2.
+    """
 
     parameters: tuple[nn.Parameter, ...]
     learning_rate: float | None = None  # at its highest; warm-up and schedule are the run's

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from engine.common import calibration
 from engine.common.intervals import share_interval
-from engine.config import Training, setting
+from engine.config import WEIGHT_DECAY, Training, setting
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.nets.resnet import ResNet
@@ -43,7 +43,7 @@ class Config(Training):
         group="Objective",
     )
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
-    weight_decay: float = setting(0.02, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    weight_decay: float = setting(0.02, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")
     ema: float = setting(
         0.99, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )

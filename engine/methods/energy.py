@@ -114,7 +114,7 @@ class EnergyBased(Method):
         self.trouble = torch.zeros(2, device=weight.device)
 
     def optimizers(self) -> dict[str, ParameterGroup]:
-        """AdamW without momentum, as in the paper: the samples that a gradient belongs to move from step to step."""
+        """An optimizer without momentum (β1 = 0), as in the paper: the samples that a gradient belongs to move from step to step."""
         return {"all": ParameterGroup(tuple(self.parameters()), betas=(0.0, 0.999))}
 
     # -- training --------------------------------------------------------------------------------------------------------

@@ -59,7 +59,9 @@ class Config(Training):
     discriminator_beta1: float = setting(
         0.0, "How long the discriminator's steps remember their direction.", low=0.0, high=0.99, group="Training"
     )
-    beta2: float = setting(0.99, "How long both remember the size of their gradients.", low=0.0, high=0.9999, group="Training")
+    beta2: float = setting(
+        0.99, "How long both remember the size of their gradients (AdamW); SGD and LARS do not.", low=0.0, high=0.9999, group="Training"
+    )
 
 
 @dataclass(frozen=True)
