@@ -162,6 +162,7 @@ def test_that_the_step_axis_never_goes_below_zero(kit: Kit, pane: CurvesPane, lo
     plot = pane.plot
     assert plot is not None
     plot.set_logs(log, False)
+    plot.follows = False
     assert plot.box.viewRange()[0][0] >= 0
     for _ in range(20):
         plot.box.scaleBy(x=1.5)
