@@ -98,6 +98,8 @@ class Description:
     pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
     active: Tensor | None = None  # which latent dimensions react to the image: bool [D]; see engine.common.active_dimensions
+    share: Tensor | None = None  # of the variance of decoded images that each latent direction accounts for, to first order [D]
+    class_scores: int = 0  # K: the last dimensions of z score the classes, and the largest of them is the class that is decoded
 
 
 class Method(nn.Module):
@@ -124,6 +126,7 @@ class Method(nn.Module):
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
+    even_slices: ClassVar[bool] = False  # held-out examples are compared with each other, in slices of one size: a remainder is left out
 
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)  # of a step, in their order; each names one of `optimizers()`
     puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"

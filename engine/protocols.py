@@ -102,6 +102,18 @@ class LatentSpace(Decoder, Protocol):
         ...
 
 
+class LatentPrior(LatentSpace, Protocol):
+    """A latent space whose prior p(z) may be another one than N(0, I)."""
+
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: Randomness | None = None) -> Tensor:
+        """z [n, D] drawn from p(z), the noise times the temperature."""
+        ...
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) in nats: [N, D] -> [N]."""
+        ...
+
+
 class LatentVariable(LatentSpace, Encoder, Protocol):
     """A latent space that images can be placed in."""
 
@@ -177,6 +189,9 @@ class Sampler(Protocol):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """n examples as they come about, the last frame finished; the same generator gives the same ones.
+
+        Example k is the same however many are drawn beside it: its noise comes from a generator of its own
+        (`likelihoods.sample_generators`).
 
         Args:
             y: classes int64 [n] for a conditional method; drawn where None.

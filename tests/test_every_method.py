@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,15 @@ from engine.config import BadSetting, changed, fields_of, make_config
 from engine.method import DataSpec, FullBatch, Method, StepContext, build, capabilities, info, skeleton
 from engine.methods import UnknownMethod, all_methods, method_named
 from engine.precision import autocast, best
-from engine.protocols import CAPABILITIES, FillPuzzle, JigsawPuzzle, RotationPuzzle, implements
+from engine.protocols import (
+    CAPABILITIES,
+    ConfigurableSampler,
+    FillPuzzle,
+    JigsawPuzzle,
+    ObservationSampler,
+    RotationPuzzle,
+    implements,
+)
 from tests.kit.tensors import seeded
 from tests.test_readme import example
 
@@ -332,6 +341,42 @@ def test_that_samples_are_images_or_texts_and_the_last_partial_result_is_final(n
         return
     assert results[-1].shape == (3, *SHAPE)
     assert results[-1].min() >= 0 and results[-1].max() <= 1
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["", "classes drawn"])
+@pytest.mark.parametrize("name", all_methods())
+def test_that_a_sample_is_the_same_however_many_are_drawn_beside_it(name: str, told: bool):
+    """Rows of one big draw are not: they depend on how many there are, as `torch.randn` fills blocks of 16."""
+    needs(name, "sample")
+    method = fitted(name, conditional=told)
+    for draw in drawings(method):
+        with torch.no_grad():
+            few, many = ([*draw(n, seeded(3))][-1].x for n in (3, 8))
+        assert not torch.equal(many[0], many[1]), "samples differ from each other"
+        assert torch.allclose(few.double(), many[:3].double(), atol=1e-4), draw
+
+
+def fitted(name: str, **values: Any) -> Any:
+    """In eval mode, after its first step where a step is all it learns by."""
+    method = make(name, **values)
+    for step in range(50 if learns_alone(name) else 0):
+        if not method.finished:
+            method.fit_step(examples(name, 40), labels(40), StepContext(step, generator=seeded(step)))
+    return method.eval()
+
+
+def drawings(method: Any) -> list[Callable[[int, torch.Generator], Any]]:
+    """All ways to draw n samples by a generator."""
+    kind = type(method)
+    ways: list[Callable[[int, torch.Generator], Any]] = [lambda n, g: method.sample(n, generator=g)]
+    if implements(kind, ObservationSampler):
+        ways.append(lambda n, g: method.sample_observations(n, generator=g))
+    if implements(kind, ConfigurableSampler):
+        for f in fields_of(kind.SampleSettings):
+            for choice in f.choices if f.kind == "choice" else ():
+                chosen = make_config(kind.SampleSettings, {f.name: choice})
+                ways.append(lambda n, g, chosen=chosen: method.sample_with(n, None, chosen, g))
+    return ways
 
 
 @every_method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -371,6 +372,7 @@ class RunList(QScrollArea):
     chosen = Signal(str)
     continue_chosen = Signal(str)
     delete_chosen = Signal(str)
+    export_chosen = Signal(str, bool)  # with its data
     verb_chosen = Signal(str, str)  # run, "pause" | "resume" | "stop" | "discard" | "first" | "earlier" | "later"
     repeat_chosen = Signal(str)
     final_chosen = Signal(str)
@@ -470,6 +472,9 @@ class RunList(QScrollArea):
             menu.popup(at)
             return
         menu.addSeparator()
+        menu.addAction("Export…", lambda: self.export_chosen.emit(run, False))
+        if os.path.isabs(card.info.data):
+            menu.addAction("Export with its data…", lambda: self.export_chosen.emit(run, True))
         menu.addAction("Open folder", lambda: self.open_folder_chosen.emit(run))
         menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(run))
         if job is None:

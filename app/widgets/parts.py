@@ -115,6 +115,8 @@ class TextLines(QWidget):
     What needs more than its `lines` makes the place higher; it stays so until it is emptied or gets another width.
     """
 
+    side = Qt.AlignmentFlag.AlignLeft
+
     def __init__(self, lines: int, name: str, *, centred: bool = False, small: bool = False) -> None:
         super().__init__()
         self.centred = centred  # in its height
@@ -160,7 +162,7 @@ class TextLines(QWidget):
         painter = QPainter(self)
         painter.setPen(self._inks[self.level])
         align = Qt.AlignmentFlag.AlignVCenter if self.lines == 1 or self.centred else Qt.AlignmentFlag.AlignTop
-        painter.drawText(self.rect(), align | Qt.AlignmentFlag.AlignLeft | WRAPS, self.text)
+        painter.drawText(self.rect(), align | self.side | WRAPS, self.text)
 
 
 class EmptyState(QWidget):

@@ -233,11 +233,12 @@ class Denoiser(Method):
 
     def _frames(self, n: int, y: Tensor | None, settings: DenoisingSampler, generator: torch.Generator | None) -> Iterator[Frame]:
         lowest, highest = diffusion.level_range(self.data.dims)
-        x = self._centre() + highest * standard_normal(self.mean.new_empty(n, *self.data.shape).double(), generator)
-        y = self._asked(n, y, generator)
+        own = likelihoods.sample_generators(n, generator)
+        x = self._centre() + highest * standard_normal(self.mean.new_empty(n, *self.data.shape).double(), own)
+        y = self._asked(n, y, own)
         denoise = partial(self._guided_in_full, y=y, guidance=settings.guidance)
         levels = diffusion.times(settings.steps, lowest, highest)
-        walk = sampled(settings.sampler, denoise, x, levels, generator)
+        walk = sampled(settings.sampler, denoise, x, levels, own)
         for step, x in enumerate(walk, 1):
             yield Frame(self._to_images(x), step, settings.steps, f"σ {levels[step]:.3g}")
 
@@ -245,13 +246,12 @@ class Denoiser(Method):
         with full(x.device):
             return self.guided(x, sigma, y, guidance)
 
-    def _asked(self, n: int, y: Tensor | None, generator: torch.Generator | None) -> Tensor | None:
+    def _asked(self, n: int, y: Tensor | None, generator: Sequence[torch.Generator]) -> Tensor | None:
         """The condition of each of n samples: what is given, or drawn where a class can be asked for and none is."""
         if not self.condition or (y is None and not self.conditional):
             return None
         if y is None:
-            where = self.mean.device if generator is None else generator.device
-            y = torch.randint(len(self.data.classes), (n,), generator=generator, device=where)
+            y = likelihoods.integers(len(self.data.classes), n, generator, self.mean.device)
         return y.to(self.mean.device)
 
     # -----------------------------------------------------------------------------------------------------------------

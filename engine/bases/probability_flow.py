@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.losses.diffusion import RHO
+from engine.losses.likelihoods import Randomness
 from engine.protocols import FlowDensity
 
 Denoise = Callable[[Tensor, float], Tensor]  # x [B, ...] and its level σ -> E[y | x] [B, ...]
@@ -26,9 +27,7 @@ SAMPLERS = ("heun", "euler", "ancestral")
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def sampled(
-    sampler: str, denoise: Denoise, x: Tensor, times: Sequence[float], generator: torch.Generator | None = None
-) -> Iterator[Tensor]:
+def sampled(sampler: str, denoise: Denoise, x: Tensor, times: Sequence[float], generator: Randomness | None = None) -> Iterator[Tensor]:
     """x [n, ...] after each step from one of `times` to the next; it begins as noise of the first level.
 
     euler: along the tangent of the ODE. heun: the mean of the tangents at both ends (Karras et al. 2022, algorithm 1), but for the last
@@ -57,8 +56,10 @@ def _denoised(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
     return denoise(x, sigma)
 
 
-def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """ε ~ N(0, I) shaped like a tensor [...], drawn in float32 where the generator is."""
+def standard_normal(like: Tensor, generator: Randomness | None) -> Tensor:
+    """ε ~ N(0, I) shaped like a tensor [B, ...], drawn in float32 where the generator is, or the generators of the rows are."""
+    if isinstance(generator, Sequence):
+        return torch.stack([torch.randn(like.shape[1:], generator=own) for own in generator]).to(like)
     where = like.device if generator is None else generator.device
     return torch.randn(like.shape, generator=generator, device=where).to(like)
 

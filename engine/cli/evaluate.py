@@ -41,6 +41,12 @@ TITLES = {
     "kd": "kernel distance",
     "fd_real": "Fréchet distance, real images",
     "kd_real": "kernel distance, real images",
+    "mig": "MIG",
+    "dci_disentanglement": "DCI disentanglement",
+    "dci_completeness": "DCI completeness",
+    "dci_informativeness": "DCI informativeness",
+    "code_bins": "bins of a code",
+    "factor_bins": "bins of a factor",
 }
 DECODES = {"mean": "means of p(x|z)", "sample": "drawn from p(x|z)"}
 
@@ -49,7 +55,7 @@ def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add_of_run("eval", evaluate_run, "Score a run on its test or validation split.")
     sub.add_argument("--limit", type=positive_int, help="how many images, spread over the split; of a text, symbols")
-    sub.add_argument("--split", default="test", choices=("test", "valid", "train"), help="whose images")
+    sub.add_argument("--split", choices=("test", "valid", "train"), help="whose images: test when left out, valid for --disentanglement")
     sub.add_argument(
         "--final",
         action="store_true",
@@ -75,6 +81,11 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument(
         "--captions", type=positive_int, metavar="N", help="also how many of N drawn captions of “shapes” are right, for models of captions"
     )
+    sub.add_argument(
+        "--disentanglement",
+        action="store_true",
+        help="in place of it all MIG and DCI of latents or embeddings, on data with true factors (“shapes”)",
+    )
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
 
@@ -86,6 +97,9 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     from engine.storage.run_reader import Run
 
     path, settings = run_path(options), pairs(options.set)
+    if options.disentanglement:
+        return _disentanglement(options, console)
+    split = options.split or "test"
     if settings and not options.features and not options.captions:
         raise Usage("--set is of the sampler, whose samples --features and --captions look at: give one of them, or leave out --set.")
     if options.final:
@@ -96,8 +110,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if settings:
         _check(Run.open(path), settings)
     try:
-        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split, prior=options.prior))
-        values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": options.split}
+        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=split, prior=options.prior))
+        values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": split}
         values |= {**({"images": result.images} if result.images else {}), **result.values}
     except BadPrior as error:
         raise Usage(str(error)) from None
@@ -110,13 +124,33 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
         from engine.evaluation.fid import fidelity
 
         at = (options.samples, values["step"], options.seed)
-        values |= console.run(fidelity(path, encoder, *at, split=options.split, decode=options.decode, settings=settings))
+        values |= console.run(fidelity(path, encoder, *at, split=split, decode=options.decode, settings=settings))
     if options.captions:
         from engine.evaluation.caption_accuracy import caption_accuracy
 
         values |= console.run(caption_accuracy(path, options.captions, values["step"], options.seed, settings))
     console.say(table(values))
     return values
+
+
+def _disentanglement(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """MIG and DCI. Raises: Usage: words that ask for something else at the same time."""
+    from engine.evaluation.disentanglement import disentanglement
+
+    if options.final or options.features or options.captions or options.set or options.prior != "uniform":
+        raise Usage("--disentanglement is a measurement of its own: leave out --final, --features, --captions, --prior and --set.")
+    values = console.run(disentanglement(run_path(options), options.step, options.limit, options.split or "valid", options.seed))
+    console.say(table({name: value for name, value in values.items() if name != "factors"}))
+    console.say(_factor_table(values["factors"]))
+    return values
+
+
+def _factor_table(factors: dict[str, dict[str, float]]) -> str:
+    """A row for each factor: its gap, completeness and informativeness, and the code that tells most of it."""
+    rows = [f"{'':<10}{'MIG':>8}{'completeness':>14}{'informativeness':>17}{'code':>6}"]
+    for name, one in factors.items():
+        rows.append(f"{name:<10}{one['mig']:>8.3f}{one['completeness']:>14.3f}{one['informativeness']:>17.3f}{one['code']:>6}")
+    return "\n".join(rows)
 
 
 def _check(run: Any, settings: dict[str, str]) -> None:
@@ -133,7 +167,7 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from engine.evaluation.final_figures import final_figures
 
     plain = not (options.limit or options.features or options.captions) and options.step is None
-    if not plain or options.split != "test" or options.prior != "uniform":
+    if not plain or (options.split or "test") != "test" or options.prior != "uniform":
         raise Usage(
             "--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior, --features and --captions."
         )

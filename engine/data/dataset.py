@@ -173,14 +173,6 @@ class Step:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the caller wants the images to become; None leaves it to the data."""
-
-    size: int | None = None  # pixels, both sides
-    colour: str | None = None  # "grey" | "colour"
-
-
 @dataclass
 class Part:
     """Images as a source holds them: `train`, `valid`, `test`, or `all` when the source has no splits."""

@@ -36,6 +36,12 @@ MAX_TEXT_BYTES = 256 * MIB
 MAX_SHAPES = 1_000_000
 MAX_CLIPS = 20_000  # of `moving-shapes`: 0.4 GB
 BAD_LISTED = 500
+LEFT_OUT_LISTED = 5  # files of one reason that a note names
+MAX_TABLE_BYTES = 64 * MIB  # of labels beside pictures; a million lines take 30
+MAX_TABLE_COLUMNS = 2_000
+MAX_TABLE_CELL = 300  # characters
+MAX_TABLES = 24  # that are looked at in one folder
+MAX_RECIPE_BYTES = 64 * 1024
 DUPLICATES_LISTED = 20
 
 # Archives and pickles

@@ -19,7 +19,9 @@ from torch import Tensor
 
 from engine.config import Training, setting
 from engine.losses import likelihoods
-from engine.losses.energy import contrastive_energy, energy_distance
+from engine.losses.energy import contrastive_energy
+from engine.losses.energy_distance import energy_distance
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, StepContext
 from engine.nets.energy import EnergyNet, pixel_gradient
@@ -82,7 +84,7 @@ class EnergyBased(Method):
         "colder distribution than exp(−E)."
     )
     formula = "p(x) = exp(−E(x)) / Z, &nbsp; x ← x − s ∇E(x) + n ξ, &nbsp; ξ ~ N(0, I)"
-    headline = ("sample_distance", "", False)
+    headline = ("energy_distance", "", False)
     units: ClassVar = {"energy_difference": "nat", "energy_data": "nat"}
     batch_splits = False
     training_only_buffers = ("replay", "chains", "trouble")
@@ -123,8 +125,8 @@ class EnergyBased(Method):
             return self.network(x.to(self.network.out.weight.dtype))
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: E(data) - E(chains) + α E². `sample_distance`: energy distance of pixels between data and chains. `restarted`: share of
-        the chains that diverged and began anew; where most did, only the E² term is learned from. x [B, C, H, W] -> scalars [].
+        """`loss`: E(data) - E(chains) + α E². `energy_distance`: that of pixels between data and chains. `restarted`: share of the
+        chains that diverged and began anew; where most did, only the E² term is learned from. x [B, C, H, W] -> scalars [].
         """
         chains = self._chains(len(x), context.generator).to(x)
         noise = likelihoods.normal(x.flatten(1), 1, context.generator).view_as(x)
@@ -138,7 +140,7 @@ class EnergyBased(Method):
                 "loss": torch.where(skipped, torch.zeros_like(difference), difference) + magnitude,
                 "energy_difference": difference,
                 "energy_data": energies[: len(x)].mean(),
-                "sample_distance": energy_distance(x, chains).to(difference),
+                "energy_distance": energy_distance(x, chains).to(difference),
                 "restarted": self.trouble[0].to(difference, copy=True),
             }
 
@@ -181,17 +183,17 @@ class EnergyBased(Method):
                 f"run with a lower learning_rate (this one has {c.learning_rate:g}), a larger alpha or smaller langevin_size."
             )
 
-    def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: Randomness | None) -> tuple[Tensor, Tensor]:
         """One Langevin step of chains [n, C, H, W]; those without a finite gradient begin anew. Also which did, bool [n]."""
         _, gradient = pixel_gradient(self.network, x)
         lost = ~gradient.flatten(1).isfinite().all(1)
-        xi = torch.randn(x.shape, generator=g, device=x.device if g is None else g.device).to(x)
+        xi = likelihoods.normal(x.flatten(1), 1, g).view_as(x)
         moved = langevin_step(x, gradient, xi, size, noise, self.config.langevin_clip)
         return torch.where(lost[:, None, None, None], fresh, moved), lost
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """How far the chains' images are from held-out ones, as the list of runs shows it."""
-        return f"distance {terms['sample_distance']:.3f}"
+        return f"energy distance {terms['energy_distance']:.3f}"
 
     # -- what it can do --------------------------------------------------------------------------------------------------
 
@@ -213,14 +215,12 @@ class EnergyBased(Method):
         return self._sampled(n, settings, generator)
 
     def _sampled(self, n: int, settings: LangevinSettings, generator: torch.Generator | None) -> Iterator[Frame]:
-        weight = self.network.out.weight
-        device = weight.device if generator is None else generator.device
-        fresh = torch.rand(n, *self.data.shape, generator=generator, device=device).to(weight)
-        x = fresh
+        own = likelihoods.sample_generators(n, generator)
+        x = fresh = likelihoods.uniform(self.network.out.weight.new_empty(n, *self.data.shape), own)
         size, noise = settings.step_size * self.config.langevin_size, settings.noise * self.config.langevin_noise
         for step in range(1, settings.steps + 1):
             with full(x.device):
-                x, _ = self._moved(x, fresh, size, noise, generator)
+                x, _ = self._moved(x, fresh, size, noise, own)
             yield Frame(x, step, settings.steps)
 
     @torch.no_grad()

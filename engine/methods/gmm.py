@@ -260,9 +260,9 @@ class GMM(DequantizedDensity):
     def draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
         """A component for each sample, and its noise times `temperature`: float64 [n, D]."""
         k, device = self.kept.components, self.weights.device
-        on = device if generator is None else generator.device
-        u = torch.rand(n, generator=generator, device=on, dtype=torch.float64).to(device)
-        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, generator)[:, 0]
+        own = likelihoods.sample_generators(n, generator)
+        u = likelihoods.uniform(torch.empty(n, dtype=torch.float64, device=device), own)
+        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, own)[:, 0]
         shares = self.weights[:k].double().cumsum(0)
         which = torch.searchsorted(shares / shares[-1], u).clamp(max=k - 1)
         if self.kept.kind == DIAGONAL:

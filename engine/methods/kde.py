@@ -116,9 +116,9 @@ class KDE(DequantizedDensity):
 
     def draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
         """A training image for each sample, and noise of width h · temperature: float64 [n, D]."""
-        device = self.points.device if generator is None else generator.device
-        which = torch.randint(max(1, int(self.count)), (n,), generator=generator, device=device).to(self.points.device)
-        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=self.points.device), 1, generator)[:, 0]
+        own, device = likelihoods.sample_generators(n, generator), self.points.device
+        which = likelihoods.integers(max(1, int(self.count)), n, own, device)
+        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, own)[:, 0]
         return _middles(self.points[which]) + float(self.width) * temperature * noise
 
     @torch.no_grad()

@@ -145,7 +145,7 @@ class RunRecorder:
         totals: dict[str, float] = {}
         trainer.ema.eval()
         length, count = trainer.method.valid_slice, len(self.valid)
-        if not trainer.method.batch_splits and count > length:
+        if (trainer.method.even_slices or not trainer.method.batch_splits) and count > length:
             count -= count % length  # a loss over the whole batch is another quantity on a smaller one: fewer negatives make it easier
         for start in range(0, count, length):
             piece = self.valid[start : min(start + length, count)]

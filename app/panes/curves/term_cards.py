@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPo
 from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
 from app.panes.curves.series import Series, thinned
+from app.shell import formatting
 from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import clear, short
@@ -67,9 +68,10 @@ class TermCard(QAbstractButton):
         self.unit = ""
         self.lines: list[tuple[Series, str]] = []  # points and colour, the run that is looked at first
         self.setCheckable(True)
-        self.setText(term)
-        self.setAccessibleName(f"Show {term}")
-        set_tip(self, f"Show “{term}” on the large plot")
+        name = formatting.term(term)
+        self.setText(name)
+        self.setAccessibleName(f"Show {name}")
+        set_tip(self, f"Show “{name}” on the large plot")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -106,7 +108,7 @@ class TermCard(QAbstractButton):
         painter.setFont(self._small)
         painter.setPen(QColor(c.muted))
         measured = of_phase(self.term)  # whose it is comes first: the end may be cut off
-        name = self.term if measured is None else " · ".join(reversed(measured))
+        name = formatting.term(self.term) if measured is None else " · ".join(reversed(measured))
         name = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, int(inside.width()))
         painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, name)
         if painter.fontMetrics().horizontalAdvance(name + "  " + LAST) <= inside.width():

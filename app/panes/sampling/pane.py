@@ -75,6 +75,7 @@ class SamplingPane(RunPane):
         side.setSpacing(8)
         side.setContentsMargins(0, 0, 0, 0)
         columns.addLayout(left, 1)
+        self.left, self.side = left, side
         holder = QWidget()
         holder.setLayout(side)
         holder.setFixedWidth(296)
@@ -134,6 +135,7 @@ class SamplingPane(RunPane):
         for page in (self.symbol_card, self.branches, self.completion, self.rollout_card):
             self.pages.addWidget(page)
         side.addWidget(self.pages, 1)
+        side.addStretch(0)
         self.show_page(0)
 
     def _connect(self) -> None:
@@ -270,15 +272,31 @@ class SamplingPane(RunPane):
             one_row=one_row,
             symbols=symbols,
             fields=self.controller.sampler_fields(),
+            guided=self.controller.guided(),
         )
-        self.tab_row.setVisible(symbols)
         films = self.rollout.can()
         self.tabs.button(FILM_PAGE).setVisible(films)
         self.tab_row.layout().setSpacing(8 if films else 12)  # type: ignore[union-attr]
         if not films and self.pages.currentIndex() == FILM_PAGE:
             self.show_page(0)
-        if not symbols:
-            self.show_page(0)  # it says that no pixel has a distribution of its own
+        self._place(beside=not symbols)
+
+    def _place(self, *, beside: bool) -> None:
+        """No pixel has a distribution of its own: film and status stand beside the samples then, which have the whole height."""
+        self.tab_row.setVisible(not beside)
+        self.pages.setVisible(not beside)
+        if beside:
+            self.show_page(0)
+        if beside == (self.side.indexOf(self.bar) >= 0):
+            return
+        for part in (self.bar, self.status):
+            self.left.removeWidget(part)
+            self.side.removeWidget(part)
+            if beside:
+                self.side.insertWidget(self.side.count() - 1, part)
+            else:
+                self.left.addWidget(part)
+        self.side.setStretch(self.side.count() - 1, int(beside))
 
     def _show_samples(self, *_: object) -> None:
         drawing = self.node is not None and self.node is self.controller.drawing
@@ -288,7 +306,7 @@ class SamplingPane(RunPane):
         self._show_status()
 
     def _show_film(self) -> None:
-        self.bar.show_film(self.film, drawing=self.job is not None)
+        self.bar.show_film(self.film, drawing=self.job is not None, before=self.controller.shown_before() is not None)
 
     def _show_status(self) -> None:
         message = self.controller.message

@@ -81,6 +81,11 @@ class PuzzlePage(QWidget):
         self.stack.setCurrentWidget(widget)
         widget.show_posed(posed)
 
+    def step_of(self, posed: PuzzlePosed) -> int:
+        """The checkpoint whose answer is seen: a picture that was filled in stays until it is filled in anew."""
+        filled = self.fill.answer if posed.kind == self.fill.kind else None
+        return posed.step if filled is None else filled.step
+
     def clear(self) -> None:
         for widget in self.kinds.values():
             widget.show_posed(None)

@@ -14,8 +14,9 @@ import numpy as np
 
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.confinement import allow_bytes
-from engine.data.dataset import BadData, Source, Step, Wish
+from engine.data.dataset import BadData, Source, Step
 from engine.data.limits import MAX_HEADER_BYTES
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows
 from engine.data.tables import Table, exactly, read_tables, rows_of_file
 
@@ -40,7 +41,7 @@ def summary(path: Path) -> str:
         return f"{' × '.join(str(n) for n in _header(file, path.name)[0])} · NumPy array"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """The images, and labels where there are some. Raises BadData for pickles, forged shapes and archives that blow up."""
     if path.suffix.lower() == ".npy":
         return (yield from read_tables(path.name, path.stem, [_plain_table(path)]))

@@ -59,6 +59,14 @@ def test_that_a_run_without_such_figures_has_no_groups(kit: Kit, pane: CurvesPan
     assert cards(pane) == ["loss", "kl"] and pane.group_row.isHidden()
 
 
+def test_that_what_judges_a_run_is_called_by_its_words(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "generator_loss", "valid energy_distance")
+    card = pane.term_cards.cards["valid energy_distance"]
+    card.click()
+    assert card.text() == "energy distance · validation" and card.accessibleName() == "Show energy distance · validation"
+    assert pane.plot is not None and pane.plot.value_name == "energy distance · validation"
+
+
 def test_that_the_losses_of_two_networks_share_a_plot_with_short_names(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, pane, "discriminator_loss", "r1", "generator_loss", "valid generator_loss")
     pane.show_term("generator_loss")
