@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.common.user_folders import person_path
 from engine.data import builtin
-from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, size_in_words
+from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.opening import read_source
 from engine.data.pictures import adapt, network_shape, picture_from_array
 from engine.data.readers import reader_for
