@@ -29,16 +29,16 @@ class Config(PixelConfig):
 
     conditional: bool = setting(True, "Learn p(frame | frames before).", group="")
     width: int = setting(32, "Channels of either stack, and of the maps of the frames before.", low=4, high=512, unit="channels", log=True)
-    layers: int = setting(5, "Gated layers, each of both stacks.", low=1, high=64, unit="layers")
+    layers: int = setting(3, "Gated layers, each of both stacks.", low=1, high=64, unit="layers")
     cell_layers: int = setting(
         0, "Layers that look at the rows above in cells of 4×4 pixels: far sight for little time; 0 leaves them out.", low=0, high=16,
         unit="layers",
     )  # fmt: skip
-    encoder_layers: int = setting(4, "Layers of the network that looks at the frames before.", low=1, high=32, unit="layers")
+    encoder_layers: int = setting(3, "Layers of the network that looks at the frames before.", low=1, high=32, unit="layers")
     frame_dropout: float = setting(
         0.1, "Share of the training images that are not told the frames before, from which p(x) is learned.", low=0.01, high=0.9
     )
-    batch_size: int = setting(32, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
+    batch_size: int = setting(8, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
 
 
 class NextFrame(PixelCNN):
@@ -64,7 +64,7 @@ class NextFrame(PixelCNN):
     )
 
     def __init__(self, config: Config, data: DataSpec) -> None:
-        super().__init__(config, data, maps=config.width)
+        super().__init__(config, data, maps=FrameEncoder.maps_of(data.shape[0], config.width))
         self.encoder = FrameEncoder(self.past_frames, self.channels, config.width, config.encoder_layers)
 
     def dropped(self, y: Tensor, generator: torch.Generator | None) -> Tensor:
