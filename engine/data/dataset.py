@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from engine.data.errors import BadData as BadData
+from engine.data.preprocessing import Preprocessing
+
 if TYPE_CHECKING:
     from engine.messages import BadFile, DataReport
-
-
-class BadData(Exception):
-    """One sentence for the user: the cause and the next step."""
 
 
 class Numbered(Sequence[str]):
@@ -146,6 +145,7 @@ class DataSet:
         spans: for a text, (start, end) in bytes of each split.
         former_hash: what `hash` was in version 0.2, which drew copies of one image apart; empty where that changes nothing.
         captioned: whether the images' names are captions.
+        preprocessing: how the files became pixels; a dropped image becomes so too.
     """
 
     data: str  # what the user named
@@ -161,6 +161,7 @@ class DataSet:
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     former_hash: str = ""
     captioned: bool = False
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,8 @@ class Source:
     text: bytes | None = None
     encoding: str = "utf-8"
     captioned: bool = False  # names are captions
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    values: dict[str, Any] = field(default_factory=dict)  # of what was scaled: the lowest, the highest, a histogram
 
     def refuse(self, path: str, reason: str) -> None:
         """Count a file that could not be used; the list is capped, the total is exact."""

@@ -142,6 +142,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         source.factors,
         former_hash=former,
         captioned=source.captioned,
+        preprocessing=source.preprocessing,
     )
 
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from engine.data.dataset import BadData
+from engine.data.errors import BadData
 from engine.data.limits import LARGEST_SIDE, MAX_DEPTH, MAX_RECIPE_BYTES, SMALLEST_SIDE
 
 CHOICES = {

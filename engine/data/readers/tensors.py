@@ -42,14 +42,14 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
     folder = _processed(path)
     if folder is None:
         tables = yield from _tables(path)
-        return (yield from read_tables(path.name, path.stem, tables))
+        return (yield from read_tables(path.name, path.stem, tables, recipe))
     parts: dict[str, Part] = {}
     notes: list[str] = []
     classes: tuple[str, ...] = ()
     for split, file in (("train", folder / "training.pt"), ("test", folder / "test.pt")):
         if file.is_file():
             tables = yield from _tables(file)
-            source = yield from read_tables(file.name, file.stem, tables, only=split)
+            source = yield from read_tables(file.name, file.stem, tables, recipe, only=split)
             parts.update(source.parts)
             notes += [note for note in source.notes if note not in notes]
             classes = max(classes, source.classes, key=len)

@@ -114,3 +114,149 @@ def test_that_a_wrong_decision_is_refused_in_a_sentence(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadData):
             open_data(f"{tmp_path}?{wrong}")
+
+
+# -- arrays --------------------------------------------------------------------------------------------------------------
+
+
+def noise(count: int = 40, *shape: int) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (count, *(shape or (12, 12))), np.uint8)
+
+
+KINDS = np.arange(40) % 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (KINDS * 1.0, ("0", "1", "2", "3")),
+        (KINDS[:, None], ("0", "1", "2", "3")),
+        (np.eye(4, dtype=np.int64)[KINDS], ("0", "1", "2", "3")),
+        (np.eye(4)[KINDS], ("0", "1", "2", "3")),
+        (np.array(["ant", "bee", "cow", "dog"])[KINDS], ("ant", "bee", "cow", "dog")),
+        (np.array([b"ant", b"bee", b"cow", b"dog"])[KINDS], ("ant", "bee", "cow", "dog")),
+        (np.array([7, 1234, 12, 100_000])[KINDS], ("7", "12", "1234", "100000")),
+        (KINDS + 1, ("1", "2", "3", "4")),
+        (KINDS > 1, ("0", "1")),
+        (np.where(KINDS > 1, 1, -1), ("-1", "1")),
+        (np.array([-5, -1, 5, 6])[KINDS], ("-5", "5", "6")),
+    ],
+)
+def test_that_labels_of_every_kind_name_their_classes_and_no_other(tmp_path: Path, labels: np.ndarray, classes: tuple[str, ...]) -> None:
+    images = noise()
+    np.savez(tmp_path / "set.npz", x=images, y=labels)
+    data = opened(tmp_path / "set.npz")
+    assert data.classes == classes
+    flat_labels = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
+    for split in data.splits.values():
+        assert split.labels is not None
+        for image, label, name in zip(split.images, split.labels, split.names, strict=True):
+            row = int(name.rpartition(" ")[2])
+            assert np.array_equal(image[0], images[row])
+            value = flat_labels[row]
+            assert data.classes[label] == (
+                value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else str(int(value))
+            )
+
+
+def test_that_images_without_a_label_are_left_out_with_a_word_or_stay_without_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "some.npz", x=noise(), y=np.where(KINDS == 3, -1, KINDS))
+    data = opened(tmp_path / "some.npz")
+    assert data.classes == ("0", "1", "2") and sum(data.report.counts.values()) == 30 and said(data, "10 images have no label (−1)")
+    assert sum(opened(tmp_path / "some.npz", labels="none").report.counts.values()) == 40
+    np.savez(tmp_path / "one.npz", x=noise(), y=np.where(KINDS % 2, -1, 3))
+    data = opened(tmp_path / "one.npz")
+    assert data.classes == () and sum(data.report.counts.values()) == 40 and said(data, "20 of 40 images have no label (−1)")
+
+
+def test_that_splits_share_their_classes_and_their_scale(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = {
+        f"{s}_images": rng.integers(0, top, (n, 9, 9)).astype(np.uint16)
+        for s, n, top in (("train", 30, 60_000), ("val", 9, 30_000), ("test", 12, 200))
+    }
+    np.savez(
+        tmp_path / "set.npz",
+        **parts,
+        **{f"{s}_labels": (np.arange(n) % k)[:, None] for s, n, k in (("train", 30, 3), ("val", 9, 2), ("test", 12, 2))},
+    )
+    data = opened(tmp_path / "set.npz")
+    assert data.report.counts == {"train": 30, "valid": 9, "test": 12} and data.classes == ("0", "1", "2")
+    for split, name in (("train", "train"), ("valid", "val"), ("test", "test")):
+        wanted = parts[f"{name}_images"].astype(float) / 65_535 * 255
+        assert np.abs(data.splits[split].images[:, 0] - wanted).max() <= 0.51
+    assert data.preprocessing.scale == (0.0, 65_535.0)
+
+
+def test_that_arrays_that_cannot_be_read_or_could_be_taken_are_named(tmp_path: Path) -> None:
+    images, others = noise(), noise(40, 16, 16, 3)
+    np.savez(
+        tmp_path / "set.npz",
+        imgs=images,
+        thumbnails=others,
+        latents_classes=np.stack([KINDS, KINDS // 2], 1),
+        metadata=np.array({"a": 1}, object),
+    )
+    data = opened(tmp_path / "set.npz")
+    assert (
+        data.shape == (1, 12, 12)
+        and data.classes == ()
+        and said(data, "metadata.npy")
+        and said(data, "thumbnails")
+        and said(data, "latents_classes:0")
+    )
+    assert opened(tmp_path / "set.npz", array="thumbnails").shape == (3, 16, 16)
+    assert opened(tmp_path / "set.npz", labels="latents_classes:1").classes == ("0", "1")
+    np.savez(tmp_path / "objects.npz", x=np.array([images], object), y=KINDS)
+    with pytest.raises(BadData, match="Python objects"):
+        opened(tmp_path / "objects.npz")
+
+
+@pytest.mark.parametrize(
+    ("values", "black", "white", "words"),
+    [
+        (np.array([0, 1], np.uint8), 0, 1, "0 or 1"),
+        (np.array([0, 1], np.int64), 0, 1, "0 or 1"),
+        (np.array([0.0, 1.0], np.float32), 0, 1, "0 or 1"),
+        (np.array([0, 4000], np.uint16), 0, 4095, "12 bits"),
+        (np.array([0, 40_000], np.int32), 0, 65_535, "16 bits"),
+        (np.array([0, 0.9], np.float32), 0, 1, "0..1"),
+        (np.array([-1, 0.9], np.float64), -1, 1, "−1..1"),
+        (np.array([0, 1.3], np.float32), 0, 1.3, "from 0 to 1.3"),
+        (np.array([0, 16.0]), 0, 16, "from 0 to 16"),
+        (np.array([0, 250.5]), 0, 255, "whole numbers"),
+    ],
+)
+def test_that_values_of_a_set_are_scaled_by_one_rule_that_is_said(
+    tmp_path: Path, values: np.ndarray, black: float, white: float, words: str
+) -> None:
+    array = values[np.random.default_rng(0).integers(0, 2, (30, 9, 9))]
+    np.save(tmp_path / "set.npy", array)
+    data = opened(tmp_path / "set.npy")
+    wanted = np.rint((array.astype(float) - black) / (white - black) * 255)
+    for split in data.splits.values():
+        assert np.abs(split.images[:, 0] - wanted[split.index]).max() <= 1
+    assert said(data, words) and np.allclose(data.preprocessing.scale or (), (black, white))
+
+
+def test_that_one_outlier_does_not_make_a_set_black_and_is_named(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((40, 16, 16)).astype(np.float32)
+    array[0, 0, 0], array[1, 0, 0] = 3.0, np.nan
+    np.save(tmp_path / "set.npy", array)
+    data = opened(tmp_path / "set.npy")
+    assert said(data, "and 3;") and said(data, "1 values that are no numbers") and data.preprocessing.scale == (0.0, 1.0)
+    assert opened(tmp_path / "set.npy", scale="range").preprocessing.white == 3.0
+    assert opened(tmp_path / "set.npy", scale="0..2").preprocessing.scale == (0.0, 2.0)
+    black, white = opened(tmp_path / "set.npy", scale="robust").preprocessing.scale or (0, 0)
+    assert 0 < black < 0.02 and 0.98 < white < 1
+
+
+def test_that_a_fourth_channel_is_no_transparency_unless_it_looks_so_or_is_said_to_be(tmp_path: Path) -> None:
+    np.save(tmp_path / "bands.npy", noise(20, 12, 12, 4))
+    with pytest.raises(BadData, match="four channels"):
+        opened(tmp_path / "bands.npy")
+    assert opened(tmp_path / "bands.npy", bands="rgb").shape == (3, 12, 12)
+    clear = noise(20, 12, 12, 4)
+    clear[..., 3] = np.where(clear[..., 3] > 100, 255, 0)
+    np.save(tmp_path / "clear.npy", clear)
+    assert said(opened(tmp_path / "clear.npy"), "shown on white")
