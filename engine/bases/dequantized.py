@@ -89,11 +89,16 @@ def held_out_split(images: int, most: int, generator: torch.Generator | None) ->
     Raises:
         CannotLearn: fewer than two images.
     """
-    if images < 2:
-        raise CannotLearn("A density is fitted on some images and its settings are chosen on others: add training images, at least two.")
+    require_two(images)
     order = shuffled(images, generator)
     held_out = max(1, min(MOST_HELD_OUT, round(HELD_OUT_SHARE * images)))
     return order[held_out : held_out + most], order[:held_out]
+
+
+def require_two(images: int) -> None:
+    """Raises: CannotLearn: fewer than two images."""
+    if images < 2:
+        raise CannotLearn("A density is fitted on some images and its settings are chosen on others: add training images, at least two.")
 
 
 def shuffled(count: int, generator: torch.Generator | None) -> Tensor:
