@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from engine.common.conditions import PAST_FRAMES
 from engine.config import BadSetting, changed, fields_of, make_config
-from engine.method import DataSpec, FullBatch, Method, StepContext, build, capabilities, info, skeleton
+from engine.method import CannotLearn, DataSpec, FullBatch, Method, StepContext, build, capabilities, info, skeleton
 from engine.methods import UnknownMethod, all_methods, method_named
 from engine.precision import autocast, best
 from engine.protocols import (
@@ -26,6 +27,8 @@ from engine.protocols import (
     RotationPuzzle,
     implements,
 )
+from engine.training.optimizers import optimizers_of
+from engine.training.step import EagerStep
 from tests.kit.tensors import seeded
 from tests.test_readme import example
 
@@ -173,6 +176,31 @@ def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
         for choice in f.choices if f.kind == "choice" else ():
             terms = make(name, **{f.name: choice}).loss(x, y, StepContext(1, 0.5, seeded()))
             assert all(value.isfinite() for value in terms.values()), (f.name, choice)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if not implements(kind, FullBatch)])
+def test_that_a_single_image_is_learned_from_or_answered_with_a_sentence(name: str):
+    """In training, where batch norm wants two; and held out, where the mean over pieces may have one of a single image."""
+    method = make(name, (1, 8, 8))  # the last maps have one place: nothing but the batch to take statistics over
+    x, y = examples(name, 1, (1, 8, 8)), None if reads(name) else labels(1)
+    optimizers = optimizers_of(method, method.config, "cpu")
+    stepper = EagerStep(method, optimizers, "cpu", "fp32", 1, 1)
+    pixels = x if reads(name) else (255 * x).to(torch.uint8)
+
+    def rate(peak: float) -> float:
+        return 1e-4 * peak
+
+    for look in (
+        lambda: stepper.take(pixels, y, StepContext(1, 0.5, seeded()), rate),
+        lambda: method.eval().loss(x, y, StepContext(1, 0.5, seeded())),
+    ):
+        try:
+            terms = look()
+        except CannotLearn as error:
+            assert re.search(r"batch.*(add|raise) .*\.$", str(error)) and str(error).count(".") == 1, error
+        else:
+            assert all(torch.as_tensor(value).isfinite().all() for value in terms.values()), terms
+    assert all(p.isfinite().all() for p in method.parameters())
 
 
 @every_method
