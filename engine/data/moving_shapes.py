@@ -1,4 +1,6 @@
-"""The generated clips: one grey shape that moves at a constant velocity and bounces off the borders.
+"""The generated clips: one grey shape that moves at a constant velocity of whole pixels and bounces off the borders.
+
+So the next frame is the last one moved, pixel by pixel: a model that knows the motion and the borders need spend hardly any bits on it.
 
 Clip i depends on (seed, i) only. An image is a frame of a clip with the four frames before it; all frames of a clip are of one group, so
 that no split parts them.
@@ -16,48 +18,59 @@ from engine.data.dataset import Part, Source, Step
 
 SIDE = 16  # pixels
 FRAMES = 20  # of a clip; the first four are only seen as what comes before
-SMALLEST, LARGEST = 2.5, 4.0  # pixels from the centre to the farthest point
-EDGE = 0.5  # pixels between a shape and the border, where it bounces
-SLOWEST, FASTEST = 0.5, 1.5  # pixels per frame
+SMALLEST, LARGEST = 2.5, 3.5  # pixels from the centre to the farthest point
+EDGE = 0.5  # pixels between a shape and the border, at least, where it bounces
+FASTEST = 2  # pixels per frame, either way
 DARKEST, BRIGHTEST = 150.0, 255.0  # grey levels of the shapes
 BACKGROUND = 24.0
 CHUNK = 100  # clips drawn between two steps of progress
+_MOTIONS = np.array([(x, y) for x in range(-FASTEST, FASTEST + 1) for y in range(-FASTEST, FASTEST + 1) if x or y], np.float64)
 _STREAM = 0x6D6F7665  # added to the seed, so that clip i shares no number with image i of `shapes`
 
 
 def clips_of(seed: int, index: np.ndarray) -> dict[str, np.ndarray]:
     """The true factors of clips `index` int64 [N], each [N]: shape (0..4), size, angle, brightness (grey level), x and y of the centre
-    in the first frame (pixels, y downwards), and the velocities vx and vy there (pixels per frame).
+    in the first frame (whole pixels, y downwards), and the velocities vx and vy there (whole pixels per frame).
     """
 
     def number(stream: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
         return low + shapes.uniform(seed + _STREAM, index, stream) * (high - low)
 
     kind = (number(0) * len(shapes.KINDS)).astype(np.int64)
-    size, speed, direction = number(2, SMALLEST, LARGEST), number(7, SLOWEST, FASTEST), number(6, 0.0, 2 * np.pi)
-    room = SIDE - 2 * (size + EDGE)  # pixels that the centre can move
+    size = number(2, SMALLEST, LARGEST)
+    low, span = _room(size)
+    motion = _MOTIONS[(number(6) * len(_MOTIONS)).astype(np.int64)]  # [N, 2]
     return {
         "shape": kind,
         "size": size,
         "angle": number(5) * np.array([shapes.TURNS[name] for name in shapes.KINDS])[kind],
         "brightness": number(1, DARKEST, BRIGHTEST),
-        "x": size + EDGE + number(3) * room,
-        "y": size + EDGE + number(4) * room,
-        "vx": speed * np.cos(direction),
-        "vy": speed * np.sin(direction),
+        "x": low + np.floor(number(3) * (span + 1)),
+        "y": low + np.floor(number(4) * (span + 1)),
+        "vx": motion[:, 0],
+        "vy": motion[:, 1],
     }
 
 
+def _room(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least whole coordinate that the centre of a shape of this size can have, and how many pixels it can move from there."""
+    low = np.ceil(size + EDGE)
+    return low, SIDE - 2 * low
+
+
 def moved(clips: dict[str, np.ndarray], time: np.ndarray) -> dict[str, np.ndarray]:
-    """The factors [N, T] at frames `time` [T] of clips [N]: the centre goes straight on and is reflected at both borders."""
+    """The factors [N, T] at frames `time` [T] of clips [N]: the centre goes straight on and is reflected at both borders, where the
+    velocity is already that of the way back.
+    """
     factors = {name: np.broadcast_to(values[:, None], (len(values), len(time))).copy() for name, values in clips.items()}
-    low = clips["size"][:, None] + EDGE
-    span = SIDE - 2 * low
+    low, span = (values[:, None] for values in _room(clips["size"]))
     for place, velocity in (("x", "vx"), ("y", "vy")):
         straight = (factors[place] + factors[velocity] * time - low) % (2 * span)  # there and back is one period
         back = straight > span
         factors[place] = low + np.where(back, 2 * span - straight, straight)
-        factors[velocity] = np.where(back, -factors[velocity], factors[velocity])
+        turned = np.where(back, -factors[velocity], factors[velocity])
+        speed = np.abs(turned)
+        factors[velocity] = np.where(straight == 0, speed, np.where(straight == span, -speed, turned))
     return factors
 
 
