@@ -196,6 +196,14 @@ class ImportanceWeighted(Density, Protocol):
         ...
 
 
+class RateDistortion(ImportanceWeighted, Protocol):
+    """A bound of two parts (Alemi et al. 2018): -ELBO = rate + distortion, the distortion being E[-log p(x|z)]."""
+
+    def rate(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
+        """KL(q(z|x) ∥ p(z)) in nats [B] of x as `evaluate_target` returned it, over `samples` codes where there is no closed form."""
+        ...
+
+
 class Sampler(Protocol):
     """New examples. `Method.sampling` says whether in one step ("direct") or many ("iterative")."""
 
@@ -384,6 +392,7 @@ CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol 
     "latents": LatentSpace,
     "posterior": LatentVariable,
     "log_prob": Density,
+    "rate": RateDistortion,
     "sample": Sampler,
     "symbols": SymbolSequence,
     "next_frame": FramePredictor,

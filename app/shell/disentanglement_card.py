@@ -44,7 +44,7 @@ def figures_text(found: m.DisentanglementMeasured) -> str:
 def factors_text(found: m.DisentanglementMeasured) -> str:
     """A line for each factor, then what was measured."""
     lines = [
-        f"{one.name}: MIG {number(one.mig, 2)}, told {number(one.informativeness, 2)}, most by z{one.code}"
+        f"{one.name}: MIG {number(one.mig, 2)}, told {number(one.informativeness, 2)}, most by dimension {one.code}"
         if found.codes > 1
         else f"{one.name}: MIG {number(one.mig, 2)}, told {number(one.informativeness, 2)}"
         for one in found.factors

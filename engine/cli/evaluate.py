@@ -19,6 +19,9 @@ UNITS = {
     "bits_per_dim": "bits/dim",
     "next_frame_bits_per_dim": "bits/dim",
     "elbo_bits_per_dim": "bits/dim",
+    "rate_nats": "nat",
+    "distortion_nats": "nat",
+    "distortion_bits_per_dim": "bits/dim",
     "nats_per_token": "nat/symbol",
     "bits_per_token": "bits/symbol",
     "accuracy": "%",
@@ -29,6 +32,9 @@ TITLES = {
     "nats_given_class": "−log p(x|y)",
     "next_frame_nats": "−log p(x | four before)",
     "next_frame_bits_per_dim": "−log p(x | four before)",
+    "rate_nats": "rate, KL(q(z|x)|p(z))",
+    "distortion_nats": "distortion, −log p(x|z)",
+    "distortion_bits_per_dim": "distortion, −log p(x|z)",
     "linear": "linear probe",
     "knn": "nearest neighbours",
     "nats_per_token": "−log p(text)",
@@ -55,7 +61,11 @@ def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add_of_run("eval", evaluate_run, "Score a run on its test or validation split.")
     sub.add_argument("--limit", type=positive_int, help="how many images, spread over the split; of a text, symbols")
-    sub.add_argument("--split", choices=("test", "valid", "train"), help="whose images: test when left out, valid for --disentanglement")
+    sub.add_argument(
+        "--split",
+        choices=("test", "valid", "train"),
+        help="whose images: test when left out, valid for --disentanglement and --rate-distortion",
+    )
     sub.add_argument(
         "--final",
         action="store_true",
@@ -86,6 +96,12 @@ def add(verbs: VerbParsers) -> None:
         action="store_true",
         help="in place of it all MIG and DCI of latents or embeddings, on data with true factors (“shapes”)",
     )
+    sub.add_argument(
+        "--rate-distortion",
+        nargs="*",
+        metavar="RUN",
+        help="in place of it all rate and distortion of this run and of the runs that are named, which differ in beta for example",
+    )
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
 
@@ -99,6 +115,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     path, settings = run_path(options), pairs(options.set)
     if options.disentanglement:
         return _disentanglement(options, console)
+    if options.rate_distortion is not None:
+        return _rate_distortion(options, console)
     split = options.split or "test"
     if settings and not options.features and not options.captions:
         raise Usage("--set is of the sampler, whose samples --features and --captions look at: give one of them, or leave out --set.")
@@ -137,12 +155,42 @@ def _disentanglement(options: argparse.Namespace, console: Console) -> dict[str,
     """MIG and DCI. Raises: Usage: words that ask for something else at the same time."""
     from engine.evaluation.disentanglement import disentanglement
 
-    if options.final or options.features or options.captions or options.set or options.prior != "uniform":
-        raise Usage("--disentanglement is a measurement of its own: leave out --final, --features, --captions, --prior and --set.")
+    _require_alone(options, "--disentanglement")
     values = console.run(disentanglement(run_path(options), options.step, options.limit, options.split or "valid", options.seed))
     console.say(table({name: value for name, value in values.items() if name != "factors"}))
     console.say(_factor_table(values["factors"]))
     return values
+
+
+def _require_alone(options: argparse.Namespace, word: str) -> None:
+    """Raises: Usage: words of another measurement stand beside this one."""
+    several = options.disentanglement and options.rate_distortion is not None
+    if several or options.final or options.features or options.captions or options.set or options.prior != "uniform":
+        beside = "--final, --features, --captions, --prior, --set and other measurements"
+        raise Usage(f"{word} is a measurement of its own: leave out {beside}.")
+
+
+def _rate_distortion(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """The points of several runs. Raises: Usage, as `_disentanglement`."""
+    from engine.evaluation.rate_distortion import SAMPLES, rate_distortion
+
+    _require_alone(options, "--rate-distortion")
+    paths = list(dict.fromkeys([run_path(options), *(run_path(options, name) for name in options.rate_distortion)]))
+    split = options.split or "valid"
+    points = console.run(rate_distortion(paths, options.step, options.limit, split, options.seed))
+    console.say(_rate_table(points))
+    return {"rate_distortion": points, "split": split, "images": points[0]["images"], "k": SAMPLES}
+
+
+def _rate_table(points: list[dict[str, Any]]) -> str:
+    """A row for each run, lowest rate first."""
+    wide = max(12, *(len(one["run"]) for one in points))
+    rows = [f"{'run':<{wide}}{'beta':>8}{'rate, nat':>20}{'distortion, nat':>22}{'bits/dim':>10}{'−ELBO, nat':>22}"]
+    for one in points:
+        cells = [f"{one[key] * sign:.3f} ± {one[f'{key}_se']:.3f}" for key, sign in (("rate", 1), ("distortion", 1), ("elbo", -1))]
+        beta = "" if one["beta"] is None else f"{one['beta']:g}"
+        rows.append(f"{one['run']:<{wide}}{beta:>8}{cells[0]:>20}{cells[1]:>22}{one['distortion_bits_per_dim']:>10.4f}{cells[2]:>22}")
+    return "\n".join(rows)
 
 
 def _factor_table(factors: dict[str, dict[str, float]]) -> str:

@@ -24,7 +24,16 @@ from engine.detectors.base import finish
 from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
-from engine.protocols import Classifier, Density, FramePredictor, ImportanceWeighted, ProbabilityFlow, SymbolSequence, provides
+from engine.protocols import (
+    Classifier,
+    Density,
+    FramePredictor,
+    ImportanceWeighted,
+    ProbabilityFlow,
+    RateDistortion,
+    SymbolSequence,
+    provides,
+)
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
@@ -34,6 +43,7 @@ from engine.training.batches import text_of, tokens_of
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is
 BATCH = 128
 SOLVER_ERROR = "solver_error"  # of a probability flow: its name among the figures
+RATE_SAMPLES = 64  # codes per image where a rate has no closed form
 SYMBOLS = 8192  # of a text looked at between two yields
 
 
@@ -60,8 +70,9 @@ def evaluate(
     """Score the images of a split of the run's own data, or `limit` of them spread over it: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
-    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples); of a probability flow
-    without classes how far its solver may be off, `solver_error` in nats and `bits_per_dim_solver_error`. Class-conditional
+    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples), with its two parts
+    `rate_nats` = KL(q(z|x) ∥ p(z)) and `distortion_nats` = E[-log p(x|z)]; of a probability flow without classes how far its
+    solver may be off, `solver_error` in nats and `bits_per_dim_solver_error`. Class-conditional
     ones report p(x) and `nats_given_class`, and of Bayes' rule with the class prior `prior` (see `class_prior`) how often the class that
     it finds likeliest is the right one (`bayes_accuracy`), `bayes_log_loss` = -log p(y|x) in nats and `bayes_calibration`. Classifiers
     report `accuracy`, `log_loss` and `calibration`; the last, an expected calibration error, with its `calibration_limit`. Texts report
@@ -183,6 +194,9 @@ def _scores(
         *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
         found["nats"] = -last.log_p
         found["elbo_nats"] = -last.elbo
+        if provides(method, RateDistortion):
+            found["rate_nats"] = method.rate(target, own, RATE_SAMPLES).double()
+            found["distortion_nats"] = found["elbo_nats"] - found["rate_nats"]
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
         rule = bayes(given, log_prior)
@@ -209,7 +223,12 @@ def _answered(log_p: torch.Tensor, y: torch.Tensor, of: str = "") -> dict[str, t
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
     """Bits per dimension, as the method counts them (a continuous density is moved to the 8-bit scale)."""
-    names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim", "next_frame_nats": "next_frame_bits_per_dim"}
+    names = {
+        "nats": "bits_per_dim",
+        "elbo_nats": "elbo_bits_per_dim",
+        "next_frame_nats": "next_frame_bits_per_dim",
+        "distortion_nats": "distortion_bits_per_dim",
+    }
     bits_per_dim = model.method.bits_per_dim
     found = {bits: bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
     for nats, bits in names.items():

@@ -43,6 +43,7 @@ class LatentTab(IntEnum):
     INTERPOLATION = 0
     PRIOR = 1
     PLANE = 2
+    RATES = 3
 
 
 class LatentController(QObject):

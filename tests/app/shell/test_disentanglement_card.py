@@ -40,7 +40,7 @@ def test_that_it_is_offered_for_data_with_factors_only_and_shows_the_checkpoint_
     assert (asked.run, asked.step) == ("/runs/s", step) and not card.measure_button.isEnabled()
     engine.say(found(asked.job, "/runs/s", step, 0.3125), m.Ended(asked.job, "ok", "Measured."))
     qtbot.waitUntil(lambda: "MIG: 0.312 ± 0.010" in card.figures.text() or "MIG: 0.313 ± 0.010" in card.figures.text())
-    assert "hue: MIG 0.10, told 0.90, most by z3" in card.each.text() and "20 bins for each of 32 codes" in card.each.text()
+    assert "hue: MIG 0.10, told 0.90, most by dimension 3" in card.each.text() and "20 bins for each of 32 codes" in card.each.text()
     assert card.measure_button.isHidden()
     window.state.set_cursor(64)
     assert card.figures.isHidden() and not card.measure_button.isHidden() and card.measure_button.isEnabled()
