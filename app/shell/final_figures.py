@@ -20,15 +20,20 @@ UNITS = {
     "nats": "nat",
     "elbo_nats": "nat",
     "nats_per_token": "nat",
+    "nats_given_class": "nat",
     "bits_per_dim": "bits/dim",
+    "elbo_bits_per_dim": "bits/dim",
     "bits_per_token": "bits",
     "log_loss": "nat",
     "bayes_log_loss": "nat",
 }
 SHARES = ("accuracy", "bayes_accuracy", "calibration", "bayes_calibration", "linear", "knn")
 NAMES = {
-    "elbo_nats": "nats (ELBO)",
-    "elbo_bits_per_dim": "bits per dim (ELBO)",
+    "nats": "−log p(x)",
+    "nats_given_class": "−log p(x|y)",
+    "elbo_nats": "−ELBO",
+    "bits_per_dim": "−log p(x), per dimension",
+    "elbo_bits_per_dim": "−ELBO, per dimension",
     "knn": "nearest neighbours",
     "linear": "linear probe",
     "random_init_knn": "nearest neighbours, random encoder",
