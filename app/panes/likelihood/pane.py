@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QMenu, QSizePolicy
+from PySide6.QtWidgets import QMenu
 
 from app.panes import Context
 from app.panes.likelihood.controller import LikelihoodController, PathWanted
@@ -116,8 +116,7 @@ class LikelihoodPane(RunPane):
         self.exports = LikelihoodExports(page, self.controller, self.selection, self.inspection, self.context.state)
         self.hold(page)
         self.stack.addWidget(self.experiment)
-        self.stack.currentChanged.connect(self._fit_experiment)
-        self._fit_experiment()
+        self.stack.currentChanged.connect(lambda index: self.experiment.take_room(self.stack.widget(index) is self.experiment))
         for made, run in (
             (page.open_button, lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)),
             (page.test_button, self.use_test_images), (page.stop_button, self.controller.stop),
@@ -386,11 +385,6 @@ class LikelihoodPane(RunPane):
         self.experiment.prefer(self.context.state.run)
         if "pane.LikelihoodPane" in self.context.actions:
             self.trigger("pane.LikelihoodPane")
-
-    def _fit_experiment(self) -> None:
-        """It needs room only while it is seen."""
-        seen = self.stack.currentWidget() is self.experiment
-        self.experiment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred if seen else QSizePolicy.Policy.Ignored)
 
     def _leave_experiment(self) -> None:
         if self.stack.currentWidget() is self.experiment:
