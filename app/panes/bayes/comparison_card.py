@@ -25,10 +25,10 @@ class ComparisonCard(Card):
     """Call `set_row` for each of the two; it is empty before."""
 
     def __init__(self) -> None:
-        super().__init__(10, 0)
+        super().__init__(8, 0)
         grid = QGridLayout()
         grid.setHorizontalSpacing(16)
-        grid.setVerticalSpacing(6)
+        grid.setVerticalSpacing(4)
         self.inside.addLayout(grid)
         for column, (text, tip) in enumerate(zip(HEADS, HELP, strict=True)):
             label = muted(text, wrap=False)

@@ -15,7 +15,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSpinBox, QVBoxLayout, QWidget
 
 from app.panes import Context
-from app.panes.bayes.chart import HEAD, BayesBars
+from app.panes.bayes.chart import HEAD, ROW, BayesBars
 from app.panes.bayes.comparison_card import ComparisonCard
 from app.panes.bayes.validation import ComparedSteps, ValidationImages
 from app.shell.formatting import count, number
@@ -89,14 +89,17 @@ class BayesPane(RunPane):
         row.addStretch(1)
         column.addLayout(row)
         top, self.seen = QHBoxLayout(), ImageView("What the network sees", "Drop a picture here")
-        self.seen.setFixedSize(112, 112)
-        self.status = TextLines(5, "What Bayes’ rule says of the picture")
+        self.seen.setFixedSize(84, 84)
+        self.status = TextLines(3, "What Bayes’ rule says of the picture")
+        self.busy = TextLines(1, "What is being done, or went wrong", small=True)
         top.setSpacing(16)
-        top.addWidget(self.seen)
-        top.addWidget(self.status, 1)
+        top.addWidget(self.seen, 0, Qt.AlignmentFlag.AlignTop)
+        words = QVBoxLayout()
+        words.addWidget(self.status)
+        words.addWidget(self.busy)
+        words.addStretch(1)
+        top.addLayout(words, 1)
         column.addLayout(top)
-        self.busy = TextLines(1, "What is being done, or went wrong")
-        column.addWidget(self.busy)
         row = QHBoxLayout()
         row.addWidget(heading("Each class"))
         row.addStretch(1)
@@ -249,6 +252,7 @@ class BayesPane(RunPane):
         for label, name in enumerate(classes):
             slider = LatentSlider(0.0, 1.0, label_width=10, value_width=44)
             slider.unit, slider.with_sign, slider.digits = "", False, 3
+            slider.setFixedHeight(ROW)
             slider.moved.connect(partial(self._moved, label))
             slider.reset_asked.connect(partial(self.set_prior, None))
             self.priors.addWidget(slider)
@@ -313,18 +317,19 @@ class BayesPane(RunPane):
 
     def _in_words(self, answer: BayesAnswered, p: np.ndarray, log_p: float) -> str:
         best, bits = int(p.argmax()), answer.bits[0] - answer.bits[1] * log_p
-        said = f"{answer.label}{f', a {answer.true_class}' if answer.true_class else ''}. "
+        name = answer.label if self._good.path else answer.label[:1].upper() + answer.label[1:]
+        said = f"{name}{f', class {answer.true_class}' if answer.true_class else ''}. "
         said += f"Bayes’ rule: {answer.classes[best]}, {number(100 * float(p[best]), 1, '%')}. "
         if answer.classifier is not None:
             other = int(answer.classifier.argmax())
             said += f"The classifier: {answer.classes[other]}, {number(100 * float(answer.classifier[other]), 1, '%')}. "
         said += f"log p(x) {self._sign(answer)} {number(log_p, 1, 'nat')} ({number(bits, 2, 'bits/dim')}). "
-        said += "Both posteriors add up to one over the known classes, also for a picture of none; only p(x) can say that it is of none."
+        said += "A posterior adds up to one over the known classes, also for a picture of none; only p(x) can tell."
         return " ".join((said, answer.beside_fault, *answer.notes)).strip()
 
     def _restyle(self) -> None:
         c = colors(self.context.state.theme)
-        for part in (self.bars, self.status, self.seen, *self.sliders):
+        for part in (self.bars, self.status, self.busy, self.seen, *self.sliders):
             part.set_colors(c)
 
     # ------------------------------------------------------------------------------------------------ out of the window

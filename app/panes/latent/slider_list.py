@@ -95,8 +95,8 @@ class SliderList(QWidget):
             slider.setEnabled(True)
             slider.describe(axes.label(rank), axes.note(rank), dead=axes.is_dead(rank), tip=axes.explanation(rank))
         if axes.kl is None and axes.share is not None:
-            set_heading(self.heading, "Principal directions, by their share of the variance")
-            self.active_label.setText("share of the variance of the image, to first order; together 100 %")
+            set_heading(self.heading, "Principal directions of z")
+            self.active_label.setText("ordered by their share of the image’s variance, to first order")
             set_tip(self.active_label, SHARES)
         elif axes.kl is None:
             set_heading(self.heading, "Latent dimensions, ordered by spread")

@@ -60,7 +60,7 @@ def test_that_the_posterior_is_bayes_rule_and_stands_beside_the_classifier(kit: 
     assert below.tolist() == [0, -2, -30] and beside.tolist() == [0.1, 0.9, 0]
     assert rule[0] == pytest.approx(1 / (1 + math.exp(-2)), abs=1e-9)
     log_p = -100 + math.log((1 + math.exp(-2) + math.exp(-30)) / 3)
-    assert f"{-log_p:.1f}" in pane.status.text and "≥" in pane.status.text and "a b" in pane.status.text
+    assert f"{-log_p:.1f}" in pane.status.text and "≥" in pane.status.text and "class b" in pane.status.text
     assert not pane.grab().isNull()
 
 

@@ -197,7 +197,7 @@ def test_that_the_pane_shows_what_the_runs_say_and_follows_the_prior(of: str, ki
 
     pane.use_noise()
     kit.pump()
-    assert "noise" in pane.status.text and "p = 0.006" in pane.comparison.cells[0][3].text(), "1 / (161 + 1) or so: less likely than all"
+    assert "Noise" in pane.status.text and "p = 0.006" in pane.comparison.cells[0][3].text(), "1 / (161 + 1) or so: less likely than all"
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     Image.fromarray(np.full((40, 30, 3), 200, np.uint8)).save(tmp_path / "wide.png")
     assert pane.accept_image(str(tmp_path / "torn.png"))

@@ -43,7 +43,7 @@ def test_that_principal_directions_keep_their_order_and_say_their_share(kit: Kit
     assert [slider.label for slider in pane.slider_list.sliders[:3]] == ["z01", "z02", "z03"]
     assert [slider.note for slider in pane.slider_list.sliders[:3]] == ["40.0\u202f%", "20.0\u202f%", "15.0\u202f%"]
     assert pane.slider_list.axes is not None and pane.slider_list.axes.order == tuple(range(LATENT))
-    assert "share of the variance" in pane.slider_list.heading.accessibleName()
+    assert "share of the image’s variance" in pane.slider_list.active_label.text()
     assert pane.plane.axis_x.itemText(0) == "z01  40.0\u202f%"
 
 
