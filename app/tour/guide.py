@@ -59,7 +59,7 @@ class Tour:
         known = set(window.state.runs)
         window.new_run(method, data)
         field = next(field for field in page.groups[0].rows.values() if field.field.name == "steps")
-        page.draft.set("run", field.field, steps)
+        page.draft.set(field.scope, field.field, steps)
         self.driver.run_for(0.05)
         QTest.mouseClick(page.start, Qt.MouseButton.LeftButton)
         self.driver.wait(lambda: window.state.run not in (None, *known), f"the run of the {method} appeared", 60)
