@@ -66,7 +66,7 @@ class Tour:
         known = set(window.state.runs)
         window.new_run(method, data)
         field = next(field for field in page.groups[0].rows.values() if field.field.name == "steps")
-        page.draft.set("run", field.field, steps)
+        page.draft.set(field.scope, field.field, steps)
         for own in window.state.methods[method].fields:
             if settings and own.name in settings:
                 page.draft.set(method, own, settings[own.name])

@@ -360,8 +360,7 @@ class CurvesPane(Pane):
         if figure is not None and figure.term == judged and figure.bigger_is_better:
             return f"“{formatting.term(judged)}” is meant to rise: these rules are for losses, which fall."
         found = len(self.followed.series(run, judged))
-        most = max((len(series) for one in self.followed.terms() for series in [self.followed.series(run, one)]), default=0)
-        if not found and most >= LEAST_POINTS:
+        if not found and any(len(self.followed.series(run, one)) for one in self.followed.terms()):
             return "No term of this run has to fall as it is trained, so no rule of losses applies."
         return f"Too few points for a verdict: {found} of {LEAST_POINTS}."
 
