@@ -175,7 +175,7 @@ class SimilarityMap(Chart):
 
     @staticmethod
     def _name(painter: QPainter, box: QRectF, text: str) -> None:
-        """A view's name, or what tells it from the others (“90°”), or nothing on a map so small that neither fits: the pair's words say it."""
+        """A view's name, or what tells it from the others (“90°”), or nothing where neither fits: the pair's words say it."""
         fits = (name for name in (text, text.split(" ")[-1]) if painter.fontMetrics().horizontalAdvance(name) <= box.width())
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, next(fits, ""))
 
