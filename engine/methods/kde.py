@@ -47,8 +47,9 @@ class KDE(DequantizedDensity):
     source = "Parzen, On Estimation of a Probability Density Function and Mode, Ann. Math. Stat. 33, 1962; as in scikit-learn"
     summary = (
         "A small normal distribution around every training image; their mean is the density. Nothing is learned but their common width, "
-        "chosen on a tenth of the training images that is held out meanwhile. log p is exact for pixels with uniform noise added within "
-        "their grey level (dequantization), and on average a lower bound for the 8-bit image."
+        "chosen on a tenth of the training images that is held out meanwhile. log p is "
+        "that of pixels with uniform noise added within their grey level (dequantization): on average a lower bound on log p of the 8-bit "
+        "image."
     )
     formula = "p(v) = 1/N Σ<sub>i</sub> N(v; c<sub>i</sub>, h² I)"
 
@@ -116,9 +117,9 @@ class KDE(DequantizedDensity):
 
     def draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
         """A training image for each sample, and noise of width h · temperature: float64 [n, D]."""
-        device = self.points.device if generator is None else generator.device
-        which = torch.randint(max(1, int(self.count)), (n,), generator=generator, device=device).to(self.points.device)
-        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=self.points.device), 1, generator)[:, 0]
+        own, device = likelihoods.sample_generators(n, generator), self.points.device
+        which = likelihoods.integers(max(1, int(self.count)), n, own, device)
+        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, own)[:, 0]
         return _middles(self.points[which]) + float(self.width) * temperature * noise
 
     @torch.no_grad()

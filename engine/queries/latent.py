@@ -14,8 +14,18 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
+from engine.losses.likelihoods import normal, sample_generators
 from engine.method import judged
-from engine.protocols import ConditionalDecoder, Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
+from engine.protocols import (
+    ConditionalDecoder,
+    Decoder,
+    Encoder,
+    ImportanceWeighted,
+    LatentPrior,
+    LatentSpace,
+    LatentVariable,
+    provides,
+)
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.pictures import original_shown, read_picture
@@ -41,7 +51,9 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         pictures=None if found.pictures is None else image_array(found.pictures),
         captions=found.captions,
         active=None if found.active is None else found.active.cpu().numpy(),
-        classes=_classes(model),
+        classes=model.spec.classes if found.class_scores else _classes(model),
+        share=array(found.share),
+        class_scores=found.class_scores,
     )
 
 
@@ -138,11 +150,14 @@ def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
 
 @answers(m.SamplePrior)
 def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
-    """Images of z ~ N(centre, diag((temperature · scale)²)). Raises: CannotAnswer, BadRun."""
+    """Images of z ~ p(z), or of N(centre, diag((temperature · scale)²)) where that is not known. Raises: CannotAnswer, BadRun."""
     model = session.model(query.run, query.step)
     prior = _prior(model, "draw from")
-    noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
-    z = prior.centre + prior.scale * noise
+    own = sample_generators(query.count, model.generator(query.seed))
+    if provides(model.method, LatentPrior):
+        z = model.method.sample_prior(query.count, query.temperature, own)
+    else:
+        z = prior.centre + prior.scale * normal(prior.scale.expand(query.count, -1), 1, own)[:, 0] * query.temperature
     note = ""
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
@@ -212,4 +227,6 @@ def log_standard_normal(z: Tensor) -> Tensor:
 
 
 def _log_prior(model: Model, z: Tensor) -> np.ndarray | None:
+    if provides(model.method, LatentPrior):
+        return array(model.method.log_prior(z.double()))
     return None if model.method.sampling == "none" else array(log_standard_normal(z))

@@ -45,6 +45,8 @@ class Trainer:
         if self.config.ema:
             self.ema = build(kind, self.config, self.spec, self.plan.seed, self.device)
             self.ema.load_state_dict(self.method.state_dict())
+            for ours, theirs in zip(self.ema.buffers(), self.method.buffers(), strict=True):  # those too that are in no checkpoint
+                ours.copy_(theirs)
             self.ema.requires_grad_(False)
         for one in {self.method, self.ema}:
             one.on_train_start(self.order.count, torch.Generator().manual_seed(seeded(self.plan.seed, NOISE)))

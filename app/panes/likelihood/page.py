@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from app.panes.likelihood.batch_line import BatchLine
 from app.panes.likelihood.corruption import CorruptionCard
 from app.panes.likelihood.distribution import DistributionCard
 from app.panes.likelihood.dropped_list import DroppedList
@@ -77,6 +78,8 @@ class LikelihoodPage(QScrollArea):
         self.marks_line = TextLines(2, "How many of the dropped images are unusual", small=True)
         self.marks_line.hide()
         self.list_card.inside.addWidget(self.marks_line)
+        self.batch_line = BatchLine()
+        self.list_card.inside.addWidget(self.batch_line)
         left.addWidget(self.list_card, 1)
         self.left_rest = QWidget()
         left.addWidget(self.left_rest, 1)
@@ -145,7 +148,7 @@ class LikelihoodPage(QScrollArea):
     def set_colors(self, c: Colors) -> None:
         for part in (
             self.drop_card, self.closer, self.list, self.table, self.distribution, self.corruption, self.status,
-            self.about_line, self.marks_line,
+            self.about_line, self.marks_line, self.batch_line,
         ):  # fmt: skip
             part.set_colors(c)
 

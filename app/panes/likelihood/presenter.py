@@ -69,6 +69,7 @@ class LikelihoodPresenter:
         page.marks_line.setVisible(bool(sentence))
         page.marks_line.set_text(f"{MARK} {sentence}" if sentence else "")
         set_tip(page.marks_line, f"{MARKED} On average at most 5 % of the marks are false.")
+        page.batch_line.show_batch(images, selection.detector[0])
         model.all_changed()
         page.say_how_many(len(images.entries))
 

@@ -1,4 +1,4 @@
-"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also its prompt and its length.
+"""How samples are drawn: seed, how many, temperature, top-k, top-p, class or caption, cache; of a text its prompt and its length.
 
 A sampler with settings of its own has those in the place of the temperature.
 """
@@ -12,6 +12,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
 
+from app.panes.sampling.caption_field import CaptionField
 from app.panes.sampling.sample_tree import SamplingSettings
 from app.panes.sampling.sampler_controls import SamplerControls
 from app.shell.plain_text import set_tip
@@ -20,12 +21,13 @@ from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, muted
 from engine.messages import FieldInfo, SamplingBegan
 
-COUNTS = (1, 4, 9, 16)
+COUNTS = (1, 4, 9, 16, 36, 64)
 NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
 TEMPERATURES = {  # by whether samples are drawn symbol by symbol
     True: f"Below 1 likely symbols become likelier; 0 takes the likeliest. {NOISE_STAYS}",
     False: f"What the noise that a sample begins with is multiplied by: below 1 samples come closer to the average. {NOISE_STAYS}",
 }
+NO_GUIDANCE = "This run was trained without classes: no guidance."
 MERGE_SECONDS = 1.0  # changes that follow each other faster are one step to undo
 
 
@@ -52,6 +54,10 @@ class SamplingSettingsCard(Card):
         self.sampler.gesture_changed.connect(self._begin_gesture)
         self.sampler.hide()
         self.inside.addWidget(self.sampler)
+        self.no_guidance = muted(NO_GUIDANCE)
+        set_tip(self.no_guidance, "Guidance leads samples to their class or caption: train with conditional = true to have it.")
+        self.no_guidance.hide()
+        self.inside.addWidget(self.no_guidance)
         self.top_p = self._dial("top-p", 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
         self.top_k = self._number("top-k", 4096, 64)
         self.top_k.setPlaceholderText("all")
@@ -67,6 +73,9 @@ class SamplingSettingsCard(Card):
         set_tip(self.classes, "Draw one class only. “any”: a class for each sample, drawn with its noise.")
         self.classes.activated.connect(self._moved)
         self.class_row = self._row(muted("class", wrap=False), self.classes, None)
+        self.caption = CaptionField()
+        self.caption.changed.connect(self._moved)
+        self.caption_row = self._row(muted("caption", wrap=False), self.caption)
         self.decode = QComboBox()
         self.decode.setAccessibleName("Pixels")
         set_tip(self.decode, "Means of p(x|z) are smoother than what the model draws; samples of p(x|z) are samples of the model.")
@@ -152,6 +161,7 @@ class SamplingSettingsCard(Card):
             top_k=int(self.top_k.text() or 0),
             top_p=round(self.top_p.exact, 4),
             label=self.classes.currentData(),
+            caption=self.caption.caption,
             cached=self.cached.isChecked(),
             decode=self.decode.currentData(),
             prompt=self.prompt.text().replace("\\n", "\n"),
@@ -168,11 +178,13 @@ class SamplingSettingsCard(Card):
         one_row: bool,
         symbols: bool,
         fields: tuple[FieldInfo, ...] | None = None,
+        guided: bool = True,
     ) -> None:
         """Say what a draw was made with, by the controls that its method has a use for.
 
         `one_row`: only one of its samples is drawn, so their number is what it is; `symbols`: they are drawn symbol by symbol;
-        `fields`: the settings of a sampler that has some, of which a temperature is none.
+        `fields`: the settings of a sampler that has some, of which a temperature is none; `guided`: False where guidance is one that the
+        method has and this run has no use for.
         """
         self._ours = True
         if int(self.seed.text() or -1) != s.seed:
@@ -193,6 +205,10 @@ class SamplingSettingsCard(Card):
         self.decode.setCurrentIndex(max(0, self.decode.findData(s.decode)))
         self.decode_row.setVisible(began is not None and bool(began.decode))
         self.show_classes(() if began is None else began.classes, s.label)
+        words = () if began is None else began.words
+        self.caption.show_caption(s.caption, words)
+        self.caption_row.setVisible(bool(words))
+        self.no_guidance.setVisible(not guided)
         for widget in (self.top_p, self.symbol_row):
             widget.setVisible(symbols)
         self.sampler.set_fields(fields or ())
