@@ -175,8 +175,9 @@ class SimilarityMap(Chart):
 
     @staticmethod
     def _name(painter: QPainter, box: QRectF, text: str) -> None:
-        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(box.width()))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        """A view's name, or what tells it from the others (“90°”), or nothing where neither fits: the pair's words say it."""
+        fits = (name for name in (text, text.split(" ")[-1]) if painter.fontMetrics().horizontalAdvance(name) <= box.width())
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, next(fits, ""))
 
     def _legend(self, painter: QPainter, place: QRectF) -> None:
         assert self.similar is not None
