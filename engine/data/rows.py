@@ -47,7 +47,8 @@ def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
         payload += source.text
     head = {
         "name": source.name, "parts": parts, "classes": list(source.classes), "notes": source.notes, "encoding": source.encoding,
-        "text": None if source.text is None else len(source.text), "preprocessing": source.preprocessing.changed(), "values": source.values,
+        "text": None if source.text is None else len(source.text), "preprocessing": source.preprocessing.changed(),
+        "values": source.values, "understood": source.understood,
         "sizes": source.sizes, "bad": [[bad.path, bad.reason] for bad in source.bad], "bad_total": source.bad_total,
     }  # fmt: skip
     return {"source": head}, bytes(payload)
@@ -59,6 +60,7 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
         source = Source(str(head["name"]), classes=tuple(map(str, head["classes"])), notes=[str(note) for note in head["notes"]])
         source.encoding = str(head["encoding"])
         source.preprocessing, source.values = preprocessing_of(head["preprocessing"]), dict(head["values"])
+        source.understood = dict(head["understood"])
         source.sizes = {str(words): int(number) for words, number in head["sizes"].items()}
         for path, reason in head["bad"]:
             source.refuse(str(path), str(reason))
