@@ -16,13 +16,13 @@ _END = b"PK\x05\x06"
 _SMALL = MIB  # bytes; what unpacks to less is harmless at any ratio
 
 
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """The archive, to be used in a `with`.
+def open_zip(path: Path, most: int = MAX_ZIP_ENTRIES) -> zipfile.ZipFile:
+    """The archive, to be used in a `with`; of at most so many entries.
 
     Raises:
         BadData: not an archive, too many entries, names that leave the archive, or contents that unpack to far more than they are.
     """
-    _check_directory(path)
+    _check_directory(path, most)
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
@@ -39,7 +39,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     return archive
 
 
-def _check_directory(path: Path) -> None:
+def _check_directory(path: Path, most: int) -> None:
     """The number of entries and the length of the table of contents, from the last bytes of the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -52,10 +52,8 @@ def _check_directory(path: Path) -> None:
     wide = tail.rfind(b"PK\x06\x06", 0, place)
     if wide >= 0 and len(tail) >= wide + 56 and 0xFFFF in (entries, length & 0xFFFF):
         entries, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
-    if entries > MAX_ZIP_ENTRIES or length > MAX_ZIP_DIRECTORY_BYTES:
-        raise BadData(
-            f"{path.name} was not opened: it lists {entries:,} entries and the limit is {MAX_ZIP_ENTRIES:,}; save fewer arrays in one file."
-        )
+    if entries > most or length > MAX_ZIP_DIRECTORY_BYTES * (most // MAX_ZIP_ENTRIES):
+        raise BadData(f"{path.name} was not opened: it lists {entries:,} entries and the limit is {most:,}; save fewer arrays in one file.")
 
 
 def _check_overlaps(path: Path, archive: zipfile.ZipFile) -> None:
@@ -74,7 +72,7 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     if name.is_absolute() or ".." in name.parts or ":" in entry.filename:
         raise BadData(f"{path.name} was not opened: it has an entry that points outside the archive; get it from a place you trust.")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadData(f"{path.name} is packed in a way that np.savez never uses; save it again.")
+        raise BadData(f"{path.name} is packed in a way that is not read; pack it again with the usual compression (deflate).")
     if entry.flag_bits & 1:
         raise BadData(f"{path.name} is locked with a password; save it without one.")
     if entry.file_size > _SMALL and entry.file_size > MAX_ZIP_RATIO * max(1, entry.compress_size):

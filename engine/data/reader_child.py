@@ -24,10 +24,10 @@ from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
 from engine.data.pixel_facts import Facts
 from engine.data.preprocessing import Preprocessing, preprocessing_of
 from engine.data.recipe import recipe_of
-from engine.data.rows import PixelRows, source_frame
+from engine.data.rows import PixelRows, Restart, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
-READERS = ("arrays", "cifar", "idx", "tensors", "text")
+READERS = ("arrays", "cifar", "idx", "packed", "tensors", "text")
 
 
 def main() -> None:
@@ -80,6 +80,8 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
             item = next(steps)
             if isinstance(item, PixelRows):
                 send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
+            elif isinstance(item, Restart):
+                send(answers, {"restart": True})
             elif isinstance(item, Step) and time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 send(answers, {"step": [item.done, item.total, item.unit, item.note]})

@@ -27,6 +27,11 @@ class PixelRows:
     pixels: np.ndarray  # uint8 [n, C, H, W]
 
 
+@dataclass(frozen=True)
+class Restart:
+    """All rows that were yielded are void: what came after them shows that they should have been read otherwise."""
+
+
 def promised(count: int, channels: int, height: int, width: int) -> np.ndarray:
     """An array [N, C, H, W] without memory, in place of the rows that were yielded."""
     return np.broadcast_to(np.uint8(0), (count, channels, height, width))

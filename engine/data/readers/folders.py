@@ -7,18 +7,17 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from engine.data.dataset import BadData, Part, Source, Step, size_in_words
+from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
-from engine.data.path_words import in_order, is_litter
-from engine.data.pictures import network_shape
-from engine.data.pixel_facts import PixelFacts, Size, words_of_fit
+from engine.data.path_words import is_litter
+from engine.data.picture_sets import OF_ONE_FILE, common_shape, kind_of, name_classes, notes_of_sizes, say_what_is_bad, sentence_of, shown
+from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
@@ -26,9 +25,7 @@ from engine.data.storage import room_for
 _PICTURES = frozenset(
     (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2")
 )
-_SIZES_LISTED = 30
 _PAGED = (".tif", ".tiff", ".gif")
-_OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)
 
 
 def recognizes(path: Path) -> bool:
@@ -55,27 +52,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
     name_classes(source, layout, kept)
-    _say_what_is_bad(source)
+    say_what_is_bad(source)
     return source
-
-
-def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
-    """Number the classes of the good files, in the order of the source's parts, and say what was understood."""
-    if layout.labelled and kept:
-        source.classes = tuple(in_order({file.label for file in kept}))
-        number = {name: place for place, name in enumerate(source.classes)}
-        for split, part in source.parts.items():
-            part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
-        source.classes = tuple(shown(name) for name in source.classes)
-    source.notes = [shown(note) for note in layout.said()] + source.notes
-    source.understood = _all_shown(layout.as_json())
-
-
-def _all_shown(value: Any) -> Any:
-    """JSON with all its texts as they can be printed."""
-    if isinstance(value, dict):
-        return {shown(str(name)): _all_shown(one) for name, one in value.items()}
-    return [_all_shown(one) for one in value] if isinstance(value, list) else shown(value) if isinstance(value, str) else value
 
 
 def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Layout]:
@@ -159,7 +137,7 @@ def _decode(root: Path, files: list[PlacedFile], source: Source, recipe: ImportR
         source.refuse(bad.path, bad.reason)
     source.bad_total += attempt.bad_total - len(attempt.bad)
     of_set = source.preprocessing.scale is not None
-    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in _OF_ONE_FILE)]
+    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
     return kept
 
 
@@ -214,7 +192,7 @@ def _decoded(
                 for facts in batch.facts:
                     found.add(facts)
                 shapes += [size for size in batch.sizes if not isinstance(size, str)]
-                counts.update(_kind_of(note) for notes in batch.notes for note in notes)
+                counts.update(kind_of(note) for notes in batch.notes for note in notes)
                 place += len(batch.sizes)
             yield Step(done + place, len(files), "file", "Reading images")
         done += len(mine)
@@ -227,7 +205,7 @@ def _take_over(files: list[PlacedFile], batch: DecodedFiles, source: Source, ima
     good: list[PlacedFile] = []
     for file, size in zip(files, batch.sizes, strict=True):
         if isinstance(size, str):
-            source.refuse(shown(file.path), _sentence(size))
+            source.refuse(shown(file.path), sentence_of(size))
         else:
             good.append(file)
     pixels = np.frombuffer(batch.pixels, np.uint8)
@@ -235,61 +213,5 @@ def _take_over(files: list[PlacedFile], batch: DecodedFiles, source: Source, ima
     return good
 
 
-def _say_what_is_bad(source: Source) -> None:
-    if source.bad_total:
-        first = source.bad[0]
-        files = "One file or folder" if source.bad_total == 1 else f"{source.bad_total:,} files or folders"
-        source.notes.append(
-            f"{files} could not be read and {'was' if source.bad_total == 1 else 'were'} left out, first {first.path}: {first.reason}"
-        )
-
-
-def shown(name: str) -> str:
-    """A name as it can be printed and stored anywhere: control characters and bytes that are no UTF-8 become “�”."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def common_shape(source: Source, shapes: list[Size], recipe: ImportRecipe) -> Size:
-    """The shape that all images get: the most common size, in colour as soon as one image is. The source keeps the sizes."""
-    counted = Counter(shapes)
-    source.sizes = {size_in_words(shape): count for shape, count in counted.most_common(_SIZES_LISTED)}
-    channels = 1 if all(channels == 1 for channels, _, _ in counted) else 3
-    size = Counter((height, width) for _, height, width in shapes).most_common(1)[0][0]
-    return network_shape((channels, *size), recipe.size, recipe.colour or None)
-
-
-def notes_of_sizes(shapes: list[Size], shape: Size, recipe: ImportRecipe, how: Preprocessing) -> list[str]:
-    """What becomes of images of another size or colour than the common one."""
-    notes = []
-    others = sum(1 for _, height, width in shapes if (height, width) != shape[1:])
-    grey = sum(1 for channels, _, _ in shapes if channels == 1)
-    if others:
-        why = "as asked for" if recipe.size else "from the most common size, at most 64"
-        notes.append(f"{others:,} of {len(shapes):,} images {words_of_fit(how)} {shape[2]}×{shape[1]} pixels ({why}).")
-    if 0 < grey < len(shapes) and shape[0] == 3:
-        notes.append(f"{grey:,} grey images were repeated in red, green and blue, since the others are in colour.")
-    if grey < len(shapes) and shape[0] == 1:
-        notes.append("Colour was turned into grey, as asked for.")
-    return notes
-
-
-def _kind_of(note: str) -> str:
-    """A note without the numbers of one file, so that files can be counted; "" for what the size note says already."""
-    if note.startswith(("Scaled from", "Colour was turned", "Grey was repeated")):
-        return ""
-    if note.startswith("The first of "):
-        return "The first of several frames or pages is used (pages all takes every one)."
-    if note.startswith("It has "):
-        return "Larger than 1024 pixels, scaled down in two steps."
-    if note.startswith("Values from "):
-        return "Values of more than 8 bits were stretched to 0..255."
-    return note
-
-
 def _below(root: Path, path: str) -> str:
     return os.path.relpath(path, root)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
