@@ -97,6 +97,9 @@ def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step
             return BadData(str(head["bad"]))
         if "rows" in head:
             _place(head, payload, rooms, filled)
+        elif "restart" in head:
+            rooms.clear()
+            filled.clear()
         elif "step" in head:
             done, total, unit, note = head["step"]
             step = Step(int(done), None if total is None else int(total), str(unit), str(note))

@@ -146,6 +146,7 @@ class DataSet:
         former_hash: what `hash` was in version 0.2, which drew copies of one image apart; empty where that changes nothing.
         captioned: whether the images' names are captions.
         preprocessing: how the files became pixels; a dropped image becomes so too.
+        values, understood: as of a `Source`.
     """
 
     data: str  # what the user named
@@ -162,6 +163,8 @@ class DataSet:
     former_hash: str = ""
     captioned: bool = False
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    values: dict[str, Any] = field(default_factory=dict)
+    understood: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,9 @@ class Source:
     captioned: bool = False  # names are captions
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     values: dict[str, Any] = field(default_factory=dict)  # of what was scaled: the lowest, the highest, a histogram
+    understood: dict[str, Any] = field(
+        default_factory=dict
+    )  # where classes and splits are from, columns, left-out files, as JSON holds them
 
     def refuse(self, path: str, reason: str) -> None:
         """Count a file that could not be used; the list is capped, the total is exact."""

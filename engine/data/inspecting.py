@@ -14,7 +14,9 @@ from engine.common.user_folders import person_path
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.opening import read_source
-from engine.data.pictures import adapt, network_shape, picture_from_array
+from engine.data.pictures import Picture, adapt, network_shape
+from engine.data.pixel_facts import PixelFacts
+from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.data.splits import split, text_spans
@@ -143,6 +145,8 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         former_hash=former,
         captioned=source.captioned,
         preprocessing=source.preprocessing,
+        values=source.values,
+        understood=source.understood,
     )
 
 
@@ -196,22 +200,27 @@ def _fit(source: Source, recipe: ImportRecipe) -> Generator[Step, None, tuple[in
     if first is None:
         return 1, 0, 0
     shape = network_shape(first.shape[1:], recipe.size, recipe.colour or None)
+    if first.shape[1:] != shape:
+        fits, _ = PixelFacts().agreed(recipe, [first.shape[1:]], shape)
+        source.preprocessing = replace(source.preprocessing, fit=fits.fit, pad=fits.pad)
     for part in source.parts.values():
         if part.images.shape[1:] != shape and len(part.images):
             if part.before is not None:
-                flat, _ = yield from _adapted(part.before.reshape(-1, *part.images.shape[1:]), shape)
+                flat, _ = yield from _adapted(part.before.reshape(-1, *part.images.shape[1:]), shape, source.preprocessing)
                 part.before = flat.reshape(*part.before.shape[:2], *shape)
-            part.images, notes = yield from _adapted(part.images, shape)
+            part.images, notes = yield from _adapted(part.images, shape, source.preprocessing)
             source.notes += [f"All images: {note}" for note in notes if f"All images: {note}" not in source.notes]
     return shape
 
 
-def _adapted(originals: np.ndarray, shape: tuple[int, int, int]) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
+def _adapted(
+    originals: np.ndarray, shape: tuple[int, int, int], how: Preprocessing
+) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
     count = len(originals)
     images = room_for((count, *shape))
     notes: tuple[str, ...] = ()
     for i, pixels in enumerate(originals):
-        images[i], notes = adapt(picture_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0))), shape)
+        images[i], notes = adapt(Picture(np.ascontiguousarray(pixels.transpose(1, 2, 0)), (), how), shape)
         if i % 16 == 0:
             yield Step(i, count, "image", "Scaling")
     return images, notes

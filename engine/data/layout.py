@@ -10,6 +10,7 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, match_table
@@ -49,6 +50,12 @@ class PlacedFile:
     path: str  # below the root, with “/”
     split: str = "all"  # "all" where there are no splits
     label: str = ""  # the class; "" for none
+    page: int | None = None  # of a file with several; None: the first
+
+    @property
+    def name(self) -> str:
+        """What the image is called."""
+        return self.path if self.page is None else f"{self.path} page {self.page + 1}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,11 @@ class Layout:
         paths = list(paths)
         if paths:
             self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), reason))
+
+    def as_json(self) -> dict[str, Any]:
+        """What is a source's `understood`."""
+        left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
+        return {"labels": self.labels_from, "splits": self.splits_from, "columns": self.tables, "left_out": left_out}
 
     def said(self) -> list[str]:
         """All notes, those of what was left out at the end."""

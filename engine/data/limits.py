@@ -47,6 +47,8 @@ DUPLICATES_LISTED = 20
 
 # Archives and pickles
 MAX_ZIP_ENTRIES = 10_000
+MAX_PACKED_FILES = 500_000  # pictures in one archive
+MAX_SHARDS = 2_000  # archives in one folder
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
 MAX_ZIP_RATIO = 200  # bytes unpacked per byte packed; photographs reach 2, drawings 20
 MAX_GZIP_RATIO = 200  # the same for .gz files; the files of MNIST and its relatives reach 6

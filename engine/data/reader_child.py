@@ -21,11 +21,13 @@ from engine.data.confinement import allow_bytes, confine
 from engine.data.dataset import BadData, Step
 from engine.data.frames import receive, send
 from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
+from engine.data.pixel_facts import Facts
+from engine.data.preprocessing import Preprocessing, preprocessing_of
 from engine.data.recipe import recipe_of
-from engine.data.rows import PixelRows, source_frame
+from engine.data.rows import PixelRows, Restart, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
-READERS = ("arrays", "cifar", "idx", "tensors", "text")
+READERS = ("arrays", "cifar", "idx", "packed", "tensors", "text")
 
 
 def main() -> None:
@@ -78,6 +80,8 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
             item = next(steps)
             if isinstance(item, PixelRows):
                 send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
+            elif isinstance(item, Restart):
+                send(answers, {"restart": True})
             elif isinstance(item, Step) and time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 send(answers, {"step": [item.done, item.total, item.unit, item.note]})
@@ -106,23 +110,25 @@ def _picture(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Any]
         content = data if request["path"] is None else read_bytes(request["path"])
         if request["op"] == "look":
             seen = look(content)
-            return {"shape": [seen.channels, seen.height, seen.width]}, b""
-        pixels, notes, _ = _adapted(content, request["shape"])
+            return {"shape": [seen.channels, seen.height, seen.width], "frames": seen.frames}, b""
+        pixels, notes, _ = _adapted(content, request["shape"], preprocessing_of(request.get("how")), None)
         return {"shape": list(pixels.shape), "notes": notes}, pixels
 
     return _caught(found)
 
 
-def _adapted(content: bytes, shape: list[int] | None) -> tuple[np.ndarray, list[str], list[int]]:
-    """Pixels, notes, and (C, H, W) of the upright picture in its file."""
+def _adapted(
+    content: bytes, shape: list[int] | None, how: Preprocessing, page: int | None
+) -> tuple[np.ndarray, list[str], tuple[list[int], Facts]]:
+    """Pixels, notes, and (C, H, W) of the upright picture in its file with what its values show."""
     from engine.data.decoding import decode
     from engine.data.pictures import Picture, adapt
 
-    pixels, notes, seen = decode(content)
+    pixels, notes, seen = decode(content, how, page)
     if shape is not None:
-        pixels, how = adapt(Picture(pixels), tuple(shape))
-        notes += how
-    return pixels, notes, [seen.channels, seen.height, seen.width]
+        pixels, said = adapt(Picture(pixels, (), how), tuple(shape))
+        notes += said
+    return pixels, notes, ([seen.channels, seen.height, seen.width], seen.facts)
 
 
 def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -149,11 +155,12 @@ def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     until = time.monotonic() + BATCH_SECONDS
     told: list[Any] = []
     pixels = bytearray()
-    for path in request["paths"]:
+    how = preprocessing_of(request["how"])
+    for path, page in zip(request["paths"], request["pages"], strict=True):
 
-        def found(path: str = path) -> tuple[dict[str, Any], Any]:
-            image, notes, size = _adapted(read_bytes(path), request["shape"])
-            return {"file": [size, notes]}, image
+        def found(path: str = path, page: int | None = page) -> tuple[dict[str, Any], Any]:
+            image, notes, (size, facts) = _adapted(read_bytes(path), request["shape"], how, page)
+            return {"file": [size, notes, facts]}, image
 
         _time_limit(DECODE_SECONDS)
         head, image = _caught(found)

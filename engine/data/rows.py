@@ -27,6 +27,11 @@ class PixelRows:
     pixels: np.ndarray  # uint8 [n, C, H, W]
 
 
+@dataclass(frozen=True)
+class Restart:
+    """All rows that were yielded are void: what came after them shows that they should have been read otherwise."""
+
+
 def promised(count: int, channels: int, height: int, width: int) -> np.ndarray:
     """An array [N, C, H, W] without memory, in place of the rows that were yielded."""
     return np.broadcast_to(np.uint8(0), (count, channels, height, width))
@@ -47,7 +52,8 @@ def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
         payload += source.text
     head = {
         "name": source.name, "parts": parts, "classes": list(source.classes), "notes": source.notes, "encoding": source.encoding,
-        "text": None if source.text is None else len(source.text), "preprocessing": source.preprocessing.changed(), "values": source.values,
+        "text": None if source.text is None else len(source.text), "preprocessing": source.preprocessing.changed(),
+        "values": source.values, "understood": source.understood,
         "sizes": source.sizes, "bad": [[bad.path, bad.reason] for bad in source.bad], "bad_total": source.bad_total,
     }  # fmt: skip
     return {"source": head}, bytes(payload)
@@ -59,6 +65,7 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
         source = Source(str(head["name"]), classes=tuple(map(str, head["classes"])), notes=[str(note) for note in head["notes"]])
         source.encoding = str(head["encoding"])
         source.preprocessing, source.values = preprocessing_of(head["preprocessing"]), dict(head["values"])
+        source.understood = dict(head["understood"])
         source.sizes = {str(words): int(number) for words, number in head["sizes"].items()}
         for path, reason in head["bad"]:
             source.refuse(str(path), str(reason))

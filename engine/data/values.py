@@ -131,6 +131,9 @@ def scaling_of_set(seen: Measured, wish: str = "", given: tuple[float, float] | 
         black, white, named = _integer_range(low, high, seen.bits or None)
         dark_low, dark_high = seen.between(ROBUST)
         if white > 255 and low >= 0 and dark_low < dark_high and dark_high - black <= DARK * (white - black):
+            fewer = next((bits for bits in (10, 12, 14) if high < 2**bits and dark_high > DARK * 2**bits), None)
+            if fewer:  # a camera's, stored in 16
+                return _said(seen, (0.0, float(2**fewer - 1)), f"of {fewer} bits (0..{2**fewer - 1:,})")
             return _said(seen, (dark_low, dark_high), f"from {dark_low:,.0f} to {dark_high:,.0f}, a small part of what they could be,")
         return _said(seen, (black, white), named)
     inner_low, inner_high = seen.between(OUTLIERS)

@@ -21,6 +21,7 @@ from torch import Tensor
 from engine import device as devices
 from engine.config import changed
 from engine.data import DataSet
+from engine.data.recipe import parted_name
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, RunFigure, Stalled
 from engine.method import StepContext, capabilities
 from engine.storage.atomic_io import NonFinite
@@ -272,6 +273,8 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
         data=plan.data,
         data_name=data.name,
         data_hash=data.hash,
+        recipe=parted_name(plan.data)[1].changed(),
+        preprocessing=data.preprocessing.changed(),
         shape=data.shape,
         classes=data.classes,
         kind=trainer.spec.kind,

@@ -5,26 +5,27 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from engine.data.dataset import BadData, Part, Source, Step, size_in_words
+from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import DecodedFiles, decode_files
-from engine.data.decoder import Undecodable, look, read_table
+from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
-from engine.data.path_words import in_order, is_litter
-from engine.data.pictures import network_shape
+from engine.data.path_words import is_litter
+from engine.data.picture_sets import OF_ONE_FILE, common_shape, kind_of, name_classes, notes_of_sizes, say_what_is_bad, sentence_of, shown
+from engine.data.pixel_facts import PixelFacts, Size
+from engine.data.preprocessing import Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
 
 _PICTURES = frozenset(
     (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2")
 )
-_SIZES_LISTED = 30
-
-Size = tuple[int, int, int]  # C, H, W
+_PAGED = (".tif", ".tiff", ".gif")
 
 
 def recognizes(path: Path) -> bool:
@@ -45,23 +46,14 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     layout = yield from _understood(path, recipe, source)
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
+    if recipe.pages == "all":
+        layout.files = yield from _every_page(path, layout.files)
     kept = yield from _decode(path, layout.files, source, recipe)
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
     name_classes(source, layout, kept)
-    _say_what_is_bad(source)
+    say_what_is_bad(source)
     return source
-
-
-def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
-    """Number the classes of the good files, in the order of the source's parts, and say what was understood."""
-    if layout.labelled and kept:
-        source.classes = tuple(in_order({file.label for file in kept}))
-        number = {name: place for place, name in enumerate(source.classes)}
-        for split, part in source.parts.items():
-            part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
-        source.classes = tuple(shown(name) for name in source.classes)
-    source.notes = [shown(note) for note in layout.said()] + source.notes
 
 
 def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Layout]:
@@ -119,27 +111,51 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _decode(root: Path, files: list[PlacedFile], source: Source, recipe: ImportRecipe) -> Generator[Step, None, list[PlacedFile]]:
     """Fill the source's parts, in the order of the files; returns the good files.
 
-    All are decoded once, to the shape that a sample of them suggests. Where the whole turns out otherwise, they are decoded again.
+    All are decoded once, as a sample of them suggests. Where the whole turns out otherwise (another size, values of more than 8 bits that
+    need one scale, shapes that cannot be seen on white), they are decoded again.
     """
-    shape = yield from _guess(root, files, recipe)
+    shape, how = (yield from _guess(root, files, recipe)), as_asked(recipe)
     for again in (False, True):
         source.parts.clear()
-        attempt = Source(source.name)
+        attempt, found = Source(source.name), PixelFacts()
         counts: Counter[str] = Counter()
-        kept, shapes = yield from _decoded(root, files, shape, attempt, counts)
+        kept, shapes = yield from _decoded(root, files, shape, how, attempt, found, counts)
         if not shapes:
             break
-        agreed = _common_shape(attempt, shapes, recipe)
-        if agreed == shape or again:
+        agreed = common_shape(attempt, shapes, recipe)
+        decided, notes = found.agreed(recipe, shapes, agreed)
+        attempt.notes += [*notes_of_sizes(shapes, agreed, recipe, decided), *notes]
+        attempt.preprocessing = decided
+        if again or (agreed == shape and found.same_pixels(how, decided)):
             break
-        shape = agreed
-    source.parts, source.sizes = attempt.parts, attempt.sizes
+        shape, how = agreed, decided
+    source.parts, source.sizes, source.preprocessing = attempt.parts, attempt.sizes, attempt.preprocessing
     source.notes += attempt.notes
+    if found.deep is not None:
+        source.values = {"low": found.deep.range.low, "high": found.deep.range.high, "histogram": found.deep.histogram()}
     for bad in attempt.bad:
         source.refuse(bad.path, bad.reason)
     source.bad_total += attempt.bad_total - len(attempt.bad)
-    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note]
+    of_set = source.preprocessing.scale is not None
+    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
     return kept
+
+
+def _every_page(root: Path, files: list[PlacedFile]) -> Generator[Step, None, list[PlacedFile]]:
+    """Every page of a TIFF or an animation as an image of its own."""
+    every: list[PlacedFile] = []
+    for done, file in enumerate(files):
+        frames = 1
+        if file.path.lower().endswith(_PAGED):
+            try:
+                frames = frames_of(os.path.join(root, file.path))
+            except Undecodable:
+                frames = 1  # it is refused by name when it is read
+        every += [file] if frames == 1 else [replace(file, page=page) for page in range(frames)]
+        if len(every) > MAX_FILES:
+            raise BadData(f"“{root.name}” has more than {MAX_FILES:,} pages, the limit; use a part of it.")
+        yield Step(done, len(files), "file", "Looking for pages")
+    return every
 
 
 def _guess(root: Path, files: list[PlacedFile], recipe: ImportRecipe) -> Generator[Step, None, Size]:
@@ -152,11 +168,11 @@ def _guess(root: Path, files: list[PlacedFile], recipe: ImportRecipe) -> Generat
         except Undecodable:
             continue
         yield Step(0, len(files), "file", "Looking at sizes")
-    return _common_shape(Source(""), shapes, recipe) if shapes else (3, 32, 32)
+    return common_shape(Source(""), shapes, recipe) if shapes else (3, 32, 32)
 
 
 def _decoded(
-    root: Path, files: list[PlacedFile], shape: Size, source: Source, counts: Counter[str]
+    root: Path, files: list[PlacedFile], shape: Size, how: Preprocessing, source: Source, found: PixelFacts, counts: Counter[str]
 ) -> Generator[Step, None, tuple[list[PlacedFile], list[Size]]]:
     kept: list[PlacedFile] = []
     shapes: list[Size] = []
@@ -168,13 +184,15 @@ def _decoded(
         images = room_for((len(mine), *shape))
         names: list[str] = []
         place = 0
-        for batch in decode_files([os.path.abspath(os.path.join(root, file.path)) for file in mine], shape):
+        for batch in decode_files([(os.path.abspath(os.path.join(root, file.path)), file.page) for file in mine], shape, how):
             if batch is not None:
                 good = _take_over(mine[place : place + len(batch.sizes)], batch, source, images, len(names))
                 kept += good
-                names += [shown(file.path) for file in good]
+                names += [shown(file.name) for file in good]
+                for facts in batch.facts:
+                    found.add(facts)
                 shapes += [size for size in batch.sizes if not isinstance(size, str)]
-                counts.update(_kind_of(note) for notes in batch.notes for note in notes)
+                counts.update(kind_of(note) for notes in batch.notes for note in notes)
                 place += len(batch.sizes)
             yield Step(done + place, len(files), "file", "Reading images")
         done += len(mine)
@@ -187,7 +205,7 @@ def _take_over(files: list[PlacedFile], batch: DecodedFiles, source: Source, ima
     good: list[PlacedFile] = []
     for file, size in zip(files, batch.sizes, strict=True):
         if isinstance(size, str):
-            source.refuse(shown(file.path), _sentence(size))
+            source.refuse(shown(file.path), sentence_of(size))
         else:
             good.append(file)
     pixels = np.frombuffer(batch.pixels, np.uint8)
@@ -195,58 +213,5 @@ def _take_over(files: list[PlacedFile], batch: DecodedFiles, source: Source, ima
     return good
 
 
-def _say_what_is_bad(source: Source) -> None:
-    if source.bad_total:
-        first = source.bad[0]
-        files = "One file or folder" if source.bad_total == 1 else f"{source.bad_total:,} files or folders"
-        source.notes.append(
-            f"{files} could not be read and {'was' if source.bad_total == 1 else 'were'} left out, first {first.path}: {first.reason}"
-        )
-
-
-def shown(name: str) -> str:
-    """A name as it can be printed and stored anywhere: control characters and bytes that are no UTF-8 become “�”."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def _common_shape(source: Source, shapes: list[Size], recipe: ImportRecipe) -> Size:
-    """The shape that all images get: the most common size, in colour as soon as one image is."""
-    counted = Counter(shapes)
-    source.sizes = {size_in_words(shape): count for shape, count in counted.most_common(_SIZES_LISTED)}
-    grey = sum(count for (channels, _, _), count in counted.items() if channels == 1)
-    channels = 1 if grey == len(shapes) else 3
-    size = Counter((height, width) for _, height, width in shapes).most_common(1)[0][0]
-    shape = network_shape((channels, *size), recipe.size, recipe.colour or None)
-    others = sum(1 for _, height, width in shapes if (height, width) != shape[1:])
-    if others:
-        source.notes.append(
-            f"{others:,} of {len(shapes):,} images were cut to the centre and scaled to {shape[2]}×{shape[1]} pixels"
-            f" ({'as asked for' if recipe.size else 'from the most common size, at most 64'})."
-        )
-    if channels == 3 and grey and shape[0] == 3:
-        source.notes.append(f"{grey:,} grey images were repeated in red, green and blue, since the others are in colour.")
-    if channels == 3 and shape[0] == 1:
-        source.notes.append("Colour was turned into grey, as asked for.")
-    return shape
-
-
-def _kind_of(note: str) -> str:
-    """A note without the numbers of one file, so that files can be counted; "" for what the size note says already."""
-    if note.startswith(("Scaled from", "Colour was turned", "Grey was repeated")):
-        return ""
-    if note.startswith("The first of "):
-        return "The first of several frames is used."
-    if note.startswith("It has "):
-        return "Larger than 1024 pixels, scaled down in two steps."
-    if note.startswith("Values from "):
-        return "Values of more than 8 bits were stretched to 0..255."
-    return note
-
-
 def _below(root: Path, path: str) -> str:
     return os.path.relpath(path, root)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
