@@ -116,7 +116,7 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
 
 
 def _check(run: Any, settings: dict[str, str]) -> None:
-    """Before anything is computed. Raises: CannotSample."""
+    """Before anything is computed. Raises: BadSampleSetting."""
     from engine.queries.sampling import sampler_settings
     from engine.queries.session import unloaded
 
