@@ -163,8 +163,8 @@ class Denoiser(Method):
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: squared error of the network's output, averaged over dimensions: EDM's weighted λ(σ) |D - y|², or flow matching's.
 
-        Of held-out images also `loss σ 0.03` …: λ(σ) |D - y|² at that level, 1 for a network that says nothing. x [B, C, H, W], y int64 [B]
-        or None -> scalars [].
+        Of held-out images also `loss σ 0.03` …: λ(σ) |D - y|² at that level: 1 where D only scales the noisy image, whatever the
+        objective was. x [B, C, H, W], y int64 [B] or None -> scalars [].
         """
         objective, generator = self.config.objective, context.generator
         clean = self._from_images(x, generator)
@@ -331,7 +331,7 @@ class Denoiser(Method):
                     each.mean().item(),
                     "",
                     3,
-                    f"λ(σ) |D(x; σ) − y|² per dimension, at noise of {level:g} deviations of the images; saying nothing gives 1.",
+                    f"λ(σ) |D(x; σ) − y|² per dimension, at noise of {level:g} deviations of the images; scaling the image alone gives 1.",
                 )
             )
             if level in JUDGED_LEVELS:
@@ -341,7 +341,7 @@ class Denoiser(Method):
 
 
 def diagnose(loss: float, error: float) -> tuple[Diagnosis, ...]:
-    """What the weighted loss means, averaged over the levels that say most; 1 is a network that says nothing.
+    """What the weighted loss means, averaged over the levels that say most; 1 is the best that scaling the noisy image reaches.
 
     - within two errors of 1 or above: nothing is shown to be learned; bad.
     - above 0.7: it has begun; warning. Else good.

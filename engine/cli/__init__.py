@@ -16,7 +16,8 @@ from engine.cli.signals import StopSignals
 from engine.cli.text import visible
 
 VERBS = (listing, data, train, evaluate, sample, scores, probe, embed, chains, bundle, project)
-WRONG_WORDS = ("BadChains", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")  # errors of the engine that are wrong usage
+# errors of the engine that are wrong usage
+WRONG_WORDS = ("BadChains", "BadSampleSetting", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")
 
 __all__ = ["Failed", "Parser", "Usage", "main"]
 

@@ -202,7 +202,7 @@ def _factor_table(factors: dict[str, dict[str, float]]) -> str:
 
 
 def _check(run: Any, settings: dict[str, str]) -> None:
-    """Before anything is computed. Raises: CannotSample."""
+    """Before anything is computed. Raises: BadSampleSetting."""
     from engine.queries.sampling import sampler_settings
     from engine.queries.session import unloaded
 

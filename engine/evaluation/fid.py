@@ -84,7 +84,7 @@ def fidelity(
 
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
-        CannotSample: no such settings.
+        BadSampleSetting: no such settings.
     """
     model, extractor = Model(Run.open(path), step), Model(Run.open(encoder), None)
     method = model.method

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.common import calibration
 from engine.common.intervals import share_interval
 from engine.config import WEIGHT_DECAY, Training, setting
+from engine.losses.calibration import calibration_error, calibration_limit
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.nets.resnet import ResNet
@@ -165,22 +165,6 @@ def augmented(x: Tensor, generator: torch.Generator | None, flip: bool) -> Tenso
         columns = torch.where(drawn(0, 2).bool(), width - 1 - columns, columns)
     image, channel = (torch.arange(size, device=x.device) for size in x.shape[:2])
     return x[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]  # [B, C, H, W]
-
-
-def calibration_error(confidence: Tensor, right: Tensor) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3), over 15 bins of confidence.
-
-    Args:
-        confidence: probability of the answer given [N].
-        right: whether it was right [N], bool.
-    """
-    return float(calibration.calibration_errors(confidence.double().cpu().numpy(), right[None].cpu().numpy())[0])
-
-
-def calibration_limit(confidence: Tensor, generator: torch.Generator) -> float:
-    """The ECE that a perfectly calibrated classifier with these confidences [N] exceeds by chance in at most 5 % of samples."""
-    uniform = torch.rand(calibration.SIMULATIONS, len(confidence), generator=generator, dtype=torch.float64)
-    return calibration.calibration_limit(confidence.double().cpu().numpy(), uniform.numpy())
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,3 @@ class VICReg(EncoderMethod):
                 "covariance": mixed,
                 "top1_retrieval": top1_retrieval(a, b),
             }
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -25,7 +25,15 @@ from engine.method import DataSpec, Method
 from engine.protocols import ConfigurableSampler, Frame, ObservationSampler, Sampler, SymbolSequence, provides
 from engine.queries.answers import Job, answers
 from engine.queries.arrays import array, image_array, image_tensor
-from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, labels_of, noise_of
+from engine.queries.autoregressive_sampling import (
+    BadSampleSetting,
+    CannotSample,
+    PartialSamples,
+    draw_symbols,
+    filtered,
+    labels_of,
+    noise_of,
+)
 from engine.queries.pictures import read_picture
 from engine.queries.session import Model, QuerySession, answer_head
 
@@ -308,16 +316,31 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
 def sampler_settings(method: object, settings: Mapping[str, Any]) -> Any:
     """A sampler's settings, checked, from those that are not at their default, values or what was typed; None of one without any.
 
-    Raises: CannotSample: there is no such setting, or no such value of it.
+    Raises: BadSampleSetting: there is no such setting, or no such value of it.
     """
-    if provides(method, ConfigurableSampler):
-        try:
-            return make_config(method.SampleSettings, settings)
-        except BadSetting as error:
-            raise CannotSample(str(error)) from None
-    if settings:
-        raise CannotSample(f"{_title(method)}’s sampler has no settings, so {', '.join(settings)} cannot be set.")
-    return None
+    known = _named(method) if provides(method, ConfigurableSampler) else ()
+    if unknown := [name for name in settings if name not in known]:
+        named = " and ".join(f"“{name}”" for name in unknown)
+        has = f"it has {', '.join(known)}" if known else "it has no settings"
+        raise BadSampleSetting(f"{named} {'is' if len(unknown) == 1 else 'are'} no setting of {_title(method)}’s sampler; {has}.")
+    if not provides(method, ConfigurableSampler):
+        return None
+    try:
+        return make_config(method.SampleSettings, settings)
+    except BadSetting as error:
+        raise _bad(method, error) from None
+
+
+def _bad(method: object, error: BadSetting) -> BadSampleSetting:
+    return BadSampleSetting(f"{_title(method)}’s sampler: {error}")
+
+
+def _said_plainly(method: object, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames; a setting that the sampler refuses only as it begins is said like one that it refuses at once."""
+    try:
+        yield from frames
+    except BadSetting as error:
+        raise _bad(method, error) from None
 
 
 def _title(method: object) -> str:
@@ -341,18 +364,18 @@ def drawn_frames(
 
     `settings`: of a sampler that has some, those that are not at their default, values or what was typed.
 
-    Raises: CannotSample: `decode` is neither, or the sampler has no such settings, or no temperature.
+    Raises: CannotSample: `decode` is neither. BadSampleSetting: the sampler has no such settings, or no temperature.
     """
     if decode not in ("mean", "sample"):
         raise CannotSample(f"Samples are drawn as “mean” or “sample” of p(x|z), not as “{decode}”.")
     chosen = sampler_settings(method, settings or {})
     if provides(method, ConfigurableSampler):
         if temperature != 1:
-            raise CannotSample(f"{_title(method)}’s sampler has no temperature; it has {', '.join(_named(method))}.")
+            raise BadSampleSetting(f"{_title(method)}’s sampler has no temperature; it has {', '.join(_named(method))}.")
         try:
-            return method.sample_with(n, y, chosen, generator), ""
+            return _said_plainly(method, method.sample_with(n, y, chosen, generator)), ""
         except BadSetting as error:
-            raise CannotSample(str(error)) from None
+            raise _bad(method, error) from None
     if not provides(method, ObservationSampler):
         return method.sample(n, y, temperature, generator), ""
     draw = method.sample_observations if decode == "sample" else method.sample

@@ -277,6 +277,20 @@ def test_that_a_network_that_says_nothing_has_a_loss_of_one_at_every_level_and_f
     )
 
 
+def test_that_a_velocity_of_zero_costs_its_closed_form_at_every_level_and_the_words_hold_for_both_objectives():
+    x = images(2000)
+    flow = make(objective="flow").double().describe(x.double(), seeded())
+    for level, number in zip(LEVELS, flow.numbers, strict=True):
+        assert number.value == pytest.approx(2 * (1 + level**2) / (1 + level) ** 2, rel=0.06)  # D = x / (1 + σ)
+        assert "scaling the image alone gives 1" in number.help
+    y, noise = images(4000).double().flatten(), torch.randn(4000 * 64, generator=seeded(2)).double()
+    y = (y - y.mean()) / y.std()
+    for level in LEVELS:  # the best of all scalings, found by least squares
+        noisy = y + level * noise
+        best = noisy * (noisy @ y) / (noisy @ noisy)
+        assert (1 + level**-2) * (best - y).square().mean().item() == pytest.approx(1, abs=0.02)
+
+
 @pytest.mark.parametrize("objective", ["edm", "flow"])
 def test_that_the_loss_of_a_level_is_the_weighted_error_of_the_denoiser(objective: str):
     method, x = make(moved=True, objective=objective).double(), images(4).double()

@@ -47,10 +47,10 @@ def gradients_of_a_step(made: Trainer) -> dict[str, torch.Tensor]:
     return {**grads, "loss": terms["loss"], "largest": torch.tensor(max(seen))}
 
 
-@pytest.mark.parametrize("piece", [1, 3, 5])
-def test_that_pieces_of_any_size_have_the_gradients_of_the_whole_batch(digits, piece: int):
+@pytest.mark.parametrize(("piece", "largest"), [(1, 1), (3, 3), (5, 4)])  # 12 images are three pieces of 4, not 5, 5 and 2
+def test_that_pieces_of_any_size_have_the_gradients_of_the_whole_batch(digits, piece: int, largest: int):
     whole, pieces = gradients_of_a_step(trainer(digits)), gradients_of_a_step(trainer(digits, micro_batch_size=piece))
-    assert int(whole.pop("largest")) == 24 and int(pieces.pop("largest")) == 2 * piece
+    assert int(whole.pop("largest")) == 24 and int(pieces.pop("largest")) == 2 * largest
     assert whole.keys() == pieces.keys() and len(whole) > 8
     for name, value in whole.items():
         assert torch.allclose(pieces[name], value, atol=1e-10), name
