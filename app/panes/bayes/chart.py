@@ -11,7 +11,7 @@ from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
 from app.widgets.colors import shade
 
-ROW, HEAD = 22, 22  # pixels; a row is as high as a slider, which may stand beside it
+ROW, HEAD = 25, 22  # pixels; a row is as high as a slider, which may stand beside it
 NAMES, FIGURES = 72, 64
 
 

@@ -15,7 +15,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSpinBox, QVBoxLayout, QWidget
 
 from app.panes import Context
-from app.panes.bayes.chart import HEAD, ROW, BayesBars
+from app.panes.bayes.chart import HEAD, BayesBars
 from app.panes.bayes.comparison_card import ComparisonCard
 from app.panes.bayes.validation import ComparedSteps, ValidationImages
 from app.shell.formatting import count, number
@@ -252,7 +252,6 @@ class BayesPane(RunPane):
         for label, name in enumerate(classes):
             slider = LatentSlider(0.0, 1.0, label_width=10, value_width=44)
             slider.unit, slider.with_sign, slider.digits = "", False, 3
-            slider.setFixedHeight(ROW)
             slider.moved.connect(partial(self._moved, label))
             slider.reset_asked.connect(partial(self.set_prior, None))
             self.priors.addWidget(slider)

@@ -963,3 +963,21 @@ def test_that_nothing_is_said_to_be_missing_before_the_engine_has_told(open_wind
     assert "not known" not in window.inspector.summary.text()  # the methods are not told yet
     window.bridge.tell(fake.READY)
     assert "not known" in window.inspector.summary.text()
+
+
+def test_that_starting_is_said_only_until_the_first_step(window: Window) -> None:
+    verbs, job = window.verbs, m.JobChanged("train-9", "train", "running", "/runs/fresh")
+    fresh = fake.run("fresh", status="training", step=0)
+    verbs.show_run(fresh, job, None)
+    assert verbs.status.text() == "starting…"
+    verbs.show_run(replace(fresh, step=4), job, None)
+    assert verbs.status.text() == "training", "its checkpoints say that it goes on, though no speed was told yet"
+    verbs.show_run(replace(fresh, step=4), job, m.Progress("train-9", "/runs/fresh", 4, 100, "step", 0.0, None))
+    assert verbs.status.text() == "training"
+    verbs.show_run(replace(fresh, step=4), job, m.Progress("train-9", "/runs/fresh", 8, 100, "step", 900.0, None))
+    assert verbs.status.text() == "900 img/s"
+    again = replace(job, job="train-10")  # continued from where it was
+    verbs.show_run(replace(fresh, step=100), again, None)
+    assert verbs.status.text() == "starting…"
+    verbs.show_run(replace(fresh, step=100), again, m.Progress("train-10", "/runs/fresh", 0, None, "", 0.0, None, "reading the images"))
+    assert verbs.status.text() == "reading the images"

@@ -10,8 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QCoreApplication, QPoint
 
+from app.panes.bayes.chart import HEAD, ROW
 from app.panes.bayes.pane import BayesPane
+from app.shell import theme
 from engine import messages as m
 from tests.kit.panes import OTHER, VAE, Kit, digits, run_info
 
@@ -74,6 +77,18 @@ def test_that_a_dragged_prior_moves_the_posterior_without_another_question(kit: 
     pane.data_prior.click()
     assert pane.prior == pytest.approx([0.5, 0.25, 0.25])
     assert len(kit.engine.of(m.AskBayes)) == 1
+
+
+def test_that_every_prior_stands_beside_the_bars_of_its_class(kit: Kit, qapp) -> None:
+    theme.apply_theme(qapp, "dark")
+    pane = open_pane(kit)
+    answer(kit)
+    for _ in range(3):
+        QCoreApplication.processEvents()
+    for row, slider in enumerate(pane.sliders):
+        middle = pane.bars.mapTo(pane, QPoint(0, HEAD + ROW * row + ROW // 2)).y()
+        assert abs(slider.mapTo(pane, slider.rect().center()).y() - middle) <= 1
+    qapp.setStyleSheet("")
 
 
 def test_that_dropped_pictures_and_noise_are_asked_about_and_late_answers_dropped(kit: Kit) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from app.panes.likelihood import separation
+from app.panes.likelihood.histogram import Histogram
+from app.shell.theme import DARK
 from engine.common import ood_metrics
 
 
@@ -44,3 +46,18 @@ def test_that_a_value_below_one_half_is_said_in_words() -> None:
     assert separation.auroc_in_words(0.97)[1] == "good"
     assert "guessing" in separation.auroc_in_words(0.52)[0]
     assert separation.auroc_in_words(float("nan")) == ("", "")
+
+
+def test_that_the_plot_says_what_it_leaves_out(qapp) -> None:
+    chart = Histogram()
+    chart.set_colors(DARK)
+    chart.resize(400, 200)
+    chart.set_scores(np.append(np.random.default_rng(0).normal(0, 1, 60), 1e5), np.array([0.3, -1e4]), "known", "dropped", "nat")
+    assert chart.high < 30 and chart.beyond == "Not drawn: 1 below and 1 above the axis"
+    assert chart.beyond in chart.accessibleDescription()
+    with_words = chart.grab().toImage()
+    chart.beyond = ""
+    assert with_words != chart.grab().toImage()
+    chart.set_scores(np.random.default_rng(0).normal(0, 1, 60), np.array([0.3]), "known", "dropped", "nat")
+    assert chart.beyond == "" and len({*chart._edges}) > 8
+    chart.deleteLater()
