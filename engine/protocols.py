@@ -55,7 +55,13 @@ class FlowDensity(NamedTuple):
     """log p of a probability flow, in nats."""
 
     log_p: Tensor  # [B], float64
-    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
+    probe_error: Tensor  # [B]: standard error that random probes of the divergence leave; 0 where it is exact
+    solver_error: Tensor  # [B]: how far a solver of infinitely many steps may be from it; NaN of a single step
+
+    @property
+    def error(self) -> Tensor:
+        """Both together [B]: as independent errors add up."""
+        return (self.probe_error.square() + self.solver_error.square()).sqrt()
 
 
 class Encoder(Protocol):
@@ -105,7 +111,7 @@ class LatentSpace(Decoder, Protocol):
 class LatentPrior(LatentSpace, Protocol):
     """A latent space whose prior p(z) may be another one than N(0, I)."""
 
-    def sample_prior(self, n: int, temperature: float = 1.0, generator: torch.Generator | Sequence[torch.Generator] | None = None) -> Tensor:
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: Randomness | None = None) -> Tensor:
         """z [n, D] drawn from p(z), the noise times the temperature."""
         ...
 
@@ -149,6 +155,14 @@ class DensityMap(Density, Protocol):
         ...
 
 
+class DequantizedPixels(Density, Protocol):
+    """A density of pixels with uniform noise added within their grey level: on average a lower bound on log p of the 8-bit image."""
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """log p(v) in nats [B] of dequantized pixels v, float64 [B, D]."""
+        ...
+
+
 class ProbabilityFlow(Density, Protocol):
     """A density by an ordinary differential equation (Song et al. 2021): many passes of a network for an image, so it comes in steps."""
 
@@ -179,6 +193,14 @@ class ImportanceWeighted(Density, Protocol):
 
     def elbo(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
         """The evidence lower bound in nats [B], averaged over `samples`."""
+        ...
+
+
+class RateDistortion(ImportanceWeighted, Protocol):
+    """A bound of two parts (Alemi et al. 2018): -ELBO = rate + distortion, the distortion being E[-log p(x|z)]."""
+
+    def rate(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
+        """KL(q(z|x) ∥ p(z)) in nats [B] of x as `evaluate_target` returned it, over `samples` codes where there is no closed form."""
         ...
 
 
@@ -276,6 +298,14 @@ class SymbolSequence(Sampler, Density, Protocol):
         ...
 
 
+class FramePredictor(SymbolSequence, Protocol):
+    """p(frame | frames before): y of `log_prob`, `log_probs` and `writer` are the frames before, uint8 [B, 4, C, H, W], the oldest first;
+    None: nothing is told.
+    """
+
+    past_frames: ClassVar[int]  # how many it is told
+
+
 class Classifier(Protocol):
     """P(y|x)."""
 
@@ -362,8 +392,10 @@ CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol 
     "latents": LatentSpace,
     "posterior": LatentVariable,
     "log_prob": Density,
+    "rate": RateDistortion,
     "sample": Sampler,
     "symbols": SymbolSequence,
+    "next_frame": FramePredictor,
     "classify": Classifier,
     "views": Viewed,
     "queue": Queue,

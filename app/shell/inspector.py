@@ -10,6 +10,7 @@ from PySide6.QtGui import QFont, QTextDocument
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.disentanglement_card import DisentanglementCard
 from app.shell.final_figures import FinalFiguresCard
 from app.shell.message_bar import Dot
 from app.shell.plain_text import PlainLabel, set_tip
@@ -142,6 +143,7 @@ class Inspector(QScrollArea):
 
         self.final_heading = heading("Final figures")
         self.final = FinalFiguresCard()
+        self.disentanglement = DisentanglementCard()
 
         self.pictures_heading = heading("What it has learned")
         self.pictures: ImageStrip | None = None  # made when there are some: it needs numpy, which the first paint does not wait for
@@ -162,6 +164,7 @@ class Inspector(QScrollArea):
         self.column.addLayout(self.numbers_box)
         self.column.addWidget(self.final_heading)
         self.column.addWidget(self.final)
+        self.column.addWidget(self.disentanglement)
         self.column.addSpacing(8)
         self.column.addWidget(self.diagnosis_heading)
         self.column.addWidget(self.diagnosis_card)

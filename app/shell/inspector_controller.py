@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, QTimer
 
 from app.shell import formatting
 from app.shell.bridge import Bridge
+from app.shell.disentanglement_card import DisentanglementController
 from app.shell.formatting import count
 from app.shell.inspector import Inspector
 from app.shell.state import RULES, State
@@ -63,6 +64,7 @@ class InspectorController(QObject):
         super().__init__(parent)
         self.inspector, self.state, self.bridge = inspector, state, bridge
         self.form_is_open, self.form_method = form_is_open, form_method
+        self.disentanglement = DisentanglementController(inspector.disentanglement, state, bridge, form_is_open, self)
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(DESCRIBE_MS)
@@ -75,6 +77,7 @@ class InspectorController(QObject):
         self.inspector.show_choice(text, worse)
         info = None if form else self.state.run_info
         self.inspector.show_final(() if info is None else info.final_figures)
+        self.disentanglement.look()
 
     def run_changed(self) -> None:
         self.inspector.show_described(None)

@@ -69,7 +69,7 @@ class BatchComparison:
     rejected_out_se: float
 
 
-class _HeldOutMeans:
+class _NatsOfGroups:
     """-log p of images, by groups: what batches are drawn from."""
 
     def __init__(self, nats: np.ndarray, groups: np.ndarray | None) -> None:
@@ -91,12 +91,12 @@ class _HeldOutMeans:
         """Over groups, nats."""
         return float(self.means.mean())
 
-    def subset(self, chosen: np.ndarray) -> _HeldOutMeans:
+    def subset(self, chosen: np.ndarray) -> _NatsOfGroups:
         """The groups at places int64 [k]; one that comes twice is two groups."""
         parts = [self.nats[self.starts[g] : self.starts[g] + self.sizes[g]] for g in chosen]
-        return _HeldOutMeans(np.concatenate(parts), np.repeat(np.arange(len(chosen)), self.sizes[chosen]))
+        return _NatsOfGroups(np.concatenate(parts), np.repeat(np.arange(len(chosen)), self.sizes[chosen]))
 
-    def resampled(self, rng: np.random.Generator) -> _HeldOutMeans:
+    def resampled(self, rng: np.random.Generator) -> _NatsOfGroups:
         """As many groups, drawn with replacement."""
         return self.subset(rng.integers(0, len(self), len(self)))
 
@@ -139,7 +139,7 @@ def batch_test(known: np.ndarray, nats: np.ndarray, groups: np.ndarray | None = 
         groups: which group each held-out image belongs to, int64 [n]; None where each is its own.
         seed: of the bootstrap.
     """
-    pool, batch = _HeldOutMeans(known, groups), _HeldOutMeans(nats, None)
+    pool, batch = _NatsOfGroups(known, groups), _NatsOfGroups(nats, None)
     if len(batch) < 2 or len(pool) < FEWEST_HELD_OUT or not np.isfinite(pool.nats).all():
         return None
     statistic = abs(batch.mean - pool.mean)
@@ -167,7 +167,7 @@ def compare_batches(
         BadScores: too few images for batches of that size, or a known image of probability zero.
     """
     check_size(known, size, known_groups)
-    pool, others = _HeldOutMeans(known, known_groups), _HeldOutMeans(unknown, unknown_groups)
+    pool, others = _NatsOfGroups(known, known_groups), _NatsOfGroups(unknown, unknown_groups)
     if not len(others):
         raise BadScores("There is no image to draw batches from; name a data set with at least one.")
     if not np.isfinite(pool.nats).all():
@@ -197,7 +197,7 @@ def check_size(known: np.ndarray, size: int, groups: np.ndarray | None = None) -
 
 
 def _rates(
-    held_out: _HeldOutMeans, fresh: _HeldOutMeans, others: _HeldOutMeans, size: int, alpha: float, batches: int, rng: np.random.Generator
+    held_out: _NatsOfGroups, fresh: _NatsOfGroups, others: _NatsOfGroups, size: int, alpha: float, batches: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
     """(AUROC, share of known batches rejected, share of others rejected)."""
     null = held_out.null(size, DRAWS, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 MOST_WORDS = 16  # of a caption
+PAST_FRAMES = 4  # of a clip, before the frame that is drawn
 _MARKS = str.maketrans(dict.fromkeys(",.;:!?“”\"'", " "))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 from engine.data import reader_process
 from engine.data.dataset import BadData
-from engine.data.limits import DECODE_SECONDS, LONGEST_SIDE, MAX_FILE_BYTES, MIB, WAIT_FACTOR
+from engine.data.label_tables import RawTable
+from engine.data.limits import DECODE_SECONDS, LONGEST_SIDE, MAX_FILE_BYTES, MIB, SILENT_SECONDS, WAIT_FACTOR
 from engine.data.pictures import Picture
 from engine.data.reader_process import Frame, ReaderDead, ReaderLate, ReaderMissing, ReaderProcess, borrowed
 
@@ -56,6 +58,21 @@ def _ask(op: str, source: str | bytes) -> Frame:
     if "bad" in answer[0]:
         raise Undecodable(answer[0]["bad"])
     return answer
+
+
+def read_table(path: str) -> RawTable | None:
+    """The cells of a table of labels, read outside this process; None where it is none."""
+    try:
+        with borrowed() as process:
+            head, payload = process.exchange({"op": "table", "path": os.path.abspath(path)}, b"", SILENT_SECONDS)
+        if "bad" in head:
+            return None
+        columns, rows = [str(name) for name in head["columns"]], json.loads(payload)
+    except (ReaderLate, ReaderDead, ReaderMissing, ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
+        return None
+    return RawTable(columns, [[str(cell) for cell in row] for row in rows], bool(head.get("headed", True)))
 
 
 def exchange(process: ReaderProcess, request: dict[str, Any], data: bytes = b"") -> Frame:

@@ -173,6 +173,8 @@ def _what_it_may_be(data: bytes) -> str:
     for mark, name in _SIGNATURES:
         if data.startswith(mark):
             return f"it begins like a {name} file but its content is damaged or of an unknown variant; save it again as PNG"
+    if data.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the image itself; fetch the files with “git lfs pull”"
     head = data[:512]
     if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         return "it holds text, not an image; choose an image file"

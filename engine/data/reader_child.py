@@ -7,6 +7,7 @@ reader_process.py.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import sys
@@ -17,9 +18,10 @@ from typing import IO, Any
 import numpy as np
 
 from engine.data.confinement import allow_bytes, confine
-from engine.data.dataset import BadData, Step, Wish
+from engine.data.dataset import BadData, Step
 from engine.data.frames import receive, send
-from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS
+from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
+from engine.data.recipe import recipe_of
 from engine.data.rows import PixelRows, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
@@ -35,6 +37,7 @@ def main() -> None:
     from PIL import Image
 
     import engine.data.decoding
+    import engine.data.label_tables
     import engine.data.unpickling  # noqa: F401
 
     for reader in READERS:
@@ -48,6 +51,8 @@ def main() -> None:
             _read(request, answers)
         elif request["op"] == "batch":
             send(answers, *_batch(request))
+        elif request["op"] == "table":
+            send(answers, *_table(request))
         else:
             _time_limit(DECODE_SECONDS)
             answer = _picture(request, data)
@@ -67,7 +72,7 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
         if request["reader"] not in READERS:
             raise BadData(f"There is no reader “{request['reader']}”.")
         reader = importlib.import_module(f"engine.data.readers.{request['reader']}")
-        steps = reader.read(Path(request["path"]), Wish(request["size"], request["colour"]))
+        steps = reader.read(Path(request["path"]), recipe_of(request["recipe"]))
         told = 0.0
         while True:
             item = next(steps)
@@ -118,6 +123,23 @@ def _adapted(content: bytes, shape: list[int] | None) -> tuple[np.ndarray, list[
         pixels, how = adapt(Picture(pixels), tuple(shape))
         notes += how
     return pixels, notes, [seen.channels, seen.height, seen.width]
+
+
+def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The cells of a table beside pictures as JSON; {"bad"} where it is none."""
+    from engine.data.label_tables import NoTable, parse_table
+
+    def found() -> tuple[dict[str, Any], Any]:
+        path = Path(request["path"])
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            return {"bad": "it is larger than any table of labels"}, b""
+        try:
+            table = parse_table(path.name, path.read_bytes())
+        except NoTable:
+            return {"bad": "it is no table"}, b""
+        return {"columns": table.columns, "headed": table.headed}, json.dumps(table.rows).encode("ascii")
+
+    return _caught(found)
 
 
 def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -248,7 +248,7 @@ class ConditionalVAE(VariationalAutoencoder):
         told = torch.full_like(kl[:1], math.log(classes) / classes).expand(classes)  # the class itself is worth log K nats
         ones = torch.ones(self.latent_size, dtype=kl.dtype, device=kl.device)
         live = torch.cat([active, active.new_ones(classes)])
-        return Description(numbers, words, torch.cat([kl, told]), ones, torch.zeros_like(ones), active=live)
+        return Description(numbers, words, torch.cat([kl, told]), ones, torch.zeros_like(ones), active=live, class_scores=classes)
 
 
 def told_of_classes(right: int, images: int, chance: float) -> tuple[Diagnosis, ...]:

@@ -114,7 +114,7 @@ class EnergyBased(Method):
         self.trouble = torch.zeros(2, device=weight.device)
 
     def optimizers(self) -> dict[str, ParameterGroup]:
-        """AdamW without momentum, as in the paper: the samples that a gradient belongs to move from step to step."""
+        """An optimizer without momentum (β1 = 0), as in the paper: the samples that a gradient belongs to move from step to step."""
         return {"all": ParameterGroup(tuple(self.parameters()), betas=(0.0, 0.999))}
 
     # -- training --------------------------------------------------------------------------------------------------------
@@ -145,12 +145,15 @@ class EnergyBased(Method):
             }
 
     def _chains(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """Chains to compare n images with, each at most once where there are enough [n, C, H, W]; noise before there are any."""
+        """Chains to compare n images with [at most n, C, H, W]: in training those of this step, else any; noise before there are any.
+
+        None is in it twice: the distance of a set that holds an image twice is too small within, so that of two sets is too large.
+        """
         device = self.network.out.weight.device if generator is None else generator.device
-        if not len(self.chains):
+        chains = self.chains if self.training else self.replay
+        if not len(chains):
             return torch.rand(n, *self.data.shape, generator=generator, device=device)
-        order = torch.randperm(len(self.chains), generator=generator, device=device).to(self.chains.device)
-        return self.chains[order.repeat(-(-n // len(order)))[:n]]
+        return chains[torch.randperm(len(chains), generator=generator, device=device)[:n].to(chains.device)]
 
     def after_step(self, context: StepContext) -> None:
         """Move the next step's chains along the new weights.

@@ -47,8 +47,9 @@ class KDE(DequantizedDensity):
     source = "Parzen, On Estimation of a Probability Density Function and Mode, Ann. Math. Stat. 33, 1962; as in scikit-learn"
     summary = (
         "A small normal distribution around every training image; their mean is the density. Nothing is learned but their common width, "
-        "chosen on a tenth of the training images that is held out meanwhile. log p is exact for pixels with uniform noise added within "
-        "their grey level (dequantization), and on average a lower bound for the 8-bit image."
+        "chosen on a tenth of the training images that is held out meanwhile. log p is "
+        "that of pixels with uniform noise added within their grey level (dequantization): on average a lower bound on log p of the 8-bit "
+        "image."
     )
     formula = "p(v) = 1/N Σ<sub>i</sub> N(v; c<sub>i</sub>, h² I)"
 
@@ -84,10 +85,11 @@ class KDE(DequantizedDensity):
         some, held_out = held_out_split(len(x), self.config.points, context.generator)
         v = dequantized(x[held_out.to(x.device)], context.generator)
         self._keep(x[some.to(x.device)])
-        squared = torch.cat([_squared_distances(v, centres) for centres in self._centres()], dim=1)  # [H, N], at most 400 MB
+        squared = [_squared_distances(v, centres) for centres in self._centres()]  # [H, BLOCK] each, together 400 MB at most
 
         def nats(h: float) -> float:
-            return -_log_kernels(squared, h, self.data.dims).logsumexp(1).mean().item() + math.log(squared.shape[1])
+            parts = [_log_kernels(block, h, self.data.dims).logsumexp(1) for block in squared]  # all kernels at once would take it thrice
+            return -torch.stack(parts).logsumexp(0).mean().item() + math.log(len(some))
 
         if self.config.bandwidth:
             self.width.fill_(self.config.bandwidth)
@@ -129,9 +131,12 @@ class KDE(DequantizedDensity):
         x = x[:64]
         v = dequantized(x, likelihoods.image_generators(x, 0))
         h = float(self.width)
-        near = torch.cat([_log_kernels(_squared_distances(v, centres), h, self.data.dims) for centres in self._centres()], dim=1)
-        shares = near.softmax(1)  # [N, kernels]
-        sharing = float((-(shares * shares.clamp(min=1e-300).log()).sum(1)).exp().median())
+        whole = self.log_density(v) + math.log(max(1, int(self.count)))  # [N], log of the sum of all kernels
+        entropy = torch.zeros_like(whole)  # of which kernel explains an image
+        for centres in self._centres():
+            share = _log_kernels(_squared_distances(v, centres), h, self.data.dims) - whole[:, None]
+            entropy -= (share.exp() * share).sum(1)
+        sharing = float(entropy.exp().median())
         nats = -self._log_p(x, likelihoods.image_generators(x, 0)).mean().item()
         numbers = (
             Number("bandwidth h", h, "", 4, "Standard deviation of a kernel; black is 0, white is 1."),

@@ -254,6 +254,17 @@ class VAE(VariationalAutoencoder):
         return self.log_weights(x, self.posterior(x), samples, generator).mean(0)
 
     @torch.no_grad()
+    def rate(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
+        """KL(q(z|x) ∥ p(z)) in nats [B]: in closed form, of a VampPrior over `samples` codes. x as `evaluate_target` returned it."""
+        q, components = self.posterior(x), self._components()
+        with full(x.device):
+            if components is None:
+                return likelihoods.kl_to_standard_normal(q.mean, q.sigma).sum(1)
+            noise = likelihoods.normal(q.mean, samples, generator)  # [B, k, D]
+            log_q = likelihoods.log_normal(noise) - q.sigma.log().sum(1, keepdim=True)
+            return (log_q - self._log_prior(q.mean[:, None] + q.sigma[:, None] * noise, components)).mean(1)
+
+    @torch.no_grad()
     def log_prob(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """A lower bound on log p(x) in nats [B]: importance-weighted with 64 samples (density per unit of x for a Gaussian).
 

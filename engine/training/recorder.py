@@ -29,7 +29,7 @@ from engine.storage.manifest import RunMetadata
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training.batches import as_input, held_out
+from engine.training.batches import PROBE_EXAMPLES, as_input, frames_before, held_out
 from engine.training.gauges import gauges
 from engine.training.plan import TrainingFailed
 from engine.training.resume_state import ResumeState, checked, unusable
@@ -37,7 +37,6 @@ from engine.training.trainer import Trainer
 
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
-PROBE_EXAMPLES = 256
 RETRY_SECONDS = 2.0
 
 Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
@@ -264,6 +263,7 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
     probe = {"tokens" if data.kind == "text" else "images": examples.numpy(), "noise": noise}
     if y is not None:
         probe["labels"] = y.numpy()
+    probe |= frames_before(data, trainer.spec, trainer.method.condition)
     metadata = RunMetadata(
         method=plan.method,
         title=kind.title,

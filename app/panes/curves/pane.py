@@ -18,6 +18,7 @@ from app.panes.curves.curve_diagnosis import LEAST_POINTS, CurveFinding, diagnos
 from app.panes.curves.diagnosis_card import DiagnosisCard
 from app.panes.curves.export import CurvesExport
 from app.panes.curves.followed_runs import LOSSES, TRAINING, VALID, FollowedRuns, family_title
+from app.panes.curves.game_diagnosis import CHANCE, DISCRIMINATOR, DISTANCE, GENERATOR, diagnose_game
 from app.panes.curves.redraw_schedule import RedrawSchedule
 from app.panes.curves.run_legend import LegendEntry, RunLegend
 from app.panes.curves.term_cards import TermCardGrid
@@ -26,7 +27,7 @@ from app.shell.pane_availability import AvailabilityPage, Unavailable
 from app.shell.plain_text import set_tip
 from app.widgets.figure import Figure
 from app.widgets.parts import ShrinkingPages, heading, muted
-from engine.messages import Metrics
+from engine.messages import Metrics, RunInfo
 
 if TYPE_CHECKING:
     from app.panes.curves.plot import CurvePlot, Line
@@ -341,6 +342,8 @@ class CurvesPane(Pane):
         state = self.context.state
         if state.run is None:
             return []
+        if (found := self._diagnose_game(state.run, state.run_info)) is not None:
+            return found
         term, figure = self.followed.judged(state.run), state.run_info.newest if state.run_info is not None else None
         if figure is not None and figure.term == term and figure.bigger_is_better:
             return []
@@ -360,6 +363,15 @@ class CurvesPane(Pane):
         if not found and any(len(self.followed.series(run, one)) for one in self.followed.terms()):
             return "No term of this run has to fall as it is trained, so no rule of losses applies."
         return f"Too few points for a verdict: {found} of {LEAST_POINTS}."
+
+    def _diagnose_game(self, run: str, info: RunInfo | None) -> list[CurveFinding] | None:
+        """What the losses of two networks that play against each other say; None where there are none."""
+        objective = "" if info is None else str(info.config.get("objective"))
+        series = [self.followed.series(run, name) for name in (DISCRIMINATOR, GENERATOR, VALID + DISTANCE)]
+        if objective not in CHANCE or not len(series[0]) or not len(series[1]):
+            return None
+        discriminator, generator, distance = ((one.steps, one.values) for one in series)
+        return diagnose_game(discriminator, generator, distance, objective)
 
     def show_term(self, term: str) -> None:
         """Put a term on the large plot."""

@@ -3,7 +3,7 @@
 A reader has
     recognizes(path: Path) -> bool                                  cheap, never raises
     summary(path: Path) -> str                                      cheap: what the data list says
-    read(path: Path, wish: Wish) -> Generator[Step, None, Source]   raises BadData or OSError
+    read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]   raises BadData or OSError
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
+from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_PICKLE_BYTES
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
 from engine.data.unpickling import Refused, unpickle
 
@@ -33,7 +34,7 @@ def summary(path: Path) -> str:
     return f"32×32 colour · CIFAR, {len(_batches(path))} batch files"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """Every batch that is there; what is missing is said in a note. Raises BadData for a damaged or hostile batch."""
     folder = path.parent if path.is_file() else path
     batches = _batches(path)

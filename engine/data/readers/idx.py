@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
+from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MIB
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
 
 _NAME = re.compile(r"(?P<split>train|t10k|test|valid|val)[-_.](?P<what>images|labels)[-_.]idx[13][-_]ubyte(?P<gz>\.gz)?", re.IGNORECASE)
@@ -44,7 +45,7 @@ def summary(path: Path) -> str:
     return f"{total:,} · {size} · IDX"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """All images and labels of the folder. Raises BadData for a damaged or incomplete set."""
     files = _files(path)
     name = _set_name(path)

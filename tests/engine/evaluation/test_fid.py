@@ -249,15 +249,12 @@ def test_that_what_captions_are_told_are_those_of_the_real_images():
     data = open_data("shapes:200")
     split = data.splits["train"]
     spec = spec_of(data, "characters", (), "caption")
-    model: Any = SimpleNamespace(
-        method=SimpleNamespace(conditional=False, condition="caption"),
-        spec=spec,
-        generator=lambda seed: torch.Generator().manual_seed(seed),
-    )
+    method = SimpleNamespace(conditional=False, condition="caption")
+    model: Any = SimpleNamespace(method=method, spec=spec, generator=torch.Generator().manual_seed)
     places = np.array([7, 3, 11])
     told = conditions_like(split, places, model, 0)
     assert told is not None and told.shape[0] == 3
     known = encode_captions([split.names[place] for place in places], spec.words).tolist()
     assert all(row in known for row in told.tolist())
-    method.condition = ""
+    model.method.condition = ""
     assert conditions_like(split, places, model, 0) is None

@@ -97,6 +97,18 @@ def test_that_chains_go_on_in_the_replay_buffer_and_some_begin_anew():
     assert ((method.replay - before).abs().flatten(1).amax(1) > 0.3).sum() == 8, "as noise"
 
 
+@pytest.mark.parametrize(("chains", "slices"), [(400, 40), (40, 80)])
+def test_that_chains_of_the_datas_own_distribution_are_at_no_distance_on_average(chains: int, slices: int):
+    """Slices of 128 images against chains that are drawn as they are: fewer of them, where there are fewer, but none twice."""
+    found, method = [], made(replay=chains).eval()
+    for seed in range(slices):
+        method.replay.copy_(torch.rand(chains, *SHAPE, generator=seeded(1000 + seed)))
+        x, context = torch.rand(128, *SHAPE, generator=seeded(seed)), StepContext(generator=seeded(seed))
+        found.append(method.loss(x, None, context)["energy_distance"].item())
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+    assert np.std(found) / np.sqrt(len(found)) < 0.004, "far less than the 0.025 that chains taken twice would add"
+
+
 class Broken(nn.Module):
     """E = `slope` · Σ x, as steep as one likes."""
 

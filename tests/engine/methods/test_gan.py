@@ -226,6 +226,10 @@ def test_that_the_principal_directions_are_the_right_singular_vectors_by_their_e
     overlap = (found.T @ wanted).abs()
     assert (overlap.diagonal() > 0.95).all()
     assert torch.allclose(found.T @ found, torch.eye(4, dtype=torch.float64), atol=1e-10)
+    shares = method.principal_shares()
+    assert shares.sum().item() == pytest.approx(1) and (shares.diff() <= 0).all()
+    squares = torch.tensor([900.0, 81.0, 1.0, 0.01], dtype=torch.float64)  # of the singular values: the variances along them
+    assert shares.numpy() == pytest.approx((squares / squares.sum()).numpy(), abs=0.03)
 
 
 def test_that_coordinates_are_a_rotation_of_z_and_the_first_one_changes_the_image_most():

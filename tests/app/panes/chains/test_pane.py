@@ -177,7 +177,8 @@ def test_that_words_follow_from_figures():
     assert "only 90" in verdict(replace(good, ess=(90.0, 800.0)), hmc)[0]
     assert "smaller" in verdict(replace(good, acceptance=0.01), hmc)[0]
     assert "runs away" in verdict(replace(good, acceptance=0.5), ula)[0]
-    assert "too few" in verdict(replace(good, rhat=(math.nan, math.nan)), hmc)[0]
+    unknown = replace(good, rhat=(math.nan, math.nan))
+    assert "too few" in verdict(replace(unknown, steps=15), hmc)[0] and "does not vary" in verdict(unknown, hmc)[0]
 
 
 def test_that_a_failure_is_said_where_the_chains_are(kit: Kit, pane: Any):
