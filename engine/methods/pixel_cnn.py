@@ -155,7 +155,11 @@ class PixelMemory:
         elif pixels != self._pixels:
             self._features = self._rows.take(method.planes(written[:, max(0, self._pixels) :]))
         self._pixels = pixels
-        return method.head.distribution(self._features, self._tokens[:, pixels * channels :])
+        return self.distribution(self._features, self._tokens[:, pixels * channels :])
+
+    def distribution(self, features: Tensor, before: Tensor) -> Tensor:
+        """Logits [n, V] of the next channel of the pixel that is being written, of its features [n, F] and channels before [n, c]."""
+        return self._method.head.distribution(features, before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

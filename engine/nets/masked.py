@@ -70,7 +70,7 @@ class Shifts(nn.Embedding):
 
 
 class MapShifts(nn.Linear):
-    """What conditioning maps [B, H, W, M] add at their own places; nothing at first, and nothing where they are 0."""
+    """What conditioning maps [B, H, W, M] add before every gate, at their own places; nothing at first, and nothing where they are 0."""
 
     def __init__(self, maps: int, shifts: int) -> None:
         super().__init__(maps, shifts, bias=False)
@@ -162,7 +162,6 @@ class GatedPixelNet(nn.Module):
         self.blocks = nn.ModuleList(GatedBlock(width, 1 / math.sqrt(layers), layer == layers - 1) for layer in range(layers))
         self.classes = Shifts(classes, layers * 4 * width) if classes else None
         self.maps = MapShifts(maps, layers * 4 * width) if maps else None
-        self.entry = MapShifts(maps, width) if maps else None  # a straight way for maps through the horizontal stack to the end
 
     def forward(self, planes: Tensor, y: Tensor | None = None) -> Tensor:
         """Planes [B, H, W, I] -> features [B, H, W, C], each of the pixels before it alone and of y: classes int64 [B], maps [B, H, W, M]
@@ -179,12 +178,10 @@ class GatedPixelNet(nn.Module):
         h = self.left(F.pad(planes[:, :, :-1], (0, 0, BACK, 0)))
         if self.context is not None:
             v = v + self.context(planes)
-        if self.entry is not None and y is not None:
-            y = y[:, : planes.shape[1]]
-            h = h + self.entry(y)
         skips: Tensor | None = None
         passed = []
-        for block, (v_shift, h_shift) in zip(self.blocks, self.shifts(y), strict=True):
+        shifts = self.shifts(y if self.maps is None or y is None else y[:, : planes.shape[1]])
+        for block, (v_shift, h_shift) in zip(self.blocks, shifts, strict=True):
             before = v, h
             v, h, skip = block(v, h, v_shift, h_shift)
             skips = skip if skips is None else skips + skip
@@ -220,7 +217,6 @@ class Rows:
         self._planes = like.new_zeros(n, UP + height, BACK + self._width, like.shape[1])  # with the edges that kernels see
         self._left = like[:, :, 0].transpose(1, 2).flatten(1)  # [C, 4 I]
         self._shifts = net.shifts(y)
-        self._entry = None if net.entry is None or y is None else net.entry(y)  # [n, H, W, C]
         self._v = [like.new_zeros(n, TALL - 1, self._width, net.width) for _ in net.blocks]  # rows i-1 and i
         self._h = [like.new_zeros(n, LONG - 1 + self._width, net.width) for _ in net.blocks]  # this row, behind its edge
         self._from_v = [like.new_zeros(0)] * len(net.blocks)  # what v adds to h before the gate, in this row [n, W, 2 C]
@@ -276,8 +272,6 @@ class Rows:
     def _step(self, row: int, column: int) -> Tensor:
         """The next pixel: the horizontal stack from what is to its left."""
         h = F.linear(self._planes[:, UP + row, column : column + BACK].flatten(1), self._left, self._net.left.bias)  # [n, C]
-        if self._entry is not None:
-            h = h + self._entry[:, row, column]
         skip_and_h = F.pad(h, (self._net.width, 0))
         for layer, (_, across, out, bias) in enumerate(self._blocks):
             row_of_h = self._h[layer]

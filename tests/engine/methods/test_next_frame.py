@@ -23,6 +23,7 @@ from engine.training.plan import Plan
 from tests.kit.tensors import seeded
 
 KIND = method_named("next_frame")
+STEPS = 1700  # about a minute of one thread
 
 
 def make(shape: tuple[int, ...] = (1, 8, 8), **values: Any) -> Any:
@@ -69,6 +70,34 @@ def test_that_probabilities_of_all_frames_sum_to_one_whatever_came_before():
     for past in (None, frames(1, (1, 2, 2))):
         told = None if past is None else past.expand(16, -1, -1, -1, -1)
         assert method.log_probs(every, told).sum(1).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("shape", "settings"), [((1, 8, 8), {"output": "logistics"}), ((3, 8, 8), {"levels": 16})])
+def test_that_each_value_has_the_chance_of_being_new_and_that_of_every_neighbour_that_has_it(shape, settings):
+    """p(v) = p(new) p_new(v) + Σ p(neighbour) [it has v], pixel by pixel in plain loops, for one channel after the other."""
+    method, x, y = make(shape, **settings), images(1, shape), frames(1, shape)
+    with torch.no_grad():
+        tokens = method.to_tokens(x)
+        pixels, maps = method._image(tokens), method.conditioning(y)
+        features = method.net(method.planes(pixels), maps)
+        sources = method.source_logits(torch.cat([features, maps], -1)).softmax(-1)
+        last = method.to_tokens(y[:, -1].double() / 255).view(8, 8, shape[0])
+        told, every = method.log_probs(tokens, y).view(8, 8, -1), method.logits(tokens, y).log_softmax(-1).view(8, 8, shape[0], -1)
+        for row, column in ((0, 0), (3, 4), (7, 7), (0, 6)):
+            near = [last[min(max(row + down, 0), 7), min(max(column + right, 0), 7)] for down in range(-2, 3) for right in range(-2, 3)]
+            weights = sources[0, row, column].tolist()
+            for channel in range(shape[0]):
+                before, value = pixels[0, row, column, :channel], int(pixels[0, row, column, channel])
+                new = method.head.distribution(features[0, row, column], before).softmax(-1)
+                chance = weights[0] * new.clone()
+                for weight, neighbour in zip(weights[1:], near, strict=True):
+                    chance[int(neighbour[channel])] += weight
+                assert chance.sum().item() == pytest.approx(sum(weights))
+                chance = chance / sum(weights)
+                assert torch.allclose(every[row, column, channel].exp(), chance, atol=1e-9)
+                assert told[row, column, channel].exp().item() == pytest.approx(chance[value].item(), rel=1e-6)
+                weights[0] *= float(new[value])
+                weights[1:] = [weight * (int(one[channel]) == value) for weight, one in zip(weights[1:], near, strict=True)]
 
 
 def test_that_without_frames_before_it_is_the_same_as_with_missing_ones():
@@ -132,3 +161,32 @@ def test_that_it_goes_on_bit_for_bit_and_keeps_the_frames_before_of_its_fixed_ex
     assert np.array_equal(kept["images"], split.images) and split.before is not None and np.array_equal(kept["before"], split.before)
     numbers = Model(whole, None).describe().numbers
     assert len(numbers) == 3 and "four before" in numbers[0].name
+
+
+def centres(frames: np.ndarray) -> np.ndarray:
+    """Of what is clearly brighter than the background: x and y in pixels [N, 2], frames uint8 [N, 1, H, W]."""
+    light = np.where(frames[:, 0] > 60, frames[:, 0] - 24.0, 0.0)
+    places, total = np.arange(light.shape[1]) + 0.5, light.sum((1, 2)) + 1e-9
+    return np.stack([(light.sum(1) * places).sum(1) / total, (light.sum(2) * places).sum(1) / total], 1)
+
+
+@pytest.mark.slow
+def test_that_a_minute_of_training_tells_the_next_frame_and_rolls_the_motion_on(tmp_path):
+    """On one thread: the frames before save most of the bits, and drawn shapes are where the true ones are after one and eight frames."""
+    list(train(Plan("next_frame", "moving-shapes", {}, steps=STEPS, name="run", device="cpu", precision="fp32"), tmp_path))
+    method, split = Model(Run.open(tmp_path / "run"), None).method, open_data("moving-shapes").splits["valid"]
+    assert split.before is not None
+    clips = np.arange(0, len(split), 16)  # where clips begin
+    rows = torch.from_numpy(np.arange(0, len(split), 9))
+    x, past = torch.from_numpy(split.images)[rows].float() / 255, torch.from_numpy(split.before)[rows]
+    given, alone = (method.bits_per_dim(-method.log_prob(x, told).mean().item()) for told in (past, None))  # type: ignore[operator]
+    assert given < 0.3 * alone
+    film, noise, near = torch.from_numpy(split.before[clips]), seeded(1), []
+    for frame in range(8):
+        *_, tokens = method.write_out(len(clips), film, 1.0, noise, method.length)  # type: ignore[operator]
+        drawn = (method.to_images(tokens) * 255).round().byte()  # type: ignore[operator]
+        film = torch.cat([film[:, 1:], drawn[:, None]], 1)
+        away = np.hypot(*(centres(drawn.numpy()) - centres(split.images[clips + frame])).T)
+        near.append((away <= 1).mean())
+    stays = np.hypot(*(centres(split.before[clips, -1]) - centres(split.images[clips + 7])).T) <= 1
+    assert near[0] > 0.9 and near[7] > 0.5 > 2 * stays.mean()
