@@ -98,6 +98,7 @@ class Description:
     pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
     active: Tensor | None = None  # which latent dimensions react to the image: bool [D]; see engine.common.active_dimensions
+    names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1"
 
 
 class Method(nn.Module):

@@ -242,6 +242,7 @@ class Described(Answer):
     captions: tuple[str, ...] = ()  # of the pictures
     active: np.ndarray | None = None  # which latent dimensions react to the image: bool [D]; None where there is no posterior
     classes: tuple[str, ...] = ()  # that its latents can be decoded as; empty where the decoder knows none
+    names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1" is of kind z2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -51,6 +51,7 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         captions=found.captions,
         active=None if found.active is None else found.active.cpu().numpy(),
         classes=_classes(model),
+        names=found.names,
     )
 
 

@@ -25,15 +25,19 @@ class LatentAxes:
     centre: np.ndarray | None
     has_prior: bool = True
     active: np.ndarray | None = None  # bool: whether it reacts to the image, as `engine.common.active_dimensions` defines that
+    names: tuple[str, ...] = ()  # of the dimensions, where they are of several kinds, as in `Described`
 
     @classmethod
     def of(cls, described: Described, has_prior: bool) -> LatentAxes:
-        """Ranked by KL where there is one, by deviation otherwise; ties in the order of z."""
+        """Ranked by KL where there is one, by deviation otherwise; ties in the order of z. Of several kinds one kind after the other."""
         weight = described.kl if described.kl is not None else described.scale
         if weight is None:
             weight = np.zeros(described.latent)
         order = tuple(int(dim) for dim in np.argsort(-np.asarray(weight), kind="stable"))
-        return cls(order, described.kl, described.scale, described.centre, has_prior, described.active)
+        if described.names:
+            kinds = list(dict.fromkeys(_kind(name) for name in described.names))
+            order = tuple(sorted(order, key=lambda dim: kinds.index(_kind(described.names[dim]))))
+        return cls(order, described.kl, described.scale, described.centre, has_prior, described.active, described.names)
 
     def reordered(self, order: tuple[int, ...]) -> LatentAxes:
         return replace(self, order=order)
@@ -61,7 +65,9 @@ class LatentAxes:
         return np.zeros(len(self.order), np.float32) if self.centre is None else np.array(self.centre, np.float32)
 
     def label(self, rank: int) -> str:
-        """The name of a dimension by its rank, the first is "z01"."""
+        """The name of a dimension: its own, or one by its rank, of which the first is "z01"."""
+        if self.names:
+            return self.names[self.order[rank]]
         return f"z{rank + 1:0{max(2, len(str(len(self.order))))}d}"
 
     def labels(self) -> dict[int, str]:
@@ -89,3 +95,8 @@ class LatentAxes:
             else "of KL: at most so much information about the image, on average."
         )
         return f"{where} {float(self.kl[dim]):.2f} nat {tail}"
+
+
+def _kind(name: str) -> str:
+    """“z2” of “z2.13”."""
+    return name.partition(".")[0]
