@@ -69,7 +69,11 @@ class StepContext:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that one AdamW moves, and how; where a setting is None, as the training settings of the run say."""
+    """Parameters that one optimizer moves, and how; where a setting is None, as the training settings of the run say.
+
+    Which optimizer that is, AdamW, SGD or LARS, is a setting of the run. β1 is how long it remembers the direction of its steps: of SGD
+    and LARS the momentum; these have no β2.
+    """
 
     parameters: tuple[nn.Parameter, ...]
     learning_rate: float | None = None  # at its highest; warm-up and schedule are the run's
@@ -99,6 +103,8 @@ class Description:
     captions: tuple[str, ...] = ()  # of the pictures
     active: Tensor | None = None  # which latent dimensions react to the image: bool [D]; see engine.common.active_dimensions
     names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1"
+    share: Tensor | None = None  # of the variance of decoded images that each latent direction accounts for, to first order [D]
+    class_scores: int = 0  # K: the last dimensions of z score the classes, and the largest of them is the class that is decoded
 
 
 class Method(nn.Module):
@@ -116,6 +122,7 @@ class Method(nn.Module):
     title: ClassVar[str]
     family: ClassVar[str]
     density: ClassVar[str] = "none"
+    density_version: ClassVar[int] = 1  # counts up when `log_prob` of the same weights changes, so that kept scores are not taken for new
     sampling: ClassVar[str] = "none"
     conditional: bool = False  # whether a class can be asked for; of an instance: whether its settings say so
     source: ClassVar[str]
@@ -209,13 +216,15 @@ class Method(nn.Module):
 
     @property
     def condition(self) -> str:
-        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none."""
+        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none | "frames": the frames before
+        each image, uint8 [B, 4, C, H, W], the oldest first.
+        """
         return self.config.conditioned_on
 
     def require_conditions(self) -> None:
         """Raises: CannotLearn: the data have nothing of what the settings want to condition on."""
         lacking = {"class": ("classes", self.data.classes), "caption": ("captions", self.data.words)}
-        if self.condition and not lacking[self.condition][1]:
+        if self.condition in lacking and not lacking[self.condition][1]:
             raise CannotLearn(
                 f"These data have no {lacking[self.condition][0]} to condition on; set conditional to false or choose a data set with "
                 f"{lacking[self.condition][0]}."

@@ -55,7 +55,13 @@ class FlowDensity(NamedTuple):
     """log p of a probability flow, in nats."""
 
     log_p: Tensor  # [B], float64
-    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
+    probe_error: Tensor  # [B]: standard error that random probes of the divergence leave; 0 where it is exact
+    solver_error: Tensor  # [B]: how far a solver of infinitely many steps may be from it; NaN of a single step
+
+    @property
+    def error(self) -> Tensor:
+        """Both together [B]: as independent errors add up."""
+        return (self.probe_error.square() + self.solver_error.square()).sqrt()
 
 
 class Encoder(Protocol):
@@ -105,7 +111,7 @@ class LatentSpace(Decoder, Protocol):
 class LatentPrior(LatentSpace, Protocol):
     """A latent space whose prior p(z) may be another one than N(0, I)."""
 
-    def sample_prior(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: Randomness | None = None) -> Tensor:
         """z [n, D] drawn from p(z), the noise times the temperature."""
         ...
 
@@ -146,6 +152,14 @@ class DensityMap(Density, Protocol):
 
     def log_prob_map(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p in nats of every pixel, channels summed [B, H, W], or of every symbol [B, T]; their sum is `log_prob`."""
+        ...
+
+
+class DequantizedPixels(Density, Protocol):
+    """A density of pixels with uniform noise added within their grey level: on average a lower bound on log p of the 8-bit image."""
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """log p(v) in nats [B] of dequantized pixels v, float64 [B, D]."""
         ...
 
 
@@ -197,6 +211,9 @@ class Sampler(Protocol):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """n examples as they come about, the last frame finished; the same generator gives the same ones.
+
+        Example k is the same however many are drawn beside it: its noise comes from a generator of its own
+        (`likelihoods.sample_generators`).
 
         Args:
             y: classes int64 [n] for a conditional method; drawn where None.
@@ -279,6 +296,14 @@ class SymbolSequence(Sampler, Density, Protocol):
     def code_patches(self) -> Tensor | None:
         """What each code looks like, [V, C, p, p] in [0, 1]; None where symbols are no codes."""
         ...
+
+
+class FramePredictor(SymbolSequence, Protocol):
+    """p(frame | frames before): y of `log_prob`, `log_probs` and `writer` are the frames before, uint8 [B, 4, C, H, W], the oldest first;
+    None: nothing is told.
+    """
+
+    past_frames: ClassVar[int]  # how many it is told
 
 
 class Classifier(Protocol):
@@ -370,6 +395,7 @@ CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol 
     "rate": RateDistortion,
     "sample": Sampler,
     "symbols": SymbolSequence,
+    "next_frame": FramePredictor,
     "classify": Classifier,
     "views": Viewed,
     "queue": Queue,

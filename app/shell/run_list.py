@@ -351,6 +351,11 @@ class RunEntry(QWidget):
             painter.drawText(state, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), self._headline())
 
 
+def height_of(column: QVBoxLayout, width: int) -> int:
+    """What a list needs at its width: a sentence that wraps needs more there than by itself."""
+    return column.totalHeightForWidth(width) if column.hasHeightForWidth() else column.sizeHint().height()
+
+
 class Contents(QWidget):
     """The inside of a list; tells the list when it needs another height."""
 
@@ -428,7 +433,7 @@ class RunList(QScrollArea):
 
     def sizeHint(self) -> QSize:
         """Enough for all cards without scrolling."""
-        return QSize(theme.LEFT_WIDTH - 1, self.column.sizeHint().height() + 2)
+        return QSize(theme.LEFT_WIDTH - 1, height_of(self.column, theme.LEFT_WIDTH - 1) + 2)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from app.shell.formatting import MINUS, number
 from app.shell.plain_text import PlainLabel, set_tip
@@ -91,6 +91,16 @@ class Card(QFrame):
         self.inside = QVBoxLayout(self)
         self.inside.setContentsMargins(margin, margin, margin, margin)
         self.inside.setSpacing(spacing)
+
+
+class ShrinkingPages(QStackedWidget):
+    """Pages that take the least size of their parts before anything scrolls.
+
+    A label that wraps makes a scroll area ask for the height that all parts would like to have, not for the least.
+    """
+
+    def hasHeightForWidth(self) -> bool:
+        return False
 
 
 class Elided(QLabel):

@@ -15,7 +15,9 @@ UNITS = {
     "nats": "nat",
     "elbo_nats": "nat",
     "nats_given_class": "nat",
+    "next_frame_nats": "nat",
     "bits_per_dim": "bits/dim",
+    "next_frame_bits_per_dim": "bits/dim",
     "elbo_bits_per_dim": "bits/dim",
     "rate_nats": "nat",
     "distortion_nats": "nat",
@@ -28,6 +30,8 @@ UNITS = {
 TITLES = {
     "nats": "−log p(x)",
     "nats_given_class": "−log p(x|y)",
+    "next_frame_nats": "−log p(x | four before)",
+    "next_frame_bits_per_dim": "−log p(x | four before)",
     "rate_nats": "rate, KL(q(z|x)|p(z))",
     "distortion_nats": "distortion, −log p(x|z)",
     "distortion_bits_per_dim": "distortion, −log p(x|z)",

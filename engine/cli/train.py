@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.errors import Usage
+from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers, pairs, positive, positive_int, seed
 from engine.cli.runs import runs_root
 
@@ -30,6 +31,7 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--runs", metavar="DIR", help="where runs are kept")
     sub.add_argument("--name", help="name of the run's folder")
     sub.add_argument("--resume", action="store_true", help="go on with the run of that name")
+    add_import_options(sub)
 
 
 def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any
     settings = {name: value for name, value in vars(make_config(method_named(options.method).Config, settings)).items() if name in settings}
     plan = Plan(
         method=options.method,
-        data=options.data,
+        data=data_named(options.data, options),
         config=settings,
         seed=options.seed or 0,
         steps=options.steps,

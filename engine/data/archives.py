@@ -72,7 +72,7 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     if name.is_absolute() or ".." in name.parts or ":" in entry.filename:
         raise BadData(f"{path.name} was not opened: it has an entry that points outside the archive; get it from a place you trust.")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadData(f"{path.name} is packed in a way that np.savez never uses; save it again.")
+        raise BadData(f"{path.name} is packed in a way that is not read; pack it again with the usual compression (deflate).")
     if entry.flag_bits & 1:
         raise BadData(f"{path.name} is locked with a password; save it without one.")
     if entry.file_size > _SMALL and entry.file_size > MAX_ZIP_RATIO * max(1, entry.compress_size):

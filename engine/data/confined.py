@@ -13,9 +13,10 @@ from queue import Empty, Full, Queue
 
 import numpy as np
 
-from engine.data.dataset import BadData, Source, Step, Wish
+from engine.data.dataset import BadData, Source, Step
 from engine.data.limits import SILENT_SECONDS
 from engine.data.reader_process import Frame, ReaderLate, ReaderMissing, ReaderProcess, borrowed
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import source_from_frame
 from engine.data.storage import room_for
 
@@ -23,13 +24,13 @@ WAIT_SECONDS = 0.005  # for an answer, between two yields
 AHEAD = 4  # frames of at most 2 MB that wait to be taken over
 
 
-def read_file(reader: str, path: Path, wish: Wish) -> Generator[Step, None, Source]:
+def read_file(reader: str, path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     """What the reader of that name makes of a file or folder. Closing the generator ends the process at once.
 
     Raises:
         BadData: one sentence.
     """
-    request = {"op": "read", "reader": reader, "path": os.path.abspath(path), "size": wish.size, "colour": wish.colour}
+    request = {"op": "read", "reader": reader, "path": os.path.abspath(path), "recipe": recipe.changed()}
     with borrowed() as process:
         answers: Queue[Frame | Exception] = Queue(AHEAD)
         given_up = threading.Event()
@@ -96,6 +97,9 @@ def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step
             return BadData(str(head["bad"]))
         if "rows" in head:
             _place(head, payload, rooms, filled)
+        elif "restart" in head:
+            rooms.clear()
+            filled.clear()
         elif "step" in head:
             done, total, unit, note = head["step"]
             step = Step(int(done), None if total is None else int(total), str(unit), str(note))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from engine.data.errors import BadData as BadData
+from engine.data.preprocessing import Preprocessing
+
 if TYPE_CHECKING:
     from engine.messages import BadFile, DataReport
-
-
-class BadData(Exception):
-    """One sentence for the user: the cause and the next step."""
 
 
 class Numbered(Sequence[str]):
@@ -90,6 +89,7 @@ class Split:
     names: Sequence[str]
     index: np.ndarray  # int64 [N]: the place in the part of the source it was taken from
     groups: np.ndarray | None = None  # int64 [N], numbered over all splits: images of one group are one piece of evidence
+    before: np.ndarray | None = None  # of clips, in their order: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
 
     def __len__(self) -> int:
         return len(self.images)
@@ -145,6 +145,8 @@ class DataSet:
         spans: for a text, (start, end) in bytes of each split.
         former_hash: what `hash` was in version 0.2, which drew copies of one image apart; empty where that changes nothing.
         captioned: whether the images' names are captions.
+        preprocessing: how the files became pixels; a dropped image becomes so too.
+        values, understood: as of a `Source`.
     """
 
     data: str  # what the user named
@@ -160,6 +162,9 @@ class DataSet:
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     former_hash: str = ""
     captioned: bool = False
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    values: dict[str, Any] = field(default_factory=dict)
+    understood: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,14 +177,6 @@ class Step:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the caller wants the images to become; None leaves it to the data."""
-
-    size: int | None = None  # pixels, both sides
-    colour: str | None = None  # "grey" | "colour"
-
-
 @dataclass
 class Part:
     """Images as a source holds them: `train`, `valid`, `test`, or `all` when the source has no splits."""
@@ -188,6 +185,7 @@ class Part:
     labels: np.ndarray | None  # int64 [N]
     names: Sequence[str]
     groups: np.ndarray | None = None  # int64 [N], numbered over all parts, where the reader knows what belongs together
+    before: np.ndarray | None = None  # of clips: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
 
 
 @dataclass
@@ -205,6 +203,11 @@ class Source:
     text: bytes | None = None
     encoding: str = "utf-8"
     captioned: bool = False  # names are captions
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    values: dict[str, Any] = field(default_factory=dict)  # of what was scaled: the lowest, the highest, a histogram
+    understood: dict[str, Any] = field(
+        default_factory=dict
+    )  # where classes and splits are from, columns, left-out files, as JSON holds them
 
     def refuse(self, path: str, reason: str) -> None:
         """Count a file that could not be used; the list is capped, the total is exact."""

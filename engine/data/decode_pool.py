@@ -12,12 +12,15 @@ import numpy as np
 
 from engine.data.decoder import clause, exchange
 from engine.data.limits import BATCH_FILES, READERS
+from engine.data.pixel_facts import Facts
+from engine.data.preprocessing import Preprocessing
 from engine.data.reader_process import ReaderMissing, ReaderProcess, give_back
 
 WAIT_SECONDS = 0.005  # for an answer, between two yields
 REQUEST_BYTES = 16_000  # of names in one question, less than a pipe holds
 
 Size = tuple[int, int, int]  # C, H, W
+File = tuple[str, int | None]  # path, and which page of it; None: the first
 
 
 @dataclass
@@ -27,16 +30,17 @@ class DecodedFiles:
     sizes: list[Size | str] = field(default_factory=list)  # of the picture in its file, or why there is none
     notes: list[list[str]] = field(default_factory=list)  # of the good ones
     pixels: bytearray = field(default_factory=bytearray)  # of the good ones, one after the other
+    facts: list[Facts] = field(default_factory=list)  # of the good ones
 
 
-def decode_files(paths: list[str], shape: Size) -> Generator[DecodedFiles | None, None, None]:
+def decode_files(files: list[File], shape: Size, how: Preprocessing) -> Generator[DecodedFiles | None, None, None]:
     """Yields what became of the next files, in order, brought to `shape`; None while there is nothing new.
 
     Closing the generator ends the processes and the threads at once.
     """
-    batches = list(_batches(paths))
+    batches = list(_batches(files))
     workers = min(READERS, os.cpu_count() or 1, max(1, len(batches)))
-    pool = _Pool(batches, shape, workers)
+    pool = _Pool(batches, shape, how, workers)
     try:
         waiting: dict[int, DecodedFiles] = {}
         for number in range(len(batches)):
@@ -53,14 +57,14 @@ def decode_files(paths: list[str], shape: Size) -> Generator[DecodedFiles | None
         pool.close()
 
 
-def _batches(paths: list[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
+def _batches(files: list[File]) -> Iterator[list[File]]:
+    batch: list[File] = []
     length = 0
-    for path in paths:
+    for path, page in files:
         if batch and (len(batch) == BATCH_FILES or length + len(path) > REQUEST_BYTES):
             yield batch
             batch, length = [], 0
-        batch.append(path)
+        batch.append((path, page))
         length += len(path)
     if batch:
         yield batch
@@ -69,10 +73,10 @@ def _batches(paths: list[str]) -> Iterator[list[str]]:
 class _Pool:
     """Threads that each talk to a process of their own and take the next batch when they are done."""
 
-    def __init__(self, batches: list[list[str]], shape: Size, workers: int) -> None:
+    def __init__(self, batches: list[list[File]], shape: Size, how: Preprocessing, workers: int) -> None:
         self.results: SimpleQueue[tuple[int, DecodedFiles]] = SimpleQueue()
         self.room = threading.Semaphore(4 * workers)  # batches that may be ahead of the one that is awaited
-        self._batches, self._shape = batches, shape
+        self._batches, self._shape, self._how = batches, shape, how.changed()
         self._numbers = iter(range(len(batches)))
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -104,12 +108,12 @@ class _Pool:
                 return
             self.results.put((number, self._decoded(process, self._batches[number])))
 
-    def _decoded(self, process: ReaderProcess, paths: list[str]) -> DecodedFiles:
+    def _decoded(self, process: ReaderProcess, files: list[File]) -> DecodedFiles:
         """A batch; where the process dies or hangs amid of it, its files one by one."""
         found = DecodedFiles()
         together = True
-        while len(found.sizes) < len(paths) and not self._closed.is_set():
-            left = paths[len(found.sizes) :]
+        while len(found.sizes) < len(files) and not self._closed.is_set():
+            left = files[len(found.sizes) :]
             try:
                 self._ask(process, left if together else left[:1], found)
             except ReaderMissing as error:
@@ -121,15 +125,19 @@ class _Pool:
                     found.sizes.append(clause(error))
         return found
 
-    def _ask(self, process: ReaderProcess, paths: list[str], found: DecodedFiles) -> None:
-        head, payload = exchange(process, {"op": "batch", "paths": paths, "shape": list(self._shape)})
+    def _ask(self, process: ReaderProcess, files: list[File], found: DecodedFiles) -> None:
+        head, payload = exchange(process, {
+            "op": "batch", "paths": [path for path, _ in files], "pages": [page for _, page in files],
+            "shape": list(self._shape), "how": self._how,
+        })  # fmt: skip
         told = head["files"]
         good = [about for about in told if not isinstance(about, str)]
         sizes: list[Size | str] = [about if isinstance(about, str) else _size(about[0]) for about in told]
-        if not 0 < len(told) <= len(paths) or len(payload) != len(good) * int(np.prod(self._shape)):
+        if not 0 < len(told) <= len(files) or len(payload) != len(good) * int(np.prod(self._shape)):
             raise ValueError
         found.sizes += sizes
         found.notes += [[str(note) for note in about[1]] for about in good]
+        found.facts += [dict(about[2]) for about in good]
         found.pixels += payload
 
 

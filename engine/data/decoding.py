@@ -9,18 +9,18 @@ import io
 import os
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
-from engine.data.values import Range, Scaling, scaling_for
+from engine.data.pixel_facts import Facts, contrasts, facts_of_values
+from engine.data.preprocessing import GROUNDS, Preprocessing, looks_transparent
+from engine.data.values import DARK, Range, Scaling, scaling_for
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "ICO", "JPEG2000", "SGI")  # JPEG includes MPO
-BACKGROUND = 255  # white, under what is transparent
-DARK = 0.25  # of the range of its bits; what uses less is stretched
 
 _OTHERS = (  # (place, bytes, name) of formats that are known and not read
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)"),
@@ -58,6 +58,8 @@ class Look:
     width: int
     height: int  # both after turning upright
     channels: int
+    frames: int = 1
+    facts: Facts = field(default_factory=dict)  # of its values, for the decisions about a whole set
 
 
 def read_bytes(path: str) -> bytes:
@@ -109,20 +111,22 @@ def look(data: bytes) -> Look:
         # Pillow turns a TIFF by itself, and decodes a whole PNG in search of a tag behind its pixels
         if known and _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
-        return Look(width, height, 1 if _is_grey(image) else 3)
+        return Look(width, height, 1 if _is_grey(image) else 3, _frames(image))
 
 
-def decode(data: bytes) -> tuple[np.ndarray, list[str], Look]:
-    """Pixels uint8 [H, W, 1 or 3] of the first frame, upright, at most 1024 pixels a side; what was done, in words; and the size before.
+def decode(data: bytes, how: Preprocessing | None = None, page: int | None = None) -> tuple[np.ndarray, list[str], Look]:
+    """Pixels uint8 [H, W, 1 or 3] of a page or the first frame, upright, at most 1024 pixels a side; what was done, in words; and the size
+    before.
 
     Raises:
         Bad: the file is damaged, too large or of a kind that is not read.
     """
     notes: list[str] = []
+    how, facts = how or Preprocessing(), {}
     with _opened(data) as image:
         _check_what_pillow_lets_pass(image, data, notes)
-        frames = _frames(image)
-        if frames > 1:
+        frames = _frames(image, page or 0)
+        if frames > 1 and page is None:
             notes.append(f"The first of {frames} frames is shown.")
         deep = image.mode not in ("I;16", "I;16B", "I;16L", "I", "F") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         if deep or (image.format == "TIFF" and _bits(image) == 16 and image.mode.startswith("RGB")):
@@ -137,9 +141,9 @@ def decode(data: bytes) -> tuple[np.ndarray, list[str], Look]:
         turned = _upright(image)
         if turned is not image or turned_by_pillow:
             notes.append("It was turned upright as its orientation tag says.")
-        pixels, how = _pixels(turned, image)
-    notes += how
-    return pixels, notes, Look(*turned.size, pixels.shape[2])
+        pixels, said = _pixels(turned, image, how, facts)
+    notes += said
+    return pixels, notes, Look(*turned.size, pixels.shape[2], frames, facts)
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -173,6 +177,8 @@ def _what_it_may_be(data: bytes) -> str:
     for mark, name in _SIGNATURES:
         if data.startswith(mark):
             return f"it begins like a {name} file but its content is damaged or of an unknown variant; save it again as PNG"
+    if data.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the image itself; fetch the files with “git lfs pull”"
     head = data[:512]
     if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         return "it holds text, not an image; choose an image file"
@@ -205,7 +211,8 @@ def _has_junk(data: bytes) -> bool:
     return True
 
 
-def _frames(image: Image.Image) -> int:
+def _frames(image: Image.Image, page: int = 0) -> int:
+    """How many there are; the image then stands at the page asked for."""
     try:
         frames = int(getattr(image, "n_frames", 1))
     except MemoryError:
@@ -215,7 +222,7 @@ def _frames(image: Image.Image) -> int:
     if frames > MAX_FRAMES:
         raise Bad(f"it has {frames:,} frames and the limit is {MAX_FRAMES:,}; save one of them as PNG")
     try:
-        image.seek(0)
+        image.seek(page)
     except MemoryError:
         raise
     except Exception as error:
@@ -259,13 +266,13 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
 
 
-def _pixels(image: Image.Image, original: Image.Image) -> tuple[np.ndarray, list[str]]:
-    """Any mode to 8-bit grey or colour on white."""
+def _pixels(image: Image.Image, original: Image.Image, how: Preprocessing, facts: Facts) -> tuple[np.ndarray, list[str]]:
+    """Any mode to 8-bit grey or colour without transparency."""
     notes: list[str] = []
     clear = original.info.get("transparency")
     mode = image.mode
     if mode in ("I", "F") or mode.startswith("I;16"):
-        return _scaled(image, original, clear)
+        return _scaled(image, original, clear, how, facts)
     if mode == "1":
         notes.append("Black and white was turned into 8-bit grey.")
         image = image.convert("LA" if clear is not None else "L")
@@ -285,9 +292,14 @@ def _pixels(image: Image.Image, original: Image.Image) -> tuple[np.ndarray, list
     image, reduced = _reduced(image)
     notes += reduced
     pixels = np.asarray(image)
-    if image.mode in ("LA", "RGBA"):
-        pixels, how = _on_white(pixels)
-        notes += how
+    alpha = pixels[:, :, -1:] if image.mode in ("LA", "RGBA") else None
+    pixels = pixels if alpha is None else pixels[:, :, :-1]
+    facts["top"] = int(pixels.max())
+    if how.of_bytes and how.scale is not None and facts["top"] <= how.scale[1]:
+        pixels = Scaling(*how.scale, ()).to_bytes(pixels)
+    if alpha is not None:
+        pixels, said = _on_ground(pixels, alpha, original.format == "TIFF" and image.mode == "RGBA", how, facts)
+        notes += said
     return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)), notes
 
 
@@ -302,16 +314,25 @@ def _reduced(image: Image.Image) -> tuple[Image.Image, list[str]]:
     return small, [f"It has {width}×{height} pixels and was scaled down to {size[0]}×{size[1]}."]
 
 
-def _on_white(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    alpha = pixels[:, :, -1:].astype(np.uint32)
-    colors = pixels[:, :, :-1]
+def _on_ground(
+    colors: np.ndarray, alpha: np.ndarray, may_be_a_band: bool, how: Preprocessing, facts: Facts
+) -> tuple[np.ndarray, list[str]]:
+    """Colours [H, W, C] mixed with a ground by their alpha. Raises: Bad: a fourth band that is no transparency, and nobody said what."""
     if (alpha == 255).all():
         return colors, []
-    mixed = (colors * alpha + BACKGROUND * (255 - alpha) + 127) // 255
-    return mixed.astype(np.uint8), ["Transparent parts are shown on white."]
+    if may_be_a_band and how.bands != "alpha" and not looks_transparent(alpha):
+        if how.bands == "rgb":
+            return colors, ["The fourth band was left out, as asked for."]
+        raise Bad(
+            "it has four bands and the fourth does not look like transparency; say whether it is (bands alpha) or is left out (bands rgb)"
+        )
+    facts["clear"] = contrasts(colors, alpha)
+    alpha = alpha.astype(np.uint32)
+    mixed = (colors * alpha + GROUNDS[how.background] * (255 - alpha) + 127) // 255
+    return mixed.astype(np.uint8), [f"Transparent parts are shown on {how.background}."]
 
 
-def _scaled(image: Image.Image, original: Image.Image, clear: Any) -> tuple[np.ndarray, list[str]]:
+def _scaled(image: Image.Image, original: Image.Image, clear: Any, how: Preprocessing, facts: Facts) -> tuple[np.ndarray, list[str]]:
     """Grey values of more than 8 bits."""
     values = np.asarray(image)
     if values.dtype.byteorder == ">":
@@ -322,11 +343,14 @@ def _scaled(image: Image.Image, original: Image.Image, clear: Any) -> tuple[np.n
     scaling = scaling_for(values.dtype, Range.of(values), bits if values.dtype.kind in "iu" else None)
     if values.dtype.kind in "iu":
         scaling = _brightened(values, scaling)
+    facts["deep"] = facts_of_values(values, bits, (scaling.black, scaling.white))
+    if how.scale is not None and not how.of_bytes:
+        scaling = Scaling(*how.scale, ())
     notes = list(scaling.notes)
     pixels = scaling.to_bytes(values)
     if isinstance(clear, int):
-        pixels = np.where(values == clear, np.uint8(BACKGROUND), pixels)
-        notes.append("Transparent parts are shown on white.")
+        pixels = np.where(values == clear, np.uint8(GROUNDS[how.background]), pixels)
+        notes.append(f"Transparent parts are shown on {how.background}.")
     small, reduced = _reduced(Image.fromarray(pixels))
     return np.asarray(small)[:, :, None], notes + reduced
 

@@ -6,15 +6,19 @@ import hashlib
 import os
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from engine.common.user_folders import person_path
 from engine.data import builtin
-from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, Wish, size_in_words
+from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.opening import read_source
-from engine.data.pictures import adapt, network_shape, picture_from_array
+from engine.data.pictures import Picture, adapt, network_shape
+from engine.data.pixel_facts import PixelFacts
+from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
+from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.data.splits import split, text_spans
 from engine.data.storage import room_for
 from engine.data.twins import chunks, copies_of, find_twins, group
@@ -36,7 +40,7 @@ def inspect(data: str, job: str = "", *, size: int | None = None, colour: str | 
     Raises:
         BadData: one sentence.
     """
-    steps = _data_set(data, Wish(size, colour))
+    steps = _data_set(data, size, colour)
     started = reported = time.perf_counter()
     while True:
         try:
@@ -66,7 +70,8 @@ def open_data(data: str, *, size: int | None = None, colour: str | None = None) 
 
 def lasting(data: str) -> str:
     """A data set's name that holds in every folder: a path becomes absolute, a built-in name stays."""
-    return data if builtin.is_built_in(data) else os.path.abspath(os.path.expanduser(data))
+    path, recipe = parted_name(data)
+    return data if builtin.is_built_in(data) else with_recipe(os.path.abspath(os.path.expanduser(path)), recipe)
 
 
 def describe_data(data: str) -> DataInfo:
@@ -74,8 +79,11 @@ def describe_data(data: str) -> DataInfo:
     if builtin.is_built_in(data):
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
-        return info if not number else DataInfo(data, data, info.kind, f"{number} · 32×32 colour · built in", True)
-    path = person_path(data)
+        return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True)
+    try:
+        path = person_path(parted_name(data)[0])
+    except BadData as error:
+        return DataInfo(data, data, "images", f"cannot be read: {error}")
     name = path.name or data
     try:
         reader = reader_for(path)
@@ -85,12 +93,14 @@ def describe_data(data: str) -> DataInfo:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
 
 
-def _data_set(data: str, wish: Wish) -> Generator[Step, None, DataSet]:
+def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:
     started = time.perf_counter()
-    source = yield from _source(data, wish)
+    path, recipe = parted_name(data)
+    recipe = replace(recipe, size=size or recipe.size, colour=colour or recipe.colour)
+    source = yield from _source(path, recipe)
     if source.text is not None:
         return _text_set(data, source, started)
-    shape = yield from _fit(source, wish)
+    shape = yield from _fit(source, recipe)
     twins = yield from find_twins(source.parts)
     group(source.parts, twins)
     splits, notes = split(source)
@@ -134,10 +144,13 @@ def _data_set(data: str, wish: Wish) -> Generator[Step, None, DataSet]:
         source.factors,
         former_hash=former,
         captioned=source.captioned,
+        preprocessing=source.preprocessing,
+        values=source.values,
+        understood=source.understood,
     )
 
 
-def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
+def _source(data: str, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if builtin.is_built_in(data):
         return (yield from builtin.read(data))
     if not data.strip() or "\0" in data:
@@ -146,7 +159,7 @@ def _source(data: str, wish: Wish) -> Generator[Step, None, Source]:
     if not path.exists():
         names = ", ".join(info.data for info in builtin.built_in())
         raise BadData(f"There is no file or folder “{data}”; check the path, or use a built-in data set ({names}).")
-    return (yield from read_source(path, wish))
+    return (yield from read_source(path, recipe))
 
 
 def _text_set(data: str, source: Source, started: float) -> DataSet:
@@ -177,7 +190,7 @@ def _text_set(data: str, source: Source, started: float) -> DataSet:
     return DataSet(data, source.name, "text", (), (), {}, digest, report, text=text, spans=spans)
 
 
-def _fit(source: Source, wish: Wish) -> Generator[Step, None, tuple[int, int, int]]:
+def _fit(source: Source, recipe: ImportRecipe) -> Generator[Step, None, tuple[int, int, int]]:
     """Bring all parts to one shape that networks take; what was done goes into the notes."""
     if not source.sizes:
         for part in source.parts.values():
@@ -186,27 +199,35 @@ def _fit(source: Source, wish: Wish) -> Generator[Step, None, tuple[int, int, in
     first = next((part.images for part in source.parts.values() if len(part.images)), None)
     if first is None:
         return 1, 0, 0
-    shape = network_shape(first.shape[1:], wish.size, wish.colour)
+    shape = network_shape(first.shape[1:], recipe.size, recipe.colour or None)
+    if first.shape[1:] != shape:
+        fits, _ = PixelFacts().agreed(recipe, [first.shape[1:]], shape)
+        source.preprocessing = replace(source.preprocessing, fit=fits.fit, pad=fits.pad)
     for part in source.parts.values():
         if part.images.shape[1:] != shape and len(part.images):
-            part.images, notes = yield from _adapted(part, shape)
+            if part.before is not None:
+                flat, _ = yield from _adapted(part.before.reshape(-1, *part.images.shape[1:]), shape, source.preprocessing)
+                part.before = flat.reshape(*part.before.shape[:2], *shape)
+            part.images, notes = yield from _adapted(part.images, shape, source.preprocessing)
             source.notes += [f"All images: {note}" for note in notes if f"All images: {note}" not in source.notes]
     return shape
 
 
-def _adapted(part: Part, shape: tuple[int, int, int]) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
-    count = len(part.images)
+def _adapted(
+    originals: np.ndarray, shape: tuple[int, int, int], how: Preprocessing
+) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
+    count = len(originals)
     images = room_for((count, *shape))
     notes: tuple[str, ...] = ()
-    for i, pixels in enumerate(part.images):
-        images[i], notes = adapt(picture_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0))), shape)
+    for i, pixels in enumerate(originals):
+        images[i], notes = adapt(Picture(np.ascontiguousarray(pixels.transpose(1, 2, 0)), (), how), shape)
         if i % 16 == 0:
             yield Step(i, count, "image", "Scaling")
     return images, notes
 
 
 def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, None, str]:
-    """SHA-256 over shape, split sizes, pixels and labels."""
+    """SHA-256 over shape, split sizes, pixels, the frames before them and labels."""
     digest = hashlib.sha256(repr(shape).encode())
     total = sum(len(some) for some in splits.values())
     done = 0
@@ -216,6 +237,10 @@ def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, N
             digest.update(chunk)
             done += len(chunk)
             yield Step(done, total, "image", "Hashing")
+        if some.before is not None:
+            for chunk in chunks(some.before):
+                digest.update(chunk)
+                yield Step(done, total, "image", "Hashing")
         if some.labels is not None:
             digest.update(np.ascontiguousarray(some.labels, dtype="<i8"))
     return digest.hexdigest()

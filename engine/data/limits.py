@@ -34,15 +34,26 @@ MAX_FILES = 2_000_000
 MAX_DEPTH = 32  # folders within folders
 MAX_TEXT_BYTES = 256 * MIB
 MAX_SHAPES = 1_000_000
+MAX_CLIPS = 20_000  # of `moving-shapes`: 0.4 GB
 BAD_LISTED = 500
+LEFT_OUT_LISTED = 5  # files of one reason that a note names
+MAX_TABLE_BYTES = 64 * MIB  # of labels beside pictures; a million lines take 30
+MAX_TABLE_COLUMNS = 2_000
+MAX_TABLE_CELL = 300  # characters
+MAX_TABLES = 24  # that are looked at in one folder
+MAX_CLASSES = 65_536
+MAX_RECIPE_BYTES = 64 * 1024
 DUPLICATES_LISTED = 20
 
 # Archives and pickles
 MAX_ZIP_ENTRIES = 10_000
+MAX_PACKED_FILES = 500_000  # pictures in one archive
+MAX_SHARDS = 2_000  # archives in one folder
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
 MAX_ZIP_RATIO = 200  # bytes unpacked per byte packed; photographs reach 2, drawings 20
 MAX_GZIP_RATIO = 200  # the same for .gz files; the files of MNIST and its relatives reach 6
 MAX_HEADER_BYTES = 64 * 1024  # of an .npy array
+MAX_ITEM_BYTES = 4_096  # of one value; a text of a thousand letters
 MAX_PICKLE_BYTES = 256 * MIB  # CIFAR-100's largest batch has 155 MB
 MAX_PICKLE_VALUES = 1_000_000  # CIFAR-100's largest batch has 150,000
 MAX_PICKLE_DEPTH = 16  # containers within containers

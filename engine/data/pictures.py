@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from engine.data.dataset import BadData
 from engine.data.limits import LARGEST_SIDE, SMALLEST_SIDE
+from engine.data.preprocessing import GROUNDS, Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,6 +18,7 @@ class Picture:
 
     pixels: np.ndarray  # uint8 [H, W, 1] grey or [H, W, 3] colour
     notes: tuple[str, ...] = ()
+    how: Preprocessing = field(default_factory=Preprocessing)  # by which it was decoded; its fit holds for what a network sees
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -40,14 +43,16 @@ def picture_from_array(pixels: np.ndarray) -> Picture:
 def adapt(picture: Picture, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
     """The picture as a network of `shape` (C, H, W) sees it, uint8 [C, H, W], with what was done in words.
 
-    The largest centred part with the target's proportions is cut out and scaled by Pillow's antialiased bicubic filter.
+    The largest centred part with the target's proportions is cut out and scaled by Pillow's antialiased bicubic filter, or the whole
+    picture by the other fits.
     Colour becomes grey by ITU-R 601 luma, grey becomes colour by repeating the channel.
     """
     channels, height, width = shape
     pixels = picture.pixels
     notes = []
     if pixels.shape[:2] != (height, width):
-        pixels, how = _resized(pixels, height, width)
+        resized = {"crop": _resized, "squeeze": _squeezed, "letterbox": partial(_letterboxed, ground=GROUNDS[picture.how.pad])}
+        pixels, how = resized[picture.how.fit](pixels, height, width)
         notes.append(how)
     if pixels.shape[2] != channels:
         if channels == 1:
@@ -73,6 +78,26 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, s
     kept = cut_width * cut_height / (old_width * old_height)
     cut = "" if kept > 0.995 else f" after cutting to the centre ({max(kept, 0.01):.0%} of the picture)"
     return small.reshape(height, width, channels), f"Scaled from {old_width}×{old_height} to {width}×{height} pixels{cut}."
+
+
+def _squeezed(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, str]:
+    from PIL import Image
+
+    old_height, old_width, channels = pixels.shape
+    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else np.ascontiguousarray(pixels))
+    small = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    return small.reshape(height, width, channels), f"Scaled from {old_width}×{old_height} to {width}×{height} pixels, squeezed."
+
+
+def _letterboxed(pixels: np.ndarray, height: int, width: int, ground: int) -> tuple[np.ndarray, str]:
+    old_height, old_width, channels = pixels.shape
+    scale = min(width / old_width, height / old_height)
+    new_width, new_height = max(1, round(old_width * scale)), max(1, round(old_height * scale))
+    small, _ = _squeezed(pixels, new_height, new_width)
+    whole = np.full((height, width, channels), ground, np.uint8)
+    top, left = (height - new_height) // 2, (width - new_width) // 2
+    whole[top : top + new_height, left : left + new_width] = small
+    return whole, f"Scaled from {old_width}×{old_height} to {new_width}×{new_height} pixels, whole, within {width}×{height}."
 
 
 def network_shape(shape: tuple[int, ...], size: int | None = None, colour: str | None = None) -> tuple[int, int, int]:

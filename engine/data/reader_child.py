@@ -7,6 +7,7 @@ reader_process.py.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import sys
@@ -17,13 +18,16 @@ from typing import IO, Any
 import numpy as np
 
 from engine.data.confinement import allow_bytes, confine
-from engine.data.dataset import BadData, Step, Wish
+from engine.data.dataset import BadData, Step
 from engine.data.frames import receive, send
-from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS
-from engine.data.rows import PixelRows, source_frame
+from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
+from engine.data.pixel_facts import Facts
+from engine.data.preprocessing import Preprocessing, preprocessing_of
+from engine.data.recipe import recipe_of
+from engine.data.rows import PixelRows, Restart, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
-READERS = ("arrays", "cifar", "idx", "tensors", "text")
+READERS = ("arrays", "cifar", "idx", "packed", "tensors", "text")
 
 
 def main() -> None:
@@ -35,6 +39,7 @@ def main() -> None:
     from PIL import Image
 
     import engine.data.decoding
+    import engine.data.label_tables
     import engine.data.unpickling  # noqa: F401
 
     for reader in READERS:
@@ -48,6 +53,8 @@ def main() -> None:
             _read(request, answers)
         elif request["op"] == "batch":
             send(answers, *_batch(request))
+        elif request["op"] == "table":
+            send(answers, *_table(request))
         else:
             _time_limit(DECODE_SECONDS)
             answer = _picture(request, data)
@@ -67,12 +74,14 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
         if request["reader"] not in READERS:
             raise BadData(f"There is no reader “{request['reader']}”.")
         reader = importlib.import_module(f"engine.data.readers.{request['reader']}")
-        steps = reader.read(Path(request["path"]), Wish(request["size"], request["colour"]))
+        steps = reader.read(Path(request["path"]), recipe_of(request["recipe"]))
         told = 0.0
         while True:
             item = next(steps)
             if isinstance(item, PixelRows):
                 send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
+            elif isinstance(item, Restart):
+                send(answers, {"restart": True})
             elif isinstance(item, Step) and time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 send(answers, {"step": [item.done, item.total, item.unit, item.note]})
@@ -101,23 +110,42 @@ def _picture(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Any]
         content = data if request["path"] is None else read_bytes(request["path"])
         if request["op"] == "look":
             seen = look(content)
-            return {"shape": [seen.channels, seen.height, seen.width]}, b""
-        pixels, notes, _ = _adapted(content, request["shape"])
+            return {"shape": [seen.channels, seen.height, seen.width], "frames": seen.frames}, b""
+        pixels, notes, _ = _adapted(content, request["shape"], preprocessing_of(request.get("how")), None)
         return {"shape": list(pixels.shape), "notes": notes}, pixels
 
     return _caught(found)
 
 
-def _adapted(content: bytes, shape: list[int] | None) -> tuple[np.ndarray, list[str], list[int]]:
-    """Pixels, notes, and (C, H, W) of the upright picture in its file."""
+def _adapted(
+    content: bytes, shape: list[int] | None, how: Preprocessing, page: int | None
+) -> tuple[np.ndarray, list[str], tuple[list[int], Facts]]:
+    """Pixels, notes, and (C, H, W) of the upright picture in its file with what its values show."""
     from engine.data.decoding import decode
     from engine.data.pictures import Picture, adapt
 
-    pixels, notes, seen = decode(content)
+    pixels, notes, seen = decode(content, how, page)
     if shape is not None:
-        pixels, how = adapt(Picture(pixels), tuple(shape))
-        notes += how
-    return pixels, notes, [seen.channels, seen.height, seen.width]
+        pixels, said = adapt(Picture(pixels, (), how), tuple(shape))
+        notes += said
+    return pixels, notes, ([seen.channels, seen.height, seen.width], seen.facts)
+
+
+def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The cells of a table beside pictures as JSON; {"bad"} where it is none."""
+    from engine.data.label_tables import NoTable, parse_table
+
+    def found() -> tuple[dict[str, Any], Any]:
+        path = Path(request["path"])
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            return {"bad": "it is larger than any table of labels"}, b""
+        try:
+            table = parse_table(path.name, path.read_bytes())
+        except NoTable:
+            return {"bad": "it is no table"}, b""
+        return {"columns": table.columns, "headed": table.headed}, json.dumps(table.rows).encode("ascii")
+
+    return _caught(found)
 
 
 def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -127,11 +155,12 @@ def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     until = time.monotonic() + BATCH_SECONDS
     told: list[Any] = []
     pixels = bytearray()
-    for path in request["paths"]:
+    how = preprocessing_of(request["how"])
+    for path, page in zip(request["paths"], request["pages"], strict=True):
 
-        def found(path: str = path) -> tuple[dict[str, Any], Any]:
-            image, notes, size = _adapted(read_bytes(path), request["shape"])
-            return {"file": [size, notes]}, image
+        def found(path: str = path, page: int | None = page) -> tuple[dict[str, Any], Any]:
+            image, notes, (size, facts) = _adapted(read_bytes(path), request["shape"], how, page)
+            return {"file": [size, notes, facts]}, image
 
         _time_limit(DECODE_SECONDS)
         head, image = _caught(found)

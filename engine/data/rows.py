@@ -6,12 +6,14 @@ A reader yields `PixelRows` for each piece of pixels and returns a `Source` whos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.data.dataset import BadData, Numbered, Part, Source
+from engine.data.preprocessing import preprocessing_of
 
 Room = tuple[int, int, int, int]  # N, C, H, W
 
@@ -25,6 +27,11 @@ class PixelRows:
     pixels: np.ndarray  # uint8 [n, C, H, W]
 
 
+@dataclass(frozen=True)
+class Restart:
+    """All rows that were yielded are void: what came after them shows that they should have been read otherwise."""
+
+
 def promised(count: int, channels: int, height: int, width: int) -> np.ndarray:
     """An array [N, C, H, W] without memory, in place of the rows that were yielded."""
     return np.broadcast_to(np.uint8(0), (count, channels, height, width))
@@ -35,15 +42,19 @@ def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
     parts: dict[str, Any] = {}
     payload = bytearray()
     for name, part in source.parts.items():
-        assert isinstance(part.names, Numbered)
-        parts[name] = {"shape": list(part.images.shape), "labels": part.labels is not None, "prefix": part.names.prefix}
+        names = part.names.prefix if isinstance(part.names, Numbered) else list(part.names)
+        parts[name] = {"shape": list(part.images.shape), "labels": part.labels is not None, "names": names}
         if part.labels is not None:
             payload += np.ascontiguousarray(part.labels, "<i8").tobytes()
+        if isinstance(part.names, Numbered):
+            payload += np.ascontiguousarray(part.names.numbers, "<i8").tobytes()
     if source.text is not None:
         payload += source.text
     head = {
         "name": source.name, "parts": parts, "classes": list(source.classes), "notes": source.notes, "encoding": source.encoding,
-        "text": None if source.text is None else len(source.text),
+        "text": None if source.text is None else len(source.text), "preprocessing": source.preprocessing.changed(),
+        "values": source.values, "understood": source.understood,
+        "sizes": source.sizes, "bad": [[bad.path, bad.reason] for bad in source.bad], "bad_total": source.bad_total,
     }  # fmt: skip
     return {"source": head}, bytes(payload)
 
@@ -53,6 +64,12 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
     try:
         source = Source(str(head["name"]), classes=tuple(map(str, head["classes"])), notes=[str(note) for note in head["notes"]])
         source.encoding = str(head["encoding"])
+        source.preprocessing, source.values = preprocessing_of(head["preprocessing"]), dict(head["values"])
+        source.understood = dict(head["understood"])
+        source.sizes = {str(words): int(number) for words, number in head["sizes"].items()}
+        for path, reason in head["bad"]:
+            source.refuse(str(path), str(reason))
+        source.bad_total = int(head["bad_total"])
         place = 0
         for name, about in head["parts"].items():
             count, *image = (int(n) for n in about["shape"])
@@ -65,7 +82,14 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             if about["labels"]:
                 labels = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
                 place += 8 * count
-            source.parts[name] = Part(room[:count], labels, Numbered(str(about["prefix"]), np.arange(count)))
+            if isinstance(about["names"], str):
+                names: Sequence[str] = Numbered(about["names"], np.frombuffer(payload, "<i8", count, place).astype(np.int64))
+                place += 8 * count
+            else:
+                names = [str(one) for one in about["names"]]
+                if len(names) != count:
+                    raise ValueError
+            source.parts[name] = Part(room[:count], labels, names)
         if head["text"] is not None:
             source.text = payload[place:]
             place += int(head["text"])

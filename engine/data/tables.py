@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from engine.data.array_labels import NO_LABEL, ArrayLabels, column_of, could_be_labels, numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_IMAGE_BYTES, MAX_SET_BYTES
+from engine.data.preprocessing import GROUNDS, as_asked, looks_transparent
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Room, promised
-from engine.data.values import Range, scaling_for
+from engine.data.values import Measured, Scaling, scaling_of_set
 
 CHUNK_BYTES = 2 << 20  # read between two steps of progress
+SAMPLE_OF_PIECE = 4_096  # values of a piece that are kept to find the scale
 
 
 @dataclass
@@ -53,59 +57,124 @@ def exactly(file: IO[bytes], count: int, name: str) -> bytes:
 
 _IMAGES = ("images", "image", "x", "data", "imgs", "arr_0", "pixels", "samples")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "arr_1", "latents_classes")
-_SPLITS = {"train": "train", "training": "train", "test": "test", "valid": "valid", "val": "valid", "validation": "valid"}
+_SPLITS = {
+    "train": "train", "training": "train", "tr": "train", "xtrain": "train", "ytrain": "train",
+    "test": "test", "testing": "test", "te": "test", "xtest": "test", "ytest": "test",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "xval": "valid", "yval": "valid",
+}  # fmt: skip
 
 
-def read_tables(file: str, name: str, tables: list[Table], only: str | None = None) -> Generator[Step | PixelRows, None, Source]:
+def read_tables(
+    file: str, name: str, tables: list[Table], recipe: ImportRecipe, only: str | None = None
+) -> Generator[Step | PixelRows, None, Source]:
     """A source from the arrays of one file. With `only` its first part is all there is, and is called that.
 
     Names such as x_train, train_images, y_test tell splits and roles; without them the first array that looks like images is taken.
+    All parts are scaled by one rule.
 
     Raises:
         BadData: no array of images, or labels that do not fit.
     """
-    images, labels = _roles(tables)
-    if not images:
-        shapes = ", ".join(f"{table.name} {list(table.shape)}" for table in tables[:4]) or "nothing"
-        raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
-    if only is not None:
-        first = next(iter(images))
-        images, labels = {only: images[first]}, {only: labels[first]} if first in labels else {}
     source = Source(name)
-    highest = -1
+    images = _image_tables(file, tables, recipe, source)
+    if only is not None:
+        images = {only: next(iter(images.values()))}
+    labels = _labels(file, tables, images, recipe, source, only)
+    labels, kept = (None, {}) if labels is None else _kept(labels, source)
+    scaling = yield from _scaling(images, file, recipe, source)
     for split, table in images.items():
-        shape = yield from _images(table, file, source, split)
-        numbers = None
-        if split in labels:
-            numbers = _numbers(labels[split], shape[0], file)
-            highest = max(highest, int(numbers.max(initial=-1)))
-        names = Numbered(f"{'' if split == 'all' else split + ' '}image", np.arange(shape[0]))
+        shape = yield from _images(table, file, recipe, source, split, scaling, kept.get(split))
+        rows = kept.get(split)
+        numbers = None if labels is None else labels.parts[split] if rows is None else labels.parts[split][rows]
+        names = Numbered(f"{'' if split == 'all' else split + ' '}image", np.arange(shape[0]) if rows is None else np.flatnonzero(rows))
         source.parts[split] = Part(promised(*shape), numbers, names)
-    if any(part.labels is None for part in source.parts.values()):
-        for part in source.parts.values():
-            part.labels = None
-    elif highest >= 0:
-        source.classes = tuple(str(n) for n in range(highest + 1))
+    source.classes = () if labels is None else labels.classes
     return source
 
 
-def _roles(tables: list[Table]) -> tuple[dict[str, Table], dict[str, Table]]:
-    """split -> images, split -> labels"""
+def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: Source) -> dict[str, Table]:
+    """split -> its array of images. Raises: BadData: there is none."""
+    fitting = [table for table in tables if _channels_at(table.shape) is not None and table.dtype.kind in "uifb"]
+    if recipe.array:
+        fitting = [table for table in fitting if table.name == recipe.array]
+        if not fitting:
+            names = ", ".join(table.name for table in tables[:20])
+            raise BadData(f"{file} has no array of images called “{recipe.array}”; it has {names}.")
     images: dict[str, Table] = {}
-    labels: dict[str, Table] = {}
-    for table in sorted(tables, key=lambda t: _rank(t.name, _IMAGES)):
-        if _channels_at(table.shape) is not None and table.dtype.kind in "uifb":
-            images.setdefault(_split_of(table.name), table)
-    for table in sorted(tables, key=lambda t: _rank(t.name, _LABELS)):
-        split = _split_of(table.name)
-        one_column = len(table.shape) == 1 or (len(table.shape) == 2 and table.shape[1] == 1)
-        if one_column and table.dtype.kind in "ui" and split in images and table.shape[0] == images[split].shape[0]:
-            labels.setdefault(split, table)
-        elif one_column and split in images and _rank(table.name, _LABELS) < len(_LABELS) and table.dtype.kind in "ui":
-            labels.setdefault(split, table)  # a length that does not fit is reported, not overlooked
+    for table in sorted(fitting, key=lambda t: _rank(t.name, _IMAGES)):
+        images.setdefault(_split_of(table.name), table)
+    if not images:
+        shapes = ", ".join(f"{table.name} {list(table.shape)}" for table in tables[:4]) or "nothing"
+        raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
     if any(split != "all" for split in images):
         images.pop("all", None)
-    return images, labels
+    others = [table.name for table in fitting if table not in images.values()]
+    if others:
+        taken = ", ".join(table.name for table in images.values())
+        source.notes.append(f"The images are the array {taken}; {', '.join(others[:10])} could be images too and can be chosen instead.")
+    return images
+
+
+def _labels(
+    file: str, tables: list[Table], images: dict[str, Table], recipe: ImportRecipe, source: Source, only: str | None
+) -> ArrayLabels | None:
+    """The classes of all parts, or None. Raises: BadData: an array called labels that does not fit the images."""
+    if recipe.labels == "none":
+        return None
+    asked, _, place = recipe.labels.partition(":")
+    column = int(place) if place.isascii() and place.isdigit() else None
+    fitting = [table for table in tables if could_be_labels(table.shape, table.dtype.kind) and table not in images.values()]
+    if asked not in ("", "folders", "names"):
+        fitting = [table for table in fitting if table.name == asked and (column is None or table.shape[-1] > column)]
+    found: dict[str, np.ndarray] = {}
+    unused: list[str] = []
+    for table in sorted(fitting, key=lambda t: _rank(t.name, _LABELS)):
+        split = only or _split_of(table.name)
+        named = _rank(table.name, _LABELS) < len(_LABELS)
+        if split not in images or not (named or table.shape[0] == images[split].shape[0]):
+            continue
+        one_column = table.shape[1:] in ((), (1,))
+        if split in found:
+            unused.append(table.name)
+        elif table.shape[0] != images[split].shape[0]:
+            if one_column:  # a length that does not fit is reported, not overlooked
+                counts = f"{table.shape[0]:,} labels (“{table.name}”) for {images[split].shape[0]:,} images"
+                raise BadData(f"{file} has {counts}; save as many labels as images.")
+        else:
+            values = column_of(table.rows(1 << 16), column)
+            if values is None:
+                unused.append(f"{table.name}:0 … {table.name}:{table.shape[-1] - 1}")
+            elif not one_column or named or asked or len(np.unique(values)) <= max(2, len(values) // 2):
+                found[split] = values
+    if unused:
+        source.notes.append(f"Other arrays could be the class and can be chosen: {', '.join(unused[:10])}.")
+    missing = [split for split in images if split not in found]
+    if not found or missing:
+        if found:
+            source.notes.append(f"There are no labels for {', '.join(missing)}, so no image has a class.")
+        return None
+    labels = numbered(found)
+    if isinstance(labels, str):
+        raise BadData(f"The labels of {file} {labels}.")
+    source.notes += labels.notes
+    return labels if labels.classes else None
+
+
+def _kept(labels: ArrayLabels, source: Source) -> tuple[ArrayLabels | None, dict[str, np.ndarray]]:
+    """The labels, and split -> which rows to keep bool [N] where some images have no label; without two classes all stay, and none has a
+    class.
+    """
+    bare = {split: numbers == NO_LABEL for split, numbers in labels.parts.items()}
+    count = sum(int(some.sum()) for some in bare.values())
+    if not count:
+        return labels, {}
+    if len(labels.classes) < 2:
+        total = sum(map(len, bare.values()))
+        only = f"{total - count:,} are of class {', '.join(labels.classes)}"
+        source.notes.append(f"{count:,} of {total:,} images have no label (−1) and {only}: no classes to tell apart, so no image has one.")
+        return None, {}
+    source.notes.append(f"{count:,} images have no label (−1) and were left out; without classes (labels none) they stay.")
+    return labels, {split: ~some for split, some in bare.items() if some.any()}
 
 
 def _words(name: str) -> list[str]:
@@ -133,53 +202,86 @@ def _channels_at(shape: tuple[int, ...]) -> int | None:
     return None
 
 
-def _images(table: Table, file: str, source: Source, part: str) -> Generator[Step | PixelRows, None, Room]:
-    """Yields the pixels as bytes 0..255, a piece at a time; returns their shape."""
-    count = table.shape[0]
-    place = _channels_at(table.shape)
+def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Scaling]:
+    """One rule for the values of all parts."""
+    seen: Measured | None = None
+    for table in images.values():
+        _check_size(table, file)
+        done = 0
+        for rows in table.rows(_piece(table)):
+            some = Measured.of(rows, most=SAMPLE_OF_PIECE)
+            seen = some if seen is None else seen.joined(some)
+            done += len(rows)
+            if table.dtype == np.uint8 and not recipe.scale and seen.range.high > 1:
+                break  # ordinary bytes; no more is asked of them
+            yield Step(done, table.shape[0], "image", f"Looking at the values of {file}")
+    assert seen is not None
+    kinds = {table.dtype for table in images.values()}
+    given = recipe.given_range()
+    if kinds <= {np.dtype(np.uint8), np.dtype(np.bool_)} and not recipe.scale and (seen.range.high > 1 or kinds == {np.dtype(np.bool_)}):
+        return Scaling(0.0, 255.0, ())
+    scaling = scaling_of_set(seen, "" if given else recipe.scale, given)
+    source.notes += scaling.notes
+    of_bytes = kinds == {np.dtype(np.uint8)}
+    source.preprocessing = replace(as_asked(recipe), black=scaling.black, white=scaling.white, of_bytes=of_bytes)
+    source.values = {"low": seen.range.low, "high": seen.range.high, "histogram": seen.histogram()}
+    return scaling
+
+
+def _check_size(table: Table, file: str) -> None:
+    """Raises: BadData."""
+    count, each = next(iter(table.shape), 0), math.prod(table.shape[1:])
     if count == 0:
         raise BadData(f"The array “{table.name}” of {file} has no images; save it with some.")
-    each = math.prod(table.shape[1:])
     if count * each > MAX_SET_BYTES:
         raise BadData(f"The images of {file} take more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of them.")
     if each * table.dtype.itemsize > MAX_IMAGE_BYTES:
         raise BadData(f"An image in the array “{table.name}” of {file} is larger than any picture; scale the images down first.")
-    piece = max(1, CHUNK_BYTES // max(1, each * table.dtype.itemsize))
-    seen: Range | None = None
-    if table.dtype != np.uint8:
-        done = 0
-        for rows in table.rows(piece):
-            seen = Range.of(rows) if seen is None else seen.joined(Range.of(rows))
-            done += len(rows)
-            yield Step(done, count, "image", f"Looking at the values of {file}")
-    scaling = scaling_for(table.dtype, seen or Range(0, 255))
-    source.notes += [note for note in scaling.notes if note not in source.notes]
+
+
+def _piece(table: Table) -> int:
+    """Rows that are read at once."""
+    return max(1, CHUNK_BYTES // max(1, math.prod(table.shape[1:]) * table.dtype.itemsize))
+
+
+def _images(
+    table: Table, file: str, recipe: ImportRecipe, source: Source, part: str, scaling: Scaling, kept: np.ndarray | None
+) -> Generator[Step | PixelRows, None, Room]:
+    """Yields the pixels of the rows to keep as bytes 0..255, a piece at a time; returns their shape."""
+    place = _channels_at(table.shape)
     height_width = table.shape[2:4] if place == 1 else table.shape[1:3]
     channels = 1 if place == 0 else table.shape[1] if place == 1 else table.shape[3]
-    kept = 3 if channels == 4 else channels
-    room: Room = (count, kept, *height_width)  # type: ignore[assignment]
-    if channels == 4 and "Transparent parts are shown on white." not in source.notes:
-        source.notes.append("Transparent parts are shown on white.")
+    count = table.shape[0] if kept is None else int(kept.sum())
+    room: Room = (count, 3 if channels == 4 else channels, *height_width)  # type: ignore[assignment]
     done = 0
-    for rows in table.rows(piece):
-        pixels = scaling.to_bytes(rows)
+    for rows in table.rows(_piece(table)):
+        pixels = scaling.to_bytes(rows if kept is None else rows[kept[done : done + len(rows)]])
         if place == 0:
             pixels = pixels[:, None]
         elif place == 3:
             pixels = pixels.transpose(0, 3, 1, 2)
         if channels == 4:
-            alpha = pixels[:, 3:].astype(np.uint32)
-            pixels = ((pixels[:, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-        done += len(pixels)
-        yield PixelRows(part, room, pixels)
-        yield Step(done, count, "image", f"Reading {file}")
+            pixels = _three_bands(pixels, table.name, file, recipe, source)
+        done += len(rows)
+        if len(pixels):
+            yield PixelRows(part, room, pixels)
+        yield Step(done, table.shape[0], "image", f"Reading {file}")
     return room
 
 
-def _numbers(table: Table, count: int, file: str) -> np.ndarray:
-    if table.shape[0] != count:
-        raise BadData(f"{file} has {table.shape[0]:,} labels (“{table.name}”) for {count:,} images; save as many labels as images.")
-    numbers = np.concatenate([rows.reshape(-1) for rows in table.rows(1 << 16)]).astype(np.int64)
-    if numbers.min(initial=0) < 0 or numbers.max(initial=0) > 65_535:
-        raise BadData(f"The labels “{table.name}” of {file} are no class numbers from 0 on; number the classes from 0.")
-    return numbers
+def _three_bands(pixels: np.ndarray, name: str, file: str, recipe: ImportRecipe, source: Source) -> np.ndarray:
+    """Of four channels uint8 [n, 4, H, W] three: over white where the fourth is transparency. Raises: BadData: it is plainly none."""
+    if recipe.bands == "rgb":
+        note = "The fourth channel was left out, as asked for."
+    elif recipe.bands == "alpha" or looks_transparent(pixels[:, 3]):
+        alpha, ground = pixels[:, 3:].astype(np.uint32), GROUNDS[recipe.background or "white"]
+        pixels = ((pixels[:, :3] * alpha + ground * (255 - alpha) + 127) // 255).astype(np.uint8)
+        note = f"Transparent parts are shown on {recipe.background or 'white'}."
+    else:
+        raise BadData(
+            f"The array “{name}” of {file} has four channels and the fourth does not look like transparency; say whether it is "
+            "(bands alpha) or is to be left out (bands rgb)."
+        )
+    if note not in source.notes:
+        source.notes.append(note)
+    return pixels[:, :3]

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 NAN_BECOMES = 0  # black
+DARK = 0.25  # of the range of its bits; what uses less is stretched
+ROBUST = 0.005  # of the values, at either end, may be clipped
+OUTLIERS = 0.001  # of the values, at either end, that say nothing of the range where they lie further out than all others span
+SAMPLE_OF_ONE = 256  # values of one image or piece that are kept
+SAMPLE_OF_SET = 1 << 17
+HISTOGRAM_STEPS = 32
 
 
 @dataclass(frozen=True)
@@ -60,15 +66,108 @@ class Scaling:
         return bytes_
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What is known of all values of a set before they are scaled by one rule; those of several pieces are joined."""
+
+    range: Range
+    sample: np.ndarray  # float64 [n], spread evenly over the finite values
+    whole: bool  # all are whole numbers
+    floating: bool  # some are stored as floating point numbers
+    bits: int = 0  # the most that a file states; 0: none does
+
+    @staticmethod
+    def of(values: np.ndarray, bits: int | None = None, most: int = SAMPLE_OF_ONE) -> Measured:
+        """Of an array [...]; at most `most` of its values are kept."""
+        seen = Range.of(values)
+        flat = values.reshape(-1)
+        sample = flat[:: max(1, flat.size // most)].astype(np.float64)
+        sample = sample[np.isfinite(sample)]
+        whole = values.dtype.kind != "f" or bool(
+            (sample == np.rint(sample)).all() and seen.low == round(seen.low) and seen.high == round(seen.high)
+        )
+        return Measured(seen, sample, whole, values.dtype.kind == "f", bits or 0)
+
+    def joined(self, other: Measured) -> Measured:
+        """Of the values of both."""
+        sample = np.concatenate([self.sample, other.sample])
+        if len(sample) > SAMPLE_OF_SET:
+            sample = sample[::2]
+        whole, floating = self.whole and other.whole, self.floating or other.floating
+        return Measured(self.range.joined(other.range), sample, whole, floating, max(self.bits, other.bits))
+
+    def between(self, share: float) -> tuple[float, float]:
+        """The values between which all but a share at either end lie."""
+        if not len(self.sample):
+            return self.range.low, self.range.high
+        low, high = np.quantile(self.sample, (share, 1 - share), method="nearest")
+        return float(low), float(high)
+
+    def histogram(self) -> list[int]:
+        """How many of the sample lie in each of 32 equal steps from the lowest to the highest value."""
+        low, high = self.range.low, self.range.high
+        if not np.isfinite(high - low) or high <= low:
+            return []
+        return np.histogram(self.sample, HISTOGRAM_STEPS, (low, high))[0].tolist()
+
+
+def scaling_of_set(seen: Measured, wish: str = "", given: tuple[float, float] | None = None) -> Scaling:
+    """The one rule by which all values of a set become bytes.
+
+    As asked: "range" (lowest to highest), "robust" (all but half a percent at either end) or `given`. Otherwise 0 and 1 alone are black
+    and white; whole numbers go by their bit depth, unless they use a small part of it; others by the range they plainly have, without a
+    thousandth that lies far outside.
+    """
+    if given is not None:
+        return _said(seen, given, f"between {given[0]:g} and {given[1]:g}, as asked for,")
+    if wish:
+        black, white = (seen.range.low, seen.range.high) if wish == "range" else seen.between(ROBUST)
+        black, white, named = _stretched(black, white)
+        return _said(seen, (black, white), f"{named} ({wish})")
+    low, high = seen.range.low, seen.range.high
+    if seen.whole and (low, high) == (0, 1):
+        return Scaling(0.0, 1.0, (*_holes(seen.range), "All values are 0 or 1; they were made black and white."))
+    if not seen.floating:
+        black, white, named = _integer_range(low, high, seen.bits or None)
+        dark_low, dark_high = seen.between(ROBUST)
+        if white > 255 and low >= 0 and dark_low < dark_high and dark_high - black <= DARK * (white - black):
+            fewer = next((bits for bits in (10, 12, 14) if high < 2**bits and dark_high > DARK * 2**bits), None)
+            if fewer:  # a camera's, stored in 16
+                return _said(seen, (0.0, float(2**fewer - 1)), f"of {fewer} bits (0..{2**fewer - 1:,})")
+            return _said(seen, (dark_low, dark_high), f"from {dark_low:,.0f} to {dark_high:,.0f}, a small part of what they could be,")
+        return _said(seen, (black, white), named)
+    inner_low, inner_high = seen.between(OUTLIERS)
+    span = inner_high - inner_low
+    if 0 < span < np.inf and (high - inner_high > span or inner_low - low > span):
+        black, white, named = _float_range(inner_low, inner_high)
+    else:
+        black, white, named = _float_range(low, high)
+    return _said(seen, (black, white), named)
+
+
+def _said(seen: Measured, borders: tuple[float, float], named: str) -> Scaling:
+    notes = [*_holes(seen.range)]
+    if borders == (0.0, 255.0):
+        notes.append("Values were rounded to whole numbers 0..255." if seen.floating else "Values 0..255 were taken as they are.")
+    else:
+        notes.append(f"Values {named} were scaled to 0..255, by one rule for the whole set.")
+    slack = 1e-3 * (borders[1] - borders[0]) if np.isfinite(borders[1] - borders[0]) else 0.0
+    if seen.range.low < borders[0] - slack or seen.range.high > borders[1] + slack:
+        notes.append(f"Values lie as far out as {seen.range.low:g} and {seen.range.high:g}; what is beyond the scale is black or white.")
+    return Scaling(*borders, tuple(notes))
+
+
+def _holes(seen: Range) -> list[str]:
+    return [f"{seen.holes:,} values that are no numbers (NaN or infinity) were set to black."] if seen.holes else []
+
+
 def scaling_for(dtype: np.dtype, seen: Range, bits: int | None = None) -> Scaling:
     """How numbers of this kind and range become bytes.
 
     Floats are taken as 0..1, −1..1 or 0..255 by their range, integers by their bit depth (`bits` when the file states it);
     what fits none of these is stretched from its smallest to its largest value.
     """
-    notes = []
-    if seen.holes:
-        notes.append(f"{seen.holes:,} values that are no numbers (NaN or infinity) were set to black.")
+    notes = _holes(seen)
     low, high = seen.low, seen.high
     if dtype == np.uint8 or dtype.kind == "b":
         return Scaling(0.0, 255.0 if dtype == np.uint8 else 1.0, tuple(notes))
@@ -89,9 +188,9 @@ def _float_range(low: float, high: float) -> tuple[float, float, str]:
         return 0.0, 1.0, "0..1"
     if low >= -1 - slack and high <= 1 + slack:
         return -1.0, 1.0, "−1..1"
-    if low >= 0 and high <= 255:
+    if low >= 0 and 32 < high <= 255:
         return 0.0, 255.0, "0..255"
-    return _stretched(low, high)
+    return _stretched(0.0 if 0 <= low < 0.5 * high else low, high)  # what starts near zero starts at zero
 
 
 def _integer_range(low: float, high: float, bits: int | None) -> tuple[float, float, str]:

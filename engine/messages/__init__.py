@@ -11,6 +11,7 @@ from engine.messages.latent import *  # noqa: F403
 from engine.messages.methods import *  # noqa: F403
 from engine.messages.probing import *  # noqa: F403
 from engine.messages.rate_distortion import *  # noqa: F403
+from engine.messages.rollout import *  # noqa: F403
 from engine.messages.runs import *  # noqa: F403
 from engine.messages.sampling import *  # noqa: F403
 from engine.messages.scoring import *  # noqa: F403

@@ -116,6 +116,7 @@ class SymbolDistribution(Query):
     top_k: int = 0
     top_p: float = 1.0
     label: int | None = None
+    caption: str = ""  # of a model of captions: what the sample shows; empty: anything
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,6 +127,7 @@ class ReadSymbols(Query):
     step: int | None = None
     picture: PictureRef
     label: int | None = None
+    caption: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -21,6 +21,7 @@ from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.energy import contrastive_energy
 from engine.losses.energy_distance import energy_distance
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, StepContext
 from engine.nets.energy import EnergyNet, pixel_gradient
@@ -113,7 +114,7 @@ class EnergyBased(Method):
         self.trouble = torch.zeros(2, device=weight.device)
 
     def optimizers(self) -> dict[str, ParameterGroup]:
-        """AdamW without momentum, as in the paper: the samples that a gradient belongs to move from step to step."""
+        """An optimizer without momentum (β1 = 0), as in the paper: the samples that a gradient belongs to move from step to step."""
         return {"all": ParameterGroup(tuple(self.parameters()), betas=(0.0, 0.999))}
 
     # -- training --------------------------------------------------------------------------------------------------------
@@ -144,12 +145,15 @@ class EnergyBased(Method):
             }
 
     def _chains(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """Chains to compare n images with, each at most once where there are enough [n, C, H, W]; noise before there are any."""
+        """Chains to compare n images with [at most n, C, H, W]: in training those of this step, else any; noise before there are any.
+
+        None is in it twice: the distance of a set that holds an image twice is too small within, so that of two sets is too large.
+        """
         device = self.network.out.weight.device if generator is None else generator.device
-        if not len(self.chains):
+        chains = self.chains if self.training else self.replay
+        if not len(chains):
             return torch.rand(n, *self.data.shape, generator=generator, device=device)
-        order = torch.randperm(len(self.chains), generator=generator, device=device).to(self.chains.device)
-        return self.chains[order.repeat(-(-n // len(order)))[:n]]
+        return chains[torch.randperm(len(chains), generator=generator, device=device)[:n].to(chains.device)]
 
     def after_step(self, context: StepContext) -> None:
         """Move the next step's chains along the new weights.
@@ -182,11 +186,11 @@ class EnergyBased(Method):
                 f"run with a lower learning_rate (this one has {c.learning_rate:g}), a larger alpha or smaller langevin_size."
             )
 
-    def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: Randomness | None) -> tuple[Tensor, Tensor]:
         """One Langevin step of chains [n, C, H, W]; those without a finite gradient begin anew. Also which did, bool [n]."""
         _, gradient = pixel_gradient(self.network, x)
         lost = ~gradient.flatten(1).isfinite().all(1)
-        xi = torch.randn(x.shape, generator=g, device=x.device if g is None else g.device).to(x)
+        xi = likelihoods.normal(x.flatten(1), 1, g).view_as(x)
         moved = langevin_step(x, gradient, xi, size, noise, self.config.langevin_clip)
         return torch.where(lost[:, None, None, None], fresh, moved), lost
 
@@ -214,14 +218,12 @@ class EnergyBased(Method):
         return self._sampled(n, settings, generator)
 
     def _sampled(self, n: int, settings: LangevinSettings, generator: torch.Generator | None) -> Iterator[Frame]:
-        weight = self.network.out.weight
-        device = weight.device if generator is None else generator.device
-        fresh = torch.rand(n, *self.data.shape, generator=generator, device=device).to(weight)
-        x = fresh
+        own = likelihoods.sample_generators(n, generator)
+        x = fresh = likelihoods.uniform(self.network.out.weight.new_empty(n, *self.data.shape), own)
         size, noise = settings.step_size * self.config.langevin_size, settings.noise * self.config.langevin_noise
         for step in range(1, settings.steps + 1):
             with full(x.device):
-                x, _ = self._moved(x, fresh, size, noise, generator)
+                x, _ = self._moved(x, fresh, size, noise, own)
             yield Frame(x, step, settings.steps)
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
 from engine.losses.energy_distance import energy_distance
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, Phase, StepContext
 from engine.nets.adversarial import RANDOM_FEATURES, ImageDiscriminator, ImageGenerator, random_features
@@ -58,7 +59,9 @@ class Config(Training):
     discriminator_beta1: float = setting(
         0.0, "How long the discriminator's steps remember their direction.", low=0.0, high=0.99, group="Training"
     )
-    beta2: float = setting(0.99, "How long both remember the size of their gradients.", low=0.0, high=0.9999, group="Training")
+    beta2: float = setting(
+        0.99, "How long both remember the size of their gradients (AdamW); SGD and LARS do not.", low=0.0, high=0.9999, group="Training"
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class GAN(Method):
         self.register_buffer("penalties", torch.empty(2), persistent=False)  # R1 and R2 of the newest step that had them
         self.feature_unit: Tensor
         self.register_buffer("feature_unit", torch.empty(RANDOM_FEATURES), persistent=False)  # measured anew when a training goes on
-        self._directions: Tensor | None = None
+        self._directions: tuple[Tensor, Tensor] | None = None  # principal ones and their shares
         self.register_load_state_dict_post_hook(GAN.forget_directions)
 
     @property
@@ -204,7 +207,7 @@ class GAN(Method):
         logits = self.discriminator(x, y)
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
-    def _codes(self, n: int, generator: torch.Generator | None) -> Tensor:
+    def _codes(self, n: int, generator: Randomness | None) -> Tensor:
         """z ~ N(0, I) [n, D]."""
         return likelihoods.normal(self.generator.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
 
@@ -235,10 +238,10 @@ class GAN(Method):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] of z ~ N(0, temperature² I), in one frame."""
-        z = self._codes(n, generator)
+        own = likelihoods.sample_generators(n, generator)
+        z = self._codes(n, own)
         if self.conditional and y is None:
-            where = z.device if generator is None else generator.device
-            y = torch.randint(len(self.data.classes), (n,), generator=generator, device=where)
+            y = likelihoods.integers(len(self.data.classes), n, own, z.device)
         with full(z.device):
             yield Frame(self.generator(temperature * z, None if y is None or not self.conditional else y.to(z.device)), 1, 1)
 
@@ -251,11 +254,18 @@ class GAN(Method):
 
         J is met through the gradients Jᵀu of random combinations u of pixels, E[uuᵀ] = I, at fixed codes. Kept until the weights change.
         """
+        return self._principal()[0]
+
+    def principal_shares(self) -> Tensor:
+        """Of the variance of G(z), to first order: what each principal direction accounts for [D], the largest first; they add up to 1."""
+        return self._principal()[1]
+
+    def _principal(self) -> tuple[Tensor, Tensor]:
         if self._directions is None or self.training:
             self._directions = self._eigenvectors()
         return self._directions
 
-    def _eigenvectors(self) -> Tensor:
+    def _eigenvectors(self) -> tuple[Tensor, Tensor]:
         noise = torch.Generator().manual_seed(0)
         like = self.generator.offset.value
         with torch.inference_mode(False), torch.enable_grad(), full(like.device):
@@ -265,9 +275,11 @@ class GAN(Method):
             signs = torch.randint(0, 2, images.shape, generator=noise).to(images) * 2 - 1
             (gradient,) = torch.autograd.grad((images * signs).sum(), z)  # row i: J(z_i)ᵀ u_i
         moment = gradient.double().T @ gradient.double()
-        vectors = torch.linalg.eigh(moment if moment.isfinite().all() else torch.zeros_like(moment)).eigenvectors.flip(1)
+        values, vectors = torch.linalg.eigh(moment if moment.isfinite().all() else torch.zeros_like(moment))
+        values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
         largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-        return (vectors * largest.sign()).to(like)  # either sign is a direction: this one is always the same
+        directions = (vectors * largest.sign()).to(like)  # either sign is a direction: this one is always the same
+        return directions, (values / values.sum().clamp(min=1e-300)).to(like)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Looking at a checkpoint
@@ -302,7 +314,7 @@ class GAN(Method):
             ]
             words.append(coverage(modes))
         ones = torch.ones(self.latent_size, dtype=x.dtype, device=x.device)
-        return Description(tuple(numbers), tuple(words), None, ones, torch.zeros_like(ones))
+        return Description(tuple(numbers), tuple(words), None, ones, torch.zeros_like(ones), share=self.principal_shares())
 
 
 def feature_unit(x: Tensor) -> Tensor:

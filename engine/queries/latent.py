@@ -14,6 +14,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
+from engine.losses.likelihoods import normal, sample_generators
 from engine.method import judged
 from engine.protocols import (
     ConditionalDecoder,
@@ -50,8 +51,10 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         pictures=None if found.pictures is None else image_array(found.pictures),
         captions=found.captions,
         active=None if found.active is None else found.active.cpu().numpy(),
-        classes=_classes(model),
         names=found.names,
+        classes=model.spec.classes if found.class_scores else _classes(model),
+        share=array(found.share),
+        class_scores=found.class_scores,
     )
 
 
@@ -151,11 +154,11 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
     """Images of z ~ p(z), or of N(centre, diag((temperature · scale)²)) where that is not known. Raises: CannotAnswer, BadRun."""
     model = session.model(query.run, query.step)
     prior = _prior(model, "draw from")
+    own = sample_generators(query.count, model.generator(query.seed))
     if provides(model.method, LatentPrior):
-        z = model.method.sample_prior(query.count, query.temperature, model.generator(query.seed))
+        z = model.method.sample_prior(query.count, query.temperature, own)
     else:
-        noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
-        z = prior.centre + prior.scale * noise
+        z = prior.centre + prior.scale * normal(prior.scale.expand(query.count, -1), 1, own)[:, 0] * query.temperature
     note = ""
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."

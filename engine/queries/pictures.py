@@ -9,6 +9,7 @@ import numpy as np
 
 from engine import messages as m
 from engine.data import BadData, Picture, adapt, lasting, picture_from_array, read_image
+from engine.data.preprocessing import preprocessing_of
 from engine.queries.session import CannotAnswer, Model, QuerySession
 
 ORIGINAL_PIXELS = 512  # the longest side of an original as it is shown
@@ -25,7 +26,7 @@ def read_picture(session: QuerySession, asked: m.PictureRef, model: Model | None
         BadData: the file cannot be read, or nothing is named. BadRun: the run's own data changed.
     """
     if asked.path is not None:
-        return read_image(asked.path)
+        return read_image(asked.path, how=None if model is None else preprocessing_of(model.manifest.preprocessing))
     if asked.image is not None:
         return picture_from_array(asked.image)
     if asked.data is not None:

@@ -278,8 +278,8 @@ def _shown(model: Model, method: SymbolSequence, samples: PartialSamples, given:
 
 
 def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None) -> Iterator[Frame]:
-    """The sampler's frames with the samples that are asked for only. Samples beside each other share the sampler's noise, so all up to
-    the last one are drawn: a sample is the same whoever is drawn beside it."""
+    """The sampler's frames with the samples that are asked for only. The sampler counts its samples from 0, so all up to the last one are
+    drawn: sample k depends on the seed and k only, not on which others are drawn beside it."""
     everyone = max(work.samples) + 1
     if y is not None and everyone > len(work.samples):
         every = tuple(range(everyone))
@@ -394,7 +394,7 @@ def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m
     too_long = tokens.shape[1] >= method.length and method.symbol_kind != "text"
     if too_long or (tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < method.symbols):
         raise CannotSample(f"These symbols are not this run's: it writes {method.length} of {method.symbols} kinds; draw anew.")
-    writer = method.writer(1, _asked_class(model, query.label), prefix=tokens if tokens.numel() else None)
+    writer = method.writer(1, _asked_condition(model, query), prefix=tokens if tokens.numel() else None)
     log_p = writer.log_probs().float()
     patches = method.code_patches()
     return m.SymbolDistributed(
@@ -423,7 +423,7 @@ def read_symbols(session: QuerySession, query: m.ReadSymbols) -> m.SymbolsRead:
         **answer_head(query, model),
         label=asked.label,
         tokens=tokens[0].numpy().astype(np.int32),
-        log_p=array(method.log_probs(tokens, _asked_class(model, query.label))[0].float()),
+        log_p=array(method.log_probs(tokens, _asked_condition(model, query))[0].float()),
         seen=seen,
         image=image_array(method.to_images(tokens))[0],
         kind=layout.kind,
@@ -434,8 +434,9 @@ def read_symbols(session: QuerySession, query: m.ReadSymbols) -> m.SymbolsRead:
     )
 
 
-def _asked_class(model: Model, label: int | None) -> Tensor | None:
-    """[1], of a conditional model."""
-    if label is None or not model.method.conditional:
-        return None
-    return torch.tensor([check_label(label, len(model.spec.classes))])
+def _asked_condition(model: Model, query: m.SymbolDistribution | m.ReadSymbols) -> Tensor | None:
+    """The class [1] or the caption [1, L] that is asked about; None where it is none, or the model is told neither."""
+    captions = caption_tokens(model, query.caption, 1)
+    if captions is not None or query.label is None or not model.method.conditional:
+        return captions
+    return torch.tensor([check_label(query.label, len(model.spec.classes))])

@@ -65,6 +65,8 @@ class RunMetadata(BaseModel):
     data: str
     data_name: str
     data_hash: str
+    recipe: dict[str, Any] = {}  # the decisions by which the data are read, as JSON; they stand in `data` too
+    preprocessing: dict[str, Any] = {}  # how files became pixels, and dropped images do: what differs from the defaults
     shape: Annotated[tuple[Side, ...], Field(max_length=3)]
     classes: tuple[str, ...] = ()
     kind: Annotated[str, Field(pattern="^(images|text)$")] = "images"

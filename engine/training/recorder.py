@@ -21,6 +21,7 @@ from torch import Tensor
 from engine import device as devices
 from engine.config import changed
 from engine.data import DataSet
+from engine.data.recipe import parted_name
 from engine.messages import CheckpointSaved, Event, Metrics, Notice, Progress, RunFigure, Stalled
 from engine.method import StepContext, capabilities
 from engine.storage.atomic_io import NonFinite
@@ -29,7 +30,7 @@ from engine.storage.manifest import RunMetadata
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training.batches import as_input, held_out
+from engine.training.batches import PROBE_EXAMPLES, as_input, frames_before, held_out
 from engine.training.gauges import gauges
 from engine.training.plan import TrainingFailed
 from engine.training.resume_state import ResumeState, checked, unusable
@@ -37,7 +38,6 @@ from engine.training.trainer import Trainer
 
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
-PROBE_EXAMPLES = 256
 RETRY_SECONDS = 2.0
 
 Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
@@ -264,6 +264,7 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
     probe = {"tokens" if data.kind == "text" else "images": examples.numpy(), "noise": noise}
     if y is not None:
         probe["labels"] = y.numpy()
+    probe |= frames_before(data, trainer.spec, trainer.method.condition)
     metadata = RunMetadata(
         method=plan.method,
         title=kind.title,
@@ -272,6 +273,8 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
         data=plan.data,
         data_name=data.name,
         data_hash=data.hash,
+        recipe=parted_name(plan.data)[1].changed(),
+        preprocessing=data.preprocessing.changed(),
         shape=data.shape,
         classes=data.classes,
         kind=trainer.spec.kind,

@@ -11,8 +11,8 @@ from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
 from app.widgets.colors import shade
 
-ROW, HEAD = 30, 24  # pixels
-NAMES, FIGURES = 90, 84
+ROW, HEAD = 22, 22  # pixels; a row is as high as a slider, which may stand beside it
+NAMES, FIGURES = 72, 64
 
 
 class BayesBars(Chart):
@@ -21,19 +21,28 @@ class BayesBars(Chart):
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self.columns: list[tuple[str, np.ndarray | None]] = []
+        self.given: np.ndarray = np.zeros(0)
         super().__init__("Bayes’ rule for each class")
 
-    def set_answer(self, names: tuple[str, ...], below: np.ndarray, posterior: np.ndarray, classifier: np.ndarray | None) -> None:
-        self.names = names
+    def set_answer(self, names: tuple[str, ...], given: np.ndarray, posterior: np.ndarray, classifier: np.ndarray | None) -> None:
+        """log p(x|y) in nats, p(y|x) by Bayes' rule and p(y|x) of the classifier, each [K]."""
+        self.names, self.given = names, given
+        below = given - given.max()
         self.columns = [("log p(x|y) − best, nat", below), ("p(y|x), Bayes’ rule", posterior), ("p(y|x), classifier", classifier)]
-        self.setMinimumHeight(HEAD + ROW * len(names) + 8)
+        self.setMinimumHeight(HEAD + ROW * len(names))
         best = int(posterior.argmax())
         self.setAccessibleDescription(f"Bayes’ rule: {names[best]} with {number(100 * float(posterior[best]), 1, '%')}.")
         self.updateGeometry()
         self.update()
 
+    def clear(self) -> None:
+        """Nothing is known yet."""
+        self.names, self.columns, self.given = (), [], np.zeros(0)
+        self.setMinimumHeight(0)
+        self.update()
+
     def sizeHint(self) -> QSize:
-        return QSize(420, HEAD + ROW * max(3, len(self.names)) + 8)
+        return QSize(420, HEAD + ROW * max(3, len(self.names)))
 
     def draw(self, painter: QPainter) -> None:
         if not self.names:
@@ -61,13 +70,13 @@ class BayesBars(Chart):
             return
         value, reach = float(values[row]), max(place.width() - FIGURES, 20)
         share = value if at else 1 - value / min(float(values.min()), -1e-9)
-        painter.fillRect(QRectF(place.left(), place.top() + 7, max(reach * share, 1), ROW - 14), shade(CATEGORIES[at], self._c))
+        painter.fillRect(QRectF(place.left(), place.top() + 6, max(reach * share, 1), ROW - 12), shade(CATEGORIES[at], self._c))
         painter.setPen(QColor(self._c.text))
         text = number(100 * value, 1, "%") if at else number(value, 1)
         painter.drawText(QRectF(place.right() - FIGURES, place.top(), FIGURES, ROW), RIGHT | MIDDLE, text)
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         rows: list[tuple[object, ...]] = [
-            (name, *("" if v is None else float(v[i]) for _, v in self.columns)) for i, name in enumerate(self.names)
+            (name, float(self.given[i]), *("" if v is None else float(v[i]) for _, v in self.columns)) for i, name in enumerate(self.names)
         ]
-        return ("class", *(title for title, _ in self.columns)), rows
+        return ("class", "log p(x|y), nat", *(title for title, _ in self.columns)), rows

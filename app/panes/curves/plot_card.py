@@ -40,7 +40,7 @@ class CurvePlotCard(QWidget):
             row.addWidget(made)
         column.addLayout(row)
         card = Card(1, 0)
-        self.plot.setMinimumHeight(180)
+        self.plot.setMinimumHeight(112)
         card.inside.addWidget(self.plot)
         self.readout = TextLines(1, "Values under the mouse")
         line = QHBoxLayout()

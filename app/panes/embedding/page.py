@@ -37,7 +37,7 @@ from app.widgets.shown_step import ShownStep
 from engine.messages import Embedded
 
 SIDE_LEAST, SIDE_MOST = 240, 340  # pixels
-ABOVE = 192  # pixels of the page that neither the legend nor the pages below it have
+ABOVE = 196  # pixels of the page that neither the legend nor the pages below it have
 LEGEND_LEAST = 56  # pixels
 APART = 18  # pixels between a point and its card
 PRINTED_SIDE = 260  # pixels of the legend on an exported picture
@@ -160,7 +160,7 @@ class EmbeddingPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         self.legend_heading = heading("Legend")
-        self.legend_heading.setFixedHeight(28)
+        self.legend_heading.setFixedHeight(22)
         column.addWidget(self.legend_heading)
         self.legend_card = Card(6, 0)
         self.legend = MapLegend()

@@ -234,11 +234,19 @@ class LatentPane(RunPane):
 
     def _class_chosen(self, label: int) -> None:
         position = self.position
-        if position is not None and label != position.label:
+        axes = self.slider_list.axes
+        if position is None:
+            return
+        if axes is not None and axes.class_names:
+            if len(position.z) == len(axes.order) and label != axes.class_of(position.z):
+                self.history.move(position.moved_to(axes.with_class(position.z, label), position.name), "choice of a class")
+        elif label != position.label:
             self.history.move(replace(position, label=label), "choice of a class")
 
     def _described(self, axes: LatentAxes) -> None:
-        self.decoded_image.offer_classes(self.controller.description.classes if self.controller.description is not None else ())
+        classes = self.controller.description.classes if self.controller.description is not None else ()
+        self.decoded_image.offer_classes(classes, axes.class_of)
+        self.prior_samples.axes = axes
         held = self.slider_list.is_held()
         self.slider_list.describe(axes)
         if held:

@@ -24,6 +24,7 @@ from app.widgets.chart import Chart
 from app.widgets.parts import Card, TextLines, button, heading, plain
 
 TALL = 760  # pixels from which both the close look and the list are seen
+SHORT = 480  # pixels below which what is told elsewhere too is left out
 BELOW_TABLE = 350  # pixels that the charts need
 
 
@@ -198,5 +199,7 @@ class LikelihoodPage(QScrollArea):
         self.table.set_most_height(min(round(0.46 * height), max(height - BELOW_TABLE, 110)))
         self.drop_card.fit(round(0.28 * height) if height >= TALL else max(round(0.2 * height), 64))
         self.about_line.setVisible(height >= TALL)
+        self.drop_card.size_line.setVisible(height >= SHORT)
+        self.distribution.shorten(height < SHORT)
         self.closer.fit(80 if height >= TALL else 56)
         self.show_left(self.left_tabs.checkedId())

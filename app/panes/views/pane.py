@@ -13,7 +13,7 @@ from typing import Any
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
@@ -27,6 +27,7 @@ from app.shell.formatting import count
 from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
+from app.widgets.page_stack import PageStack
 from app.widgets.parts import TextLines
 from app.widgets.shown_step import COMES, FAILED, ShownStep
 from engine.messages import (
@@ -121,7 +122,7 @@ class ViewsPane(RunPane):
         self.pairs, self.curves, self.puzzle, self.queue = PairsPage(), InvariancePage(), PuzzlePage(), QueuePage()
         self.next_batch = BatchPage()
         self.grid, self.settings = self.next_batch.grid, self.next_batch.settings
-        self.pages = QStackedWidget()
+        self.pages = PageStack()
         for page in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue):
             self.pages.addWidget(page)
         column.addWidget(self.pages, 1)

@@ -3,7 +3,7 @@
 A reader has
     recognizes(path: Path) -> bool                                  cheap, never raises
     summary(path: Path) -> str                                      cheap: what the data list says
-    read(path: Path, wish: Wish) -> Generator[Step, None, Source]   raises BadData or OSError
+    read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]   raises BadData or OSError
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from engine.data.dataset import BadData
-from engine.data.readers import arrays, cifar, folders, idx, tensors, text
+from engine.data.readers import arrays, cifar, folders, idx, packed, tensors, text
 
-ORDER: tuple[ModuleType, ...] = (idx, cifar, arrays, tensors, text, folders)
+ORDER: tuple[ModuleType, ...] = (idx, cifar, arrays, tensors, packed, text, folders)
 
 
 def reader_for(path: Path) -> ModuleType:
@@ -28,5 +28,5 @@ def reader_for(path: Path) -> ModuleType:
             return reader
     raise BadData(
         f"“{path.name}” is no data set that Priorama reads; choose a folder of images, an IDX or CIFAR folder, "
-        "or an .npz, .npy, .pt or text file."
+        "or a .zip, .tar, .npz, .npy, .pt or text file."
     )

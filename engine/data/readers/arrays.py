@@ -14,14 +14,15 @@ import numpy as np
 
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.confinement import allow_bytes
-from engine.data.dataset import BadData, Source, Step, Wish
-from engine.data.limits import MAX_HEADER_BYTES
+from engine.data.dataset import BadData, Source, Step
+from engine.data.limits import MAX_HEADER_BYTES, MAX_ITEM_BYTES
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows
 from engine.data.tables import Table, exactly, read_tables, rows_of_file
 
 _MAGIC = b"\x93NUMPY"
 _DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([^'"]{1,16})['"]""")  # spelled out: a general parser of Python can be made to crash
-_PLAIN = re.compile(r"[<>|=]?[?a-zA-Z]\d{0,3}")
+_PLAIN = re.compile(r"[<>|=]?[?a-zA-Z]\d{0,4}")
 _ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
 _SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(((?:\s*\d{1,15}[lL]?\s*,)*\s*(?:\d{1,15}[lL]?\s*)?)\)""")
 _FORTRAN_BYTES = 256 << 20  # column order cannot be read in rows; up to this size it is read at once
@@ -40,20 +41,36 @@ def summary(path: Path) -> str:
         return f"{' × '.join(str(n) for n in _header(file, path.name)[0])} · NumPy array"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """The images, and labels where there are some. Raises BadData for pickles, forged shapes and archives that blow up."""
     if path.suffix.lower() == ".npy":
-        return (yield from read_tables(path.name, path.stem, [_plain_table(path)]))
+        return (yield from read_tables(path.name, path.stem, [_plain_table(path)], recipe))
     try:
         with open_zip(path) as archive:
-            tables = [
-                _zipped_table(archive, entry, path.name)
-                for entry in archive.infolist()
-                if entry.filename.endswith(".npy") and entry.file_size
-            ]
-            return (yield from read_tables(path.name, path.stem, tables))
+            tables, bad = _zipped_tables(archive, path.name)
+            try:
+                source = yield from read_tables(path.name, path.stem, tables, recipe)
+            except BadData:
+                if bad and not any(len(table.shape) in (3, 4) for table in tables):
+                    raise bad[0] from None  # what could not be read may have been the images
+                raise
+            source.notes += [f"One array was left out: {why}" for why in bad]
+            return source
     except DAMAGE:
         raise BadData(f"{path.name} is damaged (it cannot be unpacked); save or download it again.") from None
+
+
+def _zipped_tables(archive: zipfile.ZipFile, file_name: str) -> tuple[list[Table], list[BadData]]:
+    """(the arrays of an archive, why others are none)."""
+    tables: list[Table] = []
+    bad: list[BadData] = []
+    for entry in archive.infolist():
+        if entry.filename.endswith(".npy") and entry.file_size:
+            try:
+                tables.append(_zipped_table(archive, entry, file_name))
+            except BadData as why:
+                bad.append(why)
+    return tables, bad
 
 
 def _plain_table(path: Path) -> Table:
@@ -128,7 +145,7 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype, bool
         dtype = np.dtype(code)
     except (TypeError, ValueError):
         raise wrong from None
-    if dtype.hasobject or dtype.itemsize == 0 or dtype.itemsize > 256:
+    if dtype.hasobject or dtype.itemsize == 0 or dtype.itemsize > MAX_ITEM_BYTES:
         raise wrong
     return shape, dtype, fortran == "True"
 

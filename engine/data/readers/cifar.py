@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
+from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_PICKLE_BYTES
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
 from engine.data.unpickling import Refused, unpickle
 
@@ -33,17 +34,18 @@ def summary(path: Path) -> str:
     return f"32×32 colour · CIFAR, {len(_batches(path))} batch files"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """Every batch that is there; what is missing is said in a note. Raises BadData for a damaged or hostile batch."""
     folder = path.parent if path.is_file() else path
     batches = _batches(path)
-    fine = any(file.stem in ("train", "test") for _, file in batches)
+    hundred = any(file.stem in ("train", "test") for _, file in batches)
+    fine = hundred and recipe.labels != "coarse"
     room = {split: sum(_most(file) for other, file in batches if other == split) for split in ("train", "test")}
     found: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     for done, (split, file) in enumerate(batches):
         yield Step(done, len(batches), "batch", f"Reading {file.name}")
         read_batch = _binary_batch if file.suffix == ".bin" else _python_batch
-        pixels, labels = read_batch(file, fine)
+        pixels, labels = read_batch(file, hundred, fine)
         found[split].append(labels)
         for first in range(0, len(pixels), _AT_ONCE):
             yield PixelRows(split, (room[split], 3, 32, 32), pixels[first : first + _AT_ONCE].reshape(-1, 3, 32, 32))
@@ -61,7 +63,11 @@ def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
             kind = "training" if split == "train" else "test"
             notes.append(f"{len(images):,} of {_FULL[split]:,} {kind} images are here; add the missing batch files for the rest.")
     named = {**_BY_FOLDER, **_BY_FOLDER_100}.get(folder.resolve().name.lower(), folder.resolve().name)
-    return Source(named, parts, _classes(folder, fine, parts), notes=notes)
+    if hundred:
+        notes.append(
+            f"The classes are the {'100 fine' if fine else '20 coarse'} ones; labels {'coarse' if fine else 'fine'} takes the others."
+        )
+    return Source(named, parts, _classes(folder, hundred, fine, parts), notes=notes)
 
 
 def _batches(path: Path) -> list[tuple[str, Path]]:
@@ -83,11 +89,11 @@ def _most(file: Path) -> int:
     return file.stat().st_size // PIXELS + 1
 
 
-def _python_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
+def _python_batch(path: Path, hundred: bool, fine: bool) -> tuple[np.ndarray, np.ndarray]:
     """(uint8 [N, 3072], int64 [N])"""
     table = _unpickle(path)
     pixels = table.get("data")
-    labels = table.get("fine_labels" if fine else "labels")
+    labels = table.get("fine_labels" if fine else "coarse_labels" if hundred else "labels")
     if (
         not isinstance(pixels, np.ndarray)
         or pixels.dtype != np.uint8
@@ -111,9 +117,9 @@ def _checked(path: Path, pixels: np.ndarray, labels: Any) -> tuple[np.ndarray, n
     return pixels, numbers
 
 
-def _binary_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
+def _binary_batch(path: Path, hundred: bool, fine: bool) -> tuple[np.ndarray, np.ndarray]:
     """Records of one label byte (CIFAR-100: coarse and fine) and 3,072 pixels."""
-    head = 2 if fine else 1
+    head = 2 if hundred else 1
     if path.stat().st_size > MAX_PICKLE_BYTES:
         raise BadData(f"{path.name} is far larger than a CIFAR batch; download it again.")
     data = np.fromfile(path, np.uint8)
@@ -122,7 +128,7 @@ def _binary_batch(path: Path, fine: bool) -> tuple[np.ndarray, np.ndarray]:
             f"{path.name} is cut off or no CIFAR batch (its {len(data):,} bytes are no whole number of images); download it again."
         )
     records = data.reshape(-1, PIXELS + head)
-    return _checked(path, records[:, head:], records[:, head - 1])
+    return _checked(path, records[:, head:], records[:, 1 if fine else 0])
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
@@ -143,18 +149,18 @@ def _text(path: Path) -> str:
         return file.read(_LONGEST_NAMES).decode("latin1")
 
 
-def _classes(folder: Path, fine: bool, parts: dict[str, Part]) -> tuple[str, ...]:
+def _classes(folder: Path, hundred: bool, fine: bool, parts: dict[str, Part]) -> tuple[str, ...]:
     """The names in the meta file; where there is none, the published ten or plain numbers."""
     names: list[str] = []
-    for file in ("batches.meta.txt", "fine_label_names.txt"):
+    for file in ("batches.meta.txt", "fine_label_names.txt" if fine else "coarse_label_names.txt"):
         if (folder / file).is_file():
             names = _text(folder / file).split()
     for file in ("batches.meta", "meta"):
         if not names and (folder / file).is_file():
-            found = _unpickle(folder / file).get("fine_label_names" if fine else "label_names")
+            found = _unpickle(folder / file).get("fine_label_names" if fine else "coarse_label_names" if hundred else "label_names")
             if isinstance(found, list):
                 names = [name.decode("latin1") if isinstance(name, bytes) else str(name) for name in found]
     highest = max((int(part.labels.max()) for part in parts.values() if part.labels is not None), default=0)
     if highest < len(names) <= 100:
         return tuple(names)
-    return _NAMES_10 if highest < 10 and not fine else tuple(str(n) for n in range(highest + 1))
+    return _NAMES_10 if highest < 10 and not hundred else tuple(str(n) for n in range(highest + 1))

@@ -5,45 +5,27 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from engine.data.dataset import BadData, Part, Source, Step, Wish, size_in_words
+from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import DecodedFiles, decode_files
-from engine.data.decoder import Undecodable, look
+from engine.data.decoder import Undecodable, frames_of, look, read_table
+from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
-from engine.data.pictures import network_shape
+from engine.data.path_words import is_litter
+from engine.data.picture_sets import OF_ONE_FILE, common_shape, kind_of, name_classes, notes_of_sizes, say_what_is_bad, sentence_of, shown
+from engine.data.pixel_facts import PixelFacts, Size
+from engine.data.preprocessing import Preprocessing, as_asked
+from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
 
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-}
-_NO_IMAGES = frozenset(
-    (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db", ".ini", ".log")
-)
 _PICTURES = frozenset(
     (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2")
 )
-_SIZES_LISTED = 30
-
-Size = tuple[int, int, int]  # C, H, W
-
-
-@dataclass
-class Found:
-    """A file that may be an image."""
-
-    path: str
-    split: str  # "all" when the folder has no splits
-    label: str  # "" when it lies in no class folder
+_PAGED = (".tif", ".tiff", ".gif")
 
 
 def recognizes(path: Path) -> bool:
@@ -56,42 +38,40 @@ def summary(path: Path) -> str:
     return "folder of images"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     """Every image of the folder at one size; what cannot be read is listed with the reason. Raises BadData when nothing is left."""
     if path.is_file():
         raise BadData(f"“{path.name}” is a single picture; drop it onto a pane, or choose the folder it lies in.")
     source = Source(path.resolve().name)
-    files = yield from _walk(path, source)
-    if not files and not source.bad_total:
+    layout = yield from _understood(path, recipe, source)
+    if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
-    kept = yield from _decode(path, files, source, wish)
+    if recipe.pages == "all":
+        layout.files = yield from _every_page(path, layout.files)
+    kept = yield from _decode(path, layout.files, source, recipe)
     if not kept:
-        raise BadData(f"“{path.name}” holds no image that can be read ({source.bad[0].reason}); choose another folder.")
-    classes = sorted({file.label for file in kept if file.label})
-    labelled = bool(classes) and all(file.label for file in kept)
-    if classes and not labelled:
-        source.notes.append("Some images lie in no class folder, so no image has a class.")
-    if labelled:
-        number = {name: place for place, name in enumerate(classes)}
-        for split, part in source.parts.items():
-            part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
-        source.classes = tuple(classes)
-    _mix_without_split(source)
-    _say_what_is_bad(source)
+        raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
+    name_classes(source, layout, kept)
+    say_what_is_bad(source)
     return source
 
 
-def _walk(root: Path, source: Source) -> Generator[Step, None, list[Found]]:
-    """All files that may be images, sorted by their path.
+def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Layout]:
+    paths, litter = yield from _walk(root, source)
+    return understand(paths, recipe, lambda path: read_table(os.path.join(root, path)), litter)
+
+
+def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], int]]:
+    """(the paths of all files below the root, how many were left there by the system).
 
     A folder that was visited (a link that leads back) is not entered again; linked folders come last, so that a folder is known by
     its own name.
     """
-    found: list[Found] = []
+    found: list[str] = []
     visited: set[tuple[int, int]] = set()
-    skipped = 0
-    waiting: list[tuple[str, tuple[str, ...]]] = [(str(root), ())]
-    linked: list[tuple[str, tuple[str, ...]]] = []
+    litter = 0
+    waiting: list[tuple[str, str]] = [(str(root), "")]
+    linked: list[tuple[str, str]] = []
     while waiting or linked:
         folder, trail = waiting.pop() if waiting else linked.pop()
         try:
@@ -100,29 +80,25 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, list[Found]]:
                 source.refuse(shown(_below(root, folder)), "The folder was read already under another name; this link to it is left out.")
                 continue
             visited.add((status.st_dev, status.st_ino))
-            if len(trail) > MAX_DEPTH:
+            if trail.count("/") > MAX_DEPTH:
                 source.refuse(shown(_below(root, folder)), f"The folder lies more than {MAX_DEPTH} folders deep; move it up.")
                 continue
             with os.scandir(folder) as entries:
                 for place, entry in enumerate(entries):
-                    if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db"):
-                        continue
-                    if _is_folder(entry):
-                        (linked if entry.is_symlink() else waiting).append((entry.path, (*trail, entry.name)))
-                    elif os.path.splitext(entry.name)[1].lower() in _NO_IMAGES:
-                        skipped += 1
+                    if is_litter(entry.name):
+                        litter += 1
+                    elif _is_folder(entry):
+                        (linked if entry.is_symlink() else waiting).append((entry.path, f"{trail}{entry.name}/"))
                     else:
-                        found.append(_placed(entry.path, trail))
+                        found.append(trail + entry.name)
                         if len(found) > MAX_FILES:
                             raise BadData(f"“{root.name}” has more than {MAX_FILES:,} files, the limit; use a part of it.")
                     if place % 256 == 0:
                         yield Step(len(found), None, "file", "Looking for images")
         except OSError as error:
             source.refuse(shown(_below(root, folder)), f"The folder cannot be opened ({error.strerror}); check its permissions.")
-    if skipped:
-        source.notes.append(f"{skipped:,} files that are no images by their name were left out.")
-    found.sort(key=lambda file: file.path)
-    return found
+    found.sort()
+    return found, litter
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -132,55 +108,73 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # a link that leads round in a circle
 
 
-def _placed(path: str, trail: tuple[str, ...]) -> Found:
-    split = _SPLITS.get(trail[0].lower(), "all") if trail else "all"
-    inner = trail if split == "all" else trail[1:]
-    return Found(path, split, inner[0] if inner else "")
-
-
-def _decode(root: Path, files: list[Found], source: Source, wish: Wish) -> Generator[Step, None, list[Found]]:
+def _decode(root: Path, files: list[PlacedFile], source: Source, recipe: ImportRecipe) -> Generator[Step, None, list[PlacedFile]]:
     """Fill the source's parts, in the order of the files; returns the good files.
 
-    All are decoded once, to the shape that a sample of them suggests. Where the whole turns out otherwise, they are decoded again.
+    All are decoded once, as a sample of them suggests. Where the whole turns out otherwise (another size, values of more than 8 bits that
+    need one scale, shapes that cannot be seen on white), they are decoded again.
     """
-    shape = yield from _guess(files, wish)
+    shape, how = (yield from _guess(root, files, recipe)), as_asked(recipe)
     for again in (False, True):
         source.parts.clear()
-        attempt = Source(source.name)
+        attempt, found = Source(source.name), PixelFacts()
         counts: Counter[str] = Counter()
-        kept, shapes = yield from _decoded(root, files, shape, attempt, counts)
+        kept, shapes = yield from _decoded(root, files, shape, how, attempt, found, counts)
         if not shapes:
             break
-        agreed = _common_shape(attempt, shapes, wish)
-        if agreed == shape or again:
+        agreed = common_shape(attempt, shapes, recipe)
+        decided, notes = found.agreed(recipe, shapes, agreed)
+        attempt.notes += [*notes_of_sizes(shapes, agreed, recipe, decided), *notes]
+        attempt.preprocessing = decided
+        if again or (agreed == shape and found.same_pixels(how, decided)):
             break
-        shape = agreed
-    source.parts, source.sizes = attempt.parts, attempt.sizes
+        shape, how = agreed, decided
+    source.parts, source.sizes, source.preprocessing = attempt.parts, attempt.sizes, attempt.preprocessing
     source.notes += attempt.notes
+    if found.deep is not None:
+        source.values = {"low": found.deep.range.low, "high": found.deep.range.high, "histogram": found.deep.histogram()}
     for bad in attempt.bad:
         source.refuse(bad.path, bad.reason)
     source.bad_total += attempt.bad_total - len(attempt.bad)
-    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note]
+    of_set = source.preprocessing.scale is not None
+    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
     return kept
 
 
-def _guess(files: list[Found], wish: Wish) -> Generator[Step, None, Size]:
+def _every_page(root: Path, files: list[PlacedFile]) -> Generator[Step, None, list[PlacedFile]]:
+    """Every page of a TIFF or an animation as an image of its own."""
+    every: list[PlacedFile] = []
+    for done, file in enumerate(files):
+        frames = 1
+        if file.path.lower().endswith(_PAGED):
+            try:
+                frames = frames_of(os.path.join(root, file.path))
+            except Undecodable:
+                frames = 1  # it is refused by name when it is read
+        every += [file] if frames == 1 else [replace(file, page=page) for page in range(frames)]
+        if len(every) > MAX_FILES:
+            raise BadData(f"“{root.name}” has more than {MAX_FILES:,} pages, the limit; use a part of it.")
+        yield Step(done, len(files), "file", "Looking for pages")
+    return every
+
+
+def _guess(root: Path, files: list[PlacedFile], recipe: ImportRecipe) -> Generator[Step, None, Size]:
     """The shape that a few headers, spread over the files, suggest."""
     shapes: list[Size] = []
     step = max(1, len(files) // SHAPE_SAMPLE)
     for file in files[::step]:
         try:
-            shapes.append(look(file.path))
+            shapes.append(look(os.path.join(root, file.path)))
         except Undecodable:
             continue
         yield Step(0, len(files), "file", "Looking at sizes")
-    return _common_shape(Source(""), shapes, wish) if shapes else (3, 32, 32)
+    return common_shape(Source(""), shapes, recipe) if shapes else (3, 32, 32)
 
 
 def _decoded(
-    root: Path, files: list[Found], shape: Size, source: Source, counts: Counter[str]
-) -> Generator[Step, None, tuple[list[Found], list[Size]]]:
-    kept: list[Found] = []
+    root: Path, files: list[PlacedFile], shape: Size, how: Preprocessing, source: Source, found: PixelFacts, counts: Counter[str]
+) -> Generator[Step, None, tuple[list[PlacedFile], list[Size]]]:
+    kept: list[PlacedFile] = []
     shapes: list[Size] = []
     done = 0
     for split in ("all", "train", "valid", "test"):
@@ -190,13 +184,15 @@ def _decoded(
         images = room_for((len(mine), *shape))
         names: list[str] = []
         place = 0
-        for batch in decode_files([os.path.abspath(file.path) for file in mine], shape):
+        for batch in decode_files([(os.path.abspath(os.path.join(root, file.path)), file.page) for file in mine], shape, how):
             if batch is not None:
-                good = _take_over(root, mine[place : place + len(batch.sizes)], batch, source, images, len(names))
+                good = _take_over(mine[place : place + len(batch.sizes)], batch, source, images, len(names))
                 kept += good
-                names += [shown(_below(root, file.path)) for file in good]
+                names += [shown(file.name) for file in good]
+                for facts in batch.facts:
+                    found.add(facts)
                 shapes += [size for size in batch.sizes if not isinstance(size, str)]
-                counts.update(_kind_of(note) for notes in batch.notes for note in notes)
+                counts.update(kind_of(note) for notes in batch.notes for note in notes)
                 place += len(batch.sizes)
             yield Step(done + place, len(files), "file", "Reading images")
         done += len(mine)
@@ -204,12 +200,12 @@ def _decoded(
     return kept, shapes
 
 
-def _take_over(root: Path, files: list[Found], batch: DecodedFiles, source: Source, images: np.ndarray, start: int) -> list[Found]:
+def _take_over(files: list[PlacedFile], batch: DecodedFiles, source: Source, images: np.ndarray, start: int) -> list[PlacedFile]:
     """Put the pixels of a batch from row `start` on; the good files."""
-    good: list[Found] = []
+    good: list[PlacedFile] = []
     for file, size in zip(files, batch.sizes, strict=True):
         if isinstance(size, str):
-            source.refuse(shown(_below(root, file.path)), _sentence(size))
+            source.refuse(shown(file.path), sentence_of(size))
         else:
             good.append(file)
     pixels = np.frombuffer(batch.pixels, np.uint8)
@@ -217,69 +213,5 @@ def _take_over(root: Path, files: list[Found], batch: DecodedFiles, source: Sour
     return good
 
 
-def _say_what_is_bad(source: Source) -> None:
-    if source.bad_total:
-        first = source.bad[0]
-        files = "One file or folder" if source.bad_total == 1 else f"{source.bad_total:,} files or folders"
-        source.notes.append(
-            f"{files} could not be read and {'was' if source.bad_total == 1 else 'were'} left out, first {first.path}: {first.reason}"
-        )
-
-
-def shown(name: str) -> str:
-    """A name as it can be printed and stored anywhere: control characters and bytes that are no UTF-8 become “�”."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def _common_shape(source: Source, shapes: list[Size], wish: Wish) -> Size:
-    """The shape that all images get: the most common size, in colour as soon as one image is."""
-    counted = Counter(shapes)
-    source.sizes = {size_in_words(shape): count for shape, count in counted.most_common(_SIZES_LISTED)}
-    grey = sum(count for (channels, _, _), count in counted.items() if channels == 1)
-    channels = 1 if grey == len(shapes) else 3
-    size = Counter((height, width) for _, height, width in shapes).most_common(1)[0][0]
-    shape = network_shape((channels, *size), wish.size, wish.colour)
-    others = sum(1 for _, height, width in shapes if (height, width) != shape[1:])
-    if others:
-        source.notes.append(
-            f"{others:,} of {len(shapes):,} images were cut to the centre and scaled to {shape[2]}×{shape[1]} pixels"
-            f" ({'as asked for' if wish.size else 'from the most common size, at most 64'})."
-        )
-    if channels == 3 and grey and shape[0] == 3:
-        source.notes.append(f"{grey:,} grey images were repeated in red, green and blue, since the others are in colour.")
-    if channels == 3 and shape[0] == 1:
-        source.notes.append("Colour was turned into grey, as asked for.")
-    return shape
-
-
-def _mix_without_split(source: Source) -> None:
-    """Images beside a train folder belong to no split; they are trained on when there is nothing else, and left out otherwise."""
-    if "all" not in source.parts or len(source.parts) == 1:
-        return
-    stray = source.parts.pop("all")
-    if "train" not in source.parts:
-        source.parts["train"] = stray
-    elif len(stray.images):
-        source.notes.append(f"{len(stray.images):,} images that lie beside the train and test folders were left out.")
-
-
-def _kind_of(note: str) -> str:
-    """A note without the numbers of one file, so that files can be counted; "" for what the size note says already."""
-    if note.startswith(("Scaled from", "Colour was turned", "Grey was repeated")):
-        return ""
-    if note.startswith("The first of "):
-        return "The first of several frames is used."
-    if note.startswith("It has "):
-        return "Larger than 1024 pixels, scaled down in two steps."
-    if note.startswith("Values from "):
-        return "Values of more than 8 bits were stretched to 0..255."
-    return note
-
-
 def _below(root: Path, path: str) -> str:
     return os.path.relpath(path, root)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."

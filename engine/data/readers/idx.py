@@ -13,13 +13,26 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.dataset import BadData, Numbered, Part, Source, Step, Wish
+from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MIB
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
 
-_NAME = re.compile(r"(?P<split>train|t10k|test|valid|val)[-_.](?P<what>images|labels)[-_.]idx[13][-_]ubyte(?P<gz>\.gz)?", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?:(?P<prefix>[\w-]{1,60})[-_.])?(?P<split>train|t10k|test|valid|val)[-_.](?P<what>images|labels)[-_.]idx[13][-_]ubyte(?P<gz>\.gz)?",
+    re.IGNORECASE,
+)
 _SPLITS = {"train": "train", "t10k": "test", "test": "test", "valid": "valid", "val": "valid"}
 _FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+_EMNIST = {  # names of the classes, in order (Cohen et al. 2017)
+    "letters": _UPPER,
+    "digits": "0123456789",
+    "mnist": "0123456789",
+    "byclass": "0123456789" + _UPPER + _LOWER,
+    "bymerge": "0123456789" + _UPPER + "abdefghnqrt",
+    "balanced": "0123456789" + _UPPER + "abdefghnqrt",
+}
 _CHUNK = 1 << 20  # bytes unpacked between two steps of progress
 _FRIENDLY = {"mnist": "mnist", "fashionmnist": "fashion-mnist", "kmnist": "kmnist", "qmnist": "qmnist"}
 
@@ -44,7 +57,7 @@ def summary(path: Path) -> str:
     return f"{total:,} · {size} · IDX"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """All images and labels of the folder. Raises BadData for a damaged or incomplete set."""
     files = _files(path)
     name = _set_name(path)
@@ -64,6 +77,8 @@ def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
             if len(labels) != count:
                 counts = f"{len(labels):,} labels for the {count:,} images of {image_file.name}"
                 raise BadData(f"{label_file.name} has {counts}; download both files again.")
+        if _is_emnist(image_file):
+            height, width = width, height
         parts[split] = Part(promised(count, 1, height, width), labels, Numbered(f"{split} image", np.arange(count)))
     if not parts:
         raise BadData(f"“{path.name}” has IDX labels but no IDX images; add the file train-images-idx3-ubyte.gz.")
@@ -72,31 +87,68 @@ def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
     if any(part.labels is None for part in parts.values()):
         for part in parts.values():
             part.labels = None
+    if any(_is_emnist(file) for file in files.values()):
+        notes.append("EMNIST stores its images lying on their side; they were stood upright.")
+    others = sorted(_prefixes(path) - {_prefix(file) for file in files.values()})
+    if others:
+        notes.append(f"Files of other sets lie beside these and were left out: {', '.join(others)}; name one of their files to open them.")
     if "train" not in parts:
         notes.append("There is no file of training images, so the images to train on were taken from the others.")
-    return Source(name, parts, _classes(name, parts), notes=notes)
+    return Source(name, parts, _classes(name, parts, next(iter(files.values()))), notes=notes)
 
 
 def _files(path: Path) -> dict[tuple[str, str], Path]:
     """(split, "images" | "labels") -> file, in the folder, its `raw`, or beside a file that is named itself."""
     if path.is_file():
-        return _files(path.parent) if _NAME.fullmatch(path.name) else {}
+        return _files_in(path.parent, _prefix(path)) if _NAME.fullmatch(path.name) else {}
     for folder in (path, path / "raw", path / "MNIST" / "raw"):
-        found: dict[tuple[str, str], Path] = {}
-        try:
-            entries = sorted(folder.iterdir())
-        except OSError:
-            continue
-        for file in entries:  # a plain file sorts before its .gz and wins
-            match = _NAME.fullmatch(file.name)
-            if match and file.is_file():
-                found.setdefault((_SPLITS[match["split"].lower()], match["what"].lower()), file)
-        if found:
-            return found
+        prefixes = _prefixes_in(folder)
+        if prefixes:
+            return _files_in(folder, min(prefixes))
     return {}
 
 
+def _files_in(folder: Path, prefix: str) -> dict[tuple[str, str], Path]:
+    """The files of one set: several lie in one folder where its files are called emnist-letters-train-…, emnist-digits-train-…"""
+    found: dict[tuple[str, str], Path] = {}
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return {}
+    for file in entries:  # a plain file sorts before its .gz and wins
+        match = _NAME.fullmatch(file.name)
+        if match and (match["prefix"] or "").lower() == prefix and file.is_file():
+            found.setdefault((_SPLITS[match["split"].lower()], match["what"].lower()), file)
+    return found
+
+
+def _prefix(file: Path) -> str:
+    """What stands before the split in a file's name, in lower case."""
+    match = _NAME.fullmatch(file.name)
+    return "" if match is None else (match["prefix"] or "").lower()
+
+
+def _prefixes_in(folder: Path) -> set[str]:
+    try:
+        return {_prefix(file) for file in folder.iterdir() if _NAME.fullmatch(file.name) and file.is_file()}
+    except OSError:
+        return set()
+
+
+def _prefixes(path: Path) -> set[str]:
+    """Of all sets beside the one that is read."""
+    folder = next(iter(_files(path).values())).parent
+    return _prefixes_in(folder)
+
+
+def _is_emnist(file: Path) -> bool:
+    """Whether a file is of EMNIST (Cohen et al. 2017), whose images are stored column by column."""
+    return _prefix(file).startswith("emnist")
+
+
 def _set_name(path: Path) -> str:
+    if prefix := _prefix(next(iter(_files(path).values()))):
+        return prefix
     folder = path.parent if path.is_file() else path
     folder = folder.resolve()
     if folder.name.lower() == "raw":
@@ -104,11 +156,24 @@ def _set_name(path: Path) -> str:
     return _FRIENDLY.get(re.sub(r"[^a-z]", "", folder.name.lower()), folder.name)
 
 
-def _classes(name: str, parts: dict[str, Part]) -> tuple[str, ...]:
+def _classes(name: str, parts: dict[str, Part], file: Path) -> tuple[str, ...]:
+    """Names of the classes; labels of a set that counts from 1 are counted from 0 on."""
     labels = [part.labels for part in parts.values() if part.labels is not None and len(part.labels)]
     if not labels:
         return ()
     highest = max(int(some.max()) for some in labels)
+    kind = name.removeprefix("emnist-")
+    lowest = min(int(some.min()) for some in labels)
+    if _is_emnist(file) and kind in _EMNIST and highest - (kind == "letters") < len(_EMNIST[kind]) and lowest >= (kind == "letters"):
+        if kind == "letters":
+            for part in parts.values():
+                part.labels = None if part.labels is None else part.labels - 1
+        return tuple(_EMNIST[kind])
+    if _prefix(file) and lowest > 0:
+        found = np.unique(np.concatenate(labels))
+        for part in parts.values():
+            part.labels = None if part.labels is None else np.searchsorted(found, part.labels)
+        return tuple(str(number) for number in found)
     if name == "fashion-mnist" and highest < len(_FASHION):
         return _FASHION
     return tuple(str(number) for number in range(max(highest + 1, 10)))
@@ -117,6 +182,7 @@ def _classes(name: str, parts: dict[str, Part]) -> tuple[str, ...]:
 def _images(path: Path, split: str) -> Generator[Step | PixelRows, None, tuple[int, int, int]]:
     """Yields the images as they arrive; returns (N, H, W)."""
     shape = (0, 0, 0)
+    upright = _is_emnist(path)
     waiting = bytearray()
     for item in _numbers(path, 3):
         if isinstance(item, Step):
@@ -129,7 +195,10 @@ def _images(path: Path, split: str) -> Generator[Step | PixelRows, None, tuple[i
             whole = len(waiting) // (height * width)
             if whole:
                 pixels = np.frombuffer(bytes(waiting[: whole * height * width]), np.uint8)
-                yield PixelRows(split, (count, 1, height, width), pixels.reshape(whole, 1, height, width))
+                pixels = pixels.reshape(whole, 1, height, width)
+                if upright:
+                    pixels = pixels.transpose(0, 1, 3, 2)
+                yield PixelRows(split, (count, 1, *pixels.shape[2:]), pixels)
                 del waiting[: whole * height * width]
     return shape
 

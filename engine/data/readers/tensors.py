@@ -16,8 +16,9 @@ import numpy as np
 
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.confinement import allow_bytes
-from engine.data.dataset import BadData, Part, Source, Step, Wish
+from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.limits import MAX_PICKLE_BYTES, MAX_SET_BYTES, MAX_TENSORS
+from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows
 from engine.data.tables import CHUNK_BYTES, Table, exactly, read_tables, rows_of_file
 from engine.data.unpickling import Refused, Tensor, unpickle
@@ -36,19 +37,19 @@ def summary(path: Path) -> str:
     return "torch tensors"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step | PixelRows, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
     """The images and labels of one file, or of training.pt and test.pt of a folder. Raises BadData for anything but tensors."""
     folder = _processed(path)
     if folder is None:
         tables = yield from _tables(path)
-        return (yield from read_tables(path.name, path.stem, tables))
+        return (yield from read_tables(path.name, path.stem, tables, recipe))
     parts: dict[str, Part] = {}
     notes: list[str] = []
     classes: tuple[str, ...] = ()
     for split, file in (("train", folder / "training.pt"), ("test", folder / "test.pt")):
         if file.is_file():
             tables = yield from _tables(file)
-            source = yield from read_tables(file.name, file.stem, tables, only=split)
+            source = yield from read_tables(file.name, file.stem, tables, recipe, only=split)
             parts.update(source.parts)
             notes += [note for note in source.notes if note not in notes]
             classes = max(classes, source.classes, key=len)

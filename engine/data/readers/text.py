@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from engine.data.dataset import BadData, Source, Step, Wish
+from engine.data.dataset import BadData, Source, Step
 from engine.data.limits import MAX_TEXT_BYTES, MIB
+from engine.data.recipe import ImportRecipe
 
 SUFFIXES = (".txt", ".md", ".text", ".rst", ".py", ".csv", ".json", ".html", ".xml", ".tex")
 _HEAD = 1 << 16  # bytes looked at to tell text from anything else
@@ -25,7 +26,7 @@ def summary(path: Path) -> str:
     return f"{0 if file is None else file.stat().st_size:,} bytes · text"
 
 
-def read(path: Path, wish: Wish) -> Generator[Step, None, Source]:
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     """The bytes of the text, as they are. Raises BadData when there are too many or hardly any."""
     file = _file(path)
     assert file is not None

@@ -49,8 +49,29 @@ def test_the_inspector_shows_the_numbers_of_the_step_that_is_looked_at(window: W
     qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
     assert window.inspector.rows[0].value.text() == "−1\u202f893.2 nat"
     window.state.set_cursor(1500)
-    qtbot.waitUntil(lambda: "1\u202f024" in window.inspector.numbers_heading.text())
+    assert window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f180, 1\u202f024 follows")
+    qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 1\u202f024"))
     assert engine.told(m.Describe)[-1].step == 1024
+
+
+def test_that_numbers_keep_coming_where_checkpoints_come_faster_than_they_are_described(
+    window: Window, engine: FakeEngine, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    send = engine.send
+    monkeypatch.setattr(engine, "send", engine.sent.append)  # the engine is busy
+    window.state.checkpoint_saved("/runs/a", 4300, True)
+    qtbot.waitUntil(lambda: engine.told(m.Describe)[-1].step == 4300)
+    asked = engine.told(m.Describe)[-1]
+    for step in (4400, 4500):
+        window.state.checkpoint_saved("/runs/a", step, True)
+        window.inspection.describe()
+    assert engine.told(m.Describe)[-1] is asked, "one question at a time"
+    monkeypatch.setattr(engine, "send", send)
+    engine.say(replace(fake.described(asked.run, asked.step), stamp=asked.stamp, channel=asked.channel))
+    qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f300, 4\u202f500 follows"))
+    qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f500"))
+    assert [query.step for query in engine.told(m.Describe) if query.channel == "inspector"][-2:] == [4300, 4500]
 
 
 def test_moving_the_cursor_fast_asks_for_few_descriptions(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:

@@ -245,3 +245,23 @@ def test_that_the_form_offers_the_length_that_fits_the_data_and_keeps_a_chosen_o
     type_into(page, "steps", "77")
     page.choose_data("few")
     assert page.request().steps == 77
+
+
+def test_that_typed_steps_stay_with_their_method_and_another_one_has_its_own_default(page: NewRunPage) -> None:
+    first, other = list(page.methods)[:2]
+    page.choose_method(first)
+    own = page.request().steps
+    type_into(page, "steps", "77")
+    type_into(page, "seed", "5")
+    page.choose_method(other)
+    request = page.request()
+    assert request.steps == row(page, "steps").field.default and str(row(page, "steps").editor.text()) != "77"
+    assert request.seed == 5, "what is of no method stays"
+    type_into(page, "steps", "88")
+    page.choose_method(first)
+    assert page.request().steps == 77 and "steps 77" in page.summary.text()
+    page.draft.undo.undo()
+    assert page.method.currentData() == other and page.request().steps != 88
+    page.draft.undo.undo()
+    page.draft.undo.undo()
+    assert page.method.currentData() == first and page.request().steps == own

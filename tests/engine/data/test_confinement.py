@@ -22,7 +22,7 @@ from PIL import Image
 from engine.common.isolated_python import ROOT
 from engine.data import BadData, open_data, reader_process
 from engine.data.confined import read_file
-from engine.data.dataset import Wish
+from engine.data.recipe import ImportRecipe
 from tests.kit.sentences import look_at
 
 needs_seccomp = pytest.mark.skipif(
@@ -125,7 +125,7 @@ def large_array(path: Path) -> Path:
 @pytest.mark.parametrize("left", [0, 100, 5 << 20])
 def test_that_a_file_cut_while_it_is_read_ends_in_a_sentence(tmp_path, left):
     path = large_array(tmp_path / "a.npy")
-    steps = read_file("arrays", path, Wish())
+    steps = read_file("arrays", path, ImportRecipe())
     while not next(steps).done:  # the first rows have come
         pass
     os.truncate(path, left)
@@ -137,7 +137,7 @@ def test_that_a_file_cut_while_it_is_read_ends_in_a_sentence(tmp_path, left):
 
 def test_that_closing_the_generator_midway_ends_the_process(tmp_path):
     reader_process.close()
-    steps = read_file("arrays", large_array(tmp_path / "a.npy"), Wish())
+    steps = read_file("arrays", large_array(tmp_path / "a.npy"), ImportRecipe())
     while not next(steps).done:
         pass
     (child,) = (child for child in psutil.Process().children() if "engine.data.reader_child" in child.cmdline())

@@ -20,7 +20,8 @@ import pytest
 import torch
 
 from engine.data.confined import read_file
-from engine.data.dataset import BadData, Source, Wish
+from engine.data.dataset import BadData, Source
+from engine.data.recipe import ImportRecipe
 from tests.kit.fuzzing import ALL, numbers
 from tests.kit.sentences import look_at
 
@@ -143,7 +144,7 @@ def changed(data: bytearray, originals: list[bytes], rng: np.random.Generator) -
 
 def outcome(reader: str, path: Path) -> str:
     """ "" when it was opened, else the sentence."""
-    steps = read_file(reader, path, Wish())
+    steps = read_file(reader, path, ImportRecipe())
     try:
         while True:
             next(steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from engine.data import open_data
 from engine.method import Phase, StepContext, View
 from engine.training.plan import Plan, resolve
+from engine.training.step import piece_lengths
 from engine.training.trainer import Trainer
 
 STILL = {"crop_least": 1.0, "flip": 0.0, "jitter": 0.0, "grey": 0.0}
@@ -90,3 +92,10 @@ def test_that_too_little_memory_leads_to_pieces_and_not_to_a_failure(digits):
     made.method.project = tight  # type: ignore[method-assign, assignment]
     terms = made.step()
     assert terms["loss"].isfinite() and made.stepper.micro_batch_size == 6 and set(most) == {6}
+
+
+@pytest.mark.parametrize(("count", "most"), [(8, 8), (8, 3), (129, 128), (7, 2), (1, 4), (5, 1)])
+def test_that_pieces_are_few_even_and_hold_every_image(count: int, most: int):
+    lengths = piece_lengths(count, most)
+    assert sum(lengths) == count and max(lengths) <= most and len(lengths) == math.ceil(count / most)
+    assert max(lengths) - min(lengths) <= 1

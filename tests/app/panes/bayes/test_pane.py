@@ -60,7 +60,7 @@ def test_that_the_posterior_is_bayes_rule_and_stands_beside_the_classifier(kit: 
     assert below.tolist() == [0, -2, -30] and beside.tolist() == [0.1, 0.9, 0]
     assert rule[0] == pytest.approx(1 / (1 + math.exp(-2)), abs=1e-9)
     log_p = -100 + math.log((1 + math.exp(-2) + math.exp(-30)) / 3)
-    assert f"{-log_p:.1f}" in pane.status.text and "≥" in pane.status.text and "a b" in pane.status.text
+    assert f"{-log_p:.1f}" in pane.status.text and "≥" in pane.status.text and "class b" in pane.status.text
     assert not pane.grab().isNull()
 
 
@@ -103,6 +103,96 @@ def test_that_the_bars_are_saved_with_the_prior(kit: Kit, tmp_path) -> None:
     pane.save("csv", str(tmp_path / "bayes.csv"))
     text = (tmp_path / "bayes.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(io.StringIO("\n".join(line for line in text.splitlines() if not line.startswith("#")))))
-    assert "# prior" in text and rows[1][0] == "a" and float(rows[2][1]) == -2
+    assert "# prior" in text and rows[1][0] == "a" and [float(figure) for figure in rows[2][1:3]] == [-102, -2]
     pane.save("png", str(tmp_path / "bayes.png"))
     assert (tmp_path / "bayes.png").stat().st_size > 1000
+
+
+def compare(kit: Kit, given: np.ndarray, labels: np.ndarray, classifier: np.ndarray | None) -> None:
+    asked = kit.engine.of(m.CompareClassifiers)[-1]
+    kit.engine.events += [
+        m.ClassifiersCompared(asked.job, asked.run, asked.step, given, labels, None, classifier, 900),
+        m.Ended(asked.job, "ok", "Done."),
+    ]
+    kit.pump()
+
+
+def settled(kit: Kit, pane: BayesPane) -> None:
+    """The time cursor has rested."""
+    pane.validation._rest.stop()
+    pane.validation._settle()
+    kit.pump()
+
+
+def test_that_both_classifiers_are_compared_on_validation_images_under_the_prior_of_now(kit: Kit) -> None:
+    pane = open_pane(kit)
+    settled(kit, pane)
+    answer(kit)
+    (asked,) = kit.engine.of(m.CompareClassifiers)
+    assert (asked.run, asked.step, asked.beside, asked.beside_step) == (kit.state.run, 1024, OTHER, 1024)
+    given = np.tile([-90.0, -90.5, -140.0], (100, 1)) - np.arange(100)[:, None] / 10
+    labels = np.repeat([0, 1], [70, 30])
+    compare(kit, given, labels, np.tile([0.2, 0.7, 0.1], (100, 1)))
+    (_, right, error, unusual), (_, others, other_error, unsure) = ([cell.text() for cell in row] for row in pane.comparison.cells)
+    assert "100 of 900" in pane.compared_heading.accessibleName()
+    assert right.startswith("70.0 ± 4.6") and others.startswith("30.0 ± 4.6"), "√(.7 · .3 / 100) is 4.6 %"
+    assert error.startswith(f"{100 * abs(0.7 - 1 / (1 + math.exp(-0.5))):.1f}"), "one bin: the distance of confidence and accuracy"
+    assert other_error.startswith("40.0")
+    assert "p = 0.010" in unusual and "unusual by this score" in unusual, "(1 + 0) / (100 + 1): no validation image is less likely"
+    assert "lower than for 0" in unsure and "p = 1.000" in unsure and "not unusual" in unsure, "it is surer of this picture than of any"
+    pane.set_prior(np.array([0.0, 1.0, 0.0]))
+    assert pane.comparison.cells[0][1].text().startswith("30.0"), "of a class without doubt, every answer is that class"
+    assert len(kit.engine.of(m.CompareClassifiers)) == 1
+
+
+def test_that_too_few_validation_images_give_no_verdict_and_no_classifier_is_said(kit: Kit) -> None:
+    pane = open_pane(kit, classifier=False)
+    settled(kit, pane)
+    answer(kit, classifier=None)
+    compare(kit, np.tile(GIVEN, (12, 1)), np.zeros(12, np.int64), None)
+    assert "too few held-out images" in pane.comparison.cells[0][3].text()
+    assert "Train a classifier" in pane.comparison.cells[1][3].text()
+
+
+def test_that_it_says_what_it_is_waiting_for_and_which_step_is_still_seen(kit: Kit) -> None:
+    pane = open_pane(kit)
+    assert "validation image 0" in pane.busy.text
+    answer(kit)
+    assert pane.busy.text == ""
+    settled(kit, pane)
+    kit.bridge.tell(m.Progress(kit.engine.of(m.CompareClassifiers)[-1].job, "", 120, 500, "image", 0.0, None))
+    assert "120 of 500" in pane.busy.text
+    kit.state.set_cursor(64)
+    kit.pump()
+    assert "Still step 1\u202f024" in pane.busy.text and "step 64" in pane.busy.text
+    answer(kit)
+    assert "Still" not in pane.busy.text and pane.answer is not None and pane.answer.step == 64
+
+
+def test_that_an_image_that_cannot_be_read_is_one_sentence_and_the_former_one_stays(kit: Kit) -> None:
+    pane = open_pane(kit)
+    answer(kit)
+    pane.accept_image("/pictures/torn.png")
+    kit.engine.fail(kit.engine.of(m.AskBayes)[-1], "torn.png is damaged: it ends too early.")
+    kit.pump()
+    assert pane.busy.text == "torn.png is damaged: it ends too early. Still shown: validation image 0." and pane.busy.level == "bad"
+    kit.state.runs_changed.emit()
+    kit.pump()
+    assert "torn.png" in pane.busy.text and len(kit.engine.of(m.AskBayes)) == 2, "the list of runs is no reason to ask again"
+    kit.state.set_cursor(64)
+    kit.pump()
+    assert kit.engine.of(m.AskBayes)[-1].picture.index == 0
+    answer(kit)
+    assert pane.busy.level != "bad"
+
+
+def test_that_nothing_of_another_run_stays_on_screen(kit: Kit) -> None:
+    pane = open_pane(kit)
+    settled(kit, pane)
+    answer(kit)
+    third = run_info("/runs/third", method="conditional", title="Conditional", config={})
+    kit.state.set_runs((*kit.state.runs.values(), third), "/runs")
+    kit.state.set_run(third.run)
+    kit.pump()
+    assert pane.answer is None and pane.bars.columns == [] and pane.seen.image is None
+    assert [message.job for message in kit.engine.of(m.StopJob)] == [kit.engine.of(m.CompareClassifiers)[0].job]

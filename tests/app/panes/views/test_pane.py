@@ -14,6 +14,8 @@ from PIL import Image
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QScrollArea
+from pytestqt.qtbot import QtBot
 
 from app.panes.views.formatting import pixels
 from app.panes.views.pane import BATCH, IN_PAIRS, IN_ROWS, INVARIANCE, PUZZLE, QUEUE, SIMILARITY, ViewsPane
@@ -139,7 +141,7 @@ def test_that_a_strength_remakes_the_views_and_shows_what_it_does_to_the_similar
     shown = pane.grid.batch
     assert shown is not None and shown.before is not None
     np.testing.assert_allclose(shown.before, first.cosines[:, 0, 1], atol=1e-6)
-    assert "by these settings" in pane.status.text and "differ from the run’s" in pane.settings.note.text()
+    assert "by these settings" in pane.status.text and "differ from the run’s" in pane.settings.note.text
     assert not [message for message in kit.engine.sent if isinstance(message, m.StartRun)]  # the run is as it was
     pane.settings.reset_button.click()
     kit.pump()
@@ -392,3 +394,27 @@ def test_that_a_run_without_a_method_known_yet_is_shown_all_the_same(kit: Kit) -
     kit.look_at(replace(paper_run(), config={}))
     kit.pump()
     assert pane.grid.batch is not None and pane.settings.rows == {}
+
+
+# -- a small window ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("page", "scrolls"), [(BATCH, 0), (SIMILARITY, 0), (INVARIANCE, 70), (PUZZLE, 120), (QUEUE, 0)])
+def test_that_a_page_shrinks_with_the_window_before_it_scrolls(kit: Kit, qtbot: QtBot, page: int, scrolls: int) -> None:
+    """In a window of 960×560 the pane has 908×354 pixels; a page that nobody sees makes it no higher."""
+    area = QScrollArea()
+    qtbot.addWidget(area)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    pane = kit.open(ViewsPane)
+    area.setWidget(pane)
+    area.resize(908, 354)
+    area.show()
+    kit.look_at(paper_run())
+    kit.pump()
+    assert isinstance(pane, ViewsPane)
+    pane.show_page(page)
+    kit.pump()
+    qtbot.waitUntil(lambda: area.verticalScrollBar().maximum() <= scrolls)
+    assert area.horizontalScrollBar().maximum() == 0
+    area.takeWidget()

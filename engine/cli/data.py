@@ -1,0 +1,86 @@
+"""The verb `data`: what an import understood of a folder, an archive or a file, before anything is trained on it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from engine.cli.console import Console
+from engine.cli.import_options import add_import_options, data_named
+from engine.cli.parser import VerbParsers
+from engine.cli.text import visible
+
+_CLASSES_SHOWN = 20
+
+
+def add(verbs: VerbParsers) -> None:
+    """Its words."""
+    sub = verbs.add("data", describe, "Say what is understood of a data set: classes, splits, scale, what is left out.")
+    sub.add_argument("data", metavar="D", help="a built-in name or a path")
+    add_import_options(sub)
+
+
+def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """{"kind", "shape", "classes", "splits", "labels", "scale", "fit", "background", "notes", "left_out", "bad", "recipe", …}"""
+    from engine import messages as m
+    from engine.data import DataSet, inspect
+    from engine.data.recipe import parted_name
+
+    name = data_named(options.data, options)
+    data = None
+    for item in inspect(name):
+        if isinstance(item, m.Progress):
+            console.show(item)
+        elif isinstance(item, DataSet):
+            data = item
+    assert data is not None
+    report, how = data.report, data.preprocessing
+    result = {
+        "data": parted_name(name)[0],
+        "name": data.name,
+        "kind": data.kind,
+        "shape": list(data.shape),
+        "classes": list(data.classes),
+        "splits": dict(report.counts),
+        "labels": {
+            "from": data.understood.get("labels", "the data" if data.classes else "none"),
+            "columns": data.understood.get("columns", {}),
+            "counts": {split: dict(zip(data.classes, counts, strict=True)) for split, counts in report.class_counts.items()},
+        },
+        "splits_from": data.understood.get("splits", "none"),
+        "scale": None if how.scale is None else {"black": how.black, "white": how.white, **data.values},
+        "fit": how.fit,
+        "background": how.background,
+        "sizes": report.sizes,
+        "notes": list(report.notes),
+        "left_out": data.understood.get("left_out", []),
+        "bad": [{"file": bad.path, "reason": bad.reason} for bad in report.bad],
+        "bad_total": report.bad_total,
+        "duplicates": report.duplicates,
+        "across_splits": report.across_splits,
+        "hash": data.hash,
+        "recipe": parted_name(name)[1].changed(),
+    }
+    console.say(visible(_in_words(result)))
+    return result
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    """The same for a person."""
+    shape = "×".join(str(n) for n in result["shape"]) or "text"
+    lines = [f"{result['name']}: {result['kind']}, {shape} (channels×height×width)" if result["shape"] else f"{result['name']}: text"]
+    for split, count in result["splits"].items():
+        lines.append(f"  {split:<6}{count:>10,}")
+        counts = result["labels"]["counts"].get(split, {})
+        shown = list(counts.items())[:_CLASSES_SHOWN]
+        lines += [f"    {count:>8,}  {name}" for name, count in shown]
+        if len(counts) > len(shown):
+            lines.append(f"              and {len(counts) - len(shown):,} more classes")
+    if result["shape"]:
+        scale = result["scale"]
+        values = "8 bits as they are" if scale is None else f"{scale['black']:g} is black, {scale['white']:g} white"
+        lines.append(
+            f"  classes from {result['labels']['from']} · splits from {result['splits_from']} · values: {values} · fit {result['fit']}"
+        )
+    lines += [f"  - {note}" for note in result["notes"]]
+    return "\n".join(lines)

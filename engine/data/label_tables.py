@@ -1,0 +1,253 @@
+"""Tables that stand beside pictures: .csv, .tsv, .jsonl, .json and lists in .txt, and which column names the file, the class, the split.
+
+`parse_table` sees foreign bytes and runs in the reading process only; the rest works on its rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.data.limits import MAX_FILES, MAX_TABLE_CELL, MAX_TABLE_COLUMNS
+from engine.data.path_words import split_word, stem_of
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
+_CLASS_NAMES = (
+    "label", "labels", "class", "classname", "classlabel", "classid", "labelname", "category", "categories", "target", "targets", "y",
+    "dx", "diagnosis", "species", "breed", "finding", "disease", "type", "classification", "level", "grade", "articletype",
+    "groundtruth", "answer",
+)  # fmt: skip
+_SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
+_LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
+_MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
+
+
+class NoTable(Exception):
+    """The bytes are no table."""
+
+
+@dataclass
+class RawTable:
+    """A table as it is written: all cells as text."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    headed: bool = True  # whether the first line names the columns
+
+    def column(self, place: int) -> list[str]:
+        """The cells of a column, from the first row on."""
+        return [row[place] for row in self.rows]
+
+
+@dataclass
+class LabelTable:
+    """What a table says of the pictures under its folder."""
+
+    path: str
+    columns: list[str]  # that could be classes
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)  # column -> picture -> cell
+    chosen: str = ""  # the column of classes; "" where none stands out
+    splits: dict[str, str] = field(default_factory=dict)  # picture -> split
+    split_column: str = ""
+    unmatched: int = 0  # rows that name no picture
+    listed: list[str] = field(default_factory=list)  # the pictures that it names
+
+
+def parse_table(name: str, data: bytes) -> RawTable:
+    """The cells of a table. Raises: NoTable."""
+    text = data.decode("utf-8-sig", "replace").replace("\0", "")
+    suffix = "." + name.rpartition(".")[2].lower()
+    if suffix in (".jsonl", ".ndjson"):
+        return _from_objects(_json(line) for line in text.splitlines() if line.strip())
+    if suffix == ".json":
+        return _from_json(_json(text))
+    lines = text.splitlines()
+    delimiter = "\t" if suffix == ".tsv" else _delimiter(lines[:20], suffix)
+    try:
+        rows = [
+            row for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row)
+        ]
+    except csv.Error:
+        raise NoTable from None
+    return _table(rows, suffix)
+
+
+def _table(rows: list[list[str]], suffix: str) -> RawTable:
+    if len(rows) < 2 or len(rows) > MAX_FILES:
+        raise NoTable
+    width = Counter(map(len, rows[:1000])).most_common(1)[0][0]
+    if width > MAX_TABLE_COLUMNS:
+        raise NoTable
+    good = [[cell.strip()[:MAX_TABLE_CELL] for cell in (row + [""] * width)[:width]] for row in rows]
+    headed = suffix != ".txt" and not any(_is_picture(cell) for cell in good[0])
+    if suffix == ".txt" and width > 1 and not any(_is_picture(cell) for cell in good[0]) and any(_is_picture(cell) for cell in good[1]):
+        headed = True
+    if not headed:
+        return RawTable([f"column {n + 1}" for n in range(width)], good, False)
+    names = [name or f"column {n + 1}" for n, name in enumerate(good[0])]
+    return RawTable([name if names.count(name) == 1 else f"{name} {n + 1}" for n, name in enumerate(names)], good[1:])
+
+
+def _delimiter(lines: list[str], suffix: str) -> str:
+    """The sign that parts most lines into the same number of cells, two at least."""
+    best, most = ",", 0
+    for sign in ",;\t |" if suffix == ".txt" else ",;\t|":
+        counts = Counter(line.count(sign) for line in lines if line.strip())
+        number, lines_with = counts.most_common(1)[0] if counts else (0, 0)
+        if number and lines_with > most:
+            best, most = sign, lines_with
+    return best
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise NoTable from None
+
+
+def _from_json(value: Any) -> RawTable:
+    """A list of objects, {"file": "class"}, or {"labels": [["file", class]]} as NVIDIA's dataset tool writes it."""
+    match value:
+        case {"labels": [[_, _], *_] as pairs, **others} if len(others) <= 2:
+            value = dict(pair for pair in pairs if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str))
+        case _:
+            pass
+    if isinstance(value, list):
+        return _from_objects(value)
+    if isinstance(value, dict) and len(value) > 1 and all(isinstance(v, (str, int)) for v in value.values()):
+        return RawTable(["file", "label"], [[str(key)[:MAX_TABLE_CELL], str(v)[:MAX_TABLE_CELL]] for key, v in value.items()])
+    raise NoTable
+
+
+def _from_objects(objects: Iterable[Any]) -> RawTable:
+    columns: dict[str, None] = {}
+    found: list[dict[str, Any]] = []
+    for one in objects:
+        if not isinstance(one, dict) or len(found) >= MAX_FILES:
+            raise NoTable
+        columns |= dict.fromkeys(map(str, one))
+        found.append({str(key): value for key, value in one.items()})
+        if len(columns) > MAX_TABLE_COLUMNS:
+            raise NoTable
+    if not found:
+        raise NoTable
+    rows = [[_cell(one.get(name)) for name in columns] for one in found]
+    return RawTable(list(columns), rows)
+
+
+def _cell(value: Any) -> str:
+    """A value as text; "" where it is none or a structure."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)[:MAX_TABLE_CELL] if isinstance(value, (str, int, float)) else ""
+
+
+def _is_picture(cell: str) -> bool:
+    return bool(re.search(r"\.(png|jpe?g|gif|bmp|tiff?|webp|p[gp]m)$", cell, re.IGNORECASE))
+
+
+def match_table(path: str, table: RawTable, pictures: list[str]) -> LabelTable | None:
+    """What a table says of the pictures in and below its folder, or of those elsewhere; None where no column names them."""
+    folder = path.rpartition("/")[0]
+    mine = [picture for picture in pictures if picture.startswith(folder + "/")] if folder else pictures
+    found = _matched(path, table, mine, folder)
+    return _matched(path, table, pictures, "") if found is None and folder else found
+
+
+def _matched(path: str, table: RawTable, mine: list[str], folder: str) -> LabelTable | None:
+    if not mine or not table.rows:
+        return None
+    known = _names(mine, folder)
+    best: tuple[int, int, list[str | None]] | None = None
+    for place in range(len(table.columns)):
+        found = [known.get(_plain(cell)) for cell in table.column(place)]
+        matched = sum(one is not None for one in found)
+        if matched and (best is None or matched > best[0]):
+            best = (matched, place, found)
+    if best is None or best[0] < _LEAST_MATCHED * min(len(table.rows), len(mine)):
+        return None
+    matched, place, found = best
+    result = LabelTable(path, [], unmatched=len(table.rows) - matched, listed=[one for one in found if one is not None])
+    _columns(result, table, place, found)
+    return result
+
+
+def _names(pictures: list[str], folder: str) -> dict[str, str]:
+    """What a cell may call a picture -> its path: its path, the end of it, its name, with and without ending. None that two share."""
+    known: dict[str, str] = {}
+    doubtful: set[str] = set()
+    for picture in pictures:
+        parts = picture[len(folder) + 1 if folder else 0 :].split("/")
+        for start in range(len(parts)):
+            whole = "/".join(parts[start:])
+            for name in {_plain(whole), _plain(stem_of(whole))}:
+                if known.setdefault(name, picture) != picture:
+                    doubtful.add(name)
+    for name in doubtful:
+        del known[name]
+    return known
+
+
+def _plain(name: str) -> str:
+    name = name.strip().replace("\\", "/").casefold()
+    return name.removeprefix("./").lstrip("/")
+
+
+def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | None]) -> None:
+    """Which of the other columns are classes or splits."""
+    rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    others = [place for place in range(len(table.columns)) if place != file]
+    for place in others:
+        name = table.columns[place]
+        cells = [row[place] for _, row in rows]
+        values = {cell for cell in cells if cell}
+        if values and _squeezed(name) in _SPLIT_NAMES and all(split_word(value) for value in values) and not result.splits:
+            result.splits = {picture: split_word(row[place]) for picture, row in rows if row[place]}
+            result.split_column = name
+        elif 2 <= len(values) <= max(2, _MOST_CLASSES * len(rows)) and not _is_measure(values):
+            result.labels[name] = {picture: row[place] for picture, row in rows if row[place]}
+    if one_hot := _one_hot([table.columns[place] for place in others], [[row[place] for place in others] for _, row in rows]):
+        result.labels = {"the column that is 1": {picture: label for (picture, _), label in zip(rows, one_hot, strict=True)}}
+    result.columns = list(result.labels)
+    named = sorted(
+        (name for name in result.columns if _squeezed(name) in _CLASS_NAMES), key=lambda name: _CLASS_NAMES.index(_squeezed(name))
+    )
+    if named:
+        result.chosen = named[0]
+    elif len(result.columns) == 1 and (not table.headed or len(others) == 1 or one_hot):
+        result.chosen = result.columns[0]
+    elif not table.headed and result.columns:
+        result.chosen = result.columns[0] if not _all_numbers(result.labels[result.columns[0]]) else ""
+
+
+def _one_hot(names: list[str], rows: list[list[str]]) -> list[str] | None:
+    """The name of the column that is 1, for each row; None where the columns are no one-hot table."""
+    if len(names) < 2 or not rows:
+        return None
+    labels = []
+    for row in rows:
+        ones = [name for name, cell in zip(names, row, strict=True) if cell in ("1", "1.0")]
+        if len(ones) != 1 or any(cell not in ("0", "0.0", "1", "1.0") for cell in row):
+            return None
+        labels.append(ones[0])
+    return labels if len(set(labels)) > 1 else None
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _is_measure(values: set[str]) -> bool:
+    """Whether the values are numbers with decimals: a measurement, no class."""
+    return all(re.fullmatch(r"[-+]?\d+\.\d+(e[-+]?\d+)?", value) for value in values) and any(not value.endswith(".0") for value in values)
+
+
+def _all_numbers(cells: dict[str, str]) -> bool:
+    return all(re.fullmatch(r"[-+]?\d+(\.\d+)?", cell) for cell in cells.values())

@@ -1,0 +1,473 @@
+"""What a folder or an archive of pictures is: where its splits are, what names the classes, what is left out, and why. No pixel is read.
+
+`understand` works on paths alone, and on the tables beside them. Whatever is decided without being asked is said in a note; whatever is
+left out is counted and named.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.data.label_tables import SUFFIXES as TABLES
+from engine.data.label_tables import LabelTable, RawTable, match_table
+from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
+from engine.data.path_words import (
+    class_in_name,
+    class_key,
+    in_order,
+    is_image_word,
+    is_mask_word,
+    looks_like_a_part,
+    split_word,
+    stem_of,
+)
+from engine.data.recipe import ImportRecipe
+
+FEW = 0.2  # of the pictures: so many without a class are strays; more of them, and the folders are no classes
+MOST_NAMED = 0.95  # of the pictures must have a class in their name
+_NO_IMAGES = frozenset((
+    ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db",
+    ".ini", ".log", ".sh", ".m", ".mat", ".pkl", ".h5", ".hdf5", ".zip", ".tar", ".gz", ".npz", ".npy", ".pt", ".pth", ".safetensors",
+    ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".rtf", ".css", ".js", ".md5", ".sha256", ".bib", ".rst", ".tex", ".arff", ".mp4",
+    ".avi", ".mov",
+))  # fmt: skip
+_NO_IMAGE_NAMES = frozenset((
+    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile",
+))  # fmt: skip
+_MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
+
+Trail = tuple[str, ...]  # the folders that a picture lies in, the outermost first
+
+
+@dataclass
+class PlacedFile:
+    """A file that may be a picture, and what its place says of it."""
+
+    path: str  # below the root, with “/”
+    split: str = "all"  # "all" where there are no splits
+    label: str = ""  # the class; "" for none
+    page: int | None = None  # of a file with several; None: the first
+
+    @property
+    def name(self) -> str:
+        """What the image is called."""
+        return self.path if self.page is None else f"{self.path} page {self.page + 1}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files that are not used, for one reason."""
+
+    count: int
+    examples: tuple[str, ...]
+    reason: str  # ends the sentence that begins with their number
+
+
+@dataclass
+class Layout:
+    """What a tree of files is, with the evidence in words."""
+
+    files: list[PlacedFile] = field(default_factory=list)
+    labelled: bool = False
+    labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
+    splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
+    tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def leave_out(self, paths: Iterable[str], reason: str) -> None:
+        """Count files that are not used, and name the first."""
+        paths = list(paths)
+        if paths:
+            self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), reason))
+
+    def as_json(self) -> dict[str, Any]:
+        """What is a source's `understood`."""
+        left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
+        return {"labels": self.labels_from, "splits": self.splits_from, "columns": self.tables, "left_out": left_out}
+
+    def said(self) -> list[str]:
+        """All notes, those of what was left out at the end."""
+        return [*self.notes, *(_sentence(some) for some in self.left_out)]
+
+
+def may_be_a_picture(name: str) -> bool:
+    """Whether a file of that name is looked at."""
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES
+
+
+def understand(paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0) -> Layout:
+    """What the files of a tree are.
+
+    Args:
+        paths: below the root, with “/”, without the litter of the system, which is only counted.
+        read_table: gives the cells of a file, or None where it is no table.
+    """
+    layout = Layout()
+    pictures = _pictures(paths, recipe, layout)
+    pictures = _without_masks(pictures, layout)
+    tables = _tables(paths, pictures, read_table, layout)
+    used = _place(pictures, tables, recipe, layout)
+    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used]
+    layout.leave_out(others, "files that are no images by their name were left out")
+    if litter:
+        layout.notes.append(f"{litter:,} files or folders of the system (.DS_Store, __MACOSX, Thumbs.db and others) were left out.")
+    return layout
+
+
+def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> list[str]:
+    pictures = [path for path in paths if may_be_a_picture(path.rpartition("/")[2])]
+    if recipe.leave_out:
+        asked = [path for path in pictures if any(fnmatch.fnmatchcase(path, pattern) for pattern in recipe.leave_out)]
+        layout.leave_out(asked, "images were left out, as asked for")
+        without = set(asked)
+        pictures = [path for path in pictures if path not in without]
+    return sorted(pictures)
+
+
+def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
+    """Without masks: in a folder beside one of images, or with “_mask” behind the name of another picture."""
+    beside: dict[Trail, set[str]] = defaultdict(set)
+    for trail in {_trail(path) for path in pictures}:
+        for place, name in enumerate(trail):
+            beside[trail[:place]].add(name)
+
+    def in_a_folder_of_masks(trail: Trail) -> bool:
+        return any(is_mask_word(name) and any(map(is_image_word, beside[trail[:place]])) for place, name in enumerate(trail))
+
+    folders = {trail for trail in {_trail(path) for path in pictures} if in_a_folder_of_masks(trail)}
+    stems = {stem_of(path) for path in pictures}
+
+    def is_a_mask(path: str) -> bool:
+        stem = stem_of(path)
+        return _trail(path) in folders or any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _MASK_ENDINGS)
+
+    masks = [path for path in pictures if is_a_mask(path)]
+    layout.leave_out(masks, "images are masks of others and were left out")
+    without = set(masks)
+    return [path for path in pictures if path not in without]
+
+
+def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout) -> list[LabelTable]:
+    """The tables that name pictures, the nearest to the root first."""
+    candidates = [path for path in paths if path.lower().endswith(TABLES)]
+    if len(candidates) > MAX_TABLES:  # one text beside every picture is no table of them
+        stems = {stem_of(path).rpartition("/")[2] for path in pictures}
+        candidates = [path for path in candidates if stem_of(path).rpartition("/")[2] not in stems]
+        candidates = sorted(candidates, key=lambda path: (path.count("/"), path))[:MAX_TABLES]
+    found = []
+    for path in sorted(candidates, key=lambda path: (path.count("/"), path)):
+        raw = read_table(path)
+        table = None if raw is None else match_table(path, raw, pictures)
+        if table is not None:
+            found.append(table)
+            if table.columns:
+                layout.tables[path] = table.columns
+    return found
+
+
+def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> set[str]:
+    """Fill the layout's files; returns the tables that were used."""
+    used: set[str] = set()
+    trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
+    splits, trails = _splits(pictures, trails, tables, recipe, layout, used)
+    labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
+    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, "")) for path in pictures]
+    if any(file.split != "all" for file in files):
+        files = _within_splits(files, layout)
+    if layout.labels_from != "none":
+        files = _with_classes(files, layout, layout.labels_from == "folders")
+    if layout.labels_from == "none":
+        files = [replace(file, label="") for file in files]
+    else:
+        _same_class(files, layout)
+    layout.labelled = layout.labels_from != "none"
+    layout.files = files
+    return used
+
+
+def _trail(path: str) -> Trail:
+    return tuple(path.split("/")[:-1])
+
+
+def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Trail]:
+    """Without the folders that are around all pictures but a few strays; they are no classes."""
+    wrappers: list[str] = []
+    while True:
+        heads = Counter(trail[0] for trail in trails.values() if trail)
+        inside = sum(heads.values())
+        if len(heads) != 1 or split_word(head := next(iter(heads))) or inside < (1 - FEW) * len(trails):
+            break
+        wrappers.append(head)
+        trails = {path: trail[1:] for path, trail in trails.items()}
+    if wrappers:
+        around = "/".join(wrappers)
+        layout.notes.append(f"All images lie in the folder “{around}”, which is no class.")
+    return trails
+
+
+def _splits(
+    pictures: list[str], trails: dict[str, Trail], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout, used: set[str]
+) -> tuple[dict[str, str], dict[str, Trail]]:
+    """(split of each picture that has one, the folders without those that name splits)."""
+    if recipe.split == "none":
+        return {}, trails
+    level = _split_level(Counter(trails.values()), recipe.split == "folders")
+    if level is not None:
+        layout.splits_from = "folders"
+        splits = {path: word for path, trail in trails.items() if len(trail) > level and (word := split_word(trail[level]))}
+        inner = {path: trail[:level] + trail[level + 1 :] if path in splits else trail for path, trail in trails.items()}
+        spelled = {trail[level] for path, trail in trails.items() if path in splits}
+        if level > 0 or any(name.lower() not in ("train", "valid", "val", "test") for name in spelled):
+            layout.notes.append(f"The splits are the folders {_listed(sorted(spelled))}.")
+        return splits, inner
+    for table in tables:
+        if table.split_column and len(set(table.splits.values())) > 1:
+            used.add(table.path)
+            layout.splits_from = f"{table.path}:{table.split_column}"
+            layout.notes.append(f"The splits are the column “{table.split_column}” of {table.path}.")
+            return table.splits, trails
+    lists = {table.path: (word, set(table.listed)) for table in tables if (word := split_word(stem_of(table.path.rpartition("/")[2])))}
+    known = {word for word, _ in lists.values()}
+    every = [picture for _, listed in lists.values() for picture in listed]
+    if len(known) > 1 and "train" in known and len(every) == len(set(every)):
+        layout.splits_from = ", ".join(sorted(lists))
+        layout.notes.append(f"The splits are the lists {_listed(sorted(lists))}.")
+        used.update(lists)
+        return {picture: word for word, listed in lists.values() for picture in listed}, trails
+    return {}, trails
+
+
+def _split_level(trails: Counter[Trail], asked: bool) -> int | None:
+    """Which folder names the split: the outermost level at which there are two splits, train among them or nothing else."""
+    total = sum(trails.values())
+    for level in range(max((len(trail) for trail in trails), default=0)):
+        names = {trail[level] for trail in trails if len(trail) > level}
+        kinds = {word for name in names if (word := split_word(name))}
+        others = {name for name in names if not split_word(name)}
+        covered = sum(count for trail, count in trails.items() if len(trail) > level and split_word(trail[level]))
+        if len(kinds) > 1 and ("train" in kinds or not others) and (level == 0 or covered >= (1 - FEW) * total):
+            return level
+        if kinds and asked:
+            return level
+        if kinds and not others and covered >= (1 - FEW) * total:
+            return level
+        if kinds == {"train"} and level == 0:  # “train” among other folders: a class (a railway), unless it has classes within
+            inner = {trail[1] for trail in trails if len(trail) > 1 and split_word(trail[0])}
+            if len(inner) > 1 or not any(len(trail) > 0 and not split_word(trail[0]) for trail in trails):
+                return level
+    return None
+
+
+def _labels(
+    pictures: list[str],
+    trails: dict[str, Trail],
+    splits: dict[str, str],
+    tables: list[LabelTable],
+    recipe: ImportRecipe,
+    layout: Layout,
+    used: set[str],
+) -> dict[str, str]:
+    """The class of each picture that has one."""
+    asked = recipe.labels
+    if asked == "none":
+        return {}
+    if asked == "names":
+        return _from_names(pictures, layout, asked=True)
+    if asked not in ("", "folders"):
+        return _from_column(asked, tables, layout, used)
+    labels = _from_folders(pictures, trails, splits, recipe, layout)
+    tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout, used)
+    if tabled:
+        return tabled
+    return labels or ({} if asked == "folders" else _from_names(pictures, layout))
+
+
+def _from_folders(
+    pictures: list[str], trails: dict[str, Trail], splits: dict[str, str], recipe: ImportRecipe, layout: Layout
+) -> dict[str, str]:
+    """By the names of folders. None, where there is only one name, or pieces of one collection."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in pictures:
+        if not splits or path in splits:
+            groups[splits.get(path, "all")].append(path)
+    inner = {split: _bare({path: trails[path] for path in mine}, recipe.class_level is None) for split, mine in groups.items()}
+    level = recipe.class_level or 1
+    labels: dict[str, str] = {}
+    deeper = False
+    for found in inner.values():
+        for path, trail in found.items():
+            if len(trail) >= abs(level):
+                labels[path] = trail[level - 1 if level > 0 else level]
+                deeper |= level == 1 and len(trail) > 1
+    names = set(labels.values())
+    if recipe.class_level is None and (len({class_key(name) for name in names}) < 2 or looks_like_a_part(names)):
+        if len(names) > 1:
+            layout.notes.append(
+                f"The folders {_listed(in_order(names))} differ in a number only and were taken for pieces, not for classes."
+            )
+        return {}
+    for split, found in inner.items():  # the only folder of a test split is no class that nobody has seen: test/unknown
+        mine = {labels[path] for path in found if path in labels}
+        theirs = {class_key(labels[path]) for path in labels if path not in found}
+        if split in ("test", "valid") and len(mine) == 1 and theirs and class_key(next(iter(mine))) not in theirs:
+            layout.notes.append(f"The folder {_listed(mine)} occurs in {split} only and was taken for no class.")
+            for path in found:
+                labels.pop(path, None)
+    if labels:
+        layout.labels_from = "folders"
+        if deeper:
+            layout.notes.append("Folders within the class folders are no classes of their own (class level −1 takes the innermost).")
+    return labels
+
+
+def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
+    """The folders of one split without those that say nothing: around everything, or called “images” with nothing beside."""
+    while strip:
+        heads = {trail[0] for trail in trails.values() if trail}
+        deep = all(len(trail) > 1 for trail in trails.values())
+        if not heads or (len(heads) > 1 and not (deep and looks_like_a_part(heads))) or (len(heads) == 1 and not deep):
+            break
+        trails = {path: trail[1:] for path, trail in trails.items()}
+    beside: dict[Trail, set[str]] = defaultdict(set)
+    for trail in set(trails.values()):
+        for place, name in enumerate(trail):
+            beside[trail[:place]].add(name)
+    direct = set(trails.values())
+
+    def kept(trail: Trail) -> Trail:
+        def says_nothing(place: int) -> bool:
+            return trail[:place] not in direct and all(map(is_image_word, beside[trail[:place]]))
+
+        return tuple(name for place, name in enumerate(trail) if not says_nothing(place))
+
+    return {path: kept(trail) for path, trail in trails.items()} if strip else trails
+
+
+def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set[str]) -> dict[str, str]:
+    """By the column of a table that was asked for: “dx”, or “meta.csv:dx”."""
+    path, _, column = asked.rpartition(":")
+    labels: dict[str, str] = {}
+    for table in tables:
+        name = asked if asked in table.labels else column if column in table.labels and path in ("", table.path) else ""
+        if name:
+            labels |= table.labels[name]
+            used.add(table.path)
+            layout.labels_from = f"{table.path}:{name}"
+    if not labels:
+        offered = [f"“{column}” ({path})" for path, columns in layout.tables.items() for column in columns]
+        layout.notes.append(
+            f"No table has a column “{asked}” of classes, so no image has a class; there are: {', '.join(offered[:20]) or 'none'}."
+        )
+    return labels
+
+
+def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout, used: set[str]) -> dict[str, str]:
+    """By the tables' columns of classes. Where folders are classes, only what they do not say."""
+    chosen = [table for table in tables if table.chosen]
+    offered = [(table.path, column) for table in tables for column in table.columns if column != table.chosen]
+    if not chosen:
+        if offered and not folders:
+            words = ", ".join(f"“{column}” of {path}" for path, column in offered[:20])
+            layout.notes.append(f"No column of a table is plainly the class; choose one to have classes: {words}.")
+        return {}
+    first = chosen[0].chosen
+    labels: dict[str, str] = {}
+    for table in chosen:
+        if table.chosen == first or not folders:
+            for picture, label in table.labels[table.chosen].items():
+                labels.setdefault(picture, label)
+    names = {class_key(name) for name in folders.values()}
+    if folders:
+        missing = {picture: label for picture, label in labels.items() if picture not in folders and class_key(label) in names}
+        if not missing:
+            layout.notes.append(f"The classes are the folders; {chosen[0].path} has the column “{first}”, which can be chosen instead.")
+            return {}
+        used.update(table.path for table in chosen)
+        layout.notes.append(f"{len(missing):,} images that lie in no class folder have their class from {chosen[0].path}.")
+        return {**folders, **missing}
+    if len(labels) < 0.5 * len(pictures):
+        layout.notes.append(f"{chosen[0].path} gives a class to {len(labels):,} of {len(pictures):,} images only, so it was not used.")
+        return {}
+    used.update(table.path for table in chosen)
+    layout.labels_from = f"{chosen[0].path}:{first}"
+    others = f" Other columns: {', '.join(f'“{column}”' for _, column in offered[:10])}." if offered else ""
+    layout.notes.append(f"The classes are the column “{first}” of {', '.join(table.path for table in chosen[:3])}.{others}")
+    if rows := sum(table.unmatched for table in chosen):
+        layout.notes.append(f"{rows:,} rows of {chosen[0].path} name no image that is here.")
+    return labels
+
+
+def _from_names(pictures: list[str], layout: Layout, asked: bool = False) -> dict[str, str]:
+    """By what a file's name begins with, where nearly all begin with one of a few words before a number."""
+    labels = {path: name for path in pictures if (name := class_in_name(path))}
+    found = {class_key(name) for name in labels.values()}
+    if not asked and (len(labels) < MOST_NAMED * len(pictures) or not 2 <= len(found) <= len(labels) / 2):
+        return {}
+    if labels:
+        layout.labels_from = "names"
+        layout.notes.append(f"The classes are what the files’ names begin with: {_listed(in_order(set(labels.values())))}.")
+    return labels
+
+
+def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
+    """Images beside the splits are trained on when nothing else is, and left out otherwise; test images never become others."""
+    beside = [file for file in files if file.split == "all"]
+    if any(file.split == "train" for file in files):
+        layout.leave_out((file.path for file in beside), "images that lie beside the train and test folders were left out")
+        return [file for file in files if file.split != "all"]
+    if not beside:
+        only = _listed({file.split for file in files})
+        layout.notes.append(f"There are only images for {only} here, so those to train on were drawn from them.")
+    return [replace(file, split="train") if file.split == "all" else file for file in files]
+
+
+def _with_classes(files: list[PlacedFile], layout: Layout, folders: bool) -> list[PlacedFile]:
+    """Only images with a class, where few have none or a whole split has none; otherwise no image has one."""
+    bare = [file for file in files if not file.label]
+    if not bare:
+        return files
+    for split in ("test", "valid"):
+        mine = [file for file in files if file.split == split]
+        if mine and not any(file.label for file in mine):
+            layout.leave_out(
+                (file.path for file in mine), f"images of {split} have no class and were left out; {split} is drawn from the others"
+            )
+            files = [file for file in files if file.split != split]
+    bare = [file for file in files if not file.label]
+    if len(bare) <= FEW * len(files) or not folders:
+        reason = "images lie in no class folder and were left out" if folders else "images have no class and were left out"
+        layout.leave_out((file.path for file in bare), reason)
+        return [file for file in files if file.label]
+    layout.labels_from = "none"
+    layout.notes.append("Some images lie in no class folder, so no image has a class.")
+    return files
+
+
+def _same_class(files: list[PlacedFile], layout: Layout) -> None:
+    """One writing for the classes that differ in case or Unicode form: the most frequent one."""
+    counted = Counter(file.label for file in files)
+    writings: dict[str, list[str]] = defaultdict(list)
+    for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0])):
+        writings[class_key(name)].append(name)
+    pairs = [" = ".join(f"“{name}”" for name in names) for names in writings.values() if len(names) > 1]
+    if pairs:
+        layout.notes.append(f"Classes that differ in case or Unicode form only are one class: {', '.join(pairs[:20])}.")
+    for file in files:
+        file.label = writings[class_key(file.label)][0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+    return ", ".join(f"“{name}”" for name in names[:10]) + more
+
+
+def _sentence(some: LeftOut) -> str:
+    more = ", …" if some.count > len(some.examples) else ""
+    return f"{some.count:,} {some.reason}: {', '.join(some.examples)}{more}."

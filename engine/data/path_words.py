@@ -1,0 +1,89 @@
+"""What the names of files and folders say: splits in their spellings, masks, litter of the system, one class in several writings."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+_SPLITS = {
+    "train": "train", "training": "train", "trn": "train", "trainset": "train", "trainingset": "train",
+    "test": "test", "testing": "test", "tst": "test", "testset": "test",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "valset": "valid", "validset": "valid",
+}  # fmt: skip
+_BESIDE = frozenset((
+    "set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "split", "seg", "labels", "label", "folder", "list",
+))  # fmt: skip
+_MASKS = frozenset((
+    "mask", "masks", "trimaps", "segmentation", "segmentations", "annotations", "gt", "groundtruth", "labelmaps", "segmentationclass",
+))  # fmt: skip
+_IMAGES = frozenset((
+    "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpegimages", "jpg", "jpeg", "png", "input", "inputs",
+))  # fmt: skip
+_GENERIC = frozenset((
+    "img", "image", "images", "dsc", "dscn", "dscf", "photo", "pic", "picture", "frame", "screenshot", "screen", "shot", "scan",
+    "file", "p", "sample", "mvimg", "pxl", "wp", "gopr", "gopro", "vid", "video", "whatsapp", "snapshot", "page", "untitled", "im",
+    "i", "x", "n", "id", "no", "s", "data", "item", "tile", "patch", "slice", "crop", "copy", "new", "export", "bild", "foto", "part",
+    "batch", "clip", "seq", "view",
+))  # fmt: skip
+LITTER = ("__MACOSX", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "$RECYCLE.BIN", "@eaDir")
+
+
+def is_litter(name: str) -> bool:
+    """Whether a system or a program leaves such a file or folder: .DS_Store, ._x, __MACOSX, Thumbs.db."""
+    return name.startswith(".") or name in LITTER
+
+
+def split_word(name: str) -> str:
+    """ "train", "valid" or "test" where a name means a split, in any of its spellings; "" otherwise."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    found = {_SPLITS[word] for word in words if word in _SPLITS}
+    return found.pop() if len(found) == 1 and all(word in _SPLITS or word in _BESIDE for word in words) else ""
+
+
+def is_mask_word(name: str) -> bool:
+    """Whether a folder of that name holds masks of pictures elsewhere."""
+    return re.sub(r"[^a-z]", "", name.lower()) in _MASKS
+
+
+def is_image_word(name: str) -> bool:
+    """Whether a folder's name says only that pictures are in it."""
+    return re.sub(r"[^a-z]", "", name.lower()) in _IMAGES
+
+
+def stem_of(path: str) -> str:
+    """A path without the ending of its file; as it is where the ending is none (“12.5”)."""
+    head, dot, ending = path.rpartition(".")
+    return head if dot and head and "/" not in ending and ending.isalnum() and not ending.isdigit() else path
+
+
+def class_key(name: str) -> str:
+    """What is equal for all writings of one class: its case and Unicode form do not matter."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Classes in the order of their numbers where all are numbers, else of their code points."""
+    if names and all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) and name.isascii() for name in names):
+        return sorted(names, key=lambda name: (float(name), name))
+    return sorted(names)
+
+
+def class_in_name(path: str) -> str:
+    """The class that a file's name begins with, before a number: “cat.12.jpg”, “Abyssinian_100.jpg”; "" where it has none."""
+    match = re.fullmatch(r"(.*?[^\W\d_])[\W_]*\d+", stem_of(PurePosixPath(path).name))
+    if match is None:
+        return ""
+    words = [word for word in re.split(r"[\W\d_]+", match[1].lower()) if word]
+    return "" if not words or any(word in _GENERIC or split_word(word) for word in words) else match[1]
+
+
+def looks_like_a_part(names: set[str]) -> bool:
+    """Whether folder names differ in a number only (“part_1”, “part_2”): pieces of one collection, no classes."""
+    stems = {re.sub(r"[\d_\W]+", "", name.lower()) for name in names}
+    return (
+        len(names) > 1
+        and len(stems) == 1
+        and stems != {""}
+        and any(word in next(iter(stems)) for word in ("part", "images", "batch", "chunk", "folder"))
+    )

@@ -1,0 +1,94 @@
+"""What folders and archives of pictures share: the common shape, the classes and notes of a source, names that can be printed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from engine.data.dataset import Source, size_in_words
+from engine.data.layout import Layout, PlacedFile
+from engine.data.path_words import in_order
+from engine.data.pictures import network_shape
+from engine.data.pixel_facts import Size, words_of_fit
+from engine.data.preprocessing import Preprocessing
+from engine.data.recipe import ImportRecipe
+
+OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)  # notes that say nothing where a set has its scale
+_SIZES_LISTED = 30
+
+
+def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
+    """Number the classes of the good files, in the order of the source's parts, and say what was understood."""
+    if layout.labelled and kept:
+        source.classes = tuple(in_order({file.label for file in kept}))
+        number = {name: place for place, name in enumerate(source.classes)}
+        for split, part in source.parts.items():
+            part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
+        source.classes = tuple(shown(name) for name in source.classes)
+    source.notes = [shown(note) for note in layout.said()] + source.notes
+    source.understood = _all_shown(layout.as_json())
+
+
+def _all_shown(value: Any) -> Any:
+    """JSON with all its texts as they can be printed."""
+    if isinstance(value, dict):
+        return {shown(str(name)): _all_shown(one) for name, one in value.items()}
+    return [_all_shown(one) for one in value] if isinstance(value, list) else shown(value) if isinstance(value, str) else value
+
+
+def say_what_is_bad(source: Source) -> None:
+    if source.bad_total:
+        first = source.bad[0]
+        files = "One file or folder" if source.bad_total == 1 else f"{source.bad_total:,} files or folders"
+        source.notes.append(
+            f"{files} could not be read and {'was' if source.bad_total == 1 else 'were'} left out, first {first.path}: {first.reason}"
+        )
+
+
+def shown(name: str) -> str:
+    """A name as it can be printed and stored anywhere: control characters and bytes that are no UTF-8 become “�”."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def common_shape(source: Source, shapes: list[Size], recipe: ImportRecipe) -> Size:
+    """The shape that all images get: the most common size, in colour as soon as one image is. The source keeps the sizes."""
+    counted = Counter(shapes)
+    source.sizes = {size_in_words(shape): count for shape, count in counted.most_common(_SIZES_LISTED)}
+    channels = 1 if all(channels == 1 for channels, _, _ in counted) else 3
+    size = Counter((height, width) for _, height, width in shapes).most_common(1)[0][0]
+    return network_shape((channels, *size), recipe.size, recipe.colour or None)
+
+
+def notes_of_sizes(shapes: list[Size], shape: Size, recipe: ImportRecipe, how: Preprocessing) -> list[str]:
+    """What becomes of images of another size or colour than the common one."""
+    notes = []
+    others = sum(1 for _, height, width in shapes if (height, width) != shape[1:])
+    grey = sum(1 for channels, _, _ in shapes if channels == 1)
+    if others:
+        why = "as asked for" if recipe.size else "from the most common size, at most 64"
+        notes.append(f"{others:,} of {len(shapes):,} images {words_of_fit(how)} {shape[2]}×{shape[1]} pixels ({why}).")
+    if 0 < grey < len(shapes) and shape[0] == 3:
+        notes.append(f"{grey:,} grey images were repeated in red, green and blue, since the others are in colour.")
+    if grey < len(shapes) and shape[0] == 1:
+        notes.append("Colour was turned into grey, as asked for.")
+    return notes
+
+
+def kind_of(note: str) -> str:
+    """A note without the numbers of one file, so that files can be counted; "" for what the size note says already."""
+    if note.startswith(("Scaled from", "Colour was turned", "Grey was repeated")):
+        return ""
+    if note.startswith("The first of "):
+        return "The first of several frames or pages is used (pages all takes every one)."
+    if note.startswith("It has "):
+        return "Larger than 1024 pixels, scaled down in two steps."
+    if note.startswith("Values from "):
+        return "Values of more than 8 bits were stretched to 0..255."
+    return note
+
+
+def sentence_of(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."

@@ -1,0 +1,115 @@
+"""What the files of a set show of their values, and the decisions about pixels that follow for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from engine.data.preprocessing import GROUNDS, Preprocessing, as_asked
+from engine.data.recipe import ImportRecipe
+from engine.data.values import Measured, Range, scaling_of_set
+
+KEPT_BY_CROP = 0.5  # of a picture, in the middle of a set; where a centred cut would lose more, pictures are letterboxed
+VISIBLE = 24.0  # grey levels between what is opaque and the ground under it; below that a shape cannot be seen
+
+Facts = dict[str, Any]  # of one file, as JSON holds them
+Size = tuple[int, int, int]  # C, H, W
+
+
+def facts_of_values(values: np.ndarray, bits: int | None, own: tuple[float, float]) -> Facts:
+    """Of a picture [H, W] of more than 8 bits; `own` is the scale that it would have alone."""
+    seen = Measured.of(values, bits)
+    return {
+        "low": seen.range.low, "high": seen.range.high, "holes": seen.range.holes, "sample": seen.sample.tolist(),
+        "whole": seen.whole, "floating": seen.floating, "bits": seen.bits, "own": list(own),
+    }  # fmt: skip
+
+
+def contrasts(colors: np.ndarray, alpha: np.ndarray) -> list[float]:
+    """How far the opaque parts of a picture [H, W, C] are from each ground on average, in the order of `GROUNDS`."""
+    weight = alpha.astype(np.float64)
+    total = max(1.0, float(weight.sum()) * colors.shape[2])
+    return [float((np.abs(colors.astype(np.float64) - ground) * weight).sum() / total) for ground in GROUNDS.values()]
+
+
+@dataclass
+class PixelFacts:
+    """Of all files of a set."""
+
+    deep: Measured | None = None
+    deep_files: int = 0
+    own: set[tuple[float, float]] = field(default_factory=set)
+    clear: list[list[float]] = field(default_factory=list)
+    top: int = -1  # the highest value of the 8-bit files
+    files: int = 0
+
+    def add(self, facts: Facts) -> None:
+        """Count one good file in."""
+        self.files += 1
+        if "deep" in facts:
+            deep = facts["deep"]
+            seen = Range(float(deep["low"]), float(deep["high"]), int(deep["holes"]))
+            sample = np.array(deep["sample"], np.float64)
+            some = Measured(seen, sample, bool(deep["whole"]), bool(deep["floating"]), int(deep["bits"]))
+            self.deep = some if self.deep is None else self.deep.joined(some)
+            self.deep_files += 1
+            self.own.add((float(deep["own"][0]), float(deep["own"][1])))
+        else:
+            self.top = max(self.top, int(facts.get("top", 255)))
+        if "clear" in facts:
+            self.clear.append([float(value) for value in facts["clear"]])
+
+    def agreed(self, recipe: ImportRecipe, sizes: Iterable[Size], shape: Size) -> tuple[Preprocessing, list[str]]:
+        """The decisions for the whole set, and what is to be said of them."""
+        how, notes = as_asked(recipe), []
+        given = recipe.given_range()
+        if self.deep is not None:
+            scaling = scaling_of_set(self.deep, "" if given else recipe.scale, given)
+            how = replace(how, black=scaling.black, white=scaling.white)
+            notes += [f"{self.deep_files:,} files of more than 8 bits: {note}" for note in scaling.notes]
+            if self.deep_files < self.files:
+                notes.append(f"{self.files - self.deep_files:,} files of 8 bits were taken as they are beside them.")
+        elif self.top == 1 and not given:
+            how = replace(how, black=0.0, white=1.0, of_bytes=True)
+            notes.append("All values are 0 or 1; they were made black and white.")
+        elif given and self.files:
+            how = replace(how, of_bytes=True)
+            notes.append(f"Values between {given[0]:g} and {given[1]:g}, as asked for, were scaled to 0..255.")
+        if self.clear and not recipe.background:
+            how = replace(how, background=self._ground())
+            if how.background != "white":
+                notes.append(f"What is opaque could not be told from white, so transparent parts are shown on {how.background}.")
+        if not recipe.fit and _kept_by_crop(sizes, shape) < KEPT_BY_CROP:
+            how = replace(how, fit="letterbox")
+        return how, notes
+
+    def _ground(self) -> str:
+        """White where shapes can be told from it, else the ground that they differ most from."""
+        mean = np.mean(self.clear, 0)
+        return "white" if mean[0] >= VISIBLE else list(GROUNDS)[int(mean.argmax())]
+
+    def same_pixels(self, before: Preprocessing, after: Preprocessing) -> bool:
+        """Whether every file becomes the same by both decisions."""
+        own = before.scale is None and after.scale is not None and self.own <= {after.scale} and not after.of_bytes
+        return before == after or (own and replace(before, black=after.black, white=after.white) == after)
+
+
+def _kept_by_crop(sizes: Iterable[Size], shape: Size) -> float:
+    """The share of a picture that a centred cut keeps, in the middle of all."""
+    _, height, width = shape
+    kept = [min(w, h * width / height) * min(h, w * height / width) / (w * h) for _, h, w in sizes]
+    return median(kept) if kept else 1.0
+
+
+def words_of_fit(how: Preprocessing) -> str:
+    """How pictures of another size become the common one, as part of a sentence."""
+    ways = {
+        "crop": "were cut to the centre and scaled to",
+        "letterbox": f"were scaled down whole and set on {how.pad} to fill",
+        "squeeze": "were squeezed to",
+    }
+    return ways[how.fit]

@@ -1,0 +1,314 @@
+"""Archives of pictures (.zip, .tar, .tar.gz and others) in any layout of folders, and shards in the layout of WebDataset.
+
+Nothing is unpacked to the disk; pictures are decoded one by one in the confined process.
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from engine.data.archives import DAMAGE, open_zip
+from engine.data.dataset import BadData, Part, Source, Step
+from engine.data.decoding import Bad, decode, look
+from engine.data.label_tables import NoTable, RawTable, parse_table
+from engine.data.layout import PlacedFile, may_be_a_picture, understand
+from engine.data.limits import (
+    MAX_FILE_BYTES,
+    MAX_GZIP_RATIO,
+    MAX_PACKED_FILES,
+    MAX_SET_BYTES,
+    MAX_SHARDS,
+    MAX_TABLE_BYTES,
+    MIB,
+    SHAPE_SAMPLE,
+)
+from engine.data.path_words import is_litter, stem_of
+from engine.data.picture_sets import (
+    OF_ONE_FILE,
+    common_shape,
+    kind_of,
+    name_classes,
+    notes_of_sizes,
+    say_what_is_bad,
+    sentence_of,
+    shown,
+)
+from engine.data.pictures import Picture, adapt
+from engine.data.pixel_facts import PixelFacts, Size
+from engine.data.preprocessing import Preprocessing, as_asked
+from engine.data.recipe import ImportRecipe
+from engine.data.rows import PixelRows, Restart, promised
+
+_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
+_LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
+_LABEL_BYTES = 4_096
+_AT_ONCE = 2 * MIB  # pixels that are handed over at once
+
+
+def recognizes(path: Path) -> bool:
+    """Whether it is an archive, or a folder of shards."""
+    return (path.is_file() and path.name.lower().endswith(_ENDINGS)) or bool(_shards(path))
+
+
+def summary(path: Path) -> str:
+    """The kind, as the list of data sets shows it."""
+    return "archive of images" if path.is_file() else f"{len(_shards(path)):,} shards of images"
+
+
+def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Restart, None, Source]:
+    """Every picture of the archives at one size. Raises BadData for a damaged archive, or one without pictures."""
+    name = path.name if path.is_dir() else re.sub(r"\.(zip|tar|tgz|tbz2|txz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
+    source = Source(name or path.name)
+    try:
+        with ExitStack() as stack:
+            packed = _Packed(stack, [path] if path.is_file() else _shards(path))
+            yield from packed.listed()
+            paths, labels = packed.paths_and_labels()
+            layout = understand(paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter)
+            if packed.label_table in layout.tables or labels is not None:
+                layout.notes = [note.replace(packed.label_table, "the files beside the images") for note in layout.notes]
+            if not layout.files:
+                raise BadData(
+                    f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
+                )
+            kept = yield from _decoded(packed, packed.in_reading_order(layout.files), source, recipe)
+    except tarfile.ReadError:
+        raise BadData(f"{path.name} is damaged or no archive; save or download it again.") from None
+    except _FAULTS:
+        raise BadData(f"{path.name} is damaged (it cannot be unpacked); save or download it again.") from None
+    if not kept:
+        raise BadData(f"{path.name} holds no image that can be read: {source.bad[0].reason}")
+    source.notes += packed.notes
+    name_classes(source, layout, kept)
+    say_what_is_bad(source)
+    return source
+
+
+def _shards(path: Path) -> list[Path]:
+    """The archives of a folder that holds nothing else but a few texts."""
+    try:
+        entries = [entry for entry in path.iterdir() if not is_litter(entry.name)] if path.is_dir() else []
+    except OSError:
+        return []
+    shards = sorted(entry for entry in entries if entry.name.lower().endswith(".tar") and entry.is_file())
+    others = [entry for entry in entries if entry not in shards and (entry.is_dir() or may_be_a_picture(entry.name))]
+    return shards if shards and not others and len(shards) <= MAX_SHARDS else []
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in one of the archives."""
+
+    archive: int
+    entry: zipfile.ZipInfo | tarfile.TarInfo
+    size: int
+    place: int  # in the order of the archives
+
+
+@dataclass
+class _Packed:
+    """Some archives as one tree of files."""
+
+    stack: ExitStack
+    files: list[Path]
+    members: dict[str, Member] = field(default_factory=dict)  # by the path in the tree
+    litter: int = 0
+    notes: list[str] = field(default_factory=list)
+    label_table: str = "labels beside the images.csv"
+    _open: dict[int, zipfile.ZipFile | tarfile.TarFile] = field(default_factory=dict)
+
+    def listed(self) -> Generator[Step, None, None]:
+        """List all members; names that lead out of the archive, links and devices are left out with a note."""
+        odd: list[str] = []
+        for number, file in enumerate(self.files):
+            total = 0
+            for name, size, entry in self._entries(number):
+                total += size
+                if total > min(MAX_SET_BYTES, max(64 * MIB, MAX_GZIP_RATIO * file.stat().st_size)):
+                    raise BadData(f"{file.name} was not opened: it unpacks to far more than it is; get it from a place you trust.")
+                clean = PurePosixPath(name.replace("\\", "/"))
+                parts = tuple(part for part in clean.parts if part != ".")
+                if entry is None or clean.is_absolute() or ".." in parts or not parts:
+                    odd.append(name)
+                elif any(map(is_litter, parts)):
+                    self.litter += 1
+                else:
+                    tree = "/".join(parts) if len(self.files) == 1 else f"{_of_shard(file)}/{file.stem}-{'/'.join(parts)}"
+                    self.members.setdefault(tree, Member(number, entry, size, len(self.members)))
+                if len(self.members) > MAX_PACKED_FILES:
+                    raise BadData(f"{file.name} has more than {MAX_PACKED_FILES:,} files, the limit; use a part of it.")
+                if len(self.members) % 256 == 0:
+                    yield Step(len(self.members), None, "file", f"Listing {file.name}")
+        if odd:
+            names = ", ".join(shown(name)[:60] for name in odd[:5])
+            self.notes.append(f"{len(odd):,} entries that are no files, or point outside the archive, were left out: {names}.")
+
+    def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
+        """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
+        archive = self._archive(number)
+        if isinstance(archive, zipfile.ZipFile):
+            yield from ((entry.filename, entry.file_size, entry) for entry in archive.infolist() if not entry.is_dir())
+        else:
+            for entry in archive:
+                if not entry.isdir():
+                    yield entry.name, max(0, entry.size), entry if entry.isreg() else None
+
+    def _archive(self, number: int) -> zipfile.ZipFile | tarfile.TarFile:
+        if number not in self._open:
+            file = self.files[number]
+            if file.name.lower().endswith(".zip"):
+                self._open[number] = self.stack.enter_context(open_zip(file, MAX_PACKED_FILES))
+            else:
+                self._open[number] = self.stack.enter_context(tarfile.TarFile.open(file, "r:*"))
+        return self._open[number]
+
+    def content(self, path: str, most: int = MAX_FILE_BYTES) -> bytes:
+        """The bytes of a file of the tree. Raises: Bad: too many."""
+        member = self.members[path]
+        if member.size > most:
+            raise Bad(f"it has {member.size / MIB:,.0f} MB and the limit is {most / MIB:g} MB; save it smaller")
+        archive, stream = self._archive(member.archive), None
+        if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
+            stream = archive.open(member.entry)
+        elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, tarfile.TarInfo):
+            stream = archive.extractfile(member.entry)
+        if stream is None:
+            raise Bad("it is no ordinary file")
+        with stream:
+            return stream.read(most + 1)
+
+    def in_reading_order(self, files: list[PlacedFile]) -> list[PlacedFile]:
+        """By their paths, as a folder is read; by their places where going back means unpacking all again."""
+        packed = any(file.name.lower().endswith(_ENDINGS[2:]) for file in self.files)
+        return sorted(files, key=lambda file: self.members[file.path].place) if packed else files
+
+    def table(self, path: str) -> RawTable | None:
+        """The cells of a table of the tree."""
+        try:
+            return parse_table(path, self.content(path, MAX_TABLE_BYTES)) if path in self.members else None
+        except (Bad, NoTable):
+            return None
+
+    def paths_and_labels(self) -> tuple[list[str], RawTable | None]:
+        """All paths; where every picture has a file with its label beside it (000.jpg, 000.cls), a table of these in their place."""
+        pictures = {stem_of(path): path for path in self.members if may_be_a_picture(path) and not path.endswith(_LABEL_FILES)}
+        for ending in _LABEL_FILES:
+            beside = {stem: f"{stem}{ending}" for stem in pictures if f"{stem}{ending}" in self.members}
+            if len(beside) < 0.5 * max(1, len(pictures)):
+                continue
+            rows = [(pictures[stem], self._label(path)) for stem, path in beside.items()]
+            table = RawTable(["file", "label"], [[path, label] for path, label in rows if label])
+            if table.rows:
+                without = set(beside.values())
+                return [*(path for path in self.members if path not in without), self.label_table], table
+        return list(self.members), None
+
+    def _label(self, path: str) -> str:
+        """What a file beside a picture says of its class: its text, or the label in its JSON."""
+        try:
+            data = self.content(path, _LABEL_BYTES)
+        except Bad:
+            return ""
+        if path.endswith(".cls"):
+            return data.decode("utf-8", "replace").strip()[:100]
+        try:
+            table = parse_table("one.jsonl", data.replace(b"\n", b" ").replace(b"\r", b" "))
+        except NoTable:
+            return ""
+        known = [name for name in ("label", "cls", "class", "category", "target") if name in table.columns]
+        return table.rows[0][table.columns.index(known[0])] if known else ""
+
+
+def _of_shard(file: Path) -> str:
+    """What the shards of one split share: “train” of train-000001.tar and of imagenet-train-{000..146}.tar."""
+    return re.sub(r"[-_.]?\d+$", "", file.stem) or "shards"
+
+
+def _decoded(
+    packed: _Packed, files: list[PlacedFile], source: Source, recipe: ImportRecipe
+) -> Generator[Step | PixelRows | Restart, None, list[PlacedFile]]:
+    """Yields the pixels of all parts; the good files. Read anew where the whole turns out other than its beginning."""
+    shape, how = _guess(packed, files, recipe), as_asked(recipe)
+    for again in (False, True):
+        attempt, found, counts = Source(source.name), PixelFacts(), Counter[str]()
+        kept, sizes = yield from _attempt(packed, files, shape, how, attempt, found, counts)
+        if not sizes:
+            break
+        agreed = common_shape(attempt, sizes, recipe)
+        decided, notes = found.agreed(recipe, sizes, agreed)
+        attempt.notes += [*notes_of_sizes(sizes, agreed, recipe, decided), *notes]
+        attempt.preprocessing = decided
+        if again or (agreed == shape and found.same_pixels(how, decided)):
+            break
+        shape, how = agreed, decided
+        yield Restart()
+    source.parts, source.sizes, source.preprocessing, source.notes = attempt.parts, attempt.sizes, attempt.preprocessing, attempt.notes
+    source.bad, source.bad_total = attempt.bad, attempt.bad_total
+    if found.deep is not None:
+        source.values = {"low": found.deep.range.low, "high": found.deep.range.high, "histogram": found.deep.histogram()}
+    of_set = source.preprocessing.scale is not None
+    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
+    return kept
+
+
+def _guess(packed: _Packed, files: list[PlacedFile], recipe: ImportRecipe) -> Size:
+    """The shape that a few headers, spread over the files, suggest."""
+    sizes: list[Size] = []
+    for file in files[:: max(1, len(files) // SHAPE_SAMPLE)]:
+        try:
+            seen = look(packed.content(file.path))
+        except Bad:
+            continue
+        sizes.append((seen.channels, seen.height, seen.width))
+    return common_shape(Source(""), sizes, recipe) if sizes else (3, 32, 32)
+
+
+def _attempt(
+    packed: _Packed,
+    files: list[PlacedFile],
+    shape: Size,
+    how: Preprocessing,
+    source: Source,
+    found: PixelFacts,
+    counts: Counter[str],
+) -> Generator[Step | PixelRows, None, tuple[list[PlacedFile], list[Size]]]:
+    kept: list[PlacedFile] = []
+    sizes: list[Size] = []
+    done = 0
+    for split in ("all", "train", "valid", "test"):
+        mine = [file for file in files if file.split == split]
+        names: list[str] = []
+        waiting: list[np.ndarray] = []
+        for place, file in enumerate(mine):
+            done += 1
+            try:
+                pixels, notes, seen = decode(packed.content(file.path), how)
+            except Bad as bad:
+                source.refuse(shown(file.name), sentence_of(str(bad)))
+            else:
+                image, said = adapt(Picture(pixels, (), how), shape)
+                waiting.append(image)
+                kept.append(file)
+                names.append(shown(file.name))
+                sizes.append((seen.channels, seen.height, seen.width))
+                found.add(seen.facts)
+                counts.update(kind_of(note) for note in (*notes, *said))
+            if waiting and (place + 1 == len(mine) or len(waiting) * waiting[0].nbytes >= _AT_ONCE):
+                yield PixelRows(split, (len(mine), *shape), np.stack(waiting))
+                waiting = []
+            yield Step(done, len(files), "file", "Reading images")
+        if mine:
+            source.parts[split] = Part(promised(len(names), *shape), None, names)
+    return kept, sizes

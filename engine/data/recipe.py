@@ -1,0 +1,119 @@
+"""The decisions of an import as a small JSON object, and how a data set's name carries them: `PATH?{"labels": "dx"}`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from engine.data.errors import BadData
+from engine.data.limits import LARGEST_SIDE, MAX_DEPTH, MAX_RECIPE_BYTES, SMALLEST_SIDE
+
+CHOICES = {
+    "split": ("folders", "none"),
+    "fit": ("crop", "letterbox", "squeeze"),
+    "background": ("white", "black", "grey"),
+    "bands": ("rgb", "alpha"),
+    "pages": ("first", "all"),
+    "colour": ("grey", "colour"),
+}
+_GIVEN = re.compile(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*", re.IGNORECASE)
+_TEXT = 200  # characters of a column or a pattern
+
+
+@dataclass(frozen=True)
+class ImportRecipe:
+    """What a person decided about a data set; "" and None leave it to what the data show."""
+
+    labels: str = ""  # "folders" | "names" | "none" | the column of a table | "TABLE:COLUMN"
+    class_level: int | None = None  # which folder below the splits names the class: 1 the outermost, −1 the innermost
+    split: str = ""  # "folders" | "none"
+    scale: str = ""  # "range" | "robust" | "LOW..HIGH": which values become black and white
+    background: str = ""  # under what is transparent, and around letterboxed pictures
+    fit: str = ""
+    bands: str = ""  # of four: red, green and blue only, or with transparency
+    pages: str = ""  # of a TIFF or an animation
+    array: str = ""  # the array of images, where a file has several
+    leave_out: tuple[str, ...] = ()  # patterns of paths, as in a shell
+    size: int | None = None  # pixels, both sides
+    colour: str = ""
+
+    def changed(self) -> dict[str, Any]:
+        """The decisions that were made, as JSON holds them."""
+        plain = ImportRecipe()
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v != getattr(plain, name)}
+
+    def given_range(self) -> tuple[float, float] | None:
+        """(black, white) of a scale that was given in numbers."""
+        match = _GIVEN.fullmatch(self.scale)
+        return None if match is None else (float(match[1]), float(match[2]))
+
+
+def recipe_of(decisions: Any) -> ImportRecipe:
+    """A recipe from its JSON object. Raises: BadData: a name or a value that there is not."""
+    if not isinstance(decisions, dict):
+        raise BadData("A recipe is a JSON object of decisions, such as {“labels”: “dx”}.")
+    known = {field.name for field in fields(ImportRecipe)}
+    for name in decisions:
+        if name not in known:
+            raise BadData(f"A recipe has no “{str(name)[:40]}”; it may have {', '.join(sorted(known))}.")
+    given = {name: value for name, value in decisions.items() if value not in (None, "", [])}
+    for name, value in given.items():
+        _check(name, value)
+    if "leave_out" in given:
+        given["leave_out"] = tuple(given["leave_out"])
+    return replace(ImportRecipe(), **given)
+
+
+def _check(name: str, value: Any) -> None:
+    """Raises: BadData."""
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise BadData(f"“{str(value)[:40]}” is no {name}; choose {_or(CHOICES[name])}.")
+    elif name == "size":
+        if type(value) is not int or not SMALLEST_SIDE <= value <= LARGEST_SIDE:
+            raise BadData(f"Images of size {value!r:.40} cannot be trained on; choose from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.")
+    elif name == "class_level":
+        if type(value) is not int or value < -1 or value > MAX_DEPTH or value == 0:
+            raise BadData(f"{value!r:.40} is no class level; 1 is the outermost folder below the splits, −1 the innermost.")
+    elif name == "leave_out":
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and len(v) <= _TEXT for v in value) or len(value) > 1000:
+            raise BadData("“leave_out” is a list of patterns such as “drafts/*”.")
+    elif not isinstance(value, str) or len(value) > _TEXT:
+        raise BadData(f"{value!r:.40} is no {name}; it must be a short text.")
+    elif name == "scale":
+        given = ImportRecipe(scale=value).given_range()
+        if value not in ("range", "robust") and (given is None or not given[0] < given[1]):
+            raise BadData(f"“{value[:40]}” is no scale; choose range, robust or two numbers such as 0..4095.")
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def with_recipe(data: str, recipe: ImportRecipe) -> str:
+    """The name of a data set that is read by a recipe; as it is where nothing was decided."""
+    decided = recipe.changed()
+    return data if not decided else f"{data}?{json.dumps(decided, sort_keys=True, ensure_ascii=False)}"
+
+
+def parted_name(data: str) -> tuple[str, ImportRecipe]:
+    """(path or built-in name, recipe) of a data set's name. Raises: BadData: the recipe in it is none."""
+    place = data.find("?{")
+    if place < 0 or not data.endswith("}") or os.path.lexists(data):
+        return data, ImportRecipe()
+    return data[:place], parsed_recipe(data[place + 1 :])
+
+
+def parsed_recipe(text: str) -> ImportRecipe:
+    """A recipe from its JSON text. Raises: BadData."""
+    if len(text) > MAX_RECIPE_BYTES:
+        raise BadData(f"A recipe of {len(text):,} characters is too long; the limit is {MAX_RECIPE_BYTES:,}.")
+    try:
+        decisions = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadData("The recipe is no JSON; write an object such as {“labels”: “dx”}.") from None
+    return recipe_of(decisions)

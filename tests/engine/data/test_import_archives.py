@@ -1,0 +1,155 @@
+"""Archives, shards and published binary layouts: the same data set as from a folder, or one sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.data import BadData, DataSet, open_data
+from engine.data.recipe import recipe_of, with_recipe
+from tests.kit.import_cases import class_folders, save, write_idx
+
+RNG = np.random.default_rng(8)
+
+
+def opened(path: Path, **decisions: object) -> DataSet:
+    """The data set at a path, read as decided."""
+    return open_data(with_recipe(str(path), recipe_of(decisions)))
+
+
+def said(data: DataSet, words: str) -> bool:
+    return any(words in note for note in data.report.notes)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_that_an_archive_is_the_data_set_that_its_folder_is(tmp_path: Path, kind: str) -> None:
+    class_folders(tmp_path / "set" / "animals", splits=("train", "test"))
+    save(tmp_path / "set" / "animals" / "train" / "cats" / "wide.png", RNG.integers(0, 256, (16, 60, 3), np.uint8))
+    (tmp_path / "set" / "animals" / "train" / "cats" / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "set" / "__MACOSX").mkdir()
+    (tmp_path / "set" / "__MACOSX" / "._x.png").write_bytes(b"litter")
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "set"))
+    data, folder = opened(packed), opened(tmp_path / "set")
+    assert data.classes == ("cats", "dogs") and data.shape == folder.shape and data.report.counts == folder.report.counts
+    assert sorted(data.splits["test"].names) == sorted(folder.splits["test"].names) and data.report.bad_total == 1
+    known = {name: image for split in folder.splits.values() for image, name in zip(split.images, split.names, strict=True)}
+    for split in data.splits.values():
+        assert all(np.array_equal(image, known[name]) for image, name in zip(split.images, split.names, strict=True))
+    assert kind == "gztar" or data.hash == folder.hash
+    assert said(data, "“animals”") and said(data, "bad.png") and data.name == "packed"
+
+
+def test_that_a_packed_set_of_16_bits_is_read_anew_by_its_one_scale(tmp_path: Path) -> None:
+    values = {f"{n}.png": (RNG.random((16, 16)) * 4000).astype(np.uint16) for n in range(6)}
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name, array in values.items():
+            archive.writestr(name, png(array))
+    data = opened(tmp_path / "set.zip")
+    assert data.preprocessing.scale == (0.0, 4095.0)
+    for split in data.splits.values():
+        for image, name in zip(split.images, split.names, strict=True):
+            assert np.abs(image[0] - values[name] / 4095 * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("ending", ["cls", "json"])
+def test_that_shards_have_the_labels_beside_their_images_and_the_splits_of_their_names(tmp_path: Path, ending: str) -> None:
+    for split, shards in (("train", 3), ("val", 1)):
+        for shard in range(shards):
+            files: dict[str, bytes] = {}
+            for n in range(4):
+                label = n % 2
+                files[f"{shard * 4 + n:06}.png"] = png(np.full((16, 16), 50 + 100 * label + shard + n, np.uint8))
+                files[f"{shard * 4 + n:06}.{ending}"] = (
+                    str(label).encode() if ending == "cls" else json.dumps({"label": label, "w": 16}).encode()
+                )
+            write_tar(tmp_path / f"{split}-{shard:06}.tar", files)
+    data = opened(tmp_path)
+    assert data.classes == ("0", "1") and data.report.counts["valid"] == 4 and sum(data.report.counts.values()) == 16
+    for split in data.splits.values():
+        assert split.labels is not None
+        assert all((image.mean() > 100) == label for image, label in zip(split.images, split.labels, strict=True))
+    single = opened(tmp_path / "train-000000.tar")
+    assert single.classes == ("0", "1") and sum(single.report.counts.values()) == 4
+
+
+def test_that_entries_that_lead_outside_are_left_out_and_other_archives_refused(tmp_path: Path) -> None:
+    files = {f"a/{n}.png": png(RNG.integers(0, 256, (9, 9), np.uint8)) for n in range(4)}
+    write_tar(tmp_path / "out.tar", {**files, "../../evil.png": files["a/0.png"], "/etc/evil.png": files["a/0.png"]})
+    with tarfile.open(tmp_path / "out.tar", "a") as archive:
+        link = tarfile.TarInfo("a/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    data = opened(tmp_path / "out.tar")
+    assert sum(data.report.counts.values()) == 4 and said(data, "3 entries")
+    write_tar(tmp_path / "text.tar", {"readme.txt": b"hello"})
+    (tmp_path / "bad.tar").write_bytes(b"x" * 2000)
+    (tmp_path / "cut.tar.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04" + b"x" * 100)
+    for name, words in (
+        ("text.tar", "holds no images"),
+        ("bad.tar", "no archive"),
+        ("cut.tar.gz", "cut.tar.gz is damaged"),
+        ("bad.zip", "bad.zip"),
+    ):
+        with pytest.raises(BadData, match=words):
+            opened(tmp_path / name)
+
+
+# -- published binary layouts --------------------------------------------------------------------------------------------
+
+
+def test_that_emnist_stands_upright_under_any_prefix_and_counts_from_1(tmp_path: Path) -> None:
+    arrays = {}
+    for kind, first, classes in (("letters", 1, 26), ("digits", 0, 10)):
+        for split, count in (("train", 52), ("test", 26)):
+            upright = np.zeros((count, 28, 28), np.uint8)
+            upright[:, 4:24, 8] = 200  # a vertical stroke, as it should be seen
+            upright[np.arange(count), 2, np.arange(count) % 28] = np.arange(count) + 1
+            arrays[kind, split] = upright
+            write_idx(tmp_path / f"emnist-{kind}-{split}-images-idx3-ubyte.gz", upright.transpose(0, 2, 1))
+            write_idx(tmp_path / f"emnist-{kind}-{split}-labels-idx1-ubyte.gz", np.arange(count) % classes + first)
+    data = opened(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz")
+    assert data.classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ") and data.name == "emnist-letters" and said(data, "emnist-digits")
+    assert np.array_equal(data.splits["test"].images[:, 0], arrays["letters", "test"])
+    assert data.splits["test"].labels is not None and data.splits["test"].labels.tolist() == [n % 26 for n in range(26)]
+    data = opened(tmp_path)
+    assert data.name == "emnist-digits" and data.classes == tuple("0123456789") and said(data, "emnist-letters")
+
+
+def test_that_cifar_100_has_fine_or_coarse_classes(tmp_path: Path) -> None:
+    for split, count in (("train", 20), ("test", 6)):
+        table = {
+            b"data": RNG.integers(0, 256, (count, 3072), np.uint8),
+            b"fine_labels": list(range(count)),
+            b"coarse_labels": [n % 4 for n in range(count)],
+        }
+        (tmp_path / split).write_bytes(pickle.dumps(table, protocol=2))
+    names = {b"fine_label_names": [b"f%d" % n for n in range(100)], b"coarse_label_names": [b"c%d" % n for n in range(20)]}
+    (tmp_path / "meta").write_bytes(pickle.dumps(names, protocol=2))
+    data = opened(tmp_path)
+    assert len(data.classes) == 100 and data.classes[3] == "f3" and said(data, "labels coarse")
+    data = opened(tmp_path, labels="coarse")
+    assert len(data.classes) == 20 and data.classes[3] == "c3" and data.splits["test"].labels.tolist() == [0, 1, 2, 3, 0, 1]
