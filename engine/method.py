@@ -102,6 +102,7 @@ class Description:
     pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
     active: Tensor | None = None  # which latent dimensions react to the image: bool [D]; see engine.common.active_dimensions
+    names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1"
     share: Tensor | None = None  # of the variance of decoded images that each latent direction accounts for, to first order [D]
     class_scores: int = 0  # K: the last dimensions of z score the classes, and the largest of them is the class that is decoded
 

@@ -256,10 +256,10 @@ class VariationalAutoencoder(Method):
             Number("KL", kl, "nat", help="How much the codes tell about their image."),
             Number("ELBO", elbo, "nat", help="Lower bound on log p(x), with the KL term unweighted."),
             Number("ELBO, bits/dim", self.bits_per_dim(-elbo), "bits/dim", 3, bits_help),
-            Number("active dimensions", active, f"of {self.config.latent}", 0, DEFINITION),
+            Number("active dimensions", active, f"of {len(is_active)}", 0, DEFINITION),
             Number("variance explained", 100 * explained, "%", 1, "Of the pixels, by the reconstructions from the posterior means."),
         )
-        return Figures(numbers, diagnose(active, self.config.latent, float(self.kl_weight), self.config.beta, explained), is_active)
+        return Figures(numbers, diagnose(active, len(is_active), float(self.kl_weight), self.config.beta, explained), is_active)
 
 
 def diagnose(active: int, latent: int, weight: float, beta: float, explained: float) -> tuple[Diagnosis, ...]:

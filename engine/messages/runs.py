@@ -242,6 +242,7 @@ class Described(Answer):
     captions: tuple[str, ...] = ()  # of the pictures
     active: np.ndarray | None = None  # which latent dimensions react to the image: bool [D]; None where there is no posterior
     classes: tuple[str, ...] = ()  # that its latents can be decoded as; empty where the decoder knows none
+    names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1" is of kind z2
     share: np.ndarray | None = None  # of the variance of decoded images, by latent direction, to first order [D]
     class_scores: int = 0  # K: the last dimensions of z score `classes`, and the largest of them is the class that is decoded
 

@@ -51,6 +51,7 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         pictures=None if found.pictures is None else image_array(found.pictures),
         captions=found.captions,
         active=None if found.active is None else found.active.cpu().numpy(),
+        names=found.names,
         classes=model.spec.classes if found.class_scores else _classes(model),
         share=array(found.share),
         class_scores=found.class_scores,

@@ -30,17 +30,23 @@ class LatentAxes:
     active: np.ndarray | None = None  # bool: whether it reacts to the image, as `engine.common.active_dimensions` defines that
     share: np.ndarray | None = None  # of the variance of decoded images
     class_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of the dimensions, where they are of several kinds, as in `Described`
 
     @classmethod
     def of(cls, described: Described, has_prior: bool) -> LatentAxes:
-        """Ranked by KL where there is one, else by share of the variance or by deviation; ties in the order of z, classes last."""
+        """Ranked by KL where there is one, else by share of the variance or by deviation; ties in the order of z, classes last. Of several
+        kinds one kind after the other.
+        """
         known = [weight for weight in (described.kl, described.share, described.scale) if weight is not None]
         weight = np.asarray(known[0] if known else np.zeros(described.latent))
         free = described.latent - described.class_scores
         order = (*(int(dim) for dim in np.argsort(-weight[:free], kind="stable")), *range(free, described.latent))
+        if described.names:
+            kinds = list(dict.fromkeys(_kind(name) for name in described.names))
+            order = tuple(sorted(order, key=lambda dim: kinds.index(_kind(described.names[dim]))))
         names = described.classes if described.class_scores else ()
         scale, centre = described.scale, described.centre
-        return cls(order, described.kl, scale, centre, has_prior, described.active, described.share, names)
+        return cls(order, described.kl, scale, centre, has_prior, described.active, described.share, names, described.names)
 
     @property
     def free(self) -> int:
@@ -84,7 +90,9 @@ class LatentAxes:
         return np.zeros(len(self.order), np.float32) if self.centre is None else np.array(self.centre, np.float32)
 
     def label(self, rank: int) -> str:
-        """The name of a dimension by its rank, the first is "z01"; of a class's score "class 3"."""
+        """The name of a dimension: its own, or one by its rank, of which the first is "z01"; of a class's score "class 3"."""
+        if self.names:
+            return self.names[self.order[rank]]
         if rank >= self.free:
             return f"class {self.class_names[rank - self.free]}"
         return f"z{rank + 1:0{max(2, len(str(len(self.order))))}d}"
@@ -123,3 +131,8 @@ class LatentAxes:
             else "of KL: at most so much information about the image, on average."
         )
         return f"{where} {float(self.kl[dim]):.2f} nat {tail}"
+
+
+def _kind(name: str) -> str:
+    """“z2” of “z2.13”."""
+    return name.partition(".")[0]
