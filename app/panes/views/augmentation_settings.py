@@ -170,7 +170,8 @@ class ViewSettings(QWidget):
             self.others[field.name] = box
         elif field.kind == "choice":
             choice = QComboBox()
-            choice.addItems(list(field.choices))
+            for one in field.choices:
+                choice.addItem(shown(field, one), one)
             choice.activated.connect(partial(self._other_moved, field.name))
             grid.addWidget(PlainLabel(field.label), place, 0)
             grid.addWidget(choice, place, 1, 1, 2)
@@ -189,7 +190,7 @@ class ViewSettings(QWidget):
         for name, row in self.rows.items():
             found[name] = int(row.value) if row.field.kind == "int" else round(row.value, 4) if row.value != row.trained else row.value
         for name, box in self.others.items():
-            found[name] = box.isChecked() if isinstance(box, QCheckBox) else box.currentText()
+            found[name] = box.isChecked() if isinstance(box, QCheckBox) else box.currentData()
         return {name: value for name, value in found.items() if value != self.trained[name]}
 
     def show_settings(self, settings: Mapping[str, Any]) -> None:
@@ -202,7 +203,7 @@ class ViewSettings(QWidget):
             if isinstance(box, QCheckBox):
                 box.setChecked(bool(value))
             else:
-                box.setCurrentText(str(value))
+                box.setCurrentIndex(box.findData(value))
             box.blockSignals(False)
         self._show_note()
 
