@@ -9,6 +9,7 @@ import gzip
 import io
 import pickle
 import struct
+import tarfile
 import time
 import zipfile
 import zlib
@@ -18,6 +19,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from PIL import Image
+from scipy.io import savemat
 
 from engine.data.confined import read_file
 from engine.data.dataset import BadData, Source
@@ -58,6 +61,33 @@ def idx(array: np.ndarray) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
 
 
+def packed(kind: str) -> bytes:
+    """A few pictures in class folders with a table, in an archive."""
+    files: dict[str, bytes] = {"meta.csv": b"file,label\n" + b"".join(b"%d,%d\n" % (n, n % 2) for n in range(6))}
+    for n in range(6):
+        picture = io.BytesIO()
+        Image.fromarray(IMAGES[n]).save(picture, "PNG" if n % 2 else "BMP")
+        files[f"set/{'a' if n % 2 else 'b'}/{n}.{'png' if n % 2 else 'bmp'}"] = picture.getvalue()
+    buffer = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for name, content in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def mat(compressed: bool) -> bytes:
+    buffer = io.BytesIO()
+    savemat(buffer, {"X": np.repeat(IMAGES.transpose(1, 2, 0)[:, :, None], 3, 2), "y": LABELS[:, None]}, do_compression=compressed)
+    return buffer.getvalue()
+
+
 def seeds(kind: str) -> tuple[str, str, list[bytes]]:
     """(reader, name of the file, valid contents)"""
     tensors = [torch.from_numpy(IMAGES), (torch.from_numpy(IMAGES), torch.from_numpy(LABELS)), torch.from_numpy(IMAGES).transpose(1, 2)]
@@ -80,18 +110,27 @@ def seeds(kind: str) -> tuple[str, str, list[bytes]]:
             return "idx", "train-images-idx3-ubyte", [idx(IMAGES)]
         case "idx.gz":
             return "idx", "train-images-idx3-ubyte.gz", [gzip.compress(idx(IMAGES), mtime=0)]
+        case "labels":
+            words, rows = np.array(["cat", "dog", "owl"])[LABELS], np.eye(3)[LABELS]
+            return "arrays", "a.npz", [npz(x=IMAGES, y=words), npz(x=IMAGES, y=rows), npz(x=IMAGES, y=LABELS - 1.0)]
+        case "zip":
+            return "packed", "a.zip", [packed("zip")]
+        case "tar":
+            return "packed", "a.tar", [packed("tar")]
+        case "mat":
+            return "matlab", "a.mat", [mat(False), mat(True)]
         case _:
             return "text", "a.txt", [b"Some words of a text, \xc3\xa4 and others.\n" * 20]
 
 
-KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text")
+KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat")
 
 
 def mutated(originals: list[bytes], kind: str, number: int) -> bytes:
     """One to three changes: bits, numbers, cuts, repeats, holes, pieces of others, deep nesting, and archives written anew around them."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
     data = bytearray(originals[number % len(originals)])
-    if (kind == "npz" and number % 2) or (kind == "pt" and number % 2):
+    if kind in ("npz", "pt", "labels", "zip") and number % 2:
         return rezipped(bytes(data), rng)
     if kind == "idx.gz" and number % 2:
         return gzip.compress(changed(bytearray(gzip.decompress(bytes(data))), originals, rng), mtime=0)

@@ -153,3 +153,53 @@ def test_that_cifar_100_has_fine_or_coarse_classes(tmp_path: Path) -> None:
     assert len(data.classes) == 100 and data.classes[3] == "f3" and said(data, "labels coarse")
     data = opened(tmp_path, labels="coarse")
     assert len(data.classes) == 20 and data.classes[3] == "c3" and data.splits["test"].labels.tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_that_svhn_is_read_as_scipy_wrote_it_and_ten_is_zero(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    arrays = {split: RNG.integers(0, 256, (32, 32, 3, count), np.uint8) for split, count in (("train", 30), ("test", 12), ("extra", 40))}
+    for split, array in arrays.items():
+        y = (np.arange(array.shape[3]) % 10 + 1).astype(np.uint8)[:, None]
+        savemat(tmp_path / f"{split}_32x32.mat", {"X": array, "y": y}, do_compression=split != "test")
+    data = opened(tmp_path)
+    assert data.classes == tuple("0123456789") and data.shape == (3, 32, 32) and said(data, "extra_32x32.mat was left out")
+    assert np.array_equal(data.splits["test"].images, arrays["test"].transpose(3, 2, 0, 1))
+    assert data.splits["test"].labels is not None and data.splits["test"].labels.tolist() == [(n % 10 + 1) % 10 for n in range(12)]
+    train = data.splits["train"]
+    assert np.array_equal(train.images, arrays["train"].transpose(3, 2, 0, 1)[train.index])
+    assert sum(opened(tmp_path / "extra_32x32.mat").report.counts.values()) == 40
+
+
+def test_that_other_mat_files_are_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    array = RNG.random((30, 12, 10))
+    savemat(tmp_path / "first.mat", {"images": array, "labels": np.arange(30)[None] % 3.0, "info": {"a": 1}, "names": ["x", "yy"]})
+    data = opened(tmp_path / "first.mat")
+    assert data.shape == (1, 12, 10) and data.classes == ("0", "1", "2") and said(data, "“info”")
+    for split in data.splits.values():
+        assert np.abs(split.images[:, 0] - array[split.index] * 255).max() <= 0.51
+    savemat(tmp_path / "none.mat", {"a": np.zeros((3, 3))})
+    (tmp_path / "new.mat").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(300))
+    (tmp_path / "bad.mat").write_bytes(b"x" * 300)
+    for name, words in (("none", "no array of images"), ("new", "7.3"), ("bad", "no MATLAB file")):
+        with pytest.raises(BadData, match=words):
+            opened(tmp_path / f"{name}.mat")
+
+
+def test_that_stl_10_stands_upright_with_its_classes(tmp_path: Path) -> None:
+    arrays = {split: RNG.integers(0, 256, (count, 3, 96, 96), np.uint8) for split, count in (("train", 10), ("test", 4), ("unlabeled", 6))}
+    for split, array in arrays.items():
+        array.transpose(0, 1, 3, 2).tofile(tmp_path / f"{split}_X.bin")
+        if split != "unlabeled":
+            (np.arange(len(array)) % 2 + 1).astype(np.uint8).tofile(tmp_path / f"{split}_y.bin")
+    (tmp_path / "class_names.txt").write_text("airplane\nbird\n")
+    data = opened(tmp_path, size=64)
+    assert data.classes == ("airplane", "bird") and data.report.counts["test"] == 4 and said(data, "unlabeled_X.bin")
+    reference = Image.fromarray(arrays["test"][0].transpose(1, 2, 0)).resize((64, 64), Image.Resampling.BICUBIC)
+    assert np.array_equal(data.splits["test"].images[0].transpose(1, 2, 0), np.asarray(reference))
+    assert sum(opened(tmp_path, array="unlabeled").report.counts.values()) == 6
+    (tmp_path / "train_X.bin").write_bytes(bytes(100))
+    with pytest.raises(BadData, match="cut off"):
+        opened(tmp_path)
