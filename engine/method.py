@@ -142,6 +142,8 @@ class Method(nn.Module):
     full_batch: ClassVar[bool] = False  # a step takes all training images, not a batch
     # buffers that only training needs (persistent=False): kept to go on from, not to look at
     training_only_buffers: ClassVar[tuple[str, ...]] = ()
+    # buffers that `init_from_data` measures and older checkpoints may lack: then what is measured anew stands
+    measured_buffers: ClassVar[tuple[str, ...]] = ()
     judged_from: ClassVar[int] = 200  # steps before which nothing is said of how well it learns; 0: what is said holds at any step
     forward_passes: float = 1.0  # of an image through an encoder in one step, all views and copies counted; a part of an image is a part
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too

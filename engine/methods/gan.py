@@ -101,6 +101,7 @@ class GAN(Method):
     headline = ("energy_distance", "", False)
     phases: ClassVar = (Phase("discriminator_loss", "discriminator"), Phase("generator_loss", "generator"))
     training_only_buffers: ClassVar = ("penalties",)
+    measured_buffers: ClassVar = ("feature_unit",)
     even_slices = True  # of a slice with few images the energy distance says nothing
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -114,8 +115,9 @@ class GAN(Method):
         self.penalties: Tensor
         self.register_buffer("penalties", torch.empty(2), persistent=False)  # R1 and R2 of the newest step that had them
         self.feature_unit: Tensor
-        self.register_buffer("feature_unit", torch.empty(RANDOM_FEATURES), persistent=False)  # measured anew when a training goes on
+        self.register_buffer("feature_unit", torch.empty(RANDOM_FEATURES))
         self._directions: tuple[Tensor, Tensor] | None = None  # principal ones and their shares
+        self.register_load_state_dict_pre_hook(GAN.keep_unit)
         self.register_load_state_dict_post_hook(GAN.forget_directions)
 
     @property
@@ -139,6 +141,11 @@ class GAN(Method):
         """Training or evaluation mode; a turn to either may follow a change of the weights."""
         self.forget_directions()
         return super().train(mode)
+
+    def keep_unit(self, arrays: dict[str, Tensor], prefix: str, *_: object) -> None:
+        """A checkpoint from before the unit was kept leaves it as it is, or at 1 where nothing was measured."""
+        known = torch.ones(RANDOM_FEATURES) if self.feature_unit.is_meta else self.feature_unit
+        arrays.setdefault(f"{prefix}feature_unit", known)
 
     def forget_directions(self, *_: object) -> None:
         """The weights are others: the principal directions are asked for anew."""

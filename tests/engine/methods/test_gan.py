@@ -18,7 +18,7 @@ from engine.common.pixels import to_float
 from engine.config import make_config
 from engine.data import open_data
 from engine.evaluation.fid import frechet_distance
-from engine.method import CannotLearn, DataSpec, StepContext, build, judged
+from engine.method import CannotLearn, DataSpec, StepContext, build, judged, skeleton
 from engine.methods import gan
 from engine.methods.gan import GAN, Config, balance, ranked_right
 from engine.nets.adversarial import patches
@@ -26,6 +26,7 @@ from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
+from engine.training.resume_state import checked
 from engine.training.trainer import Trainer
 from tests.kit.tensors import first_normals, seeded
 
@@ -152,6 +153,23 @@ def test_that_resuming_is_bit_exact_in_both_networks_and_both_optimizers(tmp_pat
     assert valid[0] == valid[1] and "energy_distance" in valid[0]
     told = [penalties_of(tmp_path / name) for name in ("whole", "parts")]
     assert told[0] == told[1] and len(told[0]) == 11 and len(set(told[0].values())) == 3  # at steps 0, 4 and 8, and kept between them
+
+
+def test_that_a_checkpoint_without_the_unit_of_features_opens_and_goes_on_with_the_one_measured_anew(tmp_path: Path):
+    finish(train(Plan("gan", "digits", SMALL | {"ema": 0.9}, steps=2, name="run", device="cpu"), tmp_path))
+    run = Run.open(tmp_path / "run")
+    weights, resume = (run.load(2, f"{name}.safetensors")[1] for name in ("model", "resume"))
+    unit = weights.pop("feature_unit")
+    assert (resume.pop("weights/feature_unit") == unit).all() and len(set(unit.tolist())) > 100
+    method = skeleton(GAN, make_config(Config, SMALL), DataSpec((1, 8, 8), tuple("0123456789")))
+    method.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()}, assign=True)
+    assert method.feature_unit.tolist() == [1.0] * len(unit) and method.loss(images(4)[..., :8, :8], None, context())
+    t = trainer(ema=0.9)
+    t.restore(weights, resume, checked(run.load(2, "state.json")[2], "run", 2))
+    assert (t.method.feature_unit.numpy() == unit).all() and (t.ema.feature_unit.numpy() == unit).all()
+    del weights["generator.offset.value"]
+    with pytest.raises(ValueError, match=r"generator\.offset\.value is missing"):
+        t.restore(weights, resume, checked(run.load(2, "state.json")[2], "run", 2))
 
 
 def penalties_of(path: Path) -> dict[int, float]:
