@@ -182,7 +182,7 @@ def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
 def test_that_a_single_image_is_learned_from_or_answered_with_a_sentence(name: str):
     """In training, where batch norm wants two; and held out, where the mean over pieces may have one of a single image."""
     method = make(name, (1, 8, 8))  # the last maps have one place: nothing but the batch to take statistics over
-    x, y = examples(name, 1, (1, 8, 8)), None if reads(name) else labels(1)
+    x, y = examples(name, 1, (1, 8, 8)), None if reads(name) else told(name, 1, (1, 8, 8))
     optimizers = optimizers_of(method, method.config, "cpu")
     stepper = EagerStep(method, optimizers, "cpu", "fp32", 1, 1)
     pixels = x if reads(name) else (255 * x).to(torch.uint8)
