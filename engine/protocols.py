@@ -49,6 +49,7 @@ class Frame:
     step: int  # steps done: symbols written, or denoising steps taken
     count: int  # steps there are in all; `step == count` is the end
     note: str = ""  # what is to be said of it, short: "σ 2.30"
+    energy: Tensor | None = None  # of each sample as it is here [n], where chains walk down one
 
 
 class FlowDensity(NamedTuple):

@@ -103,6 +103,7 @@ class FrameDrawn(Event):
     rate: float  # frames per second of computing; 0: not known yet
     final: bool = False  # the last one, with frame == frames
     note: str = ""  # what the sampler says of this frame: "σ 2.30"
+    energy: np.ndarray | None = None  # float32 [n], of chains that walk down an energy
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

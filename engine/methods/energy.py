@@ -224,7 +224,13 @@ class EnergyBased(Method):
         for step in range(1, settings.steps + 1):
             with full(x.device):
                 x, _ = self._moved(x, fresh, size, noise, own)
-            yield Frame(x, step, settings.steps)
+                energy = self._energies(x)
+            yield Frame(x, step, settings.steps, energy=energy)
+
+    @torch.no_grad()
+    def _energies(self, x: Tensor) -> Tensor:
+        """E(x) [n] of images [n, C, H, W]."""
+        return self.network(x)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

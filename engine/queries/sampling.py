@@ -297,7 +297,8 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
             y = y[:1].expand(everyone, -1)
     frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode, dict(work.settings))
     for frame in frames:
-        yield replace(frame, x=frame.x[list(work.samples)])
+        rows = list(work.samples)
+        yield replace(frame, x=frame.x[rows], energy=None if frame.energy is None else frame.energy[rows])
 
 
 def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Tensor | None) -> Job:
@@ -309,7 +310,8 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
             yield m.SamplingBegan(**_head(work, model, STEPS, y), start=0, note=note, frames=frame.count)
         rate = number / max(time.perf_counter() - started, 1e-9)
         images, final = image_array(frame.x), frame.step >= frame.count
-        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final, frame.note)
+        energy = None if frame.energy is None else array(frame.energy.float())
+        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final, frame.note, energy)
     return ""
 
 

@@ -15,6 +15,7 @@ from app.panes.sampling.branch_tree import BranchTree
 from app.panes.sampling.completion_card import CompletionCard
 from app.panes.sampling.completion_controller import CompletionController
 from app.panes.sampling.controller import SamplingController
+from app.panes.sampling.energy_trace import EnergyTrace
 from app.panes.sampling.export import SamplingExports
 from app.panes.sampling.film_bar import FilmBar
 from app.panes.sampling.rollout import RolloutCard, RolloutController
@@ -53,7 +54,7 @@ class SamplingPane(RunPane):
         self.rollout_card = RolloutCard()
         self.rollout = RolloutController(context, self._rolls_out, self)
         self.exports = SamplingExports(self.controller, self.view, self)
-        self.bar = FilmBar()
+        self.bar, self.trace = FilmBar(), EnergyTrace()
         self.status = TextLines(3, "What is being grown")
         self._build()
         self._connect()
@@ -135,6 +136,7 @@ class SamplingPane(RunPane):
         for page in (self.symbol_card, self.branches, self.completion, self.rollout_card):
             self.pages.addWidget(page)
         side.addWidget(self.pages, 1)
+        side.addWidget(self.trace)
         side.addStretch(0)
         self.show_page(0)
 
@@ -307,6 +309,7 @@ class SamplingPane(RunPane):
 
     def _show_film(self) -> None:
         self.bar.show_film(self.film, drawing=self.job is not None, before=self.controller.shown_before() is not None)
+        self.trace.show_node(self.node, self.film.position)
 
     def _show_status(self) -> None:
         message = self.controller.message
@@ -350,5 +353,5 @@ class SamplingPane(RunPane):
 
     def _restyle(self) -> None:
         colors = theme.colors(self.context.state.theme)
-        for widget in (self.view, self.settings_card, self.symbol_card, self.completion, self.rollout_card, self.status):
+        for widget in (self.view, self.trace, self.settings_card, self.symbol_card, self.completion, self.rollout_card, self.status):
             widget.set_colors(colors)

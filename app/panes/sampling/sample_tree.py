@@ -91,6 +91,7 @@ class SampleNode:
     texts: list[str] = field(default_factory=list)
     places: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # symbols, or steps of an iterative sampler, that are there [n]
     frames: FrameFilm = field(default_factory=FrameFilm)  # of an iterative sampler
+    energies: dict[int, np.ndarray] = field(default_factory=dict)  # of each sample at every frame [n], of chains that walk down one
     notes: dict[int, str] = field(default_factory=dict)  # what it said of its frames, by their number
     finished: FinishedSamples | None = None  # of an iterative sampler, the last ones
     told: dict[int, str] = field(default_factory=dict)  # row -> the class or caption that what is seen of it was drawn from
@@ -180,6 +181,7 @@ class SampleNode:
             self.texts, self.places = [], np.zeros(0, int)
             self.frames.clear()
             self.told.clear()
+            self.energies.clear()
         self.settings, self.stale = settings, True
 
     def begin(self, event: SamplingBegan, fresh: bool) -> None:
@@ -201,6 +203,7 @@ class SampleNode:
             self.tokens[rows], self.log_p[rows], self.places[rows] = -1, np.nan, 0
             self.frames.clear()
             self.notes.clear()
+            self.energies.clear()
             if self.iterative:
                 self.images = None  # what was drawn before is no step of these
         if event.kind != "whole":
@@ -226,6 +229,8 @@ class SampleNode:
         self.frames.add(event.frame, self.images.copy())
         if event.note:
             self.notes[event.frame] = event.note
+        if event.energy is not None:
+            self.energies[event.frame] = event.energy
         if event.final:
             told = tuple(self.told_of(row) for row in range(self.count))
             self.finished = FinishedSamples(self.drawn_with, event.step, self.images.copy(), told)

@@ -196,3 +196,31 @@ def test_that_the_caption_is_asked_for_with_a_symbols_distribution_too(kit: Kit,
     settle(kit, pane)
     click(pane, 1, 3)
     assert kit.engine.of(m.SymbolDistribution)[-1].caption == "a red star" == last(kit).caption
+
+
+def test_that_chains_on_an_energy_have_their_trace_beside_the_film(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = denoise()
+
+    def walked(engine: object, work: m.DrawSamples) -> list[m.Event]:
+        began, *frames = plain(engine, work)
+        return [
+            began,
+            *(replace(one, energy=np.arange(4, dtype=np.float32) - one.frame) for one in frames if isinstance(one, m.FrameDrawn)),
+        ]
+
+    pane = opened(kit, monkeypatch)
+    assert not pane.trace.isVisible(), "a sampler without an energy has none"
+    monkeypatch.setitem(kit_panes.WORKS, m.DrawSamples, walked)
+    pane.settings_card.next_seed.click()
+    settle(kit, pane)
+    trace = pane.trace
+    assert trace.isVisible() and trace.energies.shape == (STEPS + 1, 4) and (trace.low, trace.high) == (0, STEPS)
+    pane.bar.slider.setValue(4)
+    assert trace.position == 4
+    image = trace.figure().image(1)
+    line = trace.color(2).name()  # sample C: from 2 at the beginning to 2 − 10
+    for step in (2.5, 6.5):
+        x, y = round(trace.to_x(step)), round(trace.to_y(2 - step))
+        near = {image.pixelColor(x + a, y + b).name() for a in range(-2, 3) for b in range(-2, 3)}
+        assert any(abs(int(name[1:3], 16) - int(line[1:3], 16)) + abs(int(name[3:5], 16) - int(line[3:5], 16)) < 60 for name in near)
+    assert f"After step {STEPS}: A −10.00" in trace.accessibleDescription().replace("-", "−")
