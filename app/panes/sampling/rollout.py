@@ -69,7 +69,7 @@ class RolloutController(QObject):
         self.context, self.able = context, able
         self.film: RolledFilm | None = None
         self.job: str | None = None
-        self.wish = (0, FRAMES, 0)  # clip, frames, seed
+        self.wish: tuple[int, int, int] = (0, FRAMES, 0)  # clip, frames, seed
         self._shown: tuple[object, ...] = ()  # what the film is of
         context.bridge.on(RolloutBegan, self._on_began)
         context.bridge.on(FrameRolledOut, self._on_frame)
@@ -108,7 +108,7 @@ class RolloutController(QObject):
         """Another run is chosen."""
         self.stop()
         self.film, self._shown = None, ()
-        self.wish = (0, *self.wish[1:])
+        self.wish = (0, self.wish[1], self.wish[2])
         self.changed.emit()
 
     def _on_began(self, event: RolloutBegan) -> None:

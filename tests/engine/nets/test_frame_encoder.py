@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.nets.frame_encoder import FrameEncoder
+from engine.nets.frame_encoder import FrameEncoder, costs
 from engine.nets.init import initialize
 from engine.nets.masked import GatedPixelNet
 from tests.kit.tensors import seeded
@@ -92,3 +94,14 @@ def test_that_rows_remember_maps_as_the_whole_network_sees_them(context: int, gi
 def test_that_planes_may_end_before_the_maps():
     net, planes, maps = told(), random(2, 6, 5, 2), random(2, 6, 5, 5, seed=2)
     assert torch.allclose(net(planes[:, :3], maps), net(planes, maps)[:, :3], atol=1e-12)
+
+
+def test_that_the_cost_of_a_motion_is_how_far_the_last_two_frames_are_from_moving_on_by_it():
+    """Pixel by pixel in plain loops; a frame goes on beyond its border as it is there."""
+    past = random(1, 4, 2, 7, 6, seed=4)
+    found = costs(past)[0]
+    for place, (down, right) in enumerate(itertools.product(range(-2, 3), repeat=2)):
+        for y, x in ((0, 0), (3, 5), (6, 2)):
+            at = [(min(max(y - t * down, 0), 6), min(max(x - t * right, 0), 5)) for t in (1, 2)]
+            wanted = (past[0, -1, :, at[0][0], at[0][1]] - past[0, -2, :, at[1][0], at[1][1]]).abs().mean()
+            assert found[place, y, x] == pytest.approx(wanted.item())
