@@ -179,17 +179,18 @@ class HierarchicalVAE(VariationalAutoencoder):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Mean images [n, C, H, W] of z2 ~ p(z2), z1 ~ p(z1|z2), the noise of both times the temperature, in one frame."""
-        yield Frame(self.decode(self._drawn(n, temperature, generator)), 1, 1)
+        yield Frame(self.decode(self._drawn(n, temperature, likelihoods.sample_generators(n, generator))), 1, 1)
 
     def sample_observations(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] drawn from p(x|z1), of the z1 of `sample`, in one frame; in [0, 1], as x is."""
-        u = self._drawn(n, temperature, generator)
+        own = likelihoods.sample_generators(n, generator)
+        u = self._drawn(n, temperature, own)
         with full(u.device):
-            yield Frame(self._observed(self._decoded(self._z1(u)), generator), 1, 1)
+            yield Frame(self._observed(self._decoded(self._z1(u)), own), 1, 1)
 
-    def _drawn(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
+    def _drawn(self, n: int, temperature: float, generator: Randomness) -> Tensor:
         return temperature * likelihoods.normal(self.offset.value.new_empty(n, self.latent_size), 1, generator)[:, 0]
 
     # -----------------------------------------------------------------------------------------------------------------
