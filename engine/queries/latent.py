@@ -24,6 +24,7 @@ from engine.protocols import (
     LatentPrior,
     LatentSpace,
     LatentVariable,
+    ObservationSampler,
     provides,
 )
 from engine.queries.answers import answers
@@ -70,7 +71,9 @@ def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
     z = _latents(model, query.z)
     images = _decoded(model, z, query.label)
     milliseconds = 1000 * (time.perf_counter() - started)
-    return m.Decoded(**answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds)
+    return m.Decoded(
+        **answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds, means=_means(model)
+    )
 
 
 @answers(m.Encode)
@@ -163,7 +166,7 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
     images = _decoded(model, z, query.label)
-    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note)
+    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note, means=_means(model))
 
 
 @answers(m.Reconstruct)
@@ -182,6 +185,11 @@ def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
 def _classes(model: Model) -> tuple[str, ...]:
     """The classes that latents can be decoded as."""
     return model.spec.classes if model.method.conditional and provides(model.method, ConditionalDecoder) else ()
+
+
+def _means(model: Model) -> bool:
+    """Whether what it decodes are means of p(x|z): a model that can draw x too says so."""
+    return provides(model.method, ObservationSampler)
 
 
 def _decoded(model: Model, z: Tensor, label: int | None) -> np.ndarray:

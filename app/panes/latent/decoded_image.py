@@ -130,7 +130,7 @@ class DecodedImageCard(QWidget):
         if self.decoded is not None:
             if self.wanted_step is not None and self.wanted_step != self.decoded.step:
                 parts.append(f"Still of step {count(self.decoded.step)}; step {count(self.wanted_step)} is on its way")
-            parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms")
+            parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms{' as the mean of p(x|z)' if self.decoded.means else ''}")
             if self.decoded.log_prior is not None:
                 parts.append(f"log p(z) {number(float(self.decoded.log_prior[0]), 1, 'nat')}")
         if position is not None:

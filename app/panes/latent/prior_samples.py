@@ -16,6 +16,7 @@ from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import PriorSampled, SamplePrior
 
 COUNT = 32
+MEANS = "; shown are means of p(x|z), smoother than what the model draws"
 
 
 class PriorSamplesCard(Card):
@@ -60,7 +61,9 @@ class PriorSamplesCard(Card):
         self.sampled = answer
         self.samples.set_pixels(answer.images, [self._told(index, z, query.seed) for index, z in enumerate(answer.z)])
         self.samples.choose(-1)
-        self.note.set_text(answer.note or "Drawn from p(z). Click one to go there.", "warning" if answer.note else "")
+        self.note.set_text(
+            answer.note or f"z drawn from p(z){MEANS if answer.means else ''}. Click one to go there.", "warning" if answer.note else ""
+        )
 
     def _told(self, index: int, z: np.ndarray, seed: int) -> str:
         label = None if self.axes is None else self.axes.class_of(z)

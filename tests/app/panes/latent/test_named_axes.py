@@ -9,6 +9,9 @@ import numpy as np
 from app.panes.latent.axes import LatentAxes
 from app.panes.latent.pane import LatentPane
 from engine import messages as m
+from engine.queries.session import QuerySession
+from engine.training.loop import train
+from engine.training.plan import Plan
 from tests.kit.panes import LATENT, RUN, Kit
 
 NAMES = ("z2.1", "z2.2", "z1.1", "z1.2", "z1.3")
@@ -50,3 +53,32 @@ def test_that_the_pane_shows_names_and_a_slider_moves_its_own_dimension(kit: Kit
     for slider in pane.slider_list.sliders:
         metrics = slider.fontMetrics()
         assert metrics.horizontalAdvance(f"{slider.label}  {slider.note}") <= slider.label_width
+
+
+def test_that_it_is_said_whether_means_of_p_of_x_given_z_are_shown(kit: Kit, monkeypatch):
+    from tests.kit import panes as kit_panes
+
+    for means in (True, False):
+        for kind in (m.Decode, m.SamplePrior):
+            plain = kit_panes.ANSWERS[kind]
+            changed = lambda engine, query, plain=plain, means=means: replace(plain(engine, query), means=means)  # noqa: E731
+            monkeypatch.setitem(kit_panes.ANSWERS, kind, changed)
+        pane = kit.open(LatentPane)
+        assert isinstance(pane, LatentPane)
+        kit.look_at()
+        kit.pump()
+        pane.show_tab(1)
+        kit.pump()
+        assert ("as the mean of p(x|z)" in pane.decoded_image.status.text) is means
+        assert ("means of p(x|z)" in pane.prior_samples.note.text) is means
+        kit.close(pane)
+
+
+def test_that_a_trained_hierarchy_names_its_levels_and_says_that_it_decodes_means(tmp_path):
+    small = {"network": "mlp", "width": 8, "latent": 3, "top_latent": 2}
+    list(train(Plan("hierarchical_vae", "digits", small, steps=2, name="h", device="cpu"), tmp_path))
+    session, run = QuerySession(), str(tmp_path / "h")
+    told = session.answer(m.Describe(run=run))
+    assert isinstance(told, m.Described) and told.names == NAMES and told.latent == 5
+    sampled, decoded = session.answer(m.SamplePrior(run=run, count=3)), session.answer(m.Decode(run=run, z=np.zeros((1, 5), np.float32)))
+    assert isinstance(sampled, m.PriorSampled) and sampled.means and isinstance(decoded, m.Decoded) and decoded.means
