@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 _SPLITS = {
@@ -34,6 +35,7 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name in LITTER
 
 
+@lru_cache(4096)
 def split_word(name: str) -> str:
     """ "train", "valid" or "test" where a name means a split, in any of its spellings; "" otherwise."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
@@ -41,11 +43,13 @@ def split_word(name: str) -> str:
     return found.pop() if len(found) == 1 and all(word in _SPLITS or word in _BESIDE for word in words) else ""
 
 
+@lru_cache(4096)
 def is_mask_word(name: str) -> bool:
     """Whether a folder of that name holds masks of pictures elsewhere."""
     return re.sub(r"[^a-z]", "", name.lower()) in _MASKS
 
 
+@lru_cache(4096)
 def is_image_word(name: str) -> bool:
     """Whether a folder's name says only that pictures are in it."""
     return re.sub(r"[^a-z]", "", name.lower()) in _IMAGES
@@ -57,6 +61,7 @@ def stem_of(path: str) -> str:
     return head if dot and head and "/" not in ending and ending.isalnum() and not ending.isdigit() else path
 
 
+@lru_cache(4096)
 def class_key(name: str) -> str:
     """What is equal for all writings of one class: its case and Unicode form do not matter."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())

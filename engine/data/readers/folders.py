@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.dataset import BadData, Part, Source, Step
-from engine.data.decode_pool import DecodedFiles, decode_files
+from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
@@ -58,7 +59,25 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
 
 def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Layout]:
     paths, litter = yield from _walk(root, source)
-    return understand(paths, recipe, lambda path: read_table(os.path.join(root, path)), litter)
+    found: list[Layout | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(understand(paths, recipe, lambda path: read_table(os.path.join(root, path)), litter))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work, name="understanding a folder", daemon=True)
+    thread.start()  # a hundred thousand paths take a second, in which the window goes on
+    try:
+        while thread.is_alive():
+            thread.join(WAIT_SECONDS)
+            yield Step(len(paths), None, "file", "Looking at names and tables")
+    finally:
+        thread.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], int]]:

@@ -5,6 +5,7 @@ The trees follow the descriptions of well-known public collections. What should 
 
 from __future__ import annotations
 
+import random
 import unicodedata
 from collections import Counter
 
@@ -249,3 +250,76 @@ def test_that_decisions_change_what_is_made_of_a_tree() -> None:
     assert counts(layout) == {"all": {"wild": 4, "tame": 4}} and any("as asked for" in note for note in layout.said())
     assert counts(look(tree("train|test/#.png"), ImportRecipe(split="none"))) == {"all": {"train": 4, "test": 4}}
     assert counts(look(tree("val|other/#.png"), ImportRecipe(split="folders"))) == {"valid": {"": 4}, "train": {"": 4}}
+
+
+# -- anything ------------------------------------------------------------------------------------------------------------
+
+NAMES = [
+    "train",
+    "Test",
+    "val",
+    "valid",
+    "images",
+    "masks",
+    "cats",
+    "Cats",
+    "dogs",
+    "part_1",
+    "part_2",
+    "3",
+    "10",
+    "Ä",
+    "A\u0308",
+    "x.y",
+    " ",
+    "\udce9",
+]
+FILES = ["1.png", "cat.2.jpg", "cat_mask.png", "cat.png", "README", "labels.csv", "train.txt", "a.json", "noending", "b.zip"]
+CELLS = ["1", "cat.2", "cat.2.jpg", "cats/1.png", "label", "train", "0", "1.5", "", '"', "\0", "file", "ü" * 400, "[", "{", "null"]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_that_every_file_of_any_tree_is_used_or_named(seed: int) -> None:
+    rng = random.Random(seed)
+    paths = sorted({"/".join([*rng.choices(NAMES, k=rng.randrange(4)), rng.choice(FILES)]) for _ in range(rng.randrange(1, 60))})
+    text = "\n".join(rng.choice(",\t; ").join(rng.choices(CELLS, k=rng.randrange(1, 5))) for _ in range(rng.randrange(1, 12)))
+    read: set[str] = set()
+
+    def read_table(path: str) -> RawTable | None:
+        try:
+            table = parse_table(path, text.encode("utf-8", "surrogateescape"))
+        except NoTable:
+            return None
+        read.add(path)
+        return table
+
+    recipe = ImportRecipe(
+        labels=rng.choice(["", "", "", "folders", "names", "none", "label"]),
+        class_level=rng.choice([None, None, 1, 2, -1]),
+        split=rng.choice(["", "", "folders", "none"]),
+        leave_out=rng.choice([(), (), ("*/cats/*",)]),
+    )
+    layout = understand(paths, recipe, read_table)
+    used = [file.path for file in layout.files]
+    assert len(set(used)) == len(used) and set(used) <= set(paths)
+    assert len(paths) - len(read) <= len(used) + sum(some.count for some in layout.left_out) <= len(paths)
+    assert all(file.label for file in layout.files) or not layout.labelled
+    assert {file.split for file in layout.files} <= {"all", "train", "valid", "test"}
+    assert len({file.split == "all" for file in layout.files}) < 2
+    assert all(isinstance(note, str) for note in layout.said())
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_that_any_bytes_are_a_table_or_none(seed: int) -> None:
+    rng = random.Random(seed)
+    data = (
+        bytes(rng.choices(b'",;\t\n\r {}[]:ab1\xff\0', k=rng.randrange(400)))
+        if seed % 2
+        else (b"[" * 50_000 + b"\n")[: rng.randrange(50_000)]
+    )
+    for name in ("a.csv", "a.tsv", "a.json", "a.jsonl", "a.txt"):
+        try:
+            table = parse_table(name, data)
+        except NoTable:
+            continue
+        assert table.rows and all(len(row) == len(table.columns) for row in table.rows)
