@@ -187,11 +187,8 @@ def test_that_a_single_image_is_learned_from_or_answered_with_a_sentence(name: s
     stepper = EagerStep(method, optimizers, "cpu", "fp32", 1, 1)
     pixels = x if reads(name) else (255 * x).to(torch.uint8)
 
-    def rate(peak: float) -> float:
-        return 1e-4 * peak
-
     for look in (
-        lambda: stepper.take(pixels, y, StepContext(1, 0.5, seeded()), rate),
+        lambda: stepper.take(pixels, y, StepContext(1, 0.5, seeded()), lambda peak: 1e-4 * peak),
         lambda: method.eval().loss(x, y, StepContext(1, 0.5, seeded())),
     ):
         try:
