@@ -84,6 +84,9 @@ def numbered(columns: dict[str, np.ndarray]) -> ArrayLabels | str:
 def _words(values: np.ndarray) -> np.ndarray | str:
     """Labels as text, "" for none; or why they are no labels."""
     if values.dtype.kind == "U":
+        letters = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
+        if (letters > 0x10FFFF).any() or ((letters >= 0xD800) & (letters < 0xE000)).any():
+            return "are no text (they hold impossible letters); save the array again"
         return values
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8", "replace")

@@ -159,7 +159,7 @@ class _Packed:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
         archive = self._archive(number)
         if isinstance(archive, zipfile.ZipFile):
-            yield from ((entry.filename, entry.file_size, entry) for entry in archive.infolist() if not entry.is_dir())
+            yield from ((entry.filename, entry.file_size, entry) for entry in archive.infolist() if not entry.filename.endswith("/"))
         else:
             for entry in archive:
                 if not entry.isdir():

@@ -207,6 +207,11 @@ def test_that_arrays_that_cannot_be_read_or_could_be_taken_are_named(tmp_path: P
     )
     assert opened(tmp_path / "set.npz", array="thumbnails").shape == (3, 16, 16)
     assert opened(tmp_path / "set.npz", labels="latents_classes:1").classes == ("0", "1")
+    letters = np.array(["cat", "dog"])[KINDS % 2]
+    letters.view(np.uint32)[0] = 0x7FFFFFFF
+    np.savez(tmp_path / "letters.npz", x=images, y=letters)
+    with pytest.raises(BadData, match="impossible letters"):
+        opened(tmp_path / "letters.npz")
     np.savez(tmp_path / "objects.npz", x=np.array([images], object), y=KINDS)
     with pytest.raises(BadData, match="Python objects"):
         opened(tmp_path / "objects.npz")
