@@ -369,7 +369,7 @@ def test_that_samples_are_images_or_texts_and_the_last_partial_result_is_final(n
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["", "classes drawn"])
-@pytest.mark.parametrize("name", all_methods())
+@pytest.mark.parametrize("name", METHODS)
 def test_that_a_sample_is_the_same_however_many_are_drawn_beside_it(name: str, told: bool):
     """Rows of one big draw are not: they depend on how many there are, as `torch.randn` fills blocks of 16."""
     needs(name, "sample")
