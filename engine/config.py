@@ -28,12 +28,14 @@ def setting(
     label: str = "",
     group: str = "Model",
     kept: bool = False,
+    needs: str = "",
 ) -> Any:
     """A dataclass field that knows its range (inclusive), unit and one sentence of help.
 
-    Without a group it is offered nowhere; it then holds its default, or, `kept`, what the program itself notes of a run.
+    Without a group it is offered nowhere; it then holds its default, or, `kept`, what the program itself notes of a run. `needs` is the
+    switch (a setting that is true or false) without which it has no effect.
     """
-    about = {"help": help, "low": low, "high": high, "unit": unit, "choices": choices, "log": log, "kept": kept}
+    about = {"help": help, "low": low, "high": high, "unit": unit, "choices": choices, "log": log, "kept": kept, "needs": needs}
     return dataclasses.field(default=default, metadata={**about, "label": label, "group": group})
 
 
@@ -105,6 +107,7 @@ def fields_of(config: type) -> tuple[FieldInfo, ...]:
                 choices=about["choices"],
                 log=about["log"],
                 group=about["group"],
+                needs=about["needs"],
             )
         )
     return tuple(sorted(infos, key=lambda info: info.group == "Training"))
@@ -129,6 +132,15 @@ def make_config(config: type, values: Mapping[str, Any]) -> Any:
             raise BadSetting(f"There is no setting “{name}”; there are: {', '.join(infos)}.")
         checked[name] = _check(infos[name], value)
     return config(**checked)
+
+
+def require_effect(config: Any) -> None:
+    """Raises: BadSetting: a setting was changed whose switch is off, so that it would change nothing."""
+    different = changed(config)
+    for info in fields_of(type(config)):
+        if info.name in different and info.needs and not getattr(config, info.needs):
+            remedy = f"set {info.needs}=true too, or leave {info.name} out"
+            raise BadSetting(f"“{info.name}” has no effect while “{info.needs}” is off: {remedy}.")
 
 
 def changed(config: Any) -> dict[str, Any]:

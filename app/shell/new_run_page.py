@@ -278,6 +278,10 @@ class NewRunPage(QWidget):
             self.groups[0].rows["steps"].set_visible(length == "steps")
             self.groups[0].rows["minutes"].set_visible(length == "minutes")
         info = self.method_info
+        for group in self.groups:
+            for row in group.rows.values():
+                if row.field.needs:
+                    row.set_visible(self._has_effect(row.field.name))
         if info is None:
             why = "The methods appear once the engine is ready, in a moment."
         elif not self.data_box.currentData():
@@ -296,7 +300,7 @@ class NewRunPage(QWidget):
         if why:
             self.summary.setText(why)
         elif info is not None:
-            differing = {**self.draft.differing(info.name), **self.draft.differing("run"), **self.draft.differing(self._scope("steps"))}
+            differing = {**self._changed(info), **self.draft.differing("run"), **self.draft.differing(self._scope("steps"))}
             differing.pop("length", None)
             differing.pop("steps" if length == "minutes" else "minutes", None)
             if length == "minutes":
@@ -306,6 +310,17 @@ class NewRunPage(QWidget):
                 f"{info.title} on {self.data[self.data_box.currentData()].name}"
                 + (f" · {changed}" if changed else " · all settings at their defaults")
             )
+
+    def _has_effect(self, name: str) -> bool:
+        """Whether the switch that a setting of the method needs is on."""
+        info = self.method_info
+        fields = {} if info is None else {field.name: field for field in info.fields}
+        needed = fields[name].needs if name in fields else ""
+        return info is None or not needed or bool(self.draft.get(info.name, fields[needed]))
+
+    def _changed(self, info: MethodInfo) -> dict[str, object]:
+        """The settings of the method that were changed and have an effect."""
+        return {name: value for name, value in self.draft.differing(info.name).items() if self._has_effect(name)}
 
     def request(self) -> StartRun:
         """The run as it is described now; the job's name is still empty."""
@@ -317,7 +332,7 @@ class NewRunPage(QWidget):
             job="",
             method=info.name,
             data=self.data_box.currentData(),
-            config=self.draft.differing(info.name),
+            config=self._changed(info),
             seed=run["seed"],
             steps=run["steps"] if by_steps else None,
             minutes=None if by_steps else run["minutes"],

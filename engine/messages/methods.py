@@ -24,6 +24,7 @@ class FieldInfo:
     choices: tuple[str, ...] = ()
     log: bool = False  # a range better walked by factors
     group: str = "Model"  # heading in the form: "Model", "Objective", "Training"
+    needs: str = ""  # the switch without which it has no effect
 
 
 @dataclass(frozen=True)

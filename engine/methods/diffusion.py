@@ -31,10 +31,17 @@ class Config(DenoisingSettings):
     blocks: int = setting(1, "Residual blocks at each resolution, on the way down and again on the way up.", low=1, high=8, unit="blocks")
     conditional: bool = setting(False, "Learn p(x|y), so that a class can be asked for, and p(x) beside it.")
     condition: str = setting(
-        "class", "What it is told where it is conditional: the class, or the words of the image’s caption.", choices=("class", "caption")
+        "class",
+        "What it is told where it is conditional: the class, or the words of the image’s caption.",
+        choices=("class", "caption"),
+        needs="conditional",
     )
     label_dropout: float = setting(
-        0.1, "Share of the images whose class or caption is not told, from which p(x) is learned; guidance needs it.", low=0.01, high=0.9
+        0.1,
+        "Share of the images whose class or caption is not told, from which p(x) is learned; guidance needs it.",
+        low=0.01,
+        high=0.9,
+        needs="conditional",
     )
     batch_size: int = setting(32, "Images per optimizer step.", low=1, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")

@@ -18,10 +18,17 @@ from engine.nets.transformer import Transformer
 @dataclass(frozen=True)
 class Config(PixelSettings):
     condition: str = setting(
-        "class", "What it is told where it is conditional: the class, or the words of the image’s caption.", choices=("class", "caption")
+        "class",
+        "What it is told where it is conditional: the class, or the words of the image’s caption.",
+        choices=("class", "caption"),
+        needs="conditional",
     )
     caption_dropout: float = setting(
-        0.1, "Share of the images whose caption is not told, from which p(x) is learned; only with captions.", low=0.01, high=0.9
+        0.1,
+        "Share of the images whose caption is not told, from which p(x) is learned; only with captions.",
+        low=0.01,
+        high=0.9,
+        needs="conditional",
     )
     layers: int = setting(4, "Blocks of attention and plain layers.", low=1, high=48, unit="layers")
     heads: int = setting(4, "Parts that attend separately; the width is shared out among them.", low=1, high=32, unit="heads")

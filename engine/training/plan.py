@@ -14,7 +14,7 @@ from engine import device as devices
 from engine import precision as precisions
 from engine.common.run_length import default_steps
 from engine.common.user_folders import person_path
-from engine.config import make_config
+from engine.config import make_config, require_effect
 from engine.data import DataSet, lasting
 from engine.method import Method
 from engine.methods import method_named
@@ -109,6 +109,8 @@ def resolve(plan: Plan | ResumePlan) -> ResolvedPlan:
     method = method_named(plan.method)
     device = devices.choose(plan.device)
     config = make_config(method.Config, plan.config)
+    if old is None:
+        require_effect(config)
     return ResolvedPlan(plan, method, config, device, precisions.resolve(plan.precision, device), old)
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config import BadSetting, Training, changed, fields_of, make_config, setting
+from engine.cli import main
+from engine.config import BadSetting, Training, changed, fields_of, make_config, require_effect, setting
+from engine.methods import all_methods
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,19 @@ def test_a_text_is_any_words_without_blanks_around_them():
 def test_every_value_in_range_is_taken_as_it_is(depth, ratio):
     config = make_config(Example, {"depth": depth, "ratio": repr(ratio)})
     assert (config.depth, config.ratio) == (depth, ratio)
+
+
+@pytest.mark.parametrize("name", ["diffusion", "pixel_transformer"])
+def test_that_a_setting_whose_switch_is_off_is_refused_before_it_trains_for_nothing(name: str, tmp_path, capsys):
+    words = ["train", name, "--data", "shapes:64", "--steps", "1", "--runs", str(tmp_path), "--set", "condition=caption"]
+    assert main(words) == 2
+    assert "“condition” has no effect while “conditional” is off: set conditional=true too" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_that_every_switch_is_one_that_the_method_has():
+    for kind in all_methods().values():
+        fields = {field.name: field for field in fields_of(kind.Config)}
+        for field in fields.values():
+            assert not field.needs or fields[field.needs].kind == "bool"
+        require_effect(kind.Config())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -312,3 +313,17 @@ def test_that_the_form_and_the_strengths_of_every_method_are_in_words(qtbot: QtB
             for choice in field.choices:
                 settings.show_settings({field.name: choice})
                 assert box.currentData() == choice and settings.settings().get(field.name, field.default) == choice
+
+
+def test_that_a_setting_is_offered_and_sent_only_while_its_switch_is_on(page: NewRunPage) -> None:
+    switch = FieldInfo("conditional", "conditional", "bool", False, "Whether.")
+    told = FieldInfo("condition", "condition", "choice", "class", "What.", choices=("class", "caption"), needs="conditional")
+    page.set_engine({"vae": replace(VAE, fields=(switch, told, *VAE.fields))}, READY)
+    page.choose_method("vae")
+    assert row(page, "condition").editor.isHidden()
+    page.draft.set("vae", switch, True)
+    assert not row(page, "condition").editor.isHidden()
+    page.draft.set("vae", told, "caption")
+    assert page.request().config == {"conditional": True, "condition": "caption"}
+    page.draft.set("vae", switch, False)
+    assert row(page, "condition").editor.isHidden() and page.request().config == {}
