@@ -1,7 +1,7 @@
 """Two commands: `python3 run.py` sets Priorama up and starts it, `python3 run.py test` sets it up and tests it.
 
 Needs Python 3.11 or newer and nothing else. Everything goes into `.venv` beside this file, in exactly the versions of
-requirements.lock; later starts only compare one hash. `python3 run.py VERB …` passes a verb on.
+requirements.lock, whose hashes pip checks; later starts only compare one hash. `python3 run.py VERB …` passes a verb on.
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ OFFLINE_SIGNS = (
 
 class CannotSetUp(Exception):
     """One sentence with the cause and the next step."""
+
+
+class NoBuild(CannotSetUp):
+    """There is no file of a package for this system."""
 
 
 def main(arguments: list[str]) -> int:
@@ -191,12 +195,21 @@ def make_venv(venv: Path) -> None:
 
 
 def install(venv: Path, lock: Path) -> None:
-    """Run pip, saying what it fetches. Raises: CannotSetUp."""
+    """Everything the lock names, with the PyTorch that suits this machine and what that needs. Raises: CannotSetUp."""
     python = str(python_of(venv))
-    command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--retries", "2", "-r", str(lock)]
-    if wants_small_torch(python):
+    if wants_small_torch():
         print("No NVIDIA GPU here: taking PyTorch's small build without CUDA.", flush=True)
-        command += ["--extra-index-url", CPU_WHEELS]
+        with contextlib.suppress(NoBuild):  # then the lock brings the large one, which does without a card as well
+            run_pip(python, lock.with_name("requirements-cpu.lock"), [] if has_pip_settings(python) else ["--extra-index-url", CPU_WHEELS])
+    run_pip(python, lock, [])
+    if has_cuda_torch(python):
+        run_pip(python, lock.with_name("requirements-cuda.lock"), [])
+
+
+def run_pip(python: str, lock: Path, index: list[str]) -> None:
+    """Install a lock, saying what is fetched; no file comes in whose SHA-256 it does not name, and no package. Raises: CannotSetUp."""
+    command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--retries", "2"]
+    command += ["--require-hashes", "--no-deps", "-r", str(lock), *index]
     said = []
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment(os.environ)
@@ -208,18 +221,26 @@ def install(venv: Path, lock: Path) -> None:
             elif line.startswith("Installing"):
                 print("  unpacking …", flush=True)
     if pip.returncode:
-        raise CannotSetUp(why_pip_failed("".join(said)))
+        text = "".join(said)
+        raise (NoBuild if "No matching distribution found" in text else CannotSetUp)(why_pip_failed(text))
 
 
-def wants_small_torch(python: str) -> bool:
-    """On Linux PyPI's torch brings several GB of CUDA; without an NVIDIA card that is for nothing.
+def has_cuda_torch(python: str) -> bool:
+    """Whether the PyTorch that came is the build for Linux that looks for NVIDIA's libraries: PyPI's does, the small one does not."""
+    question = "import importlib.metadata as m; print(m.version('torch'))"
+    version = subprocess.run([python, "-c", question], capture_output=True, text=True).stdout.strip()
+    return sys.platform.startswith("linux") and bool(version) and "+cpu" not in version
 
-    Whoever has pip settings of their own has decided where packages come from, so these are left alone.
-    """
-    if not sys.platform.startswith("linux") or os.path.exists("/proc/driver/nvidia") or shutil.which("nvidia-smi"):
-        return False
+
+def wants_small_torch() -> bool:
+    """On Linux PyPI's torch brings several GB of CUDA; without an NVIDIA card that is for nothing."""
+    return sys.platform.startswith("linux") and not os.path.exists("/proc/driver/nvidia") and not shutil.which("nvidia-smi")
+
+
+def has_pip_settings(python: str) -> bool:
+    """Whether somebody has decided where packages come from: then they come from nowhere else."""
     settings = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
-    return not re.search(r"index-url|find-links|no-index", settings)
+    return bool(re.search(r"index-url|find-links|no-index", settings))
 
 
 def why_pip_failed(said: str) -> str:
@@ -228,6 +249,12 @@ def why_pip_failed(said: str) -> str:
         return "The packages could not be fetched: no connection to the package index. Connect to the network and start again."
     if "No space left on device" in said:
         return "The disk is full; Priorama needs about 3 GB for its packages. Free some space and start again."
+    if "DO NOT MATCH THE HASHES" in said:
+        wrong = re.search(r"^\s*(\S+==\S+) from", said, re.MULTILINE)
+        return (
+            f"{wrong.group(1) if wrong else 'A package'} came with other contents than those that were tested (its SHA-256 differs), so "
+            "nothing was installed. Start again; if that does not help, ask whoever runs your package index or proxy why it changes files."
+        )
     missing = re.search(r"No matching distribution found for (\S+)", said)
     if missing:
         return (

@@ -37,6 +37,9 @@ def setting(
     return dataclasses.field(default=default, metadata={**about, "label": label, "group": group})
 
 
+WEIGHT_DECAY = "Shrinking of the weights, never of biases and norms; by AdamW apart from the gradient, by SGD and LARS as a part of it."
+
+
 @dataclass(frozen=True)
 class Training:
     """What every method's configuration has: how the optimizer walks."""
@@ -55,14 +58,14 @@ class Training:
         "cosine", "How the learning rate falls: to zero along a cosine, or not at all.", choices=("cosine", "constant"), group="Training"
     )
     warmup: int = setting(100, "Steps over which the learning rate rises from zero.", low=0, high=100_000, unit="steps", group="Training")
-    weight_decay: float = setting(0.0, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    weight_decay: float = setting(0.0, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")
     final_weight_decay: float = setting(
         -1.0, "Weight decay at the end, reached along a cosine; below 0: as at the start.", low=-1.0, high=1.0, group="Training"
     )
     optimizer: str = setting(
         "adamw",
-        "How a gradient moves the weights: AdamW; SGD with momentum 0.9; LARS, SGD whose steps are scaled to each layer's weights, for "
-        "large batches. SGD wants a learning rate some 10 to 100 times AdamW's.",
+        "How a gradient moves the weights: AdamW; SGD with a momentum of 0.9, or β1 where the method sets it; LARS, SGD whose steps are "
+        "scaled to each layer's weights, for large batches. SGD wants a learning rate some 10 to 100 times AdamW's.",
         choices=("adamw", "sgd", "lars"),
         group="Training",
     )

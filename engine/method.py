@@ -69,7 +69,11 @@ class StepContext:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that one AdamW moves, and how; where a setting is None, as the training settings of the run say."""
+    """Parameters that one optimizer moves, and how; where a setting is None, as the training settings of the run say.
+
+    Which optimizer that is, AdamW, SGD or LARS, is a setting of the run. β1 is how long it remembers the direction of its steps: of SGD
+    and LARS the momentum; these have no β2.
+    """
 
     parameters: tuple[nn.Parameter, ...]
     learning_rate: float | None = None  # at its highest; warm-up and schedule are the run's
@@ -98,6 +102,9 @@ class Description:
     pictures: Tensor | None = None  # what the weights look like: images in [0, 1], [n, C, H, W]
     captions: tuple[str, ...] = ()  # of the pictures
     active: Tensor | None = None  # which latent dimensions react to the image: bool [D]; see engine.common.active_dimensions
+    names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1"
+    share: Tensor | None = None  # of the variance of decoded images that each latent direction accounts for, to first order [D]
+    class_scores: int = 0  # K: the last dimensions of z score the classes, and the largest of them is the class that is decoded
 
 
 class Method(nn.Module):
@@ -115,6 +122,7 @@ class Method(nn.Module):
     title: ClassVar[str]
     family: ClassVar[str]
     density: ClassVar[str] = "none"
+    density_version: ClassVar[int] = 1  # counts up when `log_prob` of the same weights changes, so that kept scores are not taken for new
     sampling: ClassVar[str] = "none"
     conditional: bool = False  # whether a class can be asked for; of an instance: whether its settings say so
     source: ClassVar[str]
@@ -124,6 +132,7 @@ class Method(nn.Module):
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
+    even_slices: ClassVar[bool] = False  # held-out examples are compared with each other, in slices of one size: a remainder is left out
 
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)  # of a step, in their order; each names one of `optimizers()`
     puzzle: ClassVar[str] = ""  # "rotation" | "jigsaw" | "mask"
@@ -133,6 +142,8 @@ class Method(nn.Module):
     full_batch: ClassVar[bool] = False  # a step takes all training images, not a batch
     # buffers that only training needs (persistent=False): kept to go on from, not to look at
     training_only_buffers: ClassVar[tuple[str, ...]] = ()
+    # buffers that `init_from_data` measures and older checkpoints may lack: then what is measured anew stands
+    measured_buffers: ClassVar[tuple[str, ...]] = ()
     judged_from: ClassVar[int] = 200  # steps before which nothing is said of how well it learns; 0: what is said holds at any step
     forward_passes: float = 1.0  # of an image through an encoder in one step, all views and copies counted; a part of an image is a part
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
@@ -207,13 +218,15 @@ class Method(nn.Module):
 
     @property
     def condition(self) -> str:
-        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none."""
+        """What y is: "" (nothing is told) | "class": int64 [B] | "caption": words int64 [B, L], 0 is none | "frames": the frames before
+        each image, uint8 [B, 4, C, H, W], the oldest first.
+        """
         return self.config.conditioned_on
 
     def require_conditions(self) -> None:
         """Raises: CannotLearn: the data have nothing of what the settings want to condition on."""
         lacking = {"class": ("classes", self.data.classes), "caption": ("captions", self.data.words)}
-        if self.condition and not lacking[self.condition][1]:
+        if self.condition in lacking and not lacking[self.condition][1]:
             raise CannotLearn(
                 f"These data have no {lacking[self.condition][0]} to condition on; set conditional to false or choose a data set with "
                 f"{lacking[self.condition][0]}."

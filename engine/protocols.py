@@ -49,13 +49,20 @@ class Frame:
     step: int  # steps done: symbols written, or denoising steps taken
     count: int  # steps there are in all; `step == count` is the end
     note: str = ""  # what is to be said of it, short: "σ 2.30"
+    energy: Tensor | None = None  # of each sample as it is here [n], where chains walk down one
 
 
 class FlowDensity(NamedTuple):
     """log p of a probability flow, in nats."""
 
     log_p: Tensor  # [B], float64
-    error: Tensor  # [B]: standard error of what was estimated, the divergence; 0 where it is exact, NaN of a single probe
+    probe_error: Tensor  # [B]: standard error that random probes of the divergence leave; 0 where it is exact
+    solver_error: Tensor  # [B]: how far a solver of infinitely many steps may be from it; NaN of a single step
+
+    @property
+    def error(self) -> Tensor:
+        """Both together [B]: as independent errors add up."""
+        return (self.probe_error.square() + self.solver_error.square()).sqrt()
 
 
 class Encoder(Protocol):
@@ -102,6 +109,18 @@ class LatentSpace(Decoder, Protocol):
         ...
 
 
+class LatentPrior(LatentSpace, Protocol):
+    """A latent space whose prior p(z) may be another one than N(0, I)."""
+
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: Randomness | None = None) -> Tensor:
+        """z [n, D] drawn from p(z), the noise times the temperature."""
+        ...
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) in nats: [N, D] -> [N]."""
+        ...
+
+
 class LatentVariable(LatentSpace, Encoder, Protocol):
     """A latent space that images can be placed in."""
 
@@ -134,6 +153,14 @@ class DensityMap(Density, Protocol):
 
     def log_prob_map(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p in nats of every pixel, channels summed [B, H, W], or of every symbol [B, T]; their sum is `log_prob`."""
+        ...
+
+
+class DequantizedPixels(Density, Protocol):
+    """A density of pixels with uniform noise added within their grey level: on average a lower bound on log p of the 8-bit image."""
+
+    def log_density(self, v: Tensor) -> Tensor:
+        """log p(v) in nats [B] of dequantized pixels v, float64 [B, D]."""
         ...
 
 
@@ -170,6 +197,14 @@ class ImportanceWeighted(Density, Protocol):
         ...
 
 
+class RateDistortion(ImportanceWeighted, Protocol):
+    """A bound of two parts (Alemi et al. 2018): -ELBO = rate + distortion, the distortion being E[-log p(x|z)]."""
+
+    def rate(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
+        """KL(q(z|x) ∥ p(z)) in nats [B] of x as `evaluate_target` returned it, over `samples` codes where there is no closed form."""
+        ...
+
+
 class Sampler(Protocol):
     """New examples. `Method.sampling` says whether in one step ("direct") or many ("iterative")."""
 
@@ -177,6 +212,9 @@ class Sampler(Protocol):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """n examples as they come about, the last frame finished; the same generator gives the same ones.
+
+        Example k is the same however many are drawn beside it: its noise comes from a generator of its own
+        (`likelihoods.sample_generators`).
 
         Args:
             y: classes int64 [n] for a conditional method; drawn where None.
@@ -259,6 +297,14 @@ class SymbolSequence(Sampler, Density, Protocol):
     def code_patches(self) -> Tensor | None:
         """What each code looks like, [V, C, p, p] in [0, 1]; None where symbols are no codes."""
         ...
+
+
+class FramePredictor(SymbolSequence, Protocol):
+    """p(frame | frames before): y of `log_prob`, `log_probs` and `writer` are the frames before, uint8 [B, 4, C, H, W], the oldest first;
+    None: nothing is told.
+    """
+
+    past_frames: ClassVar[int]  # how many it is told
 
 
 class Classifier(Protocol):
@@ -347,8 +393,10 @@ CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol 
     "latents": LatentSpace,
     "posterior": LatentVariable,
     "log_prob": Density,
+    "rate": RateDistortion,
     "sample": Sampler,
     "symbols": SymbolSequence,
+    "next_frame": FramePredictor,
     "classify": Classifier,
     "views": Viewed,
     "queue": Queue,

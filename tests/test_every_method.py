@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -11,11 +13,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.common.conditions import PAST_FRAMES
 from engine.config import BadSetting, changed, fields_of, make_config
-from engine.method import DataSpec, FullBatch, Method, StepContext, build, capabilities, info, skeleton
+from engine.method import CannotLearn, DataSpec, FullBatch, Method, StepContext, build, capabilities, info, skeleton
 from engine.methods import UnknownMethod, all_methods, method_named
 from engine.precision import autocast, best
-from engine.protocols import CAPABILITIES, FillPuzzle, JigsawPuzzle, RotationPuzzle, implements
+from engine.protocols import (
+    CAPABILITIES,
+    ConfigurableSampler,
+    FillPuzzle,
+    JigsawPuzzle,
+    ObservationSampler,
+    RotationPuzzle,
+    implements,
+)
+from engine.training.optimizers import optimizers_of
+from engine.training.step import EagerStep
 from tests.kit.tensors import seeded
 from tests.test_readme import example
 
@@ -93,6 +106,13 @@ def labels(count: int) -> Tensor:
     return torch.arange(count) % len(CLASSES)
 
 
+def told(name: str, count: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
+    """What a method is told of its examples: the frames before them, else their classes."""
+    if METHODS[name].Config().conditioned_on == "frames":
+        return torch.randint(0, 256, (count, PAST_FRAMES, *shape), generator=seeded(9), dtype=torch.uint8)
+    return labels(count)
+
+
 def descended(method: Any, terms: dict[str, Tensor]) -> Tensor:
     """The sum of the terms that the method's phases go down."""
     return torch.stack([terms[phase.term] for phase in method.phases]).sum()
@@ -112,7 +132,7 @@ def test_that_methods_are_found_by_folder_and_an_unknown_name_is_answered_with_t
 @every_method
 def test_that_units_are_of_terms_it_has(name: str):
     method = make(name)
-    terms = method.loss(examples(name, 4), None if reads(name) else labels(4), StepContext(generator=seeded()))
+    terms = method.loss(examples(name, 4), None if reads(name) else told(name, 4), StepContext(generator=seeded()))
     assert set(method.units) <= set(terms)
     assert {phase.term for phase in method.phases} <= set(method.units) or method.density == "none"
 
@@ -151,18 +171,40 @@ def test_that_every_setting_has_a_sentence_a_range_and_a_default_inside_it(name:
 
 @every_method
 def test_that_every_choice_of_every_setting_gives_a_finite_loss(name: str):
-    x, y = examples(name, 4), labels(4)
+    x, y = examples(name, 4), told(name, 4)
     for f in fields_of(METHODS[name].Config):
         for choice in f.choices if f.kind == "choice" else ():
             terms = make(name, **{f.name: choice}).loss(x, y, StepContext(1, 0.5, seeded()))
             assert all(value.isfinite() for value in terms.values()), (f.name, choice)
 
 
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if not implements(kind, FullBatch)])
+def test_that_a_single_image_is_learned_from_or_answered_with_a_sentence(name: str):
+    """In training, where batch norm wants two; and held out, where the mean over pieces may have one of a single image."""
+    method = make(name, (1, 8, 8))  # the last maps have one place: nothing but the batch to take statistics over
+    x, y = examples(name, 1, (1, 8, 8)), None if reads(name) else told(name, 1, (1, 8, 8))
+    optimizers = optimizers_of(method, method.config, "cpu")
+    stepper = EagerStep(method, optimizers, "cpu", "fp32", 1, 1)
+    pixels = x if reads(name) else (255 * x).to(torch.uint8)
+
+    for look in (
+        lambda: stepper.take(pixels, y, StepContext(1, 0.5, seeded()), lambda peak: 1e-4 * peak),
+        lambda: method.eval().loss(x, y, StepContext(1, 0.5, seeded())),
+    ):
+        try:
+            terms = look()
+        except CannotLearn as error:
+            assert re.search(r"batch.*(add|raise) .*\.$", str(error)) and str(error).count(".") == 1, error
+        else:
+            assert all(torch.as_tensor(value).isfinite().all() for value in terms.values()), terms
+    assert all(p.isfinite().all() for p in method.parameters())
+
+
 @every_method
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 13, 21)])
 def test_that_the_loss_is_finite_named_and_averaged(name: str, shape: tuple[int, ...]):
     method = make(name, shape)
-    terms = method.loss(examples(name, 4, shape), labels(4), StepContext(0, 0.0, seeded()))
+    terms = method.loss(examples(name, 4, shape), told(name, 4, shape), StepContext(0, 0.0, seeded()))
     assert {phase.term for phase in method.phases} <= set(terms)
     assert METHODS[name].headline[0] in terms
     for value in terms.values():
@@ -176,11 +218,11 @@ def test_that_a_step_lowers_the_loss(name: str):
         method, x = make(name), examples(name, 40)
         if method.finished:
             pytest.skip(f"{name} has nothing to learn")
-        before = method.loss(x, labels(40), StepContext())["loss"]
-        method.fit_step(x, labels(40), StepContext(generator=seeded()))
-        assert method.loss(x, labels(40), StepContext())["loss"] < before
+        before = method.loss(x, told(name, 40), StepContext())["loss"]
+        method.fit_step(x, told(name, 40), StepContext(generator=seeded()))
+        assert method.loss(x, told(name, 40), StepContext())["loss"] < before
         return
-    method, x, y = make(name).double(), in_double(examples(name, 16)), labels(16)  # so that the smallest step down shows
+    method, x, y = make(name).double(), in_double(examples(name, 16)), told(name, 16)  # so that the smallest step down shows
     groups = method.optimizers()
     for phase in method.phases:
         parameters = groups[phase.optimizer].parameters if len(method.phases) > 1 else tuple(method.parameters())
@@ -201,7 +243,7 @@ def test_that_no_global_random_state_is_touched_and_the_generator_decides_everyt
     before = torch.get_rng_state()
     results = []
     for _ in range(2):
-        method, x, y = make(name), examples(name, 6), labels(6)
+        method, x, y = make(name), examples(name, 6), told(name, 6)
         numbers = list(method.loss(x, y, StepContext(1, 0.5, seeded(3))).values())
         method.after_step(StepContext(1, 0.5, seeded(3)))
         if "sample" in capabilities(METHODS[name]):
@@ -223,8 +265,8 @@ def test_that_weights_load_into_a_skeleton_and_give_the_same_answers(name: str):
     method, x = make(name), examples(name, 3)
     copy = skeleton(METHODS[name], method.config, method.data)
     copy.load_state_dict({key: value.clone() for key, value in method.state_dict().items()}, assign=True)
-    first = method.loss(x, labels(3), StepContext(1, 0.5, seeded()))
-    again = copy.loss(x, labels(3), StepContext(1, 0.5, seeded()))
+    first = method.loss(x, told(name, 3), StepContext(1, 0.5, seeded()))
+    again = copy.loss(x, told(name, 3), StepContext(1, 0.5, seeded()))
     assert all(torch.equal(again[phase.term], first[phase.term]) for phase in method.phases)
 
 
@@ -232,7 +274,7 @@ def test_that_weights_load_into_a_skeleton_and_give_the_same_answers(name: str):
 def test_that_losses_are_in_full_precision_under_autocast(name: str):
     method = make(name)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = method.loss(examples(name, 4), labels(4), StepContext(0, 0.0, seeded()))
+        terms = method.loss(examples(name, 4), told(name, 4), StepContext(0, 0.0, seeded()))
     assert {value.dtype for value in terms.values()} == {torch.float32}
     if not learns_alone(name):
         descended(method, terms).backward()
@@ -249,7 +291,7 @@ def test_that_the_gradient_in_bf16_is_that_in_full_precision_but_for_rounding(na
         method = make(name, shape, width=32)
         spoiled = [torch.full_like(p, torch.nan, dtype=kind) for p in method.parameters() for kind in (torch.bfloat16, torch.float32) * 5]
         with autocast(precision, "cpu"):
-            terms = method.loss(examples(name, 32, shape), None if reads(name) else labels(32), StepContext(0, 0.0, seeded()))
+            terms = method.loss(examples(name, 32, shape), None if reads(name) else told(name, 32, shape), StepContext(0, 0.0, seeded()))
             loss = descended(method, terms)
         spoiled.clear()  # to whom asks for memory next
         loss.backward()
@@ -288,7 +330,7 @@ def test_that_codes_become_images_between_black_and_white(name: str):
 @every_method
 def test_that_log_p_is_per_image_and_independent_of_batch_mates(name: str):
     needs(name, "log_prob")
-    method, x, y = make(name).double().eval(), in_double(examples(name, 5)), labels(5)
+    method, x, y = make(name).double().eval(), in_double(examples(name, 5)), told(name, 5)
     together = method.log_prob(x, y, generator=seeded(2))
     assert together.shape == (5,) and together.dtype == torch.float64 and together.isfinite().all()
     for place in range(5):
@@ -303,14 +345,14 @@ def test_that_strange_images_have_finite_scores(name: str):
     usual = examples(name, 1)[0]
     most = len(SYMBOLS) - 1 if reads(name) else 1
     strange = torch.stack([torch.zeros_like(usual), torch.full_like(usual, most), most * (usual > usual.double().mean()).to(usual.dtype)])
-    assert make(name).eval().log_prob(strange, labels(3)).isfinite().all()
+    assert make(name).eval().log_prob(strange, told(name, 3)).isfinite().all()
 
 
 @every_method
 def test_that_samples_are_images_or_texts_and_the_last_partial_result_is_final(name: str):
     needs(name, "sample")
     method = make(name).eval()
-    y = labels(3) if METHODS[name].conditional else None
+    y = told(name, 3) if METHODS[name].conditional else None
     with torch.no_grad():
         frames = list(method.sample(3, y, temperature=0.7, generator=seeded()))
     steps = [frame.step for frame in frames]
@@ -324,6 +366,42 @@ def test_that_samples_are_images_or_texts_and_the_last_partial_result_is_final(n
         return
     assert results[-1].shape == (3, *SHAPE)
     assert results[-1].min() >= 0 and results[-1].max() <= 1
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["", "classes drawn"])
+@pytest.mark.parametrize("name", METHODS)
+def test_that_a_sample_is_the_same_however_many_are_drawn_beside_it(name: str, told: bool):
+    """Rows of one big draw are not: they depend on how many there are, as `torch.randn` fills blocks of 16."""
+    needs(name, "sample")
+    method = fitted(name, conditional=told)
+    for draw in drawings(method):
+        with torch.no_grad():
+            few, many = ([*draw(n, seeded(3))][-1].x for n in (3, 8))
+        assert not torch.equal(many[0], many[1]), "samples differ from each other"
+        assert torch.allclose(few.double(), many[:3].double(), atol=1e-4), draw
+
+
+def fitted(name: str, **values: Any) -> Any:
+    """In eval mode, after its first step where a step is all it learns by."""
+    method = make(name, **values)
+    for step in range(50 if learns_alone(name) else 0):
+        if not method.finished:
+            method.fit_step(examples(name, 40), labels(40), StepContext(step, generator=seeded(step)))
+    return method.eval()
+
+
+def drawings(method: Any) -> list[Callable[[int, torch.Generator], Any]]:
+    """All ways to draw n samples by a generator."""
+    kind = type(method)
+    ways: list[Callable[[int, torch.Generator], Any]] = [lambda n, g: method.sample(n, generator=g)]
+    if implements(kind, ObservationSampler):
+        ways.append(lambda n, g: method.sample_observations(n, generator=g))
+    if implements(kind, ConfigurableSampler):
+        for f in fields_of(kind.SampleSettings):
+            for choice in f.choices if f.kind == "choice" else ():
+                chosen = make_config(kind.SampleSettings, {f.name: choice})
+                ways.append(lambda n, g, chosen=chosen: method.sample_with(n, None, chosen, g))
+    return ways
 
 
 @every_method
@@ -407,7 +485,7 @@ def test_that_evaluation_does_not_depend_on_training_mode(name: str):
     method, x = make(name).double(), in_double(examples(name, 4))
     if not learns_alone(name):
         method.train()
-        method.loss(x, labels(4), StepContext(generator=seeded()))
+        method.loss(x, told(name, 4), StepContext(generator=seeded()))
         method.forget_batch()
     method.eval()
     before = {key: value.clone() for key, value in method.state_dict().items()}

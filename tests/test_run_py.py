@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -59,10 +61,80 @@ def pretend(run: ModuleType, monkeypatch: pytest.MonkeyPatch, *, pip_ends_with: 
     return done
 
 
+def entries(name: str = "requirements.lock") -> list[tuple[Requirement, list[str]]]:
+    """What a lock pins, each with the SHA-256 of the files that may come."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    found = []
+    for words in lines:
+        hashes = [word.removeprefix("--hash=sha256:") for word in words if word.startswith("--hash=")]
+        found.append((Requirement(" ".join(word for word in words if not word.startswith("--hash="))), hashes))
+    return found
+
+
 def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
+    return {canonicalize_name(pin.name): str(pin.specifier) for pin, _ in entries()}
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cuda.lock", "requirements-cpu.lock"])
+def test_that_every_package_of_a_lock_has_one_version_and_hashes(name):
+    pins = entries(name)
+    assert len({canonicalize_name(pin.name) for pin, _ in pins}) == len(pins) >= (1 if "cpu" in name else 10)
+    for pin, hashes in pins:
+        assert re.fullmatch(r"==[^,*]+", str(pin.specifier)), pin
+        assert hashes and all(re.fullmatch("[0-9a-f]{64}", one) for one in hashes), pin
+
+
+def test_that_the_builds_of_pytorch_are_of_one_version():
+    ((small, hashes),) = entries("requirements-cpu.lock")
+    large = {pin.name: (pin, hashes) for pin, hashes in entries()}["torch"]
+    assert str(small.specifier) == f"{large[0].specifier}+cpu"
+    assert not set(hashes) & set(large[1]) and len(hashes) == 3 * 2  # Pythons, processors
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("settings", [True, False])
+@pytest.mark.parametrize("there_is_one", [True, False])
+def test_that_cuda_comes_only_where_it_is_of_use(run, house, monkeypatch, small: bool, settings: bool, there_is_one: bool):
+    asked: list[tuple[str, list[str]]] = []
+
+    def run_pip(python: str, lock: Path, index: list[str]) -> None:
+        asked.append((lock.name, index))
+        if lock.name == "requirements-cpu.lock" and not there_is_one:
+            raise run.NoBuild("There is no build of torch.")
+
+    monkeypatch.setattr(run, "run_pip", run_pip)
+    monkeypatch.setattr(run, "wants_small_torch", lambda: small)
+    monkeypatch.setattr(run, "has_pip_settings", lambda python: settings)
+    monkeypatch.setattr(run, "has_cuda_torch", lambda python: not small)
+    run.install(house / ".venv", house / "requirements.lock")
+    own = [] if settings else ["--extra-index-url", run.CPU_WHEELS]
+    whole = [("requirements.lock", [])]
+    assert asked == ([("requirements-cpu.lock", own), *whole] if small else [*whole, ("requirements-cuda.lock", [])])
+
+
+def test_that_pip_takes_no_file_that_the_lock_does_not_name(run, tmp_path):
+    """The real pip, without a network: a wheel made here, with its own SHA-256 and with another one."""
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tiny.py", "")
+        file.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: not-in-the-lock\n")
+        file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("tiny-1.0.dist-info/RECORD", "")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / ".venv")], check=True)
+    python, lock = str(run.python_of(tmp_path / ".venv")), tmp_path / "requirements.lock"
+    local = ["--no-index", "--find-links", str(tmp_path)]
+    lock.write_text(f"large==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    with pytest.raises(run.NoBuild):
+        run.run_pip(python, lock, local)
+    for digest in ("0" * 64, hashlib.sha256(wheel.read_bytes()).hexdigest()):
+        lock.write_text(f"tiny==1.0 --hash=sha256:{digest}\n", encoding="utf-8")
+        if digest.startswith("0000"):
+            with pytest.raises(run.CannotSetUp, match=r"tiny==1\.0 came with other contents .*SHA-256"):
+                run.run_pip(python, lock, local)
+        else:
+            run.run_pip(python, lock, local)
+    assert subprocess.run([python, "-c", "import tiny"]).returncode == 0
 
 
 def test_that_the_second_start_installs_nothing(run, house, monkeypatch):
@@ -143,6 +215,10 @@ def test_that_an_old_python_is_told_what_to_do(run):
         ),
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
         ("ERROR: Could not find a version\nERROR: No matching distribution found for torch==2.13.0", "no build of torch==2.13.0"),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n    numpy==2.4.6 from https://x (from -r l):\n",
+            "numpy==2.4.6 came with other contents",
+        ),
         ("something\nERROR: strange things\n", "pip says: strange things"),
         ("", "it said nothing"),
     ],

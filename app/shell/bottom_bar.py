@@ -67,7 +67,7 @@ class BottomBar(QFrame):
             return
         now = state.steps_done
         steps = [c.step for c in state.checkpoints]
-        self.timeline.show_checkpoints(steps, now, info.total_steps, state.step, state.follows, state.best_step)
+        self.timeline.show_checkpoints(steps, now, state.steps_planned, state.step, state.follows, state.best_step)
         self.follow.show_choice(state.follows, state.best_step, any_step=bool(steps))
         self.play.setEnabled(len(steps) > 1)
         color = theme.colors(state.theme).text

@@ -27,6 +27,8 @@ def add_file_actions(registry: Actions, new_run: Act, files: DropHandler, shut: 
     add("run.new", "New run…", new_run, menu="File", shortcut=KEYS.New, help="Describe a new training and start it")
     help = "Look at a run folder that lies somewhere else"
     add("file.open_run", "Open run…", files.ask_run, menu="File", shortcut=KEYS.Open, help=help)
+    help = "Put a run that was exported into one file among the runs"
+    add("file.import_run", "Import run…", files.ask_bundle, menu="File", help=help)
     help = "Inspect a folder of images as a data set"
     add("data.open", "Open data folder…", files.ask_data, menu="File", shortcut="Ctrl+Shift+O", help=help)
     help = "Inspect an IDX, npz, npy or text file as a data set"
@@ -63,6 +65,16 @@ def add_run_actions(registry: Actions, runs: RunActions, copy_path: Act) -> None
     help = "Train two more runs of the same settings with other seeds, to see what depends on chance"
     add("run.repeat", "Repeat ×3: two more seeds", lambda: runs.state.run and runs.repeat(runs.state.run), menu="Run", help=help)
     add("run.final", ACTION, lambda: runs.state.run and runs.read_final_figures(runs.state.run), menu="Run", help=CONSEQUENCE)
+    help = "Write the chosen run into one file, to be opened on another machine"
+    add("run.export", "Export run…", lambda: runs.state.run and runs.ask_export(runs.state.run, False), menu="Run", help=help)
+    help = "The same, with the data that it was trained on, where they are your own"
+    add(
+        "run.export_data",
+        "Export run with its data…",
+        lambda: runs.state.run and runs.ask_export(runs.state.run, True),
+        menu="Run",
+        help=help,
+    )
     add("run.folder", "Open the run’s folder", runs.show_folder, menu="Run", help="Show the files of the chosen run")
     add("run.copy_path", "Copy the run’s path", copy_path, menu="Run", help="For the headless verbs, for example eval")
     add("run.delete", "Delete…", lambda: verbs.press("delete"), menu="Run", help=CONSEQUENCES["delete"])

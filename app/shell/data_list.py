@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QScrollArea, QSizePolicy, QVBoxLayo
 
 from app.shell import theme
 from app.shell.plain_text import PlainLabel, set_tip
-from app.shell.run_list import Contents
+from app.shell.run_list import Contents, height_of
 from engine.messages import DataInfo
 
 HEIGHT = 42
@@ -138,6 +138,7 @@ class DataList(QScrollArea):
         self.column.addStretch()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.lines: dict[str, DataLine] = {}
+        self.kept = 0  # px
 
     def show_data(self, data: dict[str, DataInfo], selected: str | None) -> None:
         for gone in [name for name in self.lines if name not in data]:
@@ -156,10 +157,16 @@ class DataList(QScrollArea):
         self.empty.setVisible(not data)
 
     def sizeHint(self) -> QSize:
-        return QSize(theme.LEFT_WIDTH - 1, self.column.sizeHint().height() + 2)
+        return QSize(theme.LEFT_WIDTH - 1, height_of(self.column, theme.LEFT_WIDTH - 1) + 2)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))
+        return QSize(120, min(self.sizeHint().height(), max(2 * HEIGHT, self.kept)))
+
+    def keep(self, height: int) -> None:
+        """Stay so high, where there is something to fill it, however many runs stand above."""
+        if height != self.kept:
+            self.kept = height
+            self.updateGeometry()
 
     def walk(self, line: DataLine, by: int) -> None:
         order = sorted(self.lines.values(), key=self.column.indexOf)

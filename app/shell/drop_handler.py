@@ -20,6 +20,7 @@ from app.shell.state import State
 from app.widgets.export import IMAGE_FILTER, IMAGES, ask_folder, ask_which
 from engine import messages as m
 
+BUNDLE_TAIL = 1024  # bytes
 MOST_DROPPED = 64
 MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
 DATA_ENDINGS = (  # a file of its own that opens as a data set, wherever it is dropped
@@ -29,16 +30,29 @@ IMAGE_DATA_ENDINGS = (  # of those, what holds images
     ".npz", ".npy", ".bin", "-ubyte", "-ubyte.gz", ".zip", ".tar", ".tgz", ".tar.gz", ".mat", ".pt",
 )  # fmt: skip
 CIFAR = ("data_batch_1", "test_batch", "train", "test")  # files without an ending
+BUNDLE_FILTER = "Exported runs (*.zip);;All files (*)"
 DATA_FILTER = "Data (*.zip *.tar *.tgz *.npz *.npy *.mat *.pt *.gz *-ubyte *.bin *.txt);;All files (*)"
 
 
 def kind_of(path: str) -> str:
-    """ "run", "data", "image" or "" for what is not there. Looks at names only; the engine reads."""
+    """ "run", "bundle" (a run in one file), "data", "image" or "" for what is not there. Looks at names only; the engine reads."""
     if os.path.isdir(path):
         return "run" if os.path.isfile(os.path.join(path, "manifest.json")) else "data"
     if not os.path.exists(path):
         return ""
+    if path.lower().endswith(".zip") and is_bundle(path):
+        return "bundle"
     return "image" if os.path.splitext(path)[1].lower() in IMAGES else "data"
+
+
+def is_bundle(path: str) -> bool:
+    """Whether the last name in an archive's table of contents is the one that `export` writes last."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - BUNDLE_TAIL))
+            return b"bundle.json" in file.read(BUNDLE_TAIL)
+    except OSError:
+        return False
 
 
 def files_in(folder: str, most: int = MOST_OF_A_BATCH) -> list[str]:
@@ -67,7 +81,10 @@ def may_be_image(path: str) -> bool:
 
 
 class DropHandler:
-    """The door of one window. `open_run` has a run folder listed and looks at it then; `parent` is what file dialogs stand before."""
+    """The door of one window. `open_run` has a run folder listed and looks at it then, `import_run` unpacks a bundle.
+
+    `parent` is what file dialogs stand before.
+    """
 
     def __init__(
         self,
@@ -76,10 +93,11 @@ class DropHandler:
         bridge: Bridge,
         settings: Settings,
         open_run: Callable[[str], object],
+        import_run: Callable[[str], object],
         parent: QWidget,
     ) -> None:
         self.centre, self.state, self.bridge, self.settings = centre, state, bridge, settings
-        self.open_run, self.parent = open_run, parent
+        self.open_run, self.import_run, self.parent = open_run, import_run, parent
         self._pasted = itertools.count(1)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -96,6 +114,9 @@ class DropHandler:
 
     def ask_run(self) -> None:
         ask_folder(self.parent, "Open a run folder", lambda path: self.take([path], wanted="run"), self.state.root)
+
+    def ask_bundle(self) -> None:
+        ask_which(self.parent, "Import a run", BUNDLE_FILTER, lambda paths: self.take(paths, wanted="bundle"))
 
     def ask_data(self) -> None:
         ask_folder(self.parent, "Open a folder as a data set", lambda path: self.take([path], wanted="data"))
@@ -122,6 +143,8 @@ class DropHandler:
             elif kind == "run":
                 self.settings.remember(path)
                 self.open_run(path)
+            elif kind == "bundle":
+                self.import_run(path)
             elif kind == "data":
                 self.settings.remember(path)
                 data.append(os.path.abspath(path))
@@ -255,4 +278,6 @@ class DropHandler:
             room = len(paths) if takers[0].pane.takes_folders else takers[0].pane.most_images
             what = name if len(paths) == 1 else f"{len(paths)} images" if room >= len(paths) else f"The first {room} of {len(paths)} images"
             return f"{what} → {takers[0].pane.title}"
-        return {"run": f"Open the run {name}", "data": f"Inspect {name} as a data set"}.get(kinds[0], f"{name} cannot be opened")
+        return {"run": f"Open the run {name}", "bundle": f"Import the run in {name}", "data": f"Inspect {name} as a data set"}.get(
+            kinds[0], f"{name} cannot be opened"
+        )

@@ -48,6 +48,12 @@ def speed(per_second: float) -> str:
     return f"{count(round(per_second)) if per_second >= 10 else number(per_second, 1)} img/s"
 
 
+def term(name: str) -> str:
+    """A term of a loss as it is read: "energy distance · validation" of "valid energy_distance"."""
+    own = name.removeprefix("valid ")
+    return own.replace("_", " ") + (" · validation" if own != name else "")
+
+
 def settings(changed: Mapping[str, object], fits: Callable[[str], bool] = lambda _text: True) -> str:
     """The changed settings on one line, as the run list shows them: "latent 16 · discretized logistic".
 

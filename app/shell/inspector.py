@@ -10,6 +10,7 @@ from PySide6.QtGui import QFont, QTextDocument
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.disentanglement_card import DisentanglementCard
 from app.shell.final_figures import FinalFiguresCard
 from app.shell.message_bar import Dot
 from app.shell.plain_text import PlainLabel, set_tip
@@ -47,20 +48,20 @@ class NumberRow(QWidget):
     def __init__(self, number: Number) -> None:
         super().__init__()
         self.name = theme.role(PlainLabel(), "muted")
+        self.name.setWordWrap(True)  # beside a long value
         self.value = PlainLabel()
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row = QHBoxLayout()
         row.setContentsMargins(8, 0, 8, 0)
-        row.addWidget(self.name)
-        row.addStretch()
+        row.addWidget(self.name, 1)
         row.addWidget(self.value)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(row, 1)
         column.addWidget(theme.role(QFrame(), "line"))
-        self.setFixedHeight(32)
+        self.setMinimumHeight(32)
         self.show_number(number)
 
     def show_number(self, number: Number) -> None:
@@ -139,9 +140,11 @@ class Inspector(QScrollArea):
         self.numbers_box = QVBoxLayout()
         self.numbers_box.setSpacing(0)
         self.rows: list[NumberRow] = []
+        self._of_step = ""  # that the numbers are of, in words
 
         self.final_heading = heading("Final figures")
         self.final = FinalFiguresCard()
+        self.disentanglement = DisentanglementCard()
 
         self.pictures_heading = heading("What it has learned")
         self.pictures: ImageStrip | None = None  # made when there are some: it needs numpy, which the first paint does not wait for
@@ -162,6 +165,7 @@ class Inspector(QScrollArea):
         self.column.addLayout(self.numbers_box)
         self.column.addWidget(self.final_heading)
         self.column.addWidget(self.final)
+        self.column.addWidget(self.disentanglement)
         self.column.addSpacing(8)
         self.column.addWidget(self.diagnosis_heading)
         self.column.addWidget(self.diagnosis_card)
@@ -217,11 +221,17 @@ class Inspector(QScrollArea):
         self.waiting.setText(text)
         self.waiting.setVisible(bool(text))
 
+    def show_following(self, step: int | None) -> None:
+        """The step whose numbers are on their way, while those of another one stand there; None: these are the newest."""
+        follows = "" if step is None else f", {formatting.count(step)} follows"
+        set_heading(self.numbers_heading, f"This checkpoint{self._of_step}{follows}")
+
     def show_described(self, described: Described | None) -> None:
         """The numbers and the diagnosis of one checkpoint; None empties both."""
         numbers = described.numbers if described else ()
         diagnosis = described.diagnosis if described else ()
-        set_heading(self.numbers_heading, f"This checkpoint · step {formatting.count(described.step)}" if described else "This checkpoint")
+        self._of_step = f" · step {formatting.count(described.step)}" if described else ""
+        self.show_following(None)
         while len(self.rows) > len(numbers):
             row = self.rows.pop()
             self.numbers_box.removeWidget(row)

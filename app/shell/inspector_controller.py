@@ -8,14 +8,17 @@ from PySide6.QtCore import QObject, QTimer
 
 from app.shell import formatting
 from app.shell.bridge import Bridge
+from app.shell.disentanglement_card import DisentanglementController
 from app.shell.formatting import count
 from app.shell.inspector import Inspector
+from app.shell.latest_query import LatestQuery
 from app.shell.state import RULES, State
 from engine import messages as m
 
 DESCRIBE_MS = 150  # the inspector asks at most this often
 
 
+TERMS = {"bits_per_dim": "code length"}  # its unit says the rest
 CLEARLY = 0.02  # of the best value: less is not called worse
 
 
@@ -29,7 +32,7 @@ def words_of_choice(info: m.RunInfo | None, step: int | None, follows: str) -> t
         return f"The {rule}." if follows else f"Step {rule}.", False
 
     def words(figure: m.RunFigure) -> str:
-        return f"{figure.term.replace('_', ' ')} {formatting.number(figure.value, 3, figure.unit)}"
+        return f"{TERMS.get(figure.term) or formatting.term(figure.term)} {formatting.number(figure.value, 3, figure.unit)}"
 
     if best.step == newest.step:
         text = "the newest and the best on validation" if step == best.step else f"the best on validation is step {count(best.step)}"
@@ -63,10 +66,13 @@ class InspectorController(QObject):
         super().__init__(parent)
         self.inspector, self.state, self.bridge = inspector, state, bridge
         self.form_is_open, self.form_method = form_is_open, form_method
+        self.disentanglement = DisentanglementController(inspector.disentanglement, state, bridge, form_is_open, self)
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(DESCRIBE_MS)
         self.timer.timeout.connect(self.describe)
+        self._query = LatestQuery(bridge, "inspector", self._answered, self._failed)
+        self._shown_step: int | None = None  # of the numbers that stand there
 
     def show_choice(self) -> None:
         """Say by which rule the checkpoint was taken, and where the run did better."""
@@ -75,9 +81,11 @@ class InspectorController(QObject):
         self.inspector.show_choice(text, worse)
         info = None if form else self.state.run_info
         self.inspector.show_final(() if info is None else info.final_figures)
+        self.disentanglement.look()
 
     def run_changed(self) -> None:
-        self.inspector.show_described(None)
+        self._query.forget()
+        self._show(None)
         self.show_method()
 
     def step_changed(self) -> None:
@@ -85,37 +93,52 @@ class InspectorController(QObject):
         if self.form_is_open():
             return  # the inspector tells of the method that is being chosen; `show_method` asks when the form closes
         if self.state.run is None or self.state.step is None:
-            self.inspector.show_described(None)
+            self._show(None)
             self._show_waiting()
-        elif not self.timer.isActive():
+            return
+        self._say_what_follows()
+        if not self.timer.isActive():
             self.timer.start()
 
     def describe(self) -> None:
-        """Ask for the numbers of the step that is looked at; an answer that comes too late is dropped."""
+        """Ask for the numbers of the step that is looked at; one question at a time, and the newest step always gets its own."""
         info = self.state.run_info
         if info is None or self.state.step is None or self.form_is_open():
             return
-        run, step = info.run, self.state.step
+        self._query.want(m.Describe(run=info.run, step=self.state.step))
 
-        def wanted() -> bool:
-            return not self.form_is_open() and (self.state.run, self.state.step) == (run, step)
+    def _wanted(self, run: str, step: int | None) -> bool:
+        """Whether an answer is about what is looked at. While a training is followed an earlier step counts too, until the newer has come:
+        on a busy machine checkpoints come faster than their numbers, and the last of them would be waited for in vain.
+        """
+        follows = self.state.cursor is None
+        return not self.form_is_open() and self.state.run == run and (follows or self.state.step == step)
 
-        def answered(described: m.Described) -> None:
-            if wanted():
-                self.inspector.show_described(described)
+    def _answered(self, query: m.Describe, described: m.Described) -> None:
+        if self._wanted(query.run, query.step):
+            self._show(described)
 
-        def failed(why: m.QueryFailed) -> None:
-            if wanted():
-                self.inspector.show_described(None)
-                self.inspector.show_waiting(why.message)
+    def _failed(self, why: m.QueryFailed) -> None:
+        if not self.form_is_open():
+            self._show(None)
+            self.inspector.show_waiting(why.message)
 
-        self.bridge.ask("inspector", m.Describe(run=run, step=step), answered, failed)
+    def _show(self, described: m.Described | None) -> None:
+        self._shown_step = None if described is None else described.step
+        self.inspector.show_described(described)
+        self._say_what_follows()
+
+    def _say_what_follows(self) -> None:
+        """Whose numbers are being looked up, where others still stand there."""
+        step = self.state.step
+        behind = self._shown_step is not None and step is not None and step != self._shown_step
+        self.inspector.show_following(step if behind else None)
 
     def show_method(self) -> None:
         self.show_choice()
         if self.form_is_open():
             self.inspector.show_method(self.form_method(), None, loading=self.state.engine is None)
-            self.inspector.show_described(None)
+            self._show(None)
             self.inspector.show_waiting("The numbers come with the first checkpoint.")
             return
         self.inspector.show_method(self.state.method_info, self.state.run_info, loading=self.state.engine is None)
@@ -126,6 +149,7 @@ class InspectorController(QObject):
     def stop(self) -> None:
         """The window closes: no timer goes on."""
         self.timer.stop()
+        self._query.forget()
 
     def _show_waiting(self) -> None:
         info = self.state.run_info

@@ -98,6 +98,7 @@ class JobVerbs(QWidget):
         self._patience.setInterval(PATIENCE_MS)
         self._patience.timeout.connect(self._give_up)
         self._opened = False
+        self._began_at = 0  # the step of the run when its job was first seen: beyond it the training has started
         self.show_run(None, None, None)
 
     def rest(self) -> None:
@@ -109,6 +110,8 @@ class JobVerbs(QWidget):
         """The verbs that apply now, and how fast it goes."""
         if (run.run if run else None) != (self.run.run if self.run else None):
             self._said, self._asked, self._opened = None, "", False
+        if run is not None and job is not None and (self.job is None or self.job.job != job.job):
+            self._began_at = run.step
         self.run, self.job = run, job
         if self._said is not None and self._standing() != self._said[1:]:
             self._said = None
@@ -154,11 +157,11 @@ class JobVerbs(QWidget):
             return self.job.message
         if self.job.state != "running":
             return {"paused": "paused; the device is free"}.get(self.job.state, f"{self.job.state}…")
-        if progress is None:
-            return "starting…"
+        if progress is None or progress.rate <= 0:
+            began = self.run.step > self._began_at or (progress is not None and progress.unit == "step" and progress.done > self._began_at)
+            return (progress.note if progress is not None else "") or ("training" if began else "starting…")
         left = f" · {formatting.duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-        speed = formatting.speed(progress.rate) if progress.rate > 0 else (progress.note or "starting…")
-        return speed + left
+        return formatting.speed(progress.rate) + left
 
     def _draw(self) -> None:
         texts = {

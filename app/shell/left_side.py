@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayout
 
 from app.shell import theme
@@ -14,6 +15,8 @@ from app.shell.inspector import heading
 from app.shell.run_list import WAITING, RunList, newest_first, waiting_run
 from app.shell.settings import Settings
 from app.shell.state import State
+
+DATA_SHARE = 0.3  # of the height, that the data sets have at least
 
 
 class LeftSide(QFrame):
@@ -47,6 +50,19 @@ class LeftSide(QFrame):
         column.addWidget(data_heading)
         column.addWidget(self.data_list)
         column.addStretch(1)
+
+    def minimumSizeHint(self) -> QSize:
+        """Without what the data sets keep: it depends on the height."""
+        least, kept = super().minimumSizeHint(), self.data_list.kept
+        with_it = self.data_list.minimumSizeHint().height()
+        self.data_list.kept = 0
+        without = self.data_list.minimumSizeHint().height()
+        self.data_list.kept = kept
+        return QSize(least.width(), least.height() - with_it + without)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.data_list.keep(round(DATA_SHARE * self.height()))
 
     def offer_to_open(self, actions: Iterable[QAction], settings: Settings, take: Callable[[list[str]], object]) -> None:
         """Fill the menu of “Open…”: actions, and what was opened before."""

@@ -132,13 +132,14 @@ class Window(QMainWindow):
         self.inspection = InspectorController(
             self.inspector, self.state, self.bridge, self.centre.form_is_open, lambda: self.new_run_page.method_info, self
         )
-        self.drop_handler = DropHandler(self.centre, self.state, self.bridge, self.settings, self.runs.open, self)
+        self.drop_handler = DropHandler(self.centre, self.state, self.bridge, self.settings, self.runs.open, self.runs.take_in, self)
         self.drop_target = DropTarget(self, self.drop_handler)
 
     def _connect_engine(self) -> None:
         bridge, state = self.bridge, self.state
         bridge.on(m.Ready, self._ready)
         bridge.on(m.RunsListed, self.runs.listed)
+        bridge.on(m.RunImported, self.runs.imported)
         bridge.on(m.DataListed, lambda event: state.set_data(event.data))
         bridge.on(m.JobChanged, self._job_changed)
         bridge.on(m.Progress, state.set_progress)
@@ -171,6 +172,7 @@ class Window(QMainWindow):
         self.run_list.continue_chosen.connect(runs.ask_continue)
         self.run_list.repeat_chosen.connect(runs.repeat)
         self.run_list.final_chosen.connect(runs.read_final_figures)
+        self.run_list.export_chosen.connect(runs.ask_export)
         self.run_list.start_again_chosen.connect(runs.start_again)
         self.run_list.verb_chosen.connect(lambda run, verb: runs.do(verb, run))
         self.run_list.open_folder_chosen.connect(runs.show_folder)

@@ -8,12 +8,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVB
 
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
-from app.widgets.forms import Choice, Draft, Group, groups_of
+from app.widgets.forms import Choice, Draft, Group, Row, groups_of
 from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
 from engine.messages import DataInfo, FieldInfo, MethodInfo, Ready, StartRun
 
 DEFAULT_STEPS = MOST_STEPS
+STEPS_OF = "steps of "  # and a method: the scope in the draft of how long its runs are
 
 
 def run_fields(ready: Ready | None, steps: int = DEFAULT_STEPS) -> tuple[FieldInfo, ...]:
@@ -215,10 +216,15 @@ class NewRunPage(QWidget):
 
     def _called_back(self, scope: str) -> None:
         """A setting was undone or redone: the form of its method is what should be seen."""
-        if scope in self.methods and scope != self.method.currentData():
-            self.choose_method(scope)
-            self.method_changed.emit(scope)
+        method = scope.removeprefix(STEPS_OF)
+        if method in self.methods and method != self.method.currentData():
+            self.choose_method(method)
+            self.method_changed.emit(method)
         self.wanted.emit()
+
+    def _scope(self, name: str) -> str:
+        """Where the draft keeps a setting of every run: the steps with their method, whose length they are, all others with the run."""
+        return f"{STEPS_OF}{self.method.currentData() or ''}" if name == "steps" else "run"
 
     # The form -------------------------------------------------------------------------------------------------------
 
@@ -243,7 +249,9 @@ class NewRunPage(QWidget):
         self.groups = []
         info = self.method_info
         if info is not None:
-            run = Group("Run", "run", run_fields(self.ready, self._steps), self.draft)
+            run = Group("Run", "run", (), self.draft)
+            for field in run_fields(self.ready, self._steps):
+                run.add(Row(self._scope(field.name), field, self.draft, run))
             self.groups = [run, *groups_of(info.name, info.fields, self.draft)]
         self.sides = [QVBoxLayout(), QVBoxLayout()]
         for side in self.sides:
@@ -288,7 +296,7 @@ class NewRunPage(QWidget):
         if why:
             self.summary.setText(why)
         elif info is not None:
-            differing = {**self.draft.differing(info.name), **self.draft.differing("run")}
+            differing = {**self.draft.differing(info.name), **self.draft.differing("run"), **self.draft.differing(self._scope("steps"))}
             differing.pop("length", None)
             differing.pop("steps" if length == "minutes" else "minutes", None)
             if length == "minutes":
@@ -303,7 +311,7 @@ class NewRunPage(QWidget):
         """The run as it is described now; the job's name is still empty."""
         info = self.method_info
         assert info is not None
-        run = {field.name: self.draft.get("run", field) for field in run_fields(self.ready, self._steps)}
+        run = {field.name: self.draft.get(self._scope(field.name), field) for field in run_fields(self.ready, self._steps)}
         by_steps = run["length"] == "steps"
         return StartRun(
             job="",

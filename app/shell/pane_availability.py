@@ -19,6 +19,7 @@ CANNOT = {  # after "cannot", by capability
     "latents": "be walked through by its latents",
     "posterior": "say how sure its latents are",
     "log_prob": "say how likely an image is",
+    "rate": "say what its codes cost",
     "sample": "draw samples",
     "symbols": "draw symbol by symbol",
     "classify": "classify",

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, QUrl
 from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QWidget
 
 from app.shell.bridge import Bridge
 from app.shell.job_verbs import JobVerbs
 from app.shell.run_list import WAITING
 from app.shell.state import State
+from app.widgets.export import ask_where
 from engine import messages as m
 from engine.common.run_names import next_free
 
@@ -24,16 +26,17 @@ class RunActions(QObject):
     """
 
     def __init__(
-        self, state: State, bridge: Bridge, verbs: JobVerbs, tell: Callable[[str, str], object], last_run: str, parent: QObject
+        self, state: State, bridge: Bridge, verbs: JobVerbs, tell: Callable[[str, str], object], last_run: str, window: QWidget
     ) -> None:
-        super().__init__(parent)
+        super().__init__(window)
+        self.window = window
         self.state, self.bridge, self.verbs, self.tell = state, bridge, verbs, tell
         self._last_run = last_run
         self._first_list = True
         self._followed: str | None = None
         self._opened = ""  # a run folder that is looked at as soon as it is listed
         self._asked_seeds: dict[str, set[int]] = {}  # run -> seeds that were queued for it
-        self._final_jobs: set[str] = set()
+        self._own_jobs: set[str] = set()  # no pane asked for them, so the window says how they end
         self._started: dict[str, str] = {}  # job -> run folder once known
 
     # What a person wants ----------------------------------------------------------------------------------------------
@@ -71,9 +74,32 @@ class RunActions(QObject):
         """Score the run's best checkpoint on all its test images, and keep the figures in the run."""
         if run in self.state.runs:
             job = self.bridge.new_job("final")
-            self._final_jobs.add(job)
+            self._own_jobs.add(job)
             self.bridge.send(m.FinalFigures(job=job, channel="final", run=run))
             self.tell("info", "The best checkpoint is scored on the test images; the figures will stand at the right.")
+
+    def ask_export(self, run: str, with_data: bool) -> None:
+        """Ask for a file, and write the run into it, with its data if they are the user's own."""
+        info = self.state.runs.get(run)
+        if info is not None:
+            title = f"Export {info.name} with its data" if with_data else f"Export {info.name}"
+            ask_where(self.window, title, info.name, "zip", lambda path: self.export(run, path, with_data))
+
+    def export(self, run: str, out: str, with_data: bool = False) -> None:
+        job = self.bridge.new_job("export")
+        self._own_jobs.add(job)
+        self.bridge.send(m.ExportRun(job=job, channel="export", run=run, out=out, with_data=with_data))
+        self.tell("info", "The run is being packed into one file.")
+
+    def take_in(self, file: str) -> None:
+        """Put the run of a bundle among the runs, and look at it then."""
+        job = self.bridge.new_job("import")
+        self._own_jobs.add(job)
+        self.bridge.send(m.ImportRun(job=job, channel="import", file=os.path.abspath(file), root=self.state.root))
+        self.tell("info", f"{os.path.basename(file)} is being unpacked; its run appears at the left.")
+
+    def imported(self, event: m.RunImported) -> None:
+        self.open(event.run)
 
     def start_again(self, run: str) -> None:
         """Queue a run that ended before its first checkpoint once more, with the same settings."""
@@ -159,8 +185,8 @@ class RunActions(QObject):
         self._started.pop(event.job, None)
         job = self.state.jobs.get(event.job)
         self.state.end_job(event.job)
-        if event.job in self._final_jobs:
-            self._final_jobs.discard(event.job)
+        if event.job in self._own_jobs:
+            self._own_jobs.discard(event.job)
             return None
         return job
 

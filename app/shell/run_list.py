@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -350,6 +351,11 @@ class RunEntry(QWidget):
             painter.drawText(state, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), self._headline())
 
 
+def height_of(column: QVBoxLayout, width: int) -> int:
+    """What a list needs at its width: a sentence that wraps needs more there than by itself."""
+    return column.totalHeightForWidth(width) if column.hasHeightForWidth() else column.sizeHint().height()
+
+
 class Contents(QWidget):
     """The inside of a list; tells the list when it needs another height."""
 
@@ -371,6 +377,7 @@ class RunList(QScrollArea):
     chosen = Signal(str)
     continue_chosen = Signal(str)
     delete_chosen = Signal(str)
+    export_chosen = Signal(str, bool)  # with its data
     verb_chosen = Signal(str, str)  # run, "pause" | "resume" | "stop" | "discard" | "first" | "earlier" | "later"
     repeat_chosen = Signal(str)
     final_chosen = Signal(str)
@@ -426,7 +433,7 @@ class RunList(QScrollArea):
 
     def sizeHint(self) -> QSize:
         """Enough for all cards without scrolling."""
-        return QSize(theme.LEFT_WIDTH - 1, self.column.sizeHint().height() + 2)
+        return QSize(theme.LEFT_WIDTH - 1, height_of(self.column, theme.LEFT_WIDTH - 1) + 2)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(120, min(self.sizeHint().height(), 2 * HEIGHT))
@@ -470,6 +477,9 @@ class RunList(QScrollArea):
             menu.popup(at)
             return
         menu.addSeparator()
+        menu.addAction("Export…", lambda: self.export_chosen.emit(run, False))
+        if os.path.isabs(card.info.data):
+            menu.addAction("Export with its data…", lambda: self.export_chosen.emit(run, True))
         menu.addAction("Open folder", lambda: self.open_folder_chosen.emit(run))
         menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(run))
         if job is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
 from app.shell.pane_availability import AvailabilityPage, Unavailable, why_unavailable
+from app.widgets.page_stack import PageStack
 from app.widgets.parts import Card
 from engine.messages import RunInfo
 
@@ -21,7 +22,7 @@ class RunPane(Pane):
 
     def hold(self, page: QWidget, margin: int = 0) -> None:
         """Show `page` for runs that have something for it; with a margin around it, an empty pane is a card."""
-        self.stack = QStackedWidget()
+        self.stack = PageStack()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(margin, margin, margin, margin)
         outer.addWidget(self.stack)

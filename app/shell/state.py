@@ -110,6 +110,15 @@ class State(QObject):
         return self._followed.get(info.run, BEST if info.status in ENDED else NEWEST)
 
     @property
+    def steps_planned(self) -> int | None:
+        """Where the chosen run ends: at its planned steps, or where it was done before them; None where that is not known."""
+        info = self.run_info
+        if info is None:
+            return None
+        ended = info.status == "done" and self.job_of(info.run) is None
+        return self.steps_done if ended else info.total_steps
+
+    @property
     def steps_done(self) -> int:
         """Optimizer steps of the chosen run, as far as the engine has told; 0 without a run."""
         info, job = self.run_info, self.job_of(self.run)

@@ -109,8 +109,11 @@ class TopBar(QFrame):
         if info is None:
             self._show_run("", "")
             return
-        total = f" of {formatting.count(info.total_steps)}" if info.total_steps else ""
-        self._show_run(f"{info.title or info.method} · {info.data_name}", f"step {formatting.count(self.state.steps_done)}{total}")
+        done, planned = self.state.steps_done, self.state.steps_planned
+        total = f" of {formatting.count(planned)}" if planned else ""
+        early = bool(planned and info.total_steps and planned < info.total_steps)  # nothing was left to learn
+        step = f"done at step {formatting.count(done)}" if early else f"step {formatting.count(done)}{total}"
+        self._show_run(f"{info.title or info.method} · {info.data_name}", step)
 
     def _show_run(self, title: str, step: str) -> None:
         metrics = self.runs.fontMetrics()

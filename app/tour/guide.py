@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,17 @@ class Tour:
     def show(self, name: str) -> Callable[[], None]:
         return lambda: self.driver.show_pane(name)
 
-    def train(self, method: str, steps: int, data: str = "digits", meanwhile: Callable[[str], object] | None = None) -> str:
+    def train(
+        self,
+        method: str,
+        steps: int,
+        data: str = "digits",
+        meanwhile: Callable[[str], object] | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> str:
         """Fill in the form and press Start; returns the run's folder when it has ended.
 
-        `meanwhile` is given the folder when the training has made its first steps.
+        `meanwhile` is given the folder when the training has made its first steps; `settings` are the method's own, by name.
         """
         from PySide6.QtCore import Qt
         from PySide6.QtTest import QTest
@@ -59,7 +66,10 @@ class Tour:
         known = set(window.state.runs)
         window.new_run(method, data)
         field = next(field for field in page.groups[0].rows.values() if field.field.name == "steps")
-        page.draft.set("run", field.field, steps)
+        page.draft.set(field.scope, field.field, steps)
+        for own in window.state.methods[method].fields:
+            if settings and own.name in settings:
+                page.draft.set(method, own, settings[own.name])
         self.driver.run_for(0.05)
         QTest.mouseClick(page.start, Qt.MouseButton.LeftButton)
         self.driver.wait(lambda: window.state.run not in (None, *known), f"the run of the {method} appeared", 60)

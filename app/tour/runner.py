@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from app.tour.density_scenes import DensityScenes
 from app.tour.feature_scenes import FeatureScenes
 from app.tour.guide import Tour
 from app.tour.out_folder import why_not_writable
@@ -63,7 +64,7 @@ def walk(tour: Tour) -> None:
     driver, window = tour.driver, tour.window
     driver.wait(lambda: window.state.engine is not None and bool(window.state.data), "the engine was ready", 120)
     first = WindowScenes(tour)
-    for scenes in (first, FeatureScenes(tour)):
+    for scenes in (first, DensityScenes(tour), FeatureScenes(tour)):
         for scene in scenes.scenes():
             tour.visit(scene)
     window.choose_run(first.vae)

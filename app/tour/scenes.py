@@ -12,6 +12,8 @@ STEPS = 800  # of the VAE
 PIXEL_STEPS = 800  # of the PixelCNN, and as many of its background model
 TOKEN_STEPS = 400
 TEXT_STEPS = 400
+FRAME_STEPS = 400
+FILM_PAGE = 3  # of the Sampling pane
 
 
 class WindowScenes:
@@ -48,6 +50,8 @@ class WindowScenes:
         yield Scene("likelihood-compare", "LikelihoodPane", "a threshold between two data sets", self.compare, self.no_scores)
         window.choose_run(tour.train("token_transformer", TOKEN_STEPS))
         yield Scene("sampling-tokens", "SamplingPane", "images grown code by code", lambda: self.use_sampling(9), self.no_samples)
+        window.choose_run(tour.train("next_frame", FRAME_STEPS, "moving-shapes"))
+        yield Scene("sampling-film", "SamplingPane", "the next frames of a clip, beside the true ones", self.roll_out, self.no_film)
         window.choose_run(tour.train("text_transformer", TEXT_STEPS, "pydoc-text"))
         yield Scene("sampling-text", "SamplingPane", "a text grown, one character's probabilities", self.use_text, self.no_samples)
         paradox = self.driver.pane("LikelihoodPane").show_experiment
@@ -136,6 +140,20 @@ class WindowScenes:
         at = pane.view.text.rect_of(0, 40).center().toPoint()
         QTest.mouseClick(pane.view.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
         self.driver.wait(lambda: pane.answer is not None, "the character's distribution was shown", 30)
+
+    def roll_out(self) -> None:
+        """Draw the next frames of a held-out clip, and look at the fourth of them."""
+        self.driver.show_pane("SamplingPane")
+        self.grown()
+        pane = self.driver.pane("SamplingPane")
+        pane.show_page(FILM_PAGE)
+        rollout = pane.rollout
+        self.driver.wait(lambda: rollout.film is not None and rollout.job is None, "the next frames were drawn", 120)
+        pane.rollout_card.go_to(7)
+
+    def no_film(self) -> str:
+        film = self.driver.pane("SamplingPane").rollout.film
+        return "" if film is not None and len(film.images) == film.began.frames else "no film was finished"
 
     def grown(self) -> None:
         pane = self.driver.pane("SamplingPane")

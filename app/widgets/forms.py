@@ -29,7 +29,7 @@ class BadValue(ValueError):
 def allowed(field: FieldInfo) -> str:
     """What a setting may be, in words."""
     if field.kind == "choice":
-        return "one of " + ", ".join(field.choices)
+        return "one of " + ", ".join(shown(field, choice) for choice in field.choices)
     if field.kind == "bool":
         return "on or off"
     if field.kind in WORDS:
@@ -79,7 +79,9 @@ def parse(field: FieldInfo, text: str) -> Any:
 
 
 def shown(field: FieldInfo, value: Any) -> str:
-    """A value as its field writes it."""
+    """A value as its field writes it; a choice in words, "non saturating" for non_saturating."""
+    if field.kind == "choice":
+        return str(value).replace("_", " ")
     if isinstance(value, float):
         return f"{value:g}" if abs(value - float(f"{value:g}")) <= 1e-12 * abs(value) else repr(value)
     return str(value)
@@ -186,7 +188,7 @@ class Row(QObject):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(4)  # a long choice must not push the card over the edge
             for choice in self.field.choices:
-                box.addItem(choice.replace("_", " "), choice)
+                box.addItem(shown(self.field, choice), choice)
             box.activated.connect(lambda i: self.draft.set(self.scope, self.field, box.itemData(i)))
             return box
         if self.field.kind == "bool":

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QAction, QColor, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from app.shell.formatting import MINUS, number
 from app.shell.plain_text import PlainLabel, set_tip
@@ -93,6 +93,16 @@ class Card(QFrame):
         self.inside.setSpacing(spacing)
 
 
+class ShrinkingPages(QStackedWidget):
+    """Pages that take the least size of their parts before anything scrolls.
+
+    A label that wraps makes a scroll area ask for the height that all parts would like to have, not for the least.
+    """
+
+    def hasHeightForWidth(self) -> bool:
+        return False
+
+
 class Elided(QLabel):
     """One line for a name that somebody chose: it loses its middle where it does not fit."""
 
@@ -114,6 +124,8 @@ class TextLines(QWidget):
 
     What needs more than its `lines` makes the place higher; it stays so until it is emptied or gets another width.
     """
+
+    side = Qt.AlignmentFlag.AlignLeft
 
     def __init__(self, lines: int, name: str, *, centred: bool = False, small: bool = False) -> None:
         super().__init__()
@@ -160,7 +172,7 @@ class TextLines(QWidget):
         painter = QPainter(self)
         painter.setPen(self._inks[self.level])
         align = Qt.AlignmentFlag.AlignVCenter if self.lines == 1 or self.centred else Qt.AlignmentFlag.AlignTop
-        painter.drawText(self.rect(), align | Qt.AlignmentFlag.AlignLeft | WRAPS, self.text)
+        painter.drawText(self.rect(), align | self.side | WRAPS, self.text)
 
 
 class EmptyState(QWidget):

@@ -307,11 +307,10 @@ class Autoregressive(Method):
         self, n: int, y: Tensor | None, temperature: float, generator: torch.Generator | None, every: int, prefix: Tensor | None = None
     ) -> Iterator[Tensor]:
         """The symbols written so far [n, i], after every so many and at the end. One uniform number per symbol, drawn beforehand."""
-        if generator is None:
-            generator = torch.Generator(self._device).manual_seed(0)
-        noise = torch.rand(n, self.length, generator=generator, device=generator.device).to(self._device)
+        own = likelihoods.sample_generators(n, torch.Generator().manual_seed(0) if generator is None else generator)
+        noise = likelihoods.uniform(torch.empty(n, self.length, device=self._device), own)
         if self.conditional and y is None:
-            y = torch.randint(len(self.data.classes), (n,), generator=generator, device=generator.device).to(self._device)
+            y = likelihoods.integers(len(self.data.classes), n, own, self._device)
         given = 0 if prefix is None else prefix.shape[1]
         tokens = F.pad(prefix if prefix is not None else noise.new_empty(n, 0, dtype=torch.int64), (0, self.length))  # [n, P + N]
         writer = self.writer(n, y, prefix)

@@ -2,8 +2,9 @@
 
 A density of real numbers is no probability of 256 grey values. So each value k becomes v = (k + u) / 256 with u ~ U[0, 1) (Uria et al.
 2013, Theis et al. 2016), drawn from the image's own content. What is reported is log p(v) - D log 256: the density where a grey level
-is one unit wide. Of the dequantized image that is exact; of the 8-bit image, whose probability is the integral over its bins, its mean
-over u is a lower bound, so bits per dimension compare with those of discrete models and never flatter a continuous one.
+is one unit wide. Of the 8-bit image, whose probability is the integral over its bin, the mean of that over u is a lower bound (Theis et
+al. 2016, eq. 5): bits per dimension compare with those of discrete models, and on average never flatter a continuous one. So they are
+called a bound, as those of a diffusion model are.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ HELD_OUT_SHARE = 0.1
 
 
 class DequantizedDensity(Method):
-    """Base of methods that give an exact log p of dequantized pixels. A subclass says `log_density` and `draw`."""
+    """Base of methods that give log p of dequantized pixels, a bound on that of images. A subclass says `log_density` and `draw`."""
 
-    density = "exact"
+    density = "bound"
     sampling = "direct"
     family = "Classical"
     judged_from = 0
@@ -47,7 +48,10 @@ class DequantizedDensity(Method):
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """log p(v) - D log 256 in nats [B], float64, of images x [B, C, H, W] dequantized by noise from their own content."""
+        """log p(v) - D log 256 in nats [B], float64, of images x [B, C, H, W] dequantized by noise from their own content.
+
+        On average over the noise a lower bound on log P(x) of 8-bit images.
+        """
         seed = 0 if generator is None else generator.initial_seed()
         return self._log_p(x, likelihoods.image_generators(x, seed))
 
@@ -85,11 +89,16 @@ def held_out_split(images: int, most: int, generator: torch.Generator | None) ->
     Raises:
         CannotLearn: fewer than two images.
     """
-    if images < 2:
-        raise CannotLearn("A density is fitted on some images and its settings are chosen on others: add training images, at least two.")
+    require_two(images)
     order = shuffled(images, generator)
     held_out = max(1, min(MOST_HELD_OUT, round(HELD_OUT_SHARE * images)))
     return order[held_out : held_out + most], order[:held_out]
+
+
+def require_two(images: int) -> None:
+    """Raises: CannotLearn: fewer than two images."""
+    if images < 2:
+        raise CannotLearn("A density is fitted on some images and its settings are chosen on others: add training images, at least two.")
 
 
 def shuffled(count: int, generator: torch.Generator | None) -> Tensor:

@@ -17,6 +17,7 @@ from engine.precision import full
 
 FAINT = 0.1  # spread below this share of what independent features have: all images look nearly alike
 FEWEST = 8  # images to judge features by
+SHARES = {"top1_retrieval": "top-1 retrieval", "accuracy": "accuracy"}  # headline terms from 0 to 1, in words
 FLAT = 0.02  # effective rank below this share of the dimensions
 
 
@@ -64,6 +65,11 @@ class EncoderMethod(Method):
         """What is known after each block of the encoder, by its name [B, F]."""
         with full(x.device):
             return self.network.each(x)
+
+    def headline_words(self, terms: dict[str, float]) -> str:
+        """A share of right answers in per cent, of the methods that are judged by one."""
+        name = self.headline[0]
+        return f"{100 * terms[name]:.1f} % {SHARES[name]}" if name in SHARES else super().headline_words(terms)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

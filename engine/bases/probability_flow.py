@@ -13,12 +13,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from engine.losses.diffusion import RHO
+from engine.losses.likelihoods import Randomness
 from engine.protocols import FlowDensity
 
 Denoise = Callable[[Tensor, float], Tensor]  # x [B, ...] and its level σ -> E[y | x] [B, ...]
 
 SAMPLERS = ("heun", "euler", "ancestral")
+ORDER = 4  # of the method that walks the ODE for a density
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -26,9 +27,7 @@ SAMPLERS = ("heun", "euler", "ancestral")
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def sampled(
-    sampler: str, denoise: Denoise, x: Tensor, times: Sequence[float], generator: torch.Generator | None = None
-) -> Iterator[Tensor]:
+def sampled(sampler: str, denoise: Denoise, x: Tensor, times: Sequence[float], generator: Randomness | None = None) -> Iterator[Tensor]:
     """x [n, ...] after each step from one of `times` to the next; it begins as noise of the first level.
 
     euler: along the tangent of the ODE. heun: the mean of the tangents at both ends (Karras et al. 2022, algorithm 1), but for the last
@@ -57,8 +56,10 @@ def _denoised(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
     return denoise(x, sigma)
 
 
-def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """ε ~ N(0, I) shaped like a tensor [...], drawn in float32 where the generator is."""
+def standard_normal(like: Tensor, generator: Randomness | None) -> Tensor:
+    """ε ~ N(0, I) shaped like a tensor [B, ...], drawn in float32 where the generator is, or the generators of the rows are."""
+    if isinstance(generator, Sequence):
+        return torch.stack([torch.randn(like.shape[1:], generator=own) for own in generator]).to(like)
     where = like.device if generator is None else generator.device
     return torch.randn(like.shape, generator=generator, device=where).to(like)
 
@@ -80,41 +81,77 @@ def log_density(
 ) -> Generator[None, None, FlowDensity]:
     """log p(x) [B] of the distribution that the ODE makes at the lowest level from N(centre, σ² I) at the highest; yields between passes.
 
-    With s = σ^(1/ρ), dx/ds = ρ/s (x - D) and d log p/ds = -ρ/s (dims - tr ∂D/∂x), walked from the lowest level to the highest by the
-    classical Runge-Kutta method of order 4 in equal steps of s (ρ = 7 spaces the levels as the sampler does).
+    It is walked twice, in N steps and in half as many; what the two disagree by tells the error of the finer one, which is taken off
+    (Richardson extrapolation of order 4).
 
     Args:
         x: [B, ...], as noisy as the lowest level, or so little less that it does not matter.
         centre: [...] or one number.
+        steps: N. With one step there is no coarser walk, so its error is not known (NaN).
         probes: random signs v per evaluation for tr J ≈ vᵀ J v (Hutchinson 1989; Grathwohl et al. 2019); 0: the exact trace, for the
             price of as many backward passes as an image has numbers. Each evaluation draws its own, so that errors average out.
         generators: one per image: its noise does not depend on its batch mates.
     """
-    x = x.double()
-    dims = x[0].numel()
-    gained = x.new_zeros(max(1, probes), len(x))  # what each probe has found of -∫ d log p
-    first, last = lowest ** (1 / RHO), highest ** (1 / RHO)
-    step = (last - first) / steps
+    fine, error = yield from _walked(denoise, x.double(), centre, (lowest, highest), steps, probes, generators)
+    if steps < 2:
+        return FlowDensity(fine, error, torch.full_like(fine, math.nan))
+    coarse, _ = yield from _walked(denoise, x.double(), centre, (lowest, highest), steps // 2, probes, generators)
+    apart = (fine - coarse) / ((steps / (steps // 2)) ** ORDER - 1)
+    return FlowDensity(fine + apart, error, apart.abs())
 
-    def slopes(at: Tensor, s: float) -> tuple[Tensor, Tensor]:
-        clean, traces = denoised_and_trace(denoise, at, s**RHO, signs(at, probes, generators) if probes else None)
-        return RHO / s * (at - clean), RHO / s * (dims - traces)
+
+def _walked(
+    denoise: Denoise,
+    x: Tensor,
+    centre: Tensor,
+    levels: tuple[float, float],
+    steps: int,
+    probes: int,
+    generators: Sequence[torch.Generator],
+) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    """log p(x) [B] by one walk, and the standard error [B] that random signs leave.
+
+    With t = ln σ and u = (x - centre)/√(1 + σ²), whose flow stands still where the data are N(centre, I),
+
+        du/dt = (x - D - q (x - centre))/√(1 + σ²), and d log p/dt = -(dims - tr ∂D/∂x), q = σ²/(1 + σ²),
+
+    walked from the lowest level to the highest by the classical Runge-Kutta method of order 4 in equal steps of ln σ: of pixels of
+    deviation d the flow changes around σ = d, within about one unit of ln σ whatever d is, so equal steps serve the narrowest as well.
+    """
+    dims = x[0].numel()
+    lowest, highest = levels
+    scale = math.sqrt(1 + lowest**2)
+    u = (x - centre) / scale
+    step = math.log(highest / lowest) / steps
+    gained = x.new_zeros(max(1, probes), len(x))  # what each probe has found of -∫ d log p, less what N(centre, I) gives
+    variance = x.new_zeros(len(x))  # of a single probe's, by what two of one level disagree
+    former: Tensor | None = None
+
+    def slopes(at: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        scale, share = math.sqrt(1 + sigma**2), sigma**2 / (1 + sigma**2)
+        there = centre + scale * at
+        clean, traces = denoised_and_trace(denoise, there, sigma, signs(at, probes, generators) if probes else None)
+        return (there - clean) / scale - share * at, dims * (1 - share) - traces
 
     for i in range(steps):
-        low, middle, high = (first + (i + part) * step for part in (0.0, 0.5, 1.0))
-        x1, g1 = slopes(x, low)
+        low, middle, high = (lowest * math.exp((i + part) * step) for part in (0.0, 0.5, 1.0))
+        u1, g1 = slopes(u, low)
         yield
-        x2, g2 = slopes(x + step / 2 * x1, middle)
+        u2, g2 = slopes(u + step / 2 * u1, middle)
         yield
-        x3, g3 = slopes(x + step / 2 * x2, middle)
+        u3, g3 = slopes(u + step / 2 * u2, middle)
         yield
-        x4, g4 = slopes(x + step * x3, high)
-        x = x + step / 6 * (x1 + 2 * x2 + 2 * x3 + x4)
+        u4, g4 = slopes(u + step * u3, high)
+        u = u + step / 6 * (u1 + 2 * u2 + 2 * u3 + u4)
         gained = gained + step / 6 * (g1 + 2 * g2 + 2 * g3 + g4)
+        variance = variance + (step / 6) ** 2 * (4 * (g3 - g2).square() + (0 if former is None else (g1 - former).square())).mean(0)
+        former = g4
         yield
-    at_the_end = -0.5 * ((x - centre) / highest).square().flatten(1).sum(1) - dims * (math.log(highest) + 0.5 * math.log(2 * math.pi))
-    error = gained.std(0) / math.sqrt(probes) if probes > 1 else torch.full_like(at_the_end, 0.0 if probes == 0 else math.nan)
-    return FlowDensity(at_the_end + gained.mean(0), error)
+    at_the_end = -0.5 * ((1 + highest**2) / highest**2 * u.square()).flatten(1).sum(1)
+    at_the_end = at_the_end - dims * (math.log(highest) + 0.5 * math.log(2 * math.pi))
+    change = dims / 2 * math.log((1 + highest**2) / (1 + lowest**2))  # ∫ q dims dt
+    among = gained.std(0) / math.sqrt(probes) if probes > 1 else variance.sqrt()
+    return at_the_end + change + gained.mean(0), among if probes else torch.zeros_like(among)
 
 
 def signs(x: Tensor, probes: int, generators: Sequence[torch.Generator]) -> Tensor:

@@ -181,17 +181,16 @@ class VariationalAutoencoder(Method):
             return mean.clamp(0, 1)
         return likelihoods.clipped_logistic_mean(mean, log_width)
 
-    def _observed(self, maps: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _observed(self, maps: Tensor, generator: Randomness | None) -> Tensor:
         """Images [B, C, H, W] drawn from p(x|z), in [0, 1] as x is, of maps [B, K, H, W]."""
-        where = maps.device if generator is None else generator.device
-        size = (len(maps), *self.data.shape)
+        like = maps.new_empty(len(maps), *self.data.shape)
         if self.config.likelihood == "bernoulli":
-            return (torch.rand(size, generator=generator, device=where).to(maps.device) < maps.sigmoid()).to(maps.dtype)
+            return (likelihoods.uniform(like, generator) < maps.sigmoid()).to(maps.dtype)
         mean, log_width = self._mean_and_width(maps)
         if self.config.likelihood == "gaussian":
-            noise = torch.randn(size, generator=generator, device=where).to(maps.device)
+            noise = likelihoods.normal(like.flatten(1), 1, generator).view_as(like)
             return (mean + log_width.exp() * noise).clamp(0, 1)
-        u = torch.rand(size, generator=generator, device=where, dtype=torch.float64).clamp(1e-12, 1 - 1e-12).to(maps.device)
+        u = likelihoods.uniform(like.double(), generator).clamp(2.0**-25, 1 - 2.0**-25)  # drawn in float32, 2⁻²⁴ apart
         drawn = mean + log_width.exp() * u.logit()  # a logistic on [-1, 1]; the bin of the nearest of 256 levels
         return (((drawn + 1) / 2).clamp(0, 1) * 255).round().to(maps.dtype) / 255
 
@@ -257,10 +256,10 @@ class VariationalAutoencoder(Method):
             Number("KL", kl, "nat", help="How much the codes tell about their image."),
             Number("ELBO", elbo, "nat", help="Lower bound on log p(x), with the KL term unweighted."),
             Number("ELBO, bits/dim", self.bits_per_dim(-elbo), "bits/dim", 3, bits_help),
-            Number("active dimensions", active, f"of {self.config.latent}", 0, DEFINITION),
+            Number("active dimensions", active, f"of {len(is_active)}", 0, DEFINITION),
             Number("variance explained", 100 * explained, "%", 1, "Of the pixels, by the reconstructions from the posterior means."),
         )
-        return Figures(numbers, diagnose(active, self.config.latent, float(self.kl_weight), self.config.beta, explained), is_active)
+        return Figures(numbers, diagnose(active, len(is_active), float(self.kl_weight), self.config.beta, explained), is_active)
 
 
 def diagnose(active: int, latent: int, weight: float, beta: float, explained: float) -> tuple[Diagnosis, ...]:

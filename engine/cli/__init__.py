@@ -8,15 +8,16 @@ from __future__ import annotations
 import errno
 import os
 
-from engine.cli import chains, data, embed, evaluate, listing, probe, project, sample, scores, train
+from engine.cli import bundle, chains, data, embed, evaluate, listing, probe, project, sample, scores, train
 from engine.cli.console import Console, write_stderr
 from engine.cli.errors import Failed, Usage
 from engine.cli.parser import Parser, VerbParsers
 from engine.cli.signals import StopSignals
 from engine.cli.text import visible
 
-VERBS = (listing, data, train, evaluate, sample, scores, probe, embed, chains, project)
-WRONG_WORDS = ("BadChains", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")  # errors of the engine that are wrong usage
+VERBS = (listing, data, train, evaluate, sample, scores, probe, embed, chains, bundle, project)
+# errors of the engine that are wrong usage
+WRONG_WORDS = ("BadChains", "BadSampleSetting", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")
 
 __all__ = ["Failed", "Parser", "Usage", "main"]
 

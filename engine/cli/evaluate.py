@@ -15,8 +15,13 @@ UNITS = {
     "nats": "nat",
     "elbo_nats": "nat",
     "nats_given_class": "nat",
+    "next_frame_nats": "nat",
     "bits_per_dim": "bits/dim",
+    "next_frame_bits_per_dim": "bits/dim",
     "elbo_bits_per_dim": "bits/dim",
+    "rate_nats": "nat",
+    "distortion_nats": "nat",
+    "distortion_bits_per_dim": "bits/dim",
     "nats_per_token": "nat/symbol",
     "bits_per_token": "bits/symbol",
     "accuracy": "%",
@@ -25,6 +30,11 @@ UNITS = {
 TITLES = {
     "nats": "−log p(x)",
     "nats_given_class": "−log p(x|y)",
+    "next_frame_nats": "−log p(x | four before)",
+    "next_frame_bits_per_dim": "−log p(x | four before)",
+    "rate_nats": "rate, KL(q(z|x)|p(z))",
+    "distortion_nats": "distortion, −log p(x|z)",
+    "distortion_bits_per_dim": "distortion, −log p(x|z)",
     "linear": "linear probe",
     "knn": "nearest neighbours",
     "nats_per_token": "−log p(text)",
@@ -37,6 +47,12 @@ TITLES = {
     "kd": "kernel distance",
     "fd_real": "Fréchet distance, real images",
     "kd_real": "kernel distance, real images",
+    "mig": "MIG",
+    "dci_disentanglement": "DCI disentanglement",
+    "dci_completeness": "DCI completeness",
+    "dci_informativeness": "DCI informativeness",
+    "code_bins": "bins of a code",
+    "factor_bins": "bins of a factor",
 }
 DECODES = {"mean": "means of p(x|z)", "sample": "drawn from p(x|z)"}
 
@@ -45,7 +61,11 @@ def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add_of_run("eval", evaluate_run, "Score a run on its test or validation split.")
     sub.add_argument("--limit", type=positive_int, help="how many images, spread over the split; of a text, symbols")
-    sub.add_argument("--split", default="test", choices=("test", "valid", "train"), help="whose images")
+    sub.add_argument(
+        "--split",
+        choices=("test", "valid", "train"),
+        help="whose images: test when left out, valid for --disentanglement and --rate-distortion",
+    )
     sub.add_argument(
         "--final",
         action="store_true",
@@ -71,6 +91,17 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument(
         "--captions", type=positive_int, metavar="N", help="also how many of N drawn captions of “shapes” are right, for models of captions"
     )
+    sub.add_argument(
+        "--disentanglement",
+        action="store_true",
+        help="in place of it all MIG and DCI of latents or embeddings, on data with true factors (“shapes”)",
+    )
+    sub.add_argument(
+        "--rate-distortion",
+        nargs="*",
+        metavar="RUN",
+        help="in place of it all rate and distortion of this run and of the runs that are named, which differ in beta for example",
+    )
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler that draws them")
 
 
@@ -82,6 +113,11 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     from engine.storage.run_reader import Run
 
     path, settings = run_path(options), pairs(options.set)
+    if options.disentanglement:
+        return _disentanglement(options, console)
+    if options.rate_distortion is not None:
+        return _rate_distortion(options, console)
+    split = options.split or "test"
     if settings and not options.features and not options.captions:
         raise Usage("--set is of the sampler, whose samples --features and --captions look at: give one of them, or leave out --set.")
     if options.final:
@@ -92,8 +128,8 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if settings:
         _check(Run.open(path), settings)
     try:
-        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=options.split, prior=options.prior))
-        values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": options.split}
+        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=split, prior=options.prior))
+        values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": split}
         values |= {**({"images": result.images} if result.images else {}), **result.values}
     except BadPrior as error:
         raise Usage(str(error)) from None
@@ -106,7 +142,7 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
         from engine.evaluation.fid import fidelity
 
         at = (options.samples, values["step"], options.seed)
-        values |= console.run(fidelity(path, encoder, *at, split=options.split, decode=options.decode, settings=settings))
+        values |= console.run(fidelity(path, encoder, *at, split=split, decode=options.decode, settings=settings))
     if options.captions:
         from engine.evaluation.caption_accuracy import caption_accuracy
 
@@ -115,8 +151,58 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     return values
 
 
+def _disentanglement(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """MIG and DCI. Raises: Usage: words that ask for something else at the same time."""
+    from engine.evaluation.disentanglement import disentanglement
+
+    _require_alone(options, "--disentanglement")
+    values = console.run(disentanglement(run_path(options), options.step, options.limit, options.split or "valid", options.seed))
+    console.say(table({name: value for name, value in values.items() if name != "factors"}))
+    console.say(_factor_table(values["factors"]))
+    return values
+
+
+def _require_alone(options: argparse.Namespace, word: str) -> None:
+    """Raises: Usage: words of another measurement stand beside this one."""
+    several = options.disentanglement and options.rate_distortion is not None
+    if several or options.final or options.features or options.captions or options.set or options.prior != "uniform":
+        beside = "--final, --features, --captions, --prior, --set and other measurements"
+        raise Usage(f"{word} is a measurement of its own: leave out {beside}.")
+
+
+def _rate_distortion(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """The points of several runs. Raises: Usage, as `_disentanglement`."""
+    from engine.evaluation.rate_distortion import SAMPLES, rate_distortion
+
+    _require_alone(options, "--rate-distortion")
+    paths = list(dict.fromkeys([run_path(options), *(run_path(options, name) for name in options.rate_distortion)]))
+    split = options.split or "valid"
+    points = console.run(rate_distortion(paths, options.step, options.limit, split, options.seed))
+    console.say(_rate_table(points))
+    return {"rate_distortion": points, "split": split, "images": points[0]["images"], "k": SAMPLES}
+
+
+def _rate_table(points: list[dict[str, Any]]) -> str:
+    """A row for each run, lowest rate first."""
+    wide = max(12, *(len(one["run"]) for one in points))
+    rows = [f"{'run':<{wide}}{'beta':>8}{'rate, nat':>20}{'distortion, nat':>22}{'bits/dim':>10}{'−ELBO, nat':>22}"]
+    for one in points:
+        cells = [f"{one[key] * sign:.3f} ± {one[f'{key}_se']:.3f}" for key, sign in (("rate", 1), ("distortion", 1), ("elbo", -1))]
+        beta = "" if one["beta"] is None else f"{one['beta']:g}"
+        rows.append(f"{one['run']:<{wide}}{beta:>8}{cells[0]:>20}{cells[1]:>22}{one['distortion_bits_per_dim']:>10.4f}{cells[2]:>22}")
+    return "\n".join(rows)
+
+
+def _factor_table(factors: dict[str, dict[str, float]]) -> str:
+    """A row for each factor: its gap, completeness and informativeness, and the code that tells most of it."""
+    rows = [f"{'':<10}{'MIG':>8}{'completeness':>14}{'informativeness':>17}{'code':>6}"]
+    for name, one in factors.items():
+        rows.append(f"{name:<10}{one['mig']:>8.3f}{one['completeness']:>14.3f}{one['informativeness']:>17.3f}{one['code']:>6}")
+    return "\n".join(rows)
+
+
 def _check(run: Any, settings: dict[str, str]) -> None:
-    """Before anything is computed. Raises: CannotSample."""
+    """Before anything is computed. Raises: BadSampleSetting."""
     from engine.queries.sampling import sampler_settings
     from engine.queries.session import unloaded
 
@@ -129,7 +215,7 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from engine.evaluation.final_figures import final_figures
 
     plain = not (options.limit or options.features or options.captions) and options.step is None
-    if not plain or options.split != "test" or options.prior != "uniform":
+    if not plain or (options.split or "test") != "test" or options.prior != "uniform":
         raise Usage(
             "--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior, --features and --captions."
         )

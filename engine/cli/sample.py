@@ -24,6 +24,10 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--decode", choices=("mean", "sample"), help="of a model with p(x|z): its mean (when left out), or a sample of it")
     sub.add_argument("--caption", default="", metavar="TEXT", help="what to draw, for models of captions")
     sub.add_argument("--temperature", type=positive, default=1.0)
+    sub.add_argument(
+        "--rollout", type=positive_int, metavar="N", help="of a model of the next frame: N frames after the first four of a held-out clip"
+    )
+    sub.add_argument("--clip", type=positive_int, metavar="K", help="of --rollout: which held-out clip, from 1; the first when left out")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler")
     for name, value in SHORTCUTS.items():
         sub.add_argument(f"--{name}", metavar=value, help=f"short for --set {name}={value}")
@@ -31,6 +35,8 @@ def add(verbs: VerbParsers) -> None:
 
 def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """{"file", "n", "step", "seed", "temperature", "step_rule"} and, where there are such, "class", "decode", "sample_settings"."""
+    if options.rollout or options.clip:
+        return _roll_out(options, console)
     settings = _settings(options)
     from engine.evaluation.sample_grid import sample_file
 
@@ -40,6 +46,24 @@ def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     told = {"file": o.out, "n": o.n, "step": drawn.step, "step_rule": drawn.step_rule, "seed": o.seed, "temperature": o.temperature}
     more = {"class": o.label, "caption": o.caption or None, "decode": drawn.decode or None, "sample_settings": drawn.settings or None}
     return told | {name: value for name, value in more.items() if value is not None}
+
+
+def _roll_out(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """{"file", "seed"} and what `engine.evaluation.rollout_film.rollout_file` tells. Raises: Usage: words of other samples."""
+    o = options
+    if not o.rollout:
+        raise Usage("--clip says with which clip a film begins: say how many frames follow with --rollout N.")
+    others = [o.prompt, o.label is not None, o.decode, o.caption, o.set, o.temperature != 1, *(getattr(o, name) for name in SHORTCUTS)]
+    if any(others):
+        raise Usage("--rollout draws the next frames of a clip: leave out all but --clip, --seed, --step and --out.")
+    from engine.evaluation.rollout_film import rollout_file
+
+    told = console.run(rollout_file(run_path(o), writable(o.out, "--out"), (o.clip or 1) - 1, o.rollout, o.seed, o.step))
+    console.say(
+        f"{told['frames']} frames after the first four of held-out clip {told['clip']} from step {told['step']:,} ({told['step_rule']}) in "
+        f"{o.out}: {told['bits_per_dim']:.3f} bits/dim, the true ones {told['true_bits_per_dim']:.3f}"
+    )
+    return {"file": o.out, "seed": o.seed, **told}
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:

@@ -27,6 +27,12 @@ def add(verbs: VerbParsers) -> None:
     sets.add_argument(
         "--split", default="valid", choices=("train", "valid", "test"), help="whose images of the known data; of the others test"
     )
+    sets.add_argument(
+        "--batch",
+        type=positive_int,
+        metavar="M",
+        help="also how well the mean of log p tells batches of M images (typicality): half of the known images calibrate it",
+    )
     sets.add_argument("--scores", metavar="F.csv", help="also write the raw scores of every image there")
     for sub in (images, sets):
         sub.add_argument("--held-out", type=positive_int, default=500, metavar="N", help="held-out images that p-values compare with")
@@ -63,7 +69,7 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     path = _with_background(o, console)
     others = [name for names in o.out for name in names]
     _require_data(others)
-    result = compare_data(path, o.step, o.known, others, o.limit, o.held_out, o.k, o.split, o.seed, raw, console.follow)
+    result = compare_data(path, o.step, o.known, others, o.limit, o.held_out, o.k, o.split, o.seed, raw, console.follow, o.batch)
     console.say(comparison(all_visible(result)))
     return result
 

@@ -17,7 +17,7 @@ _SMALL = MIB  # bytes; what unpacks to less is harmless at any ratio
 
 
 def open_zip(path: Path, most: int = MAX_ZIP_ENTRIES) -> zipfile.ZipFile:
-    """The archive, to be used in a `with`; of at most so many entries.
+    """The archive, to be used in a `with`; it has at most `most` entries.
 
     Raises:
         BadData: not an archive, too many entries, names that leave the archive, or contents that unpack to far more than they are.
@@ -52,7 +52,7 @@ def _check_directory(path: Path, most: int) -> None:
     wide = tail.rfind(b"PK\x06\x06", 0, place)
     if wide >= 0 and len(tail) >= wide + 56 and 0xFFFF in (entries, length & 0xFFFF):
         entries, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
-    if entries > most or length > MAX_ZIP_DIRECTORY_BYTES * (most // MAX_ZIP_ENTRIES):
+    if entries > most or length > MAX_ZIP_DIRECTORY_BYTES * max(1, most // MAX_ZIP_ENTRIES):
         raise BadData(f"{path.name} was not opened: it lists {entries:,} entries and the limit is {most:,}; save fewer arrays in one file.")
 
 

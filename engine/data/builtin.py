@@ -1,4 +1,4 @@
-"""The four data sets that come with the program's own dependencies: no download, no foreign file."""
+"""The five data sets that come with the program's own dependencies: no download, no foreign file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data import shapes
+from engine.data import moving_shapes, shapes
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
-from engine.data.limits import MAX_SHAPES, MIN_IMAGES
+from engine.data.limits import MAX_CLIPS, MAX_SHAPES, MIN_IMAGES
 from engine.messages import DataInfo
 
 DEFAULT_SHAPES = 10_000
+DEFAULT_CLIPS = 1_000
 PHOTOGRAPHS = ("china", "flower")
 PATCH = 32  # pixels
 TILE = 64  # pixels; patches of one tile stay in one split
@@ -28,6 +29,7 @@ def built_in() -> tuple[DataInfo, ...]:
     return (
         DataInfo("digits", "digits", "images", "1,797 · 8×8 grey · built in", True, 1455),
         DataInfo("shapes", "shapes", "images", f"{DEFAULT_SHAPES:,} · 32×32 colour · built in", True),
+        DataInfo("moving-shapes", "moving-shapes", "images", f"{DEFAULT_CLIPS:,} clips · 16×16 grey · built in", True),
         DataInfo("photo-patches", "photo-patches", "images", "9,720 · 32×32 colour · built in", True),
         DataInfo("pydoc-text", "pydoc-text", "text", "Python’s own help texts · built in", True),
     )
@@ -39,26 +41,28 @@ def is_built_in(data: str) -> bool:
 
 
 def read(data: str) -> Generator[Step, None, Source]:
-    """The source named “digits”, “shapes”, “shapes:50000”, “photo-patches” or “pydoc-text”.
+    """The source named “digits”, “shapes”, “shapes:50000”, “moving-shapes”, “moving-shapes:2000”, “photo-patches” or “pydoc-text”.
 
     Raises:
         BadData: a number of images that cannot be had.
     """
     name, _, number = data.partition(":")
     if name == "shapes":
-        return (yield from shapes.read(_number_of_shapes(number)))
+        return (yield from shapes.read(_number(data, number, DEFAULT_SHAPES, MAX_SHAPES, "images")))
+    if name == "moving-shapes":
+        return (yield from moving_shapes.read(_number(data, number, DEFAULT_CLIPS, MAX_CLIPS, "clips")))
     if number:
-        raise BadData(f"“{data}” is no data set: only “shapes” takes a number of images; say “{name}”.")
+        raise BadData(f"“{data}” is no data set: only “shapes” and “moving-shapes” take a number; say “{name}”.")
     return (yield from {"digits": _digits, "photo-patches": _photo_patches, "pydoc-text": _pydoc_text}[name]())
 
 
-def _number_of_shapes(number: str) -> int:
+def _number(data: str, number: str, default: int, most: int, what: str) -> int:
+    """How many `what` are drawn. Raises: BadData."""
     if not number:
-        return DEFAULT_SHAPES
-    if not number.isascii() or not number.isdigit() or not MIN_IMAGES <= int(number) <= MAX_SHAPES:
-        raise BadData(
-            f"“shapes:{number}” is no data set; give a number of images from {MIN_IMAGES} to {MAX_SHAPES:,}, as in “shapes:50000”."
-        )
+        return default
+    if not number.isascii() or not number.isdigit() or not MIN_IMAGES <= int(number) <= most:
+        name = data.partition(":")[0]
+        raise BadData(f"“{data}” is no data set; give a number of {what} from {MIN_IMAGES} to {most:,}, as in “{name}:{5 * default}”.")
     return int(number)
 
 

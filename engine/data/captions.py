@@ -6,15 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from engine.common.conditions import MOST_WORDS
+from engine.common.conditions import MOST_WORDS, caption_fault, words_of
 from engine.data.dataset import BadData
-
-_MARKS = str.maketrans(dict.fromkeys(",.;:!?“”\"'", " "))
-
-
-def words_of(caption: str) -> list[str]:
-    """A caption's words in lower case, without punctuation."""
-    return caption.lower().translate(_MARKS).split()
 
 
 def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:
@@ -34,11 +27,7 @@ def encode_captions(captions: Sequence[str], words: Sequence[str], strict: bool 
         found = words_of(caption)
         if not strict:
             found = [word for word in found if word in token][:MOST_WORDS]
-        unknown = [f"“{word}”" for word in dict.fromkeys(found) if word not in token]
-        if unknown:
-            verb = "is" if len(unknown) == 1 else "are"
-            raise BadData(f"{', '.join(unknown)} {verb} in no caption that this run was trained on; it knows: {', '.join(words)}.")
-        if len(found) > MOST_WORDS:
-            raise BadData(f"A caption of {len(found)} words is too long; use at most {MOST_WORDS}.")
+        elif fault := caption_fault(caption, token):
+            raise BadData(fault)
         row[: len(found)] = [token[word] for word in found]
     return tokens

@@ -89,6 +89,7 @@ class Split:
     names: Sequence[str]
     index: np.ndarray  # int64 [N]: the place in the part of the source it was taken from
     groups: np.ndarray | None = None  # int64 [N], numbered over all splits: images of one group are one piece of evidence
+    before: np.ndarray | None = None  # of clips, in their order: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
 
     def __len__(self) -> int:
         return len(self.images)
@@ -184,6 +185,7 @@ class Part:
     labels: np.ndarray | None  # int64 [N]
     names: Sequence[str]
     groups: np.ndarray | None = None  # int64 [N], numbered over all parts, where the reader knows what belongs together
+    before: np.ndarray | None = None  # of clips: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
 
 
 @dataclass

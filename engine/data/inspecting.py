@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.common.user_folders import person_path
 from engine.data import builtin
-from engine.data.dataset import BadData, DataSet, Part, Source, Split, Step, size_in_words
+from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape
 from engine.data.pixel_facts import PixelFacts
@@ -79,7 +79,7 @@ def describe_data(data: str) -> DataInfo:
     if builtin.is_built_in(data):
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
-        return info if not number else DataInfo(data, data, info.kind, f"{number} · 32×32 colour · built in", True)
+        return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True)
     try:
         path = person_path(parted_name(data)[0])
     except BadData as error:
@@ -205,16 +205,21 @@ def _fit(source: Source, recipe: ImportRecipe) -> Generator[Step, None, tuple[in
         source.preprocessing = replace(source.preprocessing, fit=fits.fit, pad=fits.pad)
     for part in source.parts.values():
         if part.images.shape[1:] != shape and len(part.images):
-            part.images, notes = yield from _adapted(part, shape, source.preprocessing)
+            if part.before is not None:
+                flat, _ = yield from _adapted(part.before.reshape(-1, *part.images.shape[1:]), shape, source.preprocessing)
+                part.before = flat.reshape(*part.before.shape[:2], *shape)
+            part.images, notes = yield from _adapted(part.images, shape, source.preprocessing)
             source.notes += [f"All images: {note}" for note in notes if f"All images: {note}" not in source.notes]
     return shape
 
 
-def _adapted(part: Part, shape: tuple[int, int, int], how: Preprocessing) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
-    count = len(part.images)
+def _adapted(
+    originals: np.ndarray, shape: tuple[int, int, int], how: Preprocessing
+) -> Generator[Step, None, tuple[np.ndarray, tuple[str, ...]]]:
+    count = len(originals)
     images = room_for((count, *shape))
     notes: tuple[str, ...] = ()
-    for i, pixels in enumerate(part.images):
+    for i, pixels in enumerate(originals):
         images[i], notes = adapt(Picture(np.ascontiguousarray(pixels.transpose(1, 2, 0)), (), how), shape)
         if i % 16 == 0:
             yield Step(i, count, "image", "Scaling")
@@ -222,7 +227,7 @@ def _adapted(part: Part, shape: tuple[int, int, int], how: Preprocessing) -> Gen
 
 
 def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, None, str]:
-    """SHA-256 over shape, split sizes, pixels and labels."""
+    """SHA-256 over shape, split sizes, pixels, the frames before them and labels."""
     digest = hashlib.sha256(repr(shape).encode())
     total = sum(len(some) for some in splits.values())
     done = 0
@@ -232,6 +237,10 @@ def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, N
             digest.update(chunk)
             done += len(chunk)
             yield Step(done, total, "image", "Hashing")
+        if some.before is not None:
+            for chunk in chunks(some.before):
+                digest.update(chunk)
+                yield Step(done, total, "image", "Hashing")
         if some.labels is not None:
             digest.update(np.ascontiguousarray(some.labels, dtype="<i8"))
     return digest.hexdigest()

@@ -34,6 +34,7 @@ MAX_FILES = 2_000_000
 MAX_DEPTH = 32  # folders within folders
 MAX_TEXT_BYTES = 256 * MIB
 MAX_SHAPES = 1_000_000
+MAX_CLIPS = 20_000  # of `moving-shapes`: 0.4 GB
 BAD_LISTED = 500
 LEFT_OUT_LISTED = 5  # files of one reason that a note names
 MAX_TABLE_BYTES = 64 * MIB  # of labels beside pictures; a million lines take 30

@@ -28,36 +28,44 @@ def factors_of(seed: int, index: np.ndarray) -> dict[str, np.ndarray]:
     """The true factors, each [N], of images `index` int64 [N]: shape (0..4), hue and angle in degrees, size, x and y in pixels (y
     downwards).
     """
-    kind = (_uniform(seed, index, 0) * len(KINDS)).astype(np.int64)
+    kind = (uniform(seed, index, 0) * len(KINDS)).astype(np.int64)
     turns = np.array([TURNS[name] for name in KINDS])[kind]
     return {
         "shape": kind,
-        "hue": _uniform(seed, index, 1) * 360.0,
-        "size": SMALLEST + _uniform(seed, index, 2) * (LARGEST - SMALLEST),
-        "x": MARGIN + _uniform(seed, index, 3) * (SIDE - 2 * MARGIN),
-        "y": MARGIN + _uniform(seed, index, 4) * (SIDE - 2 * MARGIN),
-        "angle": _uniform(seed, index, 5) * turns,
+        "hue": uniform(seed, index, 1) * 360.0,
+        "size": SMALLEST + uniform(seed, index, 2) * (LARGEST - SMALLEST),
+        "x": MARGIN + uniform(seed, index, 3) * (SIDE - 2 * MARGIN),
+        "y": MARGIN + uniform(seed, index, 4) * (SIDE - 2 * MARGIN),
+        "angle": uniform(seed, index, 5) * turns,
     }
 
 
 def draw(factors: dict[str, np.ndarray]) -> np.ndarray:
-    """uint8 [N, 3, 32, 32]. A pixel's share of the shape comes from its distance to the shape's edge."""
+    """uint8 [N, 3, 32, 32]: the shape in its colour on grey."""
+    share = coverage(factors, SIDE)[:, None]  # [N, 1, 32, 32]
+    colors = _rgb(factors["hue"])[:, :, None, None]
+    return np.rint(BACKGROUND + share * (colors - BACKGROUND)).astype(np.uint8)
+
+
+def coverage(factors: dict[str, np.ndarray], side: int) -> np.ndarray:
+    """How much of each pixel lies in the shape, float32 [N, side, side] in [0, 1], from the pixel's distance to the shape's edge.
+
+    factors [N]: shape, size, angle, x and y, as in `factors_of`.
+    """
     count = len(factors["shape"])
-    centres = np.arange(SIDE, dtype=np.float32) + 0.5
-    x = centres[None, None, :] - factors["x"].astype(np.float32)[:, None, None]  # [N, 1, 32]
-    y = factors["y"].astype(np.float32)[:, None, None] - centres[None, :, None]  # [N, 32, 1], upwards
+    centres = np.arange(side, dtype=np.float32) + 0.5
+    x = centres[None, None, :] - factors["x"].astype(np.float32)[:, None, None]  # [N, 1, side]
+    y = factors["y"].astype(np.float32)[:, None, None] - centres[None, :, None]  # [N, side, 1], upwards
     angle = np.radians(factors["angle"]).astype(np.float32)[:, None, None]
     u = x * np.cos(angle) + y * np.sin(angle)
     v = y * np.cos(angle) - x * np.sin(angle)
-    distance = np.empty((count, SIDE, SIDE), np.float32)
+    distance = np.empty((count, side, side), np.float32)
     for number, name in enumerate(KINDS):
         chosen = factors["shape"] == number
         if chosen.any():
             size = factors["size"][chosen].astype(np.float32)[:, None, None]
             distance[chosen] = _DISTANCES[name](u[chosen], v[chosen], size)
-    share = np.clip(0.5 - distance, 0, 1)[:, None]  # [N, 1, 32, 32]
-    colors = _rgb(factors["hue"])[:, :, None, None]
-    return np.rint(BACKGROUND + share * (colors - BACKGROUND)).astype(np.uint8)
+    return np.clip(0.5 - distance, 0, 1)
 
 
 def captions(factors: dict[str, np.ndarray]) -> Sequence[str]:
@@ -99,7 +107,7 @@ def read(count: int, seed: int = 0) -> Generator[Step, None, Source]:
     return Source("shapes", {"all": part}, KINDS, notes=[note], factors=factors, captioned=True)
 
 
-def _uniform(seed: int, index: np.ndarray, stream: int) -> np.ndarray:
+def uniform(seed: int, index: np.ndarray, stream: int) -> np.ndarray:
     """Numbers in [0, 1) that depend on (seed, index, stream) only: the finalizer of SplitMix64 (Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         state = np.asarray(index, np.uint64) * np.uint64(8) + np.uint64(stream)

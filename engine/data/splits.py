@@ -142,7 +142,8 @@ def _take(part: Part, index: np.ndarray) -> Split:
     images = part.images if whole else part.images[index]
     labels = None if part.labels is None else part.labels[index]
     groups = None if part.groups is None else part.groups[index]
-    return Split(images, labels, part.names if whole else Chosen(part.names, index), index, groups)
+    before = None if part.before is None else part.before[index]
+    return Split(images, labels, part.names if whole else Chosen(part.names, index), index, groups, before)
 
 
 def text_spans(text: bytes) -> dict[str, tuple[int, int]]:

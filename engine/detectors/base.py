@@ -192,9 +192,7 @@ class Detector:
 
     name: ClassVar[str]
     title: ClassVar[str]
-    density: ClassVar[
-        str
-    ]  # "exact" | "bound" | "exact or none" (by the method's; differences of bounds are none) | "none" | "P(y|x)" | "features"
+    density: ClassVar[str]  # "exact" | "bound" | "none" | "P(y|x)" | "features" | as the method's: "exact or bound", "exact or none"
     unit: ClassVar[str]
     score_unit: ClassVar[str] = ""  # where it is not the value's
     source: ClassVar[str]
@@ -237,6 +235,8 @@ class Detector:
         kind = self.density
         if kind == "exact or none":
             kind = "exact" if self.method.density == "exact" else "none"
+        elif kind == "exact or bound":
+            kind = self.method.density
         return DetectorInfo(
             self.name,
             self.title,

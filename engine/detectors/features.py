@@ -36,7 +36,7 @@ class Mahalanobis(Detector):
 
     def fit(self, training: TrainingImages) -> Iterator[None]:
         """Class means and the covariance all classes share: scatter around the own class's mean, divided by all N."""
-        features = yield from training.features(self.method)
+        features = self.compared((yield from training.features(self.method)))
         assert training.labels is not None
         labels = torch.from_numpy(np.asarray(training.labels))
         means, inverse = yield from aside(lambda: tied_gaussian(features, labels))
@@ -45,7 +45,11 @@ class Mahalanobis(Detector):
     def score(self, look: ImageBatch) -> Tensor:
         """The squared distance to the nearest class mean, float64 [B]."""
         means, inverse = (torch.from_numpy(self.fitted[name]) for name in ("means", "inverse"))
-        return class_distances(look.features, means, inverse).amin(1)
+        return class_distances(self.compared(look.features), means, inverse).amin(1)
+
+    def compared(self, features: Tensor) -> Tensor:
+        """What is measured of features [N, D]: themselves."""
+        return features
 
 
 class RelativeMahalanobis(Mahalanobis):
@@ -85,18 +89,9 @@ class UnitMahalanobis(Mahalanobis):
     help = "The Mahalanobis distance after every image's features are scaled to length one: how strongly features respond no longer counts."
     place = 33
 
-    def fit(self, training: TrainingImages) -> Iterator[None]:
-        """As of `Mahalanobis`, of features of unit length."""
-        features = yield from training.features(self.method)
-        assert training.labels is not None
-        labels = torch.from_numpy(np.asarray(training.labels))
-        means, inverse = yield from aside(lambda: tied_gaussian(unit_length(features), labels))
-        self.fitted = {"means": means.numpy(), "inverse": inverse.numpy()}
-
-    def score(self, look: ImageBatch) -> Tensor:
-        """The squared distance to the nearest class mean, float64 [B]."""
-        means, inverse = (torch.from_numpy(self.fitted[name]) for name in ("means", "inverse"))
-        return class_distances(unit_length(look.features), means, inverse).amin(1)
+    def compared(self, features: Tensor) -> Tensor:
+        """Features [N, D] of unit length."""
+        return unit_length(features)
 
 
 class Vim(Detector):

@@ -1,4 +1,4 @@
-"""The density itself: exact where the model has one, else its bounds from below."""
+"""The density itself: exact, that of dequantized pixels, or the bounds from below of a latent variable model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from engine.detectors.base import Detector, ImageBatch, ScoredModel
-from engine.protocols import ImportanceWeighted, ProbabilityFlow
+from engine.protocols import DequantizedPixels, ImportanceWeighted, ProbabilityFlow
+
+DEQUANTIZED = (
+    "Here a lower bound on average: each grey value is spread over its bin by one random number (dequantization, Theis et al. 2016)."
+)
 
 
 def bits(method: Any, nats: float) -> float:
@@ -16,11 +20,11 @@ def bits(method: Any, nats: float) -> float:
 
 
 class LogLikelihood(Detector):
-    """Exact log p(x)."""
+    """log p(x), or that of dequantized pixels."""
 
     name = "log_likelihood"
     title = "log-likelihood"
-    density = "exact"
+    density = "exact or bound"
     unit = "bits/dim"
     score_unit = "nat"
     source = "Bishop, Novelty detection and neural network validation, 1994; Nalisnick et al. 2019 (arXiv 1810.09136) on when it fails"
@@ -32,8 +36,12 @@ class LogLikelihood(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
-        """Whether the model's density is exact."""
-        return subject.has_density and subject.method.density == "exact"
+        """Whether the model's density is exact, or is that of dequantized pixels."""
+        return subject.has_density and (subject.method.density == "exact" or subject.can(DequantizedPixels))
+
+    def about(self) -> str:
+        """The explanation, and why it is a bound where it is one."""
+        return f"{self.help} {DEQUANTIZED}" if self.method.density == "bound" else self.help
 
     def score(self, look: ImageBatch) -> Tensor:
         """-log p(x), nats [B]."""
@@ -58,8 +66,13 @@ class Elbo(Detector):
 
     @classmethod
     def suits(cls, subject: ScoredModel) -> bool:
-        """Whether the model's density is a bound, and not that of a flow (`ode_likelihood.py`)."""
-        return subject.has_density and subject.method.density == "bound" and not subject.can(ProbabilityFlow)
+        """Whether the model's density is bounded through a latent variable, not through dequantization alone."""
+        return (
+            subject.has_density
+            and subject.method.density == "bound"
+            and not subject.can(DequantizedPixels)
+            and not subject.can(ProbabilityFlow)
+        )
 
     def settings(self) -> dict[str, Any]:
         """What the scores depend on, for the files of kept scores."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.methods.classifier import calibration_error, calibration_limit
+from engine.losses.calibration import calibration_error, calibration_limit
 
 RESAMPLES = 200  # of the images, for the standard error of a calibration error
 UNIFORM, OF_DATA = "uniform", "data"

@@ -20,10 +20,20 @@ from engine.common.pixels import to_float
 from engine.data import DataSet, open_data
 from engine.data.splits import spread
 from engine.data.tokens import unknown_in
+from engine.detectors.base import finish
 from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Progress
-from engine.protocols import Classifier, Density, ImportanceWeighted, SymbolSequence, provides
+from engine.protocols import (
+    Classifier,
+    Density,
+    FramePredictor,
+    ImportanceWeighted,
+    ProbabilityFlow,
+    RateDistortion,
+    SymbolSequence,
+    provides,
+)
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
@@ -32,6 +42,8 @@ from engine.training.batches import text_of, tokens_of
 
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is
 BATCH = 128
+SOLVER_ERROR = "solver_error"  # of a probability flow: its name among the figures
+RATE_SAMPLES = 64  # codes per image where a rate has no closed form
 SYMBOLS = 8192  # of a text looked at between two yields
 
 
@@ -58,13 +70,16 @@ def evaluate(
     """Score the images of a split of the run's own data, or `limit` of them spread over it: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
-    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples). Class-conditional
+    models, `k` (importance samples; Burda et al. 2016, eq. 8) and `elbo_nats` (k = 1, same posterior samples), with its two parts
+    `rate_nats` = KL(q(z|x) ∥ p(z)) and `distortion_nats` = E[-log p(x|z)]; of a probability flow without classes how far its
+    solver may be off, `solver_error` in nats and `bits_per_dim_solver_error`. Class-conditional
     ones report p(x) and `nats_given_class`, and of Bayes' rule with the class prior `prior` (see `class_prior`) how often the class that
     it finds likeliest is the right one (`bayes_accuracy`), `bayes_log_loss` = -log p(y|x) in nats and `bayes_calibration`. Classifiers
     report `accuracy`, `log_loss` and `calibration`; the last, an expected calibration error, with its `calibration_limit`. Texts report
     `nats_per_token`, `bits_per_token`, `tokens` and `density`; `limit` then counts symbols, taken in blocks spread over the split. Of them
     `unknown_tokens` are in neither training nor validation text: each costs what the model gives the one unknown symbol, which of all
     others it is costs nothing, so that with any of them the figure is a little too low.
+    Models of the next frame report p(x) of a frame alone, and `next_frame_nats` = -log p(x | four before) with `next_frame_bits_per_dim`.
     Every figure has its standard error beside it, as `nats_se`; images of one group count as one piece of evidence.
 
     Raises:
@@ -96,10 +111,14 @@ def evaluate(
         with torch.inference_mode():
             for name, value in _scores(model, x, y, k, seed, log_prior).items():
                 found.setdefault(name, []).append(value.double().numpy())
+            if provides(model.method, FramePredictor) and held_out.before is not None:
+                given = model.method.log_prob(x, torch.from_numpy(held_out.before[some]), model.generator(seed))
+                found.setdefault("next_frame_nats", []).append(-given.double().numpy())
         done += len(some)
         yield Progress(job, str(path), done, len(rows), "image", 0.0, None)
     groups = None if held_out.groups is None else held_out.groups[rows]
     each = {name: np.concatenate(parts) for name, parts in found.items()}
+    off = each.pop(SOLVER_ERROR, None)
     sure = {name: each.pop(name) for name in [*each] if name.endswith("confidence")}
     values: dict[str, Any] = {name: float(figures.mean()) for name, figures in each.items()}
     values |= {f"{name}_se": standard_error(figures, groups) for name, figures in each.items()}
@@ -111,6 +130,8 @@ def evaluate(
     if "nats" in values:
         values |= _bits(model, values)
         values["density"] = model.method.density
+        if off is not None:  # the same way in every image, so it does not average out
+            values |= {SOLVER_ERROR: float(off.mean()), f"bits_per_dim_{SOLVER_ERROR}": float(off.mean()) / model.spec.dims / math.log(2)}
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
     return Evaluation(model.step, model.step_rule, len(rows), values)
@@ -173,6 +194,9 @@ def _scores(
         *_, last = iwae(lambda n: method.log_weights(target, posterior, n, own), k, max(1, DECODES // len(x)))
         found["nats"] = -last.log_p
         found["elbo_nats"] = -last.elbo
+        if provides(method, RateDistortion):
+            found["rate_nats"] = method.rate(target, own, RATE_SAMPLES).double()
+            found["distortion_nats"] = found["elbo_nats"] - found["rate_nats"]
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
         rule = bayes(given, log_prior)
@@ -180,6 +204,9 @@ def _scores(
         if y is not None:
             found["nats_given_class"] = -given.gather(1, y.long()[:, None])[:, 0]
             found |= _answered(rule.log_posterior, y, "bayes_")
+    elif method.density != "none" and provides(method, ProbabilityFlow):
+        told = finish(method.log_prob_steps(x, None, model.generator(seed)))
+        found |= {"nats": -told.log_p, SOLVER_ERROR: told.solver_error}
     elif method.density != "none" and provides(method, Density):
         found["nats"] = -method.log_prob(x, None, model.generator(seed))
     if provides(method, Classifier) and y is not None:
@@ -196,7 +223,12 @@ def _answered(log_p: torch.Tensor, y: torch.Tensor, of: str = "") -> dict[str, t
 
 def _bits(model: Model, values: dict[str, Any]) -> dict[str, float]:
     """Bits per dimension, as the method counts them (a continuous density is moved to the 8-bit scale)."""
-    names = {"nats": "bits_per_dim", "elbo_nats": "elbo_bits_per_dim"}
+    names = {
+        "nats": "bits_per_dim",
+        "elbo_nats": "elbo_bits_per_dim",
+        "next_frame_nats": "next_frame_bits_per_dim",
+        "distortion_nats": "distortion_bits_per_dim",
+    }
     bits_per_dim = model.method.bits_per_dim
     found = {bits: bits_per_dim(values[nats]) for nats, bits in names.items() if nats in values}
     for nats, bits in names.items():

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.common.pixels import to_float, to_uint8
-from engine.data import open_data
+from engine.data import Split, open_data
 from engine.evaluation.precision_recall import precision_recall
 from engine.evaluation.sample_grid import decoding
 from engine.losses.likelihoods import image_generators
@@ -31,9 +31,11 @@ from engine.queries.session import CannotAnswer, Model
 from engine.storage.run_data import require_same_data
 from engine.storage.run_reader import Run
 from engine.training.batches import seeded
+from engine.training.conditions import told_of
 
 AT_ONCE = 100  # samples drawn, images encoded
 FEWEST = 2
+CLASSES = 2**40 + 1  # of the seed that draws them; the noise of samples has those of their places
 
 
 def frechet(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
@@ -75,13 +77,14 @@ def fidelity(
     """`fd`, `kd`, `precision`, `recall` of so many samples against as many real images of a split; `fd_real`, … of as many others of it.
 
     The split is divided into two halves at random, by the seed, no group of images in both: one is compared with the samples and with the
-    other one.
+    other one. A conditional method is told the classes (or captions) of real images of the first half, so that its samples have each class
+    as often: where images of one class are rare, samples of all classes alike would be far from them however good they are.
     `decode` as `decoding` takes it, `settings` as `drawn_frames` does. Also what was compared: `split`, `samples`, `decode`,
     `sample_settings` (of a sampler that has settings), `encoder` and `encoder_step`.
 
     Raises:
         CannotAnswer: nothing to draw from, an encoder without features or of other images, too few images. BadRun, BadData.
-        CannotSample: no such settings.
+        BadSampleSetting: no such settings.
     """
     model, extractor = Model(Run.open(path), step), Model(Run.open(encoder), None)
     method = model.method
@@ -113,11 +116,12 @@ def fidelity(
     def real(chosen: np.ndarray) -> np.ndarray:
         return as_modelled(method, np.asarray(images[np.sort(chosen)]), seed)
 
-    made, how = [], ""
+    made, how, y = [], "", conditions_like(data.splits[split], first[:count], model, seed)
     for start in range(0, count, AT_ONCE):
         size = min(AT_ONCE, count - start)
+        told = None if y is None else y[start : start + size]
         with torch.inference_mode():
-            frames, how = drawn_frames(method, size, None, 1.0, model.generator(seeded(seed, start)), decode, settings)
+            frames, how = drawn_frames(method, size, told, 1.0, model.generator(seeded(seed, start)), decode, settings)
             *_, frame = frames
         made.append(to_uint8(frame.x).numpy())  # what a file of them would hold
         yield Progress(job, str(path), start + size, count, "image", 0.0, None, "Drawing samples")
@@ -140,6 +144,20 @@ def fidelity(
         "encoder": extractor.run.path.name,
         "encoder_step": extractor.step,
     }
+
+
+def conditions_like(split: Split, places: np.ndarray, model: Model, seed: int) -> Tensor | None:
+    """The classes int64 [n] or captions int64 [n, L] of n images drawn with replacement from those at `places` [n] of a split: what n
+    samples to compare with them are told. None of a method that is told nothing, or where nothing is known of the images.
+    """
+    method = model.method
+    if not method.conditional and method.condition != "caption":
+        return None
+    known = told_of(split, model.spec, method.condition, "cpu")
+    if known is None:
+        return None
+    drawn = torch.randint(len(places), (len(places),), generator=model.generator(seeded(seed, CLASSES)))
+    return known[torch.from_numpy(places)[drawn]]
 
 
 def halves(count: int, groups: np.ndarray | None, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -60,7 +60,7 @@ def sample_file(
 
     Raises:
         CannotAnswer: the method has nothing to sample from, no such class or choice, or is of the other kind. BadRun. CannotWrite.
-        CannotSample: the sampler has no such settings. BadData: the prompt has a character that the model does not know.
+        BadSampleSetting: the sampler has no such settings. BadData: the prompt has a character that the model does not know.
     """
     model = Model(Run.open(path), step)
     method = model.method

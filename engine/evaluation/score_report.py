@@ -14,6 +14,8 @@ import numpy as np
 
 from engine import messages as m
 from engine.common import ood_metrics, significance
+from engine.common.batch_typicality import ALPHA
+from engine.evaluation.batch_report import as_one_batch, batch_line, batch_lines, compare_as_batches, require_batches
 from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
 
@@ -54,6 +56,7 @@ def score_files(
         "false_discoveries": significance.FALSE_DISCOVERIES,
         "marked": marked,
         "summary": significance.marked_sentence(marked, scored, significance.p_floor(groups, len(calibrated.known))),
+        "batch": as_one_batch(calibrated, events),
         "scored": scored,
         "unreadable": len(images) - scored,
         "images": images,
@@ -73,6 +76,7 @@ def compare_data(
     seed: int = 0,
     scores: Path | None = None,
     follow: Follow = iter,
+    batch: int | None = None,
 ) -> dict[str, Any]:
     """How well every score tells images of `known` (the run's own data when None) from those of each other data set.
 
@@ -82,6 +86,7 @@ def compare_data(
 
     Args:
         scores: a CSV to write the raw scores to, anew after each data set, so that they are kept when a later one fails.
+        batch: also how well the mean of log p tells batches of so many images (`engine.common.batch_typicality`).
 
     Raises:
         BadRun, BadData, CannotAnswer, BadScores, BadTable: one sentence each.
@@ -97,7 +102,9 @@ def compare_data(
         return found[-1]
 
     ours = ask(known or "", split)
-    results = {}
+    if batch is not None:
+        require_batches(ours, batch)
+    results, batches = {}, {}
     for other in others:
         try:
             theirs = ask(other, "")
@@ -106,6 +113,8 @@ def compare_data(
                 raise
             break
         ood_metrics.require_scores(*ours.scores.values(), *theirs.scores.values())
+        if batch is not None:
+            batches[other] = compare_as_batches(ours, theirs, batch, seed)
         results[other] = {name: _figures(ours, theirs, name) for name in ours.scores}
     calibrated = _calibrated(session, run, step, 0, k, seed, iter)  # known by now
     return {
@@ -119,6 +128,7 @@ def compare_data(
         "interval": "bootstrap, 95 %, by groups of images that belong together",
         "data": {one.data or calibrated.data: _about(one) for one in found},
         "results": results,
+        **({} if batch is None else {"batch": {"size": batch, "alpha": ALPHA, "results": batches}}),
         **_stopped(len(results), len(others), "data sets"),
     }
 
@@ -284,6 +294,8 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"  {'all together (Holm)':<20}{'':>22}    {_p(combined)}   {combined['verdict']}{marked}")
     if result["scored"] > 1:
         lines += ["", f"{result['summary']} (Benjamini–Hochberg, all scores together)."]
+    if result["batch"] is not None:
+        lines.append(batch_line(result["batch"]))
     return "\n".join([*lines, *_missing(result)])
 
 
@@ -314,6 +326,7 @@ def comparison(result: dict[str, Any]) -> str:
     for name in result["results"][outs[0]] if outs else []:
         cells = [result["results"][out][name] for out in outs]
         lines.append(f"{name:<20}" + "".join(f"{cell['auroc']:>12.4f} {_interval(cell)}{cell['fpr95']:>9.4f}" for cell in cells))
+    lines += batch_lines(result["batch"]) if "batch" in result else []
     return "\n".join([*lines, *_missing(result)])
 
 

@@ -1,4 +1,4 @@
-"""Losses of a generative adversarial network, of the discriminator's logits; gradient penalties; and a distance between sets of images.
+"""Losses of a generative adversarial network, of the discriminator's logits, and gradient penalties.
 
 Everything is in float32 or better and averaged over the batch. `real` and `fake` are logits [B] of real and of generated images, high for
 what the discriminator takes for real.
@@ -47,12 +47,3 @@ def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1).mean()
-
-
-def energy_distance(ours: Tensor, theirs: Tensor) -> Tensor:
-    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [N, D], [M, D], unbiased, a scalar []: 0 for equal distributions (Székely and Rizzo 2013).
-
-    It may be below 0.
-    """
-    within = [torch.cdist(a, a).sum() / (len(a) * max(1, len(a) - 1)) for a in (ours, theirs)]
-    return 2 * torch.cdist(ours, theirs).mean() - within[0] - within[1]

@@ -19,6 +19,7 @@ from engine.common.active_dimensions import LEAST_VARIANCE
 
 LOG_2PI = math.log(2 * math.pi)
 Randomness = torch.Generator | Sequence[torch.Generator]  # one for the batch, or one per image
+GOLDEN = 0x9E3779B97F4A7C15  # odd, so that no two of 2³² places have the same seed; 2⁶⁴ / golden ratio, so that near ones lie far apart
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def bits_per_dim(nats: float, dims: int, continuous: bool = False) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Randomness that belongs to an image, not to its place in a batch
+# Randomness that belongs to an image or a sample, not to its batch
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +179,22 @@ def image_generators(x: Tensor, seed: int) -> list[torch.Generator]:
     """
     pixels = x.detach().to("cpu", torch.float32).contiguous().flatten(1).numpy()
     return [torch.Generator().manual_seed(zlib.crc32(image.tobytes(), seed & 0xFFFFFFFF)) for image in pixels]
+
+
+def sample_generators(n: int, generator: torch.Generator | None) -> list[torch.Generator]:
+    """One generator per sample, seeded by one number drawn from `generator` and the sample's place: its noise is the same however many
+    are drawn beside it. (A row of `torch.randn(n, D)` is not: it depends on n.)
+    """
+    device = "cpu" if generator is None else generator.device
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=device))
+    return [torch.Generator().manual_seed((seed + place * GOLDEN) % 2**63) for place in range(n)]
+
+
+def integers(high: int, n: int, generator: Randomness | None, device: torch.device) -> Tensor:
+    """Integers from 0 to `high` - 1, all equally likely, int64 [n]."""
+    if isinstance(generator, Sequence):
+        return torch.tensor([int(torch.randint(high, (), generator=own)) for own in generator], device=device)
+    return torch.randint(high, (n,), generator=generator, device=device if generator is None else generator.device).to(device)
 
 
 def uniform(x: Tensor, generator: Randomness | None) -> Tensor:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import torch
 
-FEWEST = 8  # steps that chains must have
+from engine.common.chains import FEWEST_STEPS
 
 
 def autocovariance(x: np.ndarray) -> np.ndarray:
@@ -22,12 +22,14 @@ def autocovariance(x: np.ndarray) -> np.ndarray:
 
 
 def ess(x: np.ndarray) -> float:
-    """Effective sample size of the mean over chains [C, T], by Geyer's initial monotone sequence (1992); NaN of too few steps or no spread.
+    """Effective sample size of the mean over chains [C, T], by Geyer's initial monotone sequence (1992).
+
+    NaN where no chain moves, or of fewer steps than half a chain has.
 
     Autocorrelations are of all chains together (eq. 10 of the paper), so that chains that disagree count for little.
     """
     C, T = x.shape
-    if T < FEWEST or not np.isfinite(x).all():
+    if T < FEWEST_STEPS // 2 or not np.isfinite(x).all() or still(x):
         return math.nan
     covariances = autocovariance(x)
     within = covariances[:, 0].mean() * T / (T - 1)
@@ -58,22 +60,30 @@ def rank_normalized(x: np.ndarray) -> np.ndarray:
 
 
 def bulk_ess(x: np.ndarray) -> float:
-    """Effective sample size of rank-normalized split chains [C, T]."""
-    return math.nan if x.shape[1] < FEWEST or not np.isfinite(x).all() else ess(rank_normalized(split(x)))
+    """Effective sample size of rank-normalized split chains [C, T]; NaN where no chain moves, or T < `FEWEST_STEPS`."""
+    return math.nan if x.shape[1] < FEWEST_STEPS or not np.isfinite(x).all() else ess(rank_normalized(split(x)))
+
+
+def still(x: np.ndarray) -> bool:
+    """Whether no chain of [C, T] moves: variances within them are then 0, but for rounding, and no measure of anything."""
+    return bool((x == x[:, :1]).all())
 
 
 def plain_rhat(x: np.ndarray) -> float:
     """√(estimated total variance / variance within chains) of [C, T] (Gelman and Rubin 1992)."""
     T = x.shape[1]
-    within = x.var(1, ddof=1).mean()
-    if within <= 0:
+    if still(x):
         return math.nan
+    within = x.var(1, ddof=1).mean()
     return math.sqrt(((T - 1) / T * within + x.mean(1).var(ddof=1)) / within)
 
 
 def rhat(x: np.ndarray) -> float:
-    """The larger of the rank-normalized split R-hat of [C, T] and that of its distances from the median; near 1 where chains agree."""
-    if x.shape[1] < FEWEST or not np.isfinite(x).all():
+    """The larger of the rank-normalized split R-hat of [C, T] and that of its distances from the median; near 1 where chains agree.
+
+    NaN where no chain moves, or T < `FEWEST_STEPS`.
+    """
+    if x.shape[1] < FEWEST_STEPS or not np.isfinite(x).all():
         return math.nan
     halves = split(x)
     folded = np.abs(halves - np.median(halves))

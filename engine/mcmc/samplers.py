@@ -2,11 +2,12 @@
 
 A step size ε is a length for all of them: one Langevin step moves by ε²/2 ∇log p + ε ξ, which is one leapfrog step of ε. So MALA is HMC
 with one leapfrog step, and the sliders of one mean the same in another. The noise of a chain depends on the seed, its number and the
-step alone: it stays when a setting moves, when chains are added, and when there are more steps.
+step alone: it stays when a setting moves, when chains are added, and when there are more steps. So does the direction in which it begins.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ import numpy as np
 from engine.common.chains import MOST_CHAINS, MOST_LEAPFROG, MOST_STEPS, STEP_SIZES
 from engine.mcmc.targets import Target, UnknownTarget, target_named
 
-SPREAD = 0.7  # of the extent, that chains begin in
+FROM_MEAN = 2.0  # deviations of the target, that chains begin from its mean
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))  # between the directions of two chains: any number of them lie well apart
 FARTHEST = 1e6  # a chain beyond it has run away
 
 
@@ -115,10 +117,15 @@ SAMPLERS: dict[str, Callable[[Target, np.ndarray, np.ndarray, np.ndarray, ChainP
 
 
 def starts(plan: ChainPlan) -> np.ndarray:
-    """Where the chains begin [C, 2]: drawn evenly from the middle of the target's extent, wider apart than its mass, as R-hat wants it."""
-    left, right, bottom, top = target_named(plan.target, 0.5).extent
-    u = np.stack([np.random.default_rng((plan.seed, chain, 2)).random(2) for chain in range(plan.chains)])
-    return np.array([left + right, bottom + top]) / 2 + SPREAD * (u - 0.5) * np.array([right - left, top - bottom])
+    """Where the chains begin [C, 2]: over-dispersed, as R-hat wants it (Gelman and Rubin 1992): on an ellipse of twice the target's
+    deviations around its mean, √2 as wide as the target itself, but within its extent. The seed turns it.
+    """
+    target = target_named(plan.target, plan.shape)
+    mean, deviation = target.moments()
+    left, right, bottom, top = target.extent
+    angle = 2 * math.pi * np.random.default_rng((plan.seed, 2)).random() + GOLDEN_ANGLE * np.arange(plan.chains)
+    x = mean + FROM_MEAN * deviation * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return x.clip((left, bottom), (right, top))
 
 
 def run(plan: ChainPlan) -> Iterator[Move]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, PictureRef, Query
+from engine.messages.base import Answer, Event, PictureRef, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["AskBayes", "BayesAnswered"]
+__all__ = ["AskBayes", "BayesAnswered", "ClassifiersCompared", "CompareClassifiers"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,3 +41,28 @@ class BayesAnswered(Answer):
     true_class: str = ""  # of an image of the run's data
     classifier: np.ndarray | None = None  # p(y|x) [K] of the run `beside`
     beside_fault: str = ""  # why there is none: one sentence
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompareClassifiers(Work):
+    """log p(x|y) of validation images for every class, and p(y|x) of a classifier beside -> `Progress`, one `ClassifiersCompared`."""
+
+    run: str  # of a class-conditional density
+    step: int | None = None
+    beside: str = ""  # a classifier's run; empty: none
+    beside_step: int | None = None
+    limit: int = 500  # images, spread over the split
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifiersCompared(Event):
+    """What a class-conditional density, and beside it a classifier, says of the same N validation images."""
+
+    job: str
+    run: str
+    step: int
+    given: np.ndarray  # log p(x|y) in nats [N, K], float64
+    labels: np.ndarray  # int64 [N]
+    groups: np.ndarray | None  # images that are one piece of evidence, int64 [N]
+    classifier: np.ndarray | None  # p(y|x) [N, K] of the run `beside`
+    total: int  # images of the split

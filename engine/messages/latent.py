@@ -104,6 +104,7 @@ class Decoded(Answer):
     images: np.ndarray  # [N, C, H, W]
     log_prior: np.ndarray | None  # nats [N]; None when there is no prior
     milliseconds: float
+    means: bool = False  # whether the images are means of p(x|z), and not drawn from it
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -155,6 +156,7 @@ class PriorSampled(Answer):
     z: np.ndarray  # [N, D]
     images: np.ndarray  # [N, C, H, W]
     note: str = ""  # says so when there is no prior to draw from
+    means: bool = False  # as in `Decoded`
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

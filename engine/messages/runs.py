@@ -19,14 +19,17 @@ __all__ = [
     "Describe",
     "Described",
     "Diagnosis",
+    "ExportRun",
     "FinalFigure",
     "FinalFigures",
     "FinalFiguresFound",
     "FollowRun",
+    "ImportRun",
     "Metrics",
     "Number",
     "OpenRun",
     "RunFigure",
+    "RunImported",
     "RunInfo",
     "RunsListed",
     "StartRun",
@@ -239,6 +242,9 @@ class Described(Answer):
     captions: tuple[str, ...] = ()  # of the pictures
     active: np.ndarray | None = None  # which latent dimensions react to the image: bool [D]; None where there is no posterior
     classes: tuple[str, ...] = ()  # that its latents can be decoded as; empty where the decoder knows none
+    names: tuple[str, ...] = ()  # of the latent dimensions [D], where they are of several kinds: "z2.1" is of kind z2
+    share: np.ndarray | None = None  # of the variance of decoded images, by latent direction, to first order [D]
+    class_scores: int = 0  # K: the last dimensions of z score `classes`, and the largest of them is the class that is decoded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -261,3 +267,28 @@ class FinalFiguresFound(Event):
     values: dict[str, object]  # with standard errors, as `nats_se`
     date: str  # UTC, ISO 8601
     reading: int  # how many times the test images were read for this run, with this one
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExportRun(Work):
+    """Write a run into one file at `out`, with its data where they are asked for and are the user's own -> `Progress`."""
+
+    run: str
+    out: str
+    with_data: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImportRun(Work):
+    """Put the run of a bundle into the folder `root` -> `Progress`, then `RunImported`."""
+
+    file: str
+    root: str
+
+
+@dataclass(frozen=True, eq=False)
+class RunImported(Event):
+    """A bundle's run lies in its folder `run` now."""
+
+    job: str
+    run: str

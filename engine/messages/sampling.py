@@ -103,6 +103,7 @@ class FrameDrawn(Event):
     rate: float  # frames per second of computing; 0: not known yet
     final: bool = False  # the last one, with frame == frames
     note: str = ""  # what the sampler says of this frame: "σ 2.30"
+    energy: np.ndarray | None = None  # float32 [n], of chains that walk down an energy
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,6 +117,7 @@ class SymbolDistribution(Query):
     top_k: int = 0
     top_p: float = 1.0
     label: int | None = None
+    caption: str = ""  # of a model of captions: what the sample shows; empty: anything
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,6 +128,7 @@ class ReadSymbols(Query):
     step: int | None = None
     picture: PictureRef
     label: int | None = None
+    caption: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

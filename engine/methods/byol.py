@@ -112,7 +112,3 @@ class BYOL(EncoderMethod):
         momentum = along_cosine(self.config.momentum, 1.0, context.progress)
         follow(self.network, self.target, momentum)
         follow(self.head, self.target_head, momentum)
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

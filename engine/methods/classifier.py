@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.common.intervals import share_interval
-from engine.config import Training, setting
+from engine.config import WEIGHT_DECAY, Training, setting
+from engine.losses.calibration import calibration_error, calibration_limit
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.nets.resnet import ResNet
 from engine.precision import full
 
-CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
-SIMULATIONS = 999  # of a calibrated classifier
 LEAST_ERROR = 0.01  # an ECE not worth a word, however well it is shown
 FINE = 0.1  # where chance alone gives more, calibration cannot be judged
 KNOWS = 0.2  # share of the way from chance to 1 below which an accuracy is at the level of chance
@@ -44,7 +43,7 @@ class Config(Training):
         group="Objective",
     )
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
-    weight_decay: float = setting(0.02, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    weight_decay: float = setting(0.02, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")
     ema: float = setting(
         0.99, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )
@@ -166,36 +165,6 @@ def augmented(x: Tensor, generator: torch.Generator | None, flip: bool) -> Tenso
         columns = torch.where(drawn(0, 2).bool(), width - 1 - columns, columns)
     image, channel = (torch.arange(size, device=x.device) for size in x.shape[:2])
     return x[image[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]  # [B, C, H, W]
-
-
-def calibration_error(confidence: Tensor, right: Tensor, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3): Σ_b (n_b / n) |accuracy_b - confidence_b| over bins ((b - 1)/B, b/B].
-
-    Args:
-        confidence: probability of the answer given [N].
-        right: whether it was right [N], bool.
-    """
-    return _errors(confidence, right[None], bins)[0].item()
-
-
-def calibration_limit(confidence: Tensor, generator: torch.Generator, bins: int = CALIBRATION_BINS) -> float:
-    """The ECE that a perfectly calibrated classifier with these confidences [N] exceeds by chance in at most 5 % of samples.
-
-    The estimate is above zero even then: each answer is drawn right with its own confidence as probability, SIMULATIONS times. The
-    limit is the value of rank ⌈.95 (S + 1)⌉, so an ECE of the same law lies above it with probability .05 at most.
-    """
-    confidence = confidence.double().cpu()
-    drawn = torch.rand(SIMULATIONS, len(confidence), generator=generator, dtype=torch.float64) < confidence
-    errors = _errors(confidence, drawn, bins).sort().values
-    return errors[math.ceil(0.95 * (SIMULATIONS + 1)) - 1].item()
-
-
-def _errors(confidence: Tensor, right: Tensor, bins: int) -> Tensor:
-    """The ECE of each row: confidence [N], right bool [S, N] -> [S]."""
-    place = (confidence.double() * bins).ceil().long().clamp(1, bins) - 1
-    surplus = torch.zeros(len(right), bins, dtype=torch.float64, device=confidence.device)
-    surplus.index_add_(1, place, right.double() - confidence.double())
-    return surplus.abs().sum(1) / len(confidence)
 
 
 @dataclass(frozen=True)

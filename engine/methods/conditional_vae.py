@@ -80,9 +80,8 @@ class ConditionalVAE(VariationalAutoencoder):
     def _maps(self, z: Tensor, y: Tensor) -> Tensor:
         return self._decoded(torch.cat([z, F.one_hot(y, len(self.data.classes)).to(z.dtype)], 1))  # [B, maps, H, W]
 
-    def _drawn_classes(self, n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
-        where = device if generator is None else generator.device
-        return torch.randint(len(self.data.classes), (n,), generator=generator, device=where).to(device)
+    def _drawn_classes(self, n: int, device: torch.device, generator: Randomness | None) -> Tensor:
+        return likelihoods.integers(len(self.data.classes), n, generator, device)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Training
@@ -198,7 +197,7 @@ class ConditionalVAE(VariationalAutoencoder):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Mean images [n, C, H, W] of z ~ N(0, temperature² I) given y int64 [n], in one frame; without y, classes are drawn."""
-        z, y = self._prior_draw(n, y, temperature, generator)
+        z, y = self._prior_draw(n, y, temperature, likelihoods.sample_generators(n, generator))
         with full(z.device):
             yield Frame(self._mean_images(self._maps(z, y)), 1, 1)
 
@@ -206,11 +205,12 @@ class ConditionalVAE(VariationalAutoencoder):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] drawn from p(x|z, y), of the z and y of `sample`, in one frame; in [0, 1], as x is."""
-        z, y = self._prior_draw(n, y, temperature, generator)
+        own = likelihoods.sample_generators(n, generator)
+        z, y = self._prior_draw(n, y, temperature, own)
         with full(z.device):
-            yield Frame(self._observed(self._maps(z, y), generator), 1, 1)
+            yield Frame(self._observed(self._maps(z, y), own), 1, 1)
 
-    def _prior_draw(self, n: int, y: Tensor | None, temperature: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _prior_draw(self, n: int, y: Tensor | None, temperature: float, generator: Randomness | None) -> tuple[Tensor, Tensor]:
         z = temperature * likelihoods.normal(self.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
         return z, self._drawn_classes(n, z.device, generator) if y is None else y.to(z.device)
 
@@ -248,7 +248,7 @@ class ConditionalVAE(VariationalAutoencoder):
         told = torch.full_like(kl[:1], math.log(classes) / classes).expand(classes)  # the class itself is worth log K nats
         ones = torch.ones(self.latent_size, dtype=kl.dtype, device=kl.device)
         live = torch.cat([active, active.new_ones(classes)])
-        return Description(numbers, words, torch.cat([kl, told]), ones, torch.zeros_like(ones), active=live)
+        return Description(numbers, words, torch.cat([kl, told]), ones, torch.zeros_like(ones), active=live, class_scores=classes)
 
 
 def told_of_classes(right: int, images: int, chance: float) -> tuple[Diagnosis, ...]:

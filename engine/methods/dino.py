@@ -178,6 +178,9 @@ class DINO(EncoderMethod):
         super().__init__(config, data)
         if config.masked and config.encoder != "vit":
             raise CannotLearn("The masked-patch loss hides patches of a transformer; choose encoder=vit or set masked to 0.")
+        self.forward_passes = (
+            2.0 * GLOBALS + config.local_crops / 4
+        )  # student and teacher see the global crops; local ones have half the side
         self.valid_slice = config.batch_size  # type: ignore[misc]  # Sinkhorn–Knopp and retrieval see as many images as in training
         self.batch_splits = config.centering == "centre" and not config.koleo  # type: ignore[misc]  # the others look at the whole batch
         self.student: Any = encoder(config.encoder, data.shape, config.width, config.blocks, config.norm)  # `network` is the teacher
@@ -336,7 +339,3 @@ class DINO(EncoderMethod):
             answers = answers_of(q, teacher_cosines.unflatten(0, (GLOBALS, -1)), logits, self.config.student_temperature)
         features = described(self.encode(x))
         return Description(numbers_of(answers) + features.numbers, (diagnose(answers), *features.diagnosis))
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -229,11 +229,10 @@ class DiscriminantAnalysis(Method):
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] of x ~ N(μ_y, temperature² Σ_y), cut to [0, 1], in one frame; without y, classes are drawn."""
         here = self.counts.device
-        where = here if generator is None else generator.device
-        device = self._where(here)
-        noise = torch.randn(n, self.data.dims, generator=generator, device=where).to(device).double()
+        own, device = likelihoods.sample_generators(n, generator), self._where(here)
+        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, own)[:, 0]
         if y is None:
-            y = torch.randint(len(self.counts), (n,), generator=generator, device=where)
+            y = likelihoods.integers(len(self.counts), n, own, device)
         labels, factors = y.to(device), self.factors.get(device)
         drawn = self.means.get(device)[labels] if self.finished else torch.full_like(noise, 0.5)
         if not self.finished:

@@ -94,7 +94,3 @@ class EMPSSL(EncoderMethod):
                 "similarity": similarity,
                 "top1_retrieval": top1_retrieval(z[0], z[1]),
             }
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -19,7 +19,9 @@ from torch import Tensor
 
 from engine.config import Training, setting
 from engine.losses import likelihoods
-from engine.losses.energy import contrastive_energy, energy_distance
+from engine.losses.energy import contrastive_energy
+from engine.losses.energy_distance import energy_distance
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, StepContext
 from engine.nets.energy import EnergyNet, pixel_gradient
@@ -82,7 +84,7 @@ class EnergyBased(Method):
         "colder distribution than exp(−E)."
     )
     formula = "p(x) = exp(−E(x)) / Z, &nbsp; x ← x − s ∇E(x) + n ξ, &nbsp; ξ ~ N(0, I)"
-    headline = ("sample_distance", "", False)
+    headline = ("energy_distance", "", False)
     units: ClassVar = {"energy_difference": "nat", "energy_data": "nat"}
     batch_splits = False
     training_only_buffers = ("replay", "chains", "trouble")
@@ -112,7 +114,7 @@ class EnergyBased(Method):
         self.trouble = torch.zeros(2, device=weight.device)
 
     def optimizers(self) -> dict[str, ParameterGroup]:
-        """AdamW without momentum, as in the paper: the samples that a gradient belongs to move from step to step."""
+        """An optimizer without momentum (β1 = 0), as in the paper: the samples that a gradient belongs to move from step to step."""
         return {"all": ParameterGroup(tuple(self.parameters()), betas=(0.0, 0.999))}
 
     # -- training --------------------------------------------------------------------------------------------------------
@@ -123,8 +125,8 @@ class EnergyBased(Method):
             return self.network(x.to(self.network.out.weight.dtype))
 
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
-        """`loss`: E(data) - E(chains) + α E². `sample_distance`: energy distance of pixels between data and chains. `restarted`: share of
-        the chains that diverged and began anew; where most did, only the E² term is learned from. x [B, C, H, W] -> scalars [].
+        """`loss`: E(data) - E(chains) + α E². `energy_distance`: that of pixels between data and chains. `restarted`: share of the
+        chains that diverged and began anew; where most did, only the E² term is learned from. x [B, C, H, W] -> scalars [].
         """
         chains = self._chains(len(x), context.generator).to(x)
         noise = likelihoods.normal(x.flatten(1), 1, context.generator).view_as(x)
@@ -138,17 +140,20 @@ class EnergyBased(Method):
                 "loss": torch.where(skipped, torch.zeros_like(difference), difference) + magnitude,
                 "energy_difference": difference,
                 "energy_data": energies[: len(x)].mean(),
-                "sample_distance": energy_distance(x, chains).to(difference),
+                "energy_distance": energy_distance(x, chains).to(difference),
                 "restarted": self.trouble[0].to(difference, copy=True),
             }
 
     def _chains(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """Chains to compare n images with, each at most once where there are enough [n, C, H, W]; noise before there are any."""
+        """Chains to compare n images with [at most n, C, H, W]: in training those of this step, else any; noise before there are any.
+
+        None is in it twice: the distance of a set that holds an image twice is too small within, so that of two sets is too large.
+        """
         device = self.network.out.weight.device if generator is None else generator.device
-        if not len(self.chains):
+        chains = self.chains if self.training else self.replay
+        if not len(chains):
             return torch.rand(n, *self.data.shape, generator=generator, device=device)
-        order = torch.randperm(len(self.chains), generator=generator, device=device).to(self.chains.device)
-        return self.chains[order.repeat(-(-n // len(order)))[:n]]
+        return chains[torch.randperm(len(chains), generator=generator, device=device)[:n].to(chains.device)]
 
     def after_step(self, context: StepContext) -> None:
         """Move the next step's chains along the new weights.
@@ -181,17 +186,17 @@ class EnergyBased(Method):
                 f"run with a lower learning_rate (this one has {c.learning_rate:g}), a larger alpha or smaller langevin_size."
             )
 
-    def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: Randomness | None) -> tuple[Tensor, Tensor]:
         """One Langevin step of chains [n, C, H, W]; those without a finite gradient begin anew. Also which did, bool [n]."""
         _, gradient = pixel_gradient(self.network, x)
         lost = ~gradient.flatten(1).isfinite().all(1)
-        xi = torch.randn(x.shape, generator=g, device=x.device if g is None else g.device).to(x)
+        xi = likelihoods.normal(x.flatten(1), 1, g).view_as(x)
         moved = langevin_step(x, gradient, xi, size, noise, self.config.langevin_clip)
         return torch.where(lost[:, None, None, None], fresh, moved), lost
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """How far the chains' images are from held-out ones, as the list of runs shows it."""
-        return f"distance {terms['sample_distance']:.3f}"
+        return f"energy distance {terms['energy_distance']:.3f}"
 
     # -- what it can do --------------------------------------------------------------------------------------------------
 
@@ -213,15 +218,19 @@ class EnergyBased(Method):
         return self._sampled(n, settings, generator)
 
     def _sampled(self, n: int, settings: LangevinSettings, generator: torch.Generator | None) -> Iterator[Frame]:
-        weight = self.network.out.weight
-        device = weight.device if generator is None else generator.device
-        fresh = torch.rand(n, *self.data.shape, generator=generator, device=device).to(weight)
-        x = fresh
+        own = likelihoods.sample_generators(n, generator)
+        x = fresh = likelihoods.uniform(self.network.out.weight.new_empty(n, *self.data.shape), own)
         size, noise = settings.step_size * self.config.langevin_size, settings.noise * self.config.langevin_noise
         for step in range(1, settings.steps + 1):
             with full(x.device):
-                x, _ = self._moved(x, fresh, size, noise, generator)
-            yield Frame(x, step, settings.steps)
+                x, _ = self._moved(x, fresh, size, noise, own)
+                energy = self._energies(x)
+            yield Frame(x, step, settings.steps, energy=energy)
+
+    @torch.no_grad()
+    def _energies(self, x: Tensor) -> Tensor:
+        """E(x) [n] of images [n, C, H, W]."""
+        return self.network(x)
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.bases.encoder import EncoderMethod
-from engine.config import BadSetting, Training, make_config, setting
+from engine.config import WEIGHT_DECAY, BadSetting, Training, make_config, setting
 from engine.method import CannotLearn, DataSpec, Method
 from engine.methods import UnknownMethod, method_named
 from engine.methods.classifier import ImageClassifier
@@ -48,7 +48,7 @@ class Config(Training):
     batch_size: int = setting(64, "Images per optimizer step; at most as many as there are.", low=2, high=16384, unit="images", log=True,
         group="Training")  # fmt: skip
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
-    weight_decay: float = setting(0.02, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    weight_decay: float = setting(0.02, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")
     ema: float = setting(
         0.99, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )

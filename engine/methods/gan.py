@@ -13,11 +13,14 @@ from torch import Tensor
 from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
+from engine.losses.energy_distance import energy_distance
+from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, Phase, StepContext
-from engine.nets.adversarial import ImageDiscriminator, ImageGenerator, random_features
+from engine.nets.adversarial import RANDOM_FEATURES, ImageDiscriminator, ImageGenerator, random_features
 from engine.precision import full
 
+MEASURED_AT_ONCE = 256  # images whose features are computed together
 DIRECTION_CODES = 128  # codes at which the generator's derivatives are taken
 AHEAD, BLIND = 0.98, 0.55  # pairs of a real image and a sample that are ranked right
 
@@ -56,7 +59,9 @@ class Config(Training):
     discriminator_beta1: float = setting(
         0.0, "How long the discriminator's steps remember their direction.", low=0.0, high=0.99, group="Training"
     )
-    beta2: float = setting(0.99, "How long both remember the size of their gradients.", low=0.0, high=0.9999, group="Training")
+    beta2: float = setting(
+        0.99, "How long both remember the size of their gradients (AdamW); SGD and LARS do not.", low=0.0, high=0.9999, group="Training"
+    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ class GAN(Method):
     headline = ("energy_distance", "", False)
     phases: ClassVar = (Phase("discriminator_loss", "discriminator"), Phase("generator_loss", "generator"))
     training_only_buffers: ClassVar = ("penalties",)
+    measured_buffers: ClassVar = ("feature_unit",)
+    even_slices = True  # of a slice with few images the energy distance says nothing
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -107,7 +114,10 @@ class GAN(Method):
         self.discriminator = ImageDiscriminator(data.shape, config.width, config.discriminator_blocks, classes)
         self.penalties: Tensor
         self.register_buffer("penalties", torch.empty(2), persistent=False)  # R1 and R2 of the newest step that had them
-        self._directions: Tensor | None = None
+        self.feature_unit: Tensor
+        self.register_buffer("feature_unit", torch.empty(RANDOM_FEATURES))
+        self._directions: tuple[Tensor, Tensor] | None = None  # principal ones and their shares
+        self.register_load_state_dict_pre_hook(GAN.keep_unit)
         self.register_load_state_dict_post_hook(GAN.forget_directions)
 
     @property
@@ -116,18 +126,26 @@ class GAN(Method):
         return self.config.latent
 
     def reset(self, generator: torch.Generator) -> None:
-        """No penalty is known yet."""
+        """No penalty is known yet, and no data."""
         self.penalties.zero_()
+        self.feature_unit.fill_(1.0)
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
-        """Start from the mean image. x [N, C, H, W]."""
+        """Start from the mean image, and measure the unit of each random feature. x [N, C, H, W]."""
         self.generator.offset.value.copy_(x.mean(0).clamp(0.01, 0.99).logit())
+        with full(x.device):
+            self.feature_unit.copy_(feature_unit(x))
 
     def train(self, mode: bool = True) -> GAN:
         """Training or evaluation mode; a turn to either may follow a change of the weights."""
         self.forget_directions()
         return super().train(mode)
+
+    def keep_unit(self, arrays: dict[str, Tensor], prefix: str, *_: object) -> None:
+        """A checkpoint from before the unit was kept leaves it as it is, or at 1 where nothing was measured."""
+        known = torch.ones(RANDOM_FEATURES) if self.feature_unit.is_meta else self.feature_unit
+        arrays.setdefault(f"{prefix}feature_unit", known)
 
     def forget_directions(self, *_: object) -> None:
         """The weights are others: the principal directions are asked for anew."""
@@ -165,7 +183,7 @@ class GAN(Method):
                 terms["generator_loss"] = adversarial.generator_loss(self.config.objective, real, logits)
             if not context.phase:
                 with full(x.device):
-                    terms["energy_distance"] = sample_distance(fake.detach(), x)
+                    terms["energy_distance"] = sample_distance(fake.detach(), x, self.feature_unit)
         return terms
 
     def _discriminator_terms(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
@@ -196,13 +214,13 @@ class GAN(Method):
         logits = self.discriminator(x, y)
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
-    def _codes(self, n: int, generator: torch.Generator | None) -> Tensor:
+    def _codes(self, n: int, generator: Randomness | None) -> Tensor:
         """z ~ N(0, I) [n, D]."""
         return likelihoods.normal(self.generator.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """How far samples are from held-out images, in random features; 0 where they cannot be told apart."""
-        return f"distance {terms['energy_distance']:.3f}"
+        return f"energy distance {terms['energy_distance']:.3f}"
 
     # -----------------------------------------------------------------------------------------------------------------
     # What it can do
@@ -227,10 +245,10 @@ class GAN(Method):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] of z ~ N(0, temperature² I), in one frame."""
-        z = self._codes(n, generator)
+        own = likelihoods.sample_generators(n, generator)
+        z = self._codes(n, own)
         if self.conditional and y is None:
-            where = z.device if generator is None else generator.device
-            y = torch.randint(len(self.data.classes), (n,), generator=generator, device=where)
+            y = likelihoods.integers(len(self.data.classes), n, own, z.device)
         with full(z.device):
             yield Frame(self.generator(temperature * z, None if y is None or not self.conditional else y.to(z.device)), 1, 1)
 
@@ -243,11 +261,18 @@ class GAN(Method):
 
         J is met through the gradients Jᵀu of random combinations u of pixels, E[uuᵀ] = I, at fixed codes. Kept until the weights change.
         """
+        return self._principal()[0]
+
+    def principal_shares(self) -> Tensor:
+        """Of the variance of G(z), to first order: what each principal direction accounts for [D], the largest first; they add up to 1."""
+        return self._principal()[1]
+
+    def _principal(self) -> tuple[Tensor, Tensor]:
         if self._directions is None or self.training:
             self._directions = self._eigenvectors()
         return self._directions
 
-    def _eigenvectors(self) -> Tensor:
+    def _eigenvectors(self) -> tuple[Tensor, Tensor]:
         noise = torch.Generator().manual_seed(0)
         like = self.generator.offset.value
         with torch.inference_mode(False), torch.enable_grad(), full(like.device):
@@ -257,9 +282,11 @@ class GAN(Method):
             signs = torch.randint(0, 2, images.shape, generator=noise).to(images) * 2 - 1
             (gradient,) = torch.autograd.grad((images * signs).sum(), z)  # row i: J(z_i)ᵀ u_i
         moment = gradient.double().T @ gradient.double()
-        vectors = torch.linalg.eigh(moment if moment.isfinite().all() else torch.zeros_like(moment)).eigenvectors.flip(1)
+        values, vectors = torch.linalg.eigh(moment if moment.isfinite().all() else torch.zeros_like(moment))
+        values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
         largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-        return (vectors * largest.sign()).to(like)  # either sign is a direction: this one is always the same
+        directions = (vectors * largest.sign()).to(like)  # either sign is a direction: this one is always the same
+        return directions, (values / values.sum().clamp(min=1e-300)).to(like)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Looking at a checkpoint
@@ -294,15 +321,18 @@ class GAN(Method):
             ]
             words.append(coverage(modes))
         ones = torch.ones(self.latent_size, dtype=x.dtype, device=x.device)
-        return Description(tuple(numbers), tuple(words), None, ones, torch.zeros_like(ones))
+        return Description(tuple(numbers), tuple(words), None, ones, torch.zeros_like(ones), share=self.principal_shares())
 
 
-def sample_distance(fake: Tensor, real: Tensor) -> Tensor:
-    """Energy distance [] of images [B, C, H, W] in random features, each in units of its deviation over the real ones."""
-    ours, theirs = random_features(fake), random_features(real)
-    deviation = theirs.std(0, correction=0)
-    unit = deviation.clamp(min=0.1 * deviation.mean()).clamp(min=1e-6)
-    return adversarial.energy_distance(ours / unit, theirs / unit)
+def feature_unit(x: Tensor) -> Tensor:
+    """The deviation [F] of each random feature over images [N, C, H, W], at least a tenth of their mean: what hardly varies counts less."""
+    deviation = torch.cat([random_features(some) for some in x.split(MEASURED_AT_ONCE)]).std(0, correction=0)
+    return deviation.clamp(min=0.1 * deviation.mean()).clamp(min=1e-6)
+
+
+def sample_distance(fake: Tensor, real: Tensor, unit: Tensor) -> Tensor:
+    """Energy distance [] of images [B, C, H, W] in random features, each in its unit [F], so that slices of any images can be averaged."""
+    return energy_distance(random_features(fake) / unit, random_features(real) / unit).to(real)
 
 
 def ranked_right(real: Tensor, fake: Tensor) -> float:

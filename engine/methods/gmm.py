@@ -1,8 +1,10 @@
 """Gaussian mixture by expectation-maximization (Dempster, Laird and Rubin 1977), by scikit-learn.
 
-A step fits one candidate (covariances, regularization, components) on a part of the training images and scores it on the rest of them;
-the best on that rest is then fitted on all of them, a few EM iterations a step, until the likelihood rises no more. The space of
-pixels is kept whole, so log p is a density of images (dequantized: see `engine.bases.dequantized`), not of their projections.
+Candidates (covariances, regularization, components) are compared by cross-validation: a step fits one on four fifths of the training
+images and scores it on the last fifth, until every image was held out once. Some pixels are black in nearly all images, and the few in
+which they are not cost a narrow component hundreds of nats each: a tenth of the images may hold none of them. The best is then fitted on
+all images, a few EM iterations a step, until the likelihood rises no more. The space of pixels is kept whole, so log p is a density of
+images (dequantized: see `engine.bases.dequantized`), not of their projections.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.classical import ClassicalMethod
-from engine.bases.dequantized import DequantizedDensity, dequantized, held_out_split, shuffled
+from engine.bases.dequantized import LEVELS, DequantizedDensity, dequantized, require_two, shuffled
 from engine.common.importing import IMPORTING
 from engine.config import setting
 from engine.losses import likelihoods
@@ -24,9 +26,12 @@ from engine.messages import Diagnosis, Number
 from engine.method import CannotLearn, DataSpec, Description, StepContext
 
 LADDER = (1, 2, 5, 10, 20, 50, 100, 200)  # components that are tried
-VARIANCES = (1e-6, 1e-5, 1e-4, 1e-3)  # added to the covariances' diagonals; dequantization alone adds 1e-6, a pixel's range is 1
+# Added to the covariances' diagonals; a pixel's range is 1. At least the square of a grey level: a pixel that was the same in all training
+# images may be a level brighter in the next.
+VARIANCES = tuple((levels / LEVELS) ** 2 for levels in (1, 4, 16))
+FOLDS = 5  # of the cross-validation
 MOST_NUMBERS = 2**23  # of all full covariances together: 32 MB
-SELECTED_ON = 4000  # training images that candidates are fitted on
+SELECTED_ON = 2500  # training images that candidates are compared on
 BUDGET = 2e11  # multiplications of a step: seconds on two cores, so that Stop is soon heeded
 TOLERANCE = 1e-3  # nats per image that an EM iteration must bring, as in scikit-learn
 REFITS = 50  # steps on all images at most
@@ -47,7 +52,7 @@ class Config(ClassicalMethod):
     regularization: float = setting(
         0.0, "Variance added to every pixel, which keeps covariances invertible; 0: selected, or 0.001.", low=0.0, high=1.0
     )
-    select: bool = setting(True, "Choose components, covariance and regularization on a tenth of the training images.")
+    select: bool = setting(True, "Choose components, covariance and regularization by cross-validation on training images.")
     images: int = setting(10_000, "Most training images that are used.", low=2, high=1_000_000, unit="images", log=True)
 
 
@@ -68,8 +73,8 @@ class GMM(DequantizedDensity):
     source = "Dempster, Laird and Rubin, Maximum Likelihood from Incomplete Data via the EM Algorithm, J. R. Stat. Soc. B 39, 1977"
     summary = (
         "Each image comes from one of K normal distributions of all its pixels, fitted by expectation-maximization. How many, with full or "
-        "diagonal covariances, is chosen on a tenth of the training images that is held out meanwhile. log p is exact for pixels with "
-        "uniform noise added within their grey level (dequantization), and on average a lower bound for the 8-bit image."
+        "diagonal covariances, is chosen by cross-validation: on training images that were held out meanwhile. log p is that of pixels "
+        "with uniform noise added within their grey level (dequantization): on average a lower bound on log p of the 8-bit image."
     )
     formula = "p(v) = Σ<sub>k</sub> π<sub>k</sub> N(v; μ<sub>k</sub>, Σ<sub>k</sub>)"
 
@@ -82,10 +87,11 @@ class GMM(DequantizedDensity):
         self.register_buffer("means", torch.empty(k, d))
         self.register_buffer("diagonals", torch.empty(k, d))  # 1/σ, of diagonal covariances
         self.register_buffer("factors", torch.empty(self.most_full, d, d))  # P, upper triangular, Σ⁻¹ = P Pᵀ, of full ones
-        # NOT_BEGUN …; the candidate that is next; the one that stands in the buffers; the seed of the split; steps on all images
-        self.register_buffer("state", torch.empty(5, dtype=torch.int64))
-        self.register_buffer("tried", torch.empty(len(self.candidates), dtype=torch.bool))
-        self.register_buffer("scores", torch.empty(len(self.candidates), dtype=torch.float64))  # held-out nats, of those tried
+        # NOT_BEGUN …; the candidate that is next; the one that stands in the buffers; the seed of the split; steps on all images; the fold
+        # that is next
+        self.register_buffer("state", torch.empty(6, dtype=torch.int64))
+        self.register_buffer("tried", torch.empty(len(self.candidates), FOLDS, dtype=torch.bool))
+        self.register_buffer("scores", torch.empty(len(self.candidates), FOLDS, dtype=torch.float64))  # held-out nats, of those tried
         self.register_buffer("likelihood", torch.empty((), dtype=torch.float64))  # nats per image, of the last refit
         self.weights: Tensor
         self.means: Tensor
@@ -152,36 +158,47 @@ class GMM(DequantizedDensity):
         Raises: CannotLearn: fewer than two images, or no candidate can be fitted.
         """
         if int(self.state[0]) == NOT_BEGUN:
+            require_two(len(x))
             self.state[3] = int(shuffled(2**24, context.generator)[0])  # one split, whatever noise the steps have
             self.state[0] = SELECTING
         fixed = torch.Generator().manual_seed(int(self.state[3]))
-        some, held_out = held_out_split(len(x), min(self.config.images, SELECTED_ON), fixed)
+        order = shuffled(len(x), fixed)[: self.config.images]
         if int(self.state[0]) == SELECTING:
-            rows, others = self._rows(x, some, fixed), self._rows(x, held_out, fixed)
-            self._try(rows, others, int(self.state[3]))
-            nats = self.scores[int(self.state[2])]
+            rows = self._rows(x, order[:SELECTED_ON], fixed)
+            held_out = np.arange(len(rows)) % min(FOLDS, len(rows)) == int(self.state[5])
+            self._try(rows[~held_out], rows[held_out], int(self.state[3]))
+            nats = self._score(int(self.state[2]))
         else:
-            order = shuffled(len(x), fixed)[: self.config.images]
             nats = self._refit(self._rows(x, order, fixed))
-        return self.terms(nats + self.data.dims * math.log(256), x)
+        return self.terms(nats + self.data.dims * math.log(LEVELS), x)
 
     def _rows(self, x: Tensor, which: Tensor, generator: torch.Generator) -> np.ndarray:
         return dequantized(x[which.to(x.device)].cpu(), generator).numpy()
 
     def _try(self, rows: np.ndarray, held_out: np.ndarray, seed: int) -> None:
-        """Fit the next candidate on rows [n, D], keep it if it is the best on `held_out` [m, D] so far."""
-        at = int(self.state[1])
-        candidate = self.candidates[at]
+        """Fit the next candidate on rows [n, D] and score it on `held_out` [m, D]; after its last fold keep it if it is the best so far.
+
+        One that is worse than the best on each of its first two folds is left at that.
+        """
+        at, fold = int(self.state[1]), int(self.state[5])
+        candidate, best = self.candidates[at], int(self.state[2])
         possible = candidate.components == 1 or 2 * candidate.components <= len(rows)
-        mixture = _fitted(rows, candidate, seed, None) if possible else None
+        mixture = _fitted(rows, candidate, seed, None) if possible and len(held_out) else None
+        first = at == best or not bool(self.tried[best].any())  # of all that can be fitted
         if mixture is not None:
-            first = not bool(self.tried.any())
-            nats = -float(mixture.score_samples(held_out).mean())
-            self.tried[at], self.scores[at] = True, nats
-            if first or nats < float(self.scores[int(self.state[2])]):
+            self.tried[at, fold], self.scores[at, fold] = True, -float(mixture.score_samples(held_out).mean())
+            lost = not first and fold == 1 and bool((self.scores[at, :2] > self.scores[best, :2]).all())
+            folds = min(FOLDS, len(rows) + len(held_out)) if len(self.candidates) > 1 else 1
+            over = lost or fold + 1 == folds
+            if first or (over and not lost and self._score(at) < self._score(best)):
                 self.state[2] = at
                 self._take(mixture, candidate)
-        self.state[1] = self._after(at)
+            if not over:
+                self.state[5] = fold + 1
+                return
+        else:
+            self.tried[at] = False
+        self.state[1], self.state[5] = self._after(at), 0
         if int(self.state[1]) == len(self.candidates):
             if not bool(self.tried.any()):
                 raise CannotLearn(
@@ -190,10 +207,15 @@ class GMM(DequantizedDensity):
             self.state[0] = REFITTING
             self.likelihood.fill_(-UNENDING)
 
+    def _score(self, at: int, beside: int | None = None) -> Tensor:
+        """Mean held-out nats [] of a candidate; where another one is named, over the folds that both were tried on."""
+        folds = self.tried[at] if beside is None else self.tried[at] & self.tried[beside]
+        return self.scores[at][folds].sum() / folds.sum().clamp(min=1)
+
     def _after(self, at: int) -> int:
         """The next candidate: more components of the same kind only while they helped."""
         following = at + 1
-        if at and self._is_ladder(at - 1, at) and (not self.tried[at] or self.scores[at] > self.scores[at - 1]):
+        if at and self._is_ladder(at - 1, at) and not self._score(at, at - 1) < self._score(at - 1, at):
             while following < len(self.candidates) and self._is_ladder(at, following):
                 following += 1
         return following
@@ -219,7 +241,7 @@ class GMM(DequantizedDensity):
         self.state[4] += 1
         if mixture is None:  # it can go no further: what was selected stands
             self.state[0] = DONE
-            return self.scores[int(self.state[2])]
+            return self._score(int(self.state[2]))
         self._take(mixture, candidate)
         found = float(mixture.lower_bound_)
         if found - float(self.likelihood) < TOLERANCE or int(self.state[4]) >= REFITS:
@@ -260,9 +282,9 @@ class GMM(DequantizedDensity):
     def draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
         """A component for each sample, and its noise times `temperature`: float64 [n, D]."""
         k, device = self.kept.components, self.weights.device
-        on = device if generator is None else generator.device
-        u = torch.rand(n, generator=generator, device=on, dtype=torch.float64).to(device)
-        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, generator)[:, 0]
+        own = likelihoods.sample_generators(n, generator)
+        u = likelihoods.uniform(torch.empty(n, dtype=torch.float64, device=device), own)
+        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, own)[:, 0]
         shares = self.weights[:k].double().cumsum(0)
         which = torch.searchsorted(shares / shares[-1], u).clamp(max=k - 1)
         if self.kept.kind == DIAGONAL:
@@ -283,15 +305,15 @@ class GMM(DequantizedDensity):
             return Description(diagnosis=(Diagnosis("warning", "It has not begun: the first step fits the first mixture."),))
         x = x[:128]
         joint = self._log_joint(dequantized(x, likelihoods.image_generators(x, 0)))
-        nats = -joint.logsumexp(1).mean().item() + self.data.dims * math.log(256)
+        nats = -joint.logsumexp(1).mean().item() + self.data.dims * math.log(LEVELS)
         used = joint.softmax(1).mean(0)
         kept = self.kept
         effective = float((-(used * used.clamp(min=1e-300).log()).sum()).exp())
         numbers = (
             Number("components", kept.components, "", 0, "Of the mixture that stands now."),
             Number("regularization", kept.variance, "", 6, "Variance added to every pixel; its range is 1."),
-            Number("−log p", nats, "nat", 1, "Of held-out images with uniform noise within their grey levels."),
-            Number("bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "An upper bound on the code length; 8 is uniform noise."),
+            Number("−log p(x)", nats, "nat", 1, "Of held-out images with uniform noise within their grey levels."),
+            Number("−log p(x), bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "An upper bound on the code length; 8 is uniform noise."),
             Number("components in use", effective, f"of {kept.components}", 1, "exp of the entropy of their shares of these images."),
         )
         weights = self.weights[: kept.components]
@@ -303,7 +325,8 @@ class GMM(DequantizedDensity):
     def _diagnosis(self, stage: int, kept: Candidate) -> Diagnosis:
         what = f"{kept.components} {'full' if kept.kind == FULL else 'diagonal'} component{'s' if kept.components > 1 else ''}"
         if stage == SELECTING:
-            return Diagnosis("muted", f"{int(self.tried.sum())} mixtures were tried on held-out training images; the best so far: {what}.")
+            tried = int(self.tried.any(1).sum())
+            return Diagnosis("muted", f"{tried} mixtures were tried on training images held out meanwhile; the best so far: {what}.")
         if stage == REFITTING:
             return Diagnosis("muted", f"Selected: {what}. It is now fitted on all training images that are used.")
         if self.config.select and kept.components == self._most(kept.kind) > 1:

@@ -109,10 +109,6 @@ class Jigsaw(EncoderMethod):
             right = (logits.argmax(1) == order).to(logits.dtype).mean()
             return {"loss": F.cross_entropy(logits, order), "accuracy": right}
 
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The accuracy as the list of runs shows it."""
-        return f"{100 * terms['accuracy']:.1f} % accuracy"
-
     def _posed(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Draw]:
         """Shuffled pictures, the orders of their tiles [B], and what the augmentation did before."""
         seen, drawn = augment(x, self.config.recipe(), generator, self._sizes(x)[1])

@@ -47,8 +47,9 @@ class KDE(DequantizedDensity):
     source = "Parzen, On Estimation of a Probability Density Function and Mode, Ann. Math. Stat. 33, 1962; as in scikit-learn"
     summary = (
         "A small normal distribution around every training image; their mean is the density. Nothing is learned but their common width, "
-        "chosen on a tenth of the training images that is held out meanwhile. log p is exact for pixels with uniform noise added within "
-        "their grey level (dequantization), and on average a lower bound for the 8-bit image."
+        "chosen on a tenth of the training images that is held out meanwhile. log p is "
+        "that of pixels with uniform noise added within their grey level (dequantization): on average a lower bound on log p of the 8-bit "
+        "image."
     )
     formula = "p(v) = 1/N Σ<sub>i</sub> N(v; c<sub>i</sub>, h² I)"
 
@@ -84,10 +85,11 @@ class KDE(DequantizedDensity):
         some, held_out = held_out_split(len(x), self.config.points, context.generator)
         v = dequantized(x[held_out.to(x.device)], context.generator)
         self._keep(x[some.to(x.device)])
-        squared = torch.cat([_squared_distances(v, centres) for centres in self._centres()], dim=1)  # [H, N], at most 400 MB
+        squared = [_squared_distances(v, centres) for centres in self._centres()]  # [H, BLOCK] each, together 400 MB at most
 
         def nats(h: float) -> float:
-            return -_log_kernels(squared, h, self.data.dims).logsumexp(1).mean().item() + math.log(squared.shape[1])
+            parts = [_log_kernels(block, h, self.data.dims).logsumexp(1) for block in squared]  # all kernels at once would take it thrice
+            return -torch.stack(parts).logsumexp(0).mean().item() + math.log(len(some))
 
         if self.config.bandwidth:
             self.width.fill_(self.config.bandwidth)
@@ -116,9 +118,9 @@ class KDE(DequantizedDensity):
 
     def draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Tensor:
         """A training image for each sample, and noise of width h · temperature: float64 [n, D]."""
-        device = self.points.device if generator is None else generator.device
-        which = torch.randint(max(1, int(self.count)), (n,), generator=generator, device=device).to(self.points.device)
-        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=self.points.device), 1, generator)[:, 0]
+        own, device = likelihoods.sample_generators(n, generator), self.points.device
+        which = likelihoods.integers(max(1, int(self.count)), n, own, device)
+        noise = likelihoods.normal(torch.empty(n, self.data.dims, dtype=torch.float64, device=device), 1, own)[:, 0]
         return _middles(self.points[which]) + float(self.width) * temperature * noise
 
     @torch.no_grad()
@@ -129,15 +131,18 @@ class KDE(DequantizedDensity):
         x = x[:64]
         v = dequantized(x, likelihoods.image_generators(x, 0))
         h = float(self.width)
-        near = torch.cat([_log_kernels(_squared_distances(v, centres), h, self.data.dims) for centres in self._centres()], dim=1)
-        shares = near.softmax(1)  # [N, kernels]
-        sharing = float((-(shares * shares.clamp(min=1e-300).log()).sum(1)).exp().median())
+        whole = self.log_density(v) + math.log(max(1, int(self.count)))  # [N], log of the sum of all kernels
+        entropy = torch.zeros_like(whole)  # of which kernel explains an image
+        for centres in self._centres():
+            share = _log_kernels(_squared_distances(v, centres), h, self.data.dims) - whole[:, None]
+            entropy -= (share.exp() * share).sum(1)
+        sharing = float(entropy.exp().median())
         nats = -self._log_p(x, likelihoods.image_generators(x, 0)).mean().item()
         numbers = (
             Number("bandwidth h", h, "", 4, "Standard deviation of a kernel; black is 0, white is 1."),
             Number("kernels", float(self.count), "images", 0, "Training images with a kernel."),
-            Number("−log p", nats, "nat", 1, "Of held-out images with uniform noise within their grey levels."),
-            Number("bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "An upper bound on the code length; 8 is uniform noise."),
+            Number("−log p(x)", nats, "nat", 1, "Of held-out images with uniform noise within their grey levels."),
+            Number("−log p(x), bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "An upper bound on the code length; 8 is uniform noise."),
             Number("kernels that share an image", sharing, "", 1, "exp of the entropy of which kernel explains it; median of images."),
         )
         return Description(numbers, (_diagnosis(int(self.chosen), sharing),))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, precise
-from engine.config import setting
+from engine.config import WEIGHT_DECAY, setting
 from engine.method import CannotLearn, DataSpec, StepContext, View
 from engine.nets.transformer import NormalLinear
 from engine.nets.vit import Learned, ViT, ViTBlock
@@ -40,7 +40,7 @@ class Config(Augmented, EncoderSettings):
     grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
     batch_size: int = setting(128, "Images per optimizer step.", low=2, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
-    weight_decay: float = setting(0.05, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    weight_decay: float = setting(0.05, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")
     ema: float = setting(
         0.0, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"
     )

@@ -140,7 +140,3 @@ class MemoryBank(EncoderMethod):
             moved = self.config.momentum * self.bank[places] + (1 - self.config.momentum) * u.to(self.bank.dtype)
             self.bank[places] = F.normalize(moved, dim=1)
         self._seen = []
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

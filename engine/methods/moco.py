@@ -202,7 +202,3 @@ class MoCo(EncoderMethod):
         images = int(self.images) or self.config.batch_size
         each = min(self.config.batch_size, images) * (2 if self.symmetric else 1)
         return 2 * -(-len(self.queue) // each)
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

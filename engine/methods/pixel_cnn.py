@@ -65,13 +65,14 @@ class PixelCNN(Autoregressive):
     )
     formula = "log p(x) = Σ<sub>i</sub> log p(x<sub>i</sub> | x<sub>1</sub> … x<sub>i−1</sub>)"
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: Config, data: DataSpec, maps: int = 0) -> None:
+        """`maps`: of what `conditioning` gives, where that is maps [B, H, W, M]."""
         super().__init__(config, data)
         self.channels, self.height, self.width = data.shape
         self.planes_per_channel = 1 if config.levels == 2 else 2
         inputs = self.planes_per_channel * self.channels + 1
-        classes = len(data.classes) if config.conditional else 0
-        self.net = GatedPixelNet(inputs, config.width, config.layers, config.cell_layers, classes)
+        classes = len(data.classes) if self.conditional else 0
+        self.net = GatedPixelNet(inputs, config.width, config.layers, config.cell_layers, classes, maps)
         large = config.levels >= MANY_LEVELS and self.height * self.width >= MANY_PIXELS
         logistics = config.output == "logistics" or (config.output == "auto" and large)
         if logistics:
@@ -101,7 +102,11 @@ class PixelCNN(Autoregressive):
     def features(self, tokens: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """-> features [B, rows, W, F] and values [B, rows, W, C]"""
         pixels = self._image(tokens)
-        return self.net(self.planes(pixels), y), pixels
+        return self.net(self.planes(pixels), self.conditioning(y)), pixels
+
+    def conditioning(self, y: Tensor | None) -> Tensor | None:
+        """The conditions y [B, ...] as the network takes them: classes int64 [B] as they are, other ones as maps [B, H, W, M]."""
+        return y
 
     # -- likelihood ------------------------------------------------------------------------------------------------------
 
@@ -132,7 +137,7 @@ class PixelMemory:
 
     def __init__(self, method: PixelCNN, y: Tensor | None, n: int, cached: bool) -> None:
         self._method, self._y, device = method, y, method.net.left.weight.device
-        self._rows = method.net.rows(n, (method.height, method.width), y) if cached else None
+        self._rows = method.net.rows(n, (method.height, method.width), method.conditioning(y)) if cached else None
         self._tokens = torch.empty(n, 0, dtype=torch.int64, device=device)
         self._pixels = -1  # complete ones that the features know of
         self._features = torch.empty(0)
@@ -150,7 +155,11 @@ class PixelMemory:
         elif pixels != self._pixels:
             self._features = self._rows.take(method.planes(written[:, max(0, self._pixels) :]))
         self._pixels = pixels
-        return method.head.distribution(self._features, self._tokens[:, pixels * channels :])
+        return self.distribution(self._features, self._tokens[:, pixels * channels :])
+
+    def distribution(self, features: Tensor, before: Tensor) -> Tensor:
+        """Logits [n, V] of the next channel of the pixel that is being written, of its features [n, F] and channels before [n, c]."""
+        return self._method.head.distribution(features, before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

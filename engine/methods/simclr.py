@@ -95,7 +95,3 @@ class SimCLR(EncoderMethod):
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """The terms of `contrast` for two views of every image x [B, C, H, W]; scalars []."""
         return self.contrast(self.project(x, context), context)
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.bases.autoregressive import Memory, frequencies
 from engine.bases.text import Sliding, TextAutoregressive, TextSettings, in_windows
-from engine.config import BadSetting, setting
+from engine.config import WEIGHT_DECAY, BadSetting, setting
 from engine.method import DataSpec, StepContext
 from engine.nets.transformer import Transformer
 
@@ -28,7 +28,7 @@ class Config(TextSettings):
     )
     batch_size: int = setting(16, "Windows per optimizer step.", low=1, high=16384, unit="windows", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
-    weight_decay: float = setting(0.5, "Shrinking of the weights (AdamW), never of biases and norms.", low=0.0, high=1.0, group="Training")
+    weight_decay: float = setting(0.5, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")
     clip: float = setting(1.0, "Longest gradient; longer ones are scaled down, 0 switches it off.", low=0.0, high=1e6, group="Training")
     ema: float = setting(
         0.99, "Decay of the averaged weights that are shown and scored; 0 shows the raw ones.", low=0.0, high=0.99999, group="Training"

@@ -189,24 +189,24 @@ class VAE(VariationalAutoencoder):
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Mean images [n, C, H, W] of z ~ p(z), its noise times the temperature, in one frame."""
-        yield Frame(self.decode(self.sample_prior(n, temperature, generator)), 1, 1)
+        yield Frame(self.decode(self.sample_prior(n, temperature, likelihoods.sample_generators(n, generator))), 1, 1)
 
     def sample_observations(
         self, n: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Iterator[Frame]:
         """Images [n, C, H, W] drawn from p(x|z), of the z of `sample`, in one frame; in [0, 1], as x is."""
-        z = self.sample_prior(n, temperature, generator)
+        own = likelihoods.sample_generators(n, generator)
+        z = self.sample_prior(n, temperature, own)
         with full(z.device):
-            yield Frame(self._observed(self._maps(z), generator), 1, 1)
+            yield Frame(self._observed(self._maps(z), own), 1, 1)
 
     @torch.no_grad()
-    def sample_prior(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+    def sample_prior(self, n: int, temperature: float = 1.0, generator: Randomness | None = None) -> Tensor:
         """z [n, D] drawn from p(z); of a VampPrior the component is drawn as it is, and the noise around it scaled."""
         noise = temperature * likelihoods.normal(self.offset.value.new_empty(n, self.config.latent), 1, generator)[:, 0]
         if self.pseudo_logits is None:
             return noise
-        where = noise.device if generator is None else generator.device
-        chosen = torch.randint(len(self.pseudo_logits), (n,), generator=generator, device=where).to(noise.device)
+        chosen = likelihoods.integers(len(self.pseudo_logits), n, generator, noise.device)
         with full(noise.device):
             parts = self._posterior(self.pseudo_logits.sigmoid())
             return parts.mean[chosen] + parts.sigma[chosen] * noise
@@ -215,7 +215,8 @@ class VAE(VariationalAutoencoder):
     def log_prior(self, z: Tensor) -> Tensor:
         """log p(z) in nats: [N, D] -> [N]."""
         with full(z.device):
-            return self._log_prior(z, self._components())
+            parts = self._components()
+            return self._log_prior(z, None if parts is None else Latents(parts.mean.to(z.dtype), parts.sigma.to(z.dtype)))
 
     @torch.no_grad()
     def log_weights(self, x: Tensor, posterior: Latents, k: int, generator: Randomness | None) -> Tensor:
@@ -251,6 +252,17 @@ class VAE(VariationalAutoencoder):
     def elbo(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
         """The bound E[log w] of x as `evaluate_target` returned it, averaged over `samples` [B]."""
         return self.log_weights(x, self.posterior(x), samples, generator).mean(0)
+
+    @torch.no_grad()
+    def rate(self, x: Tensor, generator: Randomness | None = None, samples: int = 1) -> Tensor:
+        """KL(q(z|x) ∥ p(z)) in nats [B]: in closed form, of a VampPrior over `samples` codes. x as `evaluate_target` returned it."""
+        q, components = self.posterior(x), self._components()
+        with full(x.device):
+            if components is None:
+                return likelihoods.kl_to_standard_normal(q.mean, q.sigma).sum(1)
+            noise = likelihoods.normal(q.mean, samples, generator)  # [B, k, D]
+            log_q = likelihoods.log_normal(noise) - q.sigma.log().sum(1, keepdim=True)
+            return (log_q - self._log_prior(q.mean[:, None] + q.sigma[:, None] * noise, components)).mean(1)
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, y: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from engine.bases.encoder import EncoderMethod, EncoderSettings, precise
 from engine.config import setting
 from engine.losses.contrastive import top1_retrieval
 from engine.losses.redundancy import covariance_penalty, invariance, variance_hinge
-from engine.method import DataSpec, StepContext, View
+from engine.method import CannotLearn, DataSpec, StepContext, View
 from engine.nets.heads import NormHead
 from engine.precision import full
 from engine.transforms.augmentation import Augmented, augment
@@ -70,12 +70,16 @@ class VICReg(EncoderMethod):
     def loss(self, x: Tensor, y: Tensor | None, context: StepContext) -> dict[str, Tensor]:
         """`loss`: the weighted sum of `invariance`, `variance` (the mean over the two views) and `covariance` (their sum), as in the
         released code. `top1_retrieval`: share of views whose partner is the nearest of the other views by cosine. x [B, C, H, W] ->
-        scalars [].
+        scalars []. Raises: CannotLearn: a single image.
         """
         c = self.config
         heads = [self.features(view.x) for view in self.views(x, context.generator)]
         with full(x.device):
             a, b = (context.gather(precise(self.head(h))) for h in heads)
+            if len(a) < 2:
+                raise CannotLearn(
+                    "VICReg needs two images or more in a batch and among the validation images: one has no variance; add images."
+                )
             same, spread, mixed = (
                 invariance(a, b),
                 variance_hinge(a) + variance_hinge(b),
@@ -88,7 +92,3 @@ class VICReg(EncoderMethod):
                 "covariance": mixed,
                 "top1_retrieval": top1_retrieval(a, b),
             }
-
-    def headline_words(self, terms: dict[str, float]) -> str:
-        """The top-1 retrieval as the list of runs shows it."""
-        return f"{100 * terms['top1_retrieval']:.1f} % top-1 retrieval"

@@ -18,6 +18,7 @@ from engine.nets.images import LARGEST, SMALLEST, Offset, grid
 
 SLOPE = 0.2  # of the leaky ReLU
 RANDOM_LAYERS = ((32, 4, 2), (64, 4, 2), (128, 3, 1))  # channels, kernel, stride of `random_features`
+RANDOM_FEATURES = sum(5 * channels for channels, _, _ in RANDOM_LAYERS)  # of an image of any size
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the size of its inputs (He et al. 2015)
 
 

@@ -69,6 +69,17 @@ class Shifts(nn.Embedding):
         nn.init.zeros_(self.weight)
 
 
+class MapShifts(nn.Linear):
+    """What conditioning maps [B, H, W, M] add before every gate, at their own places; nothing at first, and nothing where they are 0."""
+
+    def __init__(self, maps: int, shifts: int) -> None:
+        super().__init__(maps, shifts, bias=False)
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Set the shifts to zero."""
+        nn.init.zeros_(self.weight)
+
+
 def gate(z: Tensor) -> Tensor:
     """a σ(b) (Dauphin et al. 2017) [..., 2 C] -> [..., C]. The paper's tanh(a) σ(b) costs three times as much."""
     return F.glu(z, -1)
@@ -87,7 +98,7 @@ class GatedBlock(nn.Module):
         self.out = ScaledLinear(width, width if last else 2 * width, gain)  # to the end (skip), and on along h (residual)
 
     def forward(self, v: Tensor, h: Tensor, v_shift: Tensor | None, h_shift: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """-> v, h, and what goes straight to the end. A class's shifts are [B, 1, 1, 2 C]."""
+        """-> v, h, and what goes straight to the end. A class's shifts are [B, 1, 1, 2 C], those of maps [B, H, W, 2 C]."""
         v = self.vertical(self.v_near.causal(v, aside=True), v, v_shift)
         z = self.h_across(torch.cat([self.h_near.causal(h), v], -1))
         return v, *self.horizontal(z if h_shift is None else z + h_shift, h)
@@ -139,9 +150,10 @@ class GatedPixelNet(nn.Module):
         layers: blocks.
         context: blocks on cells of 4×4 pixels; 0 leaves them out.
         classes: 0 where there are none to condition on.
+        maps: M of conditioning maps [B, H, W, M], which every place may see; 0 where there are none.
     """
 
-    def __init__(self, inputs: int, width: int, layers: int, context: int = 0, classes: int = 0) -> None:
+    def __init__(self, inputs: int, width: int, layers: int, context: int = 0, classes: int = 0, maps: int = 0) -> None:
         super().__init__()
         self.width = width
         self.above = Kernel(inputs, width, (UP, 2 * ASIDE + 1))
@@ -149,20 +161,27 @@ class GatedPixelNet(nn.Module):
         self.context = CellContext(inputs, width, 64 * width // 48, context) if context else None
         self.blocks = nn.ModuleList(GatedBlock(width, 1 / math.sqrt(layers), layer == layers - 1) for layer in range(layers))
         self.classes = Shifts(classes, layers * 4 * width) if classes else None
+        self.maps = MapShifts(maps, layers * 4 * width) if maps else None
 
     def forward(self, planes: Tensor, y: Tensor | None = None) -> Tensor:
-        """Planes [B, H, W, I] -> features [B, H, W, C], each of the pixels before it alone; y int64 [B] or None."""
+        """Planes [B, H, W, I] -> features [B, H, W, C], each of the pixels before it alone and of y: classes int64 [B], maps [B, H, W, M]
+        or None.
+        """
         return self.run(planes, y)[0]
 
     def run(self, planes: Tensor, y: Tensor | None) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
-        """Planes [B, H, W, I] -> features, and of every block the v and h that went in and the v that came out, all [B, H, W, C]."""
+        """Planes [B, H, W, I] -> features, and of every block the v and h that went in and the v that came out, all [B, H, W, C].
+
+        The planes may end before the maps do: what is below the last row has no influence.
+        """
         v = self.above(F.pad(planes[:, :-1], (0, 0, ASIDE, ASIDE, UP, 0)))
         h = self.left(F.pad(planes[:, :, :-1], (0, 0, BACK, 0)))
         if self.context is not None:
             v = v + self.context(planes)
         skips: Tensor | None = None
         passed = []
-        for block, (v_shift, h_shift) in zip(self.blocks, self.shifts(y), strict=True):
+        shifts = self.shifts(y if self.maps is None or y is None else y[:, : planes.shape[1]])
+        for block, (v_shift, h_shift) in zip(self.blocks, shifts, strict=True):
             before = v, h
             v, h, skip = block(v, h, v_shift, h_shift)
             skips = skip if skips is None else skips + skip
@@ -171,14 +190,17 @@ class GatedPixelNet(nn.Module):
         return torch.cat([F.relu(skips), h], -1), passed
 
     def shifts(self, y: Tensor | None) -> list[tuple[Tensor | None, Tensor | None]]:
-        """What the classes [B] add in every block: two of [B, 1, 1, 2 C], for v and for h."""
-        if self.classes is None or y is None:
+        """What the conditions add in every block: two for v and for h, of classes int64 [B] two of [B, 1, 1, 2 C], of maps [B, H, W, M]
+        two of [B, H, W, 2 C].
+        """
+        if y is None or (self.classes is None and self.maps is None):
             return [(None, None)] * len(self.blocks)
-        parts = self.classes(y)[:, None, None].chunk(2 * len(self.blocks), -1)
+        whole = self.classes(y)[:, None, None] if self.classes is not None else self.maps(y)  # type: ignore[misc]
+        parts = whole.chunk(2 * len(self.blocks), -1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     def rows(self, n: int, size: tuple[int, int], y: Tensor | None = None) -> Rows:
-        """Incremental state that computes n images of `size` row by row; y int64 [n] or None."""
+        """Incremental state that computes n images of `size` row by row; y int64 [n], maps [n, H, W, M] or None."""
         return Rows(self, n, size, y)
 
 
@@ -232,14 +254,19 @@ class Rows:
         for layer, (block, *_) in enumerate(self._blocks):
             rows = torch.cat([self._v[layer], v], 1)
             self._v[layer] = rows[:, 1:]
-            v = block.vertical(block.v_near(rows, (0, WIDE // 2)), v, self._shifts[layer][0])
-            self._keep(layer, block, v[:, 0])
+            v = block.vertical(block.v_near(rows, (0, WIDE // 2)), v, self._shift(layer, 0, row))
+            self._keep(layer, block, v[:, 0], row)
 
-    def _keep(self, layer: int, block: GatedBlock, v: Tensor) -> None:
+    def _shift(self, layer: int, stack: int, row: int) -> Tensor | None:
+        """What the conditions add in a row: [n, 1, 1, 2 C] of classes, [n, 1, W, 2 C] of maps; `stack`: 0 of v, 1 of h."""
+        shift = self._shifts[layer][stack]
+        return shift if shift is None or shift.shape[1] == 1 else shift[:, row : row + 1]
+
+    def _keep(self, layer: int, block: GatedBlock, v: Tensor, row: int) -> None:
         """What the vertical stack's row [n, W, C] says to the horizontal one."""
         width = self._net.width
         from_v = F.linear(v, block.h_across.weight[:, width:], block.h_across.bias)
-        shift = self._shifts[layer][1]
+        shift = self._shift(layer, 1, row)
         self._from_v[layer] = from_v if shift is None else from_v + shift[:, 0]
 
     def _step(self, row: int, column: int) -> Tensor:
@@ -261,7 +288,7 @@ class Rows:
         for layer, ((block, *_), (v, h, v_after)) in enumerate(zip(self._blocks, passed, strict=True)):
             self._v[layer] = F.pad(v, (0, 0, 0, 0, TALL, 0))[:, 1 - TALL :]
             self._h[layer][:, LONG - 1 : LONG - 1 + column] = h[:, row, :column]
-            self._keep(layer, block, v_after[:, row])
+            self._keep(layer, block, v_after[:, row], row)
         if self._net.context is not None:
             first = row - row % PATCH
             self._far = self._net.context(self._planes[:, UP : UP + first + PATCH, BACK:])[:, first:]

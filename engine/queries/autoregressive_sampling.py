@@ -24,6 +24,10 @@ class CannotSample(ValueError):
     """One sentence: why this cannot be drawn, and what can."""
 
 
+class BadSampleSetting(CannotSample):
+    """One sentence: which setting of which sampler is wrong, and what it may be."""
+
+
 @dataclass(frozen=True)
 class PartialSamples:
     """So far. The tensors are those being written to; copy what is to be kept."""

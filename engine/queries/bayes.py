@@ -1,18 +1,27 @@
-"""What the Bayes pane asks: log p(x|y) of a picture for every class, beside the answer of a classifier."""
+"""What the Bayes pane asks: log p(x|y) of a picture for every class beside the answer of a classifier, and both of validation images."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from engine import messages as m
 from engine.data import BadData, Picture, adapt
+from engine.data.splits import spread
 from engine.evaluation.bayes import given_each_class
-from engine.protocols import Classifier, Density, provides
-from engine.queries.answers import answers
+from engine.protocols import Classifier, Density, ProbabilityFlow, provides
+from engine.queries.answers import Job, answers
 from engine.queries.arrays import array, image_tensor
-from engine.queries.pictures import read_picture, require_images
+from engine.queries.pictures import adapted, read_picture, require_images
+from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession, answer_head
 from engine.storage.run_folders import BadRun
+
+AT_ONCE = 16  # images
+FLOW_IMAGES = 40  # of a probability flow, which needs many passes for each: just enough for a p-value of 0.05
 
 
 @answers(m.AskBayes)
@@ -22,11 +31,8 @@ def ask_bayes(session: QuerySession, query: m.AskBayes) -> m.BayesAnswered:
     Raises:
         CannotAnswer: no density of x given a class. BadRun, BadData.
     """
-    model = session.model(query.run, query.step)
-    require_images(model, "; Bayes’ rule is shown for images, so choose a run that was trained on images.")
+    model = _conditional_density(session, query.run, query.step)
     method = model.method
-    if method.density == "none" or not method.conditional or not provides(method, Density):
-        raise CannotAnswer(f"{model.run.name} has no density p(x|y); choose a run that was trained with “conditional”.")
     picture = read_picture(session, query.picture, model)
     seen, how = adapt(picture, model.spec.shape)
     given = given_each_class(method, image_tensor(seen[None]), len(model.spec.classes))[0]
@@ -49,6 +55,68 @@ def ask_bayes(session: QuerySession, query: m.AskBayes) -> m.BayesAnswered:
     )
 
 
+@answers(m.CompareClassifiers)
+def compare_classifiers(session: QuerySession, work: m.CompareClassifiers) -> Job:
+    """log p(x|y) in nats [N, K] of validation images, and p(y|x) [N, K] of a classifier's run where one is named.
+
+    Raises:
+        CannotAnswer: no density of x given a class, or no validation images with labels. BadRun, BadData.
+    """
+    model = _conditional_density(session, work.run, work.step)
+    yield from session.load_data(model.manifest.data, work.job)
+    held_out = session.run_data(model).splits["valid"]
+    if not len(held_out) or held_out.labels is None:
+        raise CannotAnswer("These data have no validation images with labels, so accuracy, calibration and p-values are not known.")
+    rows = spread(held_out, min(work.limit, FLOW_IMAGES) if provides(model.method, ProbabilityFlow) else work.limit)
+    other = _classifier(session, work, model)
+    progress = ProgressReporter(work.job, work.run, len(rows), "image", "Scoring validation images")
+    given, beside = [], []
+    for start in range(0, len(rows), AT_ONCE):
+        images = held_out.take(rows[start : start + AT_ONCE])
+        x = image_tensor((yield from adapted(images, model.spec.shape)))
+        given.append((yield from _given_in_steps(model.method, x, len(model.spec.classes))))
+        if other is not None and provides(other.method, Classifier):
+            seen = yield from adapted(images, other.spec.shape)
+            beside.append(other.method.classify(image_tensor(seen)).double().softmax(1))
+        yield progress.add(len(images))
+    yield m.ClassifiersCompared(
+        work.job,
+        work.run,
+        model.step,
+        array(torch.cat(given)),
+        np.asarray(held_out.labels[rows], np.int64),
+        None if held_out.groups is None else np.asarray(held_out.groups[rows], np.int64),
+        array(torch.cat(beside)) if beside else None,
+        len(held_out),
+    )
+    return "The validation images are scored."
+
+
+def _conditional_density(session: QuerySession, run: str, step: int | None) -> Model:
+    """Raises: CannotAnswer: no density of images given a class. BadRun."""
+    model = session.model(run, step)
+    require_images(model, "; Bayes’ rule is shown for images, so choose a run that was trained on images.")
+    method = model.method
+    if not model.spec.classes:
+        raise CannotAnswer(f"{model.run.name} was trained on images without classes; choose a run of data with classes.")
+    if method.density == "none" or not method.conditional or not provides(method, Density):
+        raise CannotAnswer(f"{model.run.name} has no density p(x|y); choose a run that was trained with “conditional”.")
+    return model
+
+
+def _given_in_steps(method: object, x: Tensor, classes: int) -> Generator[None, None, Tensor]:
+    """As `given_each_class`, with a yield between classes, and between the passes of a probability flow."""
+    columns = []
+    for label in range(classes):
+        y, generator = torch.full((len(x),), label), torch.Generator().manual_seed(0)
+        if provides(method, ProbabilityFlow):
+            columns.append((yield from method.log_prob_steps(x, y, generator)).log_p.double())
+        elif provides(method, Density):
+            columns.append(method.log_prob(x, y, generator).double())
+        yield
+    return torch.stack(columns, 1)
+
+
 def _told_by_data(session: QuerySession, model: Model, asked: m.PictureRef) -> tuple[np.ndarray | None, str]:
     """The classes' shares of the training images [K], and the class of an image of the run's own data; only of data that are open."""
     if not session.has_data(model.manifest.data):
@@ -68,13 +136,21 @@ def _told_by_data(session: QuerySession, model: Model, asked: m.PictureRef) -> t
 
 def _beside(session: QuerySession, query: m.AskBayes, model: Model, picture: Picture) -> tuple[np.ndarray | None, str]:
     """p(y|x) [K] of the classifier's run, or why there is none."""
-    if not query.beside:
-        return None, ""
     try:
-        other = session.model(query.beside, query.beside_step)
-    except BadRun as error:
+        other = _classifier(session, query, model)
+    except (BadRun, CannotAnswer) as error:
         return None, str(error)
-    if not provides(other.method, Classifier) or other.spec.classes != model.spec.classes:
-        return None, f"{other.run.name} does not tell the same classes apart; choose a classifier of the same data."
+    if other is None or not provides(other.method, Classifier):
+        return None, ""
     seen, _ = adapt(picture, other.spec.shape)
     return array(other.method.classify(image_tensor(seen[None]))[0].double().softmax(0)), ""
+
+
+def _classifier(session: QuerySession, asked: m.AskBayes | m.CompareClassifiers, model: Model) -> Model | None:
+    """The run that is asked for beside; None where none is. Raises: BadRun; CannotAnswer: it tells other classes apart."""
+    if not asked.beside:
+        return None
+    other = session.model(asked.beside, asked.beside_step)
+    if not provides(other.method, Classifier) or other.spec.classes != model.spec.classes:
+        raise CannotAnswer(f"{other.run.name} does not tell the same classes apart; choose a classifier of the same data.")
+    return other

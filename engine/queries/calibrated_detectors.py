@@ -188,11 +188,16 @@ class CalibratedDetectors:
             "data": self.model.manifest.data_hash,
             "detector": detector.name,
             "version": detector.version,
+            **self._density_facts(),
             "settings": detector.settings(),
             "images": FIT_IMAGES,
             "seed": self.subject.seed,
             "look": LOOK,
         }
+
+    def _density_facts(self) -> dict[str, Any]:
+        version = self.model.method.density_version
+        return {"density version": version} if version > 1 else {}
 
     def facts(self, detector: Detector, data_hash: str, split: str, limit: int) -> dict[str, Any]:
         """What names the scores of some images of a data set."""
@@ -204,6 +209,7 @@ class CalibratedDetectors:
             "shape": list(self.shape),
             "detector": detector.name,
             "version": detector.version,
+            **self._density_facts(),
             "settings": detector.settings(),
             "fit": self.fit_facts(detector) if detector.fits else None,
             "seed": self.subject.seed,

@@ -14,8 +14,19 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.interpolation import lerp, slerp
 from engine.data import adapt
+from engine.losses.likelihoods import normal, sample_generators
 from engine.method import judged
-from engine.protocols import ConditionalDecoder, Decoder, Encoder, ImportanceWeighted, LatentSpace, LatentVariable, provides
+from engine.protocols import (
+    ConditionalDecoder,
+    Decoder,
+    Encoder,
+    ImportanceWeighted,
+    LatentPrior,
+    LatentSpace,
+    LatentVariable,
+    ObservationSampler,
+    provides,
+)
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.pictures import original_shown, read_picture
@@ -41,7 +52,10 @@ def describe(session: QuerySession, query: m.Describe) -> m.Described:
         pictures=None if found.pictures is None else image_array(found.pictures),
         captions=found.captions,
         active=None if found.active is None else found.active.cpu().numpy(),
-        classes=_classes(model),
+        names=found.names,
+        classes=model.spec.classes if found.class_scores else _classes(model),
+        share=array(found.share),
+        class_scores=found.class_scores,
     )
 
 
@@ -57,7 +71,9 @@ def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
     z = _latents(model, query.z)
     images = _decoded(model, z, query.label)
     milliseconds = 1000 * (time.perf_counter() - started)
-    return m.Decoded(**answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds)
+    return m.Decoded(
+        **answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds, means=_means(model)
+    )
 
 
 @answers(m.Encode)
@@ -138,16 +154,19 @@ def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
 
 @answers(m.SamplePrior)
 def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
-    """Images of z ~ N(centre, diag((temperature · scale)²)). Raises: CannotAnswer, BadRun."""
+    """Images of z ~ p(z), or of N(centre, diag((temperature · scale)²)) where that is not known. Raises: CannotAnswer, BadRun."""
     model = session.model(query.run, query.step)
     prior = _prior(model, "draw from")
-    noise = torch.randn(query.count, len(prior.scale), generator=model.generator(query.seed)) * query.temperature
-    z = prior.centre + prior.scale * noise
+    own = sample_generators(query.count, model.generator(query.seed))
+    if provides(model.method, LatentPrior):
+        z = model.method.sample_prior(query.count, query.temperature, own)
+    else:
+        z = prior.centre + prior.scale * normal(prior.scale.expand(query.count, -1), 1, own)[:, 0] * query.temperature
     note = ""
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
     images = _decoded(model, z, query.label)
-    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note)
+    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note, means=_means(model))
 
 
 @answers(m.Reconstruct)
@@ -166,6 +185,11 @@ def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
 def _classes(model: Model) -> tuple[str, ...]:
     """The classes that latents can be decoded as."""
     return model.spec.classes if model.method.conditional and provides(model.method, ConditionalDecoder) else ()
+
+
+def _means(model: Model) -> bool:
+    """Whether what it decodes are means of p(x|z): a model that can draw x too says so."""
+    return provides(model.method, ObservationSampler)
 
 
 def _decoded(model: Model, z: Tensor, label: int | None) -> np.ndarray:
@@ -212,4 +236,6 @@ def log_standard_normal(z: Tensor) -> Tensor:
 
 
 def _log_prior(model: Model, z: Tensor) -> np.ndarray | None:
+    if provides(model.method, LatentPrior):
+        return array(model.method.log_prior(z.double()))
     return None if model.method.sampling == "none" else array(log_standard_normal(z))

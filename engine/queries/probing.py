@@ -309,6 +309,9 @@ def report(
 ) -> Generator[m.Progress, None, dict[str, Any]]:
     """What the verb `probe` answers: shares of right answers with their standard errors, all on the same images.
 
+    `forward_passes`: of an image through an encoder in one training step, so that runs compare at equal work: they have cost so many
+    times steps times batch size.
+
     Raises:
         BadRun, BadData, CannotAnswer: each one sentence.
     """
@@ -333,6 +336,7 @@ def report(
         "data": own.data_name,
         "split": own.split,
         "features": own.features,
+        "forward_passes": model.method.forward_passes,
         "n_train": own.n_train,
         "n_test": own.n_test,
         "k": min(NEIGHBOURS, own.n_train),

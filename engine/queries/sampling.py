@@ -25,7 +25,15 @@ from engine.method import DataSpec, Method
 from engine.protocols import ConfigurableSampler, Frame, ObservationSampler, Sampler, SymbolSequence, provides
 from engine.queries.answers import Job, answers
 from engine.queries.arrays import array, image_array, image_tensor
-from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, labels_of, noise_of
+from engine.queries.autoregressive_sampling import (
+    BadSampleSetting,
+    CannotSample,
+    PartialSamples,
+    draw_symbols,
+    filtered,
+    labels_of,
+    noise_of,
+)
 from engine.queries.pictures import read_picture
 from engine.queries.session import Model, QuerySession, answer_head
 
@@ -278,8 +286,8 @@ def _shown(model: Model, method: SymbolSequence, samples: PartialSamples, given:
 
 
 def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None) -> Iterator[Frame]:
-    """The sampler's frames with the samples that are asked for only. Samples beside each other share the sampler's noise, so all up to
-    the last one are drawn: a sample is the same whoever is drawn beside it."""
+    """The sampler's frames with the samples that are asked for only. The sampler counts its samples from 0, so all up to the last one are
+    drawn: sample k depends on the seed and k only, not on which others are drawn beside it."""
     everyone = max(work.samples) + 1
     if y is not None and everyone > len(work.samples):
         every = tuple(range(everyone))
@@ -289,7 +297,8 @@ def _frames(work: m.DrawSamples, model: Model, method: Sampler, y: Tensor | None
             y = y[:1].expand(everyone, -1)
     frames, _ = drawn_frames(method, everyone, y, work.temperature, model.generator(work.seed), work.decode, dict(work.settings))
     for frame in frames:
-        yield replace(frame, x=frame.x[list(work.samples)])
+        rows = list(work.samples)
+        yield replace(frame, x=frame.x[rows], energy=None if frame.energy is None else frame.energy[rows])
 
 
 def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Tensor | None) -> Job:
@@ -301,23 +310,39 @@ def _by_steps(work: m.DrawSamples, model: Model, frames: Iterator[Frame], y: Ten
             yield m.SamplingBegan(**_head(work, model, STEPS, y), start=0, note=note, frames=frame.count)
         rate = number / max(time.perf_counter() - started, 1e-9)
         images, final = image_array(frame.x), frame.step >= frame.count
-        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final, frame.note)
+        energy = None if frame.energy is None else array(frame.energy.float())
+        yield m.FrameDrawn(work.job, work.run, model.step, frame.step, frame.count, images, rate, final, frame.note, energy)
     return ""
 
 
 def sampler_settings(method: object, settings: Mapping[str, Any]) -> Any:
     """A sampler's settings, checked, from those that are not at their default, values or what was typed; None of one without any.
 
-    Raises: CannotSample: there is no such setting, or no such value of it.
+    Raises: BadSampleSetting: there is no such setting, or no such value of it.
     """
-    if provides(method, ConfigurableSampler):
-        try:
-            return make_config(method.SampleSettings, settings)
-        except BadSetting as error:
-            raise CannotSample(str(error)) from None
-    if settings:
-        raise CannotSample(f"{_title(method)}’s sampler has no settings, so {', '.join(settings)} cannot be set.")
-    return None
+    known = _named(method) if provides(method, ConfigurableSampler) else ()
+    if unknown := [name for name in settings if name not in known]:
+        named = " and ".join(f"“{name}”" for name in unknown)
+        has = f"it has {', '.join(known)}" if known else "it has no settings"
+        raise BadSampleSetting(f"{named} {'is' if len(unknown) == 1 else 'are'} no setting of {_title(method)}’s sampler; {has}.")
+    if not provides(method, ConfigurableSampler):
+        return None
+    try:
+        return make_config(method.SampleSettings, settings)
+    except BadSetting as error:
+        raise _bad(method, error) from None
+
+
+def _bad(method: object, error: BadSetting) -> BadSampleSetting:
+    return BadSampleSetting(f"{_title(method)}’s sampler: {error}")
+
+
+def _said_plainly(method: object, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames; a setting that the sampler refuses only as it begins is said like one that it refuses at once."""
+    try:
+        yield from frames
+    except BadSetting as error:
+        raise _bad(method, error) from None
 
 
 def _title(method: object) -> str:
@@ -341,18 +366,18 @@ def drawn_frames(
 
     `settings`: of a sampler that has some, those that are not at their default, values or what was typed.
 
-    Raises: CannotSample: `decode` is neither, or the sampler has no such settings, or no temperature.
+    Raises: CannotSample: `decode` is neither. BadSampleSetting: the sampler has no such settings, or no temperature.
     """
     if decode not in ("mean", "sample"):
         raise CannotSample(f"Samples are drawn as “mean” or “sample” of p(x|z), not as “{decode}”.")
     chosen = sampler_settings(method, settings or {})
     if provides(method, ConfigurableSampler):
         if temperature != 1:
-            raise CannotSample(f"{_title(method)}’s sampler has no temperature; it has {', '.join(_named(method))}.")
+            raise BadSampleSetting(f"{_title(method)}’s sampler has no temperature; it has {', '.join(_named(method))}.")
         try:
-            return method.sample_with(n, y, chosen, generator), ""
+            return _said_plainly(method, method.sample_with(n, y, chosen, generator)), ""
         except BadSetting as error:
-            raise CannotSample(str(error)) from None
+            raise _bad(method, error) from None
     if not provides(method, ObservationSampler):
         return method.sample(n, y, temperature, generator), ""
     draw = method.sample_observations if decode == "sample" else method.sample
@@ -394,7 +419,7 @@ def symbol_distribution(session: QuerySession, query: m.SymbolDistribution) -> m
     too_long = tokens.shape[1] >= method.length and method.symbol_kind != "text"
     if too_long or (tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < method.symbols):
         raise CannotSample(f"These symbols are not this run's: it writes {method.length} of {method.symbols} kinds; draw anew.")
-    writer = method.writer(1, _asked_class(model, query.label), prefix=tokens if tokens.numel() else None)
+    writer = method.writer(1, _asked_condition(model, query), prefix=tokens if tokens.numel() else None)
     log_p = writer.log_probs().float()
     patches = method.code_patches()
     return m.SymbolDistributed(
@@ -423,7 +448,7 @@ def read_symbols(session: QuerySession, query: m.ReadSymbols) -> m.SymbolsRead:
         **answer_head(query, model),
         label=asked.label,
         tokens=tokens[0].numpy().astype(np.int32),
-        log_p=array(method.log_probs(tokens, _asked_class(model, query.label))[0].float()),
+        log_p=array(method.log_probs(tokens, _asked_condition(model, query))[0].float()),
         seen=seen,
         image=image_array(method.to_images(tokens))[0],
         kind=layout.kind,
@@ -434,8 +459,9 @@ def read_symbols(session: QuerySession, query: m.ReadSymbols) -> m.SymbolsRead:
     )
 
 
-def _asked_class(model: Model, label: int | None) -> Tensor | None:
-    """[1], of a conditional model."""
-    if label is None or not model.method.conditional:
-        return None
-    return torch.tensor([check_label(label, len(model.spec.classes))])
+def _asked_condition(model: Model, query: m.SymbolDistribution | m.ReadSymbols) -> Tensor | None:
+    """The class [1] or the caption [1, L] that is asked about; None where it is none, or the model is told neither."""
+    captions = caption_tokens(model, query.caption, 1)
+    if captions is not None or query.label is None or not model.method.conditional:
+        return captions
+    return torch.tensor([check_label(query.label, len(model.spec.classes))])

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
+from engine.common.conditions import PAST_FRAMES
 from engine.config import make_config
 from engine.data import BadData, DataSet, inspect, open_data
 from engine.method import DataSpec, Description, Method, skeleton
@@ -30,12 +31,11 @@ from engine.storage.manifest import MANIFEST, Manifest
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
-from engine.training.batches import held_out
+from engine.training.batches import PROBE_EXAMPLES, frames_before, held_out
 
 MODELS_KEPT = 6
 DATA_KEPT = 3
 PATHS_KEPT = 64
-PROBE_EXAMPLES = 256  # as many as a training keeps
 YOUNG_SECONDS = 0.1  # a manifest changed within a clock tick can look unchanged
 
 P = TypeVar("P")
@@ -119,7 +119,9 @@ class Model:
         return image_tensor(kept["images"]) if self.spec.kind == "images" else torch.from_numpy(np.array(kept["tokens"])).long()
 
     def _probe(self) -> dict[str, np.ndarray]:
-        """Images uint8 [N, C, H, W] or tokens int64 [N, T], and labels int64 [N] where there are any. Read once. Raises: BadRun."""
+        """Images uint8 [N, C, H, W] or tokens int64 [N, T], and where there are any labels int64 [N] and the frames before each image
+        uint8 [N, 4, C, H, W]. Read once. Raises: BadRun.
+        """
         if self._kept is None:
             try:
                 self._kept = self._usable(self.run.probe())
@@ -146,6 +148,9 @@ class Model:
             if images
             else values.dtype.kind == "i" and values.ndim == 2 and values.min() >= 0 and values.max() < len(self.spec.symbols)
         )
+        before = kept.get("before")
+        if fits and before is not None:
+            fits = before.dtype == np.uint8 and before.shape == (len(values), PAST_FRAMES, *self.spec.shape)
         if fits and labels is not None:
             fits = labels.dtype.kind in "iu" and labels.shape == values.shape[:1] and labels.max() < max(1, len(self.spec.classes))
         if not fits:
@@ -168,8 +173,9 @@ class Model:
             size = self.method.latent_size if provides(self.method, LatentSpace) else 0
             self.probe_fault = str(error) + (" One unit of a slider is one of N(0, I)." if size else "")
             return Description(scale=torch.ones(size), centre=torch.zeros(size)) if size else Description()
-        labels = self._probe().get("labels") if self.method.wants_labels else None
-        given = {} if labels is None else {"y": torch.from_numpy(np.array(labels)).long()}
+        frames, kept = self.method.condition == "frames", self._probe()
+        told = kept.get("before") if frames else kept.get("labels") if self.method.wants_labels else None
+        given = {} if told is None else {"y": torch.from_numpy(np.array(told, told.dtype if frames else np.int64))}
         return self.method.describe(examples, self.generator(), **given)
 
     def generator(self, seed: int = 0) -> torch.Generator:
@@ -249,7 +255,8 @@ class QuerySession:
         data = self.run_data(model)
         examples, labels = held_out(data, model.spec, model.method.config.context, PROBE_EXAMPLES, "cpu")
         name = "images" if model.spec.kind == "images" else "tokens"
-        return {name: examples.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
+        kept = {name: examples.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
+        return kept | frames_before(data, model.spec, model.method.condition)
 
     def _kept(self, key: ModelKey, model: Model) -> Model:
         """Keep a model as the newest; the oldest is forgotten beyond `MODELS_KEPT`."""

@@ -18,7 +18,7 @@ from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link
 from engine.storage.final_readings import FinalReading as FinalReading
 from engine.storage.final_readings import readings_of
-from engine.storage.old_names import VOCABULARY, settings_today
+from engine.storage.old_names import VOCABULARY, figures_today, settings_today
 from engine.storage.run_files import CHECKPOINTS, MANIFEST, PROBE, RESUME_FILE, STATE
 
 FORMAT = 1
@@ -101,7 +101,10 @@ class Facts(RunMetadata):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _with_names_of_today(cls, content: Any) -> Any:
-        if not isinstance(content, dict) or "vocabulary" in content:
+        if not isinstance(content, dict):
+            return content
+        content = content | figures_today(str(content.get("method")), {key: content[key] for key in ("best", "newest") if key in content})
+        if "vocabulary" in content:
             return content
         settings = {key: content[key] for key in ("config", "changed") if isinstance(content.get(key), dict)}
         today = {key: settings_today(str(content.get("method")), values) for key, values in settings.items()}

@@ -21,6 +21,7 @@ TERMS: dict[str, dict[str, str]] = {  # method -> old name -> today's
     "moco": _CONTRASTIVE,
     "memory_bank": _CONTRASTIVE,
     "dino": {"found": "top1_retrieval"},
+    "energy": {"sample_distance": "energy_distance"},  # of development before 0.3
 }
 PARAMETERS: dict[str, str] = {  # pattern in an old name, of any method -> what stands in its place (`re.sub`)
     r"\bwiden\.(weight|bias)$": r"fc1.\1",  # of the transformers
@@ -42,6 +43,13 @@ def terms_today(method: str, terms: Mapping[str, Value]) -> dict[str, Value]:
     names = TERMS.get(method, {})
     names = names | {_VALID + old: _VALID + new for old, new in names.items()}
     return {names.get(name, name): value for name, value in terms.items()}
+
+
+def figures_today(method: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """A manifest's numbers of checkpoints, each a dict with its `term`, with today's names of the terms."""
+    names = TERMS.get(method, {})
+    known = {key: figure for key, figure in figures.items() if isinstance(figure, dict) and figure.get("term") in names}
+    return figures | {key: {**figure, "term": names[figure["term"]]} for key, figure in known.items()}
 
 
 def row_today(method: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from engine.training.conditions import told_of
 
 Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; what is told of each or its class, if any
 WHOLE_NUMBERS = 200_000_000  # at most so many pixel values are taken at once by a method that wants all images
+PROBE_EXAMPLES = 256  # held-out examples that a run keeps
 NOISE = -1  # number of the seed that the seeds of all steps' noise come from
 
 
@@ -195,7 +196,7 @@ def batches_of(data: DataSet, spec: DataSpec, config: Any, seed: int, device: st
     """
     batch: int = WHOLE_NUMBERS // max(1, spec.dims) if whole else config.batch_size
     if data.kind != "text":
-        told = "caption" if spec.words else ""
+        told = config.conditioned_on if spec.words or config.conditioned_on == "frames" else ""
         return ImageBatches(
             data, batch, seed, device, config.label_share, told_of(data.splits["train"], spec, told, device) if told else None
         )
@@ -211,6 +212,15 @@ def held_out(data: DataSet, spec: DataSpec, context: int, count: int, device: st
     if data.kind != "text":
         return ImageBatches.held_out(data, spec, count, device, condition)
     return torch.from_numpy(spread_windows(tokens_of(data, "valid", spec), context, count)).to(device), None
+
+
+def frames_before(data: DataSet, spec: DataSpec, condition: str) -> dict[str, np.ndarray]:
+    """Of a method that is told the frames before: those of the first examples that `held_out` gives to be kept, as “before”."""
+    if condition != "frames":
+        return {}
+    _, before = held_out(data, spec, 0, PROBE_EXAMPLES, "cpu", condition)
+    assert before is not None
+    return {"before": before.numpy()}
 
 
 def as_input(examples: Tensor) -> Tensor:

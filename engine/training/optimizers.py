@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from engine.losses.distillation import along_cosine
 from engine.method import Method, ParameterGroup
 
-MOMENTUM = 0.9  # of SGD and LARS
 TRUST = 1e-3  # of LARS: the share of a layer's length that a step of rate 1 has (You et al. 2017, section 5)
 KEEPS = {
     "adamw": frozenset({"step", "exp_avg", "exp_avg_sq"}),
@@ -47,7 +46,7 @@ class LARS(torch.optim.Optimizer):
     Biases and norms, whose group does not decay, take plain steps (Goyal et al. 2017; as in SimCLR's code).
     """
 
-    def __init__(self, parameters: Any, lr: float, momentum: float = MOMENTUM, trust: float = TRUST) -> None:
+    def __init__(self, parameters: Any, lr: float, momentum: float = 0.9, trust: float = TRUST) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0, "decays": False})
 
     @torch.no_grad()
@@ -85,7 +84,10 @@ def optimizers_of(method: Method, config: Any, device: str) -> dict[str, GroupOp
 
 
 def _optimizer(group: ParameterGroup, config: Any, device: str) -> GroupOptimizer:
-    """The optimizer that the settings name, whose decay spares biases and norms: all parameters of one dimension."""
+    """The optimizer that the settings name, whose decay spares biases and norms: all parameters of one dimension.
+
+    The group's β1 is the momentum of SGD and LARS: 0.9 unless the method says otherwise.
+    """
     peak = config.learning_rate if group.learning_rate is None else group.learning_rate
     decay = config.weight_decay if group.weight_decay is None else group.weight_decay
     last = decay if config.final_weight_decay < 0 or group.weight_decay is not None else config.final_weight_decay
@@ -97,9 +99,9 @@ def _optimizer(group: ParameterGroup, config: Any, device: str) -> GroupOptimize
     fused = device == "cpu" or device.startswith("cuda")
     algorithm: torch.optim.Optimizer
     if config.optimizer == "lars":
-        algorithm = LARS(parts, lr=peak)
+        algorithm = LARS(parts, lr=peak, momentum=group.betas[0])
     elif config.optimizer == "sgd":
-        algorithm = torch.optim.SGD(parts, lr=peak, momentum=MOMENTUM)  # its fused form fails where a gradient begins late
+        algorithm = torch.optim.SGD(parts, lr=peak, momentum=group.betas[0])  # its fused form fails where a gradient begins late
     else:
         algorithm = torch.optim.AdamW(parts, lr=peak, betas=group.betas, fused=fused)
     clip = config.clip if group.clip is None else group.clip

@@ -30,7 +30,7 @@ from engine.storage.manifest import RunMetadata
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training.batches import as_input, held_out
+from engine.training.batches import PROBE_EXAMPLES, as_input, frames_before, held_out
 from engine.training.gauges import gauges
 from engine.training.plan import TrainingFailed
 from engine.training.resume_state import ResumeState, checked, unusable
@@ -38,7 +38,6 @@ from engine.training.trainer import Trainer
 
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
-PROBE_EXAMPLES = 256
 RETRY_SECONDS = 2.0
 
 Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
@@ -147,7 +146,7 @@ class RunRecorder:
         totals: dict[str, float] = {}
         trainer.ema.eval()
         length, count = trainer.method.valid_slice, len(self.valid)
-        if not trainer.method.batch_splits and count > length:
+        if (trainer.method.even_slices or not trainer.method.batch_splits) and count > length:
             count -= count % length  # a loss over the whole batch is another quantity on a smaller one: fewer negatives make it easier
         for start in range(0, count, length):
             piece = self.valid[start : min(start + length, count)]
@@ -265,6 +264,7 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
     probe = {"tokens" if data.kind == "text" else "images": examples.numpy(), "noise": noise}
     if y is not None:
         probe["labels"] = y.numpy()
+    probe |= frames_before(data, trainer.spec, trainer.method.condition)
     metadata = RunMetadata(
         method=plan.method,
         title=kind.title,

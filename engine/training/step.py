@@ -5,8 +5,9 @@ What is here: gradients, clipping, optimizers, running out of memory. What is no
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from engine import device as devices
 from engine import precision as precisions
-from engine.method import FullBatch, Method, Phase, StepContext, cuts
+from engine.method import CannotLearn, FullBatch, Method, Phase, StepContext, cuts
 from engine.protocols import provides
 from engine.training.batches import as_input
 from engine.training.optimizers import GroupOptimizer
@@ -41,6 +42,7 @@ class EagerStep:
 
         Raises:
             TrainingFailed: not even a small piece of the batch fits the memory.
+            CannotLearn: a single image, by a network that normalizes over the batch.
         """
         if not self.optimizers:
             return self._learned(examples, labels, context)
@@ -98,12 +100,13 @@ class EagerStep:
         """The mean over the micro-batches' losses (gradient accumulation)."""
         total: dict[str, Tensor] = {}
         indices = context.indices
-        for start in range(0, len(examples), self.micro_batch_size):
-            piece = slice(start, start + self.micro_batch_size)
+        start = 0
+        for length in piece_lengths(len(examples), self.micro_batch_size):
+            piece = slice(start, start := start + length)
             x = as_input(examples[piece])
             share = len(x) / len(examples)
             y = None if labels is None else labels[piece]
-            with precisions.autocast(self.precision, self.device):
+            with precisions.autocast(self.precision, self.device), _single_image_said_plainly(length):
                 terms = self.method.loss(x, y, replace(context, indices=None if indices is None else indices[piece]))
             self._backward(phase, terms[phase.term] * share)
             for name, value in terms.items():
@@ -127,17 +130,19 @@ class EagerStep:
         method = self.method
         assert cuts(method), "its loss comes in two parts"
         context, noise = replace(context, indices=None), _noise_of(context)
-        pieces = examples.split(self.micro_batch_size)
+        lengths = piece_lengths(len(examples), self.micro_batch_size)
+        pieces = examples.split(lengths)
         noises, projections = [], []
         with torch.no_grad(), precisions.autocast(self.precision, self.device):
             for piece in pieces:
                 noises.append(noise.get_state())
-                projections.append(method.project(as_input(piece), context))
+                with _single_image_said_plainly(len(piece)):
+                    projections.append(method.project(as_input(piece), context))
         z = torch.cat(projections).requires_grad_()
         terms: dict[str, Tensor] = method.contrast(z, context)
         terms[phase.term].backward()
         assert z.grad is not None
-        for piece, state, gradient in zip(pieces, noises, z.grad.split(self.micro_batch_size), strict=True):
+        for piece, state, gradient in zip(pieces, noises, z.grad.split(lengths), strict=True):
             noise.set_state(state)
             with precisions.autocast(self.precision, self.device):
                 again = method.project(as_input(piece), context)
@@ -162,6 +167,26 @@ class EagerStep:
         self.method.forget_batch()
         devices.release(self.device)
         self.micro_batch_size = max(1, self.micro_batch_size // 2)
+
+
+def piece_lengths(count: int, most: int) -> list[int]:
+    """As few pieces of `count` examples as there can be with at most `most` in each, as even as can be: no small rest."""
+    pieces = -(-count // most)
+    return [count // pieces + (place < count % pieces) for place in range(pieces)]
+
+
+@contextlib.contextmanager
+def _single_image_said_plainly(count: int) -> Iterator[None]:
+    """Raises: CannotLearn where a network with batch norm was given one image, whose features have no variance over a batch."""
+    try:
+        yield
+    except ValueError as error:
+        if count > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise CannotLearn(
+            "This network normalizes features by their variance over a batch, and a single image has none; "
+            "raise batch_size (and micro_batch_size), and train on at least two images."
+        ) from error
 
 
 def _noise_of(context: StepContext) -> torch.Generator:

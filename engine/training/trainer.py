@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.data import DataSet
-from engine.method import StepContext, build
+from engine.method import Method, StepContext, build
 from engine.training.batches import NOISE, as_input, batches_of, mutated, noise_seed, seeded, spec_of
 from engine.training.optimizers import optimizers_of, restore_state, state_of
 from engine.training.plan import ResolvedPlan
@@ -151,7 +151,7 @@ class Trainer:
         """
         tensors = {name: torch.from_numpy(value.copy()) for name, value in resume.items()}
         working = {name: self.method.get_buffer(name) for name in self.method.training_only_buffers}
-        _require("weights/", dict(self.method.state_dict()), _under("weights/", tensors))
+        _require("weights/", _expected(self.method, _under("weights/", tensors)), _under("weights/", tensors))
         _require("working/", working, _under("working/", tensors))
         if "random/noise" not in tensors:
             raise ValueError("there is no random/noise")
@@ -160,7 +160,7 @@ class Trainer:
         self.method.load_state_dict(_under("weights/", tensors))
         if self.ema is not self.method:
             averaged = {name: torch.from_numpy(value.copy()) for name, value in ema.items()}
-            _require("", dict(self.ema.state_dict()), averaged)
+            _require("", _expected(self.ema, averaged), averaged)
             self.ema.load_state_dict(averaged)
         for name in working:
             for one in {self.method, self.ema}:
@@ -179,6 +179,11 @@ class Trainer:
         else:  # written on another kind of device, whose generator is another one
             self.noise.manual_seed(seeded(self.plan.seed, self.step_number))
         self.order.go_to(numbers.order.epoch, numbers.order.index)
+
+
+def _expected(method: Method, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a checkpoint must hold: all but what it may lack, as it was measured anew."""
+    return {name: value for name, value in method.state_dict().items() if name in given or name not in method.measured_buffers}
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from engine import cli
+from engine.messages import RunFigure
 from engine.storage.old_names import SETTINGS, TERMS, arrays_today
 from engine.storage.run_reader import Run
 from engine.worker.run_follower import history_points
-from tests.kit.runs import new_run, save
+from tests.kit.runs import files_at, new_run, save
 
 FROZEN = Path(__file__).resolve().parents[1] / "fixtures"
 NAMES = ("vae", "simclr", "pixel_transformer")
@@ -117,3 +118,17 @@ def test_that_names_are_only_changed_in_what_was_written_with_old_ones(tmp_path:
     told = {"linear.weight": 1, "weights/linear.offset": 2, "optimizer/exp_avg/linear.weight": 3, "random/noise": 4}
     assert arrays_today(old, 1) == told
     assert arrays_today(old, 2) == old
+
+
+def test_that_an_old_name_of_a_term_is_todays_in_the_manifest_too(tmp_path: Path):
+    """The number by which checkpoints of an energy-based model are judged was once called otherwise."""
+    with new_run(tmp_path / "runs", method="energy", config={}, changed={}) as writer:
+        figure = RunFigure("sample_distance", 0.25, "", False, 1)
+        writer.save_checkpoint(1, files_at(1), {"valid": {"sample_distance": 0.25}}, resumable=True, keep=True, best=True, figure=figure)
+        writer.append_metrics({"t": 1.0, "steps": [1], "values": {"valid sample_distance": [0.25]}})
+    run = Run.open(writer.path)
+    info = run.info()
+    assert info.best is not None and info.newest is not None
+    assert info.best.term == info.newest.term == "energy_distance" and info.best.value == 0.25
+    assert "valid energy_distance" in history_points(run.metrics()[0])
+    assert run.load(1, "state.json")[2]["valid"] == {"energy_distance": 0.25}

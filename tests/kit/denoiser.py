@@ -22,14 +22,19 @@ def frame(seed: int, samples: tuple[int, ...], number: int, steps: int = STEPS) 
     return ((1 - share) * noise + share * clean).astype(np.uint8)
 
 
-def denoise(most: int = STEPS) -> Callable[[Any, m.DrawSamples], list[m.Event]]:
-    """What the engine sends when such a sampler is asked, to be put into the kit's `WORKS`; its settings are `steps` and `brightness`."""
+def denoise(most: int = STEPS, words: tuple[str, ...] = (), classes: tuple[str, ...] = ()) -> Callable[[Any, m.DrawSamples], list[m.Event]]:
+    """What the engine sends when such a sampler is asked, to be put into the kit's `WORKS`; its settings are `steps` and `brightness`.
+
+    `words`: those of its captions; `classes`: sample k of seed s is of class (s + k) mod K where none is asked for.
+    """
 
     def answer(engine: Any, work: m.DrawSamples) -> list[m.Event]:
         step = 1024 if work.step is None else work.step
         asked = dict(work.settings)
         steps, brightness = int(asked.get("steps", most)), float(asked.get("brightness", 1.0))
-        began = m.SamplingBegan(work.job, work.run, step, "steps", 0, 1, 1, 1, 0, (), (), (), 0, NOTE, steps)
+        any_of = [(work.seed + index) % len(classes) for index in work.samples] if classes else []
+        labels = tuple(any_of if work.label is None else [work.label] * len(work.samples)) if classes else ()
+        began = m.SamplingBegan(work.job, work.run, step, "steps", 0, 1, 1, 1, 0, (), classes, labels, 0, NOTE, steps, words)
         frames = [
             m.FrameDrawn(
                 work.job,

@@ -21,6 +21,7 @@ from app.shell.bridge import Bridge
 from app.shell.state import State
 from engine import messages as m
 from engine.common import significance
+from engine.data import moving_shapes
 
 # The actions that panes trigger; a test of the window sees that it has them all.
 ACTIONS = (
@@ -36,6 +37,8 @@ ACTIONS = (
     "pane.DataPane",
     "pane.SamplingPane",
     "pane.LikelihoodPane",
+    "pane.BayesPane",
+    "pane.ChainsPane",
 )
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
@@ -412,6 +415,35 @@ ANSWERS |= {m.SymbolDistribution: _symbol, m.ReadSymbols: _read_symbols}
 WORKS[m.DrawSamples] = _grow
 
 
+# Films of paper: a moving shape goes on as it truly does, one frame late.
+NEXT_FRAME = replace(PIXELS, name="next_frame", title="Next frame", capabilities=("log_prob", "sample", "symbols", "next_frame"))
+CLIPS, CLIP_FRAMES = 5, 20
+
+
+@cache
+def clips() -> np.ndarray:
+    """uint8 [CLIPS, CLIP_FRAMES, 1, 16, 16]"""
+    factors = moving_shapes.moved(moving_shapes.clips_of(0, np.arange(CLIPS)), np.arange(CLIP_FRAMES))
+    return moving_shapes.draw({name: values.reshape(-1) for name, values in factors.items()}).reshape(CLIPS, CLIP_FRAMES, 1, 16, 16)
+
+
+def _roll_out(engine: FakeEngine, q: m.RollOut) -> list[m.Event]:
+    number = q.clip % CLIPS
+    clip, step = clips()[number], _step(q)
+    truth = clip[4 : 4 + q.frames]
+    nats = -90.0 - 5.0 * np.arange(len(truth)) % 17
+    began = m.RolloutBegan(q.job, q.run, step, number, CLIPS, f"clip {number + 1}, frame 5", q.frames, clip[:4], truth, nats)
+    drawn = [clip[min(2 + frame, CLIP_FRAMES - 1)] for frame in range(1, q.frames + 1)]
+    frames = [
+        m.FrameRolledOut(q.job, q.run, step, frame, q.frames, image, -100.0 - 7.0 * frame - q.seed, frame == q.frames)
+        for frame, image in enumerate(drawn, 1)
+    ]
+    return [began, *frames]
+
+
+WORKS[m.RollOut] = _roll_out
+
+
 def report(job: str = "", **changes: Any) -> m.DataReport:
     labels = digits()[1]
     counts = tuple(int(n) for n in np.bincount(labels))
@@ -442,7 +474,7 @@ class Kit(QObject):
         self.opened: list[Pane] = []
         for name in ACTIONS:
             self.actions.add(name, name, lambda name=name: self.triggered.append(name), menu="Run")
-        self.state.methods = {"vae": VAE, "rotation": PLAIN, "pixel_cnn": PIXELS}
+        self.state.methods = {"vae": VAE, "rotation": PLAIN, "pixel_cnn": PIXELS, "next_frame": NEXT_FRAME}
 
     def look_at(self, info: m.RunInfo | None = None, *others: m.RunInfo) -> None:
         info = info or run_info()

@@ -11,7 +11,7 @@ from app.panes.chains.settings import ChainSettings
 from app.shell.formatting import count, number
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, muted, plain
-from engine.common.chains import LEAST_ESS, LEAST_RHAT
+from engine.common.chains import LEAST_ESS, LEAST_RHAT, without_figures
 from engine.messages import ChainFigures, ChainsBegan
 
 ROWS = (
@@ -91,7 +91,7 @@ def verdict(figures: ChainFigures | None, settings: ChainSettings) -> tuple[str,
     if settings.sampler == "ula" and figures.acceptance < 1:
         return f"{after}a chain runs away, and nothing rejects its steps; take a smaller step size.", "bad"
     if not math.isfinite(rhat) or not math.isfinite(ess):
-        return f"{after}too few to judge by.", ""
+        return f"{after}{without_figures(figures.steps)}.", ""
     if rhat > LEAST_RHAT:
         return (
             f"{after}the chains disagree (R-hat {number(rhat, 3)}, should be below {LEAST_RHAT}); take more steps, or other ones.",

@@ -15,14 +15,14 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QPushButton
 from app.panes import Context, Pane
 from app.panes.chains.figures_card import ChainFiguresCard, verdict
 from app.panes.chains.film import ChainFilm
-from app.panes.chains.plots import ChainPlane, ChainTraces
+from app.panes.chains.plots import BandKey, ChainCanvas, ChainPlane, ChainTraces
 from app.panes.chains.settings import ChainSettingsCard
 from app.shell import theme
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS, Figure, figure_of
-from app.widgets.parts import TextLines, button, heading, muted
+from app.widgets.parts import ShrinkingPages, TextLines, button, heading, muted
 
 SPEEDS = {1: "slow", 2: "steady", 10: "fast", 100: "very fast"}  # steps of a tick
 
@@ -53,22 +53,20 @@ class ChainsPane(Pane):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        columns = QHBoxLayout(self)
+        pages, page = ShrinkingPages(), QWidget()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(pages)
+        pages.addWidget(page)
+        columns = QHBoxLayout(page)
         columns.setContentsMargins(16, 16, 16, 16)
         columns.setSpacing(16)
-        self.left = QWidget()
-        left = QVBoxLayout(self.left)
-        left.setContentsMargins(0, 0, 0, 0)
-        left.setSpacing(6)
-        left.addWidget(self.plane, 4)
-        for trace in self.traces:
-            left.addWidget(trace, 1)
+        self.left = ChainCanvas(self.plane, self.traces)
         column = QVBoxLayout()
         column.setSpacing(8)
         column.addLayout(self._top())
-        bands = muted("The bands hold 99, 90, 70, 50, 30 and 10 % of the probability.")
-        set_tip(bands, "Regions of highest density, from the outside in, and how much of the probability each holds.")
-        column.addWidget(bands)
+        self.key = BandKey()
+        column.addWidget(self.key)
         column.addWidget(self.left, 1)
         column.addLayout(self._bar())
         column.addWidget(self.status)
@@ -172,6 +170,7 @@ class ChainsPane(Pane):
         film = self.film
         figures = film.figures_now()
         self.plane.set_density(film.began)
+        self.left.arrange()
         self.plane.set_chains(film.seen)
         for trace in self.traces:
             trace.set_traces(film.seen, film.began)
@@ -189,7 +188,7 @@ class ChainsPane(Pane):
 
     def _restyle(self) -> None:
         colors = theme.colors(self.context.state.theme)
-        for part in (self.plane, *self.traces, self.settings, self.status):
+        for part in (self.plane, *self.traces, self.key, self.settings, self.status):
             part.set_colors(colors)
 
     # ------------------------------------------------------------------------------------------------ out of the window

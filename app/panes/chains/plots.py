@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPen
+from PySide6.QtCore import QPointF, QRectF, QSize, QSizeF, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.shell.formatting import count
-from app.shell.theme import Colors
+from app.shell.plain_text import set_tip
+from app.shell.theme import DARK, Colors, contrast, font
 from app.widgets.chart import LEFT, MIDDLE, figures, ticks
 from app.widgets.colors import mixed
 from app.widgets.image_view import to_qimage
 from app.widgets.line_chart import LineChart
 from engine.messages import ChainsBegan
 
+STRONGEST = 0.9  # share of the accent in the innermost band
 MASSES = (0.99, 0.9, 0.7, 0.5, 0.3, 0.1)  # of the probability, that the bands hold together, from the outside in
 TAIL = 40  # last steps whose way is drawn
 MOST_POINTS = 3000  # of all chains, drawn as dots
@@ -27,13 +32,55 @@ def band_levels(log_p: np.ndarray) -> np.ndarray:
     return np.array([order[min(np.searchsorted(mass, share * mass[-1]), len(order) - 1)] for share in MASSES])
 
 
+def band_inks(c: Colors) -> list[QColor]:
+    """From the paper outside to nearly the accent in the innermost band: each as far from the next in contrast (WCAG's ratio)."""
+    paper, ink = QColor(c.background), QColor(c.accent)
+    mixtures = [mixed(ink, paper, share / 200) for share in range(round(200 * STRONGEST) + 1)]
+    reached = np.log([contrast(one.name(), c.background) for one in mixtures])
+    wanted = reached[-1] * np.arange(len(MASSES) + 1) / len(MASSES)
+    return [mixtures[int(place)] for place in np.abs(reached[None] - wanted[:, None]).argmin(1)]
+
+
 def band_image(log_p: np.ndarray, c: Colors) -> QImage:
     """The bands in ever stronger accent, uint8 [rows, columns, 3]."""
     bands = (log_p[..., None] >= band_levels(log_p)).sum(-1)  # 0 outside, 6 at the peak
-    paper, ink = QColor(c.background), QColor(c.accent)
-    inks = [mixed(ink, paper, (0.1 + 0.5 * band / len(MASSES)) * (band > 0)) for band in range(len(MASSES) + 1)]
-    table = np.array([(one.red(), one.green(), one.blue()) for one in inks], np.uint8)
+    table = np.array([(one.red(), one.green(), one.blue()) for one in band_inks(c)], np.uint8)
     return to_qimage(table[bands])
+
+
+class BandKey(QWidget):
+    """Which colour holds how much of the probability, from the outside in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFont(font(11))
+        self.setFixedHeight(18)
+        self.setMinimumWidth(200)
+        self.setAccessibleName("The bands hold " + ", ".join(f"{share:.0%}" for share in MASSES) + " of the probability")
+        set_tip(self, "Regions of highest density, from the outside in, and how much of the probability each holds.")
+        self.set_colors(DARK)
+
+    def sizeHint(self) -> QSize:
+        return QSize(340, 18)
+
+    def set_colors(self, c: Colors) -> None:
+        self._c = c
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        metrics, left = painter.fontMetrics(), 0.0
+        parts: list[tuple[str, QColor | None]] = [("bands hold", None)]
+        parts += [(f"{100 * share:.0f} %", ink) for share, ink in zip(MASSES, band_inks(self._c)[1:], strict=True)]
+        widths = [metrics.horizontalAdvance(text) + (18 if ink is not None else 0) + 1 for text, ink in parts]
+        gap = min(10.0, max(2.0, (self.width() - sum(widths)) / (len(parts) - 1)))
+        for (text, ink), wide in zip(parts, widths, strict=True):
+            if ink is not None:
+                painter.fillRect(QRectF(left, 3, 14, 12), ink)
+            painter.setPen(QColor(self._c.muted))
+            before = 18 if ink is not None else 0
+            painter.drawText(QRectF(left + before, 0, wide - before, 18), MIDDLE | LEFT, text)
+            left += wide + gap
 
 
 class ChainPlane(LineChart):
@@ -44,7 +91,7 @@ class ChainPlane(LineChart):
         self.walks = np.zeros((0, 1, 2))
         self._bands: QImage | None = None
         super().__init__("Chains on their density")
-        self.setMinimumSize(220, 140)
+        self.setMinimumSize(140, 96)
 
     def set_colors(self, c: Colors) -> None:
         self._bands = None
@@ -64,9 +111,19 @@ class ChainPlane(LineChart):
         self.setAccessibleDescription(f"After {x.shape[1] - 1} steps: {places}" if len(x) else "")
         self.update()
 
+    def frame(self) -> QSizeF:
+        """What axes and margins take of the chart."""
+        whole = QRectF(0, 0, 1000, 1000)
+        return whole.size() - self.room(whole).size()
+
+    @staticmethod
+    def room(whole: QRectF) -> QRectF:
+        """Of a chart, within its axes and their figures."""
+        return whole.adjusted(44, 8, -10, -22)
+
     def plot(self) -> QRectF:
         """As large as fits with both axes in one scale, so that a ring is round."""
-        room = super().plot()
+        room = self.room(QRectF(self.rect()))
         scale = min(room.width() / (self.high - self.low), room.height() / (self.top - self.bottom))
         wide, high = scale * (self.high - self.low), scale * (self.top - self.bottom)
         return QRectF(room.center().x() - wide / 2, room.top(), wide, high)
@@ -141,7 +198,7 @@ class ChainTraces(LineChart):
         self.walks = np.zeros((0, 1, 2))
         self.began: ChainsBegan | None = None
         super().__init__(f"Trace of {name}")
-        self.setMinimumSize(200, 64)
+        self.setMinimumSize(190, 44)
 
     def set_traces(self, x: np.ndarray, began: ChainsBegan | None) -> None:
         self.walks, self.began = x, began
@@ -154,6 +211,16 @@ class ChainTraces(LineChart):
     def plot(self) -> QRectF:
         return QRectF(44, 6, max(self.width() - 54, 20), max(self.height() - 24, 20))
 
+    def names_below(self, metrics: QFontMetrics) -> list[tuple[str, float]]:
+        """What stands below the axis, and where it begins; less where there is no room for all of it."""
+        assert self.began is not None
+        place, end = self.plot(), f"to {count(self.began.steps)}"
+        right = place.right() - metrics.horizontalAdvance(end)
+        for begin in (f"{self.coordinate} over steps, from 0", f"{self.coordinate}, step 0", self.coordinate):
+            if place.left() + metrics.horizontalAdvance(begin) + 6 <= right:
+                break
+        return [(begin, place.left()), (end, right)]
+
     def draw(self, painter: QPainter) -> None:
         if self.began is None:
             return
@@ -162,12 +229,9 @@ class ChainTraces(LineChart):
         metrics = painter.fontMetrics()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         self.draw_upright_axis(painter, 26, False)
-        ends = (0, self.began.steps)
-        for value, text in zip(ends, (f"{self.coordinate} over steps, from 0", f"to {count(ends[1])}"), strict=True):
-            painter.setPen(QColor(c.muted))
-            wide = metrics.horizontalAdvance(text)
-            left = place.left() if value == 0 else place.right() - wide
-            painter.drawText(QRectF(left, place.bottom() + 2, wide + 1, metrics.height()), LEFT, text)
+        painter.setPen(QColor(c.muted))
+        for text, left in self.names_below(metrics):
+            painter.drawText(QRectF(left, place.bottom() + 2, metrics.horizontalAdvance(text) + 1, metrics.height()), LEFT, text)
         painter.save()
         painter.setClipRect(place)
         mean, deviation = self.began.mean[self.axis], self.began.deviation[self.axis]
@@ -183,3 +247,48 @@ class ChainTraces(LineChart):
             self.draw_line(painter, self.pen(ink, 1.0, (3, 2) if self.repeats(number) else None), points)
             self.draw_markers(painter, self.marker(number), ink, 7, points[-1:])
         painter.restore()
+
+
+GAP = 6  # px between the charts
+TRACE_SHARE = 1 / 6  # of the height, each trace below the density
+
+
+class ChainCanvas(QWidget):
+    """Density and traces: below each other, or beside each other where that shows the density larger."""
+
+    def __init__(self, plane: ChainPlane, traces: tuple[ChainTraces, ...]) -> None:
+        super().__init__()
+        self.plane, self.traces = plane, traces
+        self.beside = False
+        for part in (plane, *traces):
+            part.setParent(self)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(340, 150)
+
+    def sizeHint(self) -> QSize:
+        return QSize(420, 400)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Again when the widget or the extent of the density has changed."""
+        width, height = self.width(), self.height()
+        across, upwards = self.plane.high - self.plane.low, self.plane.top - self.plane.bottom
+        frame = self.plane.frame()
+        low = max(round(TRACE_SHARE * height), self.traces[0].minimumHeight())
+        below = height - len(self.traces) * (low + GAP)
+        most = width - self.traces[0].minimumWidth() - GAP
+        stacked = min((width - frame.width()) / across, (below - frame.height()) / upwards)
+        side = min((most - frame.width()) / across, (height - frame.height()) / upwards)
+        self.beside = side > stacked
+        if not self.beside:
+            self.plane.setGeometry(0, 0, width, below)
+            for place, trace in enumerate(self.traces):
+                trace.setGeometry(0, below + GAP + place * (low + GAP), width, low)
+            return
+        own = max(math.ceil(side * across + frame.width()), self.plane.minimumWidth())
+        self.plane.setGeometry(0, 0, own, height)
+        each = (height - (len(self.traces) - 1) * GAP) // len(self.traces)
+        for place, trace in enumerate(self.traces):
+            trace.setGeometry(own + GAP, place * (each + GAP), width - own - GAP, each)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QIntValidator
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from app.shell.formatting import count
-from app.shell.theme import Colors
-from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, button, muted
+from app.widgets.parts import button, muted
+from app.widgets.settings_card import SettingsCard
 from engine.common.chains import DENSITIES, EXPLAINED, SAMPLER_TITLES
 
 CHAINS = (1, 2, 4, 8)
@@ -36,77 +32,41 @@ class ChainSettings:
     seed: int = 0
 
 
-class ChainSettingsCard(Card):
+class ChainSettingsCard(SettingsCard):
     """`changed` comes for changes by the user only."""
 
     changed = Signal()
 
     def __init__(self) -> None:
-        super().__init__(12, 6)
+        super().__init__()
+        self._ours = False
         start = ChainSettings()
-        self.target = self._box("Density", {name: title for name, (title, _) in DENSITIES.items()}, start.target)
-        self._row(muted("Density", wrap=False), self.target)
-        self.shape = self._slider("shape", 0.0, 1.0, start.shape, 2, f"0 is easy to sample, 1 is hard. {STAYS}")
-        self.sampler = self._box("Sampler", SAMPLER_TITLES, start.sampler)
-        self._row(muted("Sampler", wrap=False), self.sampler)
+        self.target = self.box("Density", {name: title for name, (title, _) in DENSITIES.items()}, start.target)
+        self.row(muted("Density", wrap=False), self.target, wide=self.target)
+        self.shape = self.slider("shape", 0.0, 1.0, start.shape, f"0 is easy to sample, 1 is hard. {STAYS}")
+        self.sampler = self.box("Sampler", SAMPLER_TITLES, start.sampler)
+        self.row(muted("Sampler", wrap=False), self.sampler, wide=self.sampler)
         tip = f"ε: how far a step goes. One Langevin step is one leapfrog step of it. {STAYS}"
-        self.step_size = self._slider("step size", SHORTEST_STEP, LONGEST_STEP, start.step_size, 2, tip)
-        self.leapfrog = self._slider(
-            "leapfrog", 1, MOST_LEAPFROG, start.leapfrog, 0, f"Leapfrog steps before HMC accepts or stays. {STAYS}"
+        self.step_size = self.slider("step size", SHORTEST_STEP, LONGEST_STEP, start.step_size, tip)
+        self.leapfrog = self.slider(
+            "leapfrog", 1, MOST_LEAPFROG, start.leapfrog, f"Leapfrog steps before HMC accepts or stays. {STAYS}", digits=0
         )
-        self.chains = self._box("Chains", {n: str(n) for n in CHAINS}, start.chains)
-        self.steps = self._box("Steps", {n: count(n) for n in STEPS}, start.steps)
-        self._row(muted("Chains", wrap=False), self.chains, None, muted("Steps", wrap=False), self.steps)
-        self.seed = QLineEdit(str(start.seed))
-        self.seed.setValidator(QIntValidator(0, 999_999, self))
-        self.seed.setFixedWidth(64)
-        self.seed.setAccessibleName("Seed: where the chains begin, and their noise")
-        self.seed.textChanged.connect(self._moved)
-        self._row(muted("Seed", wrap=False), self.seed, button("Next", self.take_next_seed, "Other starts and other noise."), None)
+        self.chains = self.box("Chains", {n: str(n) for n in CHAINS}, start.chains)
+        self.steps = self.box("Steps", {n: count(n) for n in STEPS}, start.steps)
+        self.row(muted("Chains", wrap=False), self.chains, None, muted("Steps", wrap=False), self.steps)
+        self.seed = self.whole_number("Seed: where the chains begin, and their noise", 999_999, 64)
+        self._ours = True
+        self.seed.setText(str(start.seed))
+        self._ours = False
+        self.take_next_seed = self.next_of(self.seed)
+        self.row(muted("Seed", wrap=False), self.seed, button("Next", self.take_next_seed, "Other starts and other noise."), None)
         self.explained = muted()
         self.inside.addWidget(self.explained)
         self._explain()
 
-    def _row(self, *parts: QWidget | None) -> None:
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
-        for part in parts:
-            if part is None:
-                row.addStretch(1)
-            else:
-                row.addWidget(part, 1 if part in (self.target, getattr(self, "sampler", None)) else 0)
-        self.inside.addWidget(holder)
-
-    def _box(self, name: str, entries: dict, chosen: object) -> QComboBox:
-        box = QComboBox()
-        box.setAccessibleName(name)
-        for value, title in entries.items():
-            box.addItem(title, value)
-        box.setCurrentIndex(box.findData(chosen))
-        box.activated.connect(self._moved)
-        return box
-
-    def _slider(self, name: str, low: float, high: float, start: float, digits: int, tip: str) -> LatentSlider:
-        slider = LatentSlider(low, high, value_width=44)
-        slider.with_sign, slider.unit, slider.digits = False, "", digits
-        slider.describe(name, "", tip=tip)
-        slider.set_exact(start)
-        slider.moved.connect(self._moved)
-        slider.reset_asked.connect(partial(self._reset, slider, start))
-        self.inside.addWidget(slider)
-        return slider
-
-    def set_colors(self, c: Colors) -> None:
-        for slider in (self.shape, self.step_size, self.leapfrog):
-            slider.set_colors(c)
-
-    def _reset(self, slider: LatentSlider, value: float) -> None:
-        slider.set_exact(value)
-        self._moved()
-
     def _moved(self, *_: object) -> None:
+        if self._ours:
+            return
         self._explain()
         self.changed.emit()
 
@@ -114,9 +74,6 @@ class ChainSettingsCard(Card):
         self.shape.describe(DENSITIES[self.target.currentData()][1], "", tip=f"0 is easy to sample, 1 is hard. {STAYS}")
         self.leapfrog.setEnabled(self.sampler.currentData() == "hmc")
         self.explained.setText(EXPLAINED[self.sampler.currentData()])
-
-    def take_next_seed(self) -> None:
-        self.seed.setText(str(int(self.seed.text() or 0) + 1))
 
     def value(self) -> ChainSettings:
         return ChainSettings(

@@ -10,27 +10,31 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QPushButton, QSlider, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
-from app.panes.curves.curve_diagnosis import CurveFinding, diagnose
+from app.panes.curves.curve_diagnosis import LEAST_POINTS, CurveFinding, diagnose
 from app.panes.curves.diagnosis_card import DiagnosisCard
 from app.panes.curves.export import CurvesExport
 from app.panes.curves.followed_runs import LOSSES, TRAINING, VALID, FollowedRuns, family_title
+from app.panes.curves.game_diagnosis import CHANCE, DISCRIMINATOR, DISTANCE, GENERATOR, diagnose_game
 from app.panes.curves.redraw_schedule import RedrawSchedule
 from app.panes.curves.run_legend import LegendEntry, RunLegend
 from app.panes.curves.term_cards import TermCardGrid
-from app.shell import theme
+from app.shell import formatting, theme
 from app.shell.pane_availability import AvailabilityPage, Unavailable
 from app.shell.plain_text import set_tip
 from app.widgets.figure import Figure
-from app.widgets.parts import heading, muted
-from engine.messages import Metrics
+from app.widgets.parts import ShrinkingPages, heading, muted
+from engine.messages import Metrics, RunInfo
 
 if TYPE_CHECKING:
     from app.panes.curves.plot import CurvePlot, Line
     from app.panes.curves.plot_card import CurvePlotCard
 
+SIDE_WIDTH = 188  # pixels
+LOW = 460  # pixels: in a lower pane the cards go without sparklines and the diagnosis without its rules
 TICK_MS = 100  # repaints at most ten times a second
 
 
@@ -71,7 +75,7 @@ class CurvesPane(Pane):
     # -- layout
 
     def _build(self) -> None:
-        self.stack = QStackedWidget()
+        self.stack = ShrinkingPages()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.stack)
@@ -149,15 +153,18 @@ class CurvesPane(Pane):
         row.addWidget(self.smooth_label)
         side.addLayout(row)
         self.log_x, self.log_y = QCheckBox("log step"), QCheckBox("log value")
+        logs = QHBoxLayout()
         for box in (self.log_x, self.log_y):
             box.setAccessibleName(box.text())
             box.toggled.connect(self._logs_changed)
-            side.addWidget(box)
+            logs.addWidget(box)
+        logs.addStretch(1)
+        side.addLayout(logs)
         side.addSpacing(4)
         side.addWidget(heading("What it says"))
-        self.diagnosis_card = DiagnosisCard()
+        self.diagnosis_card = DiagnosisCard(SIDE_WIDTH)
         side.addWidget(self.diagnosis_card)
-        holder.setFixedWidth(188)
+        holder.setFixedWidth(SIDE_WIDTH)
         return holder
 
     def _build_plot(self) -> None:
@@ -176,6 +183,13 @@ class CurvesPane(Pane):
     def plot(self) -> CurvePlot | None:
         """None until the pane is first seen with a run to draw."""
         return self.plot_card.plot if self.plot_card is not None else None
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        around = self.parentWidget()  # a scroll area's viewport may be lower than the pane has to be
+        low = (around.height() if around is not None else self.height()) < LOW
+        self.term_cards.set_low(low)
+        self.diagnosis_card.set_low(low)
 
     # -- who is followed
 
@@ -261,7 +275,7 @@ class CurvesPane(Pane):
         if "plot" in due:
             self._draw_plot(self.plot_card)
         if "diagnosis" in due:
-            self.diagnosis_card.show_findings(self._diagnose())
+            self.diagnosis_card.show_findings(self._diagnose(), self._no_verdict())
         self.schedule.spent(due, time.perf_counter() - began)
 
     def redraw_now(self) -> None:
@@ -328,12 +342,36 @@ class CurvesPane(Pane):
         state = self.context.state
         if state.run is None:
             return []
+        if (found := self._diagnose_game(state.run, state.run_info)) is not None:
+            return found
         term, figure = self.followed.judged(state.run), state.run_info.newest if state.run_info is not None else None
         if figure is not None and figure.term == term and figure.bigger_is_better:
             return []
         loss, valid = self.followed.series(state.run, term), self.followed.series(state.run, VALID + term)
         running = state.job_of(state.run) is not None or (state.run_info is not None and state.run_info.status == "training")
         return diagnose((loss.steps, loss.values), (valid.steps, valid.values), running)
+
+    def _no_verdict(self) -> str:
+        """Why nothing is said where `_diagnose` finds nothing."""
+        run, info = self.context.state.run, self.context.state.run_info
+        if run is None:
+            return "Choose a run at the left to have its loss judged."
+        judged, figure = self.followed.judged(run), None if info is None else info.newest
+        if figure is not None and figure.term == judged and figure.bigger_is_better:
+            return f"“{formatting.term(judged)}” is meant to rise: these rules are for losses, which fall."
+        found = len(self.followed.series(run, judged))
+        if not found and any(len(self.followed.series(run, one)) for one in self.followed.terms()):
+            return "No term of this run has to fall as it is trained, so no rule of losses applies."
+        return f"Too few points for a verdict: {found} of {LEAST_POINTS}."
+
+    def _diagnose_game(self, run: str, info: RunInfo | None) -> list[CurveFinding] | None:
+        """What the losses of two networks that play against each other say; None where there are none."""
+        objective = "" if info is None else str(info.config.get("objective"))
+        series = [self.followed.series(run, name) for name in (DISCRIMINATOR, GENERATOR, VALID + DISTANCE)]
+        if objective not in CHANCE or not len(series[0]) or not len(series[1]):
+            return None
+        discriminator, generator, distance = ((one.steps, one.values) for one in series)
+        return diagnose_game(discriminator, generator, distance, objective)
 
     def show_term(self, term: str) -> None:
         """Put a term on the large plot."""

@@ -19,6 +19,7 @@ from app.panes.curves.plot_axes import FigureAxis, TimeBox, wider
 from app.panes.curves.plot_legend import CornerLegend, LegendSample
 from app.panes.curves.series import Series, thinned
 from app.shell.formatting import count
+from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.colors import mixed, shade
 from app.widgets.export import copy_image
@@ -74,6 +75,7 @@ class CurvePlot(QWidget):
         self.box = TimeBox()
         self.view = pg.PlotWidget(viewBox=self.box, axisItems={side: FigureAxis(side) for side in ("left", "bottom")})
         self.view.setAccessibleName(name)
+        set_tip(self.view, "Ctrl and wheel, or + and −: zoom. Shift and drag: move. Double click, or 0: show everything.")
         self.view.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.view.installEventFilter(self)
         self.view.setAntialiasing(True)
@@ -215,8 +217,8 @@ class CurvePlot(QWidget):
             if ends:
                 low, high = min(end[0] for end in ends), max(end[1] for end in ends)
                 room = 0.01 * (high - low) or 0.5
-                if not fits(self.box.viewRange()[0], low - room / 2, high + room / 2):
-                    self.box.setXRange(low - room, high + AHEAD * (high - low) + room, padding=0)
+                if not fits(self.box.viewRange()[0], max(low - room / 2, 0.0), high + room / 2):
+                    self.box.setXRange(max(low - room, 0.0), high + AHEAD * (high - low) + room, padding=0)
         left, right = self.box.viewRange()[0]
         columns = max(int(self.box.width()), 200)
         lowest, highest = np.inf, -np.inf

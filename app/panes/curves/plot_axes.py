@@ -55,6 +55,12 @@ class FigureAxis(pg.AxisItem):
             self.picture = drawn
         painter.drawPixmap(bounds.topLeft(), self.picture)
 
+    def wheelEvent(self, event) -> None:
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
     def tickStrings(self, values, scale, spacing) -> list[str]:
         if self.logMode:
             return self.logTickStrings(values, scale, spacing)
@@ -72,7 +78,7 @@ class FigureAxis(pg.AxisItem):
 
 
 class TimeBox(pg.ViewBox):
-    """Left button: the time cursor. Wheel: zoom in steps. Middle or Shift-drag: pan. Right drag: zoom. Double click: everything."""
+    """Left button: the time cursor. Ctrl and wheel: zoom steps. Middle or Shift-drag: pan. Right drag: zoom. Double click: everything."""
 
     pointed = Signal(float)
     whole_asked = Signal()
@@ -80,6 +86,7 @@ class TimeBox(pg.ViewBox):
     def __init__(self) -> None:
         super().__init__(enableMenu=False)
         self.setMouseEnabled(x=True, y=True)
+        self.setLimits(xMin=0.0)  # there is no step before the first one, and its logarithm is that of step 1
 
     def mouseClickEvent(self, event) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
@@ -102,4 +109,8 @@ class TimeBox(pg.ViewBox):
             super().mouseDragEvent(event, axis)
 
     def wheelEvent(self, event, axis=None) -> None:
+        if not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            event.ignore()  # the pane scrolls
+            return
+        self.sigRangeChangedManually.emit([True, False])  # before it moves, or what follows the curves would take it back
         super().wheelEvent(event, 0 if axis is None else axis)

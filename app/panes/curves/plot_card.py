@@ -10,6 +10,7 @@ from collections.abc import Callable
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.curves.plot import CurvePlot, Line
+from app.shell import formatting
 from app.shell.formatting import count
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
@@ -39,7 +40,7 @@ class CurvePlotCard(QWidget):
             row.addWidget(made)
         column.addLayout(row)
         card = Card(1, 0)
-        self.plot.setMinimumHeight(180)
+        self.plot.setMinimumHeight(112)
         card.inside.addWidget(self.plot)
         self.readout = TextLines(1, "Values under the mouse")
         line = QHBoxLayout()
@@ -60,8 +61,9 @@ class CurvePlotCard(QWidget):
         keys = (term, [line.key for line in lines])
         if keys != self._drawn:
             self._drawn = keys
-            set_heading(self.heading, term)
-            self.plot.value_name = f"{term}, {unit}" if unit else term
+            name = formatting.term(term)
+            set_heading(self.heading, name)
+            self.plot.value_name = f"{name}, {unit}" if unit else name
             self.plot.smoothing = smoothing
             self.plot.cursor = cursor
             self.plot.set_best(best)

@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPo
 from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
 from app.panes.curves.series import Series, thinned
+from app.shell import formatting
 from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import clear, short
@@ -27,6 +28,13 @@ class TermCardGrid(QGridLayout):
         super().__init__()
         self.setSpacing(8)
         self.cards: dict[str, TermCard] = {}
+        self.low = False
+
+    def set_low(self, low: bool) -> None:
+        """In a low window the cards go without their sparklines, so that the plot keeps its height."""
+        self.low = low
+        for card in self.cards.values():
+            card.set_low(low)
 
     def show_terms(self, terms: list[str], checked: str, c: Colors) -> None:
         """A card for each term; the cards are only made anew when the terms are others."""
@@ -38,6 +46,7 @@ class TermCardGrid(QGridLayout):
         for place, term in enumerate(terms):
             card = self.cards[term] = TermCard(term)
             card.set_colors(c)
+            card.set_low(self.low)
             card.setChecked(term == checked)
             card.clicked.connect(partial(self._clicked, term))
             self.addWidget(card, place // across, place % across)
@@ -55,6 +64,7 @@ class TermCardGrid(QGridLayout):
 
 
 LEAST_WIDTH = 96  # pixels of a card: five side by side in a small window
+HEIGHT, LOW_HEIGHT = 72, 46  # pixels of a card, with and without its sparkline
 PADDING = 10  # pixels beside its texts
 
 
@@ -67,19 +77,27 @@ class TermCard(QAbstractButton):
         self.unit = ""
         self.lines: list[tuple[Series, str]] = []  # points and colour, the run that is looked at first
         self.setCheckable(True)
-        self.setText(term)
-        self.setAccessibleName(f"Show {term}")
-        set_tip(self, f"Show “{term}” on the large plot")
+        name = formatting.term(term)
+        self.setText(name)
+        self.setAccessibleName(f"Show {name}")
+        set_tip(self, f"Show “{name}” on the large plot")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(72)
+        self.low = False
+        self.setFixedHeight(HEIGHT)
         self.setMinimumWidth(LEAST_WIDTH)
         self._c: Colors = DARK
         self._small, self._bold = font(11), font(13, bold=True)
 
     def sizeHint(self) -> QSize:
-        return QSize(128, 72)
+        return QSize(128, self.minimumHeight())
+
+    def set_low(self, low: bool) -> None:
+        """Without the sparkline."""
+        self.low = low
+        self.setFixedHeight(LOW_HEIGHT if low else HEIGHT)
+        self.update()
 
     def set_colors(self, c: Colors) -> None:
         self._c = c
@@ -106,7 +124,7 @@ class TermCard(QAbstractButton):
         painter.setFont(self._small)
         painter.setPen(QColor(c.muted))
         measured = of_phase(self.term)  # whose it is comes first: the end may be cut off
-        name = self.term if measured is None else " · ".join(reversed(measured))
+        name = formatting.term(self.term) if measured is None else " · ".join(reversed(measured))
         name = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, int(inside.width()))
         painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, name)
         if painter.fontMetrics().horizontalAdvance(name + "  " + LAST) <= inside.width():
@@ -123,6 +141,8 @@ class TermCard(QAbstractButton):
         painter.setPen(QColor(c.muted))
         what = painter.fontMetrics().elidedText(self.unit, Qt.TextElideMode.ElideRight, int(inside.width() - after))
         painter.drawText(below.adjusted(after, 2, 0, 0), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, what)
+        if self.low:
+            return
         self._sparklines(painter, QRectF(inside.left(), inside.bottom() - 20, inside.width(), 20))
 
     def _sparklines(self, painter: QPainter, place: QRectF) -> None:

@@ -115,6 +115,11 @@ class EmbeddingController(JobController):
         """How the map is drawn that is on screen, or that is under way."""
         return self.plan if self.shows is None or "map" in self.jobs else self.shows.plan
 
+    @property
+    def map_comes(self) -> bool:
+        """Whether the map that is wanted comes by itself: nobody stopped it, and it did not fail."""
+        return not self._stopped and "map" not in self._given_up
+
     def look_at(self, look: tuple[str, int] | None) -> None:
         """Draw this run at this step. The map of another step of the same run stays until the new one is there."""
         if look == self.look:

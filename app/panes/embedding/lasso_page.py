@@ -50,7 +50,7 @@ class LassoPage(Card):
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.area.setMinimumHeight(44)
+        self.area.setMinimumHeight(30)
         holder = QWidget()
         holder.setObjectName("contents")
         inner = QVBoxLayout(holder)

@@ -33,10 +33,11 @@ from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from app.widgets.figure import Figure
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
+from app.widgets.shown_step import ShownStep
 from engine.messages import Embedded
 
 SIDE_LEAST, SIDE_MOST = 240, 340  # pixels
-ABOVE = 192  # pixels of the page that neither the legend nor the pages below it have
+ABOVE = 196  # pixels of the page that neither the legend nor the pages below it have
 LEGEND_LEAST = 56  # pixels
 APART = 18  # pixels between a point and its card
 PRINTED_SIDE = 260  # pixels of the legend on an exported picture
@@ -78,14 +79,16 @@ class EmbeddingPage(QWidget):
         self.controls = MapControls()
         column.addWidget(self.controls)
         row = QHBoxLayout()
-        self.status = TextLines(1, "What is going on")
+        self.status = TextLines(2, "What is going on")
+        self.shown_step = ShownStep()
         self.stop_button = button("Stop", None, "End it at once; the map that is there stays.")
         self.stop_button.setProperty("kind", "link")
         policy = self.stop_button.sizePolicy()
         policy.setRetainSizeWhenHidden(True)  # the map does not move when there is something to stop
         self.stop_button.setSizePolicy(policy)
         row.addWidget(self.status, 1)
-        row.addWidget(self.stop_button)
+        row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self.shown_step)
         column.addLayout(row)
         columns = QHBoxLayout()
         columns.setSpacing(12)
@@ -157,7 +160,7 @@ class EmbeddingPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         self.legend_heading = heading("Legend")
-        self.legend_heading.setFixedHeight(28)
+        self.legend_heading.setFixedHeight(22)
         column.addWidget(self.legend_heading)
         self.legend_card = Card(6, 0)
         self.legend = MapLegend()
@@ -187,6 +190,7 @@ class EmbeddingPage(QWidget):
         self._c = c
         for part in (
             self.status,
+            self.shown_step,
             self.map,
             self.words,
             self.hover_card,

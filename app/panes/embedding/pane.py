@@ -25,6 +25,7 @@ from app.shell import theme
 from app.shell.formatting import count
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
+from app.widgets.shown_step import COMES, FAILED
 from engine.messages import Embedded
 
 SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
@@ -149,6 +150,7 @@ class EmbeddingPane(RunPane):
             self._wait_for_newer()
         elif self.shown:
             self._settling.start()
+        self._say_step()
 
     def _wait_for_newer(self) -> None:
         """A newer checkpoint waits until the map of this one has stood as long as it took."""
@@ -246,6 +248,7 @@ class EmbeddingPane(RunPane):
         self.points.show_image(None)
         self._draw_colors()
         self._show_trust()
+        self._say_step()
         self.points.pin(self.points.pinned)
 
     def colors(self, event: Embedded) -> ColorClasses | ColorScale | None:
@@ -303,9 +306,17 @@ class EmbeddingPane(RunPane):
         self.tell(controller.line or waits, controller.level)
         self.page.stop_button.setVisible(bool(controller.jobs))
         self._settings_changed()
+        self._say_step()
         self.page.map.hint = (controller.line if controller.level == "bad" else "") or HINT
         if controller.map is None:
             self.page.map.update()
+
+    def _say_step(self) -> None:
+        """Of which checkpoint the map is that is seen."""
+        drawn = self.points.drawn
+        comes = self._settling.isActive() or self._resting.isActive() or self.controller.map_comes
+        then, level = (COMES, "") if comes else (FAILED, "warning")
+        self.page.shown_step.show_step(None if drawn is None else drawn.subset.step, self.context.state.step, then, level)
 
     def accept_image(self, path: str) -> bool:
         return bool(self.accept_images([path]))

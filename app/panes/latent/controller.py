@@ -43,6 +43,7 @@ class LatentTab(IntEnum):
     INTERPOLATION = 0
     PRIOR = 1
     PLANE = 2
+    RATES = 3
 
 
 class LatentController(QObject):
@@ -167,7 +168,7 @@ class LatentController(QObject):
     def label(self) -> int | None:
         """The class to decode as; None where the decoder knows none."""
         position = self.history.current
-        if self.description is None or not self.description.classes:
+        if self.description is None or not self.description.classes or self.description.class_scores:
             return None
         return 0 if position is None else min(position.label, len(self.description.classes) - 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage, QUndoStack
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
@@ -19,6 +20,9 @@ from engine.messages import Decoded
 
 ENCODE_HELP = "Encode an image file and go to its z. Files can be dropped, too."
 
+CLASS_HELP = "The class that z is decoded as: the same z in another class. The way, the plane and the samples are of it too."
+SCORES_HELP = "The class that z is decoded as: the one with the largest score, in its last dimensions. Another leaves the rest of z."
+
 
 class DecodedImageCard(QWidget):
     """Keeps the newest decoded image, and a fault of the engine until the position or the step changes."""
@@ -30,6 +34,7 @@ class DecodedImageCard(QWidget):
         self.decoded: Decoded | None = None
         self.wanted_step: int | None = None
         self._fault = ""
+        self._class_of: Callable[[np.ndarray], int | None] = lambda z: None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -49,9 +54,7 @@ class DecodedImageCard(QWidget):
         column.addLayout(row)
         self.classes = QComboBox()
         self.classes.setAccessibleName("Class to decode as")
-        set_tip(
-            self.classes, "The class that z is decoded as: the same z in another class. The way, the plane and the samples are of it too."
-        )
+        set_tip(self.classes, CLASS_HELP)
         self.classes.activated.connect(self.class_chosen)
         self.class_row = QWidget()
         row = QHBoxLayout(self.class_row)
@@ -77,8 +80,9 @@ class DecodedImageCard(QWidget):
         self.encode_button.setEnabled(not why_not)
         set_tip(self.encode_button, why_not or ENCODE_HELP)
 
-    def offer_classes(self, names: tuple[str, ...]) -> None:
-        """The classes to choose from; none where the decoder knows none."""
+    def offer_classes(self, names: tuple[str, ...], class_of: Callable[[np.ndarray], int | None] = lambda z: None) -> None:
+        """The classes to choose from; none where the decoder knows none. `class_of` reads it from z where its dimensions say it."""
+        self._class_of = class_of
         if [self.classes.itemText(index) for index in range(self.classes.count())] != list(names):
             self.classes.clear()
             self.classes.addItems(list(names))
@@ -116,7 +120,9 @@ class DecodedImageCard(QWidget):
     def describe(self, position: LatentPosition | None) -> None:
         """The class, and the line under the picture."""
         if position is not None and self.classes.count():
-            self.classes.setCurrentIndex(min(position.label, self.classes.count() - 1))
+            own = self._class_of(position.z)
+            self.classes.setCurrentIndex(min(position.label if own is None else own, self.classes.count() - 1))
+            set_tip(self.classes, CLASS_HELP if own is None else SCORES_HELP)
         if self._fault:
             self.status.set_text(self._fault, "bad")
             return
@@ -124,7 +130,7 @@ class DecodedImageCard(QWidget):
         if self.decoded is not None:
             if self.wanted_step is not None and self.wanted_step != self.decoded.step:
                 parts.append(f"Still of step {count(self.decoded.step)}; step {count(self.wanted_step)} is on its way")
-            parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms")
+            parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms{' as the mean of p(x|z)' if self.decoded.means else ''}")
             if self.decoded.log_prior is not None:
                 parts.append(f"log p(z) {number(float(self.decoded.log_prior[0]), 1, 'nat')}")
         if position is not None:

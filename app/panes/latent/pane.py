@@ -22,6 +22,7 @@ from app.panes.latent.interpolation import InterpolationCard
 from app.panes.latent.plane import LatentPlaneCard
 from app.panes.latent.position import LatentPosition, PositionHistory
 from app.panes.latent.prior_samples import PriorSamplesCard
+from app.panes.latent.rate_distortion import RateDistortionCard
 from app.panes.latent.slider_list import SliderList
 from app.shell import theme
 from app.shell.plain_text import set_tip
@@ -30,7 +31,12 @@ from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import muted
 from engine.messages import Encode, Encoded, Notice
 
-TAB_NAMES = {LatentTab.INTERPOLATION: "Interpolation A → B", LatentTab.PRIOR: "Prior samples", LatentTab.PLANE: "2-D grid"}
+TAB_NAMES = {
+    LatentTab.INTERPOLATION: "Interpolation A → B",
+    LatentTab.PRIOR: "Prior samples",
+    LatentTab.PLANE: "2-D grid",
+    LatentTab.RATES: "Rate–distortion",
+}
 NO_ENCODER = "{title} has no encoder: an image has no z here. Move the sliders, draw from the prior, set A and B from samples."
 
 
@@ -57,6 +63,7 @@ class LatentPane(RunPane):
         self.interpolation = InterpolationCard(self.history)
         self.prior_samples = PriorSamplesCard(self.history)
         self.plane = LatentPlaneCard(self.history)
+        self.rates = RateDistortionCard(state, context.bridge)
         sources = {
             "picture": self.decoded_image,
             "interpolation": self.interpolation,
@@ -97,6 +104,7 @@ class LatentPane(RunPane):
             LatentTab.INTERPOLATION: self.interpolation,
             LatentTab.PRIOR: self.prior_samples,
             LatentTab.PLANE: self.plane,
+            LatentTab.RATES: self.rates,
         }
         for tab, card in self.tab_cards.items():
             right.addWidget(card)
@@ -166,18 +174,23 @@ class LatentPane(RunPane):
             card.setVisible(other == tab)
         self.tab_buttons.button(tab).setChecked(True)
         self.controller.show_tab(LatentTab(tab))
+        self.rates.set_active(self.shown and tab == LatentTab.RATES)
 
     def activate(self) -> None:
         self.shown = True
         self.check_empty()
         self.controller.activate()
+        self.rates.set_active(self.controller.tab is LatentTab.RATES)
 
     def deactivate(self) -> None:
         self.shown = False
+        self.rates.set_active(False)
         self.controller.deactivate()
 
     def closeEvent(self, event: Any) -> None:
         self.controller.close()
+        self.rates.set_active(False)
+        self.rates.controller.stop_jobs()
         super().closeEvent(event)
 
     def _run_changed(self) -> None:
@@ -221,11 +234,19 @@ class LatentPane(RunPane):
 
     def _class_chosen(self, label: int) -> None:
         position = self.position
-        if position is not None and label != position.label:
+        axes = self.slider_list.axes
+        if position is None:
+            return
+        if axes is not None and axes.class_names:
+            if len(position.z) == len(axes.order) and label != axes.class_of(position.z):
+                self.history.move(position.moved_to(axes.with_class(position.z, label), position.name), "choice of a class")
+        elif label != position.label:
             self.history.move(replace(position, label=label), "choice of a class")
 
     def _described(self, axes: LatentAxes) -> None:
-        self.decoded_image.offer_classes(self.controller.description.classes if self.controller.description is not None else ())
+        classes = self.controller.description.classes if self.controller.description is not None else ()
+        self.decoded_image.offer_classes(classes, axes.class_of)
+        self.prior_samples.axes = axes
         held = self.slider_list.is_held()
         self.slider_list.describe(axes)
         if held:
@@ -301,5 +322,5 @@ class LatentPane(RunPane):
         colors = theme.colors(self.context.state.theme)
         for part in (self.decoded_image, self.encoded_image, self.held_out, self.slider_list):
             part.set_colors(colors)
-        for part in (self.interpolation, self.prior_samples, self.plane):
+        for part in (self.interpolation, self.prior_samples, self.plane, self.rates):
             part.set_colors(colors)

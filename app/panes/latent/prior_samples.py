@@ -7,6 +7,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage, QIntValidator
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit
 
+from app.panes.latent.axes import LatentAxes
 from app.panes.latent.position import PositionHistory
 from app.panes.latent.tiles import strip_picture
 from app.shell.theme import Colors
@@ -15,6 +16,7 @@ from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import PriorSampled, SamplePrior
 
 COUNT = 32
+MEANS = "; shown are means of p(x|z), smoother than what the model draws"
 
 
 class PriorSamplesCard(Card):
@@ -24,6 +26,7 @@ class PriorSamplesCard(Card):
         super().__init__(12, 8)
         self.history = history
         self.sampled: PriorSampled | None = None
+        self.axes: LatentAxes | None = None  # what the dimensions stand for
         row = QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(muted("Seed", wrap=False))
@@ -51,14 +54,21 @@ class PriorSamplesCard(Card):
 
     def forget(self) -> None:
         """Another run is looked at."""
-        self.sampled = None
+        self.sampled = self.axes = None
         self.samples.set_pixels(None)
 
     def show_sampled(self, query: SamplePrior, answer: PriorSampled) -> None:
         self.sampled = answer
-        self.samples.set_pixels(answer.images, [f"sample {index + 1} of seed {query.seed}" for index in range(len(answer.images))])
+        self.samples.set_pixels(answer.images, [self._told(index, z, query.seed) for index, z in enumerate(answer.z)])
         self.samples.choose(-1)
-        self.note.set_text(answer.note or "Drawn from p(z). Click one to go there.", "warning" if answer.note else "")
+        self.note.set_text(
+            answer.note or f"z drawn from p(z){MEANS if answer.means else ''}. Click one to go there.", "warning" if answer.note else ""
+        )
+
+    def _told(self, index: int, z: np.ndarray, seed: int) -> str:
+        label = None if self.axes is None else self.axes.class_of(z)
+        of = "" if self.axes is None or label is None else f", class {self.axes.class_names[label]}"
+        return f"sample {index + 1} of seed {seed}{of}"
 
     def take_sample(self, index: int) -> None:
         """Go to the z of one of the samples."""

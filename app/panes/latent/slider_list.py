@@ -17,6 +17,12 @@ from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, heading, plain, set_heading
 from engine.common.active_dimensions import DEFINITION
 
+LABEL_WIDTH, NAMED_WIDTH = 84, 98  # pixels of “z01 3.90 nat” and of “z2.16 3.90 nat”
+SHARES = (
+    "The directions of z by how much they change the decoded image: eigenvectors of E[JᵀJ], J the derivative of the image by z. "
+    "The share is the eigenvalue's, of their sum."
+)
+
 
 class SliderList(QWidget):
     """One slider for each dimension; they rest until the run has said what they stand for."""
@@ -88,14 +94,22 @@ class SliderList(QWidget):
             gone.deleteLater()
         for rank, slider in enumerate(self.sliders):
             slider.setEnabled(True)
+            slider.label_width = NAMED_WIDTH if axes.names else LABEL_WIDTH
             slider.describe(axes.label(rank), axes.note(rank), dead=axes.is_dead(rank), tip=axes.explanation(rank))
-        if axes.kl is None:
+        if axes.kl is None and axes.share is not None:
+            set_heading(self.heading, "Principal directions of z")
+            self.active_label.setText("ordered by their share of the image’s variance, to first order")
+            set_tip(self.active_label, SHARES)
+        elif axes.kl is None:
             set_heading(self.heading, "Latent dimensions, ordered by spread")
             self.active_label.setText("" if axes.has_prior else "no prior to draw from")
+            set_tip(self.active_label, "")
         else:
-            set_heading(self.heading, "Latent dimensions, ordered by KL")
-            total = f"{number(float(np.sum(axes.kl)), 1, 'nat')} in all"
-            self.active_label.setText(total if axes.active is None else f"{int(np.sum(axes.active))} active · {total}")
+            set_heading(self.heading, f"Latent dimensions{' by level' if axes.names else ''}, ordered by KL")
+            total = f"{number(float(np.sum(axes.kl[: axes.free])), 1, 'nat')} in all"
+            active = "" if axes.active is None else f"{int(np.sum(axes.active[: axes.free]))} active · "
+            last = f" · the last {len(axes.class_names)}: scores of the classes" if axes.class_names else ""
+            self.active_label.setText(active + total + last)
             set_tip(self.active_label, "" if axes.active is None else DEFINITION)
 
     def _add_slider(self) -> None:

@@ -87,6 +87,12 @@ class DistributionCard(Card):
         for widget in (self.rates_line, self.words, self.chart, self.flips_line, self.strip):
             widget.set_colors(c)
 
+    def shorten(self, short: bool) -> None:
+        """Leave out the images that change sides, for want of height."""
+        self.chart.setMinimumHeight(90 if short else 130)
+        for part in (self.flips_line, self.strip):
+            part.setVisible(not short)
+
     def set_choices(self, choices: list[tuple[str, str]], chosen: str) -> None:
         """(words, data set) to compare with."""
         now = [(self.compare.itemText(i), self.compare.itemData(i)) for i in range(self.compare.count())]

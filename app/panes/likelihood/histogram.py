@@ -34,6 +34,7 @@ class Histogram(Chart):
         self.mark: float | None = None
         self.unit_name = ""
         self.hint = ""
+        self.beyond = ""  # what lies outside of the axis, in words
         self._edges = np.linspace(0, 1, 2)
         self._known_shares = self._strange_shares = np.zeros(1)
         self._held = False
@@ -56,6 +57,7 @@ class Histogram(Chart):
         self._known_shares = ood_metrics.histogram_shares(self.known, self._edges)
         self._strange_shares = ood_metrics.histogram_shares(self.strange, self._edges) if self.crowd else np.zeros(bins)
         self.top = max(float(self._known_shares.max()), float(self._strange_shares.max()), 1e-3) * 1.18
+        self.beyond = separation.beyond_in_words(*separation.beyond(self.low, self.high, self.known, self.strange))
         self._tell()
         self.update()
 
@@ -81,6 +83,7 @@ class Histogram(Chart):
         parts = [f"threshold {short(self.threshold)}"] if np.isfinite(self.threshold) else []
         parts += [f"true positives {100 * true:.1f} %"] if np.isfinite(true) else []
         parts += [f"false positives {100 * false:.1f} %"] if np.isfinite(false) else []
+        parts += [self.beyond] if self.beyond else []
         self.setAccessibleDescription(", ".join(parts))
 
     # drawing
@@ -109,6 +112,8 @@ class Histogram(Chart):
         if np.isfinite(self.threshold):
             self._threshold(painter)
         self._legend(painter, blue, orange)
+        if self.beyond:
+            self._say_beyond(painter)
         if self.mark is not None and np.isfinite(self.mark):
             self._mark(painter)
 
@@ -169,6 +174,13 @@ class Histogram(Chart):
             painter.setPen(QColor(self._c.text))
             name = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, int(width - 18))
             painter.drawText(QRectF(left + 18, top, width - 18, height), LEFT | MIDDLE, name)
+
+    def _say_beyond(self, painter: QPainter) -> None:
+        """Above the plot's upper edge, where nothing else stands."""
+        painter.setFont(self._small)
+        place, metrics = self.plot(), painter.fontMetrics()
+        width = metrics.horizontalAdvance(self.beyond)
+        self._tag(painter, place.right() - width - 8, place.top() + metrics.height() * 4 + 8, self.beyond, QColor(self._c.muted))
 
     def _threshold(self, painter: QPainter) -> None:
         place, x = self.plot(), self._inside(self.threshold)

@@ -16,6 +16,9 @@ from app.widgets.image_view import ImageView, to_qimage
 from app.widgets.parts import Card, Elided, TextLines, muted, short
 from engine.messages import ImageInspected
 
+NO_MAP = "no bits per pixel: this method has no map"
+NO_BITS = "no bits: the energy is unnormalized, log Z is not known"
+
 
 def small(text: str) -> QLabel:
     label = muted(text, wrap=False)
@@ -173,8 +176,8 @@ class ImageDetail(Card):
         self.near.set_pixels(look.nearest, tips)
 
 
-def size_text(png_bytes: int, look: ImageInspected | None) -> str:
-    """What a PNG file of the image that the network saw needs, and the model's code for each pixel."""
+def size_text(png_bytes: int, look: ImageInspected | None, no_bits: str = NO_MAP) -> str:
+    """What a PNG file of the image that the network saw needs, and the model's code for each pixel, or why there is none."""
     parts = []
     if png_bytes:
         raw = f" · raw {count(look.seen.size)}" if look is not None else ""
@@ -182,5 +185,5 @@ def size_text(png_bytes: int, look: ImageInspected | None) -> str:
     if look is not None and look.bits is not None:
         parts.append(f"model {number(float(look.bits.mean()), 2, 'bit/pixel')}")
     elif look is not None:
-        parts.append("no bits per pixel: this method has no map")
+        parts.append(no_bits)
     return "\n".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QButtonGroup, QComboBox, QGridLayout, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QComboBox, QGridLayout, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
@@ -84,6 +84,7 @@ class OodExperimentPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self.take_room(False)
         self.preferred: str | None = None
         self._classifiers = 0
         self.data: dict[str, DataInfo] = {}
@@ -163,6 +164,10 @@ class OodExperimentPage(QWidget):
     def set_colors(self, c: Colors) -> None:
         for line in (self.train_line, self.teach_line, self.compare_line):
             line.set_colors(c)
+
+    def take_room(self, seen: bool) -> None:
+        """The page above which it lies need not be as high as this one while it is not seen."""
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred if seen else QSizePolicy.Policy.Ignored)
 
     def set_known(self, data: dict[str, DataInfo], runs: dict[str, RunInfo], methods: dict[str, MethodInfo]) -> None:
         """What the window knows now."""

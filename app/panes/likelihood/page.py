@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from app.panes.likelihood.batch_line import BatchLine
 from app.panes.likelihood.corruption import CorruptionCard
 from app.panes.likelihood.distribution import DistributionCard
 from app.panes.likelihood.dropped_list import DroppedList
@@ -23,6 +24,7 @@ from app.widgets.chart import Chart
 from app.widgets.parts import Card, TextLines, button, heading, plain
 
 TALL = 760  # pixels from which both the close look and the list are seen
+SHORT = 480  # pixels below which what is told elsewhere too is left out
 BELOW_TABLE = 350  # pixels that the charts need
 
 
@@ -77,6 +79,8 @@ class LikelihoodPage(QScrollArea):
         self.marks_line = TextLines(2, "How many of the dropped images are unusual", small=True)
         self.marks_line.hide()
         self.list_card.inside.addWidget(self.marks_line)
+        self.batch_line = BatchLine()
+        self.list_card.inside.addWidget(self.batch_line)
         left.addWidget(self.list_card, 1)
         self.left_rest = QWidget()
         left.addWidget(self.left_rest, 1)
@@ -145,7 +149,7 @@ class LikelihoodPage(QScrollArea):
     def set_colors(self, c: Colors) -> None:
         for part in (
             self.drop_card, self.closer, self.list, self.table, self.distribution, self.corruption, self.status,
-            self.about_line, self.marks_line,
+            self.about_line, self.marks_line, self.batch_line,
         ):  # fmt: skip
             part.set_colors(c)
 
@@ -195,5 +199,7 @@ class LikelihoodPage(QScrollArea):
         self.table.set_most_height(min(round(0.46 * height), max(height - BELOW_TABLE, 110)))
         self.drop_card.fit(round(0.28 * height) if height >= TALL else max(round(0.2 * height), 64))
         self.about_line.setVisible(height >= TALL)
+        self.drop_card.size_line.setVisible(height >= SHORT)
+        self.distribution.shorten(height < SHORT)
         self.closer.fit(80 if height >= TALL else 56)
         self.show_left(self.left_tabs.checkedId())

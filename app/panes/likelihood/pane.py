@@ -116,6 +116,7 @@ class LikelihoodPane(RunPane):
         self.exports = LikelihoodExports(page, self.controller, self.selection, self.inspection, self.context.state)
         self.hold(page)
         self.stack.addWidget(self.experiment)
+        self.stack.currentChanged.connect(lambda index: self.experiment.take_room(self.stack.widget(index) is self.experiment))
         for made, run in (
             (page.open_button, lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True)),
             (page.test_button, self.use_test_images), (page.stop_button, self.controller.stop),

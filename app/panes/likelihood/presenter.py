@@ -11,10 +11,10 @@ from app.panes.likelihood.controller import LikelihoodController
 from app.panes.likelihood.corruption_plot import ScorePath
 from app.panes.likelihood.distribution import OTHER, Sides
 from app.panes.likelihood.dropped_list import MARK, MARKED
-from app.panes.likelihood.image_detail import size_text
+from app.panes.likelihood.image_detail import NO_BITS, NO_MAP, size_text
 from app.panes.likelihood.inspection import ImageInspection
 from app.panes.likelihood.page import LikelihoodPage
-from app.panes.likelihood.score_table import ScoreRow, p_text, short_verdict, value_text
+from app.panes.likelihood.score_table import ScoreRow, is_unnormalized, p_text, short_verdict, value_text
 from app.panes.likelihood.scored_images import RunStep
 from app.panes.likelihood.selection import Selection
 from app.shell.formatting import count
@@ -69,6 +69,7 @@ class LikelihoodPresenter:
         page.marks_line.setVisible(bool(sentence))
         page.marks_line.set_text(f"{MARK} {sentence}" if sentence else "")
         set_tip(page.marks_line, f"{MARKED} On average at most 5 % of the marks are false.")
+        page.batch_line.show_batch(images, selection.detector[0])
         model.all_changed()
         page.say_how_many(len(images.entries))
 
@@ -82,7 +83,9 @@ class LikelihoodPresenter:
         else:
             hint = "This method has no bits per pixel" if result is not None else "…"
         page.drop_card.show_look(result, hint)
-        page.drop_card.size_line.set_text(size_text(image.png_bytes if image is not None else 0, result))
+        detectors = self._images.detectors.get(self._selection.detector[0], ())
+        no_bits = NO_BITS if any(map(is_unnormalized, detectors)) else NO_MAP
+        page.drop_card.size_line.set_text(size_text(image.png_bytes if image is not None else 0, result, no_bits))
         page.closer.show_look(result, image)
 
     def show_distribution(self) -> None:

@@ -25,10 +25,11 @@ DOT = 8
 TWO_LINES = 38  # pixels of a row where the density stands below the name and the value below the p-value
 SCROLL_BAR = 10
 PADDING = 16  # pixels of a cell, both sides
+UNNORMALIZED = ", unnormalized"  # how the unit of such a score ends
 SHORT_REASONS = {"mutated": "needs a background model", "local": "needs a background model", "repeat": "needs two more seeds"}
 TIPS = (
     "The score. High always means: unlike the training data.",
-    "What kind of number stands behind it: an exact density, a bound on one, P(y|x), or features without a density.",
+    "What kind of number stands behind it: an exact density, a bound on one, an unnormalized one, P(y|x), or features without a density.",
     "As people read it, in its unit; ↑: higher values are more unusual, ↓: lower ones.",
     "How many held-out images, which are like the training images but were not trained on, score at least as high: (1 + #) / (n + 1); "
     "images that belong together count as one.",
@@ -63,8 +64,18 @@ def value_text(info: DetectorInfo, value: float) -> str:
     digits = 1 if size >= 1000 else 2 if size >= 1 or size == 0 else 3
     if "bits" in info.unit:
         digits = 2
-    text = number(value, digits, "b/dim" if info.unit in ("bits/dim", "bits_per_dim") else info.unit)
-    return text
+    unit = info.unit.removesuffix(UNNORMALIZED)
+    return number(value, digits, "b/dim" if unit in ("bits/dim", "bits_per_dim") else unit)
+
+
+def is_unnormalized(info: DetectorInfo) -> bool:
+    """Whether the score is -log p but for a constant that nobody knows, so that there are no bits."""
+    return info.unit.endswith(UNNORMALIZED)
+
+
+def density_text(info: DetectorInfo) -> str:
+    """What kind of number stands behind a score, in a word."""
+    return "unnormalized" if is_unnormalized(info) else info.density
 
 
 def p_text(p: float, floor: float = 0.0) -> str:
@@ -127,7 +138,7 @@ class ScoreModel(QAbstractTableModel):
         if column == DETECTOR:
             return info.title
         if column == DENSITY:
-            return info.density
+            return density_text(info)
         if column == AUROC:
             return "" if row.auroc is None or info.missing else f"{row.auroc:.3f}"
         if info.missing:
@@ -285,14 +296,15 @@ class ScoreTable(QTableView):
             return max(map(metrics.horizontalAdvance, texts)) + PADDING
 
         head = QFontMetrics(font(12)).horizontalAdvance
+        infos = [row.info for row in self.model_.rows if row.info is not None]
         sizes = {
-            DENSITY: max(wide("features"), head("DENSITY") + PADDING + 4),
+            DENSITY: max(wide("features", *map(density_text, infos)), head("DENSITY") + PADDING + 4),
             VALUE: wide("−1 234.5 nat ↓"),
             P_VALUE: max(wide("≤ 0.65 %"), head("P-VALUE") + PADDING + 4),
             AUROC: head("AUROC") + PADDING + 6,
             VERDICT: wide(*verdicts) + DOT + 7,
         }
-        name = wide("Detector", *(row.info.title for row in self.model_.rows if row.info is not None)) + 4
+        name = wide("Detector", *(info.title for info in infos)) + 4
         others = sum(size for column, size in sizes.items() if column != AUROC or self.comparing)
         self.narrow = name + others > self.width() - SCROLL_BAR
         if self.narrow:

@@ -14,15 +14,21 @@ CHANCE = 0.5
 FEW = 20  # with fewer images single points say more than a histogram
 
 
+FAR = 4.0  # times the distance of the quartiles beyond them: what lies farther out is an outlier, and does not stretch an axis
+
+
 def shown_range(*sides: np.ndarray) -> tuple[float, float]:
-    """From where to where a histogram of these is drawn: everything, unless a few stragglers would press the rest into a corner."""
+    """From where to where a histogram of these is drawn: everything, unless a few stragglers would press the rest into a corner.
+
+    Of each side that is what its quartiles reach (`FAR`); of one with fewer than `FEW` images, beside one with more, what is near that.
+    """
     sides = tuple(side for side in map(_finite, sides) if len(side))
     if not sides:
         return 0.0, 1.0
     together = np.concatenate(sides)
     low, high = float(together.min()), float(together.max())
-    wide = [np.percentile(side, (1, 99)) for side in sides]
-    core_low, core_high = float(min(w[0] for w in wide)), float(max(w[1] for w in wide))
+    cores = [_core(side) for side in [side for side in sides if len(side) >= FEW] or sides]
+    core_low, core_high = min(core[0] for core in cores), max(core[1] for core in cores)
     room = core_high - core_low
     if room > 0:
         low, high = max(low, core_low - room / 2), min(high, core_high + room / 2)
@@ -46,6 +52,27 @@ def auroc_in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
         f"Of all pairs of a known image and a stranger, {number(100 * value, 1, '%')} have the stranger on the right side.",
         "good" if value >= 0.9 else "",
     )
+
+
+def beyond(low: float, high: float, *sides: np.ndarray) -> tuple[int, int]:
+    """How many of these lie below and above what is drawn; a score that is no number is drawn nowhere, and counts as above."""
+    together = np.concatenate([np.asarray(side, np.float64).ravel() for side in sides])
+    return int((together < low).sum()), int((~(together <= high)).sum())
+
+
+def beyond_in_words(below: int, above: int) -> str:
+    """That something lies outside of the axis, and at which end; empty where nothing does."""
+    parts = [f"{number(n, 0)} {where}" for n, where in ((below, "below"), (above, "above")) if n]
+    return f"Not drawn: {' and '.join(parts)} the axis" if parts else ""
+
+
+def _core(side: np.ndarray) -> tuple[float, float]:
+    """Where nearly all of some values are: their 1st to 99th percentiles, but no outliers."""
+    first, low, high, last = np.percentile(side, (1, 25, 75, 99))
+    reach = FAR * (high - low)
+    if reach <= 0:  # most are equal
+        return float(first), float(last)
+    return float(max(first, low - reach)), float(min(last, high + reach))
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, muted
+from app.widgets.shown_step import ShownStep
 
 SIZES = (2000, 5000, 10_000)
 
@@ -32,7 +33,9 @@ class ProbePage(QScrollArea):
         row = QHBoxLayout()
         self.status = TextLines(3, "What was compared, and what is going on")
         self.stop_button = button("Stop", None, "Stop measuring; the figures that are there stay.")
+        self.shown_step = ShownStep()
         row.addWidget(self.status, 1)
+        row.addWidget(self.shown_step, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignTop)
         column.addLayout(row)
         row = QHBoxLayout()
@@ -157,5 +160,5 @@ class ProbePage(QScrollArea):
         return row
 
     def set_colors(self, c: Colors) -> None:
-        for part in (self.bars, *self.charts, self.status, self.train_line):
+        for part in (self.bars, *self.charts, self.status, self.shown_step, self.train_line):
             part.set_colors(c)

@@ -41,6 +41,7 @@ from app.widgets.parts import set_heading
 from engine.messages import Ended, Probe, ProbeFitting, ProbeMeasured, ProbeSubject, Progress, StartRun, StopJob
 
 DRAW_MS = 60  # at most so often while figures come in
+MEASURED_NOW, MEASURE_AGAIN = "measuring step {}", "measure again for step {}"
 SHARES = (0.01, 0.1)  # of the labels, beside all of them
 TUNING_SHARE = 0.01
 TUNING_STEPS = 600
@@ -309,6 +310,8 @@ class ProbePane(RunPane):
             return
         subject = event.subject
         words = NAMES[subject.of] + (f", {subject.block}" if subject.block else "")
+        found = self.results.shown(question, self.context.state.step)
+        words += f", step {count(event.step)}" if found is None or found[0] != event.step else ""
         right = number(100 * float(event.right[-1]), 1, "%")
         set_heading(page.fit_heading, "Linear probe: ", f"{words} · {right} right")
         losses = tuple(map(float, event.losses))
@@ -324,10 +327,13 @@ class ProbePane(RunPane):
         self.page.by_step.set_lines(lines)
 
     def _draw_status(self) -> None:
-        """What is going on; else what is shown, and whether it is of the step that the window looks at."""
+        """What is going on; else what is shown. Beside it, of which step that is, and what becomes of the one that the window looks at."""
         page, question, step = self.page, self.question(), self.context.state.step
         page.stop_button.setVisible(bool(self.job))
         found = None if question is None else self.results.shown(question, step)
+        asked = None if not self.job or self.asked is None else (self.asked.run, self.asked.step)
+        then, level = (MEASURED_NOW, "") if asked == (self.context.state.run, step) else (MEASURE_AGAIN, "warning")
+        page.shown_step.show_step(None if found is None else found[0], step, then, level)
         if self.job and self.asked is not None:
             info = self.context.state.runs.get(self.asked.run)
             other = f"{info.name}: " if info is not None and self.asked.run != self.context.state.run else ""
@@ -339,8 +345,6 @@ class ProbePane(RunPane):
                 "Nothing measured here yet. The encoder is frozen; a linear layer and 200 nearest neighbours then say "
                 "how much its features know of the classes."
             )
-        elif step is not None and found[0] != step:
-            page.status.set_text(f"This is of step {count(found[0])} – measure again to see step {count(step)}.", "warning")
         else:
             page.status.set_text(self._in_words(found[1]))
 

@@ -57,7 +57,8 @@ class CompletionController(QObject):
         state = self.samples.context.state
         if self.picture is None or state.run is None or not self.samples.able():
             return
-        asked = ReadSymbols(run=state.run, step=state.step, picture=self.picture, label=self.samples.samples.settings.label)
+        s = self.samples.samples.settings
+        asked = ReadSymbols(run=state.run, step=state.step, picture=self.picture, label=s.label, caption=s.caption)
         self.samples.context.bridge.ask("sampling.read", asked, partial(self._on_read, asked), self._on_failure)
 
     def _on_read(self, query: ReadSymbols, answer: SymbolsRead) -> None:

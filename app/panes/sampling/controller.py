@@ -13,7 +13,7 @@ from PySide6.QtGui import QUndoCommand
 from app.panes import Context
 from app.panes.sampling.film import SampleFilm
 from app.panes.sampling.frames import FilmMemory
-from app.panes.sampling.sample_tree import RunSamples, SampleNode, SamplingSettings
+from app.panes.sampling.sample_tree import FinishedSamples, RunSamples, SampleNode, SamplingSettings
 from app.shell.formatting import count, number
 from app.shell.undo import push
 from engine.messages import DrawSamples, Ended, FieldInfo, FrameDrawn, SamplingBegan, StopJob, SymbolsDrawn
@@ -131,10 +131,19 @@ class SamplingController(QObject):
         fields = () if state.method_info is None else state.method_info.sample_fields
         if not fields:
             return None
+        guided = self.guided()
+        return tuple(field for field in fields if guided or field.name != "guidance")
+
+    def guided(self) -> bool:
+        """Whether guidance, where the sampler has it, can lead samples to a class or a caption; True where that is not known yet."""
+        state = self.context.state
+        method, info = state.method_info, state.run_info
+        if method is None or all(field.name != "guidance" for field in method.sample_fields):
+            return True
         began = None if self.node is None else self.node.began
-        info = state.run_info
-        by_class = bool(began.classes) if began is not None else info is None or bool(info.config.get("conditional", True))
-        return tuple(field for field in fields if by_class or field.name != "guidance")  # it leads samples to their class
+        if began is not None:
+            return bool(began.classes or began.words)
+        return info is None or bool(info.config.get("conditional", True))
 
     def hide(self) -> None:
         """Nobody looks: nothing is drawn until `refresh`."""
@@ -277,6 +286,7 @@ class SamplingController(QObject):
             start = node.start if given is not None else 0
         else:
             given, start = node.prefix(), node.reached
+        node.drawn_with = s
         self.job = self.context.bridge.new_job("sample")
         self.drawing, self._fresh = node, fresh
         self.context.bridge.send(
@@ -291,6 +301,7 @@ class SamplingController(QObject):
                 top_k=s.top_k,
                 top_p=s.top_p,
                 label=s.label,
+                caption=s.caption,
                 cached=s.cached,
                 decode=s.decode,
                 settings=s.sampler,
@@ -429,6 +440,11 @@ class SamplingController(QObject):
 
     # in words
 
+    def shown_before(self) -> FinishedSamples | None:
+        """The last finished samples, where they are shown until those that are being drawn are finished."""
+        node, film = self.node, self.film
+        return node.samples_before() if node is not None and node is self.drawing and not film.held and not film.playing else None
+
     def status(self) -> str:
         """What is shown and how fast it was drawn; empty before anything is there."""
         node, rates = self.node, self.samples.rates
@@ -445,6 +461,10 @@ class SamplingController(QObject):
                 parts.append(f"the cache makes it {number(fast / slow, 1)}× as fast")
         if node.note:
             parts.append(node.note)
-        if node.step != self.context.state.step and self.job is None:
-            parts.append(f"grown at step {count(node.step or 0)}")
+        before = self.shown_before()
+        step = node.seen_step if before is None else before.step
+        if before is not None:
+            parts.append(f"shown until these are drawn: {before.settings.summary()}")
+        if step is not None and step != self.context.state.step:
+            parts.append(f"drawn at step {count(step)}")
         return " · ".join(parts)

@@ -67,7 +67,7 @@ class SamplingExports(QMenu):
             if fields is not None:
                 del about["temperature"]
                 about["sample_settings"] = {field.name: dict(s.sampler).get(field.name, field.default) for field in fields}
-            about |= {"top_k": s.top_k, "top_p": s.top_p, "class": s.label, "place": position}
+            about |= {"top_k": s.top_k, "top_p": s.top_p, "class": s.label, "caption": s.caption, "place": position}
             if node.iterative:
                 about["places"] = node.length
             if self.samples.is_text():

@@ -56,7 +56,8 @@ class FilmBar(QWidget):
         if not self._ours:
             self.wound.emit(position)
 
-    def show_film(self, film: SampleFilm, *, drawing: bool) -> None:
+    def show_film(self, film: SampleFilm, *, drawing: bool, before: bool = False) -> None:
+        """`before`: what is seen are not the steps of this draw but the samples that were finished before it."""
         node = film.node
         kind = "pixels" if node is None or node.began is None else node.began.kind
         length, depth = (0, 1) if node is None else (node.length, node.depth)
@@ -74,22 +75,25 @@ class FilmBar(QWidget):
         for made in (self.step_button, self.row_button):
             made.setEnabled(length > 0 and (drawing or film.position < length))
         self.stop_button.setVisible(node is not None and node.iterative and drawing)
-        self.label.setText(self._where(film))
+        self.label.setText(self._where(film, before))
         text, tip = self._verb(film, drawing)
         self.play_button.setText(text)
         self.play_button.setAccessibleName(text)
         set_tip(self.play_button, tip)
 
     @staticmethod
-    def _where(film: SampleFilm) -> str:
+    def _where(film: SampleFilm, before: bool) -> str:
         """“12 of 64”; of an iterative sampler “step 7 of 18, σ 2.30” where it says more of its frames."""
         node = film.node
         if node is None or not node.length:
             return ""
-        text = f"{count(film.position // node.depth)} of {count(node.length // node.depth)}"
+        shown = node.frame_at(film.position)
+        text = f"{count(shown // node.depth)} of {count(node.length // node.depth)}"
         if not node.iterative:
             return text
-        note = node.notes.get(film.position, "")
+        if before:
+            return f"drawing step {text}"  # they are not what is seen
+        note = node.notes.get(shown, "")
         return f"step {text}{f', {note}' if note else ''}"
 
     def _verb(self, film: SampleFilm, drawing: bool) -> tuple[str, str]:

@@ -48,9 +48,14 @@ class FrameFilm:
 
     def at(self, number: int) -> np.ndarray | None:
         """The newest frame up to this number, the first one where all came later; None without frames."""
-        if not self.frames:
-            return None
-        return self.frames[max(bisect_right(self.numbers, number) - 1, 0)]
+        return self.frames[self._place(number)] if self.frames else None
+
+    def number_at(self, number: int) -> int | None:
+        """The number of the frame that `at` gives."""
+        return self.numbers[self._place(number)] if self.frames else None
+
+    def _place(self, number: int) -> int:
+        return max(bisect_right(self.numbers, number) - 1, 0)
 
     def release(self) -> int:
         """Keep the last frame only; returns the bytes set free."""

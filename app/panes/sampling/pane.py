@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from app.panes import Context
 from app.panes.sampling.branch_tree import BranchTree
 from app.panes.sampling.completion_card import CompletionCard
 from app.panes.sampling.completion_controller import CompletionController
 from app.panes.sampling.controller import SamplingController
+from app.panes.sampling.energy_trace import EnergyTrace
 from app.panes.sampling.export import SamplingExports
 from app.panes.sampling.film_bar import FilmBar
+from app.panes.sampling.rollout import RolloutCard, RolloutController
 from app.panes.sampling.sample_tree import SampleNode
 from app.panes.sampling.samples_view import SamplesView
 from app.panes.sampling.settings_card import SamplingSettingsCard
@@ -28,7 +30,8 @@ from app.shell.run_pane import RunPane
 from app.widgets.parts import TextLines, button, heading
 from engine.messages import SymbolDistributed
 
-PAGES = ("Distribution", "Branches", "Complete")
+PAGES = ("Distribution", "Branches", "Complete", "Film")
+FILM_PAGE = 3
 
 
 class SamplingPane(RunPane):
@@ -48,8 +51,10 @@ class SamplingPane(RunPane):
         self.settings_card, self.symbol_card, self.branches = SamplingSettingsCard(), SymbolCard(), BranchTree()
         self.completion = CompletionCard()
         self.completing = CompletionController(self.controller, self.completion, self)
+        self.rollout_card = RolloutCard()
+        self.rollout = RolloutController(context, self._rolls_out, self)
         self.exports = SamplingExports(self.controller, self.view, self)
-        self.bar = FilmBar()
+        self.bar, self.trace = FilmBar(), EnergyTrace()
         self.status = TextLines(3, "What is being grown")
         self._build()
         self._connect()
@@ -71,6 +76,7 @@ class SamplingPane(RunPane):
         side.setSpacing(8)
         side.setContentsMargins(0, 0, 0, 0)
         columns.addLayout(left, 1)
+        self.left, self.side = left, side
         holder = QWidget()
         holder.setLayout(side)
         holder.setFixedWidth(296)
@@ -127,10 +133,12 @@ class SamplingPane(RunPane):
         self.tab_row.setLayout(row)
         side.addWidget(self.tab_row)
         self.pages = QStackedWidget()
-        for page in (self.symbol_card, self.branches, self.completion):
+        for page in (self.symbol_card, self.branches, self.completion, self.rollout_card):
             self.pages.addWidget(page)
         side.addWidget(self.pages, 1)
-        self.tabs.button(0).setChecked(True)
+        side.addWidget(self.trace)
+        side.addStretch(0)
+        self.show_page(0)
 
     def _connect(self) -> None:
         state, controller = self.context.state, self.controller
@@ -164,6 +172,9 @@ class SamplingPane(RunPane):
         self.branches.node_chosen.connect(controller.choose)
         self.completing.taken.connect(lambda: self.show_page(2))
         self.completing.failed.connect(self._say_failure)
+        self.rollout.changed.connect(self._show_rollout)
+        self.rollout.failed.connect(self._say_failure)
+        self.rollout_card.asked.connect(self.rollout.ask)
         self.exports.reported.connect(self.status.set_text)
 
     # ------------------------------------------------------------------------------------------------ which run, which step
@@ -172,9 +183,12 @@ class SamplingPane(RunPane):
         self.shown = True
         self.check_empty()
         self.controller.refresh()
+        self.rollout.refresh()
 
     def deactivate(self) -> None:
         self.controller.hide()
+        self.rollout.stop()
+        self.rollout_card.stop()
         self.shown = False
 
     def closeEvent(self, event: Any) -> None:
@@ -191,12 +205,14 @@ class SamplingPane(RunPane):
         self._forget()
         self._clear_symbol()
         self.completing.clear()
+        self.rollout.clear()
         self._show_all()
         self.check_empty()
 
     def _step_changed(self) -> None:
         self.check_empty()
         self.controller.step_changed()
+        self.rollout.refresh()
         self._show_status()
 
     def accept_image(self, path: str) -> bool:
@@ -226,13 +242,23 @@ class SamplingPane(RunPane):
         return self.controller.is_text()
 
     def show_page(self, index: int) -> None:
+        takes_room = QSizePolicy.Policy.Preferred if index == FILM_PAGE else QSizePolicy.Policy.Ignored
+        self.rollout_card.setSizePolicy(QSizePolicy.Policy.Preferred, takes_room)  # the other pages are lower
         self.pages.setCurrentIndex(index)
         self.tabs.button(index).setChecked(True)
+        self.rollout.refresh()
+
+    def _rolls_out(self) -> bool:
+        """Whether the film of next frames is looked at."""
+        return self.shown and self.able() and self.rollout.can() and self.pages.currentIndex() == FILM_PAGE
+
+    def _show_rollout(self) -> None:
+        self.rollout_card.show_film(self.rollout.film, self.rollout.wish)
 
     def _show_all(self) -> None:
         self._show_settings()
         branches = self.branches.show_samples(self.controller.samples)
-        self.tabs.button(1).setText(f"BRANCHES · {branches}" if branches else "BRANCHES")
+        self.tabs.button(1).setText(f"BRANCHES · {branches}" if branches and not self.rollout.can() else "BRANCHES")
         self._show_samples()
         self._show_symbol()
 
@@ -248,10 +274,31 @@ class SamplingPane(RunPane):
             one_row=one_row,
             symbols=symbols,
             fields=self.controller.sampler_fields(),
+            guided=self.controller.guided(),
         )
-        self.tab_row.setVisible(symbols)
-        if not symbols:
-            self.show_page(0)  # it says that no pixel has a distribution of its own
+        films = self.rollout.can()
+        self.tabs.button(FILM_PAGE).setVisible(films)
+        self.tab_row.layout().setSpacing(8 if films else 12)  # type: ignore[union-attr]
+        if not films and self.pages.currentIndex() == FILM_PAGE:
+            self.show_page(0)
+        self._place(beside=not symbols)
+
+    def _place(self, *, beside: bool) -> None:
+        """No pixel has a distribution of its own: film and status stand beside the samples then, which have the whole height."""
+        self.tab_row.setVisible(not beside)
+        self.pages.setVisible(not beside)
+        if beside:
+            self.show_page(0)
+        if beside == (self.side.indexOf(self.bar) >= 0):
+            return
+        for part in (self.bar, self.status):
+            self.left.removeWidget(part)
+            self.side.removeWidget(part)
+            if beside:
+                self.side.insertWidget(self.side.count() - 1, part)
+            else:
+                self.left.addWidget(part)
+        self.side.setStretch(self.side.count() - 1, int(beside))
 
     def _show_samples(self, *_: object) -> None:
         drawing = self.node is not None and self.node is self.controller.drawing
@@ -261,7 +308,8 @@ class SamplingPane(RunPane):
         self._show_status()
 
     def _show_film(self) -> None:
-        self.bar.show_film(self.film, drawing=self.job is not None)
+        self.bar.show_film(self.film, drawing=self.job is not None, before=self.controller.shown_before() is not None)
+        self.trace.show_node(self.node, self.film.position)
 
     def _show_status(self) -> None:
         message = self.controller.message
@@ -305,5 +353,5 @@ class SamplingPane(RunPane):
 
     def _restyle(self) -> None:
         colors = theme.colors(self.context.state.theme)
-        for widget in (self.view, self.settings_card, self.symbol_card, self.completion, self.status):
+        for widget in (self.view, self.trace, self.settings_card, self.symbol_card, self.completion, self.rollout_card, self.status):
             widget.set_colors(colors)

@@ -17,6 +17,7 @@ from app.widgets.heat import viridis
 from app.widgets.image_view import to_qimage
 
 CAPTION = 18  # px under each image
+CAPTION_LINE = 14  # px more where one line is too short for a caption
 GAP = 8
 PREVIOUS_OPACITY = 0.3  # of the previous picture where nothing is yet
 
@@ -33,6 +34,7 @@ class SampleCanvas(QWidget):
         self.mark: tuple[int, int] | None = None  # sample, cell
         self.empty_text = ""
         self.painted = 0
+        self._laid: tuple[QSize, int, float, int] | None = None  # size of the widget -> images in a row, pixels per pixel, px of a caption
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -54,6 +56,7 @@ class SampleCanvas(QWidget):
         self.drawn = [] if grid is None else [to_qimage(self.pixels(index, grid)) for index in range(len(grid.images))]
         if self.mark is not None and (grid is None or self.mark[0] >= len(grid.images) or self.mark[1] >= grid.rows * grid.columns):
             self.mark = None
+        self._laid = None
         self.update()
 
     def pixels(self, index: int, grid: SampleGrid) -> np.ndarray:
@@ -77,20 +80,45 @@ class SampleCanvas(QWidget):
 
     # where things are
 
+    def _layout(self) -> tuple[int, float, int]:
+        """Images in a row, so that they are as large as can be; how large their pixels are; and px of a caption."""
+        if self._laid is None or self._laid[0] != self.size():
+            captions = () if self.grid is None else self.grid.captions
+            across, factor = self._best(CAPTION if captions else 0)
+            caption = CAPTION if captions else 0
+            metrics = self.fontMetrics()
+            longest = max((metrics.horizontalAdvance(text) for text in captions), default=0)
+            if self.drawn and longest > self.drawn[0].width() * factor + GAP:
+                caption += CAPTION_LINE
+                across, factor = self._best(caption)
+            self._laid = self.size(), across, factor, caption
+        return self._laid[1:]
+
+    def _best(self, caption: int) -> tuple[int, float]:
+        """Images in a row, and pixels per pixel; of rows that are as good the one that is nearest to a square."""
+        count = len(self.drawn)
+        if not count:
+            return 1, 1.0
+        found, square = (0.0, 0.0, 1), math.sqrt(count)
+        for across in range(1, count + 1):
+            down = math.ceil(count / across)
+            wide = (self.width() - (across - 1) * GAP) / across
+            high = (self.height() - (down - 1) * GAP) / down - caption
+            factor = max(min(wide / self.drawn[0].width(), high / self.drawn[0].height()), 0.1)
+            if factor > 2:
+                factor = math.floor(factor)  # pixels of equal size
+            found = max(found, (factor, -abs(across - square), across))
+        return found[2], found[0]
+
     def across(self) -> int:
-        return max(1, math.ceil(math.sqrt(len(self.drawn))))
+        """Images in a row."""
+        return self._layout()[0]
 
     def place(self, index: int) -> QRectF:
         """Where an image is drawn, its caption excluded."""
         image = self.drawn[index]
-        across = self.across()
+        across, factor, caption = self._layout()
         down = max(1, math.ceil(len(self.drawn) / across))
-        caption = CAPTION if self.grid is not None and self.grid.captions else 0
-        wide = (self.width() - (across - 1) * GAP) / across
-        high = (self.height() - (down - 1) * GAP) / down - caption
-        factor = max(min(wide / image.width(), high / image.height()), 0.1)
-        if factor > 2:
-            factor = math.floor(factor)  # pixels of equal size
         w, h = image.width() * factor, image.height() * factor
         left = (self.width() - across * w - (across - 1) * GAP) / 2
         top = (self.height() - down * (h + caption) - (down - 1) * GAP) / 2
@@ -129,9 +157,12 @@ class SampleCanvas(QWidget):
             painter.drawImage(place, image)
             if index < len(self.grid.captions):
                 painter.setPen(self._muted)
-                line = QRectF(place.left(), place.bottom(), place.width() + GAP, CAPTION)
-                text = painter.fontMetrics().elidedText(self.grid.captions[index], Qt.TextElideMode.ElideRight, int(line.width()))
-                painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+                line = QRectF(place.left(), place.bottom(), place.width() + GAP, self._layout()[2])
+                lines = 1 + (line.height() > CAPTION)
+                room = int(line.width() * (lines - 0.3 * (lines - 1)))  # a line that is broken between words is not full
+                text = painter.fontMetrics().elidedText(self.grid.captions[index], Qt.TextElideMode.ElideRight, room)
+                wraps = Qt.TextFlag.TextWordWrap if lines > 1 else Qt.TextFlag.TextSingleLine
+                painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft | wraps, text)
         if self.mark is not None and self.grid.rows:
             rect = self.cell_rect(*self.mark)
             rect = rect.adjusted(-1, -1, 1, 1) if rect.width() < 6 else rect
@@ -175,8 +206,10 @@ class SampleCanvas(QWidget):
 
     def tip(self, sample: int, cell: int) -> str:
         grid = self.grid
-        if grid is None or not grid.rows:
+        if grid is None:
             return ""
+        if not grid.rows:
+            return (grid.captions[sample : sample + 1] or ("",))[0]
         row, column = divmod(cell, grid.columns)
         parts = [*grid.names[sample : sample + 1], f"column {column}, row {row}"]
         if grid.hidden is not None and grid.hidden[sample, row, column]:

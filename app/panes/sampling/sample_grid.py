@@ -38,16 +38,17 @@ def sample_grid(
     `max_bits`: as surprisal, with so many bits the brightest. `drawing`: what stood there before shines through what is still to be drawn,
     or, of an iterative sampler whose film `follows`, stands there until it is finished.
     """
+    order = node.display_order()
+    names = tuple(node.letter(row) for row in order)
+    before = node.samples_before() if drawing and follows else None
+    if before is not None:  # one set of samples becomes the other, without noise between
+        under = tuple(" · ".join(filter(None, pair)) for pair in zip(names, before.told or ("",) * len(names), strict=True))
+        return SampleGrid(before.images[order], captions=under, names=names, before=before)
     images = node.images_at(position)
     if images is None or node.began is None:
         return None
-    order = node.display_order()
-    names = tuple(node.letter(row) for row in order)
     if not node.has_symbols:
-        before = node.samples_before() if drawing and follows else None
-        if before is not None and before.images.shape == images.shape:  # one set of samples becomes the other, without noise between
-            return SampleGrid(before.images[order], captions=names, names=names, before=before)
-        return SampleGrid(images[order], captions=names, names=names)
+        return SampleGrid(images[order], captions=captions(node), names=names)
     rows, columns = node.began.rows, node.began.columns
     shape = (node.count, rows, columns)
     hidden = ~node.drawn_cells(position).reshape(shape)[order]
@@ -62,13 +63,13 @@ def sample_grid(
 
 
 def captions(node: SampleNode) -> tuple[str, ...]:
-    """Under each sample, in the order they are shown: its letter, its class, its log-likelihood."""
+    """Under each sample, in the order they are shown: its letter, its class or caption, its log-likelihood."""
     ranked = node.kind == "completion" and node.done
     out = []
     for place, row in enumerate(node.display_order()):
         parts = [f"{place + 1}. {node.letter(row)}" if ranked else node.letter(row)]
-        if node.began is not None and node.began.classes and row in node.rows and len(node.began.labels) == len(node.rows):
-            parts.append(node.began.classes[node.began.labels[node.rows.index(row)]])
+        if told := node.told_of(row):
+            parts.append(told)
         nats = node.log_likelihood(row)
         if nats is not None:
             parts.append(number(nats, 1, "nat"))

@@ -29,6 +29,7 @@ class SamplingSettings:
     top_k: int = 0
     top_p: float = 1.0
     label: int | None = None
+    caption: str = ""  # of a model of captions: what all samples show; empty: anything
     cached: bool = True
     decode: str = "mean"  # of a model with p(x|z): its "mean", or a "sample" of it
     prompt: str = ""
@@ -44,6 +45,8 @@ class SamplingSettings:
             parts.append(f"top-k {self.top_k}")
         if self.top_p < 1:
             parts.append(f"top-p {number(self.top_p, 2)}")
+        if self.caption:
+            parts.append(f"“{self.caption}”")
         if self.decode == "sample":
             parts.append("drawn from p(x|z)")
         parts += [f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}" for name, value in self.sampler]
@@ -62,6 +65,7 @@ class FinishedSamples:
     settings: SamplingSettings
     step: int  # the checkpoint's
     images: np.ndarray  # uint8 [n, C, H, W]
+    told: tuple[str, ...] = ()  # the class or caption of each
 
 
 @dataclass(eq=False)
@@ -87,10 +91,16 @@ class SampleNode:
     texts: list[str] = field(default_factory=list)
     places: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # symbols, or steps of an iterative sampler, that are there [n]
     frames: FrameFilm = field(default_factory=FrameFilm)  # of an iterative sampler
+    energies: dict[int, np.ndarray] = field(default_factory=dict)  # of each sample at every frame [n], of chains that walk down one
     notes: dict[int, str] = field(default_factory=dict)  # what it said of its frames, by their number
     finished: FinishedSamples | None = None  # of an iterative sampler, the last ones
+    told: dict[int, str] = field(default_factory=dict)  # row -> the class or caption that what is seen of it was drawn from
+    seen_step: int | None = None  # the checkpoint's that what is seen was drawn at
 
     LETTERS: ClassVar[str] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+    def __post_init__(self) -> None:
+        self.drawn_with = self.settings  # what the draw was asked for with
 
     @property
     def count(self) -> int:
@@ -155,6 +165,10 @@ class SampleNode:
                 return one.began.labels[one.rows.index(row)]
         return self.settings.label
 
+    def told_of(self, row: int) -> str:
+        """The class or caption that a sample was drawn from; "" without one."""
+        return next((one.told[row] for one in reversed(self.path()) if row in one.told), "")
+
     # what the engine sends
 
     def resize(self, settings: SamplingSettings) -> None:
@@ -166,6 +180,8 @@ class SampleNode:
             self.tokens = self.log_p = self.images = self.previous = None
             self.texts, self.places = [], np.zeros(0, int)
             self.frames.clear()
+            self.told.clear()
+            self.energies.clear()
         self.settings, self.stale = settings, True
 
     def begin(self, event: SamplingBegan, fresh: bool) -> None:
@@ -187,11 +203,17 @@ class SampleNode:
             self.tokens[rows], self.log_p[rows], self.places[rows] = -1, np.nan, 0
             self.frames.clear()
             self.notes.clear()
+            self.energies.clear()
+            if self.iterative:
+                self.images = None  # what was drawn before is no step of these
+        if event.kind != "whole":
+            self._tell(event)
 
     def add_symbols(self, event: SymbolsDrawn) -> None:
         """All symbols so far."""
         rows = list(self.rows)
-        assert self.tokens is not None and self.log_p is not None
+        assert self.tokens is not None and self.log_p is not None and self.began is not None
+        self._tell(self.began)
         self.tokens[rows], self.log_p[rows] = event.tokens, event.log_p
         self.places[rows] = event.place
         if event.images is not None:
@@ -207,8 +229,19 @@ class SampleNode:
         self.frames.add(event.frame, self.images.copy())
         if event.note:
             self.notes[event.frame] = event.note
+        if event.energy is not None:
+            self.energies[event.frame] = event.energy
         if event.final:
-            self.finished = FinishedSamples(self.settings, event.step, self.images.copy())
+            told = tuple(self.told_of(row) for row in range(self.count))
+            self.finished = FinishedSamples(self.drawn_with, event.step, self.images.copy(), told)
+
+    def _tell(self, event: SamplingBegan) -> None:
+        """What is seen of the drawn rows from now on was drawn from these classes or this caption, at this step."""
+        self.seen_step = event.step
+        if len(event.labels) == len(self.rows) and event.classes:
+            self.told = {row: event.classes[label] for row, label in zip(self.rows, event.labels, strict=True)}
+        else:
+            self.told = dict.fromkeys(self.rows, self.drawn_with.caption) if event.words else {}
 
     def _set_images(self, images: np.ndarray) -> None:
         """Of the rows that are drawn: uint8 [rows, C, H, W]."""
@@ -272,6 +305,11 @@ class SampleNode:
         """The images when the film stands at a position: uint8 [n, C, H, W]. Of symbols, `drawn_cells` says which are there."""
         frame = self.frames.at(position) if self.iterative else None
         return self.images if frame is None else frame
+
+    def frame_at(self, position: int) -> int:
+        """The frame that is seen when the film stands at a position: an earlier one where not all could be kept."""
+        found = self.frames.number_at(position) if self.iterative else None
+        return position if found is None else found
 
     def samples_before(self) -> FinishedSamples | None:
         """The last finished samples of the same noise, while an iterative sampler draws them anew; else None."""

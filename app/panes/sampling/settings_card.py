@@ -1,59 +1,61 @@
-"""How samples are drawn: seed, how many, temperature, top-k, top-p, class, cache; of a text also its prompt and its length.
+"""How samples are drawn: seed, how many, temperature, top-k, top-p, class or caption, cache; of a text its prompt and its length.
 
 A sampler with settings of its own has those in the place of the temperature.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from time import monotonic
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QIntValidator
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QCheckBox, QLineEdit
 
+from app.panes.sampling.caption_field import CaptionField
 from app.panes.sampling.sample_tree import SamplingSettings
 from app.panes.sampling.sampler_controls import SamplerControls
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
-from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, button, muted
+from app.widgets.parts import button, muted
+from app.widgets.settings_card import SettingsCard
 from engine.messages import FieldInfo, SamplingBegan
 
-COUNTS = (1, 4, 9, 16)
+COUNTS = (1, 4, 9, 16, 36, 64)
 NOISE_STAYS = "The noise stays, so the same samples change. Double click: 1."
 TEMPERATURES = {  # by whether samples are drawn symbol by symbol
     True: f"Below 1 likely symbols become likelier; 0 takes the likeliest. {NOISE_STAYS}",
     False: f"What the noise that a sample begins with is multiplied by: below 1 samples come closer to the average. {NOISE_STAYS}",
 }
+NO_GUIDANCE = "This run was trained without classes: no guidance."
 MERGE_SECONDS = 1.0  # changes that follow each other faster are one step to undo
 
 
-class SamplingSettingsCard(Card):
+class SamplingSettingsCard(SettingsCard):
     """`changed(gesture)` comes for changes by the user only; those with the same `gesture` belong together, as the moves of one drag do."""
 
     changed = Signal(str)
 
     def __init__(self) -> None:
-        super().__init__(12, 6)
+        super().__init__()
         self._ours = False
         self._gesture, self._changed_at = 0, 0.0
-        self.seed = self._number("Seed: the noise of the samples", 999_999, 64)
+        self.seed = self.whole_number("Seed: the noise of the samples", 999_999, 64)
+        self.take_next_seed = self.next_of(self.seed)
         self.next_seed = button("Next", self.take_next_seed, "Other noise, other samples.")
-        self.counts = QComboBox()
-        self.counts.setAccessibleName("Grid: how many samples")
-        for n in COUNTS:
-            self.counts.addItem(str(n), n)
+        self.counts = self.box("Grid: how many samples", {n: str(n) for n in COUNTS}, COUNTS[0])
         self.counts.currentIndexChanged.connect(self._moved)
-        self._row(muted("Seed", wrap=False), self.seed, self.next_seed, None, muted("Grid", wrap=False), self.counts)
-        self.temperature = self._dial("temperature", 2.0, TEMPERATURES[True])
+        self.row(muted("Seed", wrap=False), self.seed, self.next_seed, None, muted("Grid", wrap=False), self.counts)
+        self.temperature = self.slider("temperature", 0.0, 2.0, 1.0, TEMPERATURES[True])
         self.sampler = SamplerControls()
         self.sampler.moved.connect(self._moved)
         self.sampler.gesture_changed.connect(self._begin_gesture)
         self.sampler.hide()
         self.inside.addWidget(self.sampler)
-        self.top_p = self._dial("top-p", 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
-        self.top_k = self._number("top-k", 4096, 64)
+        self.no_guidance = muted(NO_GUIDANCE)
+        set_tip(self.no_guidance, "Guidance leads samples to their class or caption: train with conditional = true to have it.")
+        self.no_guidance.hide()
+        self.inside.addWidget(self.no_guidance)
+        self.top_p = self.slider("top-p", 0.0, 1.0, 1.0, f"Only the likeliest symbols that together have this probability. {NOISE_STAYS}")
+        self.top_k = self.whole_number("top-k", 4096, 64)
         self.top_k.setPlaceholderText("all")
         set_tip(self.top_k, "Only so many of the likeliest symbols at every place; empty: all.")
         self.cached = QCheckBox("with cache")
@@ -61,70 +63,28 @@ class SamplingSettingsCard(Card):
         self.cached.setAccessibleName("With cache")
         set_tip(self.cached, "Keep what was computed for earlier symbols. Without it the whole network runs for every symbol: compare.")
         self.cached.toggled.connect(self._moved)
-        self.symbol_row = self._row(muted("top-k", wrap=False), self.top_k, None, self.cached)
-        self.classes = QComboBox()
-        self.classes.setAccessibleName("Class")
+        self.symbol_row = self.row(muted("top-k", wrap=False), self.top_k, None, self.cached)
+        self.classes = self.box("Class", {})
         set_tip(self.classes, "Draw one class only. “any”: a class for each sample, drawn with its noise.")
-        self.classes.activated.connect(self._moved)
-        self.class_row = self._row(muted("class", wrap=False), self.classes, None)
-        self.decode = QComboBox()
-        self.decode.setAccessibleName("Pixels")
+        self.class_row = self.row(muted("class", wrap=False), self.classes, None)
+        self.caption = CaptionField()
+        self.caption.changed.connect(self._moved)
+        self.caption_row = self.row(muted("caption", wrap=False), self.caption, wide=self.caption)
+        self.decode = self.box("Pixels", {"mean": "mean of p(x|z)", "sample": "drawn from p(x|z)"})
         set_tip(self.decode, "Means of p(x|z) are smoother than what the model draws; samples of p(x|z) are samples of the model.")
-        for shown, decode in (("mean of p(x|z)", "mean"), ("drawn from p(x|z)", "sample")):
-            self.decode.addItem(shown, decode)
-        self.decode.activated.connect(self._moved)
-        self.decode_row = self._row(muted("pixels", wrap=False), self.decode, None)
+        self.decode_row = self.row(muted("pixels", wrap=False), self.decode, None)
         self.prompt = QLineEdit()
         self.prompt.setPlaceholderText("Prompt")
         self.prompt.setAccessibleName("Prompt")
         set_tip(self.prompt, "How the text begins. Press Enter to grow from here. \\n stands for a line end.")
         self.prompt.editingFinished.connect(self._moved)
-        self.length = self._number("Length of the text in symbols", 4096, 64, live=False)
+        self.length = self.whole_number("Length of the text in symbols", 4096, 64, live=False)
         set_tip(self.length, "How long the text gets, the prompt included. Press Enter to grow.")
-        self.text_row = self._row(self.prompt, muted("length", wrap=False), self.length)
-
-    def _row(self, *parts: QWidget | None) -> QWidget:
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
-        for part in parts:
-            if part is None:
-                row.addStretch(1)
-            else:
-                row.addWidget(part)
-        self.inside.addWidget(holder)
-        return holder
-
-    def _number(self, name: str, most: int, width: int, live: bool = True) -> QLineEdit:
-        made = QLineEdit()
-        made.setValidator(QIntValidator(0, most, self))
-        made.setFixedWidth(width)
-        made.setAccessibleName(name)
-        (made.textChanged if live else made.editingFinished).connect(self._moved)
-        return made
-
-    def _dial(self, name: str, high: float, tip: str) -> LatentSlider:
-        slider = LatentSlider(0.0, high, value_width=44)
-        slider.with_sign, slider.unit = False, ""
-        slider.describe(name, "", tip=tip)
-        slider.set_exact(1.0)
-        slider.moved.connect(self._moved)
-        for taken_or_left in (slider.sliderPressed, slider.sliderReleased):
-            taken_or_left.connect(self._begin_gesture)
-        slider.reset_asked.connect(partial(self._reset, slider))
-        self.inside.addWidget(slider)
-        return slider
+        self.text_row = self.row(self.prompt, muted("length", wrap=False), self.length)
 
     def set_colors(self, c: Colors) -> None:
-        for slider in (self.temperature, self.top_p):
-            slider.set_colors(c)
+        super().set_colors(c)
         self.sampler.set_colors(c)
-
-    def _reset(self, slider: LatentSlider) -> None:
-        self._begin_gesture()
-        slider.set_exact(1.0)
-        self._moved()
 
     def _begin_gesture(self) -> None:
         self._gesture += 1
@@ -139,10 +99,6 @@ class SamplingSettingsCard(Card):
         self._changed_at = now
         self.changed.emit(str(self._gesture))
 
-    def take_next_seed(self) -> None:
-        self._begin_gesture()
-        self.seed.setText(str(int(self.seed.text() or 0) + 1))
-
     def value(self) -> SamplingSettings:
         """What the controls say."""
         return SamplingSettings(
@@ -152,6 +108,7 @@ class SamplingSettingsCard(Card):
             top_k=int(self.top_k.text() or 0),
             top_p=round(self.top_p.exact, 4),
             label=self.classes.currentData(),
+            caption=self.caption.caption,
             cached=self.cached.isChecked(),
             decode=self.decode.currentData(),
             prompt=self.prompt.text().replace("\\n", "\n"),
@@ -168,11 +125,13 @@ class SamplingSettingsCard(Card):
         one_row: bool,
         symbols: bool,
         fields: tuple[FieldInfo, ...] | None = None,
+        guided: bool = True,
     ) -> None:
         """Say what a draw was made with, by the controls that its method has a use for.
 
         `one_row`: only one of its samples is drawn, so their number is what it is; `symbols`: they are drawn symbol by symbol;
-        `fields`: the settings of a sampler that has some, of which a temperature is none.
+        `fields`: the settings of a sampler that has some, of which a temperature is none; `guided`: False where guidance is one that the
+        method has and this run has no use for.
         """
         self._ours = True
         if int(self.seed.text() or -1) != s.seed:
@@ -193,6 +152,10 @@ class SamplingSettingsCard(Card):
         self.decode.setCurrentIndex(max(0, self.decode.findData(s.decode)))
         self.decode_row.setVisible(began is not None and bool(began.decode))
         self.show_classes(() if began is None else began.classes, s.label)
+        words = () if began is None else began.words
+        self.caption.show_caption(s.caption, words)
+        self.caption_row.setVisible(bool(words))
+        self.no_guidance.setVisible(not guided)
         for widget in (self.top_p, self.symbol_row):
             widget.setVisible(symbols)
         self.sampler.set_fields(fields or ())

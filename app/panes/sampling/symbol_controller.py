@@ -67,6 +67,7 @@ class SymbolController(QObject):
                 top_k=s.top_k,
                 top_p=s.top_p,
                 label=node.label_of(row),
+                caption=s.caption,
             )
         )
 

@@ -10,9 +10,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QSlider, QVBoxLayout, QWidget
 
 from app.shell.plain_text import PlainLabel, set_tip
-from app.shell.theme import restyle, role
+from app.shell.theme import Colors, restyle, role
 from app.widgets.forms import shown
-from app.widgets.parts import Card, button, muted
+from app.widgets.parts import Card, TextLines, button
 from engine.messages import FieldInfo
 
 STEPS = 200  # positions of a slider, where the range is no smaller whole number
@@ -116,8 +116,7 @@ class ViewSettings(QWidget):
         self.area.setAccessibleName("Strength of each transform")
         card.inside.addWidget(self.area)
         column.addWidget(card, 1)
-        self.note = muted("")
-        self.note.setProperty("role", "small")
+        self.note = TextLines(3, "Whether this is how the run is trained", small=True)
         column.addWidget(self.note)
         row = QHBoxLayout()
         row.setSpacing(8)
@@ -131,6 +130,9 @@ class ViewSettings(QWidget):
         self.new_button.setProperty("kind", "link")
         column.addWidget(self.new_button, 0, Qt.AlignmentFlag.AlignLeft)
         self._show_note()
+
+    def set_colors(self, c: Colors) -> None:
+        self.note.set_colors(c)
 
     def set_fields(self, fields: tuple[FieldInfo, ...], trained: Mapping[str, Any]) -> None:
         """The settings that there are, and those of the run."""
@@ -168,7 +170,8 @@ class ViewSettings(QWidget):
             self.others[field.name] = box
         elif field.kind == "choice":
             choice = QComboBox()
-            choice.addItems(list(field.choices))
+            for one in field.choices:
+                choice.addItem(shown(field, one), one)
             choice.activated.connect(partial(self._other_moved, field.name))
             grid.addWidget(PlainLabel(field.label), place, 0)
             grid.addWidget(choice, place, 1, 1, 2)
@@ -187,7 +190,7 @@ class ViewSettings(QWidget):
         for name, row in self.rows.items():
             found[name] = int(row.value) if row.field.kind == "int" else round(row.value, 4) if row.value != row.trained else row.value
         for name, box in self.others.items():
-            found[name] = box.isChecked() if isinstance(box, QCheckBox) else box.currentText()
+            found[name] = box.isChecked() if isinstance(box, QCheckBox) else box.currentData()
         return {name: value for name, value in found.items() if value != self.trained[name]}
 
     def show_settings(self, settings: Mapping[str, Any]) -> None:
@@ -200,7 +203,7 @@ class ViewSettings(QWidget):
             if isinstance(box, QCheckBox):
                 box.setChecked(bool(value))
             else:
-                box.setCurrentText(str(value))
+                box.setCurrentIndex(box.findData(value))
             box.blockSignals(False)
         self._show_note()
 
@@ -216,7 +219,7 @@ class ViewSettings(QWidget):
         differs = bool(self.settings())
         told = "These settings differ from the run’s; start a new run with them. The run keeps its own."
         alike = "As the run is trained. Change a strength to see the same draws under it; the run keeps its own."
-        self.note.setText(told if differs else alike if self.fields else "This method changes its images in no way that has a strength.")
+        self.note.set_text(told if differs else alike if self.fields else "This method changes its images in no way that has a strength.")
         for made in (self.reset_button, self.copy_button, self.new_button):
             made.setEnabled(differs)
 

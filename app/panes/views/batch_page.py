@@ -46,6 +46,7 @@ class BatchPage(QWidget):
 
     def set_colors(self, c: Colors) -> None:
         self.grid.set_colors(c)
+        self.settings.set_colors(c)
 
     def show_row(self, row: int) -> None:
         """Scroll until all of a row is seen."""

@@ -49,7 +49,7 @@ class InvariancePlot(LineChart):
         self.share = 1.0
         self.hint = ""
         super().__init__("Similarity against the strength of each transform; left and right move the strength, up and down the transform")
-        self.setMinimumSize(420, 220)
+        self.setMinimumSize(420, 150)
 
     def set_curves(self, curves: Sequence[InvarianceMeasured], chosen: str) -> None:
         self.curves, self.chosen = list(curves), chosen
@@ -208,6 +208,13 @@ class InvariancePlot(LineChart):
         return ["transform", "unit", "strength", "cosine", "deviation"], rows
 
 
+class StrengthStrip(ImageStrip):
+    """One row that gets lower where there is little height."""
+
+    def hasHeightForWidth(self) -> bool:
+        return False
+
+
 class InvariancePage(QWidget):
     open_asked = Signal()
     another_asked = Signal()
@@ -251,8 +258,9 @@ class InvariancePage(QWidget):
         self.chart.share_moved.connect(self._share_moved)
         self.chart.transform_chosen.connect(self.choose)
         card.inside.addWidget(self.chart, 1)
-        self.strip = ImageStrip("The image at each strength of the chosen transform", columns=9, least=24, most=72, gap=4, rows=1)
-        self.strip.setFixedHeight(72)
+        self.strip = StrengthStrip("The image at each strength of the chosen transform", columns=9, least=24, most=72, gap=4, rows=1)
+        self.strip.setMinimumHeight(32)
+        self.strip.setMaximumHeight(72)
         self.strip.picked.connect(self._strength_picked)
         self.strip.looked_at.connect(self._strength_picked)
         card.inside.addWidget(self.strip)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.panes.views.formatting import cosine, pixels
 from app.panes.views.similarity_matrix import Similarities, SimilarityMap
@@ -13,7 +13,7 @@ from app.shell.formatting import number
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, chw_to_qimage
-from app.widgets.parts import Card, TextLines, heading, muted, set_heading
+from app.widgets.parts import Card, TextLines, heading, muted
 from engine.messages import BatchShown
 
 HARDEST = 6
@@ -52,10 +52,17 @@ class PairsPage(QWidget):
         side = QVBoxLayout()
         side.setSpacing(8)
         holder = QWidget()
+        holder.setObjectName("contents")
         holder.setLayout(side)
         side.setContentsMargins(0, 0, 0, 0)
         holder.setFixedWidth(SIDE)
-        columns.addWidget(holder)
+        area = QScrollArea()  # where there is little height the map shrinks, and this scrolls
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidgetResizable(True)
+        area.setWidget(holder)
+        area.setFixedWidth(SIDE + area.verticalScrollBar().sizeHint().width())
+        columns.addWidget(area)
         self._build_choice(side)
         self._build_pair(side)
         self._build_hardest(side)
@@ -94,8 +101,9 @@ class PairsPage(QWidget):
         side.addWidget(card)
 
     def _build_hardest(self, side: QVBoxLayout) -> None:
-        self.hardest_heading = heading("Hardest negatives")
-        side.addWidget(self.hardest_heading)
+        side.addWidget(heading("Hardest negatives"))
+        self.hardest_of = TextLines(1, "What they are found similar to", small=True)
+        side.addWidget(self.hardest_of)
         card = Card(12, 4)
         self.hardest = ImageStrip("Other images that are found most similar", columns=HARDEST, least=24, most=40, gap=2, rows=1)
         self.hardest.setFixedHeight(42)
@@ -115,7 +123,7 @@ class PairsPage(QWidget):
         side.addWidget(card)
 
     def set_colors(self, c: Colors) -> None:
-        for widget in (self.map, self.left, self.right, self.hardest, self.summary, self.pair_words):
+        for widget in (self.map, self.left, self.right, self.hardest, self.summary, self.pair_words, self.hardest_of):
             widget.set_colors(c)
 
     def set_batch(self, shown: BatchShown | None) -> None:
@@ -125,7 +133,7 @@ class PairsPage(QWidget):
             for view in (self.left, self.right):
                 view.set_pixels(None)
             self.hardest.set_pixels(None)
-            for lines in (self.summary, self.pair_words):
+            for lines in (self.summary, self.pair_words, self.hardest_of):
                 lines.set_text("")
             for figure in self.figures:
                 figure.setText("")
@@ -180,7 +188,7 @@ class PairsPage(QWidget):
         self.hardest.images = [chw_to_qimage(image) for image in images]  # crops of two sizes may stand side by side
         self.hardest.tips = tips
         self.hardest.update()
-        set_heading(self.hardest_heading, "Hardest negatives", f"  {similar.name(row, True)}")
+        self.hardest_of.set_text(f"of {similar.name(row, True)}")
         for place, figure in enumerate(self.figures):
             there = place < len(self._columns)
             figure.setText(cosine(similar.matrix[row, self._columns[place]], similar.digits) if there else "")

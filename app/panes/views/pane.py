@@ -13,7 +13,7 @@ from typing import Any
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
@@ -27,7 +27,9 @@ from app.shell.formatting import count
 from app.shell.latest_query import LatestQuery
 from app.shell.run_pane import RunPane
 from app.widgets.export import IMAGE_FILTER, ask_which
+from app.widgets.page_stack import PageStack
 from app.widgets.parts import TextLines
+from app.widgets.shown_step import COMES, FAILED, ShownStep
 from engine.messages import (
     BatchShown,
     FillMask,
@@ -48,6 +50,7 @@ PAGES = ("Batch", "Similarity", "Invariance", "Puzzle", "Queue")
 BATCH, SIMILARITY, INVARIANCE, PUZZLE, QUEUE = range(len(PAGES))
 IN_ROWS = 16  # images on the page of the batch
 IN_PAIRS = 64  # images in the matrix
+NEXT_PUZZLE = "the next is of step {}"
 LIVE_SECONDS = 1.0  # a training's newest checkpoint is followed no more often
 
 
@@ -77,6 +80,7 @@ class ViewsPane(RunPane):
         self.views_of_runs: dict[str, RunViews] = {}
         self.failure = ""
         self._drawn: dict[int, tuple[Any, ...]] = {}  # page -> what it shows or has asked for
+        self._steps: dict[int, int] = {}  # page -> the checkpoint that it shows
         self._asked_at = 0.0
         bridge = context.bridge
         self._askers = {
@@ -109,11 +113,16 @@ class ViewsPane(RunPane):
         column.setSpacing(8)
         column.addLayout(self._tabs())
         self.status = TextLines(2, "What is shown", small=True)
-        column.addWidget(self.status)
+        self.shown_step = ShownStep()
+        row = QHBoxLayout()
+        row.setSpacing(12)
+        row.addWidget(self.status, 1)
+        row.addWidget(self.shown_step)
+        column.addLayout(row)
         self.pairs, self.curves, self.puzzle, self.queue = PairsPage(), InvariancePage(), PuzzlePage(), QueuePage()
         self.next_batch = BatchPage()
         self.grid, self.settings = self.next_batch.grid, self.next_batch.settings
-        self.pages = QStackedWidget()
+        self.pages = PageStack()
         for page in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue):
             self.pages.addWidget(page)
         column.addWidget(self.pages, 1)
@@ -158,7 +167,7 @@ class ViewsPane(RunPane):
 
     def _restyle(self) -> None:
         c = theme.colors(self.context.state.theme)
-        for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.status):
+        for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.status, self.shown_step):
             widget.set_colors(c)
 
     # ------------------------------------------------------------------------------------------------ what is looked at
@@ -196,6 +205,7 @@ class ViewsPane(RunPane):
         self._live.stop()
         self._forget()
         self._drawn.clear()
+        self._steps.clear()
         self._asked_at, self.failure = 0.0, ""
         self.grid.set_batch(None)
         self.pairs.set_batch(None)
@@ -215,6 +225,7 @@ class ViewsPane(RunPane):
         if self.context.state.cursor is None and wait > 0:
             if not self._live.isActive():
                 self._live.start(round(1000 * wait))
+            self._say_step()
         else:
             self.refresh()
 
@@ -264,6 +275,7 @@ class ViewsPane(RunPane):
             self._want(PUZZLE, PosePuzzle(**at, number=run_views.score.number), (state.run, follows, run_views.score.number))
         elif self.page == QUEUE:
             self._want(QUEUE, ShowQueue(**at), tuple(at.values()))
+        self._say_step()
 
     def _want(self, page: int, query: Query, key: tuple[Any, ...]) -> None:
         if self._drawn.get(page) != key:
@@ -288,6 +300,7 @@ class ViewsPane(RunPane):
         else:
             self.pairs.set_batch(shown)
             self.pairs.choose_image(self.grid.chosen)
+        self._steps[BATCH if query.count == IN_ROWS else SIMILARITY] = shown.step
         self._offer(shown.puzzle, shown.queue)
         self._say()
         if self.page != self.wished and not self.tabs.button(self.wished).isHidden():
@@ -297,6 +310,7 @@ class ViewsPane(RunPane):
         if self._current(query):
             self.failure = ""
             self.queue.set_ages(shown.ages)
+            self._steps[QUEUE] = shown.step
             self._say()
 
     def _on_curve(self, query: MeasureInvariance, curve: InvarianceMeasured) -> None:
@@ -306,6 +320,7 @@ class ViewsPane(RunPane):
         self.failure = ""
         place = curve.transforms.index(curve.transform.name)
         self.curves.add(curve, first=place == 0)
+        self._steps[INVARIANCE] = curve.step
         if place + 1 < len(curve.transforms):
             self._askers[INVARIANCE].want(replace(query, transform=curve.transforms[place + 1]))
         self._say()
@@ -314,12 +329,14 @@ class ViewsPane(RunPane):
         if self._current(query) and query.number == self.run_views.score.number:
             self.failure = ""
             self.puzzle.show_posed(posed)
+            self._steps[PUZZLE] = self.puzzle.step_of(posed)
             self._say()
 
     def _on_filled(self, query: FillMask, filled: MaskFilled) -> None:
         if self._current(query):
             self.failure = ""
             self.puzzle.take(filled)
+            self._steps[PUZZLE] = filled.step
             self._say()
 
     # ------------------------------------------------------------------------------------------------ what the user does
@@ -379,7 +396,14 @@ class ViewsPane(RunPane):
         self.failure = sentence
         self._say()
 
+    def _say_step(self) -> None:
+        """Of which checkpoint the page in front is."""
+        asked = self._live.isActive() or any(one.in_flight is not None for one in (self._askers[self.page], self._filler))
+        then, level = (COMES, "") if asked else (NEXT_PUZZLE, "") if self.page == PUZZLE and not self.failure else (FAILED, "warning")
+        self.shown_step.show_step(self._steps.get(self.page), self.context.state.step, then, level)
+
     def _say(self) -> None:
+        self._say_step()
         if self.failure:
             self.status.set_text(self.failure, "bad")
             return

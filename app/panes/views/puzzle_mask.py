@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from app.shell.formatting import number
 from app.shell.theme import DARK, Colors
 from app.widgets.image_view import ImageView, chw_to_qimage, fitted
-from app.widgets.parts import Card, TextLines, button, muted
+from app.widgets.parts import Card, TextLines, button
 from engine.messages import MaskFilled, PuzzlePosed
 
 BLOCKS = 8  # along a side
@@ -155,7 +155,9 @@ class MaskPuzzleBoard(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
-        column.addWidget(muted("Drag over the picture to hide blocks; the model sees only what is left."))
+        self.task = TextLines(1, "The task")
+        self.task.set_text("Drag over the picture to hide blocks; the model sees only what is left.")
+        column.addWidget(self.task)
         pictures = QHBoxLayout()
         pictures.setSpacing(16)
         self.picker = BlockPicker()
@@ -180,7 +182,7 @@ class MaskPuzzleBoard(QWidget):
         self._show()
 
     def set_colors(self, c: Colors) -> None:
-        for widget in (self.picker, self.result, self.verdict):
+        for widget in (self.picker, self.result, self.verdict, self.task):
             widget.set_colors(c)
 
     def show_posed(self, posed: PuzzlePosed | None) -> None:

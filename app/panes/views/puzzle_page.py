@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.views.puzzle_mask import MaskPuzzleBoard
 from app.panes.views.puzzle_tiles import TilePuzzleBoard
 from app.panes.views.puzzle_turn import TurnPuzzleBoard
 from app.shell.formatting import number
 from app.shell.theme import Colors
+from app.widgets.page_stack import PageStack
 from app.widgets.parts import button, plain
 from engine.messages import MaskFilled, PuzzlePosed
 
@@ -58,7 +59,7 @@ class PuzzlePage(QWidget):
         column.addLayout(row)
         self.turn, self.tiles, self.fill = TurnPuzzleBoard(), TilePuzzleBoard(), MaskPuzzleBoard()
         self.kinds = {widget.kind: widget for widget in (self.turn, self.tiles, self.fill)}  # as methods declare them
-        self.stack = QStackedWidget()
+        self.stack = PageStack()
         for widget in self.kinds.values():
             self.stack.addWidget(widget)
         column.addWidget(self.stack, 1)
@@ -80,6 +81,11 @@ class PuzzlePage(QWidget):
         widget = self.kinds[posed.kind]
         self.stack.setCurrentWidget(widget)
         widget.show_posed(posed)
+
+    def step_of(self, posed: PuzzlePosed) -> int:
+        """The checkpoint whose answer is seen: a picture that was filled in stays until it is filled in anew."""
+        filled = self.fill.answer if posed.kind == self.fill.kind else None
+        return posed.step if filled is None else filled.step
 
     def clear(self) -> None:
         for widget in self.kinds.values():

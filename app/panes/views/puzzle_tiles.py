@@ -162,7 +162,7 @@ class TilePuzzleBoard(QWidget):
         columns.addWidget(card, 1)
         side = QVBoxLayout()
         side.setSpacing(8)
-        self.task = muted("")
+        self.task = TextLines(3, "The task")
         side.addWidget(self.task)
         row = QHBoxLayout()
         self.check_button = button("Check", self.check, "Say that every tile is in its place.", primary=True)
@@ -177,7 +177,8 @@ class TilePuzzleBoard(QWidget):
             ("The model's order", "The model’s order, once you have checked yours"), ("The picture as it was", "The whole picture")
         ))  # fmt: skip
         for view, name in ((self.models, "the model’s order"), (self.whole, "as it was")):
-            view.setFixedSize(144, 144)
+            view.setMinimumSize(96, 96)
+            view.setMaximumSize(144, 144)
             column = QVBoxLayout()
             column.setSpacing(4)
             column.addWidget(view)
@@ -193,7 +194,7 @@ class TilePuzzleBoard(QWidget):
         columns.addWidget(holder)
 
     def set_colors(self, c: Colors) -> None:
-        for widget in (self.board, self.models, self.whole, self.verdict):
+        for widget in (self.board, self.models, self.whole, self.verdict, self.task):
             widget.set_colors(c)
 
     def show_posed(self, posed: PuzzlePosed | None) -> None:
@@ -202,13 +203,13 @@ class TilePuzzleBoard(QWidget):
         self.posed = posed
         if posed is None or posed.permutations is None:
             self.board.set_tiles([], 1)
-            self.task.setText("The puzzle appears here.")
+            self.task.set_text("The puzzle appears here.")
         elif not same:
             self.board.set_tiles(cut(posed.picture, posed.side), posed.side)
             orders, all_of_them = len(posed.permutations), math.factorial(posed.side**2)
             fewer = f"The model knows that it is one of {count(orders)} orders; for you there are {count(all_of_them)}."
             choice = fewer if orders < all_of_them else f"Any of the {count(all_of_them)} orders is possible, for you as for the model."
-            self.task.setText(f"Click two tiles to swap them, or drag one onto another, until the picture is whole. {choice}")
+            self.task.set_text(f"Click two tiles to swap them, or drag one onto another, until the picture is whole. {choice}")
         if not same:
             self.checked = False
         self._show()

@@ -13,7 +13,7 @@ from app.shell.formatting import number
 from app.shell.theme import CATEGORIES, DARK, Colors, font
 from app.widgets.colors import shade
 from app.widgets.image_view import ImageView
-from app.widgets.parts import Card, TextLines, button, muted
+from app.widgets.parts import Card, TextLines, button
 from engine.messages import PuzzlePosed
 
 TURNS = ("0°, upright", "90°", "180°", "270°")
@@ -81,7 +81,9 @@ class TurnPuzzleBoard(QWidget):
         columns.addWidget(card, 1)
         side = QVBoxLayout()
         side.setSpacing(8)
-        side.addWidget(muted("How far was this picture turned, counter-clockwise?"))
+        self.task = TextLines(1, "The task")
+        self.task.set_text("How far was this picture turned, counter-clockwise?")
+        side.addWidget(self.task)
         row = QHBoxLayout()
         row.setSpacing(8)
         self.buttons = []
@@ -97,7 +99,8 @@ class TurnPuzzleBoard(QWidget):
         self.bars = AnswerBars()
         side.addWidget(self.bars)
         self.upright = ImageView("The picture as it was", "It is shown upright once you have answered.")
-        self.upright.setFixedSize(160, 160)
+        self.upright.setMinimumSize(96, 96)
+        self.upright.setMaximumSize(160, 160)
         side.addWidget(self.upright)
         side.addStretch(1)
         holder = QWidget()
@@ -109,7 +112,7 @@ class TurnPuzzleBoard(QWidget):
         self.setAccessibleName("Puzzle of the turned picture; the keys 1 to 4 answer")
 
     def set_colors(self, c: Colors) -> None:
-        for widget in (self.picture, self.upright, self.bars, self.verdict):
+        for widget in (self.picture, self.upright, self.bars, self.verdict, self.task):
             widget.set_colors(c)
 
     def show_posed(self, posed: PuzzlePosed | None) -> None:

@@ -73,7 +73,7 @@ class SimilarityMap(Chart):
         self.hint = ""
         self._image: QImage | None = None
         super().__init__("Similarity of all images of the batch; arrow keys move from pair to pair")
-        self.setMinimumSize(240, 260)
+        self.setMinimumSize(200, 180)
         self.setMouseTracking(True)
 
     def set_similar(self, similar: Similarities | None) -> None:
@@ -175,20 +175,21 @@ class SimilarityMap(Chart):
 
     @staticmethod
     def _name(painter: QPainter, box: QRectF, text: str) -> None:
-        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(box.width()))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        """A view's name, or what tells it from the others (“90°”), or nothing where neither fits: the pair's words say it."""
+        fits = (name for name in (text, text.split(" ")[-1]) if painter.fontMetrics().horizontalAdvance(name) <= box.width())
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, next(fits, ""))
 
     def _legend(self, painter: QPainter, place: QRectF) -> None:
         assert self.similar is not None
         top = place.bottom() + 10
-        strip = QRectF(place.left(), top, min(160.0, place.width() / 2), 8)
+        strip = QRectF(place.left(), top, min(160.0, max(place.width() / 2, 112.0)), 8)  # room for its two figures
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(strip, to_qimage(viridis(np.linspace(0, 1, 64))[None]))
         painter.setFont(self._small)
         painter.setPen(QColor(self._c.muted))
         painter.drawText(QRectF(strip.left(), top + 9, 60, 16), MIDDLE, cosine(self.low, self.similar.digits))
         painter.drawText(QRectF(strip.right() - 60, top + 9, 60, 16), RIGHT | MIDDLE, cosine(self.high, self.similar.digits))
-        rest = QRectF(strip.right() + 12, top - 4, max(place.right() - strip.right() - 12, 40), 34)
+        rest = QRectF(strip.right() + 12, top - 4, max(self.width() - strip.right() - 12, 40), 34)  # a small map is narrower than its key
         painter.drawText(rest, Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap, "cosine · white: partner · grey: itself")
 
     # mouse and keyboard

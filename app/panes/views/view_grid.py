@@ -44,6 +44,7 @@ class ViewGrid(QWidget):
         self._originals: list[QImage] = []
         self._views: list[list[QImage]] = []  # [view][image]
         self._told_known: tuple[int, list[int]] = (-1, [])  # width -> lines of each view that is told of
+        self._crop_lines = 0  # beside the pictures, for how similar local crops are found
         self._small, self._large = font(11), font(15, bold=True)
         self.setFont(font(12))
         self.setAccessibleName("Images of the next batch with their views; arrow keys move from image to image")
@@ -145,8 +146,8 @@ class ViewGrid(QWidget):
         """The pictures, or what stands beside them, and below a line for what was done to each large view."""
         if self.batch is None:
             return MOST
-        local = any(self.small(view) for view in range(len(self._views)))
-        return max(self.tile(), (5 if local else 4) * LINE) + 4 + self._told_lines() * LINE + 2 * GAP
+        told = self._told_lines()
+        return max(self.tile(), (4 + self._crop_lines) * LINE) + 4 + told * LINE + 2 * GAP
 
     def _told_lines(self) -> int:
         """How many lines say what was done, the same in every row."""
@@ -157,6 +158,7 @@ class ViewGrid(QWidget):
             rows = range(len(self._originals))
             each = [max((len(self._wrapped(self._change(v, row), width)) for row in rows), default=1) for v in told[:MOST_TOLD]]
             self._told_known = (self.width(), each[:1] if self._shared() else each)
+            self._crop_lines = max((len(self._wrapped(text, WORDS - EDGE)) for text in map(self.crops_words, rows) if text), default=0)
         return sum(self._told_known[1])
 
     def _wrapped(self, text: str, width: float) -> list[str]:
@@ -230,7 +232,7 @@ class ViewGrid(QWidget):
             small_named = small_named or small
             name = view.name.split(" ")[0] if small else view.name
             width = max(place.width(), places[0].width()) + GAP - 2
-            if painter.fontMetrics().horizontalAdvance(name) > width:
+            if painter.fontMetrics().horizontalAdvance(name) >= int(width):
                 name = name.split(" ")[-1]  # what tells it from the others: "90°"
             lines = (name, "both" if " and " in view.role else view.role) if view.role else ("", name)
             for line, text in enumerate(lines):
@@ -305,7 +307,8 @@ class ViewGrid(QWidget):
             told = f"similar, {signed(self.similarity(row) - float(self.batch.before[row]))}"
         self._line(painter, after, top + 2 * LINE + 5, self.width() - EDGE - after, told)
         if crops := self.crops_words(row):
-            self._line(painter, left, top + 4 * LINE, width, crops)
+            for place, part in enumerate(self._wrapped(crops, WORDS - EDGE)):
+                self._line(painter, left, top + (4 + place) * LINE, width, part)
         self._changes(painter, row)
 
     def _changes(self, painter: QPainter, row: int) -> None:

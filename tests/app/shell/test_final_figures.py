@@ -21,7 +21,7 @@ FIGURE = m.FinalFigure(
 
 
 def test_that_a_figure_stands_with_its_standard_error_and_unit_and_a_setting_does_not() -> None:
-    assert figure_lines(FIGURE) == [("nats (IWAE, K = 128)", "83.094 ± 0.251 nat"), ("accuracy", "97.5 ± 0.2 %")]
+    assert figure_lines(FIGURE) == [("−log p(x) (IWAE, K = 128)", "83.094 ± 0.251 nat"), ("accuracy", "97.5 ± 0.2 %")]
 
 
 def test_that_a_second_reading_says_that_it_is_one() -> None:

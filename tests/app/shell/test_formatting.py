@@ -50,3 +50,8 @@ def test_changed_settings_read_as_one_line() -> None:
 def test_slow_speeds_keep_a_digit() -> None:
     assert formatting.speed(3130.2) == f"3{T}130 img/s"
     assert formatting.speed(4.26) == "4.3 img/s"
+
+
+def test_terms_are_words() -> None:
+    assert formatting.term("valid energy_distance") == "energy distance · validation"
+    assert (formatting.term("top1_retrieval"), formatting.term("loss σ 0.1")) == ("top1 retrieval", "loss σ 0.1")

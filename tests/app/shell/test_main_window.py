@@ -49,8 +49,29 @@ def test_the_inspector_shows_the_numbers_of_the_step_that_is_looked_at(window: W
     qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
     assert window.inspector.rows[0].value.text() == "−1\u202f893.2 nat"
     window.state.set_cursor(1500)
-    qtbot.waitUntil(lambda: "1\u202f024" in window.inspector.numbers_heading.text())
+    assert window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f180, 1\u202f024 follows")
+    qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 1\u202f024"))
     assert engine.told(m.Describe)[-1].step == 1024
+
+
+def test_that_numbers_keep_coming_where_checkpoints_come_faster_than_they_are_described(
+    window: Window, engine: FakeEngine, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    send = engine.send
+    monkeypatch.setattr(engine, "send", engine.sent.append)  # the engine is busy
+    window.state.checkpoint_saved("/runs/a", 4300, True)
+    qtbot.waitUntil(lambda: engine.told(m.Describe)[-1].step == 4300)
+    asked = engine.told(m.Describe)[-1]
+    for step in (4400, 4500):
+        window.state.checkpoint_saved("/runs/a", step, True)
+        window.inspection.describe()
+    assert engine.told(m.Describe)[-1] is asked, "one question at a time"
+    monkeypatch.setattr(engine, "send", send)
+    engine.say(replace(fake.described(asked.run, asked.step), stamp=asked.stamp, channel=asked.channel))
+    qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f300, 4\u202f500 follows"))
+    qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f500"))
+    assert [query.step for query in engine.told(m.Describe) if query.channel == "inspector"][-2:] == [4300, 4500]
 
 
 def test_moving_the_cursor_fast_asks_for_few_descriptions(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
@@ -942,3 +963,21 @@ def test_that_nothing_is_said_to_be_missing_before_the_engine_has_told(open_wind
     assert "not known" not in window.inspector.summary.text()  # the methods are not told yet
     window.bridge.tell(fake.READY)
     assert "not known" in window.inspector.summary.text()
+
+
+def test_that_starting_is_said_only_until_the_first_step(window: Window) -> None:
+    verbs, job = window.verbs, m.JobChanged("train-9", "train", "running", "/runs/fresh")
+    fresh = fake.run("fresh", status="training", step=0)
+    verbs.show_run(fresh, job, None)
+    assert verbs.status.text() == "starting…"
+    verbs.show_run(replace(fresh, step=4), job, None)
+    assert verbs.status.text() == "training", "its checkpoints say that it goes on, though no speed was told yet"
+    verbs.show_run(replace(fresh, step=4), job, m.Progress("train-9", "/runs/fresh", 4, 100, "step", 0.0, None))
+    assert verbs.status.text() == "training"
+    verbs.show_run(replace(fresh, step=4), job, m.Progress("train-9", "/runs/fresh", 8, 100, "step", 900.0, None))
+    assert verbs.status.text() == "900 img/s"
+    again = replace(job, job="train-10")  # continued from where it was
+    verbs.show_run(replace(fresh, step=100), again, None)
+    assert verbs.status.text() == "starting…"
+    verbs.show_run(replace(fresh, step=100), again, m.Progress("train-10", "/runs/fresh", 0, None, "", 0.0, None, "reading the images"))
+    assert verbs.status.text() == "reading the images"

@@ -9,8 +9,12 @@ from PySide6.QtCore import QCoreApplication
 from pytestqt.qtbot import QtBot
 
 from app.shell import formatting
+from app.shell.bottom_bar import BottomBar
+from app.shell.left_side import LeftSide
 from app.shell.run_list import RunList, newest_first
-from engine.messages import RunInfo
+from app.shell.state import State
+from app.shell.top_bar import TopBar
+from engine.messages import DataInfo, RunInfo
 from tests.kit.fake_engine import run
 from tests.kit.text_fit import listening
 
@@ -68,3 +72,70 @@ def test_that_settings_that_do_not_fit_are_counted() -> None:
     assert formatting.settings(changed, lambda text: len(text) <= 20) == "latent 16 · 2 more"
     assert formatting.settings(changed, lambda text: len(text) <= 5) == "3 settings changed"
     assert formatting.settings({}, lambda _text: False) == ""
+
+
+def shown_left(qtbot: QtBot, many: int, height: int) -> LeftSide:
+    state = State()
+    state.root = "/runs"
+    left = LeftSide(state)
+    qtbot.addWidget(left)
+    state.set_runs(tuple(run(f"run-{place}") for place in range(many)), "/runs")
+    left.show_runs()
+    left.data_list.show_data(
+        {f"d{n}": DataInfo(f"d{n}", f"data {n}", "images", "1,797 · 8×8 grey · built in", True) for n in range(5)}, None
+    )
+    left.resize(232, height)
+    left.show()
+    for _ in range(4):
+        QCoreApplication.sendPostedEvents()
+        left.grab()
+    return left
+
+
+@pytest.mark.parametrize("height", [634, 420])
+def test_that_many_runs_leave_the_data_sets_their_share(qtbot: QtBot, height: int) -> None:
+    left = shown_left(qtbot, 9, height)
+    assert left.data_list.height() >= 0.28 * height and left.run_list.height() >= 100
+    assert left.data_list.geometry().bottom() <= height
+    assert left.minimumSizeHint().height() <= 340, "the window can be made small again"
+
+
+def test_that_few_runs_need_no_bar(qtbot: QtBot) -> None:
+    left = shown_left(qtbot, 2, 634)
+    assert not left.run_list.verticalScrollBar().isVisible() and not left.data_list.verticalScrollBar().isVisible()
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_that_the_sentence_of_an_empty_list_is_whole(qtbot: QtBot, loaded: bool) -> None:
+    state = State()
+    state.root = "/runs" if loaded else ""
+    left = LeftSide(state)
+    qtbot.addWidget(left)
+    left.show_runs()
+    left.show_data()
+    left.resize(232, 634)
+    left.show()
+    for _ in range(4):
+        QCoreApplication.sendPostedEvents()
+        left.grab()
+    for part in (left.run_list, left.data_list):
+        assert part.empty.height() >= part.empty.heightForWidth(part.empty.width())
+        assert not part.verticalScrollBar().isVisible() and part.viewport().height() >= part.empty.geometry().bottom()
+
+
+@pytest.mark.parametrize(("status", "step", "says", "end"), [
+    ("done", 18, "done at step 18", 18),
+    ("done", 300, "step 300 of 300", 300),
+    ("training", 18, "step 18 of 300", 300),
+    ("stopped", 18, "step 18 of 300", 300),
+])  # fmt: skip
+def test_that_a_run_which_ended_by_itself_is_done_and_not_on_its_way(qtbot: QtBot, status: str, step: int, says: str, end: int) -> None:
+    state = State()
+    info = run("clusters", steps=(0, step), status=status, total_steps=300)
+    state.set_runs((info,), "/runs")
+    state.set_run(info.run)
+    top, bottom = TopBar(state), BottomBar(state)
+    for bar in (top, bottom):
+        qtbot.addWidget(bar)
+        bar.show_time()
+    assert top.step.text() == says and bottom.timeline.total == end

@@ -27,6 +27,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "simclr": {"width": 4, "blocks": 1, "projection": 16, "batch_size": 32},
     "kmeans": {},
 }
+VIEWED: dict[str, dict[str, Any]] = {  # for the Views pane, whose pages depend on the method
+    "moco": {"width": 4, "blocks": 1, "projection": 16, "batch_size": 32},
+    "rotation": {"width": 4, "blocks": 1},
+    "dino": {"width": 4, "blocks": 1},
+}
+NEVER_SIDEWAYS = ("ViewsPane", "EmbeddingPane", "ProbePane", "DataPane")  # these shrink, and at most scroll down
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, settings in SETTINGS.items():
         steps = 128 if method == "vae" else 8
         list(train(Plan(method, "digits", settings, steps=steps, name=method, device="cpu"), root))
+    for method, settings in VIEWED.items():
+        list(train(Plan(method, "digits", settings, steps=2, name=method, device="cpu"), root))
     list(train(Plan("vae", "digits", {"network": "mlp", "width": 4, "beta": 0.5}, steps=8, name=MINE, device="cpu"), root))
     return root
 
@@ -118,6 +126,15 @@ def scenes(driver: WindowDriver, runs: Path, files: list[str]) -> Iterator[str]:
         pane.show_page(index)
         driver.settle(120)
         yield f"ViewsPane, page {index}"
+    for method in VIEWED:
+        look_at(method)
+        pane = show("ViewsPane")
+        driver.wait(lambda pane=pane: pane.grid.batch is not None, "the batch was made", 60)
+        for index in range(5):
+            if not pane.tabs.button(index).isHidden():
+                pane.show_page(index)
+                driver.settle(120)
+                yield f"ViewsPane of {method}, page {index}"
     for method in ("vae", "pixel_cnn", "simclr", "kmeans"):
         window.new_run(method, "digits")
         driver.settle()
@@ -144,7 +161,8 @@ def walk(driver: WindowDriver, runs: Path, files: list[str], themes: tuple[str, 
             if driver.window.state.theme != theme:
                 driver.window.set_theme(theme)
                 driver.settle()
-            found = [one for one in misfits(driver.window, (MINE,), sideways=sideways) if one not in known]
+            aside = sideways and not scene.startswith(NEVER_SIDEWAYS)
+            found = [one for one in misfits(driver.window, (MINE,), sideways=aside) if one not in known]
             known.update(found)
             if found:
                 wrong[f"{scene}, {theme}"] = found

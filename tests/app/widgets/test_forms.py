@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QUndoStack
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QComboBox, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.panes.views.augmentation_settings import ViewSettings
 from app.shell.new_run_page import DEFAULT_STEPS, NewRunPage
-from app.widgets.forms import BadValue, Draft, Group, allowed, parse, shown
+from app.widgets.forms import BadValue, Draft, Group, allowed, groups_of, parse, shown
+from app.widgets.parts import TextLines
 from engine.messages import DataInfo, FieldInfo, StartRun
+from engine.method import info
+from engine.methods import all_methods
 from tests.kit.fake_engine import AUTOENCODER, DATA, FIELDS, READY, VAE
 
 LATENT, NETWORK, LIKELIHOOD, BETA, BINARIZE, BATCH, RATE = FIELDS
@@ -245,3 +250,65 @@ def test_that_the_form_offers_the_length_that_fits_the_data_and_keeps_a_chosen_o
     type_into(page, "steps", "77")
     page.choose_data("few")
     assert page.request().steps == 77
+
+
+def test_that_typed_steps_stay_with_their_method_and_another_one_has_its_own_default(page: NewRunPage) -> None:
+    first, other = list(page.methods)[:2]
+    page.choose_method(first)
+    own = page.request().steps
+    type_into(page, "steps", "77")
+    type_into(page, "seed", "5")
+    page.choose_method(other)
+    request = page.request()
+    assert request.steps == row(page, "steps").field.default and str(row(page, "steps").editor.text()) != "77"
+    assert request.seed == 5, "what is of no method stays"
+    type_into(page, "steps", "88")
+    page.choose_method(first)
+    assert page.request().steps == 77 and "steps 77" in page.summary.text()
+    page.draft.undo.undo()
+    assert page.method.currentData() == other and page.request().steps != 88
+    page.draft.undo.undo()
+    page.draft.undo.undo()
+    assert page.method.currentData() == first and page.request().steps == own
+
+
+def words_of(widget: QWidget) -> list[str]:
+    """All that a person can read of a widget and what is in it: texts, choices, tooltips, and what screen readers say."""
+    told: list[str] = []
+    for part in (widget, *widget.findChildren(QWidget)):
+        told += [part.toolTip(), part.accessibleName(), part.accessibleDescription(), part.whatsThis()]
+        if isinstance(part, QLabel | QAbstractButton):
+            told.append(part.text())
+        elif isinstance(part, QLineEdit):
+            told += [part.text(), part.placeholderText()]
+        elif isinstance(part, QComboBox):
+            told += [part.itemText(index) for index in range(part.count())]
+        elif isinstance(part, TextLines):
+            told.append(part.text)
+    return told
+
+
+CODED = re.compile(r"[A-Za-z0-9]_[A-Za-z0-9]")
+
+
+@pytest.mark.parametrize("name", all_methods())
+def test_that_the_form_and_the_strengths_of_every_method_are_in_words(qtbot: QtBot, name: str) -> None:
+    """No name of the code, with its underscores, is to be read anywhere; values go to the engine as they are called there."""
+    method = info(all_methods()[name])
+    owner = QObject()
+    draft = Draft(QUndoStack(owner), owner)
+    groups = groups_of(name, method.fields, draft)
+    settings = ViewSettings()
+    for part in (*groups, settings):
+        qtbot.addWidget(part)
+    settings.set_fields(method.fields, {})
+    told = [text for part in (*groups, settings) for text in words_of(part)]
+    told += [re.sub("<[^>]*>", "", text) for text in (method.title, method.summary, method.formula, method.source, method.family)]
+    assert [text for text in told if CODED.search(text)] == []
+    for field in method.fields:
+        if field.kind == "choice":
+            box = settings.others[field.name]
+            assert isinstance(box, QComboBox)
+            for choice in field.choices:
+                settings.show_settings({field.name: choice})
+                assert box.currentData() == choice and settings.settings().get(field.name, field.default) == choice

@@ -13,10 +13,11 @@ from engine.detectors.base import ImageBatch, ScoredModel, TrainingImages, all_d
 from engine.detectors.code_length import code_bits
 from engine.detectors.corrected import InputComplexity, LikelihoodRatio, LocalRatio
 from engine.detectors.likelihood import Elbo, Iwae, LogLikelihood
+from engine.detectors.ode_likelihood import OdeLikelihood
 from engine.detectors.regret import LikelihoodRegret, matched_noise
 from engine.detectors.typicality import Typicality, Waic
-from engine.method import DataSpec, build
-from engine.methods import method_named
+from engine.method import DataSpec, build, skeleton
+from engine.methods import all_methods, method_named
 from engine.training.background_models import NEARBY
 from tests.kit.detectors import Gaussian, LinearVAE, images, vae
 
@@ -159,6 +160,21 @@ def test_that_only_what_bears_on_p_of_x_is_called_so():
     for name in ("likelihood_ratio", "local_ratio", "input_complexity", "typicality"):
         assert told[name] == ["exact", "none"], name
     assert told["waic"] == ["none", "none"] and told["likelihood_regret"][1] == "none"
+
+
+@pytest.mark.parametrize("name", [name for name, kind in all_methods().items() if kind.density != "none" and kind.accepts == "images"])
+def test_that_every_density_has_one_likelihood_that_calls_it_what_it_is(name: str):
+    """Uniform dequantization makes a lower bound, of whatever density; then log p is no ELBO, which has a posterior."""
+    kind = all_methods()[name]
+    subject = ScoredModel(skeleton(kind, make_config(kind.Config, {}), DataSpec((1, 8, 8), ("a", "b"), words=("red",))))
+    views = {LogLikelihood: LogLikelihood.suits(subject), Elbo: Elbo.suits(subject), OdeLikelihood: OdeLikelihood.suits(subject)}
+    (detector,) = (view for view, suits in views.items() if suits)
+    wanted = {"kde": LogLikelihood, "gmm": LogLikelihood, "pixel_cnn": LogLikelihood, "vae": Elbo, "diffusion": OdeLikelihood}
+    assert detector is wanted.get(name, detector)
+    told = of(detector, subject.method).info()
+    assert told.density == kind.density and told.help.endswith(".")
+    dequantized = name in ("kde", "gmm") or detector is OdeLikelihood
+    assert ("dequantization" in told.help) == dequantized and (told.density == "bound" or not dequantized)
 
 
 def test_that_the_direction_of_a_value_is_that_of_its_score():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from scipy.linalg import sqrtm
 
 from engine.cli import main
 from engine.data import open_data
-from engine.evaluation.fid import as_modelled, fidelity, frechet, frechet_distance, kernel_distance
+from engine.data.captions import encode_captions
+from engine.evaluation.fid import as_modelled, conditions_like, fidelity, frechet, frechet_distance, kernel_distance
 from engine.method import DataSpec, Frame, build
 from engine.methods import vae
 from engine.methods.pixel_cnn import PixelCNN
@@ -23,6 +25,7 @@ from engine.queries.autoregressive_sampling import CannotSample
 from engine.queries.session import Model
 from engine.storage.checkpoint_choice import choose_step
 from engine.storage.run_reader import Run
+from engine.training.batches import spec_of
 from engine.training.loop import train
 from engine.training.plan import Plan
 
@@ -168,7 +171,7 @@ def test_that_draws_of_p_x_given_z_have_the_means_that_sampling_shows(likelihood
     model.init_from_data(torch.rand(50, 1, 8, 8, generator=torch.Generator().manual_seed(1)))
     with torch.no_grad():
         *_, mean = model.sample(3, generator=torch.Generator().manual_seed(0), temperature=0.0)
-        *_, drawn = model.sample_observations(6000, generator=torch.Generator().manual_seed(0), temperature=0.0)
+        *_, drawn = model.sample_observations(20_000, generator=torch.Generator().manual_seed(0), temperature=0.0)
     assert drawn.x.std(0).min() > 0.02 and drawn.x.min() >= 0 and drawn.x.max() <= 1
     slack = 0.02 if likelihood != "gaussian" else 0.15  # its tails are clipped, its shown mean is not
     torch.testing.assert_close(drawn.x.mean(0), mean.x[0], atol=slack, rtol=0)
@@ -213,3 +216,45 @@ def test_that_the_verbs_draw_means_or_samples_and_say_which(runs: Path, tmp_path
     list(train(Plan("pixel_cnn", "digits", {"width": 4, "layers": 1}, steps=1, name="exact", device="cpu"), runs))
     code, told = say("sample", "exact", "--n", "1", "--out", str(tmp_path / "exact.png"), "--decode", "mean")
     assert code == 1 and "draws x itself" in told["error"] and not (tmp_path / "exact.png").exists()
+
+
+def of_class(y: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Dark noise of the first class, bright noise of the second."""
+    return rng.integers(120 * y, 120 * y + 60, (n, 8, 8), np.uint8)
+
+
+def test_that_a_conditional_method_is_asked_for_the_classes_as_often_as_they_are_among_the_real_images(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A perfect sampler of p(x|y) is as near as real images are, where one image in ten is of the second class."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(1500) % 10 == 0).astype(np.int64)
+    np.savez(tmp_path / "unbalanced.npz", images=np.concatenate([of_class(y, 1, rng) for y in labels]), labels=labels)
+    settings = {"conditional": True, "width": 4, "layers": 1}
+    list(train(Plan("pixel_cnn", str(tmp_path / "unbalanced.npz"), settings, steps=1, name="oracle", device="cpu"), tmp_path))
+    told: list[int] = []
+
+    def perfect(self, n, y=None, temperature=1.0, generator=None):
+        classes = torch.randint(2, (n,), generator=generator) if y is None else y
+        told.extend(classes.tolist())
+        yield Frame(torch.from_numpy(np.stack([of_class(int(one), 1, rng) for one in classes])).float() / 255, 1, 1)
+
+    monkeypatch.setattr(PixelCNN, "sample", perfect)
+    values = finish(fidelity(tmp_path / "oracle", runs / "eye", 200))
+    assert len(told) == values["samples"] > 50 and abs(np.mean(told) - 0.1) < 0.12, np.mean(told)
+    assert values["fd"] < 3 * values["fd_real"], values
+
+
+def test_that_what_captions_are_told_are_those_of_the_real_images():
+    data = open_data("shapes:200")
+    split = data.splits["train"]
+    spec = spec_of(data, "characters", (), "caption")
+    method = SimpleNamespace(conditional=False, condition="caption")
+    model: Any = SimpleNamespace(method=method, spec=spec, generator=torch.Generator().manual_seed)
+    places = np.array([7, 3, 11])
+    told = conditions_like(split, places, model, 0)
+    assert told is not None and told.shape[0] == 3
+    known = encode_captions([split.names[place] for place in places], spec.words).tolist()
+    assert all(row in known for row in told.tolist())
+    model.method.condition = ""
+    assert conditions_like(split, places, model, 0) is None

@@ -1,4 +1,4 @@
-"""Losses of a GAN where they are known in closed form, its penalties on linear networks, and the energy distance as a slow sum."""
+"""Losses of a GAN where they are known in closed form, and its penalties on linear networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.losses.adversarial import OBJECTIVES, discriminator_loss, energy_distance, generator_loss, squared_gradient
+from engine.losses.adversarial import OBJECTIVES, discriminator_loss, generator_loss, squared_gradient
 from tests.kit.tensors import seeded
 
 ZERO = torch.zeros(5, dtype=torch.float64)
@@ -90,18 +90,6 @@ def test_that_the_best_discriminator_of_two_gaussians_is_their_log_ratio(objecti
     assert found[1] == pytest.approx(linear, abs=0.03) and found[2] == pytest.approx(square, abs=0.03)
     if objective == "non_saturating":  # of differences the constant is anything
         assert found[0] == pytest.approx(constant, abs=0.03)
-
-
-def test_that_the_energy_distance_is_the_slow_sum_and_unbiased():
-    a, b = (torch.randn(n, 3, generator=seeded(n), dtype=torch.float64) for n in (5, 7))
-    b = b + 1
-
-    def mean(x: Tensor, y: Tensor, same: bool) -> float:
-        return float(np.mean([math.dist(p, q) for i, p in enumerate(x.tolist()) for j, q in enumerate(y.tolist()) if not same or i != j]))
-
-    assert energy_distance(a, b).item() == pytest.approx(2 * mean(a, b, False) - mean(a, a, True) - mean(b, b, True))
-    drawn = [energy_distance(*torch.randn(2, 20, 3, generator=seeded(i), dtype=torch.float64)).item() for i in range(300)]
-    assert abs(np.mean(drawn)) < 4 * np.std(drawn) / math.sqrt(300) and min(drawn) < 0 < max(drawn)
 
 
 def test_that_penalties_can_be_descended_through_the_discriminators_own_layers():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.losses.energy import contrastive_energy, energy_distance
-from tests.kit.tensors import seeded
+from engine.losses.energy import contrastive_energy
 
 
 def test_that_the_gradient_is_that_of_the_likelihood_where_samples_come_from_the_model():
@@ -31,13 +30,3 @@ def test_that_there_is_no_gradient_where_the_data_are_like_the_samples():
 def test_that_the_second_part_is_the_weighted_mean_square_of_energies():
     _, magnitude = contrastive_energy(torch.tensor([1.0, 3.0]), torch.tensor([2.0]), alpha=0.5)
     assert magnitude.item() == pytest.approx(0.5 * (5 + 4))
-
-
-def test_that_the_distance_of_two_samples_is_that_of_a_slow_loop_and_none_within_one_distribution():
-    x, y = torch.rand(5, 1, 2, 2, generator=seeded()), torch.rand(4, 1, 2, 2, generator=seeded(1)) + 0.5
-    between = sum(float((a - b).norm()) for a in x for b in y) / 20
-    within = sum(float((a - b).norm()) for a in x for b in x) / 20 + sum(float((a - b).norm()) for a in y for b in y) / 12
-    assert energy_distance(x, y).item() == pytest.approx(2 * between - within, abs=1e-6)
-    same = [energy_distance(*torch.rand(2, 30, 1, 2, 2, generator=seeded(seed))).item() for seed in range(40)]
-    assert abs(sum(same) / 40) < 0.01 and min(same) < 0, "without bias"
-    assert energy_distance(x[:1], x[:1]).item() == 0

@@ -9,6 +9,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm, rankdata
 
+from engine.common.chains import FEWEST_STEPS, without_figures
 from engine.mcmc.diagnostics import autocovariance, bulk_ess, ess, plain_rhat, rank_normalized, rhat, split
 
 
@@ -60,3 +61,12 @@ def test_that_r_hat_is_its_formula():
 def test_that_too_few_steps_or_chains_that_do_not_move_have_no_answer():
     assert math.isnan(ess(np.zeros((2, 5)))) and math.isnan(bulk_ess(np.ones((2, 50)))) and math.isnan(rhat(np.ones((2, 50))))
     assert math.isnan(bulk_ess(np.full((1, 20), np.inf)))
+    apart = np.repeat(np.array([[0.1], [0.7], [1.3]]), 50, axis=1)  # whose ranks vary within a chain by rounding alone
+    assert math.isnan(rhat(apart)) and math.isnan(bulk_ess(apart))
+
+
+@pytest.mark.parametrize("steps", range(2, 24))
+def test_that_both_figures_begin_at_the_same_number_of_steps(steps: int):
+    x = np.random.default_rng(0).normal(size=(4, steps))
+    assert [math.isfinite(figure) for figure in (bulk_ess(x), rhat(x))] == [steps >= FEWEST_STEPS] * 2
+    assert ("too few" in without_figures(steps)) == (steps < FEWEST_STEPS)

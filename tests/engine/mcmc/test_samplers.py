@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.mcmc.samplers import SAMPLERS, BadChains, ChainPlan, hamiltonian, leapfrog, run
+from engine.mcmc.samplers import SAMPLERS, BadChains, ChainPlan, hamiltonian, leapfrog, run, starts
 from engine.mcmc.targets import TARGETS, UnknownTarget, target_named
 
 NORMAL = ChainPlan("gaussian", shape=0.0, chains=16, steps=4000)  # two independent standard normal coordinates
@@ -91,3 +91,23 @@ def test_that_settings_out_of_range_are_answered_with_the_range():
             next(run(replace(NORMAL, **wrong)))
     with pytest.raises(UnknownTarget, match="ula, mala, hmc"):
         next(run(ChainPlan(sampler="gibbs")))
+
+
+@pytest.mark.parametrize("shape", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("target", TARGETS)
+def test_that_chains_begin_wider_apart_than_the_target_is_whatever_its_shape(target: str, shape: float):
+    """Deviations of the target by draws from its density on a grid; R-hat cannot see what all chains have missed from the beginning."""
+    known = target_named(target, shape)
+    left, right, bottom, top = known.extent
+    places = np.stack(np.meshgrid(np.linspace(left, right, 400), np.linspace(bottom, top, 400)), -1).reshape(-1, 2)
+    p = np.exp(known.log_p(places))
+    mean = p @ places / p.sum()
+    deviation = np.sqrt(p @ (places - mean) ** 2 / p.sum())
+    for seed in range(20):
+        for chains in (4, 16):
+            x = starts(ChainPlan(target, chains=chains, seed=seed, shape=shape))
+            assert (x.std(0, ddof=1) > 1.05 * deviation).all(), (seed, chains)
+            assert ((x >= (left, bottom)) & (x <= (right, top))).all(), "within the picture"
+        two = starts(ChainPlan(target, chains=2, seed=seed, shape=shape))
+        assert np.array_equal(two, x[:2]), "the same with more chains"
+        assert (np.square((two - mean) / deviation).mean()) > 1.2, "also two"

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from engine.config import make_config
 from engine.evaluation.evaluate import evaluate
+from engine.losses.calibration import calibration_error
 from engine.method import CannotLearn, DataSpec, StepContext, build, capabilities
-from engine.methods.classifier import Config, ImageClassifier, augmented, calibration_error
+from engine.methods.classifier import Config, ImageClassifier, augmented
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train

@@ -16,7 +16,7 @@ from engine.losses.likelihoods import image_generators
 from engine.method import CannotLearn, DataSpec, StepContext, build
 from engine.methods.conditional_vae import ConditionalVAE, Config, told_of_classes
 from engine.protocols import ImportanceWeighted, provides
-from tests.kit.tensors import seeded
+from tests.kit.tensors import first_normals, seeded
 
 F64 = torch.float64
 CLASSES = ("a", "b", "c")
@@ -111,7 +111,7 @@ def test_that_an_image_is_placed_at_the_class_that_bayes_rule_finds():
 
 def test_that_samples_are_of_the_class_that_is_asked_for_and_share_their_codes():
     model = make()
-    z = torch.randn(2, 1, 4, generator=seeded(3))[:, 0].double()
+    z = first_normals(2, 4, seeded(3)).double()
     for label in range(3):
         *_, frame = model.sample(2, torch.full((2,), label), generator=seeded(3))
         assert torch.equal(frame.x, model._mean_images(model._maps(z, torch.full((2,), label))))

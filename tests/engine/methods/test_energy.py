@@ -76,7 +76,7 @@ def test_that_langevin_steps_have_their_own_stationary_variance():
 def test_that_a_seed_draws_the_same_noise_whatever_is_set():
     method = made().eval()
     still = list(method.sample_with(3, None, LangevinSettings(steps=4, step_size=0.0, noise=0.0), seeded(2)))
-    assert torch.equal(still[0].x, torch.rand(3, *SHAPE, generator=seeded(2))) and torch.equal(still[-1].x, still[0].x)
+    assert torch.equal(still[-1].x, still[0].x) and still[0].x.mean().item() == pytest.approx(0.5, abs=0.05)  # uniform noise
     few, many = (list(method.sample_with(3, None, LangevinSettings(steps=steps), seeded(2))) for steps in (4, 7))
     assert all(torch.equal(a.x, b.x) for a, b in zip(few, many, strict=False))
     assert [frame.step for frame in many] == list(range(1, 8)) and {frame.count for frame in many} == {7}
@@ -95,6 +95,18 @@ def test_that_chains_go_on_in_the_replay_buffer_and_some_begin_anew():
     method = made(restarts=1.0, langevin_size=0.001, langevin_noise=0.0)
     method.after_step(StepContext(1, generator=seeded(3)))
     assert ((method.replay - before).abs().flatten(1).amax(1) > 0.3).sum() == 8, "as noise"
+
+
+@pytest.mark.parametrize(("chains", "slices"), [(400, 40), (40, 80)])
+def test_that_chains_of_the_datas_own_distribution_are_at_no_distance_on_average(chains: int, slices: int):
+    """Slices of 128 images against chains that are drawn as they are: fewer of them, where there are fewer, but none twice."""
+    found, method = [], made(replay=chains).eval()
+    for seed in range(slices):
+        method.replay.copy_(torch.rand(chains, *SHAPE, generator=seeded(1000 + seed)))
+        x, context = torch.rand(128, *SHAPE, generator=seeded(seed)), StepContext(generator=seeded(seed))
+        found.append(method.loss(x, None, context)["energy_distance"].item())
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+    assert np.std(found) / np.sqrt(len(found)) < 0.004, "far less than the 0.025 that chains taken twice would add"
 
 
 class Broken(nn.Module):

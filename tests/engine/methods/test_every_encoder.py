@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from engine import messages as m
-from engine.config import fields_of
+from engine.config import fields_of, make_config
 from engine.data import open_data
-from engine.method import StepContext, capabilities
+from engine.method import DataSpec, StepContext, build, capabilities, skeleton
 from engine.methods import all_methods
 from engine.queries.session import Model, QuerySession
 from engine.storage.run_reader import Run
@@ -114,3 +114,36 @@ def test_that_no_checkpoint_of_moco_is_best_while_random_vectors_stand_in_its_qu
     assert manifest is not None and manifest.best is not None
     assert early == 1, "easy while nothing but noise is to be told apart"
     assert manifest.best.step >= 32, "of the steps after which the queue was filled twice"
+
+
+@pytest.mark.parametrize(
+    ("names", "term", "says"),
+    [
+        ("byol vicreg emp_ssl moco simclr dino memory_bank", "top1_retrieval", "7.3 % top-1 retrieval"),
+        ("jigsaw rotation", "accuracy", "7.3 % accuracy"),
+        ("mae", "loss", "error 0.073"),
+        ("inpainting", "rmse", "off by 7.3 %"),
+    ],
+)
+def test_that_the_run_list_has_the_headline_in_words(names: str, term: str, says: str):
+    for name in names.split():
+        kind = all_methods()[name]
+        assert kind.headline[0] == term, name
+        made = skeleton(kind, kind.Config(), DataSpec((1, 16, 16), ("a", "b")))
+        assert made.headline_words({"loss": 0.5, term: 0.0731}) == says, name
+
+
+@pytest.mark.parametrize("name", ["byol", "dino", "emp_ssl", "inpainting", "jigsaw", "memory_bank", "moco", "rotation", "simclr", "vicreg"])
+def test_that_forward_passes_are_those_of_a_step(name: str):
+    """Counted in images of full size that go through the encoder or a copy of it."""
+    kind, seen = all_methods()[name], []
+    known = {field.name for field in fields_of(kind.Config)}
+    config = make_config(kind.Config, {key: value for key, value in SMALL.items() if key in known})
+    made: Any = build(kind, config, DataSpec((1, 16, 16), ("a", "b")), 0)
+    made.on_train_start(40, torch.Generator().manual_seed(0))
+    for module in made.modules():
+        if type(module) is type(made.network):
+            module.register_forward_pre_hook(lambda _, given: seen.append(len(given[0]) * given[0].shape[-2] * given[0].shape[-1]))
+    x = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    made.train().loss(x, None, StepContext(generator=torch.Generator().manual_seed(2), indices=torch.arange(8)))
+    assert sum(seen) / (8 * 16 * 16) == made.forward_passes

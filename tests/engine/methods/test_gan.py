@@ -18,7 +18,7 @@ from engine.common.pixels import to_float
 from engine.config import make_config
 from engine.data import open_data
 from engine.evaluation.fid import frechet_distance
-from engine.method import CannotLearn, DataSpec, StepContext, build, judged
+from engine.method import CannotLearn, DataSpec, StepContext, build, judged, skeleton
 from engine.methods import gan
 from engine.methods.gan import GAN, Config, balance, ranked_right
 from engine.nets.adversarial import patches
@@ -26,8 +26,9 @@ from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
+from engine.training.resume_state import checked
 from engine.training.trainer import Trainer
-from tests.kit.tensors import seeded
+from tests.kit.tensors import first_normals, seeded
 
 SMALL = {"width": 4, "latent": 5, "batch_size": 16}
 DATA = DataSpec((1, 12, 10), ("a", "b", "c"))
@@ -139,7 +140,7 @@ def test_that_the_penalized_step_is_in_full_precision_where_the_training_is_in_b
 
 
 def test_that_resuming_is_bit_exact_in_both_networks_and_both_optimizers(tmp_path: Path):
-    settings = SMALL | {"penalty_interval": 4, "schedule": "constant"}  # a cosine would end elsewhere
+    settings = SMALL | {"penalty_interval": 4, "schedule": "constant", "ema": 0.9}  # a cosine would end elsewhere
     finish(train(Plan("gan", "digits", settings, steps=11, name="whole", device="cpu"), tmp_path))
     finish(train(Plan("gan", "digits", settings, steps=6, name="parts", device="cpu"), tmp_path))
     finish(train(ResumePlan(tmp_path / "parts", steps=11), tmp_path))
@@ -148,8 +149,27 @@ def test_that_resuming_is_bit_exact_in_both_networks_and_both_optimizers(tmp_pat
     assert {key.split("/")[0] for key in whole} == {"weights", "working", "optimizer", "random"}
     for network in ("generator", "discriminator"):
         assert any(key.startswith(f"optimizer/exp_avg_sq/{network}.") for key in whole)
+    valid = [Run.open(tmp_path / name).load(11, "state.json")[2]["valid"] for name in ("whole", "parts")]
+    assert valid[0] == valid[1] and "energy_distance" in valid[0]
     told = [penalties_of(tmp_path / name) for name in ("whole", "parts")]
     assert told[0] == told[1] and len(told[0]) == 11 and len(set(told[0].values())) == 3  # at steps 0, 4 and 8, and kept between them
+
+
+def test_that_a_checkpoint_without_the_unit_of_features_opens_and_goes_on_with_the_one_measured_anew(tmp_path: Path):
+    finish(train(Plan("gan", "digits", SMALL | {"ema": 0.9}, steps=2, name="run", device="cpu"), tmp_path))
+    run = Run.open(tmp_path / "run")
+    weights, resume = (run.load(2, f"{name}.safetensors")[1] for name in ("model", "resume"))
+    unit = weights.pop("feature_unit")
+    assert (resume.pop("weights/feature_unit") == unit).all() and len(set(unit.tolist())) > 100
+    method = skeleton(GAN, make_config(Config, SMALL), DataSpec((1, 8, 8), tuple("0123456789")))
+    method.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()}, assign=True)
+    assert method.feature_unit.tolist() == [1.0] * len(unit) and method.loss(images(4)[..., :8, :8], None, context())
+    t = trainer(ema=0.9)
+    t.restore(weights, resume, checked(run.load(2, "state.json")[2], "run", 2))
+    assert (t.method.feature_unit.numpy() == unit).all() and (t.ema.feature_unit.numpy() == unit).all()
+    del weights["generator.offset.value"]
+    with pytest.raises(ValueError, match=r"generator\.offset\.value is missing"):
+        t.restore(weights, resume, checked(run.load(2, "state.json")[2], "run", 2))
 
 
 def penalties_of(path: Path) -> dict[int, float]:
@@ -169,7 +189,7 @@ def test_that_what_is_drawn_comes_from_the_averaged_weights(tmp_path: Path):
     trained = Model(run, 8).method
     trained.load_state_dict(raw)
     shown, other = ([*one.sample(4, generator=seeded())][-1].x for one in (averaged, trained))
-    assert (shown - other).abs().max() > 1e-3
+    assert (shown - other).abs().max() > 1e-4
     t = trainer("auto", learning_rate=0.01, steps=8)
     for _ in range(8):
         t.step()
@@ -224,6 +244,10 @@ def test_that_the_principal_directions_are_the_right_singular_vectors_by_their_e
     overlap = (found.T @ wanted).abs()
     assert (overlap.diagonal() > 0.95).all()
     assert torch.allclose(found.T @ found, torch.eye(4, dtype=torch.float64), atol=1e-10)
+    shares = method.principal_shares()
+    assert shares.sum().item() == pytest.approx(1) and (shares.diff() <= 0).all()
+    squares = torch.tensor([900.0, 81.0, 1.0, 0.01], dtype=torch.float64)  # of the singular values: the variances along them
+    assert shares.numpy() == pytest.approx((squares / squares.sum()).numpy(), abs=0.03)
 
 
 def test_that_coordinates_are_a_rotation_of_z_and_the_first_one_changes_the_image_most():
@@ -258,7 +282,7 @@ def test_that_truncation_scales_the_same_codes_towards_the_centre():
         default = [*method.sample_with(5, None, method.SampleSettings(), seeded())][-1].x
         half = [*method.sample_with(5, None, method.SampleSettings(truncation=0.5), seeded())][-1].x
         none = [*method.sample_with(5, None, method.SampleSettings(truncation=0.0), seeded())][-1].x
-        z = torch.randn(5, 1, 5, generator=seeded())[:, 0]
+        z = first_normals(5, 5, seeded())
         assert torch.equal(plain, default) and torch.equal(half, method.generator(0.5 * z))
         assert torch.allclose(none, method.generator(torch.zeros(1, 5)).expand_as(none), atol=1e-6)
 
@@ -269,13 +293,13 @@ def test_that_a_class_changes_the_image_and_the_logit_and_not_the_noise():
     y = torch.tensor([0, 1, 2, 0])
     with torch.no_grad():
         ours = [*method.sample(4, y, generator=seeded())][-1].x
-        z = torch.randn(4, 1, 5, generator=seeded())[:, 0]
+        z = first_normals(4, 5, seeded())
         assert torch.equal(ours, method.generator(z, y))
         assert (method.generator(z, y) - method.generator(z, (y + 1) % 3)).abs().max() > 1e-3
         x = images(4)
         assert ((method.discriminator(x, y) - method.discriminator(x, (y + 1) % 3)).abs() > 1e-5).all()
         drawn = [*method.sample(600, generator=seeded())][-1].x  # any class, about as often as any other
-        z = torch.randn(600, 1, 5, generator=seeded())[:, 0]
+        z = first_normals(600, 5, seeded())
         each = torch.stack([(method.generator(z, torch.full((600,), k)) - drawn).flatten(1).abs().amax(1) < 1e-6 for k in range(3)])
         assert each.any(0).all() and (each.double().mean(1) - 1 / 3).abs().max() < 0.08
         assert torch.equal(method.decode(z[:4]), method.decode(z[:4], torch.zeros(4, dtype=torch.int64)))
@@ -318,9 +342,45 @@ def test_that_checkpoints_are_judged_by_what_pixels_show_of_fine_structure():
     x = to_float(torch.from_numpy(np.asarray(open_data("digits").splits["train"].images)))
     ours, theirs = x[torch.randperm(len(x), generator=seeded())].chunk(2)
     blurred = torch.nn.functional.avg_pool2d(ours, 3, 1, 1, count_include_pad=False)
-    none, half, whole = (gan.sample_distance(one, theirs).item() for one in (ours, (ours + blurred) / 2, blurred))
+    unit = gan.feature_unit(x)
+    none, half, whole = (gan.sample_distance(one, theirs, unit).item() for one in (ours, (ours + blurred) / 2, blurred))
     assert abs(none) < 0.2 < half < 0.7 * whole
-    assert gan.sample_distance(torch.zeros_like(x[:50]), torch.zeros_like(x[:50])).item() == 0
+    black = torch.zeros_like(x[:50])
+    assert gan.sample_distance(black, black, gan.feature_unit(black)).item() == 0
+
+
+def test_that_the_distance_is_in_units_of_the_data_whatever_images_a_slice_has():
+    """Of slices of 16 images of digits, and of slices of one class each: on average that of all images together."""
+    data = open_data("digits").splits["train"]
+    x, y = to_float(torch.from_numpy(np.asarray(data.images[:1024]))), torch.from_numpy(np.asarray(data.labels[:1024]))
+    method = build(GAN, make_config(Config, SMALL), DataSpec((1, 8, 8)), seed=0).eval()
+    method.init_from_data(x)
+
+    def told(images: Tensor) -> float:
+        return method.loss(images, None, context())["energy_distance"].item()
+
+    whole = told(x)
+    slices = [told(some) for some in x.split(16)]
+    error = np.std(slices) / math.sqrt(len(slices))
+    assert np.mean(slices) == pytest.approx(whole, abs=4 * error) and error < 0.05 * whole
+    bright = x[y == 1][:2]  # two images that are nearly alike
+    assert told(bright.expand(2, -1, -1, -1)) < 4 * whole
+
+
+def test_that_held_out_images_are_judged_in_slices_of_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of the 162 held-out digits, one slice of 128; the unit is that of the training images in both sets of weights, from step 0 on."""
+    asked: list[tuple[int, Tensor]] = []
+    whole = gan.sample_distance
+
+    def counted(fake: Tensor, real: Tensor, unit: Tensor) -> Tensor:
+        asked.append((len(real), unit.clone()))
+        return whole(fake, real, unit)
+
+    monkeypatch.setattr(gan, "sample_distance", counted)
+    finish(train(Plan("gan", "digits", SMALL | {"ema": 0.9}, steps=2, name="run", device="cpu"), tmp_path))
+    images = to_float(torch.from_numpy(np.asarray(open_data("digits").splits["train"].images)))
+    assert {size for size, _ in asked} == {128} and len(asked) >= 2
+    assert all(torch.allclose(unit, gan.feature_unit(images), rtol=1e-5) for _, unit in asked)
 
 
 # -- what it learns ----------------------------------------------------------------------------------------------------

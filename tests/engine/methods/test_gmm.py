@@ -84,8 +84,10 @@ def test_that_two_groups_are_found_to_be_two():
     assert method.kept.components == 2
     means = sorted(method.means[:2].mean(1).tolist())
     assert means == pytest.approx([60.5 / 256, 170.5 / 256], abs=0.01)
-    tried = method.scores[method.tried]
-    assert float(method.scores[int(method.state[2])]) == float(tried.min())
+    whole = method.tried.all(1)  # the others were left after two folds, worse than the best on both
+    best = int(method.state[2])
+    assert whole[best] and float(method.scores[best].mean()) == float(method.scores[whole].mean(1).min())
+    assert set(method.tried.sum(1).tolist()) == {0, 2, gmm.FOLDS}
 
 
 def test_that_samples_have_the_mean_and_covariance_of_the_mixture():
@@ -123,6 +125,39 @@ def test_that_full_covariances_too_large_for_the_memory_are_refused_or_left_out(
     assert {candidate.kind for candidate in made((3, 64, 64)).candidates} == {gmm.DIAGONAL}
     with pytest.raises(CannotLearn, match="at least two"):
         fit(made(), images(1))
+
+
+def test_that_every_image_is_held_out_once_so_that_a_rare_pixel_is_met(monkeypatch: pytest.MonkeyPatch):
+    """A tenth of the images may well hold none of the few in which a pixel is bright that is black in all others."""
+    method, x = made(components=5), images(60)
+    seen: dict[int, list[np.ndarray]] = {}
+    whole = type(method)._try
+
+    def watched(self: Any, rows: np.ndarray, held_out: np.ndarray, seed: int) -> None:
+        assert not {tuple(row) for row in rows} & {tuple(row) for row in held_out} and len(rows) + len(held_out) == 60
+        seen.setdefault(int(self.state[1]), []).append(held_out)
+        whole(self, rows, held_out, seed)
+
+    monkeypatch.setattr(type(method), "_try", watched)
+    fit(method, x)
+    wanted = {tuple(row) for row in (255 * x).round().int().flatten(1).tolist()}
+    levels = np.floor(256 * np.concatenate(seen[int(method.state[2])])).astype(int)
+    assert len(levels) == 60 and {tuple(row) for row in levels.tolist()} == wanted
+    assert min(candidate.variance for candidate in method.candidates) == 1 / 256**2, "a grey level"
+
+
+@pytest.mark.slow
+def test_that_what_is_selected_on_digits_is_near_the_best_on_their_validation_images():
+    """Against scikit-learn's own fits of every candidate on all training images."""
+    data = open_data("digits")
+    x, held_out = (to_float(torch.from_numpy(data.splits[split].images)).double() for split in ("train", "valid"))
+    method = fit(made((1, 8, 8), components=20), x, 1000)
+    ours, scores = -method.log_prob(held_out).mean().item(), []
+    for candidate in method.candidates:
+        kind = "full" if candidate.kind == gmm.FULL else "diag"
+        theirs = GaussianMixture(candidate.components, covariance_type=kind, reg_covar=candidate.variance, random_state=0, tol=1e-2)
+        scores.append(64 * math.log(256) - theirs.fit(noised(x)).score(noised(held_out)))
+    assert ours < 1.02 * min(scores) and max(scores) > 1.2 * min(scores)
 
 
 @pytest.mark.slow

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KernelDensity
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.bases import dequantized
 from engine.config import make_config
@@ -87,6 +89,54 @@ def test_that_it_is_done_after_one_step_and_one_image_is_too_few():
     assert fitted(images(3)).finished
     with pytest.raises(CannotLearn, match="at least two"):
         fitted(images(1))
+
+
+class LiveBytes(TorchDispatchMode):
+    """How many bytes the tensors that were made within it hold at most at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.most = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor) and (key := tensor.untyped_storage()._cdata) not in self.known:
+                size = tensor.untyped_storage().nbytes()
+                self.known.add(key)
+                self.live += size
+                self.most = max(self.most, self.live)
+                weakref.finalize(tensor.untyped_storage(), self._gone, key, size)
+        return made
+
+    def _gone(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.live -= size
+
+
+def test_that_choosing_the_bandwidth_takes_the_memory_of_the_distances_once(monkeypatch: pytest.MonkeyPatch):
+    """Of 100 held-out images to 900 others, in float64; all else is small blocks and what an image has."""
+    monkeypatch.setattr(kde, "BLOCK", 32)
+    monkeypatch.setattr(kde, "TRIED", 3)
+    monkeypatch.setattr(kde, "REFINED", 1)
+    kind = method_named("kde")
+    method: Any = build(kind, make_config(kind.Config, {"points": 900}), DataSpec(SHAPE), seed=0)
+    x = images(1000)
+    with LiveBytes() as counted:
+        method.fit_step(x, None, StepContext(generator=seeded(1)))
+    distances = 100 * 900 * 8
+    assert distances <= counted.most < 1.5 * distances
+
+
+def test_that_kernels_that_share_an_image_are_those_of_the_whole_softmax(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kde, "BLOCK", 7)
+    method, x = fitted(images(40), bandwidth=0.4), images(9, seed=2)
+    told = {number.name: number.value for number in method.describe(x, seeded()).numbers}["kernels that share an image"]
+    centres = (method.points[:40].double() + 0.5) / 256
+    squared = (torch.from_numpy(noised(x))[:, None] - centres).square().sum(2)
+    shares = torch.distributions.Categorical(logits=-squared / (2 * 0.4**2))
+    assert told == pytest.approx(float(shares.entropy().exp().median()), rel=1e-6)
 
 
 def test_that_of_more_images_than_points_so_many_carry_a_kernel():

@@ -16,7 +16,7 @@ from engine.config import make_config
 from engine.losses.likelihoods import image_generators, iwae
 from engine.method import DataSpec, StepContext, build
 from engine.methods.vae import VAE, Config
-from tests.kit.tensors import seeded
+from tests.kit.tensors import first_normals, seeded
 
 F64 = torch.float64
 LIKELIHOODS = [("bernoulli", "per_pixel"), *itertools.product(("gaussian", "discretized_logistic"), ("per_pixel", "global", "fixed"))]
@@ -319,7 +319,7 @@ def test_that_temperature_scales_the_distance_from_the_prior_mean():
     (cold,) = model.sample(3, temperature=0.0, generator=seeded())
     assert torch.allclose(cold.x, model.decode(torch.zeros(3, 4, dtype=F64)))
     (warm,) = model.sample(3, temperature=1.0, generator=seeded())
-    z = torch.randn(3, 1, 4, generator=seeded()).double()[:, 0]
+    z = first_normals(3, 4, seeded()).double()
     assert torch.allclose(warm.x, model.decode(z))
     (half,) = model.sample(3, temperature=0.5, generator=seeded())
     assert torch.allclose(half.x, model.decode(0.5 * z))

@@ -65,9 +65,20 @@ def test_that_wrong_settings_of_the_window_are_a_sentence():
         events(chains=0)
 
 
-def test_that_too_few_steps_are_null_in_json(capsys):
-    assert main(["chains", "--steps", "3", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["rhat"] == [None, None]
+@pytest.mark.parametrize("steps", ["3", "8", "15"])
+def test_that_too_few_steps_are_null_in_json_and_said_in_words(steps: str, capsys):
+    assert main(["chains", "--steps", steps, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert told["rhat"] == told["ess"] == [None, None]
+    assert main(["chains", "--steps", steps]) == 0
+    words = capsys.readouterr().out
+    assert "too few steps for ESS and R-hat, which need 16" in words and "nan" not in words
+
+
+def test_that_chains_that_never_move_are_not_called_too_short(capsys):
+    assert main(["chains", "--target", "ring", "--shape", "1", "--sampler", "hmc", "--step-size", "5", "--steps", "40"]) == 0
+    words = capsys.readouterr().out
+    assert "does not vary" in words and "nan" not in words and "too few" not in words
 
 
 def test_that_window_and_engine_know_the_same_densities_and_samplers():

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.bases.autoregressive import choose
-from engine.config import fields_of, make_config, setting
+from engine.config import BadSetting, fields_of, make_config, setting
 from engine.data.dataset import BadData
 from engine.method import DataSpec, Frame, build, capabilities
 from engine.methods import all_methods
-from engine.queries.autoregressive_sampling import CannotSample, PartialSamples, draw_symbols, filtered, noise_of
+from engine.queries.autoregressive_sampling import BadSampleSetting, CannotSample, PartialSamples, draw_symbols, filtered, noise_of
 from engine.queries.sampling import draw_samples, read_symbols, symbol_distribution
 from engine.queries.session import QuerySession
 from engine.training.loop import train
@@ -519,7 +519,23 @@ def test_that_the_samplers_own_settings_are_taken_checked_and_refused_where_ther
     assert len(run_job(Dimmer())) == 1 + 5
     with pytest.raises(CannotSample, match="from 1 to 9"):
         run_job(Dimmer(), settings=(("times", 10),))
-    with pytest.raises(CannotSample, match="no setting “speed”"):
+    with pytest.raises(CannotSample, match="“speed” is no setting of"):
         run_job(Dimmer(), settings=(("speed", 1),))
-    with pytest.raises(CannotSample, match="no settings, so speed"):
+    with pytest.raises(CannotSample, match=r"“speed” is no setting of .* it has no settings"):
         run_job(Diffusion(), settings=(("speed", 1),))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_that_what_a_sampler_itself_refuses_is_a_sentence_that_names_it_at_once_or_as_it_begins(late: bool):
+    class Refusing(Dimmer):
+        def sample_with(self, n: int, y: Tensor | None, settings: Any, generator: torch.Generator | None = None) -> Any:
+            if not late:
+                raise BadSetting("Not so dim.")
+            return self.refused()
+
+        def refused(self) -> Any:
+            raise BadSetting("Not so dim.")
+            yield
+
+    with pytest.raises(BadSampleSetting, match=r"sampler: Not so dim\."):
+        run_job(Refusing())

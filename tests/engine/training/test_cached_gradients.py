@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from engine.data import open_data
 from engine.method import Phase, StepContext, View
 from engine.training.plan import Plan, resolve
+from engine.training.step import piece_lengths
 from engine.training.trainer import Trainer
 
 STILL = {"crop_least": 1.0, "flip": 0.0, "jitter": 0.0, "grey": 0.0}
@@ -45,10 +47,10 @@ def gradients_of_a_step(made: Trainer) -> dict[str, torch.Tensor]:
     return {**grads, "loss": terms["loss"], "largest": torch.tensor(max(seen))}
 
 
-@pytest.mark.parametrize("piece", [1, 3, 5])
-def test_that_pieces_of_any_size_have_the_gradients_of_the_whole_batch(digits, piece: int):
+@pytest.mark.parametrize(("piece", "largest"), [(1, 1), (3, 3), (5, 4)])  # 12 images are three pieces of 4, not 5, 5 and 2
+def test_that_pieces_of_any_size_have_the_gradients_of_the_whole_batch(digits, piece: int, largest: int):
     whole, pieces = gradients_of_a_step(trainer(digits)), gradients_of_a_step(trainer(digits, micro_batch_size=piece))
-    assert int(whole.pop("largest")) == 24 and int(pieces.pop("largest")) == 2 * piece
+    assert int(whole.pop("largest")) == 24 and int(pieces.pop("largest")) == 2 * largest
     assert whole.keys() == pieces.keys() and len(whole) > 8
     for name, value in whole.items():
         assert torch.allclose(pieces[name], value, atol=1e-10), name
@@ -90,3 +92,10 @@ def test_that_too_little_memory_leads_to_pieces_and_not_to_a_failure(digits):
     made.method.project = tight  # type: ignore[method-assign, assignment]
     terms = made.step()
     assert terms["loss"].isfinite() and made.stepper.micro_batch_size == 6 and set(most) == {6}
+
+
+@pytest.mark.parametrize(("count", "most"), [(8, 8), (8, 3), (129, 128), (7, 2), (1, 4), (5, 1)])
+def test_that_pieces_are_few_even_and_hold_every_image(count: int, most: int):
+    lengths = piece_lengths(count, most)
+    assert sum(lengths) == count and max(lengths) <= most and len(lengths) == math.ceil(count / most)
+    assert max(lengths) - min(lengths) <= 1

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from engine import messages as m
-from engine.config import make_config
-from engine.method import DataSpec, build
+from engine.config import Training, fields_of, make_config
+from engine.method import DataSpec, Method, ParameterGroup, build
 from engine.methods import all_methods
 from engine.storage.run_reader import Run
 from engine.training.loop import train
@@ -102,3 +102,49 @@ def test_that_lars_goes_down_to_the_least_squares_solution():
 def test_that_sgd_moves_what_gets_its_gradient_only_later(tmp_path: Path):
     config = SMALL | {"optimizer": "sgd", "learning_rate": 1e-3, "prototypes": 16, "freeze": 0.3}
     assert finish(train(Plan("dino", "digits", config, steps=8, name="late", device="cpu"), tmp_path)).status == "done"
+
+
+class TwoRates(Method):
+    """Half of |w|², by a group of the method's own betas."""
+
+    name = title = "two_rates"
+
+    def __init__(self, config: Any, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]], dtype=torch.float64))
+
+    def optimizers(self) -> dict[str, ParameterGroup]:
+        return {"all": ParameterGroup((self.w,), betas=(0.5, 0.99))}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+def test_that_a_methods_own_beta_is_the_momentum_of_every_optimizer(optimizer: str):
+    """By hand, two steps at rate 0.1: β1 = 0.5, not the 0.9 of a method that says nothing."""
+    config = make_config(Training, {"optimizer": optimizer})
+    method = TwoRates(config, DataSpec((1, 2, 2)))
+    (one,) = optimizers_of(method, config, "cpu").values()
+    for gradient in ([[1.0, 0.0]], [[0.0, 2.0]]):
+        method.w.grad = torch.tensor(gradient, dtype=torch.float64)
+        one.prepare(0.1, 0.0)
+        one.algorithm.step()
+    w = np.array([3.0, 4.0])
+    if optimizer == "adamw":
+        m1 = np.array([0.5, 0.0]), np.array([0.25, 1.0])
+        v = np.array([0.01, 0.0]), np.array([0.0099, 0.04])
+        for t in (1, 2):
+            w = w - 0.1 * m1[t - 1] / (1 - 0.5**t) / (np.sqrt(v[t - 1] / (1 - 0.99**t)) + 1e-8)
+    elif optimizer == "sgd":
+        w = w - 0.1 * np.array([1.0, 0.0]) - 0.1 * np.array([0.5, 2.0])
+    else:
+        first = 0.001 * 5.0 * np.array([1.0, 0.0])
+        w = w - 0.1 * first
+        w = w - 0.1 * (0.5 * first + 0.001 * math.hypot(*w) * np.array([0.0, 1.0]))
+    assert np.allclose(method.w.detach().numpy()[0], w, rtol=1e-9)
+
+
+def test_that_no_text_calls_the_optimizer_by_the_name_of_one_of_them():
+    """It is a setting of every run; a help that names one says what the others do."""
+    for kind in all_methods().values():
+        for field in fields_of(kind.Config):
+            if "Adam" in field.help:
+                assert "SGD" in field.help and "LARS" in field.help, (kind.name, field.name)

@@ -7,18 +7,21 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from PySide6.QtGui import QColor
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QColor, QFontMetrics
+from PySide6.QtWidgets import QScrollArea
 
 from app.panes.chains.figures_card import verdict, written
 from app.panes.chains.pane import ChainsPane
-from app.panes.chains.plots import MASSES, band_levels
+from app.panes.chains.plots import MASSES, band_image, band_levels
 from app.panes.chains.settings import ChainSettings
-from app.shell.theme import CATEGORIES, DARK
+from app.shell.theme import CATEGORIES, DARK, LIGHT, contrast
 from app.widgets.colors import shade
 from engine import messages as m
 from engine.queries.session import QuerySession
@@ -174,7 +177,8 @@ def test_that_words_follow_from_figures():
     assert "only 90" in verdict(replace(good, ess=(90.0, 800.0)), hmc)[0]
     assert "smaller" in verdict(replace(good, acceptance=0.01), hmc)[0]
     assert "runs away" in verdict(replace(good, acceptance=0.5), ula)[0]
-    assert "too few" in verdict(replace(good, rhat=(math.nan, math.nan)), hmc)[0]
+    unknown = replace(good, rhat=(math.nan, math.nan))
+    assert "too few" in verdict(replace(unknown, steps=15), hmc)[0] and "does not vary" in verdict(unknown, hmc)[0]
 
 
 def test_that_a_failure_is_said_where_the_chains_are(kit: Kit, pane: Any):
@@ -209,3 +213,53 @@ def test_that_closing_ends_the_work(kit: Kit, pane: Any):
     kit.close(pane)
     assert [stop.job for stop in kit.engine.of(m.StopJob)] == [work.job]
     assert not pane.film._tick.isActive() and not pane.film._ask.isActive()
+
+
+@pytest.mark.parametrize("colors", [DARK, LIGHT])
+def test_that_each_band_is_told_from_the_next_in_both_themes(colors: Any):
+    side = np.linspace(-5, 5, 201)
+    x, y = np.meshgrid(side, side)
+    image = band_image(-(x**2 + y**2) / 2, colors)
+    row = [image.pixelColor(place, 100).name() for place in range(101)]  # from outside to the peak
+    met = list(dict.fromkeys(row))
+    assert len(met) == 1 + len(MASSES) and met[0] == QColor(colors.background).name()
+    assert all(contrast(a, b) > 1.2 for a, b in pairwise(met))
+
+
+@pytest.mark.parametrize(
+    ("target", "width", "height"), [("banana", 760, 640), ("ring", 760, 640), ("banana", 900, 356), ("ring", 900, 356)]
+)
+def test_that_the_charts_fill_their_column_and_nothing_scrolls(kit: Kit, target: str, width: int, height: int):
+    pane: Any = kit.open(ChainsPane)
+    pane.film._tick.stop()
+    change(kit, pane, target=target)
+    answer(kit)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setWidget(pane)
+    area.resize(width, height)
+    area.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    area.show()
+    try:
+        for _ in range(4):
+            QCoreApplication.sendPostedEvents()
+            pane.grab()
+        pane.draw()
+        assert area.verticalScrollBar().maximum() == 0, "it shrinks before it scrolls"
+        canvas = pane.left
+        parts = [part.geometry() for part in (pane.plane, *pane.traces)]
+        assert all(canvas.rect().contains(part) for part in parts)
+        for trace in pane.traces:
+            (_, first), (end, last) = below = trace.names_below(QFontMetrics(trace._small))
+            assert first + QFontMetrics(trace._small).horizontalAdvance(below[0][0]) < last and end == "to 1\u202f000"
+        assert not any(a.intersects(b) for i, a in enumerate(parts) for b in parts[:i])
+        used = sum(part.width() * part.height() for part in parts) / (canvas.width() * canvas.height())
+        plot = pane.plane.plot()
+        frame = pane.plane.frame()
+        taken = (plot.width() + frame.width()) * (plot.height() + frame.height()) / (pane.plane.width() * pane.plane.height())
+        assert used > 0.93 and taken > 0.5
+        assert plot.width() / plot.height() == pytest.approx((pane.plane.high - pane.plane.low) / (pane.plane.top - pane.plane.bottom))
+    finally:
+        area.takeWidget()
+        area.close()
+        area.deleteLater()

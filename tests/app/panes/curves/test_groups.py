@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QCoreApplication, QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QLabel, QScrollArea
 
 from app.panes.curves.pane import CurvesPane
 from engine import messages as m
@@ -59,6 +62,14 @@ def test_that_a_run_without_such_figures_has_no_groups(kit: Kit, pane: CurvesPan
     assert cards(pane) == ["loss", "kl"] and pane.group_row.isHidden()
 
 
+def test_that_what_judges_a_run_is_called_by_its_words(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "generator_loss", "valid energy_distance")
+    card = pane.term_cards.cards["valid energy_distance"]
+    card.click()
+    assert card.text() == "energy distance · validation" and card.accessibleName() == "Show energy distance · validation"
+    assert pane.plot is not None and pane.plot.value_name == "energy distance · validation"
+
+
 def test_that_the_losses_of_two_networks_share_a_plot_with_short_names(kit: Kit, pane: CurvesPane) -> None:
     feed(kit, pane, "discriminator_loss", "r1", "generator_loss", "valid generator_loss")
     pane.show_term("generator_loss")
@@ -92,3 +103,104 @@ def test_that_several_runs_are_compared_term_by_term(kit: Kit, pane: CurvesPane)
         feed(kit, pane, "discriminator_loss", "generator_loss", run=run)
     pane.show_term("generator_loss")
     assert legend(pane) == [kit.state.runs[run].name for run in (RUN, OTHER)]
+
+
+def said(pane: CurvesPane) -> str:
+    inside = pane.diagnosis_card.inside
+    return " ".join(inside.itemAt(place).widget().text() for place in range(inside.count()))  # type: ignore[union-attr]
+
+
+def test_that_too_few_points_are_counted_and_no_more_said_once_there_are_enough(kit: Kit, pane: CurvesPane) -> None:
+    steps = np.arange(1, 101)
+    for n, expected in ((12, "12 of 40"), (39, "39 of 40"), (40, "falling"), (100, "falling")):
+        kit.bridge.tell(m.Metrics(RUN, {"loss": (steps[:n], (100.0 / steps[:n]).astype(np.float32))}, True))
+        pane.redraw_now()
+        assert expected in said(pane) and ("Too few" in said(pane)) == (n < 40)
+
+
+def test_that_a_run_without_a_term_that_has_to_fall_is_not_called_too_short(kit: Kit, pane: CurvesPane) -> None:
+    """The losses of two networks against each other need not fall, a score is meant to rise."""
+    feed(kit, pane, "discriminator_loss", "generator_loss")
+    assert "no rule of losses applies" in said(pane)
+    kit.look_at(run_info(newest=m.RunFigure("top1_retrieval", 0.7, "", True, 64)))
+    feed(kit, pane, "top1_retrieval")
+    assert said(pane) == "“top1 retrieval” is meant to rise: these rules are for losses, which fall."
+
+
+def wheel(pane: CurvesPane, over: QPoint, modifiers: Qt.KeyboardModifier) -> bool:
+    """Turn the wheel over a place of the plot; returns whether the plot took it."""
+    assert pane.plot is not None
+    port = pane.plot.view.viewport()
+    event = QWheelEvent(
+        QPointF(over), QPointF(port.mapToGlobal(over)), QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton, modifiers,
+        Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    event.ignore()
+    QCoreApplication.sendEvent(port, event)
+    return event.isAccepted()
+
+
+def test_that_the_wheel_scrolls_the_pane_and_zooms_with_ctrl_only(kit: Kit, pane: CurvesPane) -> None:
+    feed(kit, pane, "loss")
+    plot = pane.plot
+    assert plot is not None
+    pane.grab()
+    inside = plot.view.mapFromScene(plot.box.sceneBoundingRect().center())
+    axis = plot.view.mapFromScene(plot.plot.getAxis("bottom").sceneBoundingRect().center())
+    before = plot.box.viewRange()
+    for over in (inside, axis):
+        assert not wheel(pane, over, Qt.KeyboardModifier.NoModifier)
+        assert plot.box.viewRange() == before and plot.follows
+    assert wheel(pane, inside, Qt.KeyboardModifier.ControlModifier)
+    assert plot.box.viewRange()[0] != before[0] and not plot.follows
+    assert "Ctrl and wheel" in plot.view.toolTip()
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_that_the_step_axis_never_goes_below_zero(kit: Kit, pane: CurvesPane, log: bool) -> None:
+    feed(kit, pane, "loss")
+    plot = pane.plot
+    assert plot is not None
+    plot.set_logs(log, False)
+    plot.follows = False
+    assert plot.box.viewRange()[0][0] >= 0
+    for _ in range(20):
+        plot.box.scaleBy(x=1.5)
+        assert plot.box.viewRange()[0][0] >= 0
+    plot.box.translateBy(x=-100)
+    assert plot.box.viewRange()[0][0] >= 0
+    redraws = plot.redraws
+    plot.show_all()
+    plot.redraw()
+    assert plot.box.viewRange()[0][0] >= 0 and plot.redraws <= redraws + 4
+
+
+def test_that_a_low_pane_shrinks_before_it_scrolls_and_the_plot_keeps_a_height(kit: Kit, pane: CurvesPane) -> None:
+    area = QScrollArea()
+    area.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    area.setWidgetResizable(True)
+    feed(kit, pane, "loss", "kl", "reconstruction", "beta", "valid loss", *TRAINING)
+    area.setWidget(pane)
+    area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+    area.resize(900, 350)
+    area.show()
+    for _ in range(4):
+        QCoreApplication.sendPostedEvents()
+        pane.grab()
+    try:
+        assert pane.plot is not None and area.verticalScrollBar().maximum() == 0 and pane.height() <= 350
+        assert pane.plot.height() >= 112 and all(card.height() < 60 for card in pane.term_cards.cards.values())
+        rules = [label for label in pane.diagnosis_card.findChildren(QLabel) if label.property("role") == "small"]
+        assert not any(rule.isVisible() for rule in rules)
+        for label in pane.diagnosis_card.findChildren(QLabel):
+            assert not label.isVisible() or label.height() >= label.heightForWidth(label.width()), "a sentence is cut"
+        area.resize(900, 700)
+        for _ in range(4):
+            QCoreApplication.sendPostedEvents()
+            pane.grab()
+        assert all(card.height() > 60 for card in pane.term_cards.cards.values())
+        assert all(rule.isVisible() for rule in rules)
+    finally:
+        area.takeWidget()
+        area.close()
+        area.deleteLater()

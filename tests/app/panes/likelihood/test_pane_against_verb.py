@@ -58,6 +58,14 @@ def test_that_what_a_click_shows_is_what_the_verb_says(method: str, runs: Path, 
         stage.wait(lambda: len(pane.images.entries) == len(files) and not pane.images.waiting(), "the files were judged", 120)
         pane.page.show_left(1)
         stage.settle()
+        line = pane.page.batch_line
+        if told["batch"] is None:
+            assert line.isHidden() and line.found is None
+        else:
+            assert line.isVisible() and line.text.startswith("These 3 images as one batch, by ")
+            assert line.found.statistic == pytest.approx(told["batch"]["statistic"], rel=1e-5)
+            assert line.found.p_value == told["batch"]["p_value"] and line.found.verdict == told["batch"]["verdict"]
+        assert (told["batch"] is None) == (method == "classifier")
         for place, row in enumerate(told["images"]):
             _click(pane.page.list, place, 0)
             stage.wait(lambda place=place: pane.selection.image is pane.images.entries[place], "the click chose the file", 10)

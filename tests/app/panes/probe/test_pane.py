@@ -7,9 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtGui import QGuiApplication
@@ -18,6 +16,7 @@ from app.panes.probe.pane import TUNING_SHARE, ProbePane
 from app.panes.probe.results import figure, supervised
 from engine import messages as m
 from tests.kit.panes import OTHER, RUN, VAE, Kit, run_info
+from tests.kit.paper_probe import BLOCKS, RIGHT, error_of, everything, fitting, worth
 
 SETS = (
     m.DataInfo("digits", "digits", "images", "1 797", True),
@@ -35,8 +34,6 @@ TUNING = replace(
         m.FieldInfo("label_share", "label share", "float", 0.01, "The labels.", 0.001, 1.0),
     ),
 )
-BLOCKS = ("stem", "block 1", "block 2", "features")
-RIGHT = {"checkpoint": (0.849, 0.812), "random": (0.79, 0.701), "pixels": (0.802, 0.81)}
 
 
 @pytest.fixture
@@ -62,37 +59,6 @@ def pane(kit: Kit) -> ProbePane:
 def rest(kit: Kit, pane: ProbePane) -> None:
     kit.pump()
     pane.draw()
-
-
-def worth(work: m.Probe, of: str, block: str = "", share: float = 1.0, **changes: Any) -> m.ProbeMeasured:
-    linear, knn = RIGHT[of]
-    lost = 0.05 * (1 - share) + (0.02 * (len(BLOCKS) - BLOCKS.index(block)) if block else 0.0)
-    made = m.ProbeMeasured(
-        work.job, work.run, work.step or 0, work.data, "digits", work.limit, work.split, m.ProbeSubject(of, block, share),
-        knn - lost, linear - lost, 256, round(1000 * share), 2500, 10, 41, 3e-7, True, "", 5000,
-    )  # fmt: skip
-    errors = {"knn_se": error_of(made.knn), "linear_se": None if made.linear is None else error_of(made.linear)}
-    return replace(made, **errors | changes)
-
-
-def error_of(share: float, images: int = 2500) -> float:
-    """The standard error of a share of independent images."""
-    return math.sqrt(share * (1 - share) / images)
-
-
-def fitting(work: m.Probe, subject: m.ProbeSubject, iterations: int = 30) -> m.ProbeFitting:
-    losses = 0.4 + 1.9 * np.exp(-np.arange(iterations) / 6)
-    return m.ProbeFitting(work.job, work.run, work.step or 0, subject, losses, np.linspace(0.1, 0.849, iterations))
-
-
-def everything(work: m.Probe) -> list[m.Event]:
-    """What an engine would say to a whole measurement."""
-    out: list[m.Event] = [m.Progress(work.job, work.run, 0, 17, "figure", 0.0, None, "Encoding at step 1,024: 32 of 1,000 images")]
-    for of in RIGHT:
-        out += [fitting(work, m.ProbeSubject(of)), worth(work, of)]
-        out += [worth(work, of, share=share) for share in work.shares]
-        out += [worth(work, of, block) for block in BLOCKS if of != "pixels" and work.blocks]
-    return [*out, m.Ended(work.job, "ok", "Measured.")]
 
 
 def ask(kit: Kit, pane: ProbePane) -> m.Probe:
@@ -192,15 +158,18 @@ def test_that_figures_of_another_step_say_so_and_nothing_is_measured_by_itself(k
     answer(kit, pane)
     kit.state.set_cursor(64)
     rest(kit, pane)
-    assert pane.page.status.text == "This is of step 1\u202f024 – measure again to see step 64."
-    assert pane.page.status.level == "warning"
+    again = "Still step 1\u202f024;\nmeasure again for step 64"
+    assert (pane.page.shown_step.text, pane.page.shown_step.level) == (again, "warning")
     assert len(kit.engine.of(m.Probe)) == 1
-    answer(kit, pane)
-    assert "measure again" not in pane.page.status.text
+    work = ask(kit, pane)
+    assert pane.page.shown_step.text == "Still step 1\u202f024;\nmeasuring step 64"
+    kit.engine.events += everything(work)
+    rest(kit, pane)
+    assert pane.page.shown_step.text == "Step 64"
     assert [line.xs for line in pane.page.by_step.lines] == [(64.0, 1024.0)] * 2
     kit.state.set_cursor(None)
     rest(kit, pane)
-    assert "measure again" not in pane.page.status.text, "the first figures are still known"
+    assert pane.page.shown_step.text == "Step 1\u202f024", "the first figures are still known"
 
 
 def test_that_another_run_data_set_or_size_has_its_own_figures(kit: Kit, pane: ProbePane) -> None:

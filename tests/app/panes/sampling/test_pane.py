@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QRectF, Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app.panes.sampling.pane import SamplingPane
-from app.panes.sampling.sample_grid import captions
+from app.panes.sampling.sample_canvas import SampleCanvas
+from app.panes.sampling.sample_grid import SampleGrid, captions
 from app.shell import theme
 from engine import messages as m
 from tests.kit.panes import PIXEL_RUN, RUN, Kit, level_value, paper_odds, run_info
@@ -102,7 +103,7 @@ def test_that_nothing_is_offered_that_the_method_has_no_use_for_even_before_its_
     kit.pump()
     assert pane.node is not None and pane.node.began is None, "nothing is drawn yet"
     assert not [part for part in symbol_parts(pane) if part.isVisible()]
-    assert pane.symbol_card.isVisible() and "all pixels at once" in pane.symbol_card.bars.empty_text
+    assert not pane.symbol_card.isVisible(), "an empty card would say so only"
     kit.state.set_run(PIXEL_RUN)
     kit.pump()
     assert pane.tab_row.isVisible() and pane.view.bits_box.isVisible() and pane.symbol_card.regrow_button.isVisible()
@@ -119,7 +120,7 @@ def test_that_a_method_without_an_order_draws_too_and_says_so(kit: Kit) -> None:
     kit.engine.sent.clear()
     QTest.mouseClick(pane.view.canvas, Qt.MouseButton.LeftButton, pos=pane.view.canvas.place(0).center().toPoint())
     kit.pump()
-    assert not kit.engine.of(m.SymbolDistribution) and "all pixels at once" in pane.symbol_card.bars.empty_text
+    assert not kit.engine.of(m.SymbolDistribution)
     assert not pane.accept_image("/home/me/seven.png")
     before = drawn(pane)
     pane.settings_card.next_seed.click()
@@ -148,3 +149,50 @@ def test_that_it_is_painted_in_both_themes(kit: Kit, pane: SamplingPane, qapp, n
     c = theme.colors(name)
     assert {c.background, c.raised, c.line} <= colors
     qapp.setStyleSheet("")
+
+
+@pytest.mark.parametrize(("width", "height"), [(832, 690), (880, 420)])
+def test_that_samples_have_the_whole_height_where_no_pixel_has_a_distribution_of_its_own(kit: Kit, width: int, height: int) -> None:
+    pane = kit.open(SamplingPane, width, height)
+    assert isinstance(pane, SamplingPane)
+    kit.look_at(run_info(PIXEL_RUN, method="pixel_cnn"), run_info())
+    kit.pump()
+
+    def bottom(part: QWidget) -> int:
+        return part.mapTo(pane, part.rect().bottomLeft()).y()
+
+    assert bottom(pane.bar) > bottom(pane.view)
+    kit.state.set_run(RUN)
+    kit.pump()
+    QCoreApplication.sendPostedEvents()
+    pane.grab()  # laid out
+    assert not pane.pages.isVisible() and pane.bar.isVisible() and pane.status.isVisible()
+    assert bottom(pane.view) >= pane.height() - 17, "nothing stands below the samples"
+    assert bottom(pane.status) < bottom(pane.view) and pane.bar.mapTo(pane, pane.bar.rect().topLeft()).x() > width - 330
+    kit.state.set_run(PIXEL_RUN)
+    kit.pump()
+    pane.grab()
+    assert bottom(pane.bar) > bottom(pane.view) and pane.pages.isVisible()
+
+
+def test_that_images_stand_in_as_many_columns_as_make_them_largest(kit: Kit) -> None:
+    canvas = SampleCanvas("Samples")
+    canvas.show_grid(SampleGrid(np.zeros((16, 1, 8, 8), np.uint8)))
+    for width, height, across in ((400, 400, 4), (900, 220, 8), (160, 900, 2)):
+        canvas.resize(width, height)
+        assert canvas.across() == across
+        places = [canvas.place(index) for index in range(16)]
+        assert all(QRectF(0, 0, width, height).contains(place) for place in places)
+        assert not any(a.intersects(b) for i, a in enumerate(places) for b in places[:i])
+
+
+def test_that_a_caption_too_long_for_its_image_has_two_lines(kit: Kit) -> None:
+    canvas = SampleCanvas("Samples")
+    canvas.resize(420, 420)
+    for text, lines in (("A", 1), ("A · a small red square at the top left", 2)):
+        canvas.show_grid(SampleGrid(np.full((4, 1, 8, 8), 255, np.uint8), captions=(text,) * 4))
+        below = canvas.grab(canvas.place(0).toRect().translated(0, round(canvas.place(0).height()))).toImage()
+        ground = below.pixelColor(below.width() - 1, 60)
+        inked = [y for y in range(40) if any(below.pixelColor(x, y) != ground for x in range(0, below.width()))]
+        assert (max(inked) > 18) == (lines == 2)
+        assert canvas.tip(0, 0) == text

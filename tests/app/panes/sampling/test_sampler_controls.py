@@ -104,10 +104,15 @@ def test_that_each_setting_has_the_control_it_asks_for_and_a_temperature_is_not_
     assert card.temperature.isVisible() and not card.sampler.isVisible()
 
 
-def test_that_guidance_is_offered_where_there_are_classes(kit: Kit, pane: SamplingPane) -> None:
-    assert "guidance" not in pane.settings_card.sampler.controls
+def test_that_guidance_is_offered_where_there_are_classes_and_else_it_is_said_why_not(kit: Kit, pane: SamplingPane) -> None:
+    card = pane.settings_card
+    assert "guidance" not in card.sampler.controls
+    assert card.no_guidance.isVisible() and card.no_guidance.text() == "This run was trained without classes: no guidance."
     kit.look_at(run_info("/runs/classes", method="diffusion", config={"conditional": True}))
-    assert "guidance" in pane.settings_card.sampler.controls
+    assert "guidance" in card.sampler.controls and not card.no_guidance.isVisible()
+    kit.state.methods["plain"] = replace(VAE, name="plain", sampling="direct", sample_fields=FIELDS[:1])
+    kit.look_at(run_info("/runs/plain", method="plain"))
+    assert not card.no_guidance.isVisible(), "a sampler without guidance need not say so"
 
 
 def test_that_what_is_chosen_is_sent_and_what_is_at_its_default_is_not(kit: Kit, pane: SamplingPane) -> None:
@@ -183,7 +188,8 @@ def test_that_a_moved_slider_shows_the_last_finished_samples_until_the_new_ones_
     for event in frames[:-1]:
         hand(kit, event)
         np.testing.assert_array_equal(drawn(pane), bright(1.0))
-    assert pane.bar.label.text() == f"step {STEPS - 1} of {STEPS}, σ 0.50"
+        assert pane.bar.label.text() == f"drawing step {event.frame} of {STEPS}", "that is no step of what is seen"
+    assert "shown until these are drawn: seed 0 · ×4" in pane.status.text
     hand(kit, frames[-1])
     np.testing.assert_array_equal(drawn(pane), bright(0.5))
     hand(kit, m.Ended(began.job, "ok", ""))

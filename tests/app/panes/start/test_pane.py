@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.panes.start.pane import NEXT, StartPane
+from app.panes.start.pane import NEXT, StartPane, quick_method
 from engine import messages as m
 from tests.kit.panes import GAN, PLAIN, RUN, VAE, Kit, run_info
 
@@ -94,3 +94,9 @@ def test_that_a_training_wanted_before_the_engine_is_ready_starts_with_it_and_on
 def test_that_nothing_is_offered_to_train_where_no_method_serves(kit: Kit, pane: StartPane) -> None:
     kit.state.set_engine(m.Ready((PLAIN, GAN), "CPU", ("cpu",), 2, "fp32", {}, 1.0))
     assert not pane.train_button.isEnabled() and pane.new_button.isEnabled()
+
+
+def test_that_the_first_run_is_of_the_plain_method_and_not_of_a_variant_that_is_listed_before_it() -> None:
+    variant = replace(VAE, name="ladder_vae", title="Ladder VAE")
+    assert quick_method([variant, VAE]) is VAE and quick_method([VAE, variant]) is VAE
+    assert quick_method([PLAIN]) is None

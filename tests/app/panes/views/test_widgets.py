@@ -185,7 +185,7 @@ def test_that_settings_begin_as_the_run_was_trained(settings) -> None:
     assert made.settings() == {} and heard == []
     assert made.rows["hue"].figure.text() == "0.25" and made.rows["crop_least"].figure.text() == "0.2"
     assert not made.rows["blur"].switch.isChecked() and made.rows["hue"].switch.isChecked()  # type: ignore[union-attr]
-    assert not made.reset_button.isEnabled() and "As the run is trained" in made.note.text()
+    assert not made.reset_button.isEnabled() and "As the run is trained" in made.note.text
 
 
 def test_that_a_switch_turns_a_transform_off_and_back_to_its_strength(settings) -> None:
@@ -215,7 +215,7 @@ def test_that_a_slider_and_a_box_change_what_they_name_and_reset_brings_it_back(
     made.rows["local_crops"].slider.setValue(6)
     made.others["asymmetric"].click()
     assert heard[-1] == {"hue": 0.5, "local_crops": 6, "asymmetric": False}
-    assert "differ from the run’s" in made.note.text()
+    assert "differ from the run’s" in made.note.text
     assert made.as_arguments() == "--set hue=0.5 --set local_crops=6 --set asymmetric=False"
     made.reset_button.click()
     assert heard[-1] == {} and made.rows["hue"].figure.text() == "0.25" and made.others["asymmetric"].isChecked()  # type: ignore[union-attr]
@@ -447,7 +447,7 @@ def test_that_a_jigsaw_is_right_when_every_tile_is_home_and_the_model_is_scored_
     puzzle.answered.connect(lambda you, model: heard.append((you, model)))
     posed = shuffled()
     puzzle.show_posed(posed)
-    assert "one of 2 orders; for you there are 24" in puzzle.task.text()
+    assert "one of 2 orders; for you there are 24" in puzzle.task.text
     puzzle.check()
     assert heard == [(False, True)] and puzzle.right() == 0  # no tile of [2, 0, 3, 1] lies at home
     puzzle.show_posed(shuffled(number=1))

@@ -1,0 +1,82 @@
+"""Rows of one class each: log p(x|y) below the best class, the posterior, and the classifier's answer."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter
+
+from app.shell.formatting import number
+from app.shell.theme import CATEGORIES
+from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
+from app.widgets.colors import shade
+
+ROW, HEAD = 25, 22  # pixels; a row is as high as a slider, which may stand beside it
+NAMES, FIGURES = 72, 64
+
+
+class BayesBars(Chart):
+    """Call `set_answer`. Three columns: nats below the best class, p(y|x) by Bayes' rule, p(y|x) of the classifier."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.columns: list[tuple[str, np.ndarray | None]] = []
+        self.given: np.ndarray = np.zeros(0)
+        super().__init__("Bayes’ rule for each class")
+
+    def set_answer(self, names: tuple[str, ...], given: np.ndarray, posterior: np.ndarray, classifier: np.ndarray | None) -> None:
+        """log p(x|y) in nats, p(y|x) by Bayes' rule and p(y|x) of the classifier, each [K]."""
+        self.names, self.given = names, given
+        below = given - given.max()
+        self.columns = [("log p(x|y) − best, nat", below), ("p(y|x), Bayes’ rule", posterior), ("p(y|x), classifier", classifier)]
+        self.setMinimumHeight(HEAD + ROW * len(names))
+        best = int(posterior.argmax())
+        self.setAccessibleDescription(f"Bayes’ rule: {names[best]} with {number(100 * float(posterior[best]), 1, '%')}.")
+        self.updateGeometry()
+        self.update()
+
+    def clear(self) -> None:
+        """Nothing is known yet."""
+        self.names, self.columns, self.given = (), [], np.zeros(0)
+        self.setMinimumHeight(0)
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(420, HEAD + ROW * max(3, len(self.names)))
+
+    def draw(self, painter: QPainter) -> None:
+        if not self.names:
+            self.draw_hint(painter, "Drop a picture, or choose a held-out image: what each class says of it appears here.")
+            return
+        wide = (self.width() - NAMES) / len(self.columns)
+        painter.setFont(self._small)
+        painter.setPen(QColor(self._c.muted))
+        for at, (title, _) in enumerate(self.columns):
+            painter.drawText(QRectF(NAMES + at * wide, 0, wide - 8, HEAD), LEFT | MIDDLE, title)
+        for row, name in enumerate(self.names):
+            top = HEAD + row * ROW
+            painter.setPen(QColor(self._c.text))
+            told = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, NAMES - 10)
+            painter.drawText(QRectF(0, top, NAMES - 8, ROW), LEFT | MIDDLE, told)
+            for at, (_, values) in enumerate(self.columns):
+                self._bar(painter, QRectF(NAMES + at * wide, top, wide - 8, ROW), at, row, values)
+
+    def _bar(self, painter: QPainter, place: QRectF, at: int, row: int, values: np.ndarray | None) -> None:
+        """A nat is drawn to the scale of the classes: the worst one has no bar, the best one a whole one."""
+        if values is None:
+            if row == 0:
+                painter.setPen(QColor(self._c.muted))
+                painter.drawText(place, LEFT | MIDDLE, "no classifier of these data")
+            return
+        value, reach = float(values[row]), max(place.width() - FIGURES, 20)
+        share = value if at else 1 - value / min(float(values.min()), -1e-9)
+        painter.fillRect(QRectF(place.left(), place.top() + 6, max(reach * share, 1), ROW - 12), shade(CATEGORIES[at], self._c))
+        painter.setPen(QColor(self._c.text))
+        text = number(100 * value, 1, "%") if at else number(value, 1)
+        painter.drawText(QRectF(place.right() - FIGURES, place.top(), FIGURES, ROW), RIGHT | MIDDLE, text)
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        rows: list[tuple[object, ...]] = [
+            (name, float(self.given[i]), *("" if v is None else float(v[i]) for _, v in self.columns)) for i, name in enumerate(self.names)
+        ]
+        return ("class", "log p(x|y), nat", *(title for title, _ in self.columns)), rows

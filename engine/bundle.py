@@ -1,0 +1,338 @@
+"""A run as one file: `export` packs its folder, and its data where they are asked for, into a ZIP; `import` unpacks and checks it.
+
+    bundle.json        which files there are, each with size and SHA-256, and which of them are the data
+    run/...            the run's folder, without its lock and what can be computed anew
+    data/NAME...       the data set that it was trained on: a file, or a folder
+
+A bundle comes from anywhere: names that lead out of it, files that it does not list, and bytes that are not what it says are refused
+before anything stands among the runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+import uuid
+import zipfile
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Annotated
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.common.run_names import name_fault, next_free
+from engine.data import open_data
+from engine.data.archives import DAMAGE, open_zip
+from engine.data.dataset import BadData
+from engine.data.limits import MAX_FILES
+from engine.storage import atomic_io
+from engine.storage.disk import entries, is_link, require_room, said_plainly
+from engine.storage.manifest import Manifest, read_manifest
+from engine.storage.run_data import require_same_data
+from engine.storage.run_files import DAMAGED, LOCK, MANIFEST, SCORES, is_own_file, is_own_folder
+from engine.storage.run_folders import BadRun, check_name, make_root
+from engine.storage.run_reader import Run
+
+LIST = "bundle.json"
+RUN, DATA = "run", "data"
+FORMAT = 1
+DAY = 86_400.0  # seconds
+PIECE = 1 << 20  # bytes read at once
+UNFINISHED = ".importing-"  # and a number: a folder of runs that is not yet one
+DATA_FOLDER = "{}-data"  # beside the imported run, by the run's name
+PACKED = {".png", ".jpg", ".jpeg", ".webp", ".gz", ".zip", ".npz", ".safetensors"}  # what a ZIP cannot make smaller
+
+
+class BadBundle(Exception):
+    """One sentence: what is wrong with a bundle, and what to do next."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0, lt=1 << 50)]
+
+
+class _List(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: int
+    name: Annotated[str, Field(max_length=200)]
+    data: Annotated[str, Field(max_length=300)] = ""  # “data/NAME”
+    files: dict[Annotated[str, Field(max_length=4000)], _File]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a bundle holds."""
+
+    files: int
+    bytes: int  # of the files, before packing
+    with_data: bool
+    left_out: tuple[str, ...]  # sentences: what could not be packed
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Where a bundle's run is now."""
+
+    run: Path
+    data: Path | None  # where its data are; None when they were not in the bundle
+
+
+def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tuple[int, int], None, Exported]:
+    """Pack a run's folder into one file, which appears at `out` when it is whole.
+
+    Args:
+        with_data: also the data set, when it is the user's own; one that is built in needs no packing.
+
+    Yields: (files packed, files).
+
+    Raises:
+        BadRun: the run cannot be read, or its data are not found, or are not what it was trained on. NoSpace.
+    """
+    run = Run.open(path)
+    if run.manifest is None:
+        raise BadRun(run.fault)
+    manifest = run.manifest
+    sources = {f"{RUN}/{'/'.join(way)}": file for way, file in _own_files(run.path)}
+    left_out = [fault for fault in run.verify() if fault]
+    data = ""
+    if with_data and Path(manifest.data).is_absolute():
+        place = Path(manifest.data)
+        _require_data(manifest, run.name)
+        data = f"{DATA}/{place.name}"
+        sources |= {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
+    partial = out.with_name(f"{out.name}{atomic_io.PARTIAL}{uuid.uuid4().hex}")
+    listed: dict[str, _File] = {}
+    try:
+        with said_plainly(out.parent, sum(_size(file) for file in sources.values())):
+            with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+                for count, (name, file) in enumerate(sources.items()):
+                    yield count, len(sources)
+                    fact = _pack(archive, name, file)
+                    if fact is None:
+                        left_out.append(f"“{name}” could not be read, so it is not in the bundle.")
+                    else:
+                        listed[name] = fact
+                facts = _List(format=FORMAT, name=run.name, data=data, files=listed)
+                archive.writestr(LIST, facts.model_dump_json(indent=1))
+            atomic_io.layer.replace(partial, out)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+    return Exported(len(listed), sum(fact.bytes for fact in listed.values()), bool(data), tuple(left_out))
+
+
+def import_run(bundle: Path, root: Path, name: str | None = None) -> Generator[tuple[int, int], None, Imported]:
+    """Unpack a bundle into the folder of runs `root`: the run appears there when every file of it was checked.
+
+    Args:
+        name: what the run is called; else as it was called, with a number where that is taken. Data go into a folder beside it.
+
+    Yields: (files unpacked, files).
+
+    Raises:
+        BadBundle: no bundle, a damaged or a hostile one; nothing is kept of it. BadRun: the name, or the folder of runs. NoSpace.
+    """
+    if name is not None:
+        check_name(name)
+    make_root(root)
+    try:
+        archive = open_zip(bundle, MAX_FILES)
+    except BadData as error:
+        raise BadBundle(str(error)) from None
+    except OSError as error:
+        raise BadBundle(f"“{bundle}” cannot be read ({error.strerror or error}): choose a bundle that `export` has written.") from None
+    _sweep(root)
+    unfinished = root / f"{UNFINISHED}{uuid.uuid4().hex}"
+    try:
+        with archive:
+            listed = _list_of(bundle, archive)
+            require_room(root, sum(fact.bytes for fact in listed.files.values()))
+            with said_plainly(root, sum(fact.bytes for fact in listed.files.values())):
+                atomic_io.layer.make_folder(unfinished)
+                for count, (inner, fact) in enumerate(listed.files.items()):
+                    yield count, len(listed.files)
+                    _unpack(bundle, archive, inner, fact, unfinished / inner)
+        return _placed(bundle, unfinished, root, listed, name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file looks like a bundle: a ZIP with its list. Never raises."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        with open_zip(path, MAX_FILES) as archive:
+            return LIST in archive.namelist()
+    except (OSError, BadData, *DAMAGE):
+        return False
+
+
+# -- packing -----------------------------------------------------------------------------------------------------------
+
+
+def _own_files(folder: Path, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """The files of a run that a bundle carries, by their path within it. Links are left where they are."""
+    for entry in sorted(entries(folder), key=lambda entry: entry.name):
+        inner = (*way, entry.name)
+        if is_link(entry.path):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if is_own_folder(inner) and entry.name != SCORES:
+                yield from _own_files(Path(entry.path), inner)
+        elif _travels(inner):
+            yield inner, Path(entry.path)
+
+
+def _travels(way: tuple[str, ...]) -> bool:
+    """Whether a file of that name within a run is packed and unpacked: no lock, no score that can be computed anew, no litter."""
+    name = way[-1]
+    if name == LOCK or name.startswith(".") or atomic_io.PARTIAL in name or DAMAGED in name or SCORES in way[:-1]:
+        return False
+    return is_own_file(way) and name.rpartition(".")[2] in ("json", "jsonl", "npz", "safetensors")
+
+
+def _tree(path: Path, name: str, depth: int = 0) -> Iterator[tuple[str, Path]]:
+    """A file, or the files of a folder, by names that begin with `name`. Links are left out."""
+    if is_link(path) or depth > 32:
+        return
+    if path.is_file():
+        yield name, path
+    for entry in sorted(entries(path), key=lambda entry: entry.name) if path.is_dir() else ():
+        yield from _tree(Path(entry.path), f"{name}/{entry.name}", depth + 1)
+
+
+def _require_data(manifest: Manifest, run: str) -> None:
+    try:
+        data = open_data(manifest.data)
+    except BadData as error:
+        raise BadRun(f"The data of “{run}” cannot be packed: {error}") from None
+    require_same_data(manifest, run, data.hash, "; export without --with-data, or put the old files back", data.former_hash)
+
+
+def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
+    """Write one file into the archive; None when it cannot be read (it was removed in the meantime)."""
+    try:
+        source = open(file, "rb", opener=atomic_io.no_follow)  # noqa: SIM115  # closed below; only opening may fail quietly
+    except OSError:
+        return None
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_STORED if file.suffix.lower() in PACKED else zipfile.ZIP_DEFLATED
+    with source, archive.open(info, "w", force_zip64=True) as target:
+        return _copied(source, target)
+
+
+def _copied(source: IO[bytes], target: IO[bytes], most: int | None = None) -> _File | None:
+    """Copy; None when there is more than `most` bytes."""
+    digest, count = hashlib.sha256(), 0
+    while piece := source.read(PIECE):
+        digest.update(piece)
+        count += len(piece)
+        if most is not None and count > most:
+            return None
+        target.write(piece)
+    return _File(sha256=digest.hexdigest(), bytes=count)
+
+
+def _size(file: Path) -> int:
+    try:
+        return os.lstat(file).st_size
+    except OSError:
+        return 0
+
+
+# -- unpacking ---------------------------------------------------------------------------------------------------------
+
+
+def _list_of(bundle: Path, archive: zipfile.ZipFile) -> _List:
+    """The list of a bundle, which names every file in it and no other, none of them outside a run or its data. Raises: BadBundle."""
+    try:
+        info = archive.getinfo(LIST)
+    except KeyError:
+        raise BadBundle(f"“{bundle.name}” is no bundle of a run (it has no {LIST}): choose a file that `export` has written.") from None
+    try:
+        if info.file_size > atomic_io.MAX_JSON_BYTES:
+            raise atomic_io.Damaged("is too long")
+        content = atomic_io.read_json(archive.read(info))
+        if isinstance(content.get("format"), int) and content["format"] > FORMAT:
+            raise BadBundle(f"“{bundle.name}” was written by a newer Priorama (format {content['format']}): update Priorama to open it.")
+        listed = _List.model_validate(content)
+    except (atomic_io.Damaged, pydantic.ValidationError, *DAMAGE):
+        raise BadBundle(f"The list of “{bundle.name}” is damaged: export the run again, or fetch the file again.") from None
+    names = [entry.filename for entry in archive.infolist()]
+    if len(set(names)) != len(names) or set(names) != {LIST, *listed.files}:
+        raise BadBundle(f"“{bundle.name}” holds other files than its list names, so nothing was unpacked: export the run again.")
+    for name in listed.files:
+        if not _allowed(name, listed.data):
+            raise BadBundle(f"“{bundle.name}” was not unpacked: “{ascii(name)[1:61]}” is no file of a run; get it from a place you trust.")
+        if archive.getinfo(name).file_size != listed.files[name].bytes:
+            raise BadBundle(f"“{name}” in “{bundle.name}” is not as long as the list says: export the run again, or fetch it again.")
+    if f"{RUN}/{MANIFEST}" not in listed.files:
+        raise BadBundle(f"“{bundle.name}” has no {MANIFEST}, so it holds no run: export the run again.")
+    return listed
+
+
+def _allowed(name: str, data: str) -> bool:
+    """Whether a file of that name may be unpacked: one that a run writes, or one below the data's own name."""
+    way = tuple(name.split("/"))
+    if any(part in ("", ".", "..") or "\\" in part or ":" in part or not part.isprintable() for part in way) or len(way) > 40:
+        return False
+    if way[0] == RUN:
+        return len(way) > 1 and _travels(way[1:])
+    return way[0] == DATA and len(way) > 1 and bool(data) and "/".join(way[:2]) == data
+
+
+def _unpack(bundle: Path, archive: zipfile.ZipFile, name: str, fact: _File, target: Path) -> None:
+    """Write one file and check what it is. Raises: BadBundle."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with archive.open(name) as source, open(target, "xb") as file:
+            found = _copied(source, file, fact.bytes)
+            file.flush()
+            os.fsync(file.fileno())
+    except DAMAGE:
+        found = None
+    if found != fact:
+        raise BadBundle(f"“{name}” in “{bundle.name}” is damaged (its SHA-256 differs), so nothing was kept: fetch or export it again.")
+
+
+def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str | None) -> Imported:
+    """Move what was unpacked to where it stays: data first, then the run, in one step each."""
+    folder = unfinished / RUN
+    manifest, fault = read_manifest(folder)
+    if manifest is None or fault:
+        raise BadBundle(f"The run in “{bundle.name}” cannot be read: {fault}")
+    taken = {entry.name for entry in entries(root)}
+    if name is None:
+        name = listed.name if not name_fault(listed.name) else "imported"
+        while name in taken or DATA_FOLDER.format(name) in taken:
+            name = next_free(name, [*taken, name])
+    elif name in taken:
+        raise BadRun(f"There is already a run or a folder “{name}” in {root}: choose another name.")
+    data: Path | None = None
+    if listed.data:
+        home = root / DATA_FOLDER.format(name)
+        data = home / PurePosixPath(listed.data).name
+        manifest = manifest.model_copy(update={"data": str(data.absolute())})
+        atomic_io.write_file(folder / MANIFEST, atomic_io.seal(manifest.model_dump()))
+        atomic_io.layer.replace(unfinished / DATA, home)
+    atomic_io.layer.replace(folder, root / name)
+    atomic_io.layer.sync_folder(root)
+    return Imported(root / name, data)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what an import has left that was ended by force, a day ago or more."""
+    for entry in entries(root):
+        if entry.name.startswith(UNFINISHED) and not is_link(entry.path) and time.time() - entry.stat().st_mtime > DAY:
+            shutil.rmtree(entry.path, ignore_errors=True)

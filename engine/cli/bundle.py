@@ -1,0 +1,66 @@
+"""The verbs `export` and `import`: a run as one file, with its data where they are asked for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine import messages as m
+from engine.cli.console import Console
+from engine.cli.errors import Failed
+from engine.cli.out_file import writable
+from engine.cli.parser import VerbParsers
+from engine.cli.runs import run_path, runs_root
+from engine.common.user_folders import person_path
+
+Result = TypeVar("Result")
+
+
+def add(verbs: VerbParsers) -> None:
+    """Their words."""
+    out = verbs.add("export", export, "Write a run into one file, to be opened elsewhere with `import`.")
+    out.add_argument("run", metavar="RUN", help="a run's name or folder")
+    out.add_argument("--out", required=True, metavar="F.zip", help="the file to write")
+    out.add_argument("--with-data", action="store_true", help="also the data set, where it is your own; built-in ones need none")
+    out.add_argument("--runs", metavar="DIR", help="where runs are kept")
+    sub = verbs.add("import", take_in, "Put a run that `export` has written among the runs; every file is checked by its hash.")
+    sub.add_argument("file", metavar="F.zip", help="the bundle")
+    sub.add_argument("--name", metavar="NAME", help="what the run is called here; as it was called, when left out")
+    sub.add_argument("--runs", metavar="DIR", help="where runs are kept")
+
+
+def export(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """{"file", "files", "bytes", "with_data", "left_out"}."""
+    from engine.bundle import export_run
+
+    run, out = run_path(options), writable(options.out, "--out")
+    done = console.run(_told(export_run(run, out, options.with_data), run, "Packing"))
+    for sentence in done.left_out:
+        console.note(sentence)
+    data = ", with its data" if done.with_data else ""
+    console.say(f"{run.name}{data}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB before packing, in {out}")
+    return {"file": str(out), "files": done.files, "bytes": done.bytes, "with_data": done.with_data, "left_out": list(done.left_out)}
+
+
+def take_in(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """{"run", "data"}: where they are now; data is null where the bundle has none."""
+    from engine.bundle import import_run
+
+    file = person_path(options.file)
+    if not file.is_file():
+        raise Failed(f"There is no file “{options.file}”: name a bundle that `export` has written.")
+    found = console.run(_told(import_run(file, runs_root(options), options.name), file, "Unpacking"))
+    console.say(f"{found.run.name} is in {found.run}" + (f", its data in {found.data}" if found.data else ""))
+    return {"run": str(found.run), "data": None if found.data is None else str(found.data)}
+
+
+def _told(job: Generator[tuple[int, int], None, Result], what: Path, note: str) -> Generator[m.Progress, None, Result]:
+    """A job that yields (files done, files) with its progress in words."""
+    while True:
+        try:
+            done, total = next(job)
+        except StopIteration as end:
+            return end.value
+        yield m.Progress(note.lower(), str(what), done, total, "file", 0.0, None, note)

@@ -1,0 +1,84 @@
+"""Named dimensions of a hierarchical latent space: one level after the other, each by its KL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from app.panes.latent.axes import LatentAxes
+from app.panes.latent.pane import LatentPane
+from engine import messages as m
+from engine.queries.session import QuerySession
+from engine.training.loop import train
+from engine.training.plan import Plan
+from tests.kit.panes import LATENT, RUN, Kit
+
+NAMES = ("z2.1", "z2.2", "z1.1", "z1.2", "z1.3")
+
+
+def described(names: tuple[str, ...]) -> m.Described:
+    kl = np.array([0.5, 2.0, 9.0, 1.0, 4.0])
+    return m.Described(
+        stamp=0, run=RUN, step=1, numbers=(), diagnosis=(), latent=5, kl=kl, scale=np.ones(5), centre=np.zeros(5), names=names
+    )  # fmt: skip
+
+
+def test_that_sliders_of_the_top_level_come_first_and_each_level_is_ordered_by_kl():
+    axes = LatentAxes.of(described(NAMES), True)
+    assert axes.order == (1, 0, 2, 4, 3)
+    assert [axes.label(rank) for rank in range(5)] == ["z2.2", "z2.1", "z1.1", "z1.3", "z1.2"]
+    assert axes.explanation(0).startswith("z2.2 is dimension 1 of z.")
+    plain = LatentAxes.of(described(()), True)
+    assert plain.order == (2, 4, 1, 3, 0) and plain.label(0) == "z01"
+
+
+def test_that_the_pane_shows_names_and_a_slider_moves_its_own_dimension(kit: Kit, monkeypatch):
+    from tests.kit import panes as kit_panes
+
+    names = tuple(f"z2.{i + 1}" for i in range(4)) + tuple(f"z1.{i + 1}" for i in range(LATENT - 4))
+    plain = kit_panes.ANSWERS[m.Describe]
+    monkeypatch.setitem(kit_panes.ANSWERS, m.Describe, lambda engine, query: replace(plain(engine, query), names=names))
+    pane = kit.open(LatentPane)
+    assert isinstance(pane, LatentPane)
+    kit.look_at()
+    kit.pump()
+    labels = [slider.label for slider in pane.slider_list.sliders]
+    assert set(labels[:4]) == set(names[:4]) and "BY LEVEL" in pane.slider_list.heading.text().upper()
+    assert pane.position is not None and pane.slider_list.axes is not None
+    before = pane.position.z.copy()
+    pane.slider_list.set_dimension(0, 1.0)
+    (changed,) = np.flatnonzero(pane.position.z != before)
+    assert names[changed] == labels[0]
+    for slider in pane.slider_list.sliders:
+        metrics = slider.fontMetrics()
+        assert metrics.horizontalAdvance(f"{slider.label}  {slider.note}") <= slider.label_width
+
+
+def test_that_it_is_said_whether_means_of_p_of_x_given_z_are_shown(kit: Kit, monkeypatch):
+    from tests.kit import panes as kit_panes
+
+    for means in (True, False):
+        for kind in (m.Decode, m.SamplePrior):
+            plain = kit_panes.ANSWERS[kind]
+            changed = lambda engine, query, plain=plain, means=means: replace(plain(engine, query), means=means)  # noqa: E731
+            monkeypatch.setitem(kit_panes.ANSWERS, kind, changed)
+        pane = kit.open(LatentPane)
+        assert isinstance(pane, LatentPane)
+        kit.look_at()
+        kit.pump()
+        pane.show_tab(1)
+        kit.pump()
+        assert ("as the mean of p(x|z)" in pane.decoded_image.status.text) is means
+        assert ("means of p(x|z)" in pane.prior_samples.note.text) is means
+        kit.close(pane)
+
+
+def test_that_a_trained_hierarchy_names_its_levels_and_says_that_it_decodes_means(tmp_path):
+    small = {"network": "mlp", "width": 8, "latent": 3, "top_latent": 2}
+    list(train(Plan("hierarchical_vae", "digits", small, steps=2, name="h", device="cpu"), tmp_path))
+    session, run = QuerySession(), str(tmp_path / "h")
+    told = session.answer(m.Describe(run=run))
+    assert isinstance(told, m.Described) and told.names == NAMES and told.latent == 5
+    sampled, decoded = session.answer(m.SamplePrior(run=run, count=3)), session.answer(m.Decode(run=run, z=np.zeros((1, 5), np.float32)))
+    assert isinstance(sampled, m.PriorSampled) and sampled.means and isinstance(decoded, m.Decoded) and decoded.means

@@ -1,0 +1,235 @@
+"""Bundles: what comes back is what went, byte for byte; what is hostile or damaged leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import bundle
+from engine.bundle import BadBundle, export_run, import_run, is_bundle
+from engine.cli import main
+from engine.storage.run_folders import BadRun
+from engine.storage.run_reader import Run
+from engine.training.loop import train
+from engine.training.plan import Plan
+
+
+def drained(job):
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
+
+
+def trained(root: Path, data: str = "digits", name: str = "a run") -> Path:
+    settings = {"network": "mlp", "width": 4, "latent": 2}
+    list(train(Plan("vae", data, settings, steps=4, name=name, device="cpu"), root))
+    return root / name
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def packed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("packed") / "run.zip"
+    drained(export_run(run, out))
+    return out
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("data") / "pets", np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        for count in range(6):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(folder / name / f"{count}.png")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "writer.lock" and "scores" not in path.parts)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def rewritten(source: Path, target: Path, change) -> Path:
+    """A bundle whose files are what `change` makes of {name: bytes}; lists of pairs may repeat a name."""
+    with zipfile.ZipFile(source) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    pairs = change(files)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in pairs.items() if isinstance(pairs, dict) else pairs:
+            archive.writestr(name, data)
+    return target
+
+
+def listing_with(files: dict[str, bytes], extra: dict[str, bytes], **more) -> dict[str, bytes]:
+    """The files and more of them, with a list that names them all rightly."""
+    told = json.loads(files["bundle.json"])
+    files = {**files, **extra}
+    for name, data in extra.items():
+        told["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return {**files, "bundle.json": json.dumps({**told, **more}).encode()}
+
+
+def test_that_a_run_comes_back_byte_for_byte_and_goes_on_training(run, packed, tmp_path):
+    found = drained(import_run(packed, tmp_path / "elsewhere"))
+    assert found.run == tmp_path / "elsewhere" / "a run" and found.data is None
+    assert contents(found.run) == contents(run)
+    assert Run.open(found.run).verify() == []
+    go_on = ["train", "vae", "--data", "digits", "--steps", "6", "--name", "a run", "--runs", str(found.run.parent), "--resume", "--quiet"]
+    assert main(go_on) == 0
+    assert Run.open(found.run).info().step == 6
+
+
+def test_that_the_verbs_carry_a_run_with_its_own_pictures_to_a_machine_without_them(pictures, tmp_path, capsys):
+    here, there, moved = tmp_path / "here", tmp_path / "there", tmp_path / "pets"
+    shutil.copytree(pictures, moved)
+    trained(here, str(moved), "pets")
+    before = contents(moved)
+    out = tmp_path / "pets.zip"
+    assert main(["export", "pets", "--runs", str(here), "--out", str(out), "--with-data", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["with_data"] and told["left_out"] == [] and is_bundle(out)
+    shutil.rmtree(moved)
+    shutil.rmtree(here)
+    assert main(["import", str(out), "--runs", str(there), "--name", "guests", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert contents(Path(told["data"])) == before
+    assert main(["eval", "guests", "--runs", str(there), "--split", "valid", "--json"]) == 0
+    assert np.isfinite(json.loads(capsys.readouterr().out)["nats"])
+
+
+def test_that_data_which_changed_since_the_training_are_not_packed(pictures, tmp_path):
+    moved = tmp_path / "pets"
+    shutil.copytree(pictures, moved)
+    path = trained(tmp_path / "runs", str(moved), "pets")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(moved / "cats" / "0.png")
+    with pytest.raises(BadRun, match=r"its content changed.*without --with-data"):
+        drained(export_run(path, tmp_path / "out.zip", with_data=True))
+    assert not list(tmp_path.glob("out.zip*"))
+
+
+def test_that_a_second_copy_gets_a_name_of_its_own_and_a_taken_one_is_refused(packed, tmp_path):
+    names = [drained(import_run(packed, tmp_path)).run.name for _ in range(3)]
+    assert names == ["a run", "a run-2", "a run-3"]
+    with pytest.raises(BadRun, match="already"):
+        drained(import_run(packed, tmp_path, "a run"))
+    with pytest.raises(BadRun, match="cannot be a run's name"):
+        drained(import_run(packed, tmp_path, "../out"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../escape.json", "run/../../escape.json", "/escape.json", "run/checkpoints/../../../escape", "data/other/a.png",
+        "data/pets/../../x",
+        "run\\..\\escape", "C:/escape", "run/writer.lock", "run/.bashrc", "run/checkpoints/step-00000004/run.sh", "escape.json", "run/",
+        "data/pets/a\nb", "run/scores/x.npz",
+    ],
+)  # fmt: skip
+def test_that_no_name_leads_out_of_a_run_or_its_data(name, packed, tmp_path):
+    evil = rewritten(packed, tmp_path / "evil.zip", lambda files: listing_with(files, {name: b"x"}, data="data/pets"))
+    root = tmp_path / "a" / "runs"
+    with pytest.raises(BadBundle) as caught:
+        drained(import_run(evil, root))
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "evil.zip", "runs"]
+
+
+def cut(files):
+    name = "run/metrics.jsonl"
+    return {**files, name: files[name][:-5]}
+
+
+def flipped(files):
+    name = next(name for name in files if name.endswith("model.safetensors"))
+    data = bytearray(files[name])
+    data[-1] ^= 1
+    return {**files, name: bytes(data)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        cut,
+        flipped,
+        lambda files: {name: data for name, data in files.items() if name != "run/manifest.json"},
+        lambda files: {name: data for name, data in files.items() if name != "bundle.json"},
+        lambda files: {**files, "run/probe.npz2": b""},
+        lambda files: {**files, "bundle.json": b"[" * 100_000},
+        lambda files: {**files, "bundle.json": b'{"format": 2}'},
+        lambda files: {**files, "bundle.json": b"{}"},
+        lambda files: {},
+    ],
+)
+def test_that_a_damaged_bundle_ends_in_one_sentence_and_leaves_nothing(change, packed, tmp_path):
+    bad = rewritten(packed, tmp_path / "bad.zip", change)
+    with pytest.raises(BadBundle) as caught:
+        drained(import_run(bad, tmp_path / "runs"))
+    assert str(caught.value).endswith(".") and str(caught.value).count("\n") == 0
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_that_what_is_no_archive_or_was_cut_short_is_refused_at_every_length(packed, tmp_path):
+    whole = packed.read_bytes()
+    for length in np.linspace(0, len(whole) - 1, 40).astype(int):
+        (tmp_path / "cut.zip").write_bytes(whole[:length])
+        assert not is_bundle(tmp_path / "cut.zip")
+        with pytest.raises(BadBundle):
+            drained(import_run(tmp_path / "cut.zip", tmp_path / "runs"))
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_that_mutated_bundles_never_raise_anything_else(packed, tmp_path):
+    whole, rng = packed.read_bytes(), np.random.default_rng(7)
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 3):
+            data[place] = rng.integers(0, 256)
+        (tmp_path / "m.zip").write_bytes(data)
+        try:
+            drained(import_run(tmp_path / "m.zip", tmp_path / "runs"))
+        except BadBundle:
+            continue
+    for path in (tmp_path / "runs").iterdir():  # those whose change touched nothing that counts
+        assert Run.open(path).verify() == []
+
+
+def test_that_a_full_disk_or_an_end_in_the_middle_leaves_nothing(packed, tmp_path, monkeypatch):
+    job = import_run(packed, tmp_path / "runs")
+    next(job)
+    next(job)
+    job.close()
+    assert list((tmp_path / "runs").iterdir()) == []
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bundle, "_copied", full)
+    with pytest.raises(OSError, match=r"[Dd]isk|space"):
+        drained(import_run(packed, tmp_path / "runs"))
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_that_links_are_not_followed_out_of_the_run(run, tmp_path):
+    copy = tmp_path / "runs" / "linked"
+    shutil.copytree(run, copy)
+    (tmp_path / "secret.npz").write_bytes(b"secret")
+    (copy / "probe.npz").unlink()
+    (copy / "probe.npz").symlink_to(tmp_path / "secret.npz")
+    done = drained(export_run(copy, tmp_path / "out.zip"))
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert "run/probe.npz" not in archive.namelist()
+        assert all(b"secret" not in archive.read(name) for name in archive.namelist())
+    assert done.left_out  # it is said
