@@ -23,11 +23,15 @@ from engine import messages as m
 BUNDLE_TAIL = 1024  # bytes
 MOST_DROPPED = 64
 MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
-DATA_ENDINGS = (".npz", ".npy", ".gz", ".bin", ".txt", "-ubyte")  # a file of its own that opens as a data set, wherever it is dropped
-IMAGE_DATA_ENDINGS = (".npz", ".npy", ".bin", "-ubyte", "-ubyte.gz")  # of those, what holds images
+DATA_ENDINGS = (  # a file of its own that opens as a data set, wherever it is dropped
+    ".npz", ".npy", ".gz", ".bin", ".txt", "-ubyte", ".zip", ".tar", ".tgz", ".mat", ".pt",
+)  # fmt: skip
+IMAGE_DATA_ENDINGS = (  # of those, what holds images
+    ".npz", ".npy", ".bin", "-ubyte", "-ubyte.gz", ".zip", ".tar", ".tgz", ".tar.gz", ".mat", ".pt",
+)  # fmt: skip
 CIFAR = ("data_batch_1", "test_batch", "train", "test")  # files without an ending
 BUNDLE_FILTER = "Exported runs (*.zip);;All files (*)"
-DATA_FILTER = "Data (*.npz *.npy *.gz *-ubyte *.bin *.txt);;All files (*)"
+DATA_FILTER = "Data (*.zip *.tar *.tgz *.npz *.npy *.mat *.pt *.gz *-ubyte *.bin *.txt);;All files (*)"
 
 
 def kind_of(path: str) -> str:
