@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.cli import Parser, Usage
 from engine.common.user_folders import person_path
 
-VERBS = ("list", "data", "train", "eval", "probe", "sample", "embed", "score", "ood", "chains", "bench", "test")
+VERBS = ("list", "data", "train", "eval", "probe", "sample", "embed", "score", "ood", "chains", "export", "import", "bench", "test")
 USAGE = "priorama [VERB …] | tour --out DIR | demo [--out DIR] | [--runs DIR] [--reset]"
 
 

@@ -104,6 +104,17 @@ def test_that_every_verb_in_the_examples_exists():
     assert used <= {*VERBS, "tour", "demo"}
 
 
+def test_that_the_window_knows_every_verb_of_the_engine():
+    from app.__main__ import VERBS
+    from engine.cli import VERBS as FILES
+    from engine.cli import VerbParsers
+
+    verbs = VerbParsers()
+    for file in FILES:
+        file.add(verbs)
+    assert set(verbs.names) == set(VERBS)
+
+
 def test_that_every_benchmark_is_in_the_table():
     from benchmarks import names
 

@@ -29,6 +29,11 @@ class VerbParsers:
         self.parser = Parser(prog="priorama", description="Explore representation learning and generative modelling.")
         self._verbs = self.parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that were added."""
+        return tuple(self._verbs.choices)
+
     def add(self, name: str, act: Callable[..., Any], help: str, **options: Any) -> Parser:
         """A verb: `act(options, console)` returns its JSON object, or its exit code."""
         sub = self._verbs.add_parser(name, help=help, description=help, **options)
