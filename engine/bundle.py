@@ -30,6 +30,7 @@ from engine.data import open_data
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData
 from engine.data.limits import MAX_FILES
+from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link, require_room, said_plainly
 from engine.storage.manifest import Manifest, read_manifest
@@ -104,11 +105,19 @@ def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tupl
     sources = {f"{RUN}/{'/'.join(way)}": file for way, file in _own_files(run.path)}
     left_out = [fault for fault in run.verify() if fault]
     data = ""
-    if with_data and Path(manifest.data).is_absolute():
-        place = Path(manifest.data)
+    place = _place_of(manifest)
+    if with_data and place.is_absolute():
         _require_data(manifest, run.name)
         data = f"{DATA}/{place.name}"
-        sources |= {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
+        files = {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
+        if not files:
+            raise BadRun(
+                f"The data of “{run.name}” lie behind a link ({place}), which is not followed: export without --with-data."
+            )
+        strange = next((name for name in files if not _allowed(name, data)), "")
+        if strange:
+            raise BadRun(f"“{ascii(strange)[1:-1]}” is a name that other systems cannot have: rename it, or export without --with-data.")
+        sources |= files
     partial = out.with_name(f"{out.name}{atomic_io.PARTIAL}{uuid.uuid4().hex}")
     listed: dict[str, _File] = {}
     try:
@@ -212,6 +221,14 @@ def _tree(path: Path, name: str, depth: int = 0) -> Iterator[tuple[str, Path]]:
         yield from _tree(Path(entry.path), f"{name}/{entry.name}", depth + 1)
 
 
+def _place_of(manifest: Manifest) -> Path:
+    """Where the data lie, without the recipe that they are read by."""
+    try:
+        return Path(parted_name(manifest.data)[0])
+    except BadData:
+        return Path()
+
+
 def _require_data(manifest: Manifest, run: str) -> None:
     try:
         data = open_data(manifest.data)
@@ -273,6 +290,10 @@ def _list_of(bundle: Path, archive: zipfile.ZipFile) -> _List:
     if len(set(names)) != len(names) or set(names) != {LIST, *listed.files}:
         raise BadBundle(f"“{bundle.name}” holds other files than its list names, so nothing was unpacked: export the run again.")
     for name in listed.files:
+        if any(str(parent) in listed.files for parent in PurePosixPath(name).parents):
+            raise BadBundle(
+                f"“{bundle.name}” has “{ascii(name)[1:61]}” below another file, so nothing was unpacked: export it again."
+            )
         if not _allowed(name, listed.data):
             raise BadBundle(f"“{bundle.name}” was not unpacked: “{ascii(name)[1:61]}” is no file of a run; get it from a place you trust.")
         if archive.getinfo(name).file_size != listed.files[name].bytes:
@@ -317,18 +338,31 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
         name = listed.name if not name_fault(listed.name) else "imported"
         while name in taken or DATA_FOLDER.format(name) in taken:
             name = next_free(name, [*taken, name])
-    elif name in taken:
+    elif name in taken or (listed.data and DATA_FOLDER.format(name) in taken):
         raise BadRun(f"There is already a run or a folder “{name}” in {root}: choose another name.")
     data: Path | None = None
     if listed.data:
         home = root / DATA_FOLDER.format(name)
         data = home / PurePosixPath(listed.data).name
-        manifest = manifest.model_copy(update={"data": str(data.absolute())})
+        named = with_recipe(str(data.absolute()), _recipe_of(manifest))
+        manifest = manifest.model_copy(update={"data": named})
         atomic_io.write_file(folder / MANIFEST, atomic_io.seal(manifest.model_dump()))
         atomic_io.layer.replace(unfinished / DATA, home)
-    atomic_io.layer.replace(folder, root / name)
+    try:
+        atomic_io.layer.replace(folder, root / name)
+    except OSError:
+        if listed.data:
+            shutil.rmtree(root / DATA_FOLDER.format(name), ignore_errors=True)
+        raise
     atomic_io.layer.sync_folder(root)
     return Imported(root / name, data)
+
+
+def _recipe_of(manifest: Manifest) -> ImportRecipe:
+    try:
+        return parted_name(manifest.data)[1]
+    except BadData:
+        return ImportRecipe()
 
 
 def _sweep(root: Path) -> None:

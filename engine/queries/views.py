@@ -25,6 +25,7 @@ from engine.queries.pictures import require_images
 from engine.queries.session import CannotAnswer, Model, QuerySession, answer_head
 from engine.queries.similarity import comparable, unit_vectors
 from engine.training.batches import as_input, batches_of, mutated, noise_seed
+from engine.training.step import piece_lengths
 from engine.transforms.augmentation import Draw
 
 MOST_SHOWN = 64  # images of a batch
@@ -60,7 +61,8 @@ def next_batch(model: Model, data: DataSet, method: Method | None = None) -> Nex
     noise = torch.Generator().manual_seed(noise_seed(manifest.seed, model.step))
     if mutation := state.get("plan", {}).get("mutation"):
         examples = mutated(examples, mutation, 256, noise)
-    piece = state.get("micro") or method.config.micro_batch_size or len(examples)
+    most = state.get("micro") or method.config.micro_batch_size or len(examples)
+    piece = piece_lengths(len(examples), most)[0]
     x = as_input(examples[:piece])
     assert provides(method, Viewed)
     method.train()  # some methods make other views of held-out images

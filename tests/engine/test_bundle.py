@@ -233,3 +233,34 @@ def test_that_links_are_not_followed_out_of_the_run(run, tmp_path):
         assert "run/probe.npz" not in archive.namelist()
         assert all(b"secret" not in archive.read(name) for name in archive.namelist())
     assert done.left_out  # it is said
+
+
+def test_that_data_read_by_a_recipe_come_back_with_it(pictures, tmp_path, capsys):
+    moved = tmp_path / "pets"
+    shutil.copytree(pictures, moved)
+    path = trained(tmp_path / "here", f'{moved}?{{"labels":"none"}}', "pets")
+    done = drained(export_run(path, tmp_path / "pets.zip", with_data=True))
+    assert done.with_data and done.left_out == ()
+    shutil.rmtree(moved)
+    found = drained(import_run(tmp_path / "pets.zip", tmp_path / "there"))
+    assert contents(found.data) == contents(pictures)
+    assert main(["eval", "pets", "--runs", str(tmp_path / "there"), "--split", "valid", "--quiet"]) == 0
+
+
+def test_that_a_name_which_the_import_would_refuse_is_refused_by_the_export(pictures, tmp_path):
+    moved = tmp_path / "pets"
+    shutil.copytree(pictures, moved)
+    (moved / "cats" / "0.png").rename(moved / "cats" / "12:30.png")
+    path = trained(tmp_path / "here", str(moved), "pets")
+    with pytest.raises(BadRun, match=r"12:30.*rename it"):
+        drained(export_run(path, tmp_path / "out.zip", with_data=True))
+    assert not list(tmp_path.glob("out.zip*"))
+
+
+def test_that_a_folder_of_data_that_is_there_is_never_written_into(pictures, tmp_path):
+    path = trained(tmp_path / "here", str(pictures), "pets")
+    drained(export_run(path, tmp_path / "pets.zip", with_data=True))
+    (tmp_path / "there" / "z-data").mkdir(parents=True)
+    with pytest.raises(BadRun, match="already a run or a folder"):
+        drained(import_run(tmp_path / "pets.zip", tmp_path / "there", "z"))
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["z-data"] and not list((tmp_path / "there" / "z-data").iterdir())
