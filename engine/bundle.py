@@ -111,9 +111,7 @@ def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tupl
         data = f"{DATA}/{place.name}"
         files = {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
         if not files:
-            raise BadRun(
-                f"The data of “{run.name}” lie behind a link ({place}), which is not followed: export without --with-data."
-            )
+            raise BadRun(f"The data of “{run.name}” lie behind a link ({place}), which is not followed: export without --with-data.")
         strange = next((name for name in files if not _allowed(name, data)), "")
         if strange:
             raise BadRun(f"“{ascii(strange)[1:-1]}” is a name that other systems cannot have: rename it, or export without --with-data.")
@@ -291,9 +289,7 @@ def _list_of(bundle: Path, archive: zipfile.ZipFile) -> _List:
         raise BadBundle(f"“{bundle.name}” holds other files than its list names, so nothing was unpacked: export the run again.")
     for name in listed.files:
         if any(str(parent) in listed.files for parent in PurePosixPath(name).parents):
-            raise BadBundle(
-                f"“{bundle.name}” has “{ascii(name)[1:61]}” below another file, so nothing was unpacked: export it again."
-            )
+            raise BadBundle(f"“{bundle.name}” has “{ascii(name)[1:61]}” below another file, so nothing was unpacked: export it again.")
         if not _allowed(name, listed.data):
             raise BadBundle(f"“{bundle.name}” was not unpacked: “{ascii(name)[1:61]}” is no file of a run; get it from a place you trust.")
         if archive.getinfo(name).file_size != listed.files[name].bytes:

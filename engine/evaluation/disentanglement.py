@@ -126,12 +126,18 @@ def _row_entropies(weights: np.ndarray) -> np.ndarray:
     return -(share * np.log(np.maximum(share, 1e-300))).sum(1)
 
 
-def measure(codes: np.ndarray, factors: list[Factor], seed: int = 0) -> Generator[tuple[int, int], None, Disentanglement]:
-    """MIG and DCI of codes float [N, D]; yields (fits done, fits) between a few trees."""
+def measure(
+    codes: np.ndarray, factors: list[Factor], seed: int = 0, groups: np.ndarray | None = None
+) -> Generator[tuple[int, int], None, Disentanglement]:
+    """MIG and DCI of codes float [N, D]; yields (fits done, fits) between a few trees.
+
+    Images of one of the `groups` int64 [N] (the frames of a clip) are held out together: what tells the clip must not tell its factors.
+    """
     codes = np.asarray(codes, np.float64)
     count, names = len(codes), [factor.name for factor in factors]
     bins = np.stack([equal_width_bins(codes[:, d], CODE_BINS) for d in range(codes.shape[1])], 1)
-    fold = np.random.default_rng(seed).permutation(count) % FOLDS
+    own = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    fold = (np.random.default_rng(seed).permutation(int(own.max()) + 1) % FOLDS)[own]
     information, entropies = information_of(bins, factors, np.arange(count))
     yield 0, FOLDS * len(factors)
     leave_out = []  # MIG without a fifth of the images
@@ -275,7 +281,7 @@ def measure_run(
     if not np.isfinite(codes).all():
         raise CannotAnswer("Some features of this checkpoint are no finite numbers; choose an earlier step.")
     factors = true_factors({name: values[part.index[rows]] for name, values in data.factors.items()})
-    measuring = measure(codes, factors, seed)
+    measuring = measure(codes, factors, seed, None if part.groups is None else part.groups[rows])
     while True:
         try:
             done, total = next(measuring)

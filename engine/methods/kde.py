@@ -18,7 +18,7 @@ from engine.bases.dequantized import LEVELS, DequantizedDensity, dequantized, he
 from engine.config import setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
-from engine.method import DataSpec, Description, StepContext
+from engine.method import CannotLearn, DataSpec, Description, StepContext
 
 BLOCK = 2048  # kernels looked at together
 NARROWEST, WIDEST = 1e-3, 4.0  # bandwidths that are tried
@@ -92,6 +92,8 @@ class KDE(DequantizedDensity):
             return -torch.stack(parts).logsumexp(0).mean().item() + math.log(len(some))
 
         if self.config.bandwidth:
+            if self.config.bandwidth < NARROWEST / 100:
+                raise CannotLearn(f"A bandwidth of {self.config.bandwidth:g} is far below a grey level: set 0, or {NARROWEST} or more.")
             self.width.fill_(self.config.bandwidth)
         else:
             h, at_the_end = best_bandwidth(nats)

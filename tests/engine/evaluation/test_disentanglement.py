@@ -67,6 +67,16 @@ def test_that_a_code_for_each_factor_is_disentangled_its_rotation_is_not_and_noi
         assert 0 <= right[f"{name}_se"] < 0.1
 
 
+def test_that_what_only_tells_the_clip_tells_none_of_its_factors(monkeypatch):
+    monkeypatch.setattr(measured, "TREES", 24)
+    clips = np.repeat(np.arange(50), 10)
+    of_clips = factors_of(0, np.arange(50))
+    told = true_factors({name: values[clips] for name, values in of_clips.items()})
+    codes = np.random.default_rng(1).standard_normal((50, 4))[clips]
+    together, apart = (finished(measure(codes, told, groups=groups)).values["dci_informativeness"] for groups in (clips, None))
+    assert together < 0.05 and apart > 0.8
+
+
 def test_that_mutual_information_is_scikit_learns_and_the_gap_is_a_loop():
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 5, 300), rng.integers(0, 7, 300)
