@@ -88,7 +88,7 @@ def test_that_a_text_that_is_too_short_is_refused(tmp_path: Path):
 
 def test_that_images_of_a_training_come_with_their_labels():
     data = open_data("digits")
-    batches = batches_of(data, spec_of(data), SimpleNamespace(label_share=1.0, batch_size=64), 3, "cpu")
+    batches = batches_of(data, spec_of(data), SimpleNamespace(label_share=1.0, batch_size=64, conditioned_on=""), 3, "cpu")
     images, labels = batches.next()
     split = data.splits["train"]
     assert labels is not None and images.dtype == torch.uint8
