@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout
+from PySide6.QtWidgets import QHBoxLayout, QSlider, QSpinBox, QVBoxLayout
 
 from app.panes import Context
 from app.panes.sampling.rollout_chart import RolloutChart
 from app.shell.formatting import number
-from app.shell.plain_text import set_tip
+from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import Colors
 from app.widgets.image_view import ImageView
 from app.widgets.parts import Card, TextLines, button, muted
@@ -186,7 +186,7 @@ class RolloutCard(Card):
         self.show_film(None)
 
     def _number(self, row: QHBoxLayout, name: str, value: int, low: int, high: int, tip: str) -> QSpinBox:
-        label = QLabel(name)
+        label = PlainLabel(name)
         label.setProperty("role", "muted")
         box = QSpinBox()
         box.setRange(low, high)
