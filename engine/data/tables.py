@@ -20,7 +20,7 @@ from engine.data.rows import PixelRows, Room, promised
 from engine.data.values import Measured, Scaling, scaling_of_set
 
 CHUNK_BYTES = 2 << 20  # read between two steps of progress
-SAMPLE_OF_PIECE = 4_096  # values of a piece that are kept to find the scale
+SAMPLE_OF_PIECE = 4_096  # values of a whole piece that are kept to find the scale
 
 
 @dataclass
@@ -207,9 +207,9 @@ def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: 
     seen: Measured | None = None
     for table in images.values():
         _check_size(table, file)
-        done = 0
-        for rows in table.rows(_piece(table)):
-            some = Measured.of(rows, most=SAMPLE_OF_PIECE)
+        done, piece = 0, _piece(table)
+        for rows in table.rows(piece):
+            some = Measured.of(rows, most=-(-SAMPLE_OF_PIECE * len(rows) // piece))  # a last piece of few rows counts for few
             seen = some if seen is None else seen.joined(some)
             done += len(rows)
             if table.dtype == np.uint8 and not recipe.scale and seen.range.high > 1:
