@@ -205,11 +205,12 @@ def _channels_at(shape: tuple[int, ...]) -> int | None:
 def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Scaling]:
     """One rule for the values of all parts."""
     seen: Measured | None = None
+    longest = max((table.shape[0] for table in images.values()), default=1)
     for table in images.values():
         _check_size(table, file)
-        done, piece = 0, _piece(table)
+        done, piece = 0, min(_piece(table), longest)
         for rows in table.rows(piece):
-            some = Measured.of(rows, most=-(-SAMPLE_OF_PIECE * len(rows) // piece))  # a last piece of few rows counts for few
+            some = Measured.of(rows, most=-(-SAMPLE_OF_PIECE * len(rows) // piece))  # few rows at the end count for few
             seen = some if seen is None else seen.joined(some)
             done += len(rows)
             if table.dtype == np.uint8 and not recipe.scale and seen.range.high > 1:
