@@ -295,7 +295,9 @@ def _pixels(image: Image.Image, original: Image.Image, how: Preprocessing, facts
     alpha = pixels[:, :, -1:] if image.mode in ("LA", "RGBA") else None
     pixels = pixels if alpha is None else pixels[:, :, :-1]
     facts["top"] = int(pixels.max())
-    if how.of_bytes and how.scale is not None and facts["top"] <= how.scale[1]:
+    if how.asked in ("range", "robust"):
+        facts["bytes"] = facts_of_values(pixels, 8, (0.0, 255.0))
+    if how.of_bytes and how.scale is not None and (how.asked or facts["top"] <= how.scale[1]):
         pixels = Scaling(*how.scale, ()).to_bytes(pixels)
     if alpha is not None:
         pixels, said = _on_ground(pixels, alpha, original.format == "TIFF" and image.mode == "RGBA", how, facts)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.data.limits import MAX_FILES, MAX_TABLE_CELL, MAX_TABLE_COLUMNS
-from engine.data.path_words import split_word, stem_of
+from engine.data.path_words import class_key, split_word, stem_of
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
 _CLASS_NAMES = (
@@ -23,9 +23,17 @@ _CLASS_NAMES = (
     "dx", "diagnosis", "species", "breed", "finding", "disease", "type", "classification", "level", "grade", "articletype",
     "groundtruth", "answer",
 )  # fmt: skip
+_FILE_NAMES = (
+    "file", "filename", "fname", "filepath", "image", "images", "imagename", "imagefile", "imagefilename", "imagepath", "imageid",
+    "img", "imgname", "imgpath", "imgid", "path", "picture", "photo",
+)  # fmt: skip
 _SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
 _LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
+_MOST_DOUBTFUL = 0.5  # of the pictures may have two values in a column; more of them, and it says nothing of a picture
 _MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
+
+
+_ONE_HOT = "the column that is 1"
 
 
 class NoTable(Exception):
@@ -55,6 +63,7 @@ class LabelTable:
     chosen: str = ""  # the column of classes; "" where none stands out
     splits: dict[str, str] = field(default_factory=dict)  # picture -> split
     split_column: str = ""
+    doubtful: dict[str, int] = field(default_factory=dict)  # column -> pictures whose rows say different things; they have no value
     unmatched: int = 0  # rows that name no picture
     listed: list[str] = field(default_factory=list)  # the pictures that it names
 
@@ -165,18 +174,29 @@ def _matched(path: str, table: RawTable, mine: list[str], folder: str) -> LabelT
     if not mine or not table.rows:
         return None
     known = _names(mine, folder)
-    best: tuple[int, int, list[str | None]] | None = None
-    for place in range(len(table.columns)):
+    least = max(1, _LEAST_MATCHED * min(len(table.rows), len(mine)))
+    naming: list[tuple[tuple[int, ...], int, list[str | None]]] = []
+    for place, name in enumerate(table.columns):
         found = [known.get(_plain(cell)) for cell in table.column(place)]
-        matched = sum(one is not None for one in found)
-        if matched and (best is None or matched > best[0]):
-            best = (matched, place, found)
-    if best is None or best[0] < _LEAST_MATCHED * min(len(table.rows), len(mine)):
+        matched = [cell for cell, one in zip(table.column(place), found, strict=True) if one is not None]
+        if len(matched) >= least:
+            naming.append((_trust(name, matched), place, found))
+    if not naming:
         return None
-    matched, place, found = best
+    _, place, found = max(naming, key=lambda some: (some[0], -some[1]))
+    matched = sum(one is not None for one in found)
     result = LabelTable(path, [], unmatched=len(table.rows) - matched, listed=[one for one in found if one is not None])
     _columns(result, table, place, found)
     return result
+
+
+def _trust(name: str, matched: list[str]) -> tuple[int, ...]:
+    """How much speaks for a column to name the files. Names with an ending come before bare ones, which a running number may be; of those
+    a column that is called so.
+    """
+    named = _squeezed(name) in _FILE_NAMES
+    with_ending = sum(stem_of(cell) != cell for cell in matched) > len(matched) / 2
+    return (1, len(matched), named) if with_ending else (0, named, len(matched))
 
 
 def _names(pictures: list[str], folder: str) -> dict[str, str]:
@@ -209,12 +229,14 @@ def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | N
         cells = [row[place] for _, row in rows]
         values = {cell for cell in cells if cell}
         if values and _squeezed(name) in _SPLIT_NAMES and all(split_word(value) for value in values) and not result.splits:
-            result.splits = {picture: split_word(row[place]) for picture, row in rows if row[place]}
+            result.splits = _agreed(result, name, ((picture, split_word(row[place])) for picture, row in rows if row[place]))
             result.split_column = name
         elif 2 <= len(values) <= max(2, _MOST_CLASSES * len(rows)) and not _is_measure(values):
-            result.labels[name] = {picture: row[place] for picture, row in rows if row[place]}
+            result.labels[name] = _agreed(result, name, ((picture, row[place]) for picture, row in rows if row[place]))
     if one_hot := _one_hot([table.columns[place] for place in others], [[row[place] for place in others] for _, row in rows]):
-        result.labels = {"the column that is 1": {picture: label for (picture, _), label in zip(rows, one_hot, strict=True)}}
+        labels = _agreed(result, _ONE_HOT, ((picture, label) for (picture, _), label in zip(rows, one_hot, strict=True)))
+        result.labels = {_ONE_HOT: labels}
+    result.labels = {name: labels for name, labels in result.labels.items() if labels}
     result.columns = list(result.labels)
     named = sorted(
         (name for name in result.columns if _squeezed(name) in _CLASS_NAMES), key=lambda name: _CLASS_NAMES.index(_squeezed(name))
@@ -225,6 +247,20 @@ def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | N
         result.chosen = result.columns[0]
     elif not table.headed and result.columns:
         result.chosen = result.columns[0] if not _all_numbers(result.labels[result.columns[0]]) else ""
+
+
+def _agreed(result: LabelTable, column: str, cells: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """picture -> the one value of its rows. Those with several are counted; nothing where they are most."""
+    found: dict[str, str] = {}
+    doubtful: set[str] = set()
+    for picture, cell in cells:
+        if class_key(found.setdefault(picture, cell)) != class_key(cell):
+            doubtful.add(picture)
+    if doubtful:
+        result.doubtful[column] = len(doubtful)
+    if len(doubtful) > _MOST_DOUBTFUL * len(found):
+        return {}
+    return {picture: cell for picture, cell in found.items() if picture not in doubtful}
 
 
 def _one_hot(names: list[str], rows: list[list[str]]) -> list[str] | None:

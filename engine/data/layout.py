@@ -168,6 +168,11 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
             found.append(table)
             if table.columns:
                 layout.tables[path] = table.columns
+            for column, count in table.doubtful.items():
+                if column not in table.columns and not (column == table.split_column and table.splits):
+                    layout.notes.append(
+                        f"The column “{column}” of {path} gives {count:,} images several values in several rows, so it was not used."
+                    )
     return found
 
 
@@ -231,6 +236,7 @@ def _splits(
             used.add(table.path)
             layout.splits_from = f"{table.path}:{table.split_column}"
             layout.notes.append(f"The splits are the column “{table.split_column}” of {table.path}.")
+            _say_doubtful(table, table.split_column, "split", layout)
             return table.splits, trails
     lists = {table.path: (word, set(table.listed)) for table in tables if (word := split_word(stem_of(table.path.rpartition("/")[2])))}
     known = {word for word, _ in lists.values()}
@@ -359,12 +365,19 @@ def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set
             labels |= table.labels[name]
             used.add(table.path)
             layout.labels_from = f"{table.path}:{name}"
+            _say_doubtful(table, name, "class", layout)
     if not labels:
         offered = [f"“{column}” ({path})" for path, columns in layout.tables.items() for column in columns]
         layout.notes.append(
             f"No table has a column “{asked}” of classes, so no image has a class; there are: {', '.join(offered[:20]) or 'none'}."
         )
     return labels
+
+
+def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> None:
+    if count := table.doubtful.get(column, 0):
+        images = "One image has" if count == 1 else f"{count:,} images have"
+        layout.notes.append(f"{images} different values of “{column}” in several rows of {table.path}, and so no {what}.")
 
 
 def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout, used: set[str]) -> dict[str, str]:
@@ -398,6 +411,8 @@ def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: li
     layout.labels_from = f"{chosen[0].path}:{first}"
     others = f" Other columns: {', '.join(f'“{column}”' for _, column in offered[:10])}." if offered else ""
     layout.notes.append(f"The classes are the column “{first}” of {', '.join(table.path for table in chosen[:3])}.{others}")
+    for table in chosen:
+        _say_doubtful(table, table.chosen, "class", layout)
     if rows := sum(table.unmatched for table in chosen):
         layout.notes.append(f"{rows:,} rows of {chosen[0].path} name no image that is here.")
     return labels

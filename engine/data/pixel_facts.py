@@ -21,7 +21,7 @@ Size = tuple[int, int, int]  # C, H, W
 
 
 def facts_of_values(values: np.ndarray, bits: int | None, own: tuple[float, float]) -> Facts:
-    """Of a picture [H, W] of more than 8 bits; `own` is the scale that it would have alone."""
+    """Of the values [...] of a picture; `own` is the scale that it would have alone."""
     seen = Measured.of(values, bits)
     return {
         "low": seen.range.low, "high": seen.range.high, "holes": seen.range.holes, "sample": seen.sample.tolist(),
@@ -36,6 +36,11 @@ def contrasts(colors: np.ndarray, alpha: np.ndarray) -> list[float]:
     return [float((np.abs(colors.astype(np.float64) - ground) * weight).sum() / total) for ground in GROUNDS.values()]
 
 
+def _measured(facts: Facts) -> Measured:
+    seen = Range(float(facts["low"]), float(facts["high"]), int(facts["holes"]))
+    return Measured(seen, np.array(facts["sample"], np.float64), bool(facts["whole"]), bool(facts["floating"]), int(facts["bits"]))
+
+
 @dataclass
 class PixelFacts:
     """Of all files of a set."""
@@ -45,21 +50,22 @@ class PixelFacts:
     own: set[tuple[float, float]] = field(default_factory=set)
     clear: list[list[float]] = field(default_factory=list)
     top: int = -1  # the highest value of the 8-bit files
+    bytes: Measured | None = None  # of the 8-bit files, where a scale was asked for
     files: int = 0
 
     def add(self, facts: Facts) -> None:
         """Count one good file in."""
         self.files += 1
         if "deep" in facts:
-            deep = facts["deep"]
-            seen = Range(float(deep["low"]), float(deep["high"]), int(deep["holes"]))
-            sample = np.array(deep["sample"], np.float64)
-            some = Measured(seen, sample, bool(deep["whole"]), bool(deep["floating"]), int(deep["bits"]))
+            deep, some = facts["deep"], _measured(facts["deep"])
             self.deep = some if self.deep is None else self.deep.joined(some)
             self.deep_files += 1
             self.own.add((float(deep["own"][0]), float(deep["own"][1])))
         else:
             self.top = max(self.top, int(facts.get("top", 255)))
+        if "bytes" in facts:
+            some = _measured(facts["bytes"])
+            self.bytes = some if self.bytes is None else self.bytes.joined(some)
         if "clear" in facts:
             self.clear.append([float(value) for value in facts["clear"]])
 
@@ -73,6 +79,10 @@ class PixelFacts:
             notes += [f"{self.deep_files:,} files of more than 8 bits: {note}" for note in scaling.notes]
             if self.deep_files < self.files:
                 notes.append(f"{self.files - self.deep_files:,} files of 8 bits were taken as they are beside them.")
+        elif self.bytes is not None:
+            scaling = scaling_of_set(self.bytes, recipe.scale)
+            how = replace(how, black=scaling.black, white=scaling.white, of_bytes=True)
+            notes += scaling.notes
         elif self.top == 1 and not given:
             how = replace(how, black=0.0, white=1.0, of_bytes=True)
             notes.append("All values are 0 or 1; they were made black and white.")

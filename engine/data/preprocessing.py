@@ -20,6 +20,7 @@ class Preprocessing:
     black: float | None = None  # the value that becomes 0; None: every file by its own values
     white: float | None = None  # the value that becomes 255
     of_bytes: bool = False  # whether the scale holds for 8-bit files too; it does where they hold 0 and 1 only
+    asked: str = ""  # "range" | "robust" | "numbers": how the scale was asked for; then 8-bit files that exceed it are scaled by it too
     background: str = "white"  # under what is transparent
     fit: str = "crop"  # "crop" | "letterbox" | "squeeze"
     pad: str = "black"  # around letterboxed pictures
@@ -46,6 +47,8 @@ def preprocessing_of(decisions: Any) -> Preprocessing:
                 good[field.name] = float(value)
         elif field.name == "of_bytes":
             good[field.name] = value is True
+        elif field.name == "asked":
+            good[field.name] = value if value in ("range", "robust", "numbers") else ""
         elif value in CHOICES["background" if field.name == "pad" else field.name]:
             good[field.name] = value
     if not (good.get("black", 0.0) < good.get("white", 1.0)):
@@ -56,8 +59,11 @@ def preprocessing_of(decisions: Any) -> Preprocessing:
 def as_asked(recipe: ImportRecipe) -> Preprocessing:
     """What is known before any file was read."""
     given = recipe.given_range() or (None, None)
+    asked = recipe.scale if given == (None, None) else "numbers"
     ground = recipe.background
-    return Preprocessing(*given, background=ground or "white", fit=recipe.fit or "crop", pad=ground or "black", bands=recipe.bands)
+    return Preprocessing(
+        *given, asked=asked, background=ground or "white", fit=recipe.fit or "crop", pad=ground or "black", bands=recipe.bands
+    )
 
 
 def looks_transparent(alpha: np.ndarray) -> bool:

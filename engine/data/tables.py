@@ -20,7 +20,7 @@ from engine.data.rows import PixelRows, Room, promised
 from engine.data.values import Measured, Scaling, scaling_of_set
 
 CHUNK_BYTES = 2 << 20  # read between two steps of progress
-SAMPLE_OF_PIECE = 4_096  # values of a piece that are kept to find the scale
+SAMPLE_OF_PIECE = 4_096  # values of a whole piece that are kept to find the scale
 
 
 @dataclass
@@ -205,11 +205,12 @@ def _channels_at(shape: tuple[int, ...]) -> int | None:
 def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Scaling]:
     """One rule for the values of all parts."""
     seen: Measured | None = None
+    longest = max((table.shape[0] for table in images.values()), default=1)
     for table in images.values():
         _check_size(table, file)
-        done = 0
-        for rows in table.rows(_piece(table)):
-            some = Measured.of(rows, most=SAMPLE_OF_PIECE)
+        done, piece = 0, min(_piece(table), longest)
+        for rows in table.rows(piece):
+            some = Measured.of(rows, most=-(-SAMPLE_OF_PIECE * len(rows) // piece))  # few rows at the end count for few
             seen = some if seen is None else seen.joined(some)
             done += len(rows)
             if table.dtype == np.uint8 and not recipe.scale and seen.range.high > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,34 +72,44 @@ class Measured:
     """What is known of all values of a set before they are scaled by one rule; those of several pieces are joined."""
 
     range: Range
-    sample: np.ndarray  # float64 [n], spread evenly over the finite values
+    kept: np.ndarray  # float64 [n], drawn evenly from the finite values
     whole: bool  # all are whole numbers
     floating: bool  # some are stored as floating point numbers
     bits: int = 0  # the most that a file states; 0: none does
+    keys: np.ndarray | None = None  # float64 [n] in 0..1; those with the lowest stay where there are too many. None: not drawn yet
 
     @staticmethod
     def of(values: np.ndarray, bits: int | None = None, most: int = SAMPLE_OF_ONE) -> Measured:
         """Of an array [...]; at most `most` of its values are kept."""
         seen = Range.of(values)
-        flat = values.reshape(-1)
-        sample = flat[:: max(1, flat.size // most)].astype(np.float64)
+        sample = _drawn(values.reshape(-1), most).astype(np.float64)
         sample = sample[np.isfinite(sample)]
         whole = values.dtype.kind != "f" or bool(
             (sample == np.rint(sample)).all() and seen.low == round(seen.low) and seen.high == round(seen.high)
         )
         return Measured(seen, sample, whole, values.dtype.kind == "f", bits or 0)
 
+    @property
+    def sample(self) -> np.ndarray:
+        """At most `SAMPLE_OF_SET` of all values, float64 [n]: the same ones in whatever order the pieces were joined."""
+        kept, keys = self.kept, self._keys()
+        return kept if len(kept) <= SAMPLE_OF_SET else kept[np.argpartition(keys, SAMPLE_OF_SET)[:SAMPLE_OF_SET]]
+
     def joined(self, other: Measured) -> Measured:
         """Of the values of both."""
-        sample = np.concatenate([self.sample, other.sample])
-        if len(sample) > SAMPLE_OF_SET:
-            sample = sample[::2]
+        kept, keys = np.concatenate([self.kept, other.kept]), np.concatenate([self._keys(), other._keys()])
+        if len(kept) > 2 * SAMPLE_OF_SET:  # not at every file, which would be slow
+            lowest = np.argpartition(keys, SAMPLE_OF_SET)[:SAMPLE_OF_SET]
+            kept, keys = kept[lowest], keys[lowest]
         whole, floating = self.whole and other.whole, self.floating or other.floating
-        return Measured(self.range.joined(other.range), sample, whole, floating, max(self.bits, other.bits))
+        return Measured(self.range.joined(other.range), kept, whole, floating, max(self.bits, other.bits), keys)
+
+    def _keys(self) -> np.ndarray:
+        return _random_of(self.kept).random(len(self.kept)) if self.keys is None else self.keys
 
     def between(self, share: float) -> tuple[float, float]:
         """The values between which all but a share at either end lie."""
-        if not len(self.sample):
+        if not len(self.kept):
             return self.range.low, self.range.high
         low, high = np.quantile(self.sample, (share, 1 - share), method="nearest")
         return float(low), float(high)
@@ -109,6 +120,18 @@ class Measured:
         if not np.isfinite(high - low) or high <= low:
             return []
         return np.histogram(self.sample, HISTOGRAM_STEPS, (low, high))[0].tolist()
+
+
+def _drawn(values: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the values [n], one at a random place in each of as many equal stretches: every n-th could always be a border."""
+    if values.size <= most:
+        return values
+    return values[((np.arange(most) + _random_of(values).random(most)) * (values.size / most)).astype(np.int64).clip(0, values.size - 1)]
+
+
+def _random_of(values: np.ndarray) -> np.random.Generator:
+    """Random numbers that are always the same for the same values and others for others."""
+    return np.random.default_rng(zlib.crc32(np.ascontiguousarray(values).view(np.uint8)))
 
 
 def scaling_of_set(seen: Measured, wish: str = "", given: tuple[float, float] | None = None) -> Scaling:

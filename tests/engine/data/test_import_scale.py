@@ -1,0 +1,75 @@
+"""The scale of a set is that of its values: wherever they lie in the images, and in whatever order the files come."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.data import BadData, adapt, open_data, read_image
+from engine.data.preprocessing import preprocessing_of
+from engine.data.values import SAMPLE_OF_SET, Measured, scaling_of_set
+from tests.engine.data.test_import_values import assert_dropped_alike, opened, pixels_by_name, said
+from tests.kit.import_cases import save
+
+
+def saturated(images: np.ndarray) -> float:
+    """The share of values that are black or white."""
+    return float(((images == 0) | (images == 255)).mean())
+
+
+def test_that_a_quiet_border_does_not_set_the_scale(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scan = rng.normal(0, 400, (1024, 64, 64)).astype(np.float32).clip(-1000, 2000)
+    scan[:, :, :2] = scan[:, :, -2:] = rng.normal(-1000, 2, (1024, 64, 2)).astype(np.float32)
+    np.save(tmp_path / "scan.npy", scan)
+    assert saturated(open_data(str(tmp_path / "scan.npy")).splits["train"].images[:, :, :, 2:-2]) < 0.02
+    for n in range(6):
+        photo = rng.integers(500, 9000, (256, 256)).astype(np.uint16)
+        photo[:, :3] = rng.integers(500, 520, (256, 3))
+        save(tmp_path / "folder" / f"{n}.png", photo)
+    assert saturated(opened(tmp_path / "folder", fit="crop").splits["train"].images) < 0.05
+
+
+def test_that_the_scale_does_not_depend_on_the_order_of_the_files() -> None:
+    rng = np.random.default_rng(0)
+    bright = [rng.integers(3000, 9000, 4096).astype(np.uint16) for _ in range(100)]
+    dark = [rng.integers(100, 400, 4096).astype(np.uint16) for _ in range(100)]
+    scales = []
+    for order in (bright + dark, dark + bright):
+        seen = Measured.of(order[0], most=4096)
+        for some in order[1:]:
+            seen = seen.joined(Measured.of(some, most=4096))
+        assert len(seen.sample) == SAMPLE_OF_SET < 200 * 4096
+        assert abs(float((seen.sample < 1000).mean()) - 0.5) < 0.01
+        scales.append(scaling_of_set(seen, "robust"))
+    assert scales[0] == scales[1]
+
+
+@pytest.mark.parametrize(("scale", "black", "white"), [("range", 90, 140), ("robust", 100, 130), ("0..120", 0, 120), ("0..1", 0, 1)])
+@pytest.mark.parametrize("colour", [False, True])
+def test_that_a_scale_that_was_asked_for_holds_for_bytes(tmp_path: Path, scale: str, black: int, white: int, colour: bool) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(100, 131, (8, 16, 16, 3) if colour else (8, 16, 16), np.uint8)
+    pixels[0, 0, 0], pixels[1, 0, 0] = 90, 140
+    for n, one in enumerate(pixels):
+        save(tmp_path / "folder" / f"{n}.png", one)
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        for n in range(8):
+            archive.write(tmp_path / "folder" / f"{n}.png", f"{n}.png")
+    np.save(tmp_path / "array.npy", pixels)
+    folder = opened(tmp_path / "folder", scale=scale)
+    for data in (folder, opened(tmp_path / "packed.zip", scale=scale), opened(tmp_path / "array.npy", scale=scale)):
+        low, high = data.preprocessing.scale or (0, 0)
+        assert abs(low - black) <= (scale == "robust") >= abs(high - white) and said(data, "scaled to 0..255")
+        expected = np.rint(np.clip((pixels.astype(float) - low) / (high - low), 0, 1) * 255).reshape(8, 16, 16, -1).transpose(0, 3, 1, 2)
+        for name, image in pixels_by_name(data).items():
+            assert np.abs(image - expected[int("".join(c for c in name if c.isdigit()))]).max() <= 1
+        assert preprocessing_of(json.loads(json.dumps(data.preprocessing.changed()))) == data.preprocessing
+        for n in range(8):
+            dropped = adapt(read_image(tmp_path / "folder" / f"{n}.png", how=data.preprocessing), data.shape)[0]
+            assert np.abs(dropped - expected[n]).max() <= 1
+    assert_dropped_alike(folder, tmp_path / "folder")
