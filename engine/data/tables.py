@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import combinations
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +23,9 @@ from engine.data.values import Measured, Scaling, scaling_of_set
 
 CHUNK_BYTES = 2 << 20  # read between two steps of progress
 SAMPLE_OF_PIECE = 4_096  # values of a whole piece that are kept to find the scale
+
+
+_SAME_UNIT = 8  # times as far as the numbers of one kind those of another may reach, for both to count in one unit
 
 
 @dataclass
@@ -70,7 +75,7 @@ def read_tables(
     """A source from the arrays of one file. With `only` its first part is all there is, and is called that.
 
     Names such as x_train, train_images, y_test tell splits and roles; without them the first array that looks like images is taken.
-    All parts are scaled by one rule.
+    All parts are scaled by one rule, unless some are whole numbers and others fractions.
 
     Raises:
         BadData: no array of images, or labels that do not fit.
@@ -81,9 +86,9 @@ def read_tables(
         images = {only: next(iter(images.values()))}
     labels = _labels(file, tables, images, recipe, source, only)
     labels, kept = (None, {}) if labels is None else _kept(labels, source)
-    scaling = yield from _scaling(images, file, recipe, source)
+    scalings = yield from _scaling(images, file, recipe, source)
     for split, table in images.items():
-        shape = yield from _images(table, file, recipe, source, split, scaling, kept.get(split))
+        shape = yield from _images(table, file, recipe, source, split, scalings[split], kept.get(split))
         rows = kept.get(split)
         numbers = None if labels is None else labels.parts[split] if rows is None else labels.parts[split][rows]
         names = Numbered(f"{'' if split == 'all' else split + ' '}image", np.arange(shape[0]) if rows is None else np.flatnonzero(rows))
@@ -202,22 +207,35 @@ def _channels_at(shape: tuple[int, ...]) -> int | None:
     return None
 
 
-def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Scaling]:
-    """One rule for the values of all parts."""
-    seen: Measured | None = None
+def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: Source) -> Generator[Step, None, dict[str, Scaling]]:
+    """The rule for the values of each part: one for all, unless some are stored as numbers of another kind that plainly mean the same."""
+    seen: dict[np.dtype, Measured] = {}
     longest = max((table.shape[0] for table in images.values()), default=1)
     for table in images.values():
         _check_size(table, file)
         done, piece = 0, min(_piece(table), longest)
         for rows in table.rows(piece):
             some = Measured.of(rows, most=-(-SAMPLE_OF_PIECE * len(rows) // piece))  # few rows at the end count for few
-            seen = some if seen is None else seen.joined(some)
+            seen[table.dtype] = seen[table.dtype].joined(some) if table.dtype in seen else some
             done += len(rows)
-            if table.dtype == np.uint8 and not recipe.scale and seen.range.high > 1:
+            if table.dtype == np.uint8 and not recipe.scale and seen[table.dtype].range.high > 1:
                 break  # ordinary bytes; no more is asked of them
             yield Step(done, table.shape[0], "image", f"Looking at the values of {file}")
-    assert seen is not None
-    kinds = {table.dtype for table in images.values()}
+    if _meant_alike(seen, recipe):
+        scaling = _common_scaling(set(seen), reduce(Measured.joined, seen.values()), recipe, source)
+        return dict.fromkeys(images, scaling)
+    _refuse_unlike(images, seen, file)
+    first = images.get("train") or next(iter(images.values()))
+    scalings: dict[np.dtype, Scaling] = {}
+    for dtype in sorted(seen, key=lambda dtype: dtype == first.dtype):  # the training images last: what is dropped later becomes as they do
+        source.preprocessing = as_asked(recipe)
+        scalings[dtype] = _common_scaling({dtype}, seen[dtype], recipe, source)
+    ranges = "; ".join(f"{split} {_range_in_words(table, seen)}" for split, table in images.items())
+    source.notes.append(f"The parts hold numbers of different kinds, so each kind was scaled to 0..255 by its own range: {ranges}.")
+    return {split: scalings[table.dtype] for split, table in images.items()}
+
+
+def _common_scaling(kinds: set[np.dtype], seen: Measured, recipe: ImportRecipe, source: Source) -> Scaling:
     given = recipe.given_range()
     if kinds <= {np.dtype(np.uint8), np.dtype(np.bool_)} and not recipe.scale and (seen.range.high > 1 or kinds == {np.dtype(np.bool_)}):
         return Scaling(0.0, 255.0, ())
@@ -227,6 +245,34 @@ def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: 
     source.preprocessing = replace(as_asked(recipe), black=scaling.black, white=scaling.white, of_bytes=of_bytes)
     source.values = {"low": seen.range.low, "high": seen.range.high, "histogram": seen.histogram()}
     return scaling
+
+
+def _meant_alike(seen: dict[np.dtype, Measured], recipe: ImportRecipe) -> bool:
+    """Whether numbers of all kinds count in the same unit: they reach about as far, or whole numbers less far than their kind could."""
+    reach = [(max(abs(some.range.low), abs(some.range.high)), dtype) for dtype, some in seen.items() if dtype.kind != "b"]
+
+    def alike(low: tuple[float, np.dtype], high: tuple[float, np.dtype]) -> bool:
+        whole = "f" not in (low[1].kind, high[1].kind)
+        return high[0] <= _SAME_UNIT * low[0] or (whole and high[1].itemsize < low[1].itemsize)
+
+    reach.sort(key=lambda one: one[0])
+    return bool(recipe.given_range()) or all(alike(low, high) for low, high in combinations(reach, 2))
+
+
+def _refuse_unlike(images: dict[str, Table], seen: dict[np.dtype, Measured], file: str) -> None:
+    """Raises: BadData: parts of different kinds that neither reach as far nor are whole numbers beside fractions of −1..1."""
+    unlike = {dtype: some for dtype, some in seen.items() if not (dtype.kind == "f" and max(-some.range.low, some.range.high) <= 1 + 1e-3)}
+    if not _meant_alike(unlike, ImportRecipe()):
+        ranges = " and ".join(f"{table.name} {_range_in_words(table, seen)}" for table in images.values())
+        raise BadData(
+            f"The parts of {file} differ too much in their numbers to be one set ({ranges}); save them in one kind of number, or say "
+            "which values become black and white (scale 0..255)."
+        )
+
+
+def _range_in_words(table: Table, seen: dict[np.dtype, Measured]) -> str:
+    of = seen[table.dtype].range
+    return f"{table.dtype.name} {of.low:g} to {of.high:g}"
 
 
 def _check_size(table: Table, file: str) -> None:

@@ -73,3 +73,36 @@ def test_that_a_scale_that_was_asked_for_holds_for_bytes(tmp_path: Path, scale: 
             dropped = adapt(read_image(tmp_path / "folder" / f"{n}.png", how=data.preprocessing), data.shape)[0]
             assert np.abs(dropped - expected[n]).max() <= 1
     assert_dropped_alike(folder, tmp_path / "folder")
+
+
+@pytest.mark.parametrize("dark", [np.float32, np.float64, np.uint8])
+def test_that_parts_of_different_kinds_are_scaled_by_their_own_range(tmp_path: Path, dark: type) -> None:
+    rng = np.random.default_rng(0)
+    bytes_ = {"train": rng.integers(0, 256, (30, 9, 9), np.uint8), "test": rng.integers(0, 256, (8, 9, 9), np.uint8)}
+    fractions = "test" if dark != np.uint8 else "train"
+    stored = {f"{split}_images": one / np.float32(255) if split == fractions else one for split, one in bytes_.items()}
+    if dark == np.float64:
+        stored["test_images"] = stored["test_images"].astype(dark)
+    np.savez(tmp_path / "set.npz", **stored)
+    data = opened(tmp_path / "set.npz")
+    assert np.array_equal(data.splits["test"].images[:, 0], bytes_["test"]) and said(data, "numbers of different kinds")
+    train = data.splits["train"]
+    assert np.array_equal(train.images[:, 0], bytes_["train"][train.index])
+    assert data.preprocessing.scale == (None if fractions == "test" else (0, 1))
+
+
+def test_that_parts_that_reach_differently_far_are_asked_about(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "train_images": rng.integers(0, 256, (30, 9, 9), np.uint8),
+        "test_images": rng.integers(0, 65_536, (8, 9, 9)).astype(np.uint16),
+    }
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(BadData, match=r"train_images uint8 \d+ to 255 and test_images uint16 \d+ to 65\d{3}.*scale 0..255"):
+        opened(tmp_path / "set.npz")
+    assert opened(tmp_path / "set.npz", scale="0..255").preprocessing.scale == (0, 255)
+    for divisor in (256, 5_000):
+        dim = arrays["test_images"] // divisor
+        np.savez(tmp_path / f"{divisor}.npz", train_images=arrays["train_images"], test_images=dim)
+        data = opened(tmp_path / f"{divisor}.npz")
+        assert np.array_equal(data.splits["test"].images[:, 0], dim) and not said(data, "different kinds")
