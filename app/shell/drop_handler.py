@@ -132,7 +132,7 @@ class DropHandler:
         if not paths:
             self.centre.say("info", "Only files and folders on this machine can be opened. Save it to a file first, and drop that.")
             return
-        images, data = [], []
+        images, data, runs = [], [], []
         onto = dock or (self.centre.docks.front if wanted == "image" or all(kind_of(path) == "image" for path in paths) else None)
         if onto is not None and not onto.why and onto.pane.takes_folders and wanted in ("", "image"):
             paths = self._give_batch(paths, onto)
@@ -140,11 +140,10 @@ class DropHandler:
             kind = wanted or kind_of(path)
             if kind == "image":
                 images.append(path)
-            elif kind == "run":
-                self.settings.remember(path)
-                self.open_run(path)
-            elif kind == "bundle":
-                self.import_run(path)
+            elif kind in ("run", "bundle"):
+                if kind == "run":
+                    self.settings.remember(path)
+                runs.append((kind, path))
             elif kind == "data":
                 self.settings.remember(path)
                 data.append(os.path.abspath(path))
@@ -154,6 +153,8 @@ class DropHandler:
             self.open_data_sets(data)
         if images:
             self.give_images(images, dock)
+        for kind, path in runs:  # last: where the data and the images lead is no turning away from them
+            (self.open_run if kind == "run" else self.import_run)(path)
         if len(paths) > MOST_DROPPED:
             left = f"The first {MOST_DROPPED} of {count(len(paths))} files were taken."
             self.centre.say("warning", f"{left} To use all of them as a data set, drop the folder they lie in.")

@@ -25,6 +25,7 @@ from app.shell.bridge import Bridge, EngineLike
 from app.shell.centre import Centre
 from app.shell.drop_handler import DropHandler
 from app.shell.drop_target import DropTarget
+from app.shell.focus_guard import FocusGuard, attention
 from app.shell.inspector import Inspector
 from app.shell.inspector_controller import InspectorController
 from app.shell.left_side import LeftSide
@@ -128,7 +129,10 @@ class Window(QMainWindow):
         self.finder = Palette(self)
 
         self.playback = Playback(self.state, self)
-        self.runs = RunActions(self.state, self.bridge, self.verbs, self.message_bar.say, self.settings.last_run, self)
+        self.runs = RunActions(
+            self.state, self.bridge, self.verbs, self.message_bar.say, self.settings.last_run, lambda: attention(self, self.centre), self
+        )
+        self.focus_guard = FocusGuard(self, self.centre)
         self.inspection = InspectorController(
             self.inspector, self.state, self.bridge, self.centre.form_is_open, lambda: self.new_run_page.method_info, self
         )
@@ -271,6 +275,7 @@ class Window(QMainWindow):
         if self._closed:
             return
         self._closed = True
+        self.focus_guard.stop()
         self.playback.stop()
         self.inspection.stop()
         self.verbs.rest()

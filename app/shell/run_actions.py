@@ -20,21 +20,31 @@ from engine.common.run_names import next_free
 
 
 class RunActions(QObject):
-    """Sends the commands, and chooses the run that was started or opened here as soon as the engine lists it.
+    """Sends the commands, and chooses the run that was started or opened here as soon as the engine lists it, unless the user has
+    turned to something else meanwhile.
 
-    `tell` says one sentence in the message bar. `last_run` is the folder that was looked at in the last session.
+    `tell` says one sentence in the message bar. `last_run` is the folder that was looked at in the last session. `attention` is what
+    the user looks at and types in now; two answers are equal while he has turned to nothing else.
     """
 
     def __init__(
-        self, state: State, bridge: Bridge, verbs: JobVerbs, tell: Callable[[str, str], object], last_run: str, window: QWidget
+        self,
+        state: State,
+        bridge: Bridge,
+        verbs: JobVerbs,
+        tell: Callable[[str, str], object],
+        last_run: str,
+        attention: Callable[[], object],
+        window: QWidget,
     ) -> None:
         super().__init__(window)
-        self.window = window
+        self.window, self.attention = window, attention
         self.state, self.bridge, self.verbs, self.tell = state, bridge, verbs, tell
         self._last_run = last_run
         self._first_list = True
         self._followed: str | None = None
-        self._opened = ""  # a run folder that is looked at as soon as it is listed
+        self._opened = ""  # a run folder that waits to be listed
+        self._asked: tuple[str, object] | None = None  # the last order, a job or a folder, and where the attention was then
         self._asked_seeds: dict[str, set[int]] = {}  # run -> seeds that were queued for it
         self._own_jobs: set[str] = set()  # no pane asked for them, so the window says how they end
         self._started: dict[str, str] = {}  # job -> run folder once known
@@ -45,15 +55,21 @@ class RunActions(QObject):
         if run.startswith(WAITING):
             self.tell("info", "This training has not begun, so there is nothing to look at yet. Right-click it for its place in the queue.")
         else:
+            self._asked = None  # whatever was awaited is not what is wanted now
             self.state.set_run(run)
 
     def open(self, path: str) -> None:
         """Have a run folder listed, wherever it lies, and look at it then."""
+        self._list(path)
+        self._asked = self._opened, self.attention()
+
+    def _list(self, path: str) -> None:
         self._opened = os.path.abspath(path)
         self.bridge.send(m.OpenRun(self._opened))
 
     def start(self, request: m.StartRun) -> None:
         job = self.bridge.new_job("train")
+        self._asked = job, self.attention()
         self._started[job] = ""
         self.bridge.send(replace(request, job=job))
         self.tell("info", "The run is queued; it appears at the left with its first step.")
@@ -94,12 +110,16 @@ class RunActions(QObject):
     def take_in(self, file: str) -> None:
         """Put the run of a bundle among the runs, and look at it then."""
         job = self.bridge.new_job("import")
+        self._asked = job, self.attention()
         self._own_jobs.add(job)
         self.bridge.send(m.ImportRun(job=job, channel="import", file=os.path.abspath(file), root=self.state.root))
         self.tell("info", f"{os.path.basename(file)} is being unpacked; its run appears at the left.")
 
     def imported(self, event: m.RunImported) -> None:
-        self.open(event.run)
+        wanted = self._still_wanted(event.job)
+        self._list(event.run)
+        if wanted:
+            self._asked = self._opened, self.attention()
 
     def start_again(self, run: str) -> None:
         """Queue a run that ended before its first checkpoint once more, with the same settings."""
@@ -163,15 +183,19 @@ class RunActions(QObject):
     # What the engine says ---------------------------------------------------------------------------------------------
 
     def listed(self, event: m.RunsListed) -> None:
+        wanted = self._asked is not None and self._still_wanted(self._asked[0])
         self.state.set_runs(event.runs, event.root)
         if self._first_list:
             self._first_list = False
             if self.state.run is None and self._last_run in self.state.runs:
                 self.state.set_run(self._last_run)
             elif self.state.run is None and self._is_run(self._last_run):  # it lies outside the folder of the list
-                self.open(self._last_run)
+                self._list(self._last_run)
+                wanted, self._asked = True, self._asked or (self._opened, None)
             elif self.state.run is None and event.runs:
                 self.state.set_run(event.runs[0].run)
+        if wanted and self._asked is not None:
+            self._asked = self._asked[0], self.attention()  # what the list itself has changed was not the user
         self._choose_awaited()
 
     def job_changed(self, event: m.JobChanged) -> None:
@@ -202,12 +226,25 @@ class RunActions(QObject):
     def _is_run(path: str) -> bool:
         return os.path.isfile(os.path.join(path, "manifest.json"))
 
+    def _still_wanted(self, order: str) -> bool:
+        """Whether it was the user's last order, and he has turned to nothing else since."""
+        return self._asked is not None and self._asked == (order, self.attention())
+
     def _choose_awaited(self) -> None:
-        """Look at the run that was started or opened here, as soon as it is listed."""
+        """Look at the run that was started or opened here, as soon as it is listed; or say that it is there."""
         if self._opened in self.state.runs:
-            self.state.set_run(self._opened)
-            self._opened = ""
+            opened, self._opened = self._opened, ""
+            self._look_at(opened, opened, "stands at the left now")
         for job, run in list(self._started.items()):
             if run and run in self.state.runs:
                 del self._started[job]
-                self.state.set_run(run)
+                self._look_at(job, run, "has begun; it stands at the left")
+
+    def _look_at(self, order: str, run: str, news: str) -> None:
+        if run == self.state.run:
+            return
+        if self._still_wanted(order):
+            self._asked = None
+            self.state.set_run(run)
+        else:
+            self.tell("info", f"{self.state.runs[run].name} {news}.")
