@@ -6,7 +6,7 @@ A `QSlider` underneath, so keyboard and screen readers work; only its looks and 
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QSlider
 
 from app.shell.plain_text import set_tip
@@ -65,6 +65,17 @@ class LatentSlider(QSlider):
         self.setAccessibleName(f"{label} {note}".strip())
         set_tip(self, tip)
         self.update()
+
+    def needed_label_width(self) -> int:
+        """Pixels of name and note, with a gap before the track."""
+        note = QFontMetrics(self._small).horizontalAdvance(self.note) if self.note else 0
+        return self.fontMetrics().horizontalAdvance(self.label) + 4 + note + 8
+
+    def set_label_width(self, width: int) -> None:
+        if width != self.label_width:
+            self.label_width = width
+            self.updateGeometry()
+            self.update()
 
     def set_exact(self, value: float) -> None:
         """Show a value without telling anyone."""

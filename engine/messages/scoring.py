@@ -22,6 +22,8 @@ __all__ = [
     "ImageInspected",
     "ImageScored",
     "InspectImage",
+    "PictureRead",
+    "ReadPicture",
     "ReadTrainingImages",
     "ScoreData",
     "ScoreImages",
@@ -141,6 +143,15 @@ class InspectImage(Query):
     nearest: int = 6
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReadPicture(Query):
+    """-> `PictureRead`, without any score: soon, also while held-out images are being scored."""
+
+    run: str
+    step: int | None = None
+    picture: PictureRef
+
+
 @dataclass(frozen=True, eq=False)
 class Calibrated(Event):
     """The detectors that are ready for a checkpoint, with their scores of held-out images."""
@@ -222,3 +233,14 @@ class ImageInspected(Answer):
     notes: tuple[str, ...] = ()  # how it was adapted, in words
     nearest_missing: str = ""  # why there are no nearest training images, one sentence
     nearest_pending: bool = False  # whether they follow once `ReadTrainingImages` or a calibration has ended
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PictureRead(Answer):
+    """A picture as it was given, or the sentence why it cannot be read; neither while its data set is not open."""
+
+    run: str
+    step: int
+    original: np.ndarray | None = None  # uint8 [H, W, 3]
+    notes: tuple[str, ...] = ()
+    error: str = ""

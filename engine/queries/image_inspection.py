@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
-from engine.data import BadData, DataSet, adapt
+from engine.data import BadData, DataSet, adapt, lasting
 from engine.data.splits import spread
 from engine.detectors.base import FIT_IMAGES, ImageBatch, ScoredModel
 from engine.detectors.features import Knn, nearest, unit_length
@@ -17,7 +17,7 @@ from engine.protocols import DensityMap, Encoder, LatentVariable, provides
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.calibrated_detectors import CalibratedDetectors, DetectorCache
-from engine.queries.pictures import read_picture, require_images
+from engine.queries.pictures import original_shown, read_picture, require_images
 from engine.queries.session import Model, QuerySession, answer_head
 from engine.storage.run_folders import BadRun
 
@@ -27,6 +27,26 @@ PIXELS_AT_ONCE = 2048  # images compared pixel by pixel
 
 class NotReady(Exception):
     """Nobody has opened the training images, or computed their features, yet. An answer has no time to do it: a job does."""
+
+
+@answers(m.ReadPicture)
+def read_one_picture(session: QuerySession, query: m.ReadPicture) -> m.PictureRead:
+    """The picture as it was given, uint8 [H, W, 3], or why it cannot be read.
+
+    Raises:
+        CannotAnswer: a run of texts. BadRun.
+    """
+    model, asked = session.model(query.run, query.step), query.picture
+    require_images(model, "; these scores are of images, so choose a run that was trained on images.")
+    head = answer_head(query, model)
+    data = model.manifest.data if asked.data is None else lasting(asked.data)
+    if asked.path is None and asked.image is None and not session.has_data(data):
+        return m.PictureRead(**head)  # to open a data set is the work of a job
+    try:
+        picture = read_picture(session, asked, model)
+    except (BadData, BadRun) as error:
+        return m.PictureRead(**head, error=str(error))
+    return m.PictureRead(**head, original=original_shown(picture), notes=tuple(picture.notes))
 
 
 @answers(m.InspectImage)

@@ -335,6 +335,16 @@ WORKS: dict[type, Callable[[FakeEngine, Any], list[Any]]] = {
 ANSWERS[m.InspectImage] = _look_closer
 
 
+def _read_picture(engine: FakeEngine, q: m.ReadPicture) -> m.PictureRead:
+    head = {"stamp": q.stamp, "channel": q.channel, "run": q.run, "step": _step(q)}
+    if UNREADABLE in (q.picture.path or ""):
+        return m.PictureRead(**head, error="It is cut off. Save it again.")
+    return m.PictureRead(**head, original=np.repeat(paper_image(q.picture)[0][..., None], 3, axis=2))
+
+
+ANSWERS[m.ReadPicture] = _read_picture
+
+
 # The sampler of paper writes digits pixel by pixel: how often a value follows the one before it, at every place. 17 levels.
 LEVELS = 17
 PIXELS = replace(

@@ -31,11 +31,11 @@ from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.parts import muted
 from engine.messages import Encode, Encoded, Notice
 
-TAB_NAMES = {
-    LatentTab.INTERPOLATION: "Interpolation A → B",
-    LatentTab.PRIOR: "Prior samples",
-    LatentTab.PLANE: "2-D grid",
-    LatentTab.RATES: "Rate–distortion",
+TAB_NAMES = {  # what stands on a tab, and its whole name
+    LatentTab.INTERPOLATION: ("A → B", "Interpolation A → B"),
+    LatentTab.PRIOR: ("Prior", "Prior samples"),
+    LatentTab.PLANE: ("2-D grid", "2-D grid of decoded images"),
+    LatentTab.RATES: ("Rates", "Rate–distortion of the runs of these data"),
 }
 NO_ENCODER = "{title} has no encoder: an image has no z here. Move the sliders, draw from the prior, set A and B from samples."
 
@@ -115,11 +115,12 @@ class LatentPane(RunPane):
         row.setSpacing(12)
         self.tab_buttons = QButtonGroup(self)
         self.tab_buttons.setExclusive(True)
-        for tab, name in TAB_NAMES.items():
-            made = QPushButton(name.upper())
+        for tab, (word, name) in TAB_NAMES.items():
+            made = QPushButton(word.upper())
             made.setProperty("kind", "tab")
             made.setCheckable(True)
             made.setAccessibleName(name)
+            set_tip(made, name)
             self.tab_buttons.addButton(made, tab)
             row.addWidget(made)
         self.tab_buttons.button(LatentTab.INTERPOLATION).setChecked(True)

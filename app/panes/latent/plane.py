@@ -40,7 +40,8 @@ class LatentPlaneCard(Card):
         self.axis_x, self.axis_y = QComboBox(), QComboBox()
         for box, name in ((self.axis_x, "Across"), (self.axis_y, "Upwards")):
             box.setAccessibleName(f"{name}: latent dimension")
-            box.setMinimumWidth(132)
+            box.setFixedWidth(132)  # whatever the names: a long one is elided, and whole in the open list
+            box.view().setMinimumWidth(220)
             side.addWidget(muted(name, wrap=False))
             side.addWidget(box)
             box.activated.connect(self._axis_activated)

@@ -17,7 +17,7 @@ from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, button, heading, plain, set_heading
 from engine.common.active_dimensions import DEFINITION
 
-LABEL_WIDTH, NAMED_WIDTH = 84, 98  # pixels of “z01 3.90 nat” and of “z2.16 3.90 nat”
+LABEL_WIDTH = 84  # pixels of “z01 3.90 nat”; longer names and notes get what they need
 SHARES = (
     "The directions of z by how much they change the decoded image: eigenvectors of E[JᵀJ], J the derivative of the image by z. "
     "The share is the eigenvalue's, of their sum."
@@ -52,7 +52,7 @@ class SliderList(QWidget):
         column.addWidget(self.active_label)
         card = Card(0, 0)
         card.inside.setContentsMargins(1, 8, 1, 8)
-        scroll = QScrollArea()
+        self.scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -94,8 +94,10 @@ class SliderList(QWidget):
             gone.deleteLater()
         for rank, slider in enumerate(self.sliders):
             slider.setEnabled(True)
-            slider.label_width = NAMED_WIDTH if axes.names else LABEL_WIDTH
             slider.describe(axes.label(rank), axes.note(rank), dead=axes.is_dead(rank), tip=axes.explanation(rank))
+        wide = max([LABEL_WIDTH, *(slider.needed_label_width() for slider in self.sliders)])
+        for slider in self.sliders:
+            slider.set_label_width(wide)
         if axes.kl is None and axes.share is not None:
             set_heading(self.heading, "Principal directions of z")
             self.active_label.setText("ordered by their share of the image’s variance, to first order")

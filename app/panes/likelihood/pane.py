@@ -22,6 +22,7 @@ from app.panes.likelihood.export import LikelihoodExports
 from app.panes.likelihood.inspection import ImageInspection
 from app.panes.likelihood.ood_experiment import OodExperimentPage
 from app.panes.likelihood.page import LikelihoodPage
+from app.panes.likelihood.picture_reader import PictureReader
 from app.panes.likelihood.presenter import LikelihoodPresenter
 from app.panes.likelihood.scored_images import Dropped
 from app.panes.likelihood.scoring_runs import ScoringRuns
@@ -68,6 +69,7 @@ class LikelihoodPane(RunPane):
         self.images = self.controller.images
         self.selection = Selection(self.controller, state)
         self.inspection = ImageInspection(context.bridge, self.controller, self.selection, self)
+        self.reader = PictureReader(context.bridge, self.controller, self)
         self.runs = ScoringRuns(state, self.controller, self.able, self.why_not, self._settle)
         self._settling, self._drawing, self._resting = QTimer(self), QTimer(self), QTimer(self)
         for timer, pause, slot in (
@@ -79,6 +81,7 @@ class LikelihoodPane(RunPane):
         self._build()
         self.controller.calibrated.connect(self._on_calibrated)
         self.controller.scored.connect(self._on_scored)
+        self.reader.read.connect(self._on_read)
         self.controller.compared.connect(self._draw_soon)
         self.controller.corrupted.connect(self._draw_path)
         self.controller.said.connect(self.presenter.show_status)
@@ -158,12 +161,14 @@ class LikelihoodPane(RunPane):
     def deactivate(self) -> None:
         self.shown = False
         self._stop_timers()
+        self.reader.forget()
         self.controller.set_active(False)
 
     def closeEvent(self, event: Any) -> None:
         self._stop_timers()
         self.controller.set_active(False)
         self.controller.stop_jobs()
+        self.reader.forget()
         self.inspection.forget()
         super().closeEvent(event)
 
@@ -232,6 +237,7 @@ class LikelihoodPane(RunPane):
         self.controller.front = self.selection.image
         self.controller.set_active(True)
         self.controller.look_at(steps)
+        self.reader.go_on()
         self._ask_compare()
         self.inspection.ask()
         self._ask_path()
@@ -270,6 +276,7 @@ class LikelihoodPane(RunPane):
             self.page.show_left(1)
         self.choose(added[0])
         self.controller.images_came()
+        self.reader.go_on()
 
     def use_test_images(self) -> None:
         """Take some images of the run's own test split, which no training has seen."""
@@ -283,6 +290,7 @@ class LikelihoodPane(RunPane):
         self.selection.image = self.controller.front = image
         self.inspection.clear()
         self.page.list.choose(image)
+        self.reader.go_on()
         self.draw()
         self.inspection.ask()
         self._ask_path()
@@ -290,6 +298,7 @@ class LikelihoodPane(RunPane):
     def clear(self) -> None:
         self.images.clear()
         self.controller.end("score")
+        self.reader.forget()
         self.controller.say("")
         self.page.list.model_.set_entries([])
         self.choose(None)
@@ -329,6 +338,13 @@ class LikelihoodPane(RunPane):
         if image is self.selection.image and image.error:
             self.inspection.forget()
         self._draw_soon()
+
+    def _on_read(self, image: Dropped) -> None:
+        """Seen, or refused, long before it is scored."""
+        if image.error:
+            self._on_scored(image)
+        elif image is self.selection.image and self.shown:
+            self.presenter.show_image()
 
     def _ask_path(self) -> None:
         if not self.shown or not self.page.corrupting:

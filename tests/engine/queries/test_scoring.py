@@ -242,6 +242,27 @@ def test_that_a_question_never_waits_for_a_data_set_that_is_not_open(runs, monke
     assert isinstance(told, m.ImageInspected) and not told.nearest_pending and len(told.nearest)
 
 
+def test_that_a_picture_is_read_without_a_score_and_without_opening_a_data_set(runs, tmp_path, monkeypatch):
+    session = QuerySession()
+    monkeypatch.setattr("engine.queries.session.open_data", lambda *_: pytest.fail("it opened the data within a question"))
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "notes.png").write_text("no image")
+    told = [
+        session.answer(m.ReadPicture(run=str(runs / "vae"), picture=picture))
+        for picture in (
+            m.PictureRef(label="a", path=str(tmp_path / "a.png")),
+            m.PictureRef(label="notes", path=str(tmp_path / "notes.png")),
+            m.PictureRef(label="t", index=2, split="test"),
+        )
+    ]
+    assert all(isinstance(one, m.PictureRead) for one in told)
+    read, refused, later = told
+    assert np.array_equal(read.original, pixels) and not read.error
+    assert refused.original is None and "notes.png" in refused.error
+    assert later.original is None and not later.error
+
+
 def test_that_an_encoder_without_a_density_has_its_features_only(runs):
     (told,) = calibrate(runs / "autoencoder")
     assert {info.name for info in told.detectors} == {"mahalanobis", "relative_mahalanobis", "unit_mahalanobis", "knn"}

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtGui import QFontMetrics
 
 from app.panes.latent.axes import LatentAxes
 from app.panes.latent.pane import LatentPane
+from app.shell.theme import font
 from engine import messages as m
 from engine.queries.session import QuerySession
 from engine.training.loop import train
@@ -82,3 +85,26 @@ def test_that_a_trained_hierarchy_names_its_levels_and_says_that_it_decodes_mean
     assert isinstance(told, m.Described) and told.names == NAMES and told.latent == 5
     sampled, decoded = session.answer(m.SamplePrior(run=run, count=3)), session.answer(m.Decode(run=run, z=np.zeros((1, 5), np.float32)))
     assert isinstance(sampled, m.PriorSampled) and sampled.means and isinstance(decoded, m.Decoded) and decoded.means
+
+
+def test_that_long_names_and_all_tabs_fit_the_pane_at_1280_by_800_without_scrolling_sideways(kit: Kit, monkeypatch):
+    from tests.kit import panes as kit_panes
+
+    names = tuple(f"z2.{i + 101}" for i in range(4)) + tuple(f"z1.{i + 101}" for i in range(LATENT - 4))
+    plain, kl = kit_panes.ANSWERS[m.Describe], np.linspace(312.25, 0.01, LATENT)
+    monkeypatch.setitem(kit_panes.ANSWERS, m.Describe, lambda engine, query: replace(plain(engine, query), names=names, kl=kl))
+    pane = kit.open(LatentPane)
+    assert isinstance(pane, LatentPane)
+    kit.look_at()
+    kit.pump()
+    for tab, button in enumerate(pane.tab_buttons.buttons()):
+        pane.show_tab(tab)
+        kit.pump()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+        assert pane.minimumSizeHint().width() <= 832 and pane.width() == 832, button.text()
+        assert button.width() >= button.minimumSizeHint().width() and button.accessibleName() in button.toolTip()
+    for slider in pane.slider_list.sliders:
+        wide = QFontMetrics(slider.font()).horizontalAdvance(slider.label) + 4 + QFontMetrics(font(11)).horizontalAdvance(slider.note)
+        assert wide <= slider.label_width, "the note is not cut"
+        viewport = pane.slider_list.scroll.viewport()
+        assert slider.mapTo(viewport, slider.rect().topRight()).x() < viewport.width(), "the value is in view"

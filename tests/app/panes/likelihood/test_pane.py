@@ -433,6 +433,32 @@ def test_that_an_unreadable_file_is_listed_with_its_reason_and_the_others_are_sc
     assert "It is cut off" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
 
 
+def test_that_a_picture_is_seen_or_refused_before_the_held_out_images_are_scored(kit: Kit) -> None:
+    pane = kit.open(LikelihoodPane)
+    assert isinstance(pane, LikelihoodPane)
+    kit.engine.answering = False
+    kit.look_at()
+    pane._settle()
+    pane.accept_images(["/home/me/broken.png", "/home/me/seven.png"])
+    for _ in range(4):  # questions are answered between the pieces of a job
+        for query in [one for one in kit.engine.open if isinstance(one, m.ReadPicture)]:
+            kit.engine.open.remove(query)
+            kit.engine.reply(query)
+        kit.bridge.drain()
+    assert any(isinstance(work, m.Calibrate) for work in kit.engine.open) and not kit.engine.of(m.ScoreImages)
+    refused, seven = pane.images.entries
+    pane.draw()
+    assert pane.page.drop_card.original.hint == "It is cut off. Save it again." and listed(pane)[0][1] == "unreadable"
+    assert seven.original is not None, "the one that nobody looks at was read, too"
+    pane.choose(seven)
+    shown = pane.page.drop_card.original.image
+    assert shown is not None and shown.pixelColor(3, 3).red() == paper_image(seven.picture)[0, 3, 3]
+    kit.engine.answering = True
+    rest(kit, pane)
+    assert [picture.label for work in kit.engine.of(m.ScoreImages) for picture in work.pictures] == ["seven.png"]
+    assert seven.scores and refused.error
+
+
 def test_that_the_list_says_the_combined_p_value_and_names_it(kit: Kit, pane: LikelihoodPane) -> None:
     """Beside a combined verdict, the p-value of the one chosen score would be another one than what is judged."""
     pane.accept_images(["/p/seven.png"])
