@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data import adapt, open_data, read_image
+from engine.data import BadData, adapt, open_data, read_image
 from engine.data.preprocessing import preprocessing_of
 from engine.data.values import SAMPLE_OF_SET, Measured, scaling_of_set
 from tests.engine.data.test_import_values import assert_dropped_alike, opened, pixels_by_name, said
