@@ -226,7 +226,8 @@ def _frames(image: Image.Image, page: int = 0) -> int:
     except MemoryError:
         raise
     except Exception as error:
-        raise Bad(f"its first frame is damaged ({_short(error)}); save or download it again") from None
+        which = f"page {page + 1}" if page else "first frame"
+        raise Bad(f"its {which} is damaged ({_short(error)}); save or download it again") from None
     return frames
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-_SPLITS = {
+SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train", "trainset": "train", "trainingset": "train",
     "test": "test", "testing": "test", "tst": "test", "testset": "test",
     "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "valset": "valid", "validset": "valid",
@@ -39,8 +39,8 @@ def is_litter(name: str) -> bool:
 def split_word(name: str) -> str:
     """ "train", "valid" or "test" where a name means a split, in any of its spellings; "" otherwise."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    found = {_SPLITS[word] for word in words if word in _SPLITS}
-    return found.pop() if len(found) == 1 and all(word in _SPLITS or word in _BESIDE for word in words) else ""
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 and all(word in SPLIT_WORDS or word in _BESIDE for word in words) else ""
 
 
 @lru_cache(4096)

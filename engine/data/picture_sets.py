@@ -3,20 +3,74 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from engine.data.dataset import Source, size_in_words
+from engine.data.dataset import BadData, Source, Step, size_in_words
 from engine.data.layout import Layout, PlacedFile
+from engine.data.limits import MAX_FILES
 from engine.data.path_words import in_order
 from engine.data.pictures import network_shape
-from engine.data.pixel_facts import Size, words_of_fit
-from engine.data.preprocessing import Preprocessing
+from engine.data.pixel_facts import PixelFacts, Size, words_of_fit
+from engine.data.preprocessing import Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
 
 OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)  # notes that say nothing where a set has its scale
 _SIZES_LISTED = 30
+_PAGED = (".tif", ".tiff", ".gif")
+
+Item = TypeVar("Item")  # what a reader yields
+Kept = tuple[list[PlacedFile], list[Size]]  # the good files, and the size of each in its file
+Attempt = Callable[[Size, Preprocessing, Source, PixelFacts, Counter[str]], Generator[Item, None, Kept]]
+
+
+def read_in_agreement(
+    attempt: Attempt[Item], shape: Size, source: Source, recipe: ImportRecipe, between: tuple[Item, ...] = ()
+) -> Generator[Item, None, list[PlacedFile]]:
+    """Fill the source; returns the good files.
+
+    All are decoded once, as a sample of them suggests (`shape`). Where the whole turns out otherwise (another size, values of more than
+    8 bits that need one scale, shapes that cannot be seen on white), they are decoded again; then `between` is yielded before.
+    """
+    how = as_asked(recipe)
+    for again in (False, True):
+        found, facts, counts = Source(source.name), PixelFacts(), Counter[str]()
+        kept, sizes = yield from attempt(shape, how, found, facts, counts)
+        if not sizes:
+            break
+        agreed = common_shape(found, sizes, recipe)
+        decided, notes = facts.agreed(recipe, sizes, agreed)
+        found.notes += [*notes_of_sizes(sizes, agreed, recipe, decided), *notes]
+        found.preprocessing = decided
+        if again or (agreed == shape and facts.same_pixels(how, decided)):
+            break
+        shape, how = agreed, decided
+        yield from between
+    source.parts, source.sizes, source.preprocessing = found.parts, found.sizes, found.preprocessing
+    source.notes += found.notes
+    if facts.deep is not None:
+        source.values = {"low": facts.deep.range.low, "high": facts.deep.range.high, "histogram": facts.deep.histogram()}
+    for bad in found.bad:
+        source.refuse(bad.path, bad.reason)
+    source.bad_total += found.bad_total - len(found.bad)
+    of_set = source.preprocessing.scale is not None
+    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
+    return kept
+
+
+def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile], int]) -> Generator[Step, None, list[PlacedFile]]:
+    """Every page of a TIFF or an animation as an image of its own. Raises: BadData: too many."""
+    every: list[PlacedFile] = []
+    for done, file in enumerate(files):
+        count = frames(file) if file.path.lower().endswith(_PAGED) else 1
+        every += [file] if count == 1 else [replace(file, page=page) for page in range(count)]
+        if len(every) > MAX_FILES:
+            raise BadData(f"“{name}” has more than {MAX_FILES:,} pages, the limit; use a part of it.")
+        yield Step(done, len(files), "file", "Looking for pages")
+    return every
 
 
 def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from engine.data.array_labels import NO_LABEL, ArrayLabels, column_of, could_be_labels, numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_IMAGE_BYTES, MAX_SET_BYTES
+from engine.data.path_words import SPLIT_WORDS
 from engine.data.preprocessing import GROUNDS, as_asked, looks_transparent
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Room, promised
@@ -63,9 +64,10 @@ def exactly(file: IO[bytes], count: int, name: str) -> bytes:
 _IMAGES = ("images", "image", "x", "data", "imgs", "arr_0", "pixels", "samples")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "arr_1", "latents_classes")
 _SPLITS = {
-    "train": "train", "training": "train", "tr": "train", "xtrain": "train", "ytrain": "train",
-    "test": "test", "testing": "test", "te": "test", "xtest": "test", "ytest": "test",
-    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "xval": "valid", "yval": "valid",
+    **SPLIT_WORDS,
+    "tr": "train", "xtrain": "train", "ytrain": "train",
+    "te": "test", "xtest": "test", "ytest": "test",
+    "xval": "valid", "yval": "valid",
 }  # fmt: skip
 
 
@@ -105,6 +107,15 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
         if not fitting:
             names = ", ".join(table.name for table in tables[:20])
             raise BadData(f"{file} has no array of images called “{recipe.array}”; it has {names}.")
+    else:  # one colour picture, or a pile of strips three or four wide: only the second if that array was asked for
+        pictures = [table for table in fitting if len(table.shape) == 3 and table.shape[2] in (3, 4)]
+        fitting = [table for table in fitting if table not in pictures]
+        if pictures and not fitting:
+            one = pictures[0]
+            raise BadData(
+                f"“{one.name}” of {file} is {list(one.shape)}: if it is one colour picture, stack several to [N, H, W, {one.shape[2]}]; if "
+                f"it is {one.shape[0]:,} grey images, say so by its name (array {one.name})."
+            )
     images: dict[str, Table] = {}
     for table in sorted(fitting, key=lambda t: _rank(t.name, _IMAGES)):
         images.setdefault(_split_of(table.name), table)

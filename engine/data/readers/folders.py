@@ -6,7 +6,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +14,28 @@ import numpy as np
 from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
+from engine.data.label_tables import RawTable
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
 from engine.data.path_words import is_litter
-from engine.data.picture_sets import OF_ONE_FILE, common_shape, kind_of, name_classes, notes_of_sizes, say_what_is_bad, sentence_of, shown
+from engine.data.picture_sets import (
+    common_shape,
+    every_page,
+    kind_of,
+    name_classes,
+    read_in_agreement,
+    say_what_is_bad,
+    sentence_of,
+    shown,
+)
 from engine.data.pixel_facts import PixelFacts, Size
-from engine.data.preprocessing import Preprocessing, as_asked
+from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
 
 _PICTURES = frozenset(
     (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2")
 )
-_PAGED = (".tif", ".tiff", ".gif")
 
 
 def recognizes(path: Path) -> bool:
@@ -48,8 +57,9 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
     if recipe.pages == "all":
-        layout.files = yield from _every_page(path, layout.files)
-    kept = yield from _decode(path, layout.files, source, recipe)
+        layout.files = yield from every_page(path.name, layout.files, partial(_frames, path))
+    shape = yield from _guess(path, layout.files, recipe)
+    kept = yield from read_in_agreement(partial(_decoded, path, layout.files), shape, source, recipe)
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
     name_classes(source, layout, kept)
@@ -60,10 +70,16 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
 def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Layout]:
     paths, litter = yield from _walk(root, source)
     found: list[Layout | BaseException] = []
+    given_up = threading.Event()
+
+    def table(path: str) -> RawTable | None:
+        if given_up.is_set():
+            raise GeneratorExit  # nobody waits for the rest
+        return read_table(os.path.join(root, path))
 
     def work() -> None:
         try:
-            found.append(understand(paths, recipe, lambda path: read_table(os.path.join(root, path)), litter))
+            found.append(understand(paths, recipe, table, litter))
         except BaseException as error:
             found.append(error)
 
@@ -74,6 +90,7 @@ def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[S
             thread.join(WAIT_SECONDS)
             yield Step(len(paths), None, "file", "Looking at names and tables")
     finally:
+        given_up.set()
         thread.join()
     if isinstance(found[0], BaseException):
         raise found[0]
@@ -127,54 +144,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # a link that leads round in a circle
 
 
-def _decode(root: Path, files: list[PlacedFile], source: Source, recipe: ImportRecipe) -> Generator[Step, None, list[PlacedFile]]:
-    """Fill the source's parts, in the order of the files; returns the good files.
-
-    All are decoded once, as a sample of them suggests. Where the whole turns out otherwise (another size, values of more than 8 bits that
-    need one scale, shapes that cannot be seen on white), they are decoded again.
-    """
-    shape, how = (yield from _guess(root, files, recipe)), as_asked(recipe)
-    for again in (False, True):
-        source.parts.clear()
-        attempt, found = Source(source.name), PixelFacts()
-        counts: Counter[str] = Counter()
-        kept, shapes = yield from _decoded(root, files, shape, how, attempt, found, counts)
-        if not shapes:
-            break
-        agreed = common_shape(attempt, shapes, recipe)
-        decided, notes = found.agreed(recipe, shapes, agreed)
-        attempt.notes += [*notes_of_sizes(shapes, agreed, recipe, decided), *notes]
-        attempt.preprocessing = decided
-        if again or (agreed == shape and found.same_pixels(how, decided)):
-            break
-        shape, how = agreed, decided
-    source.parts, source.sizes, source.preprocessing = attempt.parts, attempt.sizes, attempt.preprocessing
-    source.notes += attempt.notes
-    if found.deep is not None:
-        source.values = {"low": found.deep.range.low, "high": found.deep.range.high, "histogram": found.deep.histogram()}
-    for bad in attempt.bad:
-        source.refuse(bad.path, bad.reason)
-    source.bad_total += attempt.bad_total - len(attempt.bad)
-    of_set = source.preprocessing.scale is not None
-    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
-    return kept
-
-
-def _every_page(root: Path, files: list[PlacedFile]) -> Generator[Step, None, list[PlacedFile]]:
-    """Every page of a TIFF or an animation as an image of its own."""
-    every: list[PlacedFile] = []
-    for done, file in enumerate(files):
-        frames = 1
-        if file.path.lower().endswith(_PAGED):
-            try:
-                frames = frames_of(os.path.join(root, file.path))
-            except Undecodable:
-                frames = 1  # it is refused by name when it is read
-        every += [file] if frames == 1 else [replace(file, page=page) for page in range(frames)]
-        if len(every) > MAX_FILES:
-            raise BadData(f"“{root.name}” has more than {MAX_FILES:,} pages, the limit; use a part of it.")
-        yield Step(done, len(files), "file", "Looking for pages")
-    return every
+def _frames(root: Path, file: PlacedFile) -> int:
+    try:
+        return frames_of(os.path.join(root, file.path))
+    except Undecodable:
+        return 1  # it is refused by name when it is read
 
 
 def _guess(root: Path, files: list[PlacedFile], recipe: ImportRecipe) -> Generator[Step, None, Size]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MIB
+from engine.data.path_words import SPLIT_WORDS
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
 
@@ -22,7 +23,7 @@ _NAME = re.compile(
     r"(?:(?P<prefix>[\w-]{1,60})[-_.])?(?P<split>train|t10k|test|valid|val)[-_.](?P<what>images|labels)[-_.]idx[13][-_]ubyte(?P<gz>\.gz)?",
     re.IGNORECASE,
 )
-_SPLITS = {"train": "train", "t10k": "test", "test": "test", "valid": "valid", "val": "valid"}
+_SPLITS = {**SPLIT_WORDS, "t10k": "test"}
 _FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 _EMNIST = {  # names of the classes, in order (Cohen et al. 2017)

@@ -62,8 +62,10 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
         notes.append("extra_32x32.mat was left out; open that file by itself to use it.")
     for split, file in files.items():
         yield Step(0, None, "file", f"Looking into {file.name}")
-        for stored in _arrays(file, notes):
-            table = _table(file, stored)
+        arrays = _arrays(file, notes)
+        counts = {math.prod(one.shape) for one in arrays if len(one.shape) == 2 and 1 in one.shape}
+        for stored in arrays:
+            table = _table(file, stored, counts, notes)
             if _SVHN.fullmatch(file.name) and stored.name == "y":
                 table.rows = _ten_is_zero(table.rows)
             tables.append(Table(f"{split} {table.name}".strip(), table.shape, table.dtype, table.rows))
@@ -162,14 +164,34 @@ def _part(data: bytes, place: int) -> tuple[int, int, int, int]:
     return kind, size, place + 8, place + 8 + (size + 7) // 8 * 8
 
 
-def _table(file: Path, stored: _Stored) -> Table:
-    """An array with its images first: of the last axis in [H, W, C, N] and where it is the longest, else of the first."""
+def _images_last(shape: tuple[int, ...], counts: set[int]) -> bool:
+    """Whether the last axis counts the images, or else the first: the one as long as the labels (of which there are `counts`), the one
+    beside two that are alike, the longest. In colour the axis of channels tells: [H, W, C, N], [N, C, H, W].
+    """
+    first, last = shape[0] in counts, shape[-1] in counts
+    if first != last:
+        return last
+    if len(shape) == 4:
+        if shape[3] in (1, 3, 4) or shape[2] in (1, 3, 4):
+            return shape[3] not in (1, 3, 4)
+        if shape[1] in (1, 3, 4):
+            return False
+    if len(shape) == 3 and (shape[0] == shape[1]) != (shape[1] == shape[2]):
+        return shape[0] == shape[1]
+    return shape[-1] >= max(shape[:-1])
+
+
+def _table(file: Path, stored: _Stored, counts: set[int], notes: list[str]) -> Table:
+    """An array with its images first. `counts` are the lengths of what may be labels."""
     shape = (math.prod(stored.shape),) if len(stored.shape) == 2 and 1 in stored.shape else stored.shape
     needed = math.prod(shape) * stored.dtype.itemsize
     if needed > MAX_SET_BYTES or (stored.packed and needed > MAX_GZIP_RATIO * stored.length + MIB):
         raise BadData(f"{file.name} announces {needed / 2**30:,.1f} GB in “{stored.name}”, more than a file of its size holds.")
-    channels_third = len(shape) == 4 and shape[2] in (1, 3, 4) and shape[3] not in (1, 3, 4)
-    if channels_third or (len(shape) > 2 and shape[-1] >= max(shape[:-1])):
+    images_last = len(shape) > 2 and _images_last(shape, counts)
+    if len(shape) == 3:
+        along = "last" if images_last else "first"
+        notes.append(f"The images of “{stored.name}” {list(shape)} were taken along its {along} axis.")
+    if images_last:
         inner = shape[:-1]
 
         def rows(piece: int) -> Iterator[np.ndarray]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -35,18 +36,18 @@ from engine.data.limits import (
 )
 from engine.data.path_words import is_litter, stem_of
 from engine.data.picture_sets import (
-    OF_ONE_FILE,
     common_shape,
+    every_page,
     kind_of,
     name_classes,
-    notes_of_sizes,
+    read_in_agreement,
     say_what_is_bad,
     sentence_of,
     shown,
 )
 from engine.data.pictures import Picture, adapt
 from engine.data.pixel_facts import PixelFacts, Size
-from engine.data.preprocessing import Preprocessing, as_asked
+from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart, promised
 
@@ -83,7 +84,11 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
-            kept = yield from _decoded(packed, packed.in_reading_order(layout.files), source, recipe)
+            files = packed.in_reading_order(layout.files)
+            if recipe.pages == "all":
+                files = yield from every_page(path.name, files, packed.frames)
+            attempt = partial(_attempt, packed, files)
+            kept = yield from read_in_agreement(attempt, _guess(packed, files, recipe), source, recipe, (Restart(),))
     except tarfile.ReadError:
         raise BadData(f"{path.name} is damaged or no archive; save or download it again.") from None
     except _FAULTS:
@@ -189,6 +194,13 @@ class _Packed:
         with stream:
             return stream.read(most + 1)
 
+    def frames(self, file: PlacedFile) -> int:
+        """How many pages a picture of the tree has."""
+        try:
+            return look(self.content(file.path)).frames
+        except Bad:
+            return 1  # it is refused by name when it is read
+
     def in_reading_order(self, files: list[PlacedFile]) -> list[PlacedFile]:
         """By their paths, as a folder is read; by their places where going back means unpacking all again."""
         packed = any(file.name.lower().endswith(_ENDINGS[2:]) for file in self.files)
@@ -236,33 +248,6 @@ def _of_shard(file: Path) -> str:
     return re.sub(r"[-_.]?\d+$", "", file.stem) or "shards"
 
 
-def _decoded(
-    packed: _Packed, files: list[PlacedFile], source: Source, recipe: ImportRecipe
-) -> Generator[Step | PixelRows | Restart, None, list[PlacedFile]]:
-    """Yields the pixels of all parts; the good files. Read anew where the whole turns out other than its beginning."""
-    shape, how = _guess(packed, files, recipe), as_asked(recipe)
-    for again in (False, True):
-        attempt, found, counts = Source(source.name), PixelFacts(), Counter[str]()
-        kept, sizes = yield from _attempt(packed, files, shape, how, attempt, found, counts)
-        if not sizes:
-            break
-        agreed = common_shape(attempt, sizes, recipe)
-        decided, notes = found.agreed(recipe, sizes, agreed)
-        attempt.notes += [*notes_of_sizes(sizes, agreed, recipe, decided), *notes]
-        attempt.preprocessing = decided
-        if again or (agreed == shape and found.same_pixels(how, decided)):
-            break
-        shape, how = agreed, decided
-        yield Restart()
-    source.parts, source.sizes, source.preprocessing, source.notes = attempt.parts, attempt.sizes, attempt.preprocessing, attempt.notes
-    source.bad, source.bad_total = attempt.bad, attempt.bad_total
-    if found.deep is not None:
-        source.values = {"low": found.deep.range.low, "high": found.deep.range.high, "histogram": found.deep.histogram()}
-    of_set = source.preprocessing.scale is not None
-    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
-    return kept
-
-
 def _guess(packed: _Packed, files: list[PlacedFile], recipe: ImportRecipe) -> Size:
     """The shape that a few headers, spread over the files, suggest."""
     sizes: list[Size] = []
@@ -283,7 +268,7 @@ def _attempt(
     source: Source,
     found: PixelFacts,
     counts: Counter[str],
-) -> Generator[Step | PixelRows, None, tuple[list[PlacedFile], list[Size]]]:
+) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
     kept: list[PlacedFile] = []
     sizes: list[Size] = []
     done = 0
@@ -291,10 +276,13 @@ def _attempt(
         mine = [file for file in files if file.split == split]
         names: list[str] = []
         waiting: list[np.ndarray] = []
+        data, last = b"", ""
         for place, file in enumerate(mine):
             done += 1
             try:
-                pixels, notes, seen = decode(packed.content(file.path), how)
+                if file.path != last:  # not once for every page
+                    data, last = packed.content(file.path), file.path
+                pixels, notes, seen = decode(data, how, file.page)
             except Bad as bad:
                 source.refuse(shown(file.name), sentence_of(str(bad)))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +39,12 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
             file = folder / f"{split}_{what}.bin"
             if file.is_file():
                 tables.append(_table(file, f"{split} {what.lower()}", each))
-    plain = ImportRecipe() if recipe.array == "unlabeled" else recipe
+    plain = replace(recipe, array="", labels="none") if recipe.array == "unlabeled" else recipe
     source = yield from read_tables(folder.name, "stl-10", tables, plain)
     names = _names(folder)
-    if source.classes and len(names) >= max(int(name) for name in source.classes):
-        source.classes = tuple(names[int(name) - 1] for name in source.classes)
+    first = 0 if "0" in source.classes else 1
+    if source.classes and len(names) > max(int(name) for name in source.classes) - first:
+        source.classes = tuple(names[int(name) - first] for name in source.classes)
     if splits != ("unlabeled",) and (folder / "unlabeled_X.bin").is_file():
         source.notes.append("The images of unlabeled_X.bin have no class and were left out; array unlabeled takes them instead.")
     return source
