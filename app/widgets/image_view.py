@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.shell.theme import DARK, Colors
+
+HINT_MARGIN = 8  # pixels around a hint
 
 
 def to_qimage(pixels: np.ndarray) -> QImage:
@@ -61,6 +63,11 @@ class ImageView(QWidget):
         self.image = None if pixels is None else chw_to_qimage(pixels)
         self.update()
 
+    def hint_height(self, width: int) -> int:
+        """Pixels that the hint needs to be read whole at this width."""
+        around = QRect(0, 0, max(width - 2 * HINT_MARGIN, 1), 10_000)
+        return self.fontMetrics().boundingRect(around, Qt.TextFlag.TextWordWrap.value, self.hint).height() + 2 * HINT_MARGIN + 2
+
     def set_image(self, image: QImage | None) -> None:
         self.image = image
         self.update()
@@ -74,7 +81,11 @@ class ImageView(QWidget):
             painter.setPen(QPen(self._line, 1, Qt.PenStyle.DashLine))
             painter.drawRoundedRect(place.adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
             painter.setPen(self._muted)
-            painter.drawText(place.adjusted(16, 16, -16, -16), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.hint)
+            painter.drawText(
+                place.adjusted(HINT_MARGIN, HINT_MARGIN, -HINT_MARGIN, -HINT_MARGIN),
+                Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
+                self.hint,
+            )
             return
         target = fitted(self.image.size(), place)
         path = QPainterPath()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtGui import QColor, QFontMetrics, QPainter
 
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
@@ -12,7 +12,10 @@ from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart
 from app.widgets.colors import shade
 
 ROW, HEAD = 25, 22  # pixels; a row is as high as a slider, which may stand beside it
-NAMES, FIGURES = 72, 64
+FIGURES = 64
+NAMES = 48  # pixels of the shortest names; longer ones get what they need, up to a third of the width
+
+NO_CLASSIFIER = "no classifier of these data"
 
 
 class BayesBars(Chart):
@@ -44,29 +47,37 @@ class BayesBars(Chart):
     def sizeHint(self) -> QSize:
         return QSize(420, HEAD + ROW * max(3, len(self.names)))
 
+    def names_width(self) -> float:
+        """Pixels of the column of names, with the gap beside it."""
+        metrics = QFontMetrics(self._small)
+        needed = max((metrics.horizontalAdvance(name) for name in self.names), default=0) + 12
+        return float(min(max(needed, NAMES), max(self.width() / 3, NAMES)))
+
     def draw(self, painter: QPainter) -> None:
         if not self.names:
             self.draw_hint(painter, "Drop a picture, or choose a held-out image: what each class says of it appears here.")
             return
-        wide = (self.width() - NAMES) / len(self.columns)
+        names = self.names_width()
+        wide = (self.width() - names) / len(self.columns)
         painter.setFont(self._small)
         painter.setPen(QColor(self._c.muted))
         for at, (title, _) in enumerate(self.columns):
-            painter.drawText(QRectF(NAMES + at * wide, 0, wide - 8, HEAD), LEFT | MIDDLE, title)
+            painter.drawText(QRectF(names + at * wide, 0, wide - 8, HEAD), LEFT | MIDDLE, title)
         for row, name in enumerate(self.names):
             top = HEAD + row * ROW
             painter.setPen(QColor(self._c.text))
-            told = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, NAMES - 10)
-            painter.drawText(QRectF(0, top, NAMES - 8, ROW), LEFT | MIDDLE, told)
+            told = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, int(names) - 10)
+            painter.drawText(QRectF(0, top, names - 8, ROW), LEFT | MIDDLE, told)
             for at, (_, values) in enumerate(self.columns):
-                self._bar(painter, QRectF(NAMES + at * wide, top, wide - 8, ROW), at, row, values)
+                self._bar(painter, QRectF(names + at * wide, top, wide - 8, ROW), at, row, values)
 
     def _bar(self, painter: QPainter, place: QRectF, at: int, row: int, values: np.ndarray | None) -> None:
         """A nat is drawn to the scale of the classes: the worst one has no bar, the best one a whole one."""
         if values is None:
             if row == 0:
                 painter.setPen(QColor(self._c.muted))
-                painter.drawText(place, LEFT | MIDDLE, "no classifier of these data")
+                room = QRectF(place.left(), place.top() + 4, place.width(), max(ROW * len(self.names) - 4, ROW))
+                painter.drawText(room, LEFT | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap, NO_CLASSIFIER)
             return
         value, reach = float(values[row]), max(place.width() - FIGURES, 20)
         share = value if at else 1 - value / min(float(values.min()), -1e-9)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSpinBox, QVBoxLayout, QWidget
 
 from app.panes import Context
@@ -21,13 +21,14 @@ from app.panes.bayes.validation import ComparedSteps, ValidationImages
 from app.shell.formatting import count, number
 from app.shell.latest_query import LatestQuery
 from app.shell.pane_availability import Unavailable
+from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
 from app.shell.theme import colors
 from app.widgets.export import IMAGE_FILTER, ask_where, ask_which, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
 from app.widgets.image_view import ImageView
 from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, TextLines, button, clear, heading, muted, set_heading
+from app.widgets.parts import Card, Elided, TextLines, button, clear, heading, muted, set_heading
 from engine.common.bayes_rule import posterior, with_share
 from engine.messages import AskBayes, BayesAnswered, PictureRef, QueryFailed, RunInfo
 
@@ -78,7 +79,8 @@ class BayesPane(RunPane):
         column, row = QVBoxLayout(contents), QHBoxLayout()
         column.setContentsMargins(0, 0, 0, 0)
         self.index = QSpinBox()
-        self.index.setRange(0, 999_999)
+        self.index.setRange(-1, 999_999)
+        self.index.setSpecialValueText("–")  # something else is seen
         self.index.setAccessibleName("Validation image")
         self.index.valueChanged.connect(self.choose_index)
         row.addWidget(muted("Validation image", wrap=False))
@@ -86,7 +88,8 @@ class BayesPane(RunPane):
         ask = partial(ask_which, self, "Open an image", IMAGE_FILTER, self.accept_images)
         row.addWidget(button("Open image…", ask, "Any picture, also one of no class."))
         row.addWidget(button("Noise", self.use_noise, "An image of no class: every pixel drawn uniformly."))
-        row.addStretch(1)
+        self.source = Elided("")  # what is seen where it is no validation image
+        row.addWidget(self.source, 1)
         column.addLayout(row)
         top, self.seen = QHBoxLayout(), ImageView("What the network sees", "Drop a picture here")
         self.seen.setFixedSize(84, 84)
@@ -197,7 +200,10 @@ class BayesPane(RunPane):
         return True
 
     def choose_index(self, index: int) -> None:
-        self._look_at(PictureRef(label=f"validation image {index}", index=index))
+        if index < 0:  # stepped down from the first
+            self.index.setValue(0)
+        else:
+            self._look_at(PictureRef(label=f"validation image {index}", index=index))
 
     def use_noise(self) -> None:
         info = self.context.state.run_info
@@ -231,7 +237,8 @@ class BayesPane(RunPane):
         self._say()
 
     def _say(self) -> None:
-        """What is under way, what went wrong, or which step is still seen."""
+        """What is seen, what is under way, what went wrong, or which step is still seen."""
+        self._name_source()
         answer, step = self.answer, self.context.state.step
         waiting = self.asking.in_flight is not None
         if self.fault and not waiting:
@@ -242,6 +249,14 @@ class BayesPane(RunPane):
             self.busy.set_text(f"Still step {count(answer.step)}; step {count(step)} is being loaded.")
         else:
             self.busy.set_text(self.validation.line, self.validation.level)
+
+    def _name_source(self) -> None:
+        """The number of a validation image in its box, or the name of what is seen in its place."""
+        index = self.picture.index
+        with QSignalBlocker(self.index):
+            self.index.setValue(-1 if index is None else index)
+        self.source.setText("" if index is not None else f"Seen: {self.picture.label}")
+        set_tip(self.source, "" if index is not None else self.picture.path or self.picture.label)
 
     # ------------------------------------------------------------------------------------------------ the prior
 

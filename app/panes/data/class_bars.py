@@ -28,7 +28,7 @@ class ClassBars(QWidget):
         self.names: tuple[str, ...] = ()
         self.counts: tuple[int, ...] = ()
         self.chosen = -1
-        self._longest = ""  # of the names, by its letters
+        self._longest = ""  # of the names, in pixels
         self._c = theme.DARK
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Images per class")
@@ -40,7 +40,8 @@ class ClassBars(QWidget):
     def set_counts(self, names: tuple[str, ...], counts: tuple[int, ...]) -> None:
         if (names, counts) != (self.names, self.counts):
             self.names, self.counts = names, counts
-            self._longest = max(names, key=len, default="")
+            metrics = self.fontMetrics()
+            self._longest = max(names, key=metrics.horizontalAdvance, default="")  # the most letters need not be the widest
             self.setFixedHeight(max(len(names), 1) * self.ROW)
             told = [f"{name}: {n}" for name, n in zip(names[:SPOKEN], counts[:SPOKEN], strict=False)]
             self.setAccessibleDescription(", ".join(told) + (f", and {count(len(names) - SPOKEN)} more" if len(names) > SPOKEN else ""))
@@ -63,7 +64,7 @@ class ClassBars(QWidget):
         for row in range(max(top // self.ROW, 0), min(-(-bottom // self.ROW), len(self.names), len(self.counts))):
             name, n, y = self.names[row], self.counts[row], row * self.ROW
             painter.setPen(QColor(c.text if row == self.chosen else c.muted))
-            name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(left - 8))
+            name = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, int(left - 8))
             painter.drawText(QRectF(0, y, left, self.ROW), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
             painter.drawText(
                 QRectF(width - right, y, right, self.ROW), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, count(n)

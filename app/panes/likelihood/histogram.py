@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QBrush, QColor, QFocusEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPen, QPolygonF
 
 from app.panes.likelihood import separation
 from app.shell.theme import CATEGORIES
@@ -87,6 +87,11 @@ class Histogram(Chart):
         self.setAccessibleDescription(", ".join(parts))
 
     # drawing
+
+    def plot(self) -> QRectF:
+        """Below the line that says what lies outside of the axis, where there is one."""
+        place = super().plot()
+        return place.adjusted(0, QFontMetrics(self._small).height() - 2, 0, 0) if self.beyond else place
 
     def tints(self) -> tuple[QColor, QColor]:
         """Of the known and the strange images."""
@@ -176,11 +181,12 @@ class Histogram(Chart):
             painter.drawText(QRectF(left + 18, top, width - 18, height), LEFT | MIDDLE, name)
 
     def _say_beyond(self, painter: QPainter) -> None:
-        """Above the plot's upper edge, where nothing else stands."""
+        """In the margin above the plot, where nothing else stands."""
         painter.setFont(self._small)
         place, metrics = self.plot(), painter.fontMetrics()
-        width = metrics.horizontalAdvance(self.beyond)
-        self._tag(painter, place.right() - width - 8, place.top() + metrics.height() * 4 + 8, self.beyond, QColor(self._c.muted))
+        width = metrics.horizontalAdvance(self.beyond) + 1
+        painter.setPen(QColor(self._c.muted))
+        painter.drawText(QRectF(max(place.right() - width, 0), 2, width, metrics.height()), LEFT | MIDDLE, self.beyond)
 
     def _threshold(self, painter: QPainter) -> None:
         place, x = self.plot(), self._inside(self.threshold)

@@ -34,6 +34,7 @@ class DropCard(Card):
         super().__init__(10, 6)
         self.setProperty("role", "drop")
         self.most = 340
+        self._refused = False  # why it cannot be read stands in the place of the picture
         self._line, self._ground = QColor(DARK.line), QColor(DARK.background)
         self.original = ImageView("The image that is looked at", "Drop images or a folder here")
         self.heat = HeatMap("Bits per pixel appear here")
@@ -65,6 +66,8 @@ class DropCard(Card):
         """Both pictures square, as large as the width lets them be, but at most `most` pixels."""
         self.most = most
         side = min(max((self.width() - 26) // 2, 48), most)
+        if self._refused:  # the sentence has the whole width, and is read whole
+            side = max(side, self.original.hint_height(max(self.width() - 20, 48)))
         for view in (self.original, self.heat):
             if view.height() != side:
                 view.setFixedHeight(side)
@@ -81,20 +84,23 @@ class DropCard(Card):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
 
     def show_entry(self, entry: Dropped | None) -> None:
-        self.what.setText("" if entry is None else "image")
+        self.what.setText("" if entry is None or entry.error else "image")
+        self._refused = entry is not None and bool(entry.error)
         if entry is None:
             self.original.set_image(None)
             self.caption.setText("Drop images or a folder here")
             set_tip(self.caption, "")
+            self.fit(self.most)
             return
         self.original.hint = entry.error or "Reading it…"
         self.original.set_image(None if entry.original is None else to_qimage(entry.original))
+        self.fit(self.most)
         self.caption.setText(entry.label)
         set_tip(self.caption, f"{entry.key}\nMore images and folders can be dropped here.")
 
     def show_look(self, look: ImageInspected | None, hint: str = "") -> None:
         bits = None if look is None else look.bits
-        no_map = look is not None and bits is None
+        no_map = self._refused or (look is not None and bits is None)
         for widget in (self.heat, self.legend):
             widget.setVisible(not no_map)
         self.grid.setColumnStretch(1, 0 if no_map else 1)

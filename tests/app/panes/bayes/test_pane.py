@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QCoreApplication, QPoint
 
-from app.panes.bayes.chart import HEAD, ROW
+from app.panes.bayes.chart import HEAD, NO_CLASSIFIER, ROW
 from app.panes.bayes.pane import BayesPane
 from app.shell import theme
 from engine import messages as m
 from tests.kit.panes import OTHER, VAE, Kit, digits, run_info
+from tests.kit.text_fit import exceeds, listening
 
 GIVEN = np.array([-100.0, -102.0, -130.0])
 CONDITIONAL = replace(VAE, name="conditional", title="Conditional", conditional=True, capabilities=("log_prob", "conditional"))
@@ -211,3 +212,31 @@ def test_that_nothing_of_another_run_stays_on_screen(kit: Kit) -> None:
     kit.pump()
     assert pane.answer is None and pane.bars.columns == [] and pane.seen.image is None
     assert [message.job for message in kit.engine.of(m.StopJob)] == [kit.engine.of(m.CompareClassifiers)[0].job]
+
+
+def test_that_names_have_room_and_a_missing_classifier_is_said_in_whole_words(kit: Kit) -> None:
+    pane = open_pane(kit, classifier=False)
+    names = ("grandfather clocks", "dogs", "wwwwwwwwwwww")
+    answer(kit, classes=names, classifier=None, true_class="dogs")
+    pane.bars.resize(430, pane.bars.height())
+    with listening() as heard:
+        pane.bars.grab()
+    assert {text for _, _, _, text, _ in heard.texts} >= {*names, NO_CLASSIFIER}
+    for _, wanted, room, text, _ in heard.texts:
+        if text in (*names, NO_CLASSIFIER):
+            assert not exceeds(wanted, room), text
+    assert pane.bars.names_width() <= pane.bars.width() / 3
+    pane.bars.set_answer(("a" * 90, "b"), GIVEN[:2], np.array([0.5, 0.5]), None)
+    assert pane.bars.names_width() <= pane.bars.width() / 3
+
+
+def test_that_a_dropped_file_is_named_where_the_number_of_a_validation_image_stood(kit: Kit) -> None:
+    pane = open_pane(kit)
+    answer(kit)
+    assert pane.index.text() == "0" and pane.source.text() == ""
+    pane.accept_image("/home/me/D1.PNG")
+    assert pane.index.text() == "–" and pane.source.text() == "Seen: D1.PNG"
+    pane.index.stepUp()
+    assert pane.index.text() == "0" and pane.source.text() == "" and kit.engine.of(m.AskBayes)
+    pane.index.stepDown()
+    assert pane.index.text() == "0" and pane.picture.index == 0

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app.panes.likelihood.corruption_plot import CorruptionPlot, ScorePath
 from app.panes.likelihood.heat_map import HeatMap, span
 from app.panes.likelihood.histogram import Histogram
+from app.panes.likelihood.image_detail import DropCard
 from app.panes.likelihood.score_table import AUROC, VALUE, ScoreRow, ScoreTable, floor_text, p_text, value_text
+from app.panes.likelihood.scored_images import Dropped
 from app.shell.theme import CATEGORIES, DARK, LIGHT, contrast
 from app.widgets.chart import figures, ticks
-from engine.messages import DetectorInfo, DetectorScore
+from engine.messages import DetectorInfo, DetectorScore, PictureRef
+from tests.kit.text_fit import exceeds, listening
 
 NATS = DetectorInfo("elbo", "ELBO", "bound", "nat", "Paper", "Help.")
 BITS = DetectorInfo("ll", "log-likelihood", "exact", "bits/dim", "Paper", "Help.")
@@ -37,6 +40,39 @@ def shown(qapp) -> Iterator:
     for widget in made:
         widget.close()
         widget.deleteLater()
+
+
+@pytest.mark.parametrize("width", [240, 460])
+def test_that_what_lies_outside_of_the_axis_is_said_above_the_plot_and_not_over_the_bars(shown, width: int) -> None:
+    chart = shown(Histogram(), width)
+    rng = np.random.default_rng(0)
+    chart.set_scores(rng.normal(size=400), np.concatenate([rng.normal(size=60), np.full(5, 1e4)]), "held-out", "dropped", "nat")
+    with listening() as heard:
+        chart.grab()
+    (room,) = [room for _, _, room, text, _ in heard.texts if text == chart.beyond]
+    assert chart.beyond and room.top() >= 0 and room.bottom() <= chart.plot().top() + 3 and room.right() <= width
+    chart.set_scores(rng.normal(size=400), np.zeros(0), "held-out", "dropped", "nat")
+    assert not chart.beyond and chart.plot().top() == 8
+
+
+@pytest.mark.parametrize("width", [220, 300, 420])
+def test_that_the_sentence_why_a_picture_cannot_be_read_is_whole_in_its_box(shown, width: int) -> None:
+    card = shown(DropCard(), width, 260)
+    card.fit(64)
+    entry = Dropped(PictureRef(label="notes.txt", path="/notes.txt"))
+    entry.error = (
+        "notes.txt is no image that can be read: its first bytes are those of a text. Save it as PNG, JPEG or TIFF, and drop it again."
+    )
+    card.show_entry(entry)
+    card.show_look(None, "No bits to show")
+    QCoreApplication.sendPostedEvents()
+    with listening() as heard:
+        card.original.grab()
+    (sizes,) = [(wanted, room) for _, wanted, room, text, _ in heard.texts if text == entry.error]
+    assert not exceeds(*sizes) and not card.heat.isVisible() and card.original.width() > card.width() - 30
+    entry.error = ""
+    card.show_entry(entry)
+    assert card.original.height() == 64
 
 
 @pytest.mark.parametrize(("low", "high", "most"), [(0, 1, 5), (-3.7, 122.2, 6), (1e-7, 3e-7, 4), (999.98, 1000.03, 7), (5, 5e6, 3)])
