@@ -129,6 +129,7 @@ class Method(nn.Module):
     summary: ClassVar[str]
     formula: ClassVar[str] = ""
     accepts: ClassVar[str] = "images"  # "images" | "text": the kind of data it learns from
+    needs: ClassVar[str] = ""  # "classes" | "frames": what the images must come with, whatever the settings; "": nothing
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
     batch_splits: ClassVar[bool] = True  # the loss of a batch is the mean over its pieces' losses
@@ -301,6 +302,8 @@ def info(method: type[Method]) -> MethodInfo:
         summary=method.summary,
         formula=method.formula,
         accepts=method.accepts,
+        needs=method.needs,
+        ends_by_itself=method.finished is not Method.finished,
         units=tuple(method.units.items()),
         fields=fields_of(method.Config),
         sample_fields=fields_of(kind) if (kind := sample_settings(method)) else (),

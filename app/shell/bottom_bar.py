@@ -76,6 +76,8 @@ class BottomBar(QFrame):
 
     def show_verbs(self) -> None:
         job = self.state.job_of(self.state.run)
+        method = self.state.method_info
+        self.verbs.ends_by_itself = method is not None and method.ends_by_itself
         self.verbs.show_run(self.state.run_info, job, self.state.progress.get(job.job) if job else None)
 
     def show_playing(self, playing: bool) -> None:

@@ -97,9 +97,14 @@ class Centre(QWidget):
             self.docks.front.toggle_floating()
 
     def new_run(self, method: str | None = None, data: str | None = None, settings: Mapping[str, Any] | None = None) -> None:
-        """Show the form, for a method, a data set and settings when they are given; else for the data set that is chosen at the left."""
+        """Show the form, for a method, a data set and settings when they are given; else for the data that were chosen in it last, or those
+        of the chosen run.
+        """
         page, methods = self.new_run_page, self.state.methods
-        data = data or self.state.selected_data
+        if data:
+            page.wish_data(data)
+        info = self.state.run_info
+        data = data or page.wished_data or (info.data if info is not None else None)
         if method:
             page.choose_method(method)
         if method in methods and settings:

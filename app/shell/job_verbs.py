@@ -97,6 +97,7 @@ class JobVerbs(QWidget):
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE_MS)
         self._patience.timeout.connect(self._give_up)
+        self.ends_by_itself = False  # of the run's method: what was planned says nothing of how long it takes
         self._opened = False
         self._began_at = 0  # the step of the run when its job was first seen: beyond it the training has started
         self.show_run(None, None, None)
@@ -157,10 +158,12 @@ class JobVerbs(QWidget):
             return self.job.message
         if self.job.state != "running":
             return {"paused": "paused; the device is free"}.get(self.job.state, f"{self.job.state}…")
-        if progress is None or progress.rate <= 0:
+        if progress is None or progress.rate <= 0 or (progress.unit == "step" and progress.done <= self._began_at):
             began = self.run.step > self._began_at or (progress is not None and progress.unit == "step" and progress.done > self._began_at)
             return (progress.note if progress is not None else "") or ("training" if began else "starting…")
         left = f" · {formatting.duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+        if self.ends_by_itself:
+            left = " · ends by itself"
         return formatting.speed(progress.rate) + left
 
     def _draw(self) -> None:

@@ -145,6 +145,7 @@ class Window(QMainWindow):
         bridge.on(m.RunsListed, self.runs.listed)
         bridge.on(m.RunImported, self.runs.imported)
         bridge.on(m.DataListed, lambda event: state.set_data(event.data))
+        bridge.on(m.DataReport, self.new_run_page.note_report)
         bridge.on(m.JobChanged, self._job_changed)
         bridge.on(m.Progress, state.set_progress)
         bridge.on(m.Metrics, self._metrics)
@@ -170,6 +171,7 @@ class Window(QMainWindow):
         state.selected_data_changed.connect(self.left.show_data)
         state.theme_changed.connect(self._apply_theme)
         state.run_proposed.connect(self.new_run)
+        state.data_opened.connect(self.new_run_page.wish_data)
 
         self.run_list.chosen.connect(runs.choose)
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))
@@ -355,6 +357,7 @@ class Window(QMainWindow):
 
     def _run_changed(self) -> None:
         self.playback.stop()
+        self.new_run_page.wish_data("")
         self.bottom.clear_curve()
         self.runs.follow_chosen()
         self._show_runs()

@@ -11,7 +11,7 @@ from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.forms import Choice, Draft, Group, Row, groups_of
 from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
-from engine.messages import DataInfo, FieldInfo, MethodInfo, Ready, StartRun
+from engine.messages import DataInfo, DataReport, FieldInfo, MethodInfo, Ready, StartRun
 
 DEFAULT_STEPS = MOST_STEPS
 STEPS_OF = "steps of "  # and a method: the scope in the draft of how long its runs are
@@ -67,6 +67,8 @@ class NewRunPage(QWidget):
         self.groups: list[Group] = []
         self.sides: list[QVBoxLayout] = []
         self._steps = DEFAULT_STEPS  # the length that the form offers for these data
+        self._classes: dict[str, bool] = {}  # data -> whether an inspection found classes
+        self.wished_data = ""  # what the user chose here, or opened, since he chose a run
         self._stale = True  # the cards are not those of the chosen method
 
         title = theme.role(PlainLabel("New run"), "title")
@@ -80,7 +82,7 @@ class NewRunPage(QWidget):
         self.data_box.setAccessibleName("Data")
         set_tip(self.data_box, "What it learns from")
         self.data_box.setMinimumWidth(220)
-        self.data_box.activated.connect(lambda _i: self._offer_length())
+        self.data_box.activated.connect(lambda _i: self._choose_data())
         self.other = QPushButton("Other data…")
         self.other.setAccessibleName("Open other data")
         set_tip(self.other, "A folder of images, an IDX, npz or text file; it is inspected before anything is trained on it")
@@ -152,6 +154,11 @@ class NewRunPage(QWidget):
             self.data_box.addItem(f"{info.name}   {info.summary}", name)
         self.choose_data(chosen if chosen in data else ("digits" if "digits" in data else next(iter(data), "")))
 
+    def note_report(self, report: DataReport) -> None:
+        """What an inspection found in a data set."""
+        self._classes[report.data] = bool(report.classes)
+        self._check()
+
     def set_names(self, taken: frozenset[str]) -> None:
         """The names that a new run cannot have."""
         if taken != self.taken:
@@ -180,6 +187,14 @@ class NewRunPage(QWidget):
         if at >= 0:
             self.data_box.setCurrentIndex(at)
         self._offer_length()
+
+    def _choose_data(self) -> None:
+        self.wished_data = self.data_box.currentData() or ""
+        self._offer_length()
+
+    def wish_data(self, data: str) -> None:
+        """The data that the form starts with next, until another run is chosen; empty: those of the run."""
+        self.wished_data = data
 
     def _offer_length(self) -> None:
         """Other data or another method: the form is made again where another length fits them."""
@@ -290,6 +305,11 @@ class NewRunPage(QWidget):
             chosen = self.data[self.data_box.currentData()]
             what = "a text" if info.accepts == "text" else "a data set of images"
             why = f"{info.title} learns from {info.accepts} and {chosen.name} is {chosen.kind}; choose {what}."
+        elif lacking := self._lacking(info):
+            chosen = self.data[self.data_box.currentData()].name
+            conditional = "" if info.needs else " where it is conditional"
+            advice = f"choose data with {lacking}" if lacking != "frames" else "choose “moving-shapes”"
+            why = f"{info.title} needs {lacking}{conditional}, and {chosen} has none; {advice}."
         elif self.errors:
             why = "One setting is not usable: " + self.errors[0]
         elif self._name and (fault := name_fault(self._name, sorted(self.taken | self._used))):
@@ -310,6 +330,22 @@ class NewRunPage(QWidget):
                 f"{info.title} on {self.data[self.data_box.currentData()].name}"
                 + (f" · {changed}" if changed else " · all settings at their defaults")
             )
+
+    def _lacking(self, info: MethodInfo) -> str:
+        """What the method needs with these settings beside the images: "classes", "captions" or "frames", where the data are known to
+        have none; else empty.
+        """
+        fields = {field.name: field for field in info.fields}
+        needs = info.needs
+        if not needs and info.conditional and "conditional" in fields and self.draft.get(info.name, fields["conditional"]):
+            told = str(self.draft.get(info.name, fields["condition"])) if "condition" in fields else "class"
+            needs = {"class": "classes", "caption": "captions"}.get(told, "")
+        chosen = self.data[self.data_box.currentData()]
+        has = chosen.has
+        if has is None:
+            classes = self._classes.get(chosen.data)
+            return needs if needs == "frames" or (needs == "classes" and classes is False) else ""  # no file holds clips
+        return "" if needs in has else needs
 
     def _has_effect(self, name: str) -> bool:
         """Whether the switch that a setting of the method needs is on."""

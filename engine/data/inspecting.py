@@ -79,7 +79,7 @@ def describe_data(data: str) -> DataInfo:
     if builtin.is_built_in(data):
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
-        return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True)
+        return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
     try:
         path = person_path(parted_name(data)[0])
     except BadData as error:

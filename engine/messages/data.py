@@ -23,6 +23,7 @@ class DataInfo:
     summary: str  # "1,797 · 8×8 · built in"
     built_in: bool = False
     training_images: int | None = None  # where it is known without opening the set
+    has: tuple[str, ...] | None = None  # of "classes", "captions", "frames"; None where it is not known without opening the set
 
 
 @dataclass(frozen=True, eq=False)

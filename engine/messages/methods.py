@@ -43,6 +43,8 @@ class MethodInfo:
     formula: str  # rich text
     fields: tuple[FieldInfo, ...]
     accepts: str = "images"  # "images" | "text": the kind of data it learns from
+    needs: str = ""  # "classes" | "frames": what images must come with, whatever the settings; "": nothing
+    ends_by_itself: bool = False  # its training has an end of its own, whatever was planned
     units: tuple[tuple[str, str], ...] = ()  # (term of the loss, its unit)
     sample_fields: tuple[FieldInfo, ...] = ()  # settings of its sampler, of a `ConfigurableSampler`
 

@@ -65,6 +65,7 @@ class ImageClassifier(Method):
     headline = ("accuracy", "", True)
     units: ClassVar = {"loss": "nat", "cross_entropy": "nat"}
     wants_labels = True
+    needs = "classes"
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)

@@ -48,6 +48,7 @@ class ConditionalVAE(VariationalAutoencoder):
     family = "Conditional P(x|y)"
     conditional = True
     wants_labels = True
+    needs = "classes"
     source = (
         "Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative Models, NeurIPS 2015; "
         "Kingma et al., Semi-supervised Learning with Deep Generative Models, NeurIPS 2014 (arXiv 1406.5298)"

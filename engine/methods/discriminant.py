@@ -77,6 +77,7 @@ class DiscriminantAnalysis(Method):
     sampling = "direct"
     conditional = True
     wants_labels = True
+    needs = "classes"
     judged_from = 0
     full_batch = True
     source = "Fisher, The Use of Multiple Measurements in Taxonomic Problems, Annals of Eugenics 7, 1936; Ledoit and Wolf, 2004"

@@ -55,6 +55,7 @@ class NextFrame(PixelCNN):
     title = "Next frame"
     family = "Explicit density · exact"
     conditional = False  # on frames, not on classes
+    needs = "frames"
     past_frames = PAST_FRAMES
     source = (
         "van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016 (arXiv 1606.05328); of films: Kalchbrenner et al., "

@@ -387,8 +387,8 @@ def test_a_new_run_is_chosen_as_soon_as_it_is_listed(window: Window, engine: Fak
     qtbot.waitUntil(lambda: window.state.run == "/runs/new")
 
 
-def test_a_chosen_data_set_is_what_the_form_starts_with(window: Window) -> None:
-    window.centre.show_data("shapes")
+def test_a_data_set_that_was_opened_is_what_the_form_starts_with(window: Window) -> None:
+    window.state.open_data("shapes")
     window.new_run()
     assert window.new_run_page.data_box.currentData() == "shapes"
 

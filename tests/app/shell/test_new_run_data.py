@@ -1,0 +1,88 @@
+"""The form of a new run: data that a method cannot learn from are refused with the reason, and the data are those that were meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from app.shell.main_window import Window
+from engine import messages as m
+from engine.data.builtin import built_in
+from engine.data.inspecting import describe_data
+from engine.method import info
+from engine.methods import method_named
+from tests.kit.fake_engine import READY, FakeEngine, run
+from tests.kit.panes import report
+
+NAMES = ("classifier", "conditional_vae", "diffusion", "discriminant", "fine_tuning", "next_frame", "vae")
+METHODS = tuple(info(method_named(name)) for name in NAMES)
+DATA = (*built_in(), m.DataInfo("/data/plain", "plain", "images", "folder of images"))
+OpenWindow = Callable[..., Window]
+
+
+@pytest.fixture
+def form(open_window: OpenWindow, qtbot: QtBot) -> Window:
+    runs = tuple(run(name, data=name) for name in ("digits", "shapes"))
+    made = open_window((replace(READY, methods=METHODS), m.DataListed(DATA), m.RunsListed(runs, "/runs")))
+    qtbot.waitUntil(lambda: made.state.run is not None and made.state.data != {})
+    return made
+
+
+def test_that_only_frames_are_data_for_the_next_frame(form: Window) -> None:
+    page = form.new_run_page
+    for data in ("digits", "shapes", "photo-patches", "/data/plain"):
+        form.new_run("next_frame", data)
+        assert not page.start.isEnabled()
+        assert page.summary.text() == f"Next frame needs frames, and {form.state.data[data].name} has none; choose “moving-shapes”."
+    form.new_run("next_frame", "moving-shapes")
+    assert page.start.isEnabled()
+
+
+@pytest.mark.parametrize("method", [one.name for one in METHODS if one.needs == "classes"])
+def test_that_images_without_classes_are_refused_where_they_are_known(form: Window, qtbot: QtBot, method: str) -> None:
+    page, engine = form.new_run_page, form.bridge.engine
+    assert isinstance(engine, FakeEngine)
+    form.new_run(method, "/data/plain")
+    assert page.start.isEnabled(), "nobody has looked into them"
+    engine.say(replace(report(), data="/data/plain", classes=(), class_counts={}))
+    qtbot.waitUntil(lambda: not page.start.isEnabled())
+    assert page.summary.text() == f"{form.state.methods[method].title} needs classes, and plain has none; choose data with classes."
+    form.new_run("vae", "/data/plain")
+    assert page.start.isEnabled()
+
+
+def test_that_captions_and_classes_are_needed_only_where_they_are_asked_for(form: Window) -> None:
+    page = form.new_run_page
+    form.new_run("diffusion", "digits", {"conditional": True, "condition": "caption"})
+    assert page.summary.text() == "Diffusion needs captions where it is conditional, and digits has none; choose data with captions."
+    assert not page.start.isEnabled()
+    form.new_run("diffusion", "digits", {"conditional": True, "condition": "class"})
+    assert page.start.isEnabled()
+
+
+def test_that_the_built_in_data_have_what_is_said_of_them() -> None:
+    assert describe_data("moving-shapes:50").has == describe_data("moving-shapes").has
+    assert [one.data for one in built_in() if "frames" in (one.has or ())] == ["moving-shapes"]
+
+
+def test_that_the_form_starts_with_the_data_of_the_run_or_those_chosen_in_it(form: Window) -> None:
+    page = form.new_run_page
+    form.choose_run("/runs/shapes")
+    form.centre.show_data("photo-patches")
+    form.new_run()
+    assert page.data_box.currentData() == "shapes", "the page of data was only looked at"
+    page.data_box.setCurrentIndex(page.data_box.findData("digits"))
+    page.data_box.activated.emit(page.data_box.currentIndex())
+    form.centre.show_panes()
+    form.new_run()
+    assert page.data_box.currentData() == "digits"
+    form.choose_run("/runs/digits")
+    form.choose_run("/runs/shapes")
+    form.new_run()
+    assert page.data_box.currentData() == "shapes"
+    form.state.open_data("/data/plain")
+    form.new_run()
+    assert page.data_box.currentData() == "/data/plain"
