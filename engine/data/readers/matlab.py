@@ -188,7 +188,7 @@ def _table(file: Path, stored: _Stored, counts: set[int], notes: list[str]) -> T
     if needed > MAX_SET_BYTES or (stored.packed and needed > MAX_GZIP_RATIO * stored.length + MIB):
         raise BadData(f"{file.name} announces {needed / 2**30:,.1f} GB in “{stored.name}”, more than a file of its size holds.")
     images_last = len(shape) > 2 and _images_last(shape, counts)
-    if len(shape) == 3:
+    if len(stored.shape) == 3:
         along = "last" if images_last else "first"
         notes.append(f"The images of “{stored.name}” {list(shape)} were taken along its {along} axis.")
     if images_last:

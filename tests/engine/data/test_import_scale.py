@@ -83,7 +83,7 @@ def test_that_parts_of_different_kinds_are_scaled_by_their_own_range(tmp_path: P
     stored = {f"{split}_images": one / np.float32(255) if split == fractions else one for split, one in bytes_.items()}
     if dark == np.float64:
         stored["test_images"] = stored["test_images"].astype(dark)
-    np.savez(tmp_path / "set.npz", **stored)
+    np.savez(tmp_path / "set.npz", train_images=stored["train_images"], test_images=stored["test_images"])
     data = opened(tmp_path / "set.npz")
     assert np.array_equal(data.splits["test"].images[:, 0], bytes_["test"]) and said(data, "numbers of different kinds")
     train = data.splits["train"]
