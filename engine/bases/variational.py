@@ -21,6 +21,7 @@ from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Latents, Method, StepContext
 from engine.nets import images as nets
 
+EXPLAINED_HELP = "Of the held-out pixels, by the reconstructions from the posterior means; below zero: worse than the pixels’ own mean."
 SMALLEST_SIGMA = 1 / 255  # of a Gaussian in [0, 1]: without a floor the density has no upper bound
 SMALLEST_LOG_SCALE = -7.0  # of a logistic on [-1, 1] (PixelCNN++)
 DECODED_AT_ONCE = {"cpu": 512}  # images while scoring: what stays in the processor's cache; other devices take 8,192
@@ -257,7 +258,7 @@ class VariationalAutoencoder(Method):
             Number("ELBO", elbo, "nat", help="Lower bound on log p(x), with the KL term unweighted."),
             Number("ELBO, bits/dim", self.bits_per_dim(-elbo), "bits/dim", 3, bits_help),
             Number("active dimensions", active, f"of {len(is_active)}", 0, DEFINITION),
-            Number("variance explained", 100 * explained, "%", 1, "Of the pixels, by the reconstructions from the posterior means."),
+            Number("variance explained", 100 * explained, "%", 1, EXPLAINED_HELP),
         )
         return Figures(numbers, diagnose(active, len(is_active), float(self.kl_weight), self.config.beta, explained), is_active)
 

@@ -97,7 +97,15 @@ class Autoencoder(Method):
         numbers = [Number("squared error", error, "per dimension", 5, "Mean of (x − reconstruction)², pixels from 0 to 1.")]
         if variance > 0:
             explained = 100 * (1 - error / variance)
-            numbers.append(Number("variance explained", explained, "%", 1, "Of the pixels, by the reconstructions."))
+            numbers.append(
+                Number(
+                    "variance explained",
+                    explained,
+                    "%",
+                    1,
+                    "Of the held-out pixels, by the reconstructions; below zero: worse than the pixels’ own mean.",
+                )
+            )
         deviation = z.std(0, correction=0)
         spread = deviation.max() / deviation.clamp(min=1e-12).min()
         numbers.append(Number("widest / narrowest code", spread.item(), "", 1, "Ratio of the codes' deviations: a VAE's would be near 1."))

@@ -208,7 +208,15 @@ class VQVAE(Method):
             Number("perplexity", spread, f"of {size}", 1, "How many codes, used equally often, would be as varied as these."),
         ]
         if variance > 0:
-            numbers.append(Number("variance explained", 100 * (1 - error / variance), "%", 1, "Of the pixels, by the reconstructions."))
+            numbers.append(
+                Number(
+                    "variance explained",
+                    100 * (1 - error / variance),
+                    "%",
+                    1,
+                    "Of the held-out pixels, by the reconstructions; below zero: worse than the pixels’ own mean.",
+                )
+            )
         return Description(tuple(numbers), diagnose(used, expected_codes(size, codes.numel()), size, spread))
 
 

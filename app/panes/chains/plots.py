@@ -24,6 +24,8 @@ TAIL = 40  # last steps whose way is drawn
 MOST_POINTS = 3000  # of all chains, drawn as dots
 MOST_TRACE = 500  # places of a trace
 
+KEY_ROW, SWATCH = 18, 18  # pixels: a row of the key, and a colour with the gap behind it
+
 
 def band_levels(log_p: np.ndarray) -> np.ndarray:
     """log p at the edges of the regions of highest density that hold `MASSES`, of log p on a grid."""
@@ -54,33 +56,47 @@ class BandKey(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFont(font(11))
-        self.setFixedHeight(18)
-        self.setMinimumWidth(200)
+        self.setFixedHeight(KEY_ROW)
+        self.setMinimumWidth(120)
         self.setAccessibleName("The bands hold " + ", ".join(f"{share:.0%}" for share in MASSES) + " of the probability")
         set_tip(self, "Regions of highest density, from the outside in, and how much of the probability each holds.")
         self.set_colors(DARK)
 
     def sizeHint(self) -> QSize:
-        return QSize(340, 18)
+        return QSize(340, KEY_ROW)
 
     def set_colors(self, c: Colors) -> None:
         self._c = c
         self.update()
 
+    def places(self) -> list[tuple[str, QRectF]]:
+        """Every word with its place, its swatch included; what has no room goes on in the next row."""
+        metrics = QFontMetrics(self.font())
+        words = ["bands hold", *(f"{100 * share:.0f} %" for share in MASSES)]
+        widths = [metrics.horizontalAdvance(word) + 1 + (SWATCH if place else 0) for place, word in enumerate(words)]
+        gap = min(10.0, max(2.0, (self.width() - sum(widths)) / (len(words) - 1)))
+        found: list[tuple[str, QRectF]] = []
+        left, top = 0.0, 0
+        for word, wide in zip(words, widths, strict=True):
+            if found and left + wide > self.width():
+                left, top = 0.0, top + KEY_ROW
+            found.append((word, QRectF(left, top, wide, KEY_ROW)))
+            left += wide + gap
+        return found
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        height = round(self.places()[-1][1].bottom())
+        if height != self.height():
+            self.setFixedHeight(height)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        metrics, left = painter.fontMetrics(), 0.0
-        parts: list[tuple[str, QColor | None]] = [("bands hold", None)]
-        parts += [(f"{100 * share:.0f} %", ink) for share, ink in zip(MASSES, band_inks(self._c)[1:], strict=True)]
-        widths = [metrics.horizontalAdvance(text) + (18 if ink is not None else 0) + 1 for text, ink in parts]
-        gap = min(10.0, max(2.0, (self.width() - sum(widths)) / (len(parts) - 1)))
-        for (text, ink), wide in zip(parts, widths, strict=True):
+        inks = [None, *band_inks(self._c)[1:]]
+        for (word, place), ink in zip(self.places(), inks, strict=True):
             if ink is not None:
-                painter.fillRect(QRectF(left, 3, 14, 12), ink)
+                painter.fillRect(QRectF(place.left(), place.top() + 3, SWATCH - 4, 12), ink)
             painter.setPen(QColor(self._c.muted))
-            before = 18 if ink is not None else 0
-            painter.drawText(QRectF(left + before, 0, wide - before, 18), MIDDLE | LEFT, text)
-            left += wide + gap
+            painter.drawText(place.adjusted(SWATCH if ink is not None else 0, 0, 0, 0), MIDDLE | LEFT, word)
 
 
 class ChainPlane(LineChart):

@@ -25,6 +25,7 @@ class FollowedRuns:
         self.data: dict[str, dict[str, Series]] = {}  # run -> term -> points
         self.chosen: list[str] = []  # runs that were ticked, in their order
         self.followed: set[str] = set()  # runs whose points the engine sends
+        self.heard: set[str] = set()  # of those, the runs whose points up to now have come
         self._slots: dict[str, int] = {}  # run -> its place among the colours
 
     def runs(self) -> list[str]:
@@ -50,6 +51,7 @@ class FollowedRuns:
         for run in self.followed - wanted:
             self.bridge.send(UnfollowRun(run))
             self.data.pop(run, None)
+            self.heard.discard(run)
         for run in wanted - self.followed:
             self.bridge.send(FollowRun(run))
         self.followed = wanted
@@ -66,11 +68,16 @@ class FollowedRuns:
             return False
         terms = self.data.setdefault(event.run, {})
         if event.history:
+            self.heard.add(event.run)
             for series in terms.values():
                 series.clear()
         for name, (steps, values) in event.points.items():
             terms.setdefault(name, Series()).append(steps, values)
         return True
+
+    def loading(self) -> bool:
+        """Whether points of a run that has been trained are still on their way."""
+        return any(run not in self.heard and self.state.runs[run].checkpoints for run in self.runs())
 
     def series(self, run: str, term: str) -> Series:
         """The points of a term, empty where there are none."""

@@ -293,6 +293,7 @@ class CurvesPane(Pane):
         alone = len(followed.together(term)) == 1
         best = followed.best(term, smoothing) if alone else None
         title = term if alone else family_title(term)
+        card.loading = followed.loading()
         card.draw(title, followed.unit(term), self._lines(term), best, smoothing, self.context.state.cursor)
 
     def _lines(self, term: str) -> list[Line]:

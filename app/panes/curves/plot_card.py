@@ -48,6 +48,7 @@ class CurvePlotCard(QWidget):
         line.addWidget(self.readout)
         card.inside.addLayout(line)
         column.addWidget(card, 1)
+        self.loading = False  # some points are still on their way
         self.plot.looked_at.connect(self._say_values)
 
     def forget_lines(self) -> None:
@@ -89,7 +90,10 @@ class CurvePlotCard(QWidget):
         if plot.hover_line.isVisible():
             return
         points = sum(len(line.series) for line in plot.lines)
-        parts = [f"all {count(points)} points"]
+        if self.loading:
+            self.readout.set_text("Loading the points…")
+            return
+        parts = [f"all {count(points)} points" if points else "no points yet"]
         if plot.best is not None:
             parts.insert(0, plot.best[2])
         if plot.hidden_values:

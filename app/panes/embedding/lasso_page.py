@@ -92,11 +92,12 @@ class LassoPage(Card):
         some = selected is not None and selected.total > 0
         for made in (self.csv_button, self.a_button, self.b_button):
             made.setEnabled(some)
+        self.csv_button.setVisible(some)  # the sentence in its place needs the width
         if selected is None or not some:
-            self.words.set_text("")
-            self.images.empty_text = EMPTY
+            self.words.set_text(EMPTY)  # as many lines as it needs
+            self.images.empty_text = ""
             self.images.set_pixels(None)
-            self.images.setFixedHeight(84)
+            self.images.setFixedHeight(28)
             return
         parts = [f"{name}: {count(n)}" for name, n in selected.classes]
         more = f", {count(len(selected.images))} of them below" if len(selected.images) < selected.total else ""

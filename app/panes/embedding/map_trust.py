@@ -1,4 +1,4 @@
-"""How far a map is to be trusted, in words, in a corner of it; a click folds it to one line."""
+"""How far a map is to be trusted, in words, in a corner of it: one line, which a click unfolds."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MapTrust(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.lines: tuple[str, ...] = ()
-        self.folded = False
+        self.folded = True  # all its lines would hide too many points; what the user chose stays for all maps
         self.right = self.top = False  # in which corner it lies
         self._c = DARK
         self.setFont(font(11))
@@ -74,7 +74,7 @@ class MapTrust(QWidget):
 
     def shown(self) -> tuple[str, ...]:
         """The lines that are to be seen now."""
-        return self.lines[:1] if self.folded else self.lines
+        return tuple(f"{'▸' if self.folded else '▾'} {line}" for line in self.lines[:1]) + (() if self.folded else self.lines[1:])
 
     def _room(self) -> int:
         """Width of the lines: as wide as the longest, within `WIDEST` and the map."""

@@ -50,7 +50,7 @@ class EncodedImageCard(QWidget):
         self.seen.set_pixels(answer.seen)
         self.rebuilt.set_pixels(answer.reconstruction)
         nats = f" · −ELBO {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
-        set_heading(self.heading, answer.label, nats)
+        set_heading(self.heading, "", f"{answer.label}{nats}")  # a file keeps its letters
         set_tip(self.heading, "−ELBO: a code built from this network needs at most so much for this image." if nats else "")
         self.notes.setVisible(bool(answer.notes))
         self.notes.set_text(" ".join(f"{note.rstrip('.')}." for note in answer.notes))

@@ -81,7 +81,7 @@ class LikelihoodPane(RunPane):
         self._build()
         self.controller.calibrated.connect(self._on_calibrated)
         self.controller.scored.connect(self._on_scored)
-        self.reader.read.connect(self._on_read)
+        self.reader.read.connect(self._on_scored)  # seen, or refused, long before it is scored
         self.controller.compared.connect(self._draw_soon)
         self.controller.corrupted.connect(self._draw_path)
         self.controller.said.connect(self.presenter.show_status)
@@ -338,13 +338,6 @@ class LikelihoodPane(RunPane):
         if image is self.selection.image and image.error:
             self.inspection.forget()
         self._draw_soon()
-
-    def _on_read(self, image: Dropped) -> None:
-        """Seen, or refused, long before it is scored."""
-        if image.error:
-            self._on_scored(image)
-        elif image is self.selection.image and self.shown:
-            self.presenter.show_image()
 
     def _ask_path(self) -> None:
         if not self.shown or not self.page.corrupting:

@@ -19,13 +19,14 @@ from PySide6.QtWidgets import QScrollArea
 
 from app.panes.chains.figures_card import verdict, written
 from app.panes.chains.pane import ChainsPane
-from app.panes.chains.plots import MASSES, band_image, band_levels
+from app.panes.chains.plots import MASSES, BandKey, band_image, band_levels
 from app.panes.chains.settings import ChainSettings
 from app.shell.theme import CATEGORIES, DARK, LIGHT, contrast
 from app.widgets.colors import shade
 from engine import messages as m
 from engine.queries.session import QuerySession
 from tests.kit.panes import Kit
+from tests.kit.text_fit import exceeds, listening
 
 SESSION = QuerySession()
 
@@ -263,3 +264,19 @@ def test_that_the_charts_fill_their_column_and_nothing_scrolls(kit: Kit, target:
         area.takeWidget()
         area.close()
         area.deleteLater()
+
+
+@pytest.mark.parametrize("width", [150, 240, 300, 600])
+def test_that_every_word_of_the_key_is_seen_however_narrow_it_is(qapp, width: int) -> None:
+    key = BandKey()
+    key.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    key.resize(width, 18)
+    key.show()
+    with listening() as heard:
+        key.grab()
+    assert [text for _, _, _, text, _ in heard.texts] == ["bands hold", *(f"{100 * share:.0f} %" for share in MASSES)]
+    for _, wanted, room, text, _ in heard.texts:
+        assert not exceeds(wanted, room) and room.right() <= width + 1 and room.bottom() <= key.height(), text
+    assert (key.height() == 18) is (width == 600)
+    key.close()
+    key.deleteLater()

@@ -483,3 +483,18 @@ def test_that_a_long_name_in_the_legend_loses_its_middle_and_stays_within_the_pl
     assert legend.isVisible() and "…" in legend.items[0][1].text and legend.items[0][1].text.endswith("may be")
     assert legend.width() <= 0.6 * legend.box.width()
     assert legend.box.boundingRect().contains(legend.mapRectToParent(legend.boundingRect()))
+
+
+def test_that_a_plot_whose_points_are_on_their_way_says_so(kit: Kit, pane: CurvesPane) -> None:
+    pane.redraw_now()
+    assert pane.plot_card is not None and pane.plot_card.readout.text == "Loading the points…"
+    feed(kit, RUN, loss=points(3))
+    pane.redraw_now()
+    assert pane.plot_card.readout.text.endswith("all 3 points")
+    pane.choose_run(OTHER, True)
+    pane.redraw_now()
+    assert pane.plot_card.readout.text == "Loading the points…"
+    feed(kit, OTHER)
+    feed(kit, RUN)
+    pane.redraw_now()
+    assert pane.plot_card.readout.text == "no points yet"

@@ -16,6 +16,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtTest import QTest
 
+from app.panes.embedding.lasso_page import EMPTY, LassoPage
 from app.panes.embedding.map_controls import CHANGED
 from app.panes.embedding.map_controls import OTHER as OTHER_DATA
 from app.panes.embedding.map_legend import ColorClasses, ColorScale, class_color, look_of
@@ -26,6 +27,7 @@ from app.shell.formatting import count
 from engine import messages as m
 from tests.kit import paper_map
 from tests.kit.panes import ANSWERS, OTHER, PLAIN, RUN, WORKS, Kit, digits, run_info
+from tests.kit.text_fit import exceeds, listening
 
 SETS = (
     m.DataInfo("digits", "digits", "images", "1 797", True),
@@ -408,10 +410,14 @@ def test_that_the_map_says_how_far_it_is_to_be_trusted(kit: Kit, pane: Embedding
         f"UMAP · 12 features · step {count(1024)}",
         "seed 0 · 2.3 s · begun afresh",
     )
+    assert words.shown() == (f"▸ {words.lines[0]}",) and words.height() < 40, "it hides few points until somebody asks"
     QTest.mouseClick(words, Qt.MouseButton.LeftButton)
-    assert words.shown() == words.lines[:1] and words.height() < 40
+    assert words.shown() == (f"▾ {words.lines[0]}", *words.lines[1:])
+    pane.draw()
+    rest(kit, pane)
+    assert not words.folded, "the choice stays for the next map"
     QTest.keyClick(words, Qt.Key.Key_Space)
-    assert words.shown() == words.lines
+    assert words.folded and words.height() < 40
     controls = pane.page.controls
     controls.kind.setCurrentIndex(1)
     pane.draw()
@@ -529,7 +535,7 @@ def test_that_a_lasso_opens_the_page_of_its_images(kit: Kit, pane: EmbeddingPane
     page.images.picked.emit(3)
     assert pane.points.pinned == np.flatnonzero(labels < 2)[3]
     drawn.lassoed.emit(np.zeros(0, np.int64))
-    assert pane.points.selection is None and drawn.point_style.selected is None and "Switch the lasso on" in page.images.empty_text
+    assert pane.points.selection is None and drawn.point_style.selected is None and page.words.text == EMPTY
     assert not page.a_button.isEnabled() and not page.csv_button.isEnabled()
 
 
@@ -735,3 +741,17 @@ def test_that_both_themes_reach_map_and_legend(kit: Kit, pane: EmbeddingPane, qa
     ]
     assert pane.page.legend.grab().toImage().pixelColor(10, 10).name() == light.name()
     qapp.setStyleSheet("")
+
+
+@pytest.mark.parametrize("width", [200, 236, 300])
+def test_that_the_sentence_how_to_select_is_whole(qapp, width: int) -> None:
+    page = LassoPage()
+    page.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    page.resize(width, 360)
+    page.show()
+    with listening() as heard:
+        page.grab()
+    (sizes,) = [(wanted, room) for _, wanted, room, text, _ in heard.texts if text == EMPTY]
+    assert not exceeds(*sizes) and page.words.isVisible()
+    page.close()
+    page.deleteLater()

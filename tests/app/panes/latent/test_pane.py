@@ -268,7 +268,7 @@ def test_that_encoding_shows_original_and_reconstruction_and_goes_to_the_mean(ki
     assert pane.position is not None and pane.controller.encoder.answer is not None
     np.testing.assert_array_equal(pane.position.z, encoded(query.image))
     assert pane.encoded_image.card.isVisible()
-    assert pane.encoded_image.heading.text() == "HELD-OUT IMAGE 3 · −ELBO 98.2 nat"
+    assert pane.encoded_image.heading.text() == "held-out image 3 · −ELBO 98.2 nat"
     assert pane.encoded_image.rebuilt.image is not None
 
 
