@@ -192,7 +192,7 @@ def _table(file: Path, stored: _Stored, counts: set[int], notes: list[str]) -> T
         along = "last" if images_last else "first"
         notes.append(f"The images of “{stored.name}” {list(shape)} were taken along its {along} axis.")
     if images_last:
-        *sizes, number = shape
+        *sizes, number = list(shape)
         inner = tuple(sizes)
 
         def rows(piece: int) -> Iterator[np.ndarray]:
