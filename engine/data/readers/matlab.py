@@ -192,14 +192,15 @@ def _table(file: Path, stored: _Stored, counts: set[int], notes: list[str]) -> T
         along = "last" if images_last else "first"
         notes.append(f"The images of “{stored.name}” {list(shape)} were taken along its {along} axis.")
     if images_last:
-        inner = shape[:-1]
+        *sizes, number = list(shape)
+        inner = tuple(sizes)
 
         def rows(piece: int) -> Iterator[np.ndarray]:
             each = math.prod(inner) * stored.dtype.itemsize
-            for data, count in _pieces(file, stored, each, shape[-1], piece):
+            for data, count in _pieces(file, stored, each, number, piece):
                 yield np.frombuffer(data, stored.dtype).reshape(count, *inner[::-1]).transpose(0, *range(len(inner), 0, -1))
 
-        return Table(stored.name, (shape[-1], *inner), stored.dtype, rows)
+        return Table(stored.name, (number, *inner), stored.dtype, rows)
     if needed > _WHOLE_BYTES:
         raise BadData(f"“{stored.name}” of {file.name} is stored column by column; save it with the images along the last axis.")
 
