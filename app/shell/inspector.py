@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def heading(text: str) -> QLabel:
     label = section(text)
     label.setContentsMargins(4, 0, 0, 0)
+    label.setWordWrap(True)  # no heading makes the column wider than its place
     return label
 
 

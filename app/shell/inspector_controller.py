@@ -19,6 +19,7 @@ DESCRIBE_MS = 150  # the inspector asks at most this often
 
 
 TERMS = {"bits_per_dim": "code length"}  # its unit says the rest
+ENDED_EARLY = ("done", "stopped", "failed", "interrupted")
 CLEARLY = 0.02  # of the best value: less is not called worse
 
 
@@ -157,6 +158,8 @@ class InspectorController(QObject):
             self.inspector.show_waiting("No run is chosen." if self.state.root else "Loading your runs…")
         elif info.fault:
             self.inspector.show_waiting(info.fault)
+        elif self.state.step is None and info.status in ENDED_EARLY and self.state.job_of(info.run) is None:
+            self.inspector.show_waiting("It ended before its first checkpoint, so there are no numbers of it.")
         elif self.state.step is None:
             self.inspector.show_waiting("The first checkpoint comes with the first step.")
         elif not self.inspector.rows:

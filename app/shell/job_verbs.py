@@ -151,9 +151,13 @@ class JobVerbs(QWidget):
         if self.job is None:
             if self.run.elsewhere:
                 return "Another process trains this run; here it is only watched."
+            if self.run.status == "training" and not self.run.fault:
+                return f"at step {formatting.count(self.run.step)}" if self.run.step else "starting…"
             return f"{self.run.status} at step {formatting.count(self.run.step)}" if not self.run.fault else "damaged"
         if self.job.state == "queued":
-            return "next in the queue" if self.job.place <= 0 else f"{self.job.place} before it in the queue"
+            if self.job.place < 0:
+                return "starting…"
+            return "next in the queue" if self.job.place == 0 else f"{self.job.place} before it in the queue"
         if self.job.state in ("running", "waiting") and self.job.message:
             return self.job.message
         if self.job.state != "running":

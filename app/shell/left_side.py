@@ -96,7 +96,8 @@ class LeftSide(QFrame):
         for job in [job for job in fresh if job.state == "running"][: len(begun)]:  # its folder is listed before the job has told it
             by_run[begun[0]] = by_run.pop(WAITING + job.job)
             fresh.remove(job)
-        waiting = {info.run: info for info in map(waiting_run, fresh)}
+        labels = [job.label for job in fresh]
+        waiting = {info.run: info for info in (waiting_run(job, state.methods, labels.count(job.label) > 1) for job in fresh)}
         self.run_list.set_loaded(bool(state.root))
         self.run_list.show_runs({**waiting, **newest_first(state.runs)}, by_run, state.run)
 

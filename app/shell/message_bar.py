@@ -17,6 +17,7 @@ from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.parts import Elided
 
 STAYS_MS = {"info": 6000, "good": 6000, "warning": 15000, "bad": 0}  # 0: until it is closed
+SEEN_MS = 8000  # then a fault gives way to what comes after it; it stays in the log
 MOST_WAITING = 20
 HEIGHT = 30  # px, whether there is a message or not
 
@@ -89,16 +90,26 @@ class MessageBar(QWidget):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.dismiss)
+        self._seen = False  # the message has stood long enough to be read
+        self._reading = QTimer(self)
+        self._reading.setSingleShot(True)
+        self._reading.timeout.connect(self._was_read)
         self.hide()
+
+    def _was_read(self) -> None:
+        """Whatever waits has its turn; else the message stands until something comes."""
+        self._seen = True
+        if self._waiting:
+            self.dismiss()
 
     def say(self, level: str, text: str, button: str = "", act: Callable[[], object] | None = None) -> None:
         """`act` is what the button does; without words for it, it is offered where the line is too short for the text."""
         message = Message(level, text, button, act)
-        if self.current is not None and self.current.weight > message.weight:
+        if self.current is not None and self.current.weight > message.weight and not self._seen:
             self._wait(message)
             self._count()
             return
-        if self.current is not None and self.current.weight > 0 and self.current.text != text:
+        if self.current is not None and self.current.weight > 0 and self.current.text != text and not self._seen:
             self._wait(self.current)
         self._show(message)
 
@@ -115,6 +126,8 @@ class MessageBar(QWidget):
         self._count()
         self.show()
         self._offer()
+        self._seen = False
+        self._reading.start(SEEN_MS)
         self._timer.stop()
         if STAYS_MS[message.level]:
             self._timer.start(STAYS_MS[message.level])
@@ -149,6 +162,7 @@ class MessageBar(QWidget):
 
     def dismiss(self) -> None:
         self._timer.stop()
+        self._reading.stop()
         self.current = None
         if self._waiting:
             worst = max(reversed(self._waiting), key=lambda message: message.weight)  # of equal ones the newest

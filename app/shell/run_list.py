@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QScrollAr
 from app.shell import formatting, theme
 from app.shell.final_figures import ACTION
 from app.shell.plain_text import PlainLabel, set_tip
-from engine.messages import JobChanged, RunInfo
+from engine.messages import JobChanged, MethodInfo, RunInfo
 
 HEIGHT = 72  # px of a card with three lines
 LINE = 18  # px of a further one
@@ -50,7 +50,9 @@ def standing(info: RunInfo, job: JobChanged | None) -> Standing:
         return Standing("bad", "damaged", info.fault)
     if job is not None:
         if job.state == "queued":
-            return Standing("muted", "queued, next" if job.place <= 0 else f"queued, {ordinal(job.place + 1)}", job.message)
+            if job.place < 0:
+                return Standing("muted", "starting…", job.message)
+            return Standing("muted", "queued, next" if job.place == 0 else f"queued, {ordinal(job.place + 1)}", job.message)
         words_of = {
             "running": ("good", "training"),
             "pausing": ("warning", "pausing…"),
@@ -89,10 +91,12 @@ NO_RUNS = "No runs yet. “New run” starts one on the built-in digits; a run f
 WAITING = "job:"  # a job that has no folder yet stands in the list under this and its own name
 
 
-def waiting_run(job: JobChanged) -> RunInfo:
-    """A line for a job that has not begun."""
+def waiting_run(job: JobChanged, methods: Mapping[str, MethodInfo], alike: bool = False) -> RunInfo:
+    """A line for a job that has not begun, with the seed where another one that waits is `alike` but for it."""
     method, _, data = job.label.partition(" · ")
-    return RunInfo(WAITING + job.job, job.label, method, method, data, data, "queued", 0, None, (), {}, {}, "")
+    title = methods[method].title if method in methods else method
+    seed = f", seed {job.seed}" if alike and job.seed is not None else ""
+    return RunInfo(WAITING + job.job, job.label, method, title, data, f"{data}{seed}", "queued", 0, None, (), {}, {}, "")
 
 
 def newest_first(runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:

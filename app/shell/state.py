@@ -205,6 +205,10 @@ class State(QObject):
             self.select_data(data)
 
     def set_job(self, job: JobChanged) -> None:
+        if job.state == "queued" and job.kind == "train":
+            for other in list(self.jobs.values()):  # what stood at its place in the queue has left it, or is told its own next
+                if other.job != job.job and other.kind == "train" and (other.state, other.place) == ("queued", job.place):
+                    self.jobs[other.job] = replace(other, place=-1)
         self.jobs[job.job] = job
         self.jobs_changed.emit()
 

@@ -56,6 +56,7 @@ class JobChanged(Event):
     label: str = ""
     message: str = ""
     place: int = -1
+    seed: int | None = None  # of a new training
 
 
 @dataclass(frozen=True, eq=False)

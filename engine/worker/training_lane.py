@@ -53,6 +53,13 @@ class TrainingJob:
 
         return Path(self.run).name if isinstance(self.plan, ResumePlan) else f"{self.plan.method} · {Path(self.plan.data).name}"
 
+    @property
+    def seed(self) -> int | None:
+        """Of a new training; None of one that goes on, or of a background model."""
+        from engine.training.plan import ResumePlan
+
+        return None if self.beside or isinstance(self.plan, ResumePlan) else self.plan.seed
+
 
 class TrainingLane(Lane):
     """Owns the models in training. One job runs, others wait in the queue or are paused (which frees the device)."""
@@ -141,7 +148,7 @@ class TrainingLane(Lane):
 
     def _tell(self, job: TrainingJob, state: str, message: str = "", place: int = -1) -> None:
         job.state, job.message = state, message
-        self.publish(m.JobChanged(job.job, "train", state, job.run, job.label, message, place))
+        self.publish(m.JobChanged(job.job, "train", state, job.run, job.label, message, place, job.seed))
 
     def _tell_queue(self) -> None:
         for place, job in enumerate(self.queue):

@@ -44,3 +44,37 @@ def test_that_no_speed_is_said_before_a_step_was_measured(open_window: OpenWindo
 @pytest.mark.parametrize(("name", "ends"), [("gmm", True), ("kde", True), ("kmeans", True), ("pca", True), ("vae", False), ("gan", False)])
 def test_that_methods_say_whether_they_end_by_themselves(name: str, ends: bool) -> None:
     assert info(method_named(name)).ends_by_itself is ends
+
+
+def test_that_a_run_that_was_just_stopped_is_not_called_training(open_window: OpenWindow, qtbot: QtBot) -> None:
+    window = opened(open_window, qtbot, run("a", steps=(0, 16), status="training"))
+    assert window.verbs.status.text() == "at step 16"
+
+
+def test_that_no_checkpoint_is_promised_of_a_run_that_was_stopped(open_window: OpenWindow, qtbot: QtBot) -> None:
+    window = opened(open_window, qtbot, run("a", steps=(), status="stopped"))
+    assert window.inspector.waiting.text() == "It ended before its first checkpoint, so there are no numbers of it."
+
+
+def test_that_queued_runs_are_called_by_title_and_seed_and_one_of_them_is_next(open_window: OpenWindow, qtbot: QtBot) -> None:
+    jobs = [m.JobChanged(f"t{n}", "train", "queued", label="gmm · shapes", place=n, seed=n) for n in range(2)]
+    other = m.JobChanged("t2", "train", "queued", label="vae · digits", place=2, seed=0)
+    window = opened(open_window, qtbot, run("a"), *jobs, other)
+    cards = window.run_list.cards
+    names = ["Gaussian mixture · shapes, seed 0", "Gaussian mixture · shapes, seed 1", "VAE · digits"]
+    assert [cards[f"job:t{n}"].name for n in range(3)] == names
+    for place, job in enumerate((jobs[1], other)):
+        window.state.set_job(replace(job, place=place))  # the first one begins
+    assert [cards[f"job:t{n}"].standing.word for n in range(3)] == ["starting…", "queued, next", "queued, 2nd"]
+
+
+def test_that_a_pending_checkpoint_does_not_widen_the_inspector(open_window: OpenWindow, qtbot: QtBot) -> None:
+    window = opened(open_window, qtbot, run("a"))
+    window.resize(1280, 800)
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    window.inspector._of_step = " · step 104 700"
+    window.inspector.show_following(162_000_000)
+    body = window.inspector.widget()
+    assert body is not None
+    qtbot.waitUntil(lambda: body.width() <= window.inspector.viewport().width())
+    assert body.minimumSizeHint().width() <= window.inspector.viewport().width()

@@ -240,7 +240,7 @@ def test_a_training_that_waits_without_a_folder_has_a_card_of_its_own(window: Wi
     )
     qtbot.waitUntil(lambda: len(window.run_list.cards) == 7)
     second = window.run_list.cards["job:train-3"]
-    assert (second.title, second.standing.word) == ("vae · digits", "queued, 2nd")
+    assert (second.title, second.standing.word) == ("VAE · digits", "queued, 2nd")
     second.yes.click()
     assert engine.sent[-1] == m.MoveJob("train-3", 0)
     second.no.click()

@@ -79,3 +79,19 @@ def test_that_what_is_too_long_for_the_line_can_be_read_whole(window: Window) ->
     assert bar.button.isVisible() and bar.label.toolTip() == LONG
     bar.button.click()
     assert LONG.strip() in window.centre.log_pane.details.toPlainText()
+
+
+def test_that_a_fault_that_was_read_gives_way_to_what_comes_after_it(window: Window) -> None:
+    bar = window.message_bar
+    window.say("bad", "The disk is full.")
+    window.say("good", "The run was exported.")
+    assert bar.label.text() == "The disk is full." and bar._reading.isActive()
+    bar._reading.timeout.emit()
+    assert (bar.label.text(), bar.more.text()) == ("The run was exported.", "")
+    bar.dismiss()
+    window.say("bad", "The disk is full.")
+    bar._reading.timeout.emit()
+    assert bar.label.text() == "The disk is full.", "it stands until something comes"
+    window.say("info", "The run is queued.")
+    assert (bar.label.text(), bar.more.text()) == ("The run is queued.", "")
+    assert any(record.text == "The disk is full." for record in window.log.records)
