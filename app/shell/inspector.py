@@ -43,6 +43,12 @@ def formula_font(formula: str) -> QFont:
     return serif
 
 
+TWO_FIGURES = (
+    "The validation figure was measured when the checkpoint was written, on the run’s validation images, with the same noise each time. "
+    "The numbers below are of a few fixed held-out images, with other noise where a method needs noise: the two differ a little."
+)
+
+
 class NumberRow(QWidget):
     """name ........ value unit, with a line below."""
 
@@ -206,6 +212,7 @@ class Inspector(QScrollArea):
     def show_choice(self, text: str, worse: bool) -> None:
         """By which rule the checkpoint was taken; `worse`: a clearly better one is there."""
         self.choice.setText(text)
+        set_tip(self.choice, TWO_FIGURES if text else "")
         self.choice.setVisible(bool(text))
         level = "warning" if worse else "muted"
         if self.choice.property("role") != level:

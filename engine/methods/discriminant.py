@@ -252,7 +252,13 @@ class DiscriminantAnalysis(Method):
         what = "−log p(x)" if y is None else "−log p(x|y)"
         numbers = [
             Number(what, nats, "nat", 1, "Exact, of the density of pixels from 0 to 1; it can be below zero."),
-            Number(f"{what}, bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "A density plus 8 bits; compare it with densities only."),
+            Number(
+                f"{what}, bits/dim",
+                self.bits_per_dim(nats),
+                "bits/dim",
+                3,
+                "The nats above / (D ln 2) + 8: the pixels from 0 to 1 have 256 values. Compare it with densities only.",
+            ),
         ]
         if y is not None:
             accuracy = self.loss(x, y, StepContext())["accuracy"].item()

@@ -312,8 +312,16 @@ class GMM(DequantizedDensity):
         numbers = (
             Number("components", kept.components, "", 0, "Of the mixture that stands now."),
             Number("regularization", kept.variance, "", 6, "Variance added to every pixel; its range is 1."),
-            Number("−log p(x)", nats, "nat", 1, "Of held-out images with uniform noise within their grey levels."),
-            Number("−log p(x), bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "An upper bound on the code length; 8 is uniform noise."),
+            Number(
+                "−log p(x)", nats, "nat", 1, f"Of {len(x)} held-out images, each with its own fixed uniform noise within its grey levels."
+            ),
+            Number(
+                "−log p(x), bits/dim",
+                self.bits_per_dim(nats),
+                "bits/dim",
+                3,
+                "An upper bound on the code length; 8 is uniform noise. The nats above / (D ln 2).",
+            ),
             Number("components in use", effective, f"of {kept.components}", 1, "exp of the entropy of their shares of these images."),
         )
         weights = self.weights[: kept.components]

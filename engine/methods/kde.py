@@ -143,8 +143,16 @@ class KDE(DequantizedDensity):
         numbers = (
             Number("bandwidth h", h, "", 4, "Standard deviation of a kernel; black is 0, white is 1."),
             Number("kernels", float(self.count), "images", 0, "Training images with a kernel."),
-            Number("−log p(x)", nats, "nat", 1, "Of held-out images with uniform noise within their grey levels."),
-            Number("−log p(x), bits/dim", self.bits_per_dim(nats), "bits/dim", 3, "An upper bound on the code length; 8 is uniform noise."),
+            Number(
+                "−log p(x)", nats, "nat", 1, f"Of {len(x)} held-out images, each with its own fixed uniform noise within its grey levels."
+            ),
+            Number(
+                "−log p(x), bits/dim",
+                self.bits_per_dim(nats),
+                "bits/dim",
+                3,
+                "An upper bound on the code length; 8 is uniform noise. The nats above / (D ln 2).",
+            ),
             Number("kernels that share an image", sharing, "", 1, "exp of the entropy of which kernel explains it; median of images."),
         )
         return Description(numbers, (_diagnosis(int(self.chosen), sharing),))

@@ -336,7 +336,7 @@ ANSWERS[m.InspectImage] = _look_closer
 
 
 def _read_picture(engine: FakeEngine, q: m.ReadPicture) -> m.PictureRead:
-    head = {"stamp": q.stamp, "channel": q.channel, "run": q.run, "step": _step(q)}
+    head: dict[str, Any] = {"stamp": q.stamp, "channel": q.channel, "run": q.run, "step": _step(q)}
     if UNREADABLE in (q.picture.path or ""):
         return m.PictureRead(**head, error="It is cut off. Save it again.")
     return m.PictureRead(**head, original=np.repeat(paper_image(q.picture)[0][..., None], 3, axis=2))

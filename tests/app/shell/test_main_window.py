@@ -48,6 +48,10 @@ def test_the_window_shows_the_run_that_trains_and_follows_it(window: Window, eng
 def test_the_inspector_shows_the_numbers_of_the_step_that_is_looked_at(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
     assert window.inspector.rows[0].value.text() == "−1\u202f893.2 nat"
+    assert (
+        "on the run’s validation images" in window.inspector.choice.toolTip()
+        and "fixed held-out images" in window.inspector.choice.toolTip()
+    )
     window.state.set_cursor(1500)
     assert window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f180, 1\u202f024 follows")
     qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 1\u202f024"))

@@ -145,3 +145,11 @@ def test_that_covariances_beyond_the_memory_are_refused_before_they_are_made():
         make((3, 64, 64), 10)
     with pytest.raises(CannotLearn, match="choose data with classes"):
         build(DiscriminantAnalysis, make_config(Config, {}), DataSpec((1, 8, 8)), 0)
+
+
+def test_that_bits_follow_from_the_nats_as_their_help_says():
+    """nats / (D ln 2) + 8, which may look far from nats below zero."""
+    x, y = blobs(60)
+    numbers = {number.name: number for number in fitted(x, y).describe(x, seeded()).numbers}
+    nats, bits = numbers["−log p(x)"], numbers["−log p(x), bits/dim"]
+    assert bits.value == pytest.approx(nats.value / (6 * math.log(2)) + 8) and "/ (D ln 2) + 8" in bits.help
