@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QAbstractButton, QGridLayout, QSizePolicy
 
 from app.panes.curves.series import Series, thinned
@@ -66,6 +66,17 @@ class TermCardGrid(QGridLayout):
 LEAST_WIDTH = 96  # pixels of a card: five side by side in a small window
 HEIGHT, LOW_HEIGHT = 72, 46  # pixels of a card, with and without its sparkline
 PADDING = 10  # pixels beside its texts
+NARROWEST = 80  # per cent of a letter's own width
+
+
+def narrowed(plain: QFont, text: str, width: float) -> QFont:
+    """The font, with narrower letters where the text needs them to fit into `width` pixels; never below NARROWEST of their width."""
+    narrow = QFont(plain)
+    for stretch in range(100, NARROWEST - 1, -4):
+        narrow.setStretch(stretch)
+        if QFontMetrics(narrow).horizontalAdvance(text) <= width:
+            break
+    return narrow
 
 
 class TermCard(QAbstractButton):
@@ -125,6 +136,7 @@ class TermCard(QAbstractButton):
         painter.setPen(QColor(c.muted))
         measured = of_phase(self.term)  # whose it is comes first: the end may be cut off
         name = formatting.term(self.term) if measured is None else " · ".join(reversed(measured))
+        painter.setFont(narrowed(self._small, name, inside.width()))
         name = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, int(inside.width()))
         painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, name)
         if painter.fontMetrics().horizontalAdvance(name + "  " + LAST) <= inside.width():

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PySide6.QtCore import QCoreApplication, QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QFontMetrics, QWheelEvent
 from PySide6.QtWidgets import QLabel, QScrollArea
 
 from app.panes.curves.pane import CurvesPane
+from app.panes.curves.term_cards import NARROWEST, narrowed
+from app.shell.theme import font
 from engine import messages as m
 from tests.kit.panes import OTHER, RUN, Kit, run_info
 
@@ -204,3 +206,12 @@ def test_that_a_low_pane_shrinks_before_it_scrolls_and_the_plot_keeps_a_height(k
         area.takeWidget()
         area.close()
         area.deleteLater()
+
+
+def test_that_a_name_a_little_too_long_is_set_narrower_before_it_is_cut(qtbot: QtBot) -> None:
+    plain = font(11)
+    wide = QFontMetrics(plain).horizontalAdvance("reconstruction")
+    for share in (1.0, 0.95, 0.9, 0.86):
+        assert QFontMetrics(narrowed(plain, "reconstruction", share * wide)).horizontalAdvance("reconstruction") <= share * wide
+    assert narrowed(plain, "reconstruction", 2 * wide).stretch() in (0, 100)
+    assert narrowed(plain, "reconstruction", 10).stretch() >= NARROWEST
