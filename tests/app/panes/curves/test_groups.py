@@ -208,7 +208,7 @@ def test_that_a_low_pane_shrinks_before_it_scrolls_and_the_plot_keeps_a_height(k
         area.deleteLater()
 
 
-def test_that_a_name_a_little_too_long_is_set_narrower_before_it_is_cut(qtbot: QtBot) -> None:
+def test_that_a_name_a_little_too_long_is_set_narrower_before_it_is_cut(qapp) -> None:
     plain = font(11)
     wide = QFontMetrics(plain).horizontalAdvance("reconstruction")
     for share in (1.0, 0.95, 0.9, 0.86):
