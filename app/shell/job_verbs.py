@@ -112,7 +112,8 @@ class JobVerbs(QWidget):
         if (run.run if run else None) != (self.run.run if self.run else None):
             self._said, self._asked, self._opened = None, "", False
         if run is not None and job is not None and (self.job is None or self.job.job != job.job):
-            self._began_at = run.step
+            watched = self.run is not None and self.run.run == run.run  # another run that is chosen as it runs has begun long ago
+            self._began_at = run.step if watched or job.state != "running" else 0
         self.run, self.job = run, job
         if self._said is not None and self._standing() != self._said[1:]:
             self._said = None

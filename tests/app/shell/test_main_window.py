@@ -71,9 +71,12 @@ def test_that_numbers_keep_coming_where_checkpoints_come_faster_than_they_are_de
         window.state.checkpoint_saved("/runs/a", step, True)
         window.inspection.describe()
     assert engine.told(m.Describe)[-1] is asked, "one question at a time"
-    monkeypatch.setattr(engine, "send", send)
     engine.say(replace(fake.described(asked.run, asked.step), stamp=asked.stamp, channel=asked.channel))
     qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f300, 4\u202f500 follows"))
+    monkeypatch.setattr(engine, "send", send)
+    qtbot.waitUntil(lambda: engine.told(m.Describe)[-1].step == 4500)
+    latest = engine.told(m.Describe)[-1]
+    engine.say(replace(fake.described(latest.run, latest.step), stamp=latest.stamp, channel=latest.channel))
     qtbot.waitUntil(lambda: window.inspector.numbers_heading.accessibleName().endswith("step 4\u202f500"))
     assert [query.step for query in engine.told(m.Describe) if query.channel == "inspector"][-2:] == [4300, 4500]
 
