@@ -112,8 +112,7 @@ class JobVerbs(QWidget):
         if (run.run if run else None) != (self.run.run if self.run else None):
             self._said, self._asked, self._opened = None, "", False
         if run is not None and job is not None and (self.job is None or self.job.job != job.job):
-            watched = self.run is not None and self.run.run == run.run  # another run that is chosen as it runs has begun long ago
-            self._began_at = run.step if watched or job.state != "running" else 0
+            self._began_at = run.step
         self.run, self.job = run, job
         if self._said is not None and self._standing() != self._said[1:]:
             self._said = None
@@ -163,7 +162,7 @@ class JobVerbs(QWidget):
             return self.job.message
         if self.job.state != "running":
             return {"paused": "paused; the device is free"}.get(self.job.state, f"{self.job.state}…")
-        if progress is None or progress.rate <= 0 or (progress.unit == "step" and progress.done <= self._began_at):
+        if progress is None or progress.rate <= 0 or (progress.unit == "step" and not progress.done):
             began = self.run.step > self._began_at or (progress is not None and progress.unit == "step" and progress.done > self._began_at)
             return (progress.note if progress is not None else "") or ("training" if began else "starting…")
         left = f" · {formatting.duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
