@@ -52,7 +52,7 @@ class SliderList(QWidget):
         column.addWidget(self.active_label)
         card = Card(0, 0)
         card.inside.setContentsMargins(1, 8, 1, 8)
-        self.scroll = scroll = QScrollArea()
+        self.scroll_area = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -106,5 +106,5 @@ def test_that_long_names_and_all_tabs_fit_the_pane_at_1280_by_800_without_scroll
     for slider in pane.slider_list.sliders:
         wide = QFontMetrics(slider.font()).horizontalAdvance(slider.label) + 4 + QFontMetrics(font(11)).horizontalAdvance(slider.note)
         assert wide <= slider.label_width, "the note is not cut"
-        viewport = pane.slider_list.scroll.viewport()
+        viewport = pane.slider_list.scroll_area.viewport()
         assert slider.mapTo(viewport, slider.rect().topRight()).x() < viewport.width(), "the value is in view"
