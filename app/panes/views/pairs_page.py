@@ -17,7 +17,7 @@ from app.widgets.parts import Card, TextLines, heading, muted
 from engine.messages import BatchShown
 
 HARDEST = 6
-SIDE = 280  # px of the column at the right
+SIDE = 304  # px of the column at the right: six figures of four digits side by side
 
 
 def agreement(shown: BatchShown) -> list[str]:
