@@ -48,7 +48,8 @@ def terms_today(method: str, terms: Mapping[str, Value]) -> dict[str, Value]:
 def figures_today(method: str, figures: dict[str, Any]) -> dict[str, Any]:
     """A manifest's numbers of checkpoints, each a dict with its `term`, with today's names of the terms."""
     names = TERMS.get(method, {})
-    known = {key: figure for key, figure in figures.items() if isinstance(figure, dict) and figure.get("term") in names}
+    told = {key: figure for key, figure in figures.items() if isinstance(figure, dict) and isinstance(figure.get("term"), str)}
+    known = {key: figure for key, figure in told.items() if figure["term"] in names}
     return figures | {key: {**figure, "term": names[figure["term"]]} for key, figure in known.items()}
 
 

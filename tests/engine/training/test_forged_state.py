@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from engine.config import BadSetting
+from engine.data import BadData
 from engine.storage import atomic_io
 from engine.storage.manifest import CHECKPOINTS, MANIFEST, STATE
 from engine.storage.run_folders import BadRun
@@ -104,11 +105,11 @@ def go_on(run: Path) -> str:
                     break
         finally:
             events.close()
-    except (BadRun, BadSetting, TrainingFailed) as error:
+    except (BadData, BadRun, BadSetting, TrainingFailed) as error:
         assert str(error).endswith(".")
         assert len(str(error)) < 600
         return str(error)
-    except ValueError as error:  # BadData, NoDevice, UnknownMethod: sentences too
+    except ValueError as error:  # NoDevice, UnknownMethod: sentences too
         assert type(error).__module__.startswith("engine."), repr(error)
         return str(error)
     return ""
