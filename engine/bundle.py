@@ -105,7 +105,7 @@ def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tupl
     sources = {f"{RUN}/{'/'.join(way)}": file for way, file in _own_files(run.path)}
     left_out = [fault for fault in run.verify() if fault]
     data = ""
-    place = _place_of(manifest)
+    place, _ = _data_of(manifest)
     if with_data and place.is_absolute():
         _require_data(manifest, run.name)
         data = f"{DATA}/{place.name}"
@@ -219,12 +219,13 @@ def _tree(path: Path, name: str, depth: int = 0) -> Iterator[tuple[str, Path]]:
         yield from _tree(Path(entry.path), f"{name}/{entry.name}", depth + 1)
 
 
-def _place_of(manifest: Manifest) -> Path:
-    """Where the data lie, without the recipe that they are read by."""
+def _data_of(manifest: Manifest) -> tuple[Path, ImportRecipe]:
+    """Where the data lie, and the recipe that they are read by."""
     try:
-        return Path(parted_name(manifest.data)[0])
+        place, recipe = parted_name(manifest.data)
     except BadData:
-        return Path()
+        return Path(), ImportRecipe()
+    return Path(place), recipe
 
 
 def _require_data(manifest: Manifest, run: str) -> None:
@@ -340,7 +341,7 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
     if listed.data:
         home = root / DATA_FOLDER.format(name)
         data = home / PurePosixPath(listed.data).name
-        named = with_recipe(str(data.absolute()), _recipe_of(manifest))
+        named = with_recipe(str(data.absolute()), _data_of(manifest)[1])
         manifest = manifest.model_copy(update={"data": named})
         atomic_io.write_file(folder / MANIFEST, atomic_io.seal(manifest.model_dump()))
         atomic_io.layer.replace(unfinished / DATA, home)
@@ -352,13 +353,6 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
         raise
     atomic_io.layer.sync_folder(root)
     return Imported(root / name, data)
-
-
-def _recipe_of(manifest: Manifest) -> ImportRecipe:
-    try:
-        return parted_name(manifest.data)[1]
-    except BadData:
-        return ImportRecipe()
 
 
 def _sweep(root: Path) -> None:

@@ -39,6 +39,16 @@ def setting(
     return dataclasses.field(default=default, metadata={**about, "label": label, "group": group})
 
 
+def condition_setting() -> Any:
+    """What a method that can be told classes or captions is told."""
+    return setting(
+        "class",
+        "What it is told where it is conditional: the class, or the words of the image’s caption.",
+        choices=("class", "caption"),
+        needs="conditional",
+    )
+
+
 WEIGHT_DECAY = "Shrinking of the weights, never of biases and norms; by AdamW apart from the gradient, by SGD and LARS as a part of it."
 
 

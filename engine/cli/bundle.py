@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from engine import messages as m
 from engine.cli.console import Console
 from engine.cli.errors import Failed
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers
 from engine.cli.runs import run_path, runs_root
 from engine.common.user_folders import person_path
-
-Result = TypeVar("Result")
 
 
 def add(verbs: VerbParsers) -> None:
@@ -34,9 +29,10 @@ def add(verbs: VerbParsers) -> None:
 def export(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """{"file", "files", "bytes", "with_data", "left_out"}."""
     from engine.bundle import export_run
+    from engine.queries.progress import counted
 
     run, out = run_path(options), writable(options.out, "--out")
-    done = console.run(_told(export_run(run, out, options.with_data), run, "Packing"))
+    done = console.run(counted(export_run(run, out, options.with_data), "", str(run), "file", "Packing"))
     for sentence in done.left_out:
         console.note(sentence)
     data = ", with its data" if done.with_data else ""
@@ -47,20 +43,11 @@ def export(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 def take_in(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """{"run", "data"}: where they are now; data is null where the bundle has none."""
     from engine.bundle import import_run
+    from engine.queries.progress import counted
 
     file = person_path(options.file)
     if not file.is_file():
         raise Failed(f"There is no file “{options.file}”: name a bundle that `export` has written.")
-    found = console.run(_told(import_run(file, runs_root(options), options.name), file, "Unpacking"))
+    found = console.run(counted(import_run(file, runs_root(options), options.name), "", str(file), "file", "Unpacking"))
     console.say(f"{found.run.name} is in {found.run}" + (f", its data in {found.data}" if found.data else ""))
     return {"run": str(found.run), "data": None if found.data is None else str(found.data)}
-
-
-def _told(job: Generator[tuple[int, int], None, Result], what: Path, note: str) -> Generator[m.Progress, None, Result]:
-    """A job that yields (files done, files) with its progress in words."""
-    while True:
-        try:
-            done, total = next(job)
-        except StopIteration as end:
-            return end.value
-        yield m.Progress(note.lower(), str(what), done, total, "file", 0.0, None, note)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from engine.bases.denoising import Denoiser, DenoisingSettings
 from engine.common.conditions import MOST_WORDS
-from engine.config import setting
+from engine.config import condition_setting, setting
 from engine.losses import likelihoods
 from engine.method import DataSpec
 from engine.nets.text_encoder import TextEncoder, fewer_words
@@ -30,12 +30,7 @@ class Config(DenoisingSettings):
     )
     blocks: int = setting(1, "Residual blocks at each resolution, on the way down and again on the way up.", low=1, high=8, unit="blocks")
     conditional: bool = setting(False, "Learn p(x|y), so that a class can be asked for, and p(x) beside it.")
-    condition: str = setting(
-        "class",
-        "What it is told where it is conditional: the class, or the words of the image’s caption.",
-        choices=("class", "caption"),
-        needs="conditional",
-    )
+    condition: str = condition_setting()
     label_dropout: float = setting(
         0.1,
         "Share of the images whose class or caption is not told, from which p(x) is learned; guidance needs it.",

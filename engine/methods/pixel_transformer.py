@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.bases.autoregressive import Autoregressive, Memory, PixelSettings, frequencies
 from engine.common.conditions import MOST_WORDS
-from engine.config import BadSetting, setting
+from engine.config import BadSetting, condition_setting, setting
 from engine.method import DataSpec
 from engine.nets.text_encoder import TextEncoder, fewer_words
 from engine.nets.transformer import Transformer
@@ -17,12 +17,7 @@ from engine.nets.transformer import Transformer
 
 @dataclass(frozen=True)
 class Config(PixelSettings):
-    condition: str = setting(
-        "class",
-        "What it is told where it is conditional: the class, or the words of the image’s caption.",
-        choices=("class", "caption"),
-        needs="conditional",
-    )
+    condition: str = condition_setting()
     caption_dropout: float = setting(
         0.1,
         "Share of the images whose caption is not told, from which p(x) is learned; only with captions.",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 from engine import messages as m
 from engine.bundle import export_run, import_run
-from engine.queries.answers import Job, Part, Result, answers
-from engine.queries.progress import ProgressReporter
+from engine.queries.answers import Job, answers
+from engine.queries.progress import counted
 from engine.queries.session import QuerySession
 
 
@@ -16,7 +15,7 @@ from engine.queries.session import QuerySession
 def export(session: QuerySession, work: m.ExportRun) -> Job:
     """Raises: BadRun, NoSpace."""
     path, out = Path(work.run), Path(work.out)
-    done = yield from _told(export_run(path, out, work.with_data), work.job, work.run, "Packing")
+    done = yield from counted(export_run(path, out, work.with_data), work.job, work.run, "file", "Packing")
     kept = f"{path.name}{' with its data' if done.with_data else ''} is in {out}."
     return f"{kept} {' '.join(done.left_out)}".strip()
 
@@ -24,19 +23,8 @@ def export(session: QuerySession, work: m.ExportRun) -> Job:
 @answers(m.ImportRun)
 def take_in(session: QuerySession, work: m.ImportRun) -> Job:
     """Raises: BadBundle, BadRun, NoSpace."""
-    found = yield from _told(import_run(Path(work.file), Path(work.root)), work.job, work.file, "Unpacking")
+    found = yield from counted(import_run(Path(work.file), Path(work.root)), work.job, work.file, "file", "Unpacking")
     yield m.RunImported(work.job, str(found.run))
     return f"The run {found.run.name} was unpacked, and every file of it checked." + (
         f" Its data are in {found.data}." if found.data else ""
     )
-
-
-def _told(job: Generator[tuple[int, int], None, Result], name: str, run: str, note: str) -> Part[Result]:
-    """A job that yields (files done, files), with its progress."""
-    progress = ProgressReporter(name, run, None, "file", note, every=0.1, timed=False)
-    while True:
-        try:
-            done, progress.total = next(job)
-        except StopIteration as end:
-            return end.value
-        yield progress.at(done)

@@ -57,3 +57,14 @@ def reporting(part: Generator[int, None, Result], progress: ProgressReporter) ->
         except StopIteration as end:
             return end.value
         yield progress.at(done)
+
+
+def counted(steps: Generator[tuple[int, int], None, Result], job: str, run: str, unit: str, note: str) -> Part[Result]:
+    """Work that yields (units done, units), with its progress."""
+    progress = ProgressReporter(job, run, None, unit, note, every=0.1, timed=False)
+    while True:
+        try:
+            done, progress.total = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield progress.at(done)
