@@ -89,7 +89,7 @@ def test_that_a_run_keeps_the_decisions_and_a_dropped_picture_meets_them(tmp_pat
     result(capsys, *words)
     manifest, _ = read_manifest(tmp_path / "runs" / "p")
     assert manifest is not None and manifest.recipe == {"labels": "none", "scale": "0..5000"} and manifest.classes == ()
-    assert manifest.preprocessing == {"black": 0.0, "white": 5000.0}
+    assert manifest.preprocessing == {"black": 0.0, "white": 5000.0, "asked": "numbers"}
     told = result(capsys, "score", str(tmp_path / "runs" / "p"), str(tmp_path / "set" / "cat.1.png"))  # opens the run's data by its recipe
     assert "error" not in told["images"][0]
 
