@@ -18,6 +18,7 @@ from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
     class_key,
+    folder_levels,
     in_order,
     is_image_word,
     is_mask_word,
@@ -78,6 +79,7 @@ class Layout:
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
     def leave_out(self, paths: Iterable[str], reason: str) -> None:
         """Count files that are not used, and name the first."""
@@ -280,6 +282,7 @@ def _labels(
     used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
+    layout.levels = folder_levels(trails.values())
     asked = recipe.labels
     if asked == "none":
         return {}
