@@ -48,6 +48,11 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             "counts": {split: dict(zip(data.classes, counts, strict=True)) for split, counts in report.class_counts.items()},
         },
         "splits_from": data.understood.get("splits", "none"),
+        "groups": {
+            "from": data.understood.get("groups", "none"),
+            "count": data.understood.get("group_count", 0),
+            "columns": data.understood.get("group_columns", {}),
+        },
         "scale": None if how.scale is None else {"black": how.black, "white": how.white, **data.values},
         "fit": how.fit,
         "background": how.background,

@@ -13,6 +13,7 @@ import numpy as np
 from engine.common.user_folders import person_path
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
+from engine.data.grouping import torn_groups
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape
 from engine.data.pixel_facts import PixelFacts
@@ -102,8 +103,10 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
     twins = yield from find_twins(source.parts)
+    torn = torn_groups(source)
     group(source.parts, twins)
     splits, notes = split(source)
+    notes += torn
     yield Step(0, None, "image")
     digest = yield from _hash(splits, shape)
     former = ""

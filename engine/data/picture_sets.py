@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from engine.data.dataset import BadData, Source, Step, size_in_words
+from engine.data.grouping import number_groups
 from engine.data.layout import Layout, PlacedFile
 from engine.data.limits import MAX_FILES
 from engine.data.path_words import in_order
@@ -74,7 +75,7 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
 
 
 def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
-    """Number the classes of the good files, in the order of the source's parts, and say what was understood."""
+    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood."""
     if layout.labelled and kept:
         source.classes = tuple(in_order({file.label for file in kept}))
         number = {name: place for place, name in enumerate(source.classes)}
@@ -83,6 +84,8 @@ def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None
         source.classes = tuple(shown(name) for name in source.classes)
     source.notes = [shown(note) for note in layout.said()] + source.notes
     source.understood = _all_shown(layout.as_json())
+    groups = {split: [shown(file.group) for file in kept if file.split == split] for split in source.parts}
+    number_groups(source, shown(layout.grouping.found_in), groups)
 
 
 def _all_shown(value: Any) -> Any:
