@@ -37,14 +37,14 @@ _NO_IMAGES = frozenset((
     ".avi", ".mov",
 ))  # fmt: skip
 _NO_IMAGE_NAMES = frozenset((
-    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile",
+    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile", "dicomdir",
 ))  # fmt: skip
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
 
 Trail = tuple[str, ...]  # the folders that a picture lies in, the outermost first
 
 
-@dataclass
+@dataclass(slots=True)
 class PlacedFile:
     """A file that may be a picture, and what its place says of it."""
 
@@ -107,19 +107,22 @@ def may_be_a_picture(name: str) -> bool:
     return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES
 
 
-def understand(paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0) -> Layout:
+def understand(
+    paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0, made: str = ""
+) -> Layout:
     """What the files of a tree are.
 
     Args:
         paths: below the root, with “/”, without the litter of the system, which is only counted.
         read_table: gives the cells of a file, or None where it is no table.
+        made: a table among the paths that is no file but was made by the reader.
     """
     layout = Layout()
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
     tables = _tables(paths, pictures, read_table, layout)
     used = _place(pictures, tables, recipe, layout)
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used]
+    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
         layout.notes.append(f"{litter:,} files or folders of the system (.DS_Store, __MACOSX, Thumbs.db and others) were left out.")

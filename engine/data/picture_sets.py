@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from engine.data.recipe import ImportRecipe
 
 OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)  # notes that say nothing where a set has its scale
 _SIZES_LISTED = 30
-_PAGED = (".tif", ".tiff", ".gif")
+_PAGED = (".tif", ".tiff", ".gif", ".dcm")
 
 Item = TypeVar("Item")  # what a reader yields
 Kept = tuple[list[PlacedFile], list[Size]]  # the good files, and the size of each in its file
@@ -74,10 +74,15 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
     return every
 
 
-def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
-    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood."""
+def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: Sequence[str] = ()) -> None:
+    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood.
+
+    Classes are in the order of their names, or as `order` lists them.
+    """
     if layout.labelled and kept:
-        source.classes = tuple(in_order({file.label for file in kept}))
+        found = in_order({file.label for file in kept})
+        place = {name: n for n, name in enumerate(order)}
+        source.classes = tuple(sorted(found, key=lambda name: place.get(name, len(place))))
         number = {name: place for place, name in enumerate(source.classes)}
         for split, part in source.parts.items():
             part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
