@@ -9,6 +9,7 @@ from engine.messages.embedding import *  # noqa: F403
 from engine.messages.jobs import *  # noqa: F403
 from engine.messages.latent import *  # noqa: F403
 from engine.messages.methods import *  # noqa: F403
+from engine.messages.patches import *  # noqa: F403
 from engine.messages.probing import *  # noqa: F403
 from engine.messages.rate_distortion import *  # noqa: F403
 from engine.messages.rollout import *  # noqa: F403
