@@ -19,6 +19,7 @@ from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
     class_key,
+    folder_levels,
     in_order,
     is_image_word,
     is_mask_word,
@@ -81,6 +82,7 @@ class Layout:
     grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
     def leave_out(self, paths: Iterable[str], reason: str) -> None:
         """Count files that are not used, and name the first."""
@@ -292,6 +294,7 @@ def _labels(
     used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
+    layout.levels = folder_levels(trails.values())
     asked = recipe.labels
     if asked == "none":
         return {}

@@ -52,8 +52,8 @@ def read_in_agreement(
         yield from between
     source.parts, source.sizes, source.preprocessing = found.parts, found.sizes, found.preprocessing
     source.notes += found.notes
-    if facts.deep is not None:
-        source.values = {"low": facts.deep.range.low, "high": facts.deep.range.high, "histogram": facts.deep.histogram()}
+    if (seen := facts.deep or facts.bytes) is not None:
+        source.values = seen.told()
     for bad in found.bad:
         source.refuse(bad.path, bad.reason)
     source.bad_total += found.bad_total - len(found.bad)
@@ -88,7 +88,7 @@ def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: 
             part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
         source.classes = tuple(shown(name) for name in source.classes)
     source.notes = [shown(note) for note in layout.said()] + source.notes
-    source.understood = _all_shown(layout.as_json())
+    source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
     groups = {split: [shown(file.group) for file in kept if file.split == split] for split in source.parts}
     number_groups(source, shown(layout.grouping.found_in), groups)
 
