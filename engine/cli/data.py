@@ -68,6 +68,9 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "bad_total": report.bad_total,
         "duplicates": report.duplicates,
         "across_splits": report.across_splits,
+        "near_duplicates": report.near_duplicates,
+        "near_across_splits": report.near_across_splits,
+        "near_examples": [{"images": [one, other], "bits": bits} for one, other, bits in report.near_examples],
         "hash": data.hash,
         "recipe": parted_name(name)[1].changed(),
     }

@@ -20,7 +20,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common import significance
 from engine.data.dataset import Split
-from engine.data.splits import spread
+from engine.data.splits import DIVISION, spread
 from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
 from engine.queries.answers import Part
 from engine.queries.pictures import require_images
@@ -204,6 +204,7 @@ class CalibratedDetectors:
         return {
             "weights": self.weights,
             "data": data_hash,
+            "division": DIVISION,
             "split": split,
             "limit": limit,
             "shape": list(self.shape),
@@ -260,7 +261,7 @@ class CalibratedDetectors:
                 self.files.keep(name, self.facts(self.detectors[name], data_hash, split, limit), {"scores": values})
 
     def _group_facts(self) -> dict[str, Any]:
-        return {"data": self.model.manifest.data_hash, "split": CALIBRATED_ON, "limit": self.limit, "look": LOOK}
+        return {"data": self.model.manifest.data_hash, "division": DIVISION, "split": CALIBRATED_ON, "limit": self.limit, "look": LOOK}
 
     def kept_groups(self) -> np.ndarray | None:
         """The groups of the held-out images int64 [n], as they were kept; None where they were not."""
