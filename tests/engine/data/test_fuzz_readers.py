@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -104,6 +105,14 @@ def parquet(compression: str) -> bytes:
     return buffer.getvalue()
 
 
+def hdf5(packed: bool) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("x", data=IMAGES, **({"chunks": (5, 8, 8), "compression": "gzip"} if packed else {}))
+        file["y"] = LABELS
+    return buffer.getvalue()
+
+
 def seeds(kind: str) -> tuple[str, str, list[bytes]]:
     """(reader, name of the file, valid contents)"""
     tensors = [torch.from_numpy(IMAGES), (torch.from_numpy(IMAGES), torch.from_numpy(LABELS)), torch.from_numpy(IMAGES).transpose(1, 2)]
@@ -137,11 +146,13 @@ def seeds(kind: str) -> tuple[str, str, list[bytes]]:
             return "matlab", "a.mat", [mat(False), mat(True)]
         case "parquet":
             return "parquet", "a.parquet", [parquet("snappy"), parquet("none")]
+        case "hdf5":
+            return "hdf5", "a.h5", [hdf5(False), hdf5(True)]
         case _:
             return "text", "a.txt", [b"Some words of a text, \xc3\xa4 and others.\n" * 20]
 
 
-KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat", "parquet")
+KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat", "parquet", "hdf5")
 
 
 def mutated(originals: list[bytes], kind: str, number: int) -> bytes:
