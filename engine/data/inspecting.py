@@ -13,6 +13,8 @@ import numpy as np
 from engine.common.user_folders import person_path
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
+from engine.data.grouping import torn_groups
+from engine.data.import_facts import facts_of, warnings_of
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape
 from engine.data.pixel_facts import PixelFacts
@@ -81,16 +83,24 @@ def describe_data(data: str) -> DataInfo:
         number = data.partition(":")[2]
         return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
     try:
-        path = person_path(parted_name(data)[0])
+        where, recipe = parted_name(data)
+        path = person_path(where)
     except BadData as error:
         return DataInfo(data, data, "images", f"cannot be read: {error}")
-    name = path.name or data
+    name = path.name or where
     try:
         reader = reader_for(path)
         kind = "text" if reader.__name__.endswith(".text") else "images"
-        return DataInfo(data, name, kind, reader.summary(path))
+        return DataInfo(data, name, kind, " · ".join((reader.summary(path), *_decided(recipe))))
     except (BadData, OSError) as error:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
+
+
+def _decided(recipe: ImportRecipe) -> list[str]:
+    """The decisions in a few words, for a list where a set can stand several times."""
+    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict))}
+    lists = [name.replace("_", " ") for name, value in recipe.changed().items() if isinstance(value, (list, dict))]
+    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists]
 
 
 def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:
@@ -102,8 +112,10 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
     twins = yield from find_twins(source.parts)
+    torn = torn_groups(source)
     group(source.parts, twins)
     splits, notes = split(source)
+    notes += torn
     yield Step(0, None, "image")
     digest = yield from _hash(splits, shape)
     former = ""
@@ -131,6 +143,8 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         notes=(*source.notes, *notes),
         hash=digest,
         seconds=time.perf_counter() - started,
+        understood=facts_of(source, recipe, splits),
+        warnings=warnings_of(source, splits, copies),
     )
     return DataSet(
         data,

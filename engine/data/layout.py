@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, match_table
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
     class_key,
+    folder_levels,
     in_order,
     is_image_word,
     is_mask_word,
@@ -50,6 +52,7 @@ class PlacedFile:
     path: str  # below the root, with “/”
     split: str = "all"  # "all" where there are no splits
     label: str = ""  # the class; "" for none
+    group: str = ""  # of images that belong together; "": it stands alone
     page: int | None = None  # of a file with several; None: the first
 
     @property
@@ -76,8 +79,10 @@ class Layout:
     labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
     splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
     def leave_out(self, paths: Iterable[str], reason: str) -> None:
         """Count files that are not used, and name the first."""
@@ -88,7 +93,10 @@ class Layout:
     def as_json(self) -> dict[str, Any]:
         """What is a source's `understood`."""
         left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
-        return {"labels": self.labels_from, "splits": self.splits_from, "columns": self.tables, "left_out": left_out}
+        return {
+            "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
+            "columns": self.tables, "group_columns": self.grouping.columns,
+        }  # fmt: skip
 
     def said(self) -> list[str]:
         """All notes, those of what was left out at the end."""
@@ -185,7 +193,10 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
     trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
     splits, trails = _splits(pictures, trails, tables, recipe, layout, used)
     labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
-    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, "")) for path in pictures]
+    groups = layout.grouping = grouping_of(pictures, tables, recipe)
+    layout.notes += groups.notes
+    used.update(groups.tables)
+    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, ""), groups.of.get(path, "")) for path in pictures]
     if any(file.split != "all" for file in files):
         files = _within_splits(files, layout)
     if layout.labels_from != "none":
@@ -283,6 +294,7 @@ def _labels(
     used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
+    layout.levels = folder_levels(trails.values())
     asked = recipe.labels
     if asked == "none":
         return {}

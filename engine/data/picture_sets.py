@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from engine.data.dataset import BadData, Source, Step, size_in_words
+from engine.data.grouping import number_groups
 from engine.data.layout import Layout, PlacedFile
 from engine.data.limits import MAX_FILES
 from engine.data.path_words import in_order, stem_of
@@ -54,8 +55,8 @@ def read_in_agreement(
         yield from between
     source.parts, source.sizes, source.preprocessing = found.parts, found.sizes, found.preprocessing
     source.notes += found.notes
-    if facts.deep is not None:
-        source.values = {"low": facts.deep.range.low, "high": facts.deep.range.high, "histogram": facts.deep.histogram()}
+    if (seen := facts.deep or facts.bytes) is not None:
+        source.values = seen.told()
     for bad in found.bad:
         source.refuse(bad.path, bad.reason)
     source.bad_total += found.bad_total - len(found.bad)
@@ -78,7 +79,7 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
 
 
 def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: Sequence[str] = ()) -> None:
-    """Number the classes of the good files, in the order of the source's parts, and say what was understood.
+    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood.
 
     Classes are in the order of their names, or as `order` lists them.
     """
@@ -91,7 +92,9 @@ def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: 
             part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
         source.classes = tuple(shown(name) for name in source.classes)
     source.notes = [shown(note) for note in layout.said()] + source.notes
-    source.understood = _all_shown(layout.as_json())
+    source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
+    groups = {split: [shown(file.group) for file in kept if file.split == split] for split in source.parts}
+    number_groups(source, shown(layout.grouping.found_in), groups)
 
 
 def _all_shown(value: Any) -> Any:

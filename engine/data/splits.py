@@ -125,13 +125,14 @@ def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], l
         what = "test" if name == "test" else "validation"
         if not len(drawn):
             drawn = draw(len(left), take, labels)
-            notes.append(
-                f"Only copies of one image were left to draw from, so {what} holds copies of training images: its figures mean little."
-            )
+            alone = f"images of one {source.grouped_by}" if source.grouped_by else "copies of one image"
+            held = "images that belong to training images" if source.grouped_by else "copies of training images"
+            notes.append(f"Only {alone} were left to draw from, so {what} holds {held}: its figures mean little.")
         splits[name] = _take(rest, left[drawn])
         left = np.delete(left, drawn)
         by_class = "" if rest.labels is None else ", each class by its share"
-        together = "" if groups is None else ", copies of one image together"
+        alike = f"images of one {source.grouped_by} together" if source.grouped_by else "copies of one image together"
+        together = "" if groups is None else f", {alike}"
         notes.append(f"{len(drawn):,} images were drawn for {what} with a fixed seed{by_class}{together}; they are never trained on.")
     splits["train"] = _take(rest, left)
     return {name: splits[name] for name in ("train", "valid", "test")}, notes
