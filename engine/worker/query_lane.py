@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
+from engine.storage.list_file import ListFile
 from engine.worker.lane import Lane
-from engine.worker.list_file import ListFile
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup
 
@@ -132,6 +132,11 @@ class QueryLane(Lane):
             sentence, details = self.report(error)
             answer = m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=sentence, details=details)
         self.publish(answer)
+        self._publish_notices()
+
+    def _publish_notices(self) -> None:
+        while self.session is not None and self.session.notices:
+            self.publish(self.session.notices.pop(0))
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -163,6 +168,8 @@ class QueryLane(Lane):
                 item = next(self.jobs[job])
                 if item is None:
                     continue
+                if isinstance(item, m.DataLocated):
+                    self.runs.list_runs()  # before the panes ask anew
                 if isinstance(item, m.Event):
                     self.publish(item)
                 else:
@@ -180,7 +187,9 @@ class QueryLane(Lane):
         self.session.keep_data(data)
         self.publish(replace(data.report, job=job))
         from engine.data import built_in
+        from engine.storage.run_data import remember_place
 
+        remember_place(self.runs.root, data.data, data.hash)
         if data.data not in self.remembered and data.data not in {d.data for d in built_in()}:
             self._change_remembered(lambda rows: rows if data.data in rows else [*rows, data.data])
             self._list_data()

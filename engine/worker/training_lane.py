@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from engine import messages as m
 from engine.common.importing import IMPORTING
 from engine.common.run_names import next_free
+from engine.storage.list_file import OwnedList
 from engine.worker.lane import Lane
-from engine.worker.list_file import OwnedList
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup, give_way
 
