@@ -39,7 +39,7 @@ def read_one_picture(session: QuerySession, query: m.ReadPicture) -> m.PictureRe
     model, asked = session.model(query.run, query.step), query.picture
     require_images(model, "; these scores are of images, so choose a run that was trained on images.")
     head = answer_head(query, model)
-    data = model.manifest.data if asked.data is None else lasting(asked.data)
+    data = session.own_data(model) if asked.data is None else lasting(asked.data)
     if asked.path is None and asked.image is None and not session.has_data(data):
         return m.PictureRead(**head)  # to open a data set is the work of a job
     try:
@@ -71,7 +71,9 @@ def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspec
     images, labels, distances, missing = np.zeros((0, *seen.shape), np.uint8), (), np.zeros(0), ""
     pending = False
     try:
-        if not session.has_data(model.manifest.data):
+        if not session.has_run_data(model):
+            if why := session.why_no_data(model.manifest, model.run.name):
+                raise BadRun(why)
             raise NotReady("The nearest training images follow as soon as the run’s data are open.")
         images, labels, distances = _nearest(session, model, session.run_data(model), seen, query.nearest)
     except (BadRun, BadData) as error:

@@ -114,7 +114,7 @@ def _label(session: QuerySession, model: Model, query: m.Encode) -> str:
         return Path(query.path).name
     if query.image is not None:
         return "pasted image"
-    return f"validation image {(query.index or 0) % len(session.data(model.manifest.data).splits['valid'])}"
+    return f"validation image {(query.index or 0) % len(session.run_data(model).splits['valid'])}"
 
 
 @answers(m.Interpolate)
