@@ -17,6 +17,7 @@ from engine.protocols import DensityMap, Encoder, LatentVariable, provides
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.calibrated_detectors import CalibratedDetectors, DetectorCache
+from engine.queries.latent import decoded_as
 from engine.queries.pictures import original_shown, read_picture, require_images
 from engine.queries.session import Model, QuerySession, answer_head
 from engine.storage.run_folders import BadRun
@@ -90,6 +91,7 @@ def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspec
         nearest_by="features" if provides(method, Encoder) else "pixels",
         reconstruction=reconstruction,
         difference=difference,
+        decode="" if reconstruction is None else decoded_as(model),
         notes=(*picture.notes, *how),
         nearest_missing=missing,
         nearest_pending=pending,
