@@ -18,7 +18,7 @@ from engine.data.limits import MAX_FRAMES, MAX_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
-class Raster:
+class StoredPixels:
     """One frame."""
 
     values: np.ndarray  # [H, W] in the unit of the modality, or uint8 [H, W, 3]
@@ -52,7 +52,7 @@ def header(data: bytes) -> Header:
     return _header(_dataset(data, False))
 
 
-def raster(data: bytes, page: int) -> Raster:
+def raster(data: bytes, page: int) -> StoredPixels:
     """A frame of a file. Raises: Bad: it has none, or cannot be decoded."""
     dataset = _dataset(data, True)
     seen = _header(dataset)
@@ -76,14 +76,14 @@ def raster(data: bytes, page: int) -> Raster:
         words = " ".join(str(error).split())[:80].strip(" .;:") or type(error).__name__
         raise Bad(f"its pixels cannot be read ({words}); save or download it again") from None
     if values.ndim == 3 and values.shape[2] in (3, 4):
-        return Raster(_of_8_bits(values[:, :, :3]), None, None, False, seen.frames, ())
+        return StoredPixels(_of_8_bits(values[:, :, :3]), None, None, False, seen.frames, ())
     if values.ndim != 2:
         raise Bad("its pixels have an unknown form; save it again as PNG")
     rescaled = any(name in dataset for name in ("RescaleSlope", "ModalityLUTSequence"))
     inverted = str(dataset.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     bits = None if rescaled else _number(dataset.get("BitsStored"))
     notes = ("Its values were turned round, since the least is white there (MONOCHROME1).",) if inverted else ()
-    return Raster(_whole(values), None if bits is None else int(bits), _window(dataset), inverted, seen.frames, notes)
+    return StoredPixels(_whole(values), None if bits is None else int(bits), _window(dataset), inverted, seen.frames, notes)
 
 
 def _dataset(data: bytes, pixels: bool) -> Any:

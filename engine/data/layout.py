@@ -24,6 +24,7 @@ from engine.data.path_words import (
     is_image_word,
     is_mask_word,
     looks_like_a_part,
+    may_be_a_picture,
     split_word,
     stem_of,
 )
@@ -31,15 +32,6 @@ from engine.data.recipe import ImportRecipe
 
 FEW = 0.2  # of the pictures: so many without a class are strays; more of them, and the folders are no classes
 MOST_NAMED = 0.95  # of the pictures must have a class in their name
-_NO_IMAGES = frozenset((
-    ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db",
-    ".ini", ".log", ".sh", ".m", ".mat", ".pkl", ".h5", ".hdf5", ".zip", ".tar", ".gz", ".npz", ".npy", ".pt", ".pth", ".safetensors",
-    ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".rtf", ".css", ".js", ".md5", ".sha256", ".bib", ".rst", ".tex", ".arff", ".mp4",
-    ".avi", ".mov",
-))  # fmt: skip
-_NO_IMAGE_NAMES = frozenset((
-    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile", "dicomdir",
-))  # fmt: skip
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
 
 Trail = tuple[str, ...]  # the folders that a picture lies in, the outermost first
@@ -101,12 +93,6 @@ class Layout:
     def said(self) -> list[str]:
         """All notes, those of what was left out at the end."""
         return [*self.notes, *(_sentence(some) for some in self.left_out)]
-
-
-def may_be_a_picture(name: str) -> bool:
-    """Whether a file of that name is looked at."""
-    stem, dot, ending = name.rpartition(".")
-    return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES
 
 
 def understand(
