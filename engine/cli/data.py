@@ -51,6 +51,11 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             "counts": {split: dict(zip(data.classes, counts, strict=True)) for split, counts in report.class_counts.items()},
         },
         "splits_from": data.understood.get("splits", "none"),
+        "groups": {
+            "from": data.understood.get("groups", "none"),
+            "count": data.understood.get("group_count", 0),
+            "columns": data.understood.get("group_columns", {}),
+        },
         "scale": None if how.scale is None else {"black": how.black, "white": how.white, **data.values},
         "histogram": _histogram(report.understood),
         "fit": how.fit,
@@ -63,6 +68,9 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "bad_total": report.bad_total,
         "duplicates": report.duplicates,
         "across_splits": report.across_splits,
+        "near_duplicates": report.near_duplicates,
+        "near_across_splits": report.near_across_splits,
+        "near_examples": [{"images": [one, other], "bits": bits} for one, other, bits in report.near_examples],
         "hash": data.hash,
         "recipe": parted_name(name)[1].changed(),
     }

@@ -9,6 +9,15 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
+_NO_IMAGES = frozenset((
+    ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db",
+    ".ini", ".log", ".sh", ".m", ".mat", ".pkl", ".h5", ".hdf5", ".zip", ".tar", ".gz", ".npz", ".npy", ".pt", ".pth", ".safetensors",
+    ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".rtf", ".css", ".js", ".md5", ".sha256", ".bib", ".rst", ".tex", ".arff", ".mp4",
+    ".avi", ".mov",
+))  # fmt: skip
+_NO_IMAGE_NAMES = frozenset((
+    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile", "dicomdir",
+))  # fmt: skip
 SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train", "trainset": "train", "trainingset": "train",
     "test": "test", "testing": "test", "tst": "test", "testset": "test",
@@ -105,3 +114,9 @@ def looks_like_a_part(names: set[str]) -> bool:
         and stems != {""}
         and any(word in next(iter(stems)) for word in ("part", "images", "batch", "chunk", "folder"))
     )
+
+
+def may_be_a_picture(name: str) -> bool:
+    """Whether a file of that name is looked at."""
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES
