@@ -153,7 +153,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         hash=digest,
         seconds=time.perf_counter() - started,
         understood=facts_of(source, recipe, splits),
-        warnings=warnings_of(source, splits, copies),
+        warnings=warnings_of(source, splits, copies, near_copies),
     )
     return DataSet(
         data,

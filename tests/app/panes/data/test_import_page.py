@@ -133,11 +133,25 @@ def test_that_a_text_stays_as_it_was(kit: Kit, pane: DataPane) -> None:
 def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, folder: str, pane: DataPane) -> None:
     kit.state.open_data(folder)
     warning = m.DataWarning("leak", "4 images are in training and in test.")
-    told = report(pane.job, data=folder, understood=facts(classes_from="meta.csv:dx"), warnings=(warning,), duplicates=2)
+    told = report(
+        pane.job,
+        data=folder,
+        understood=facts(classes_from="meta.csv:dx"),
+        warnings=(warning,),
+        duplicates=2,
+        near_duplicates=3,
+        near_examples=(("a.png", "b.png", 2),),
+    )
     kit.bridge.tell(told)
     kit.pump()
     said = words(page)
-    for part in ("the column “dx” of meta.csv", "4 images are in training and in test.", "LEFT OUT · 3 FILES", "a.txt, b.txt, …"):
+    for part in (
+        "the column “dx” of meta.csv",
+        "4 images are in training and in test.",
+        "LEFT OUT · 3 FILES",
+        "a.txt, b.txt, …",
+        "3: “a.png” ≈ “b.png”",
+    ):
         assert part in said
     assert "0 is black, 4\u202f095 is white" in said
     tree, model = page.summary.tree, page.summary.tree.tree_model
