@@ -19,6 +19,7 @@ from app.shell.settings import Settings
 from app.shell.state import State
 from app.widgets.export import IMAGE_FILTER, IMAGES, ask_folder, ask_which
 from engine import messages as m
+from engine.common.data_names import split_name
 
 BUNDLE_TAIL = 1024  # bytes
 MOST_DROPPED = 64
@@ -194,7 +195,7 @@ class DropHandler:
 
     def _is_data_set(self, path: str, kind: str) -> bool:
         """Whether it is a data set by its names, or known as one: listed, or what a run was trained on."""
-        known = {*self.state.data, *(run.data for run in self.state.runs.values())}
+        known = {split_name(data)[0] for data in (*self.state.data, *(run.data for run in self.state.runs.values()))}
         return kind == "data" and (os.path.abspath(path) in known or is_data_set(path))
 
     def open_data_sets(self, paths: list[str]) -> None:

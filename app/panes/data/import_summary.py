@@ -12,7 +12,7 @@ from app.panes.data.report_column import shape_words
 from app.panes.data.split_tree import SplitTree
 from app.panes.data.value_chart import ValueChart, value_in_words
 from app.shell import theme
-from app.shell.formatting import count
+from app.shell.formatting import count, number
 from app.widgets.parts import Card, clear, heading, muted, plain, set_heading
 from engine.messages import DataReport, ImportFacts
 
@@ -128,6 +128,10 @@ def facts_in_words(report: DataReport, facts: ImportFacts) -> list[tuple[str, st
         ("scale", _scale(facts)),
         ("ground", f"{facts.background}, where an image is transparent"),
     ]
+    train = [n for n in report.class_counts.get("train", ()) if n]
+    if len(train) > 1:
+        balance = f"the largest class has {number(max(train) / min(train), 1)} times as many training images as the smallest"
+        rows.insert(1, ("balance", balance))
     if report.duplicates:
         twins = " · ".join(f"“{a}” = “{b}”" for a, b in report.duplicate_examples[:2])
         rows.append(("exact twins", f"{count(report.duplicates)}: {twins}; drawn splits keep them together"))

@@ -143,9 +143,10 @@ def test_that_pictures_in_the_folder_of_a_known_data_set_are_that_data_set(windo
     pane.takes_data = True
     window.drop_handler.take([str(folder)], dock=dock)
     assert len(pane.taken) == 5 and pane.data == ()
-    window.state.set_data((m.DataInfo(str(folder), "pictures", "images", "5", False),))
-    window.drop_handler.take([str(folder)], dock=dock)
-    assert len(pane.taken) == 5 and pane.data == (str(folder),)
+    for place, name in enumerate((str(folder), f'{folder}?{{"labels": "none"}}')):
+        window.state.set_data((m.DataInfo(name, "pictures", "images", "5", False),))
+        window.drop_handler.take([str(folder)], dock=dock)
+        assert len(pane.taken) == 5 and pane.data == (str(folder),) * (place + 1)
 
 
 def test_that_an_empty_folder_is_said(window: Window, tmp_path: Path) -> None:
