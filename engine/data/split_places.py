@@ -89,7 +89,7 @@ def _split_level(trails: Counter[Trail], asked: bool) -> int | None:
 
 
 @dataclass(frozen=True)
-class _List:
+class _SplitList:
     path: str
     split: str
     pictures: frozenset[str]
@@ -97,15 +97,15 @@ class _List:
 
 def _listed(pictures: list[str], tables: list[LabelTable], found: FoundSplits) -> FoundSplits:
     """By lists of files: train.txt and test.txt; trainval.txt where there is no train.txt; the first of train1.txt, train2.txt."""
-    groups: dict[str, list[_List]] = defaultdict(list)
-    whole: dict[str, list[_List]] = defaultdict(list)
+    groups: dict[str, list[_SplitList]] = defaultdict(list)
+    whole: dict[str, list[_SplitList]] = defaultdict(list)
     for table in tables:
         stem = stem_of(table.path.rpartition("/")[2])
         number = match[0] if (match := re.search(r"\d+$", stem)) else ""
         joined = re.sub(r"[^a-z]", "", stem.lower()) in ("trainval", "trainvalid", "trainvallist", "trainandval")
         split = "train" if joined else split_word(stem)
         if split and table.listed:
-            (whole if joined else groups)[number].append(_List(table.path, split, frozenset(table.listed)))
+            (whole if joined else groups)[number].append(_SplitList(table.path, split, frozenset(table.listed)))
     for number, some in whole.items():
         if not any(one.split == "train" for one in groups[number]):
             groups[number].append(some[0])
