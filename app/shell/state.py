@@ -153,6 +153,16 @@ class State(QObject):
             self.cursor_changed.emit()
         self._settle(force=True)
 
+    def look_again(self) -> None:
+        """What is known of the chosen run is out of date: every pane asks anew, at the same step."""
+        run, cursor = self.run, self.cursor
+        if run is not None:
+            self.run_replaced.emit(run)
+            self.set_run(None)
+            self.set_run(run)
+            if cursor is not None:
+                self.set_cursor(cursor)
+
     def set_cursor(self, step: int | None) -> None:
         """Move the time cursor; None follows the newest or the best again."""
         if step == self.cursor:
