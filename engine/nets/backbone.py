@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.common.importing import IMPORTING
 from engine.nets.backbone_images import Processing
-from engine.nets.backbone_tokens import NoPatches, TokenLayout, grid_of, layout_of, over_places, pooled, strides_of
+from engine.nets.backbone_tokens import NoPatches, TokenLayout, default_pooling, grid_of, layout_of, over_places, pooled, strides_of
 
 RANDOM = {
     "model_type": "dinov2",
@@ -30,7 +31,6 @@ RANDOM = {
 SPREAD = 0.02  # of random weights
 WITHOUT_POOLER = "priorama_without_pooler"  # entry of a description: the folder has no weights for the pooler that its kind has
 PIXELS_AT_ONCE = 1 << 19  # of the images that go through the network together where nothing is learned: ten of 224×224
-HIDDEN = "mask_token"  # stands in for hidden patches while such models are trained; nothing is hidden here
 
 
 class NotInstalled(ImportError):
@@ -49,7 +49,46 @@ def library() -> Any:
     except ImportError:
         raise NotInstalled("Pretrained backbones need the library transformers: install it with “pip install priorama[hf]”.") from None
     transformers.utils.logging.disable_progress_bar()  # it would write to the console, from a thread of its own
+    transformers.utils.logging.set_verbosity_error()  # what it warns of is said here, or of no matter: weights of heads left out
     return transformers
+
+
+def vision_model(description: dict[str, Any], attention: str | None = None) -> Any:
+    """The part that sees of the model that a config.json describes, on the device in force.
+
+    Raises:
+        ValueError: one sentence: the library knows no such model, cannot build it, or it takes no images.
+        NotInstalled
+    """
+    transformers = library()
+    kind = description.get("model_type", "")
+    if kind not in transformers.CONFIG_MAPPING:
+        own = "comes with code of its own, which is never run here" if "auto_map" in description else "is not known to it"
+        raise ValueError(f"the library transformers {transformers.__version__} cannot build “{kind}”, which {own}; choose another model.")
+    try:
+        config = transformers.AutoConfig.for_model(**description)
+        if hasattr(config, "mask_ratio"):
+            config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
+        told = {} if attention is None else {"attn_implementation": attention}
+        model = transformers.AutoModel.from_config(config, **told)
+    except MemoryError:
+        raise
+    except Exception as error:  # the library raises what it likes
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"“{kind}” is no vision backbone that transformers can build from this config.json ({why}).") from None
+    model = getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+    takes = getattr(model, "input_modalities", ("image",))
+    takes = (takes,) if isinstance(takes, str) else tuple(takes)
+    if "image" not in takes or model.main_input_name != "pixel_values":
+        what = {"text": "texts", "audio": "sounds", "video": "videos"}.get(takes[0], "more than images")
+        raise ValueError(f"“{kind}” is a model of {what}, no vision backbone; choose a model whose features are of single images.")
+    return model
+
+
+def require_vision(description: dict[str, Any]) -> None:
+    """Raises: ValueError, NotInstalled: as `vision_model`, which is tried without memory for weights."""
+    with torch.device("meta"):
+        vision_model(description)
 
 
 class Backbone(nn.Module):
@@ -87,17 +126,8 @@ class Backbone(nn.Module):
         return str(self.description.get("model_type", ""))
 
     def _made(self, attention: str | None = None) -> Any:
-        """The model without meaning in its weights, on the device in force."""
-        transformers = library()
-        try:
-            config = transformers.AutoConfig.for_model(**self.description)
-            if "mask_ratio" in self.description or hasattr(config, "mask_ratio"):
-                config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
-            told = {} if attention is None else {"attn_implementation": attention}
-            model = transformers.AutoModel.from_config(config, **told)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"“{self.kind}” is no vision backbone that transformers can build ({str(error).splitlines()[0]}).") from None
-        model = getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+        """The model without meaning in its weights, on the device in force. Raises: as `vision_model`."""
+        model = vision_model(self.description, attention)
         if self.pooler_missing:
             model.pooler = None
         return model
@@ -179,6 +209,26 @@ class Backbone(nn.Module):
             return hidden[:, 0] if hidden.ndim == 3 else hidden.mean((2, 3))
         return pooled(self.pooling, summary, hidden, self.layout, self.kind)
 
+    @torch.no_grad()
+    def way(self, x: Tensor) -> str:
+        """Which pooling the features of images x [B, C, H, W] are: what “default” is for this model, or what was chosen."""
+        if self.pooling != "default":
+            return self.pooling
+        outputs = self.outputs(x[:1])
+        if self.older and getattr(outputs, "pooler_output", None) is None:
+            return "first" if not self.layout.cls and outputs.last_hidden_state.ndim == 3 else "cls" if self.layout.cls else "patches"
+        return default_pooling(getattr(outputs, "pooler_output", None), outputs.last_hidden_state, self.layout)
+
+    @torch.no_grad()
+    def operations(self, x: Tensor) -> int:
+        """Multiplications and additions of a pass over images x [B, C, H, W], those of matrix products and convolutions."""
+        counter = FlopCounterMode(display=False)
+        inputs = self._inputs(self.processed(x))
+        plain = self._plain()  # whose attention is products that are counted
+        with counter:
+            plain(**inputs)
+        return counter.get_total_flops()
+
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] in 0..1 -> pooled features [B, F]. Raises: NoSuchPooling."""
         return torch.cat([self.pooled(self.outputs(piece)) for piece in self._pieces(x)])
@@ -209,7 +259,9 @@ class Backbone(nn.Module):
         strides = strides_of(self.model.config)
         if not strides:
             raise NoPatches(f"This model ({self.kind}) does not cut images into patches; choose a vision transformer.")
-        return size[0] // strides[-1][0], size[1] // strides[-1][1]
+        down, across = strides[-1]
+        pads = bool(getattr(self.model.config, "window_size", 0))  # Swin fills up the last window
+        return (-(-size[0] // down), -(-size[1] // across)) if pads else (size[0] // down, size[1] // across)
 
     def seen(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
         """Which part of an image of a shape (..., H, W) the patches lie on: (top, left, height, width) in its own pixels.
