@@ -157,25 +157,9 @@ class PretrainedEncoder(Method):
         with full(x.device):
             return self.network.each(x)
 
-    def patch_tokens(self, x: Tensor) -> Tensor:
-        """Features of the patches after the last layer [B, h, w, D]. Raises: NoPatches."""
-        with full(x.device):
-            return precise(self.network.patch_tokens(x))
-
-    @property
-    def attention_layers(self) -> int:
-        """In how many layers every patch looks at every other one; 0: in none."""
-        return self.network.attention_layers
-
-    def attention(self, x: Tensor, layer: int = -1) -> Tensor:
-        """Attention weights of one layer between all tokens [B, heads, T, T]. Raises: NoPatches."""
-        with full(x.device):
-            return precise(self.network.attention(x, layer))
-
-    def cls_attention(self, x: Tensor, layer: int = -1) -> Tensor:
-        """How much the class token looks at each patch [B, heads, h, w]. Raises: NoPatches."""
-        with full(x.device):
-            return precise(self.network.cls_attention(x, layer))
+    def patch_network(self) -> Backbone | None:
+        """The network, where it cuts images into patches."""
+        return self.network if self.network.cuts else None
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.common.importing import IMPORTING
 from engine.nets.backbone_images import Processing
 from engine.nets.backbone_tokens import NoPatches, TokenLayout, default_pooling, grid_of, layout_of, over_places, pooled, strides_of
+from engine.precision import full
 
 RANDOM = {
     "model_type": "dinov2",
@@ -248,43 +248,76 @@ class Backbone(nn.Module):
             found[f"block {i}" if i else "stem"] = h.mean(1) if whole else over_places(h, self.layout)
         return found | {"features": self.pooled(outputs)}
 
-    # -- a vector for a place --------------------------------------------------------------------------------------------
+    # -- patches: what `engine.protocols.PatchTokens` asks for -----------------------------------------------------------
 
-    def grid(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Rows and columns of patches (h, w) of images of a shape (..., H, W), without a pass.
+    @property
+    def cuts(self) -> bool:
+        """Whether images are cut into patches that its description names; not so plain convolutions (ResNet)."""
+        return bool(strides_of(self.model.config))
+
+    @property
+    def layers(self) -> int:
+        """Layers in which every patch looks at every other one; 0 where none does: convolutions, windows as Swin's."""
+        config = self.model.config
+        joined = isinstance(getattr(config, "depths", None), (list, tuple))
+        if joined or getattr(config, "window_size", 0) or not self.heads or self.layout.after or not self.cuts:
+            return 0
+        return int(getattr(config, "num_hidden_layers", 0))
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of each layer; 0: it has no attention, or another number in each layer."""
+        return int(getattr(self.model.config, "num_attention_heads", 0) or 0)
+
+    @property
+    def special(self) -> int:
+        """Tokens before the patches: class token, registers, DeiT's distillation token."""
+        return self.layout.first
+
+    @property
+    def class_token(self) -> bool:
+        """Whether the first token is a class token; I-JEPA and SigLIP have none."""
+        return bool(self.layout.cls)
+
+    def patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w): rows and columns of patches after the last layer, of images of this height and width.
 
         Raises: NoPatches: the model's description names no patches.
         """
-        size = self.processing.target(shape[-2:])[1]
-        strides = strides_of(self.model.config)
-        if not strides:
-            raise NoPatches(f"This model ({self.kind}) does not cut images into patches; choose a vision transformer.")
-        down, across = strides[-1]
+        height, width = self.processing.target(size)[1]
+        down, across = self._stride()
         pads = bool(getattr(self.model.config, "window_size", 0))  # Swin fills up the last window
-        return (-(-size[0] // down), -(-size[1] // across)) if pads else (size[0] // down, size[1] // across)
+        return (-(-height // down), -(-width // across)) if pads else (height // down, width // across)
 
-    def seen(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-        """Which part of an image of a shape (..., H, W) the patches lie on: (top, left, height, width) in its own pixels.
+    def patch_area(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of what the patches lie on, in pixels of an image of this size: a centre crop and what is left
+        over of a patch are no part of it.
 
-        What a centre crop or a remainder of a patch leaves out is no part of it.
+        Raises: NoPatches
         """
-        size, crop = self.processing.target(shape[-2:])
-        strides = strides_of(self.model.config)
-        covered = [n // s * s for n, s in zip(crop, strides[0], strict=True)] if strides else list(crop)
-        scales = [given / n for given, n in zip(shape[-2:], size, strict=True)]
-        top, left = (((n - c) // 2) * s for n, c, s in zip(size, crop, scales, strict=True))
-        return top, left, covered[0] * scales[0], covered[1] * scales[1]
+        whole, crop = self.processing.target(size)
+        scales = [given / n for given, n in zip(size, whole, strict=True)]
+        begin = [(n - c) // 2 if n >= c else -((c - n) // 2) for n, c in zip(whole, crop, strict=True)]
+        covered = [n * stride for n, stride in zip(self.patch_grid(size), self._stride(), strict=True)]
+        return begin[0] * scales[0], begin[1] * scales[1], covered[0] * scales[0], covered[1] * scales[1]
+
+    def _stride(self) -> tuple[int, int]:
+        """Pixels between patches after the last layer. Raises: NoPatches."""
+        if not self.cuts:
+            raise NoPatches(f"This model ({self.kind}) does not cut images into patches; choose a vision transformer.")
+        return strides_of(self.model.config)[-1]
 
     @torch.no_grad()
-    def patch_tokens(self, x: Tensor) -> Tensor:
-        """Features of the patches after the last layer [B, h, w, D] of images x [B, C, H, W]; the channels at each place of a
-        convolutional network.
+    def patch_features(self, x: Tensor) -> Tensor:
+        """The patches' tokens after the last layer [B, h, w, D] of images x [B, C, H, W], no special ones; of convolutions the channels at
+        each place.
 
         Raises: NoPatches: its answer is no grid of places.
         """
-        return torch.cat([self._patch_tokens(piece) for piece in self._pieces(x)])
+        with full(x.device):
+            return torch.cat([self._patch_features(piece) for piece in self._pieces(x)])
 
-    def _patch_tokens(self, x: Tensor) -> Tensor:
+    def _patch_features(self, x: Tensor) -> Tensor:
         pixels = self.processed(x)
         hidden = self.model(**self._inputs(pixels)).last_hidden_state
         if hidden.ndim == 4:
@@ -295,50 +328,25 @@ class Backbone(nn.Module):
             raise NoPatches(f"The answer of this model ({self.kind}) is no grid of patches; choose a vision transformer.")
         return rows.unflatten(1, grid)
 
-    @property
-    def attention_layers(self) -> int:
-        """In how many layers every patch looks at every other one; 0: in none (convolutions; windows, as Swin's)."""
-        config = self.model.config
-        joined = isinstance(getattr(config, "depths", None), (list, tuple))
-        if joined or getattr(config, "window_size", 0) or not getattr(config, "num_attention_heads", 0):
-            return 0
-        return int(getattr(config, "num_hidden_layers", 0)) if strides_of(config) else 0
-
     @torch.no_grad()
-    def attention(self, x: Tensor, layer: int = -1) -> Tensor:
-        """softmax(q kᵀ / √d) of one layer [B, heads, T, T], from each row's token to each column's; tokens as in `layout`.
+    def attention(self, x: Tensor, layer: int) -> Tensor:
+        """softmax(QKᵀ/√d) of a layer (1 is the first) [B, heads, T, T], T = special + h w: row i is what token i looks at.
 
         It is computed in a copy of the network that shares its weights and has the plain attention, whose weights can be looked at.
 
         Raises: NoPatches: the model has no attention between all patches, or not so many layers.
         """
-        count = self.attention_layers
-        if not -count <= layer < count:
+        if not 1 <= layer <= self.layers:
             none = f"This model ({self.kind}) has no attention between all patches; choose a vision transformer such as DINOv2."
-            raise NoPatches(none if count == 0 else f"This model ({self.kind}) has {count} layers; choose one of 0 to {count - 1}.")
-        plain = self._plain()
-        heads = int(plain.config.num_attention_heads)
-        found = []
-        for piece in x.split(max(1, len(self._pieces(x)[0]) // (2 * heads))):  # the weights of all layers are held at once
-            weights = plain(**self._inputs(self.processed(piece)), output_attentions=True).attentions
-            if not weights or len(weights) != count or weights[layer] is None:
+            raise NoPatches(none if not self.layers else f"This model ({self.kind}) has the layers 1 to {self.layers}; choose one of them.")
+        plain, found = self._plain(), []
+        for piece in x.split(max(1, len(self._pieces(x)[0]) // (2 * self.heads))):  # the weights of all layers are held at once
+            with full(x.device):
+                weights = plain(**self._inputs(self.processed(piece)), output_attentions=True).attentions
+            if not weights or len(weights) != self.layers or weights[layer - 1] is None:
                 raise NoPatches(f"The library does not tell the attention of this kind of model ({self.kind}); choose another one.")
-            found.append(weights[layer])
+            found.append(weights[layer - 1])
         return torch.cat(found)
-
-    def cls_attention(self, x: Tensor, layer: int = -1) -> Tensor:
-        """How much the class token looks at each patch [B, heads, h, w], a share of its attention to all tokens; without a class token
-        (I-JEPA, SigLIP) how much all patches do on average.
-
-        Raises: NoPatches
-        """
-        weights = self.attention(x, layer)
-        grid = self.grid(tuple(x.shape))
-        rows = weights[:, :, 0] if self.layout.cls else weights[:, :, self.layout.first : weights.shape[2] - self.layout.after].mean(2)
-        patches = rows[:, :, self.layout.first : rows.shape[2] - self.layout.after]
-        if patches.shape[2] != math.prod(grid):
-            raise NoPatches(f"The attention of this model ({self.kind}) is over no grid of patches; choose a vision transformer.")
-        return patches.unflatten(2, grid)
 
     def _plain(self) -> Any:
         """The same network on the same weights, with the attention that tells its weights."""

@@ -143,8 +143,9 @@ def test_that_other_sizes_are_taken_and_places_interpolated(kind: str, side: int
     features = ours.method.encode(x)
     assert features.isfinite().all() and same(features, ours.method.encode(x))
     assert ours.method.network.processed(x).shape[2:] == (side, side)
+    network = ours.method.patch_network()
     if kind != "resnet":
-        assert ours.method.patch_tokens(x).shape[1:3] == ours.method.network.grid(x.shape)
+        assert network.patch_features(x).shape[1:3] == network.patch_grid(x.shape[2:])
 
 
 def test_that_places_between_learned_ones_are_bicubic(tmp_path: Path):
@@ -212,7 +213,7 @@ def test_that_a_masked_autoencoder_sees_all_patches_as_a_plain_vit_of_its_weight
         torch.manual_seed(2)
         assert torch.equal(first, ours.method.encode(x))
     assert same(first, told[:, 0])
-    assert same(ours.method.patch_tokens(x).flatten(1, 2), told[:, 1:])
+    assert same(ours.method.patch_network().patch_features(x).flatten(1, 2), told[:, 1:])
 
 
 def test_that_a_vit_without_pooler_is_opened_with_its_class_token(tmp_path: Path):
