@@ -267,7 +267,8 @@ class Backbone(nn.Module):
     @property
     def heads(self) -> int:
         """Attention heads of each layer; 0: it has no attention, or another number in each layer."""
-        return int(getattr(self.model.config, "num_attention_heads", 0) or 0)
+        told = getattr(self.model.config, "num_attention_heads", 0)
+        return told if isinstance(told, int) else 0
 
     @property
     def special(self) -> int:

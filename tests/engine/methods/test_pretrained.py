@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from engine import messages as m
 from engine.config import make_config
 from engine.method import CannotLearn, DataSpec, build
 from engine.methods.pretrained import PretrainedEncoder
 from engine.nets.backbone import Backbone, library
 from engine.nets.backbone_images import Processing, cropped, resized
-from engine.queries.session import Model
+from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.pretrained_folder import BadBackbone, open_pretrained
 from engine.storage.run_reader import Run
 from engine.training.loop import train
@@ -311,3 +312,32 @@ def test_that_sizes_and_middles_are_pillows():
         assert (resized(exact, (12, 10), way)[0] - slow).abs().max() < 1.6 / 255
     assert torch.equal(cropped(exact, 11, 7)[0], exact[0, :, 10:21, 5:12])
     assert cropped(exact, 40, 40).shape == (1, 3, 40, 40)
+
+
+@pytest.mark.parametrize(("kind", "special"), [("dinov2_with_registers", 4), ("ijepa", 0), ("siglip2_vision_model", 0), ("swin", 0)])
+def test_that_the_patches_of_an_opened_folder_can_be_asked_for(kind: str, special: int, tmp_path: Path):
+    saved(tmp_path / "model", kind, PROCESSING if kind != "siglip2_vision_model" else None)
+    ours = opened(tmp_path / "model", tmp_path / "runs")
+    session, run = QuerySession(), str(tmp_path / "runs" / "opened")
+    told = session.answer(m.DescribePatches(run=run))
+    x = ours.probe()[:1]
+    assert told.why_not == "" and told.layers == (0 if kind == "swin" else 2)
+    images = m.PatchImages(run=run, picture=m.PictureRef("first", index=0), others=2)
+    (colored,) = [event for event in session.work(m.ColorPatches(job="j", images=images)) if isinstance(event, m.PatchesColored)]
+    assert colored is not None
+    if kind == "swin":
+        with pytest.raises(CannotAnswer, match="no attention between all patches"):
+            session.answer(m.ShowAttention(run=run, picture=m.PictureRef("first", index=0)))
+        return
+    shown = session.answer(m.ShowAttention(run=run, picture=m.PictureRef("first", index=0), layer=1))
+    assert shown.maps.shape[1:] == ours.method.patch_network().patch_grid(x.shape[2:]) and len(shown.maps) == 3
+    weights = ours.method.patch_network().attention(torch.from_numpy(np.array(shown.seen))[None].float() / 255, 1)[0]
+    row = weights[:, 0] if special else weights.mean(1)
+    assert torch.allclose(torch.from_numpy(np.array(shown.maps[:2])).flatten(1), row[:, special:], atol=1e-5)
+
+
+def test_that_a_network_without_patches_says_so(tmp_path: Path):
+    saved(tmp_path / "model", "resnet")
+    opened(tmp_path / "model", tmp_path / "runs")
+    told = QuerySession().answer(m.DescribePatches(run=str(tmp_path / "runs" / "opened")))
+    assert "no vision transformer" in told.why_not

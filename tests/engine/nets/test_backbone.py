@@ -119,7 +119,7 @@ def test_that_attention_is_a_share_and_leaves_the_network_as_it_was(kind: str):
 @pytest.mark.parametrize("kind", ["swin", "convnext", "resnet"])
 def test_that_models_without_attention_between_all_patches_say_so(kind: str):
     ours = backbone(built(kind))
-    assert ours.layers == 0
+    assert (ours.layers, ours.heads) == (0, 0)
     with pytest.raises(NoPatches, match="no attention between all patches"):
         ours.attention(pictures(side=side_of(kind)), 1)
     for layer in (0, 3):
