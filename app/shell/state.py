@@ -43,6 +43,7 @@ class State(QObject):
     progress_changed = Signal(str)  # job
     theme_changed = Signal()
     run_proposed = Signal(str, str, object)  # method, data, settings by name: a pane would have the form filled in so
+    handed_over = Signal(str, object)  # purpose, what: a pane would have another one show it, see `Pane.takes_over`
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

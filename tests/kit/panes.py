@@ -39,6 +39,7 @@ ACTIONS = (
     "pane.LikelihoodPane",
     "pane.BayesPane",
     "pane.ChainsPane",
+    "pane.ErrorsPane",
 )
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
