@@ -38,6 +38,7 @@ class State(QObject):
     methods_changed = Signal()
     data_changed = Signal()  # the list of data sets
     selected_data_changed = Signal()
+    data_used = Signal(str)  # a set was chosen for the next run
     data_opened = Signal(str)  # a set was opened by hand: what was known of it is out of date
     jobs_changed = Signal()
     progress_changed = Signal(str)  # job

@@ -228,9 +228,18 @@ def _page(engine: FakeEngine, q: m.BrowseData) -> m.DataPage:
     )  # fmt: skip
 
 
+def _examples(engine: FakeEngine, q: m.ClassExamples) -> m.ClassExamplesFound:
+    images, labels = digits()
+    found = [images if label < 0 else images[labels == label] for _, label in q.rows]
+    return m.ClassExamplesFound(
+        stamp=q.stamp, channel=q.channel, data=q.data, rows=q.rows, counts=(q.each,) * len(q.rows),
+        images=np.concatenate([some[: q.each] for some in found]),
+    )  # fmt: skip
+
+
 ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
     m.Describe: _describe, m.Decode: _decode, m.Encode: _encode, m.Interpolate: _interpolate, m.DecodeGrid: _grid,
-    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page,
+    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page, m.ClassExamples: _examples,
 }  # fmt: skip
 
 
