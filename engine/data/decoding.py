@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
+from engine.data.extras import how_to_get, library
 from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
 from engine.data.pixel_facts import Facts, contrasts, facts_of_values
 from engine.data.preprocessing import GROUNDS, Preprocessing, looks_transparent
@@ -24,8 +25,6 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "ICO", "J
 
 _OTHERS = (  # (place, bytes, name) of formats that are known and not read
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)"),
-    (4, b"ftyphei", "a HEIF photograph"),
-    (4, b"ftypmif1", "a HEIF photograph"),
     (0, b"DDS ", "a DirectDraw surface (DDS)"),
     (0, b"8BPS", "a Photoshop document"),
     (0, b"%PDF", "a PDF document"),
@@ -45,6 +44,9 @@ _SIGNATURES = (
     (b"MM\x00*", "TIFF"),
     (b"RIFF", "WebP"),
 )
+
+
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of ISO/IEC 23008-12
 
 
 class Bad(Exception):
@@ -150,10 +152,11 @@ def _opened(data: bytes) -> Image.Image:
     if not data:
         raise Bad("it is empty; save or download it again")
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses at twice this
+    formats = _formats(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError:
         raise Bad(f"it declares more than {MAX_PIXELS // 1_000_000} million pixels, the limit; scale it down first") from None
     except UnidentifiedImageError:
@@ -168,6 +171,20 @@ def _opened(data: bytes) -> Image.Image:
     if width < 1 or height < 1:
         raise Bad("it declares no pixels; save or download it again")
     return image
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """The allow-list; with HEIF for the bytes that are one. Raises: Bad: nothing here decodes them."""
+    brands = data[8:64] if data[4:8] == b"ftyp" else b""
+    if b"avif" not in brands and any(brand in brands for brand in _HEIF):
+        heif = library("pillow_heif")
+        if heif is None:
+            raise Bad(f"it is a HEIF photograph, which needs the package pillow-heif; {how_to_get('pillow_heif')}, or save it as PNG")
+        heif.options.DECODE_THREADS = 1
+        heif.register_heif_opener()
+        return (*FORMATS, "HEIF")
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each would count against the memory, and the files are decoded side by side anyway
+    return FORMATS
 
 
 def _what_it_may_be(data: bytes) -> str:

@@ -14,6 +14,7 @@ from engine.common.user_folders import person_path
 from engine.data import builtin
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.grouping import torn_groups
+from engine.data.import_facts import facts_of, warnings_of
 from engine.data.near_duplicates import NearPairs, bound_groups, find_near_duplicates, near_copies_of
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape
@@ -24,7 +25,7 @@ from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.data.splits import keep_near_together, split, text_spans
 from engine.data.storage import room_for
 from engine.data.twins import chunks, copies_of, find_twins, group
-from engine.messages import DataInfo, DataReport, Progress
+from engine.messages import DataInfo, DataReport, DataWarning, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
 SAMPLE_BYTES = 2_000  # of a text, shown in the report
@@ -83,16 +84,24 @@ def describe_data(data: str) -> DataInfo:
         number = data.partition(":")[2]
         return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
     try:
-        path = person_path(parted_name(data)[0])
+        where, recipe = parted_name(data)
+        path = person_path(where)
     except BadData as error:
         return DataInfo(data, data, "images", f"cannot be read: {error}")
-    name = path.name or data
+    name = path.name or where
     try:
         reader = reader_for(path)
         kind = "text" if reader.__name__.endswith(".text") else "images"
-        return DataInfo(data, name, kind, reader.summary(path))
+        return DataInfo(data, name, kind, " · ".join((reader.summary(path), *_decided(recipe))))
     except (BadData, OSError) as error:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
+
+
+def _decided(recipe: ImportRecipe) -> list[str]:
+    """The decisions in a few words, for a list where a set can stand several times."""
+    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict))}
+    lists = [name.replace("_", " ") for name, value in recipe.changed().items() if isinstance(value, (list, dict))]
+    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists]
 
 
 def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:
@@ -143,6 +152,8 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         notes=(*source.notes, *notes),
         hash=digest,
         seconds=time.perf_counter() - started,
+        understood=facts_of(source, recipe, splits),
+        warnings=(*warnings_of(source, splits, copies), *(DataWarning("leak", words) for words in (*torn, *near_copies.leaks))),
     )
     return DataSet(
         data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from engine.data.recipe import ImportRecipe
 
 OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)  # notes that say nothing where a set has its scale
 _SIZES_LISTED = 30
-_PAGED = (".tif", ".tiff", ".gif")
+_PAGED = (".tif", ".tiff", ".gif", ".dcm")
 
 Item = TypeVar("Item")  # what a reader yields
 Kept = tuple[list[PlacedFile], list[Size]]  # the good files, and the size of each in its file
@@ -52,8 +52,8 @@ def read_in_agreement(
         yield from between
     source.parts, source.sizes, source.preprocessing = found.parts, found.sizes, found.preprocessing
     source.notes += found.notes
-    if facts.deep is not None:
-        source.values = {"low": facts.deep.range.low, "high": facts.deep.range.high, "histogram": facts.deep.histogram()}
+    if (seen := facts.deep or facts.bytes) is not None:
+        source.values = seen.told()
     for bad in found.bad:
         source.refuse(bad.path, bad.reason)
     source.bad_total += found.bad_total - len(found.bad)
@@ -74,16 +74,21 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
     return every
 
 
-def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
-    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood."""
+def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: Sequence[str] = ()) -> None:
+    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood.
+
+    Classes are in the order of their names, or as `order` lists them.
+    """
     if layout.labelled and kept:
-        source.classes = tuple(in_order({file.label for file in kept}))
+        found = in_order({file.label for file in kept})
+        place = {name: n for n, name in enumerate(order)}
+        source.classes = tuple(sorted(found, key=lambda name: place.get(name, len(place))))
         number = {name: place for place, name in enumerate(source.classes)}
         for split, part in source.parts.items():
             part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
         source.classes = tuple(shown(name) for name in source.classes)
     source.notes = [shown(note) for note in layout.said()] + source.notes
-    source.understood = _all_shown(layout.as_json())
+    source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
     groups = {split: [shown(file.group) for file in kept if file.split == split] for split in source.parts}
     number_groups(source, shown(layout.grouping.found_in), groups)
 

@@ -18,6 +18,7 @@ from engine.config import setting
 from engine.messages import Diagnosis
 from engine.method import CannotLearn, DataSpec, Description, Method, StepContext
 from engine.nets.backbone import Backbone, NotInstalled
+from engine.nets.backbone_tokens import POOLINGS
 from engine.precision import full
 
 
@@ -28,8 +29,15 @@ class Config(ClassicalMethod):
         0, "Pixels a side that images are brought to, a multiple of its patches; 0: as the model's own processing says.", low=0, high=1024,
         unit="pixels",
     )  # fmt: skip
+    pooling: str = setting(
+        "default",
+        "What of its answer becomes the features: the class token (CLS), the mean of the patches, both in a row, or its own pooler. "
+        "Default: the pooler where the folder has one, else CLS, else the mean of the patches. Register tokens are never taken in.",
+        choices=POOLINGS,
+    )
     architecture: str = setting("", "The model's description.", group="", kept=True)
     processing: str = setting("", "What is done to images before it sees them.", group="", kept=True)
+    reading: int = setting(0, "How a folder is read: 0, as versions before 0.3 did; 1, as today.", group="", kept=True)
 
 
 class PretrainedEncoder(Method):
@@ -54,7 +62,8 @@ class PretrainedEncoder(Method):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         try:
-            self.network = Backbone(config.architecture, config.processing, config.side)
+            older = bool(config.architecture) and not config.reading  # their features stay what they were
+            self.network = Backbone(config.architecture, config.processing, config.side, config.pooling, older)
         except (ValueError, NotInstalled) as error:
             raise CannotLearn(str(error)) from None
         self.requires_grad_(False)
@@ -62,7 +71,7 @@ class PretrainedEncoder(Method):
     @classmethod
     def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:
         """What is noted of an opened folder (`engine.storage.pretrained_folder.Pretrained`)."""
-        return {"architecture": found.architecture, "processing": found.processing}
+        return {"architecture": found.architecture, "processing": found.processing, "reading": 1}
 
     def load_pretrained(self, arrays: dict[str, Tensor]) -> None:
         """Take over the folder's weights [...] by name.
@@ -106,6 +115,26 @@ class PretrainedEncoder(Method):
         """After each block, the mean over places [B, F]."""
         with full(x.device):
             return self.network.each(x)
+
+    def patch_tokens(self, x: Tensor) -> Tensor:
+        """Features of the patches after the last layer [B, h, w, D]. Raises: NoPatches."""
+        with full(x.device):
+            return precise(self.network.patch_tokens(x))
+
+    @property
+    def attention_layers(self) -> int:
+        """In how many layers every patch looks at every other one; 0: in none."""
+        return self.network.attention_layers
+
+    def attention(self, x: Tensor, layer: int = -1) -> Tensor:
+        """Attention weights of one layer between all tokens [B, heads, T, T]. Raises: NoPatches."""
+        with full(x.device):
+            return precise(self.network.attention(x, layer))
+
+    def cls_attention(self, x: Tensor, layer: int = -1) -> Tensor:
+        """How much the class token looks at each patch [B, heads, h, w]. Raises: NoPatches."""
+        with full(x.device):
+            return precise(self.network.cls_attention(x, layer))
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

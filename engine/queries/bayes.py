@@ -74,7 +74,7 @@ def compare_classifiers(session: QuerySession, work: m.CompareClassifiers) -> Jo
     for start in range(0, len(rows), AT_ONCE):
         images = held_out.take(rows[start : start + AT_ONCE])
         x = image_tensor((yield from adapted(images, model.spec.shape)))
-        given.append((yield from _given_in_steps(model.method, x, len(model.spec.classes))))
+        given.append((yield from given_in_steps(model.method, x, len(model.spec.classes))))
         if other is not None and provides(other.method, Classifier):
             seen = yield from adapted(images, other.spec.shape)
             beside.append(other.method.classify(image_tensor(seen)).double().softmax(1))
@@ -104,7 +104,7 @@ def _conditional_density(session: QuerySession, run: str, step: int | None) -> M
     return model
 
 
-def _given_in_steps(method: object, x: Tensor, classes: int) -> Generator[None, None, Tensor]:
+def given_in_steps(method: object, x: Tensor, classes: int) -> Generator[None, None, Tensor]:
     """As `given_each_class`, with a yield between classes, and between the passes of a probability flow."""
     columns = []
     for label in range(classes):

@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from engine.data.archives import DAMAGE, open_zip
-from engine.data.dataset import BadData, Part, Source, Step
-from engine.data.decoding import Bad, decode, look
+from engine.data.dataset import BadData, Source, Step
+from engine.data.decoding import Bad, look
 from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import PlacedFile, may_be_a_picture, understand
 from engine.data.limits import (
@@ -38,24 +36,21 @@ from engine.data.path_words import is_litter, stem_of
 from engine.data.picture_sets import (
     common_shape,
     every_page,
-    kind_of,
     name_classes,
     read_in_agreement,
     say_what_is_bad,
-    sentence_of,
     shown,
 )
-from engine.data.pictures import Picture, adapt
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
-from engine.data.rows import PixelRows, Restart, promised
+from engine.data.rows import PixelRows, Restart
+from engine.data.streamed import Content, StreamedPictures
 
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
 _LABEL_BYTES = 4_096
-_AT_ONCE = 2 * MIB  # pixels that are handed over at once
 
 
 def recognizes(path: Path) -> bool:
@@ -77,7 +72,9 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
             packed = _Packed(stack, [path] if path.is_file() else _shards(path))
             yield from packed.listed()
             paths, labels = packed.paths_and_labels()
-            layout = understand(paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter)
+            layout = understand(
+                paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter, packed.label_table
+            )
             if packed.label_table in layout.tables or labels is not None:
                 layout.notes = [note.replace(packed.label_table, "the files beside the images") for note in layout.notes]
             if not layout.files:
@@ -194,6 +191,19 @@ class _Packed:
         with stream:
             return stream.read(most + 1)
 
+    def contents(self, files: list[PlacedFile]) -> Iterator[tuple[PlacedFile, Content]]:
+        """The bytes of each file, unpacked once for all its pages."""
+        last = ""
+        data: Content = b""
+        for file in files:
+            if file.path != last:
+                last = file.path
+                try:
+                    data = self.content(file.path)
+                except Bad as bad:
+                    data = bad
+            yield file, data
+
     def frames(self, file: PlacedFile) -> int:
         """How many pages a picture of the tree has."""
         try:
@@ -269,34 +279,8 @@ def _attempt(
     found: PixelFacts,
     counts: Counter[str],
 ) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
-    kept: list[PlacedFile] = []
-    sizes: list[Size] = []
-    done = 0
+    pictures = StreamedPictures(shape, how, source, found, counts, len(files))
     for split in ("all", "train", "valid", "test"):
         mine = [file for file in files if file.split == split]
-        names: list[str] = []
-        waiting: list[np.ndarray] = []
-        data, last = b"", ""
-        for place, file in enumerate(mine):
-            done += 1
-            try:
-                if file.path != last:  # not once for every page
-                    data, last = packed.content(file.path), file.path
-                pixels, notes, seen = decode(data, how, file.page)
-            except Bad as bad:
-                source.refuse(shown(file.name), sentence_of(str(bad)))
-            else:
-                image, said = adapt(Picture(pixels, (), how), shape)
-                waiting.append(image)
-                kept.append(file)
-                names.append(shown(file.name))
-                sizes.append((seen.channels, seen.height, seen.width))
-                found.add(seen.facts)
-                counts.update(kind_of(note) for note in (*notes, *said))
-            if waiting and (place + 1 == len(mine) or len(waiting) * waiting[0].nbytes >= _AT_ONCE):
-                yield PixelRows(split, (len(mine), *shape), np.stack(waiting))
-                waiting = []
-            yield Step(done, len(files), "file", "Reading images")
-        if mine:
-            source.parts[split] = Part(promised(len(names), *shape), None, names)
-    return kept, sizes
+        yield from pictures.part(split, len(mine), packed.contents(mine))
+    return pictures.kept, pictures.sizes

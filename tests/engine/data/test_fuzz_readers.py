@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import struct
 import tarfile
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -88,6 +91,19 @@ def mat(compressed: bool) -> bytes:
     return buffer.getvalue()
 
 
+def parquet(compression: str) -> bytes:
+    pictures = []
+    for image in IMAGES:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        pictures.append({"bytes": file.getvalue(), "path": None})
+    features = {"info": {"features": {"label": {"names": ["a", "b", "c"], "_type": "ClassLabel"}}}}
+    table = pa.table({"image": pictures, "label": LABELS, "word": [str(n) for n in LABELS]})
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), buffer, 5, compression=compression)
+    return buffer.getvalue()
+
+
 def seeds(kind: str) -> tuple[str, str, list[bytes]]:
     """(reader, name of the file, valid contents)"""
     tensors = [torch.from_numpy(IMAGES), (torch.from_numpy(IMAGES), torch.from_numpy(LABELS)), torch.from_numpy(IMAGES).transpose(1, 2)]
@@ -119,11 +135,13 @@ def seeds(kind: str) -> tuple[str, str, list[bytes]]:
             return "packed", "a.tar", [packed("tar")]
         case "mat":
             return "matlab", "a.mat", [mat(False), mat(True)]
+        case "parquet":
+            return "parquet", "a.parquet", [parquet("snappy"), parquet("none")]
         case _:
             return "text", "a.txt", [b"Some words of a text, \xc3\xa4 and others.\n" * 20]
 
 
-KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat")
+KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat", "parquet")
 
 
 def mutated(originals: list[bytes], kind: str, number: int) -> bytes:
