@@ -1,4 +1,4 @@
-"""Verbs in tests say no progress, which a slow machine would put among the sentences that are looked at; test_text looks at progress itself."""
+"""Verbs in tests tell no progress, which on a slow machine would stand among the sentences looked at; test_text has its own."""
 
 from __future__ import annotations
 
