@@ -52,7 +52,13 @@ def score_files(
     groups = significance.count_groups(_count(calibrated), calibrated.groups)
     return {
         **_head(session, run, calibrated, seed, k),
-        "held_out": {"split": calibrated.split, "images": _count(calibrated), "groups": groups, "limit": held_out},
+        "held_out": {
+            "split": calibrated.split,
+            "images": _count(calibrated),
+            "groups": groups,
+            "limit": held_out,
+            "missing": calibrated.missing or None,
+        },
         "false_discoveries": significance.FALSE_DISCOVERIES,
         "marked": marked,
         "summary": significance.marked_sentence(marked, scored, significance.p_floor(groups, len(calibrated.known))),
@@ -228,23 +234,24 @@ def _row(scored: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, A
             "density": _density(info),
             "direction": info.direction,
             "score": _number(score.score),
-            "p_value": score.p_value,
+            "p_value": _number(score.p_value),
             "p_floor": score.p_floor,
             "calibration_images": score.calibration_images,
             "calibration_groups": score.calibration_groups,
             "verdict": score.verdict,
         }
     together = scored.combined[0]
-    combined = {"p_value": together.p_value, "p_floor": together.p_floor, "scores": together.scores, "verdict": together.verdict}
+    combined = {"p_value": _number(together.p_value), "p_floor": together.p_floor, "scores": together.scores, "verdict": together.verdict}
     return {"file": scored.label, "scores": scores, "combined": combined, "notes": list(scored.notes)}
 
 
 def _mark(images: list[dict[str, Any]]) -> None:
     """Benjamini and Hochberg over the combined p-values of all images that were scored."""
     scored = [image for image in images if "scores" in image]
-    adjusted = significance.benjamini_hochberg(np.array([image["combined"]["p_value"] for image in scored]))
+    p = [image["combined"]["p_value"] for image in scored]
+    adjusted = significance.benjamini_hochberg(np.array([math.nan if one is None else one for one in p]))
     for image, q in zip(scored, adjusted, strict=True):
-        image["combined"] |= {"p_value_in_folder": float(q), "marked": bool(q <= significance.FALSE_DISCOVERIES)}
+        image["combined"] |= {"p_value_in_folder": _number(float(q)), "marked": bool(q <= significance.FALSE_DISCOVERIES)}
 
 
 def _files(name: str) -> list[tuple[str, str]]:
@@ -274,11 +281,13 @@ def table(result: dict[str, Any]) -> str:
     """What `score_files` found, an image after the other."""
     held_out = result["held_out"]
     groups = "" if held_out["groups"] == held_out["images"] else f" in {held_out['groups']:,} groups"
-    lines = [
-        _first_line(result),
-        f"p-values against {held_out['images']:,} held-out images ({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
-        f"{result['run_data']}; ↑ higher values are more unusual, ↓ lower ones",
-    ]
+    against = (
+        f"no p-values: {held_out['missing']}"
+        if held_out["missing"] and not held_out["images"]
+        else f"p-values against {held_out['images']:,} held-out images ({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
+        f"{result['run_data']}"
+    )
+    lines = [_first_line(result), f"{against.rstrip('.')}; ↑ higher values are more unusual, ↓ lower ones"]
     for image in result["images"]:
         lines += ["", image["file"]]
         if "error" in image:
@@ -301,6 +310,8 @@ def table(result: dict[str, Any]) -> str:
 
 def _p(score: dict[str, Any]) -> str:
     """A p-value; at its floor it can only be said to be no larger."""
+    if score["p_value"] is None:
+        return "p   –     "
     return f"p {'≤' if score['p_value'] <= score['p_floor'] else ' '} {score['p_value']:.4f}"
 
 

@@ -46,6 +46,7 @@ def calibrate(session: QuerySession, work: m.Calibrate) -> Job:
             detectors.groups,
             CALIBRATED_ON,
             model.manifest.data_hash,
+            detectors.uncalibrated,
         )
     return "The held-out images are scored."
 

@@ -5,6 +5,7 @@ Several runs stand under each other, each below its name. What a run cannot say 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,7 +80,9 @@ def density_text(info: DetectorInfo) -> str:
 
 
 def p_text(p: float, floor: float = 0.0) -> str:
-    """0.004 -> "0.4 %"; "≤ 0.4 %" where no p-value can be smaller."""
+    """0.004 -> "0.4 %"; "≤ 0.4 %" where no p-value can be smaller; a dash where there is none."""
+    if math.isnan(p):
+        return "–"
     return ("≤ " if 0 < p <= floor else "") + number(100 * p, 1 if p < 0.0995 else 0, "%")
 
 
@@ -90,12 +93,16 @@ def arrow(info: DetectorInfo) -> str:
 
 def short_verdict(score: DetectorScore | CombinedScore) -> str:
     """A verdict as a cell of the table has room for; the tooltip has all of it."""
+    if math.isnan(score.p_value):
+        return "no p-value"
     return {"none": "too few images", "plain": "not unusual", "warning": "unusual, p ≤ 5 %", "bad": "unusual, p ≤ 1 %"}[score.level]
 
 
 def floor_text(score: DetectorScore) -> str:
     """What a p-value means that cannot be smaller; empty for others."""
     count, groups = score.calibration_images, score.calibration_groups
+    if math.isnan(score.p_value):
+        return ""
     if score.p_value > score.p_floor:
         return f"Against {count} held-out images{f' in {groups} groups' if groups != count else ''}." if count else ""
     held_out = f"{count} held-out images" if groups == count else f"{count} held-out images, which are {groups} groups,"
