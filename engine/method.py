@@ -129,6 +129,7 @@ class Method(nn.Module):
     summary: ClassVar[str]
     formula: ClassVar[str] = ""
     accepts: ClassVar[str] = "images"  # "images" | "text": the kind of data it learns from
+    largest_side: ClassVar[int] = 64  # pixels of an image's longer side
     needs: ClassVar[str] = ""  # "classes" | "frames": what the images must come with, whatever the settings; "": nothing
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
@@ -152,7 +153,14 @@ class Method(nn.Module):
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
 
     def __init__(self, config: Any, data: DataSpec) -> None:
+        """Raises: CannotLearn: the images are too large, or what a subclass says."""
         super().__init__()
+        if data.kind == "images" and max(data.shape[1:], default=0) > self.largest_side:
+            side, most = max(data.shape[1:]), self.largest_side
+            raise CannotLearn(
+                f"{self.title} takes images of at most {most}×{most} pixels and these have {side}; import them smaller (size {most})"
+                + (", or choose an encoder, which takes 256." if most < 256 else ".")
+            )
         self.config = config
         self.data = data
 

@@ -94,6 +94,7 @@ class Denoiser(Method):
     """
 
     family = "Implicit density · iterative"
+    largest_side = 128
     density = "bound"
     density_version = 2  # since the ODE is walked in equal steps of ln σ, and twice
     sampling = "iterative"

@@ -17,7 +17,7 @@ from engine.data.grouping import torn_groups
 from engine.data.import_facts import facts_of, warnings_of
 from engine.data.near_duplicates import NearPairs, bound_groups, find_near_duplicates, near_copies_of
 from engine.data.opening import read_source
-from engine.data.pictures import Picture, adapt, network_shape
+from engine.data.pictures import Picture, adapt, network_shape, notes_of_cost
 from engine.data.pixel_facts import PixelFacts
 from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
@@ -112,6 +112,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
     if source.text is not None:
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
+    source.notes += notes_of_cost(shape, sum(len(part.images) for part in source.parts.values()))
     twins = yield from find_twins(source.parts)
     torn = torn_groups(source)
     group(source.parts, twins)

@@ -22,7 +22,8 @@ BATCH_SECONDS = 0.1  # after which a batch is answered as far as it is done
 
 # What the networks take
 SMALLEST_SIDE = 8
-LARGEST_SIDE = 64
+LARGEST_SIDE = 256  # that can be asked for; what a method takes is its own (Method.largest_side)
+USUAL_SIDE = 64  # the largest that images get unasked
 
 # A data set
 MIN_IMAGES = 3  # one to train on, one to validate, one to test

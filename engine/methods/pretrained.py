@@ -47,6 +47,7 @@ class PretrainedEncoder(Method):
 
     Config = Config
     title = "Pretrained backbone"
+    largest_side = 256
     family = "Self-supervision · self-distillation"
     judged_from = 0
     source = "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2023 (arXiv 2304.07193), and others in its layout"
