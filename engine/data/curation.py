@@ -119,9 +119,8 @@ def decided(curation: Curation, act: str, images: Iterable[tuple[str, str]] = ()
     step = Decision(act, tuple(images), value.strip(), view)
     if act in ("undo", "redo"):
         if curation.next_undone(act) is None:
-            raise BadData(
-                f"There is nothing to {act}: no decision about these data was {'made' if act == 'undo' else 'undone'}; decide something first."
-            )
+            made = "made" if act == "undo" else "undone"
+            raise BadData(f"There is nothing to {act}: no decision about these data was {made}; decide something first.")
     elif act not in ABOUT_IMAGES:
         raise BadData(f"“{act[:40]}” is no decision about an image; choose {', '.join(ABOUT_IMAGES)}, undo or redo.")
     elif not step.images:
