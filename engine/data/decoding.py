@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
+from engine.data import dicom
+from engine.data.errors import Bad as Bad
 from engine.data.extras import how_to_get, library
 from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
 from engine.data.pixel_facts import Facts, contrasts, facts_of_values
@@ -47,10 +49,6 @@ _SIGNATURES = (
 
 
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of ISO/IEC 23008-12
-
-
-class Bad(Exception):
-    """Why a file gives no picture: a clause with cause and next step, without the file's name."""
 
 
 @dataclass
@@ -107,6 +105,9 @@ def _rest(file: io.FileIO) -> bytes:
 
 def look(data: bytes) -> Look:
     """Size and channels from the header, without decoding."""
+    if dicom.is_dicom(data):
+        about = dicom.header(data)
+        return Look(about.width, about.height, about.channels, about.frames)
     with _opened(data) as image:
         width, height = image.size
         known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
@@ -125,6 +126,8 @@ def decode(data: bytes, how: Preprocessing | None = None, page: int | None = Non
     """
     notes: list[str] = []
     how, facts = how or Preprocessing(), {}
+    if dicom.is_dicom(data):
+        return _of_dicom(data, how, page)
     with _opened(data) as image:
         _check_what_pillow_lets_pass(image, data, notes)
         frames = _frames(image, page or 0)
@@ -146,6 +149,21 @@ def decode(data: bytes, how: Preprocessing | None = None, page: int | None = Non
         pixels, said = _pixels(turned, image, how, facts)
     notes += said
     return pixels, notes, Look(*turned.size, pixels.shape[2], frames, facts)
+
+
+def _of_dicom(data: bytes, how: Preprocessing, page: int | None) -> tuple[np.ndarray, list[str], Look]:
+    frame, facts = dicom.raster(data, page or 0), Facts()
+    notes = [*frame.notes]
+    if frame.frames > 1 and page is None:
+        notes.append(f"The first of {frame.frames} frames is shown.")
+    height, width = frame.values.shape[:2]
+    if frame.values.dtype == np.uint8:
+        image = Image.fromarray(frame.values)
+        pixels, said = _pixels(image, image, how, facts)
+    else:
+        pixels, said = _of_values(frame.values, frame.bits, None, how, facts, frame.window)
+    pixels = 255 - pixels if frame.inverted else pixels
+    return pixels, notes + said, Look(width, height, pixels.shape[2], frame.frames, facts)
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -360,10 +378,19 @@ def _scaled(image: Image.Image, original: Image.Image, clear: Any, how: Preproce
     bits = _bits(original)
     if original.format == "PPM" and image.mode == "I":
         bits = 16  # Pillow has spread its values over 16 bits
+    return _of_values(values, bits, clear, how, facts)
+
+
+def _of_values(
+    values: np.ndarray, bits: int | None, clear: Any, how: Preprocessing, facts: Facts, window: tuple[float, float] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Numbers [H, W] by the scale of the set, or else by their own `window` or range."""
     scaling = scaling_for(values.dtype, Range.of(values), bits if values.dtype.kind in "iu" else None)
-    if values.dtype.kind in "iu":
+    if window is not None:
+        scaling = Scaling(*window, (f"Values from {window[0]:g} to {window[1]:g} (the window that the file states) became 0..255.",))
+    elif values.dtype.kind in "iu":
         scaling = _brightened(values, scaling)
-    facts["deep"] = facts_of_values(values, bits, (scaling.black, scaling.white))
+    facts["deep"] = facts_of_values(values, bits, (scaling.black, scaling.white)) | {"window": window}
     if how.scale is not None and not how.of_bytes:
         scaling = Scaling(*how.scale, ())
     notes = list(scaling.notes)

@@ -13,13 +13,16 @@ from engine.data.dataset import BadData, Source, Step, size_in_words
 from engine.data.grouping import number_groups
 from engine.data.layout import Layout, PlacedFile
 from engine.data.limits import MAX_FILES
-from engine.data.path_words import in_order
+from engine.data.path_words import in_order, stem_of
 from engine.data.pictures import network_shape
 from engine.data.pixel_facts import PixelFacts, Size, words_of_fit
 from engine.data.preprocessing import Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
 
-OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)  # notes that say nothing where a set has its scale
+OF_ONE_FILE = (
+    "Values of more than 8 bits were stretched to 0..255.",
+    "Their windows became 0..255.",
+)  # notes that say nothing where a set has its scale
 _SIZES_LISTED = 30
 _PAGED = (".tif", ".tiff", ".gif", ".dcm")
 
@@ -66,7 +69,8 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
     """Every page of a TIFF or an animation as an image of its own. Raises: BadData: too many."""
     every: list[PlacedFile] = []
     for done, file in enumerate(files):
-        count = frames(file) if file.path.lower().endswith(_PAGED) else 1
+        paged = file.path.lower().endswith(_PAGED) or stem_of(file.path) == file.path  # DICOM files have no ending at times
+        count = frames(file) if paged else 1
         every += [file] if count == 1 else [replace(file, page=page) for page in range(count)]
         if len(every) > MAX_FILES:
             raise BadData(f"“{name}” has more than {MAX_FILES:,} pages, the limit; use a part of it.")
@@ -147,6 +151,8 @@ def kind_of(note: str) -> str:
         return "The first of several frames or pages is used (pages all takes every one)."
     if note.startswith("It has "):
         return "Larger than 1024 pixels, scaled down in two steps."
+    if "the window that the file states" in note:
+        return "Their windows became 0..255."
     if note.startswith("Values from "):
         return "Values of more than 8 bits were stretched to 0..255."
     return note

@@ -28,7 +28,6 @@ from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity
 from engine.storage.checkpoint_choice import choose_step
 from engine.storage.manifest import Manifest
-from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
 from engine.storage.score_cache import ScoreFiles
@@ -381,8 +380,7 @@ class DetectorCache:
         kept, missing = detectors.kept_scores(manifest.data_hash, CALIBRATED_ON, limit) if limit else ({}, [])
         groups = detectors.kept_groups() if limit else np.zeros(0, np.int64)
         if unfitted or missing or groups is None:
-            data = yield from self.session.load_data(manifest.data, job)
-            require_same_data(manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+            data = yield from self.session.load_run_data(model, job)
             yield from self._fit(detectors, unfitted, data.splits["train"], run, job)
             valid = data.splits[CALIBRATED_ON]
             places = spread(valid, limit)

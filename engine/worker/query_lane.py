@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
 from engine.common.data_names import short_name, split_name
+from engine.storage.list_file import ListFile
 from engine.worker.lane import Lane
-from engine.worker.list_file import ListFile
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup
 
@@ -138,6 +138,11 @@ class QueryLane(Lane):
             sentence, details = self.report(error)
             answer = m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=sentence, details=details)
         self.publish(answer)
+        self._publish_notices()
+
+    def _publish_notices(self) -> None:
+        while self.session is not None and self.session.notices:
+            self.publish(self.session.notices.pop(0))
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -158,7 +163,8 @@ class QueryLane(Lane):
         from engine.data import inspect, lasting
 
         self.jobs[job] = inspect(lasting(data), job)
-        self.publish(m.JobChanged(job, "data", "running", label=short_name(data)))
+        kind = "work" if job in self._tried else "data"  # who only tries it says himself how it ended
+        self.publish(m.JobChanged(job, kind, "running", label=short_name(data)))
 
     def _advance_job(self) -> None:
         job = next(iter(self.jobs))
@@ -169,6 +175,8 @@ class QueryLane(Lane):
                 item = next(self.jobs[job])
                 if item is None:
                     continue
+                if isinstance(item, m.DataLocated):
+                    self.runs.list_runs()  # before the panes ask anew
                 if isinstance(item, m.Event):
                     self.publish(item)
                 else:
@@ -185,6 +193,9 @@ class QueryLane(Lane):
         assert self.session is not None
         self.session.keep_data(data)
         self.publish(replace(data.report, job=job))
+        from engine.storage.run_data import remember_place
+
+        remember_place(self.runs.root, data.data, data.hash)
         if job not in self._tried:
             self._put_on_list(data.data)
 

@@ -16,8 +16,8 @@ from engine import messages as m
 from engine.common.data_names import short_name
 from engine.common.importing import IMPORTING
 from engine.common.run_names import next_free
+from engine.storage.list_file import OwnedList
 from engine.worker.lane import Lane
-from engine.worker.list_file import OwnedList
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup, give_way
 
