@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.messages.base import Answer, Query
+from engine.messages.base import Answer, Event, Query
 
-__all__ = ["Curate", "Curated", "CuratedImage"]
+__all__ = ["Curate", "Curated", "CuratedImage", "CurationChanged"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,3 +48,10 @@ class Curated(Answer):
     undo: str = ""  # what an undo would take back, in words; "" for nothing
     redo: str = ""
     file: str = ""  # where they are kept
+
+
+@dataclass(frozen=True, eq=False)
+class CurationChanged(Event):
+    """Decisions about a data set have changed in this window: told to all that show its images."""
+
+    told: Curated
