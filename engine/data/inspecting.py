@@ -12,6 +12,8 @@ import numpy as np
 
 from engine.common.user_folders import person_path
 from engine.data import builtin
+from engine.data.curating import curate
+from engine.data.curation import carried_state
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.grouping import torn_groups
 from engine.data.import_facts import facts_of, warnings_of
@@ -112,6 +114,9 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
     if source.text is not None:
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
+    if recipe.curation:
+        curate(source, carried_state(path, recipe.curation), shape)
+        yield Step(0, None, "image")
     source.notes += notes_of_cost(shape, sum(len(part.images) for part in source.parts.values()))
     twins = yield from find_twins(source.parts)
     torn = torn_groups(source)

@@ -45,6 +45,9 @@ MAX_TABLES = 24  # that are looked at in one folder
 MAX_CLASSES = 65_536
 MAX_RECIPE_BYTES = 64 * 1024
 DUPLICATES_LISTED = 20
+MAX_CURATION_BYTES = 64 * MIB  # of decisions about single images: half a million of them
+MAX_CURATION_STEPS = 100_000
+MAX_CURATED = 1_000_000  # images that all steps name together
 
 # Archives and pickles
 MAX_ZIP_ENTRIES = 10_000
