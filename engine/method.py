@@ -150,6 +150,7 @@ class Method(nn.Module):
     forward_passes: float = 1.0  # of an image through an encoder in one step, all views and copies counted; a part of an image is a part
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
+    images_at_once: int = 0  # of a step, where memory wants pieces of the batch and no setting says how large; 0: the whole batch
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
 
     def __init__(self, config: Any, data: DataSpec) -> None:

@@ -70,6 +70,7 @@ class PretrainedEncoder(Method):
         except (ValueError, NotInstalled) as error:
             raise CannotLearn(str(error)) from None
         self.requires_grad_(False)
+        self.images_at_once = self.network.images_at_once(data.shape)
 
     @classmethod
     def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:

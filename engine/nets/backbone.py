@@ -196,8 +196,12 @@ class Backbone(nn.Module):
         """Images in as many pieces as memory wants; where something is learned, whoever trains decides."""
         if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
             return (x,)
-        height, width = self.processing.target(x.shape[2:])[1]
-        return x.split(max(1, PIXELS_AT_ONCE // (height * width)))
+        return x.split(self.images_at_once(x.shape))
+
+    def images_at_once(self, shape: tuple[int, ...]) -> int:
+        """How many images of a shape (..., H, W) go through the network together: fewer, the larger it sees them; two at least."""
+        height, width = self.processing.target(shape[-2:])[1]
+        return max(2, PIXELS_AT_ONCE // (height * width))
 
     # -- one vector for an image -----------------------------------------------------------------------------------------
 

@@ -56,8 +56,8 @@ class Pretrained:
 
 
 def open_pretrained(folder: str) -> Pretrained:
-    """Raises: BadBackbone, NotInstalled."""
-    from engine.nets.backbone import WITHOUT_POOLER, require_vision
+    """Raises: BadBackbone."""
+    from engine.nets.backbone import WITHOUT_POOLER, NotInstalled, require_vision
 
     path, name = model_folder(folder)
     require_layout(path, name)
@@ -68,6 +68,8 @@ def open_pretrained(folder: str) -> Pretrained:
         raise BadBackbone(f"{name}/config.json describes more than {MOST_LAYERS:,} layers, which cannot be right; copy the folder again.")
     try:
         require_vision(description)
+    except NotInstalled as error:
+        raise BadBackbone(str(error)) from None
     except ValueError as error:
         raise BadBackbone(f"{name} cannot be opened: {error}") from None
     processing = _processing(path, name, description)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +278,7 @@ def test_that_features_do_not_depend_on_how_many_images_go_together(tmp_path: Pa
     sizes: list[int] = []
     outputs = Backbone.outputs
     monkeypatch.setattr(Backbone, "outputs", lambda self, x, every=False: sizes.append(len(x)) or outputs(self, x, every))
-    monkeypatch.setattr("engine.nets.backbone.PIXELS_AT_ONCE", 3 * 24 * 24)
+    monkeypatch.setattr("engine.nets.backbone.PIXELS_AT_ONCE", 3 * 24 * 24 + 5)
     assert same(ours.method.encode(x), whole) and sizes == [3, 3, 1]
 
 
@@ -341,3 +343,61 @@ def test_that_a_network_without_patches_says_so(tmp_path: Path):
     opened(tmp_path / "model", tmp_path / "runs")
     told = QuerySession().answer(m.DescribePatches(run=str(tmp_path / "runs" / "opened")))
     assert "no vision transformer" in told.why_not
+
+
+def tuned(folder: Path, root: Path, steps: int = 2, **settings: Any) -> Any:
+    opened(folder, root)
+    plan = Plan("fine_tuning", "digits", {"encoder": "opened", "label_share": 0.2, "batch_size": 16, **settings}, steps=steps, name="tuned")
+    for _ in train(plan, root):
+        pass
+    return Model(Run.open(root / "tuned"), "newest")
+
+
+@pytest.mark.parametrize("kind", ["vit_mae", "ijepa", "siglip2_vision_model", "resnet"])
+def test_that_a_foreign_backbone_is_tuned_in_pieces_that_memory_allows(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    saved(tmp_path / "model", kind)
+    sizes: list[int] = []
+    outputs = Backbone.outputs
+
+    def noted(self: Backbone, x: Any, every: bool = False) -> Any:
+        if torch.is_grad_enabled() and x.shape[0] > 2:
+            sizes.append(len(x))
+        return outputs(self, x, every)
+
+    monkeypatch.setattr(Backbone, "outputs", noted)
+    monkeypatch.setattr("engine.nets.backbone.PIXELS_AT_ONCE", 6 * (8 * 8 if kind == "resnet" else 24 * 24))
+    before = saved(tmp_path / "again", kind).state_dict()
+    found = tuned(tmp_path / "model", tmp_path / "runs")
+    assert sizes and max(sizes) <= 6
+    after = found.method.network.method.network.model.state_dict()
+    assert any(not torch.equal(value, after[name]) for name, value in before.items() if name in after)
+    assert found.method.classify(found.probe()[:3]).isfinite().all()
+
+
+def test_that_a_frozen_foreign_backbone_stays_as_it_was(tmp_path: Path):
+    before = saved(tmp_path / "model", "vit_msn").state_dict()
+    found = tuned(tmp_path / "model", tmp_path / "runs", frozen=True)
+    after = found.method.network.method.network.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert found.method.patch_network().layers == 2
+
+
+def test_that_without_the_library_one_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    saved(tmp_path / "model", "vit")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(BadBackbone, match=r"need the library transformers: install it with “pip install priorama\[hf\]”"):
+        open_pretrained(str(tmp_path / "model"))
+    with pytest.raises(CannotLearn, match="need the library transformers"):
+        list(train(Plan("pretrained", "digits", name="random"), tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.slow
+def test_that_the_library_is_imported_when_a_backbone_is_and_not_before():
+    script = (
+        "import sys; import engine.cli, engine.worker, engine.training.loop, engine.storage.pretrained_folder; "
+        "from engine.methods import all_methods; assert 'pretrained' in all_methods(); "
+        "print(sorted(name for name in sys.modules if name.partition('.')[0] in ('transformers', 'huggingface_hub')))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[3])
+    assert answer.stdout.strip() == "[]", answer.stderr
