@@ -35,5 +35,9 @@ def calibration_limit(confidence: np.ndarray, uniform: np.ndarray, bins: int = B
     Args:
         uniform: numbers drawn uniformly from [0, 1), [S, N].
     """
-    errors = np.sort(calibration_errors(confidence, uniform < np.asarray(confidence, np.float64), bins))
-    return float(errors[math.ceil(0.95 * (len(uniform) + 1)) - 1])
+    return limit_of(calibration_errors(confidence, uniform < np.asarray(confidence, np.float64), bins))
+
+
+def limit_of(errors: np.ndarray) -> float:
+    """The value of rank ⌈.95 (S + 1)⌉ among the errors [S] of samples that are perfectly calibrated."""
+    return float(np.sort(errors)[math.ceil(0.95 * (len(errors) + 1)) - 1])

@@ -28,6 +28,13 @@ _FILE_NAMES = (
     "img", "imgname", "imgpath", "imgid", "path", "picture", "photo",
 )  # fmt: skip
 _SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
+_GROUP_NAMES = (
+    "patient", "patientid", "patientnumber", "subject", "subjectid", "participant", "participantid", "person", "personid", "lesionid",
+    "caseid", "studyid", "slide", "slideid", "wsi", "tile", "tileid", "scene", "sceneid", "sequence", "sequenceid", "video", "videoid",
+    "clip", "clipid", "group", "groupid", "animalid", "individual", "individualid", "specimen", "specimenid", "locationid", "wellid",
+    "plateid", "photo", "photograph", "photographid", "original", "source", "sourceimage",
+)  # fmt: skip
+_GROUPS_LOOKED_AT = 100  # columns
 _LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
 _MOST_DOUBTFUL = 0.5  # of the pictures may have two values in a column; more of them, and it says nothing of a picture
 _MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
@@ -66,6 +73,29 @@ class LabelTable:
     doubtful: dict[str, int] = field(default_factory=dict)  # column -> pictures whose rows say different things; they have no value
     unmatched: int = 0  # rows that name no picture
     listed: list[str] = field(default_factory=list)  # the pictures that it names
+    rows: list[tuple[str, list[str]]] = field(default_factory=list)  # (picture, the cells of its row) of every row that names one
+    headings: list[str] = field(default_factory=list)  # of all cells
+
+    def values(self, column: str) -> list[tuple[str, str]]:
+        """(picture, cell) of every row whose cell is not empty; nothing where there is no such column."""
+        if column not in self.headings:
+            return []
+        place = self.headings.index(column)
+        return [(picture, row[place]) for picture, row in self.rows if row[place]]
+
+    def group_columns(self) -> list[str]:
+        """The columns that could say which pictures belong together: some values stand at several of them, and not one at all."""
+        found = []
+        for column in self.headings[:_GROUPS_LOOKED_AT]:
+            pairs = set(self.values(column))
+            values = {cell for _, cell in pairs}
+            if 2 <= len(values) < len(pairs) and not _is_measure(values):
+                found.append(column)
+        return found
+
+    def likely_group(self, columns: list[str]) -> str:
+        """The one of the columns that by its name says which patient, place or picture an image is of; "" for none."""
+        return next((name for name in columns if _squeezed(name) in _GROUP_NAMES and name != self.chosen), "")
 
 
 def parse_table(name: str, data: bytes) -> RawTable:
@@ -222,7 +252,8 @@ def _plain(name: str) -> str:
 
 def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | None]) -> None:
     """Which of the other columns are classes or splits."""
-    rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    rows = result.rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    result.headings = table.columns
     others = [place for place in range(len(table.columns)) if place != file]
     for place in others:
         name = table.columns[place]

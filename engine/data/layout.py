@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, match_table
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
     class_key,
+    folder_levels,
     in_order,
     is_image_word,
     is_mask_word,
@@ -36,20 +38,21 @@ _NO_IMAGES = frozenset((
     ".avi", ".mov",
 ))  # fmt: skip
 _NO_IMAGE_NAMES = frozenset((
-    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile",
+    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile", "dicomdir",
 ))  # fmt: skip
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
 
 Trail = tuple[str, ...]  # the folders that a picture lies in, the outermost first
 
 
-@dataclass
+@dataclass(slots=True)
 class PlacedFile:
     """A file that may be a picture, and what its place says of it."""
 
     path: str  # below the root, with “/”
     split: str = "all"  # "all" where there are no splits
     label: str = ""  # the class; "" for none
+    group: str = ""  # of images that belong together; "": it stands alone
     page: int | None = None  # of a file with several; None: the first
 
     @property
@@ -76,8 +79,10 @@ class Layout:
     labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
     splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
     def leave_out(self, paths: Iterable[str], reason: str) -> None:
         """Count files that are not used, and name the first."""
@@ -88,7 +93,10 @@ class Layout:
     def as_json(self) -> dict[str, Any]:
         """What is a source's `understood`."""
         left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
-        return {"labels": self.labels_from, "splits": self.splits_from, "columns": self.tables, "left_out": left_out}
+        return {
+            "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
+            "columns": self.tables, "group_columns": self.grouping.columns,
+        }  # fmt: skip
 
     def said(self) -> list[str]:
         """All notes, those of what was left out at the end."""
@@ -101,19 +109,22 @@ def may_be_a_picture(name: str) -> bool:
     return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES
 
 
-def understand(paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0) -> Layout:
+def understand(
+    paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0, made: str = ""
+) -> Layout:
     """What the files of a tree are.
 
     Args:
         paths: below the root, with “/”, without the litter of the system, which is only counted.
         read_table: gives the cells of a file, or None where it is no table.
+        made: a table among the paths that is no file but was made by the reader.
     """
     layout = Layout()
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
     tables = _tables(paths, pictures, read_table, layout)
     used = _place(pictures, tables, recipe, layout)
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used]
+    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
         layout.notes.append(f"{litter:,} files or folders of the system (.DS_Store, __MACOSX, Thumbs.db and others) were left out.")
@@ -182,7 +193,10 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
     trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
     splits, trails = _splits(pictures, trails, tables, recipe, layout, used)
     labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
-    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, "")) for path in pictures]
+    groups = layout.grouping = grouping_of(pictures, tables, recipe)
+    layout.notes += groups.notes
+    used.update(groups.tables)
+    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, ""), groups.of.get(path, "")) for path in pictures]
     if any(file.split != "all" for file in files):
         files = _within_splits(files, layout)
     if layout.labels_from != "none":
@@ -280,6 +294,7 @@ def _labels(
     used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
+    layout.levels = folder_levels(trails.values())
     asked = recipe.labels
     if asked == "none":
         return {}

@@ -48,6 +48,7 @@ DUPLICATES_LISTED = 20
 # Archives and pickles
 MAX_ZIP_ENTRIES = 10_000
 MAX_PACKED_FILES = 500_000  # pictures in one archive
+MAX_TABLE_PIECE_BYTES = 512 * MIB  # of the pictures in one row group of a Parquet table, which is often one page and comes as a whole
 MAX_SHARDS = 2_000  # archives in one folder
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
 MAX_ZIP_RATIO = 200  # bytes unpacked per byte packed; photographs reach 2, drawings 20

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import Any
 
 SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train", "trainset": "train", "trainingset": "train",
@@ -72,6 +74,17 @@ def in_order(names: set[str]) -> list[str]:
     if names and all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) and name.isascii() for name in names):
         return sorted(names, key=lambda name: (float(name), name))
     return sorted(names)
+
+
+def folder_levels(trails: Iterable[tuple[str, ...]]) -> list[dict[str, Any]]:
+    """How many folders of different names there are at each depth, the outermost first, and a few of the names."""
+    levels: list[set[str]] = []
+    for trail in set(trails):
+        for place, name in enumerate(trail):
+            if place == len(levels):
+                levels.append(set())
+            levels[place].add(name)
+    return [{"folders": len(names), "examples": in_order(names)[:3]} for names in levels]
 
 
 def class_in_name(path: str) -> str:

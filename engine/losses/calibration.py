@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.common import calibration
+
+DRAWN_AT_ONCE = 2**20  # uniform numbers: 8 MB
 
 
 def calibration_error(confidence: Tensor, right: Tensor, bins: int = calibration.BINS) -> float:
@@ -19,6 +22,15 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = calibration
 
 
 def calibration_limit(confidence: Tensor, generator: torch.Generator, bins: int = calibration.BINS) -> float:
-    """The ECE that a perfectly calibrated classifier with these confidences [N] exceeds by chance in at most 5 % of samples."""
-    uniform = torch.rand(calibration.SIMULATIONS, len(confidence), generator=generator, dtype=torch.float64)
-    return calibration.calibration_limit(confidence.double().cpu().numpy(), uniform.numpy(), bins)
+    """The ECE that a perfectly calibrated classifier with these confidences [N] exceeds by chance in at most 5 % of samples.
+
+    In pieces of samples, so that memory does not grow with their number times N.
+    """
+    sure = confidence.double().cpu().numpy()
+    size = max(1, DRAWN_AT_ONCE // max(1, len(sure)))
+    errors = []
+    for start in range(0, calibration.SIMULATIONS, size):
+        samples = min(size, calibration.SIMULATIONS - start)
+        uniform = torch.rand(samples, len(sure), generator=generator, dtype=torch.float64).numpy()
+        errors.append(calibration.calibration_errors(sure, uniform < sure, bins))
+    return calibration.limit_of(np.concatenate(errors))

@@ -324,7 +324,7 @@ def _look_closer(engine: FakeEngine, q: m.InspectImage) -> m.ImageInspected:
     return m.ImageInspected(
         stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), seen=seen, bits=bits, nearest=digits()[0][: q.nearest],
         nearest_labels=tuple(str(label) for label in digits()[1][: q.nearest]), nearest_distances=np.linspace(0.1, 0.6, q.nearest),
-        nearest_by="features", reconstruction=255 - seen, difference=seen // 2,
+        nearest_by="features", reconstruction=255 - seen, difference=seen // 2, decode="mean",
     )  # fmt: skip
 
 

@@ -1,0 +1,203 @@
+"""The errors of tiny runs as the window and the verb are told them, against the network asked directly and scikit-learn."""
+
+from __future__ import annotations
+
+import csv
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix, log_loss
+from sklearn.preprocessing import StandardScaler
+
+from engine import messages as m
+from engine.cli import main
+from engine.data import open_data
+from engine.data.splits import spread
+from engine.queries.classifier_errors import ClassifierErrors
+from engine.queries.session import CannotAnswer, Model, QuerySession
+from engine.storage.run_reader import Run
+from engine.training.loop import train
+from engine.training.plan import Plan
+
+LIMIT = 120
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    made = {
+        "classifier": {"width": 4, "batch_size": 32, "learning_rate": 0.01, "warmup": 0, "ema": 0.0, "augmentation": "none"},
+        "discriminant": {},
+        "simclr": {"width": 4, "batch_size": 32},
+        "vae": {"network": "mlp", "width": 8, "latent": 4},
+        "pixel_cnn": {"width": 4, "layers": 1},
+    }
+    for method, settings in made.items():
+        steps = STEPS if method == "classifier" else 2
+        list(train(Plan(method, "digits", settings, steps=steps, name=method, seed=5, device="cpu"), root))
+    return root
+
+
+def ask(session: QuerySession, path: Path, **of: object) -> tuple[m.ErrorsFound, list[m.Event | None]]:
+    work = m.FindErrors(job="e", of=m.AnswersOf(str(path), **{"limit": LIMIT, **of}))  # type: ignore[arg-type]
+    events = list(session.work(work))
+    return next(event for event in events if isinstance(event, m.ErrorsFound)), events
+
+
+def browse(session: QuerySession, found: m.ErrorsFound, **changes: object) -> m.ErrorsPage:
+    page = session.answer(m.BrowseErrors(of=found.of, **changes))  # type: ignore[arg-type]
+    assert isinstance(page, m.ErrorsPage)
+    return page
+
+
+def held_out() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, images and labels that are asked about."""
+    split = open_data("digits").splits["valid"]
+    rows = spread(split, LIMIT)
+    assert split.labels is not None
+    return rows, np.asarray(split.images[rows]), np.asarray(split.labels[rows])
+
+
+def network_says(path: Path, images: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        logits = Model(Run.open(path), None).method.classify(torch.from_numpy(images).float() / 255).double()  # type: ignore[attr-defined]
+    return logits.softmax(1).numpy()
+
+
+def test_that_the_figures_are_those_of_the_network_on_images_spread_over_the_split(runs: Path):
+    found, events = ask(QuerySession(), runs / "classifier")
+    _, images, labels = held_out()
+    p = network_says(runs / "classifier", images)
+    assert (found.matrix == confusion_matrix(labels, p.argmax(1), labels=np.arange(10))).all()
+    assert found.figures["log_loss"] == pytest.approx(log_loss(labels, p, labels=np.arange(10)), rel=1e-5)
+    assert (found.images, found.total) == (LIMIT, len(open_data("digits").splits["valid"]))
+    assert (found.of.step, found.of.split, found.of.through) == (STEPS, "valid", "classifier")
+    progress = [event for event in events if isinstance(event, m.Progress) and event.unit == "image"]
+    assert progress and progress[-1].total == LIMIT
+    assert (labels == 9).any() and (labels == 0).any()
+
+
+def test_that_a_page_holds_the_images_of_its_cell_the_surest_errors_first(runs: Path):
+    session = QuerySession()
+    found, _ = ask(session, runs / "classifier")
+    rows, images, labels = held_out()
+    p = network_says(runs / "classifier", images)
+    wrong = np.flatnonzero(p.argmax(1) != labels)
+    page = browse(session, found, count=7)
+    assert page.total == len(wrong) and page.images.shape[0] == min(7, len(wrong)) == len(page.names)
+    assert set(page.indices) <= set(rows[wrong]) and (np.diff(page.confidence) <= 1e-9).all()
+    assert page.confidence[0] == pytest.approx(p[wrong].max(), rel=1e-5)
+    place = {int(row): i for i, row in enumerate(rows)}
+    for i, row in enumerate(page.indices):
+        at = place[int(row)]
+        assert (page.images[i] == images[at]).all() and page.labels[i] == labels[at] and page.answers[i] == p[at].argmax()
+        assert page.p_true[i] == pytest.approx(p[at, labels[at]], rel=1e-5)
+    second = browse(session, found, count=7, offset=7)
+    assert second.confidence.size == 0 or second.confidence[0] <= page.confidence[-1]
+    i, j, n = found.pairs[0]
+    cell = browse(session, found, kind="cell", true=i, predicted=j)
+    assert cell.total == n and set(cell.labels) == {i} and set(cell.answers) == {j}
+    unsure = browse(session, found, kind="unsure", pixels=False, count=10_000)
+    assert unsure.total + page.total == LIMIT and len(unsure.images) == 0 and (np.diff(unsure.confidence) >= -1e-9).all()
+
+
+def test_that_what_was_found_is_kept_for_its_weights_split_and_number(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    session = QuerySession()
+    first, _ = ask(session, runs / "classifier")
+    calls: list[int] = []
+    model = session.model(str(runs / "classifier"), None)
+    asked = model.method.classify  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.method, "classify", lambda x: calls.append(len(x)) or asked(x))
+    again, events = ask(session, runs / "classifier", step=STEPS)
+    assert not calls and (again.matrix == first.matrix).all() and not [e for e in events if isinstance(e, m.Progress)]
+    ask(session, runs / "classifier", split="test")
+    assert sum(calls) == min(LIMIT, len(open_data("digits").splits["test"]))
+    before = len(calls)
+    ask(session, runs / "classifier", limit=50)
+    assert len(calls) > before
+    session.room(ClassifierErrors)._kept.clear()
+    with pytest.raises(CannotAnswer, match="not kept any more; find the errors again"):
+        browse(session, first)
+
+
+def test_that_bayes_rule_and_a_linear_probe_answer_where_there_is_no_classifier(runs: Path):
+    session = QuerySession()
+    found, _ = ask(session, runs / "discriminant")
+    assert found.of.through == "bayes" and "Bayes" in found.note and found.figures["accuracy"] > 0.5
+    found, _ = ask(session, runs / "simclr")
+    assert found.of.through == "probe" and "linear probe" in found.note
+    train, (_, images, labels) = open_data("digits").splits["train"], held_out()
+    method = Model(Run.open(runs / "simclr"), None).method
+
+    def encoded(some: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return method.encode(torch.from_numpy(np.array(some)).float() / 255).double().numpy()  # type: ignore[attr-defined]
+
+    scaler = StandardScaler().fit(encoded(train.images))
+    theirs = LogisticRegression(C=1.0, max_iter=3000).fit(scaler.transform(encoded(train.images)), train.labels)
+    wanted = theirs.predict_proba(scaler.transform(encoded(images)))
+    assert abs(found.matrix - confusion_matrix(labels, wanted.argmax(1), labels=np.arange(10))).sum() <= 4  # solvers differ a little
+    assert found.figures["log_loss"] == pytest.approx(log_loss(labels, wanted, labels=np.arange(10)), abs=0.02)
+
+
+def test_that_a_run_that_tells_no_classes_apart_and_a_wrong_word_get_one_sentence(runs: Path):
+    with pytest.raises(CannotAnswer, match="tells no classes apart; choose a classifier"):
+        ask(QuerySession(), runs / "pixel_cnn")
+    with pytest.raises(CannotAnswer, match="cannot answer through “bayes”; choose one of classifier, probe"):
+        ask(QuerySession(), runs / "classifier", through="bayes")
+
+
+def test_that_a_job_can_be_left_at_any_stretch_and_the_network_runs_beside_the_lane(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    session = QuerySession()
+    session.data("digits")
+    method = session.model(str(runs / "classifier"), None).method
+    asked, calls = method.classify, []  # type: ignore[attr-defined]
+    monkeypatch.setattr(method, "classify", lambda x: calls.append((threading.get_ident(), len(x))) or asked(x))
+    events = list(session.work(m.FindErrors(job="e", of=m.AnswersOf(str(runs / "classifier"), limit=None))))
+    assert len(events) > len(calls) > 5 and max(size for _, size in calls) <= 32
+    assert threading.get_ident() not in {thread for thread, _ in calls}
+    calls.clear()
+    left = session.work(m.FindErrors(job="e", of=m.AnswersOf(str(runs / "classifier"), limit=90)))
+    while not calls:
+        next(left)
+    left.close()
+    assert len(calls) == 1 and len(session.room(ClassifierErrors)._kept) == 1  # what was left is not kept
+
+
+def test_that_the_verb_prints_the_windows_numbers_and_writes_what_it_is_told(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    found, _ = ask(QuerySession(), runs / "classifier")
+    table, matrix, picture = tmp_path / "e.csv", tmp_path / "m.csv", tmp_path / "e.png"
+    words = ["errors", "classifier", "--runs", str(runs), "--limit", str(LIMIT), "--csv", str(table), "--matrix", str(matrix)]
+    assert main([*words, "--out", str(picture), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["matrix"] == found.matrix.tolist()
+    for name, value in found.figures.items():
+        assert told[name] == pytest.approx(value, rel=1e-9), name
+    assert told["recall"][3] == (None if np.isnan(found.recall[3, 0]) else pytest.approx(list(found.recall[3])))
+    assert (told["split"], told["images"], told["split_images"], told["step"]) == ("valid", LIMIT, found.total, STEPS)
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == told["errors"] and all(row["true"] != row["answer"] for row in rows)
+    assert list(csv.reader(matrix.read_text(encoding="utf-8").splitlines()))[1][1:] == [str(n) for n in found.matrix[0]]
+    with Image.open(picture) as image:
+        assert json.loads(image.info["priorama"])["images"] == LIMIT
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert f"{told['errors']:,} errors on {LIMIT} of {found.total:,} validation images" in said and "calibrated classifier" in said
+
+
+def test_that_eval_and_errors_agree(runs: Path, capsys: pytest.CaptureFixture[str]):
+    outs = []
+    for words in (["eval", "classifier", "--split", "valid"], ["errors", "classifier"]):
+        assert main([*words, "--runs", str(runs), "--json"]) == 0
+        outs.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    for name in ("accuracy", "accuracy_se", "log_loss", "log_loss_se", "calibration", "calibration_se", "calibration_limit"):
+        assert outs[0][name] == pytest.approx(outs[1][name], rel=1e-5), name
