@@ -73,10 +73,15 @@ def _of_classes(classes: tuple[str, ...], splits: Mapping[str, Split]) -> list[D
     if absent:
         where = [part for part, word in (("valid", "validation"), ("test", "test")) if any(counts[part][train == 0])]
         parts = " and ".join({"valid": "validation", "test": "test"}[part] for part in where) or "no part"
-        found.append(DataWarning("test_only", f"{_named(absent)} in {parts} only: no training image shows {_it(absent)}."))
+        found.append(
+            DataWarning(
+                "test_only",
+                f"{_named(absent)} {'is' if len(absent) == 1 else 'are'} in {parts} only: no training image shows {_it(absent)}.",
+            )
+        )
     few = [name for name, count in zip(classes, train, strict=True) if 0 < count < HANDFUL]
     if few:
-        found.append(DataWarning("few", f"{_named(few)} in fewer than {HANDFUL} training images."))
+        found.append(DataWarning("few", f"{_named(few)} {'has' if len(few) == 1 else 'have'} fewer than {HANDFUL} training images."))
     there = train[train > 0]
     if len(there) > 1 and there.max() >= UNEVEN * there.min():
         most, least = int(train.argmax()), int(np.where(train > 0, train, train.max() + 1).argmin())
@@ -96,7 +101,7 @@ def _counts(split: Split, classes: int) -> np.ndarray:
 def _named(names: list[str]) -> str:
     words = ", ".join(f"“{name}”" for name in names[:NAMED])
     more = f" and {len(names) - NAMED:,} more classes" if len(names) > NAMED else ""
-    return f"{words}{more} {'is' if len(names) == 1 else 'are'}"
+    return f"{words}{more}"
 
 
 def _it(names: list[str]) -> str:

@@ -25,7 +25,7 @@ from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.data.splits import keep_near_together, split, text_spans
 from engine.data.storage import room_for
 from engine.data.twins import chunks, copies_of, find_twins, group
-from engine.messages import DataInfo, DataReport, Progress
+from engine.messages import DataInfo, DataReport, DataWarning, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
 SAMPLE_BYTES = 2_000  # of a text, shown in the report
@@ -153,7 +153,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         hash=digest,
         seconds=time.perf_counter() - started,
         understood=facts_of(source, recipe, splits),
-        warnings=warnings_of(source, splits, copies),
+        warnings=(*warnings_of(source, splits, copies), *(DataWarning("leak", words) for words in (*torn, *near_copies.leaks))),
     )
     return DataSet(
         data,

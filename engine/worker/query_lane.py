@@ -163,7 +163,8 @@ class QueryLane(Lane):
         from engine.data import inspect, lasting
 
         self.jobs[job] = inspect(lasting(data), job)
-        self.publish(m.JobChanged(job, "data", "running", label=short_name(data)))
+        kind = "work" if job in self._tried else "data"  # who only tries it says himself how it ended
+        self.publish(m.JobChanged(job, kind, "running", label=short_name(data)))
 
     def _advance_job(self) -> None:
         job = next(iter(self.jobs))

@@ -39,6 +39,7 @@ ACTIONS = (
     "pane.LikelihoodPane",
     "pane.BayesPane",
     "pane.ChainsPane",
+    "pane.ErrorsPane",
 )
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
@@ -227,9 +228,18 @@ def _page(engine: FakeEngine, q: m.BrowseData) -> m.DataPage:
     )  # fmt: skip
 
 
+def _examples(engine: FakeEngine, q: m.ClassExamples) -> m.ClassExamplesFound:
+    images, labels = digits()
+    found = [images if label < 0 else images[labels == label] for _, label in q.rows]
+    return m.ClassExamplesFound(
+        stamp=q.stamp, channel=q.channel, data=q.data, rows=q.rows, counts=(q.each,) * len(q.rows),
+        images=np.concatenate([some[: q.each] for some in found]),
+    )  # fmt: skip
+
+
 ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
     m.Describe: _describe, m.Decode: _decode, m.Encode: _encode, m.Interpolate: _interpolate, m.DecodeGrid: _grid,
-    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page,
+    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page, m.ClassExamples: _examples,
 }  # fmt: skip
 
 

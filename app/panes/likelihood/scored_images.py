@@ -81,6 +81,10 @@ class ScoredImages:
             entry.combined.clear()
             entry.seen.clear()
 
+    def forget_run(self, run: str) -> None:
+        """The run is listed no longer."""
+        self.detectors.pop(run, None)
+
     # -- what is to be asked -------------------------------------------------------------------------------------------
 
     def uncalibrated(self) -> tuple[RunStep, ...]:

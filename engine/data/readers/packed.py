@@ -22,7 +22,7 @@ from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
 from engine.data.label_tables import NoTable, RawTable, parse_table
-from engine.data.layout import PlacedFile, may_be_a_picture, understand
+from engine.data.layout import PlacedFile, understand
 from engine.data.limits import (
     MAX_FILE_BYTES,
     MAX_GZIP_RATIO,
@@ -33,7 +33,7 @@ from engine.data.limits import (
     MIB,
     SHAPE_SAMPLE,
 )
-from engine.data.path_words import is_litter, split_word, stem_of
+from engine.data.path_words import is_litter, may_be_a_picture, split_word, stem_of
 from engine.data.picture_sets import (
     common_shape,
     every_page,
@@ -296,7 +296,7 @@ def _in_tree(file: Path, parts: tuple[str, ...], of_class: bool, numbered: bool)
     stem = _stem(file)
     if len(parts) > 1 and parts[0].casefold() == stem.casefold():  # train.zip, in which all is in “train”
         parts = parts[1:]
-    *folders, name = parts
+    *folders, name = list(parts)
     name = f"{stem}-{name}" if numbered and not of_class else name
     return "/".join((stem if of_class else _of_shard(file), *folders, name))
 

@@ -21,9 +21,9 @@ from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
 from engine.data.extras import how_to_get, library
 from engine.data.label_tables import RawTable
-from engine.data.layout import Layout, PlacedFile, may_be_a_picture, understand
+from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_FILE_BYTES, MAX_PACKED_FILES, MAX_SHARDS, MAX_TABLE_CELL, MAX_TABLE_PIECE_BYTES, MIB, SHAPE_SAMPLE
-from engine.data.path_words import is_litter, split_word
+from engine.data.path_words import is_litter, may_be_a_picture, split_word
 from engine.data.picture_sets import common_shape, name_classes, read_in_agreement, say_what_is_bad, shown
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing

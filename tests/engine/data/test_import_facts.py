@@ -78,7 +78,7 @@ def test_that_leaks_small_uneven_and_unseen_classes_are_warned_of(tmp_path: Path
     warned = {warning.kind: warning.text for warning in open_data(str(tmp_path)).report.warnings}
     assert set(warned) == {"leak", "few", "imbalance", "test_only"}
     assert "One image is in training and in test" in warned["leak"] and "“new” is in test only" in warned["test_only"]
-    assert "“few” is in fewer than 5" in warned["few"] and "“many”" in warned["imbalance"]
+    assert "“few” has fewer than 5" in warned["few"] and "“many”" in warned["imbalance"]
     assert open_data("digits").report.warnings == ()
 
 

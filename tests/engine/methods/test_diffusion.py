@@ -314,8 +314,8 @@ def test_that_the_loss_of_a_level_is_the_weighted_error_of_the_denoiser(objectiv
         ({}, -1.2, 1.2),
         ({"conditional": True}, -1.2, 1.2),
         ({"noise_mean": -0.4, "noise_std": 1.0}, -0.4, 1.0),
-        ({"conditional": True, "condition": "caption"}, 0.3, 1.2),
-        ({"conditional": True, "condition": "caption", "noise_mean": -0.5, "noise_std": 2.0}, 1.0, 2.0),
+        ({"conditional": True, "condition": "caption"}, -0.2, 1.2),
+        ({"conditional": True, "condition": "caption", "noise_mean": -0.5, "noise_std": 2.0}, 0.5, 2.0),
     ],
 )
 def test_that_training_draws_the_noise_that_is_set_and_more_of_it_where_captions_are_told(
