@@ -10,14 +10,14 @@ import contextlib
 import errno
 import os
 
-from engine.cli import bundle, chains, curate, data, embed, evaluate, listing, misclassified, probe, project, sample, scores, train
+from engine.cli import bundle, chains, curate, data, embed, evaluate, listing, misclassified, patches, probe, project, sample, scores, train
 from engine.cli.console import Console, write_stderr, write_stdout
 from engine.cli.errors import Failed, Usage
 from engine.cli.parser import Parser, VerbParsers
 from engine.cli.signals import StopSignals
 from engine.cli.text import json_line, visible
 
-VERBS = (listing, data, curate, train, evaluate, misclassified, sample, scores, probe, embed, chains, bundle, project)
+VERBS = (listing, data, curate, train, evaluate, misclassified, sample, scores, probe, embed, patches, chains, bundle, project)
 JSON_WORDS = ("--json", "--jso", "--js", "--j")  # as the parser takes them
 # errors of the engine that are wrong usage
 WRONG_WORDS = ("BadChains", "BadSampleSetting", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")
