@@ -14,7 +14,7 @@ from engine.messages import ErrorImages
 
 LINES = 2  # of text below a picture
 LEAST, MOST = 64, 150  # pixels of a tile's width
-PICTURE = 84  # pixels of a picture at most
+PICTURE = 58  # pixels of a picture at most
 GAP = 8
 INSIDE = 3  # pixels between the frame of the chosen tile and its text
 ARROW = "→ "

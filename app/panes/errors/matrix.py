@@ -17,11 +17,11 @@ from engine.common.intervals import share_interval
 LEAST_CELL = 7  # pixels; a matrix of more classes than have room scrolls
 MOST_CELL = 44
 NAMED = 15  # pixels of a cell from which on its class has a name
-NAMES = 120  # pixels that names have at most
+NAMES = 140.0  # pixels that names have at most
+BARE = 8.0  # pixels where there are none
 HEAD = 18  # pixels above the cells: what rows and columns are
 MOST_SHOWN = 20  # classes, where only the most confused are
 MOVES = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
-ROWS, COLUMNS = "rows: true class", "columns: answer"
 
 
 class Confusion:
@@ -91,8 +91,7 @@ class ConfusionMatrix(Chart):
         self.classes = np.zeros(0, np.int64) if c is None else c.most_confused() if self.few else np.arange(len(c.names))
         size = len(self.classes)
         self.focused = (min(self.focused[0], max(size - 1, 0)), min(self.focused[1], max(size - 1, 0)))
-        names = self._names_room(LEAST_CELL)
-        self.setMinimumSize(max(180, round(names + size * LEAST_CELL) + 4), max(160, round(HEAD + names + size * LEAST_CELL) + 4))
+        self.setMinimumSize(max(180, round(BARE + size * LEAST_CELL) + 4), max(160, round(HEAD + BARE + size * LEAST_CELL) + 4))
         self._describe()
         self.updateGeometry()
         self.update()
@@ -102,22 +101,32 @@ class ConfusionMatrix(Chart):
 
     # where things are
 
-    def _names_room(self, cell: float) -> float:
-        """Pixels of the longest name beside the rows, and below the columns."""
-        if self.confusion is None or cell < NAMED:
-            return 8.0
+    def _numbered(self, cell: float) -> bool:
+        """Whether some name is wider than a column: the columns then have numbers, which stand before the rows' names."""
+        assert self.confusion is not None
         metrics = QFontMetrics(self._small)
-        return float(min(max((metrics.horizontalAdvance(self.confusion.names[k]) for k in self.classes), default=0) + 8, NAMES))
+        return any(metrics.horizontalAdvance(self.confusion.names[k]) > cell - 2 for k in self.classes)
+
+    def row_name(self, k: int, cell: float) -> str:
+        assert self.confusion is not None
+        return f"{k}  {self.confusion.names[k]}" if self._numbered(cell) else self.confusion.names[k]
+
+    def _names_room(self, cell: float) -> float:
+        """Pixels of the longest name beside the rows."""
+        if self.confusion is None or cell < NAMED:
+            return BARE
+        metrics = QFontMetrics(self._small)
+        return min(max((metrics.horizontalAdvance(self.row_name(int(k), cell)) for k in self.classes), default=0) + 8.0, NAMES)
 
     def side(self) -> float:
         """Pixels of a cell."""
         named = self._fitting(self._names_room(NAMED))
-        return named if named >= NAMED else min(max(self._fitting(self._names_room(0)), LEAST_CELL), NAMED - 1)
+        return named if named >= NAMED else min(max(self._fitting(BARE), LEAST_CELL), NAMED - 1)
 
     def _fitting(self, names: float) -> float:
         """Pixels of a cell where the names have so much room."""
-        size = max(len(self.classes), 1)
-        return min((self.width() - names - 4) / size, (self.height() - HEAD - names - 4) / size, MOST_CELL)
+        size, below = max(len(self.classes), 1), BARE if names == BARE else QFontMetrics(self._small).height() + 2
+        return min((self.width() - names - 4) / size, (self.height() - HEAD - below - 2) / size, MOST_CELL)
 
     def plot(self) -> QRectF:
         cell = self.side()
@@ -200,28 +209,21 @@ class ConfusionMatrix(Chart):
             painter.setPen(QPen(QColor(self._c.line), 1))
             painter.drawRect(place)
         painter.setPen(QColor(self._c.muted))
-        words = f"{ROWS} · {COLUMNS}"
-        if painter.fontMetrics().horizontalAdvance(words) > self.width() - 2:
-            words = "rows: true · columns: answer"
+        words = "rows: true class · columns: answer"
         painter.drawText(QRectF(0, 0, self.width(), HEAD - 2), MIDDLE, words)
         self._marks(painter, place)
 
     def _names(self, painter: QPainter, place: QRectF, cell: float) -> None:
         assert self.confusion is not None
-        metrics, room = painter.fontMetrics(), place.left() - 6
+        metrics, room, numbered = painter.fontMetrics(), place.left() - 6, self._numbered(cell)
         painter.setPen(QColor(self._c.text))
         for at, k in enumerate(self.classes):
-            name = metrics.elidedText(self.confusion.names[k], Qt.TextElideMode.ElideMiddle, int(NAMES - 6))
+            name = metrics.elidedText(self.row_name(int(k), cell), Qt.TextElideMode.ElideMiddle, int(NAMES - 6))
             painter.drawText(QRectF(0, place.top() + at * cell, room, cell), RIGHT | MIDDLE, name)
-            if metrics.horizontalAdvance(name) < cell - 2:
-                box = QRectF(place.left() + at * cell, place.bottom() + 2, cell, metrics.height())
-                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
-                continue
-            painter.save()
-            painter.translate(place.left() + at * cell, place.bottom() + 4 + room)
-            painter.rotate(-90)
-            painter.drawText(QRectF(0, 0, room, cell), RIGHT | MIDDLE, name)
-            painter.restore()
+            below = str(k) if numbered else self.confusion.names[k]
+            box = QRectF(place.left() + at * cell - 4, place.bottom() + 2, cell + 8, metrics.height())
+            if metrics.horizontalAdvance(below) < cell or at % 2 == 0:  # numbers of three digits stand below every other column
+                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, below)
 
     def _figures(self, painter: QPainter, colors: np.ndarray) -> None:
         """Counts, or shares of the row in %, where every one has room."""

@@ -18,7 +18,7 @@ from app.widgets.shown_step import ShownStep
 SPLITS = {"valid": "validation", "test": "test", "train": "training"}
 SIZES = (2000, 5000, 10_000, None)
 WAYS = {"classifier": "the classifier", "bayes": "Bayes’ rule", "probe": "a linear probe"}
-UPPER, LOWER = 296, 236  # pixels of the two rows at least
+UPPER, LOWER = 316, 236  # pixels of the two rows at least
 
 
 class MatrixArea(QScrollArea):
@@ -141,19 +141,36 @@ class ErrorsPage(QScrollArea):
 
     def _gallery_head(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        row.setSpacing(12)
         self.gallery_heading = heading("Errors")
         row.addWidget(self.gallery_heading)
         row.addStretch(1)
+        return row
+
+    def _gallery_tools(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(6)
         self.wrong = button("All errors", None, "All wrong answers, the surest first.")
         self.unsure = button("Right but unsure", None, "Right answers, the least sure first.")
         for made in (self.wrong, self.unsure):
             made.setProperty("kind", "link")
             row.addWidget(made)
+            row.addSpacing(4)
+        row.addStretch(1)
+        self.where = muted("", wrap=False)
+        self.previous = button("‹", None, "The page before (Page Up)")
+        self.next = button("›", None, "The next page (Page Down)")
+        self.previous.setAccessibleName("Previous page")
+        self.next.setAccessibleName("Next page")
+        row.addWidget(self.where)
+        for made in (self.previous, self.next):
+            made.setProperty("kind", "link")
+            made.setFixedWidth(20)
+            row.addWidget(made)
         return row
 
     def _gallery(self) -> QWidget:
         card = Card(12, 4)
+        card.inside.addLayout(self._gallery_tools())
         self.gallery = ErrorGallery()
         card.inside.addWidget(self.gallery, 1)
         self.image_line = TextLines(2, "About the image", small=True)
@@ -165,12 +182,6 @@ class ErrorsPage(QScrollArea):
         row.addWidget(self.mark_button)
         row.addWidget(self.score_button)
         row.addStretch(1)
-        self.previous = button("‹", None, "The page before (Page Up)")
-        self.next = button("›", None, "The next page (Page Down)")
-        self.previous.setAccessibleName("Previous page")
-        self.next.setAccessibleName("Next page")
-        row.addWidget(self.previous)
-        row.addWidget(self.next)
         card.inside.addLayout(row)
         return card
 

@@ -180,13 +180,12 @@ class ErrorsPane(RunPane):
                 tail = f": {true} → {answer}"
             elif true is not None or answer is not None:
                 tail = f": {true} → all" if answer is None else f": all → {answer}"
-        of_page, images = self.controller.offset, self.controller.page
-        where = ""
+        offset, images, where = self.controller.offset, self.controller.page, ""
         if total and images is not None:
-            last = min(of_page + len(images.images), total)
-            where = f" · {count(of_page + 1)}–{count(last)} of {count(total)}"
+            where = f"{count(offset + 1)}–{count(min(offset + len(images.images), total))} of {count(total)}"
+        self.page.where.setText(where)
         name = {"unsure": "Right but unsure", "cell": "Answers", "wrong": "Errors"}[choice.kind]
-        set_heading(self.page.gallery_heading, name, tail + where)
+        set_heading(self.page.gallery_heading, name, tail)
 
     def _hand_over(self, purpose: str) -> None:
         """Have another pane show the chosen image."""

@@ -136,7 +136,7 @@ def test_that_a_click_shows_the_images_of_the_cell_and_a_name_the_errors_of_its_
     QTest.mouseClick(pane.page.matrix, Qt.MouseButton.LeftButton, pos=cell(pane, 0, 1))
     query = show(kit, total=2, n=2)
     assert (query.kind, query.true, query.predicted, query.offset) == ("cell", 0, 1, 0)
-    assert "zero → one" in pane.page.gallery_heading.accessibleName() and "1–2 of 2" in pane.page.gallery_heading.accessibleName()
+    assert pane.page.gallery_heading.accessibleName() == "Answers: zero → one" and pane.page.where.text() == "1–2 of 2"
     assert pane.page.gallery.texts[0] == ("zero", "→ one 90\u202f%")
     QTest.mouseClick(pane.page.matrix, Qt.MouseButton.LeftButton, pos=QPoint(3, cell(pane, 2, 0).y()))
     query = show(kit)
