@@ -230,6 +230,7 @@ def _row(scored: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, A
         info = infos[score.detector]
         scores[score.detector] = {
             "value": _number(score.value),
+            **({} if score.error is None else {"error": _number(score.error)}),
             "unit": info.unit,
             "density": _density(info),
             "direction": info.direction,
@@ -295,7 +296,7 @@ def table(result: dict[str, Any]) -> str:
             continue
         lines += [f"  {note}" for note in image["notes"]]
         for name, score in image["scores"].items():
-            value = "no number" if score["value"] is None else f"{score['value']:.4f} {score['unit']}".rstrip()
+            value = "no number" if score["value"] is None else f"{score['value']:.4f}{_error(score)} {score['unit']}".rstrip()
             arrow = "↑" if score["direction"] == "higher" else "↓"
             lines.append(f"  {name:<20}{value:>22} {arrow}  {_p(score)}   {score['verdict']}")
         combined = image["combined"]
@@ -306,6 +307,11 @@ def table(result: dict[str, Any]) -> str:
     if result["batch"] is not None:
         lines.append(batch_line(result["batch"]))
     return "\n".join([*lines, *_missing(result)])
+
+
+def _error(score: dict[str, Any]) -> str:
+    """ " ± 0.0012" where the error of a value is known."""
+    return "" if score.get("error") is None else f" ± {score['error']:.4f}"
 
 
 def _p(score: dict[str, Any]) -> str:
@@ -352,8 +358,8 @@ def _missing(result: dict[str, Any]) -> list[str]:
 
 
 def write_csv(path: Path, result: dict[str, Any]) -> None:
-    """One line per image: its file, what each score says of it, the combined p-value, how it was adapted, then run, step, hashes, split,
-    held-out images and limit; and the reason if unreadable.
+    """One line per image: its file, what each score says of it, with its error where that is known, the combined p-value, how it was
+    adapted, then run, step, hashes, split, held-out images and limit; and the reason if unreadable.
 
     Raises:
         BadTable: the file cannot be written.
@@ -361,7 +367,9 @@ def write_csv(path: Path, result: dict[str, Any]) -> None:
     names = list(result["detectors"])
     keys = {"value": "", "score": "_score", "p_value": "_p", "verdict": "_verdict"}
     about = result["detectors"]
-    header = ["file", *(f"{name}{end}" for name in names for end in keys.values()), "combined_p", "combined_verdict", "marked", "notes"]
+    known = [name for name in names if any(image.get("scores", {}).get(name, {}).get("error") is not None for image in result["images"])]
+    columns = [(name, key, name + end) for name in names for key, end in [*keys.items(), *([("error", "_error")] if name in known else [])]]
+    header = ["file", *(column for _, _, column in columns), "combined_p", "combined_verdict", "marked", "notes"]
     facts = {
         "run": result["run"],
         "step": result["step"],
@@ -381,7 +389,7 @@ def write_csv(path: Path, result: dict[str, Any]) -> None:
     rows: list[list[Any]] = []
     for image in result["images"]:
         scores, combined = image.get("scores", {}), image.get("combined", {})
-        cells = [scores[name][key] if scores else "" for name in names for key in keys]
+        cells = [scores[name].get(key, "") if scores else "" for name, key, _ in columns]
         together = [combined.get(key, "") for key in ("p_value", "verdict", "marked")]
         file = image["file"].encode("utf-8", "backslashreplace").decode()
         rows.append([file, *cells, *together, " ".join(image.get("notes", ())), *facts.values(), image.get("error", "")])

@@ -60,6 +60,7 @@ class DetectorScore:
     p_floor: float = 0.0  # no p-value can be smaller with so many groups of held-out images
     calibration_images: int = 0  # held-out images that it is compared with
     calibration_groups: int = 0  # independent pieces of evidence among them: groups of images that belong together
+    error: float | None = None  # standard error of `value` by the arithmetic, as an ODE's solver; None: exact, or not known
 
 
 @dataclass(frozen=True)

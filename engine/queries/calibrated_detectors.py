@@ -236,6 +236,18 @@ class CalibratedDetectors:
             yield None if progress is None else progress.add(len(look.images))
         return {name: torch.cat(parts).numpy() if parts else np.zeros(0) for name, parts in found.items()}
 
+    def errors(self, looks: Sequence[ImageBatch], scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Standard errors [N] of the detectors' values, by name, where they are known; once `scores` [N] of the same batches are there."""
+        found = {}
+        for name in scores:
+            detector = self.detectors[name]
+            parts = [detector.error(look) for look in looks]
+            known = [part for part in parts if part is not None]
+            if known and len(known) == len(parts):
+                pairs = zip(scores[name].tolist(), torch.cat(known).tolist(), strict=True)
+                found[name] = np.array([abs(detector.value(score + error) - detector.value(score)) for score, error in pairs])
+        return found
+
     def scores_of_data(
         self, images: np.ndarray, data_hash: str, split: str, limit: int, progress: ProgressReporter
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
@@ -307,8 +319,10 @@ class CalibratedDetectors:
         """How many independent pieces of evidence they are."""
         return significance.count_groups(self.images, self.groups)
 
-    def verdicts(self, run: str, scores: dict[str, float]) -> tuple[tuple[m.DetectorScore, ...], m.CombinedScore]:
-        """Scores of one image beside those of the held-out ones, and all of them together."""
+    def verdicts(
+        self, run: str, scores: dict[str, float], errors: dict[str, float] | None = None
+    ) -> tuple[tuple[m.DetectorScore, ...], m.CombinedScore]:
+        """Scores of one image beside those of the held-out ones, and all of them together; with the errors of their values where known."""
         images, groups = self.images, self.group_count
         found = [
             float(significance.p_values(self.known[name], np.array([score]), self.groups)[0]) if name in self.known else math.nan
@@ -330,6 +344,7 @@ class CalibratedDetectors:
                     p_floor=significance.p_floor(groups),
                     calibration_images=images,
                     calibration_groups=groups,
+                    error=(errors or {}).get(name),
                 )
             )
         found = [p for p in found if not math.isnan(p)]

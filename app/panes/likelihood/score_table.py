@@ -53,20 +53,29 @@ class ScoreRow:
     building: bool = False  # what it lacks is being made
 
     @property
-    def shape(self) -> tuple[str, str, bool, bool]:
+    def shape(self) -> tuple[str, str, bool, bool, bool]:
         """What decides how its cells are laid out."""
         info = self.info
-        return self.run, info.name if info else self.title, bool(info and info.missing), self.building
+        return self.run, info.name if info else self.title, bool(info and info.missing), self.building, self.uncertain
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether its value stands with an error, which takes more room."""
+        return self.score is not None and self.score.error is not None
 
 
-def value_text(info: DetectorInfo, value: float) -> str:
-    """A value with its unit, with as many digits as its size bears."""
+def value_text(info: DetectorInfo, value: float, error: float | None = None) -> str:
+    """A value with its unit, with as many digits as its size bears; ± its standard error where that is known."""
     size = abs(value)
     digits = 1 if size >= 1000 else 2 if size >= 1 or size == 0 else 3
     if "bits" in info.unit:
         digits = 2
     unit = info.unit.removesuffix(UNNORMALIZED)
-    return number(value, digits, "b/dim" if unit in ("bits/dim", "bits_per_dim") else unit)
+    unit = "b/dim" if unit in ("bits/dim", "bits_per_dim") else unit
+    if error is None or not math.isfinite(error):
+        return number(value, digits, unit)
+    digits = max(digits, min(4, 1 - math.floor(math.log10(error)) if error > 0 else 0))  # two figures of the error, within reason
+    return f"{number(value, digits)} ± {number(error, digits, unit)}"
 
 
 def is_unnormalized(info: DetectorInfo) -> bool:
@@ -152,7 +161,7 @@ class ScoreModel(QAbstractTableModel):
             return info.missing if column in (VALUE, P_VALUE) else ""
         if score is None:
             return "…" if row.waiting and column in (VALUE, P_VALUE) else ""
-        value = f"{value_text(info, score.value)} {arrow(info)}"
+        value = f"{value_text(info, score.value, score.error)} {arrow(info)}"
         return {VALUE: value, P_VALUE: p_text(score.p_value, score.p_floor), VERDICT: short_verdict(score)}[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -163,7 +172,7 @@ class ScoreModel(QAbstractTableModel):
             right = column in (VALUE, P_VALUE, AUROC) and not (row.info and row.info.missing)
             return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole and row.info is not None:
-            value = value_text(row.info, row.score.value) if row.score is not None else ""
+            value = value_text(row.info, row.score.value, row.score.error) if row.score is not None else ""
             verdict, floor = (row.score.verdict, floor_text(row.score)) if row.score is not None else ("", "")
             return "\n".join(
                 part for part in (row.info.title, value, verdict, floor, row.info.missing, row.info.help, row.info.source) if part
@@ -306,7 +315,7 @@ class ScoreTable(QTableView):
         infos = [row.info for row in self.model_.rows if row.info is not None]
         sizes = {
             DENSITY: max(wide("features", *map(density_text, infos)), head("DENSITY") + PADDING + 4),
-            VALUE: wide("−1 234.5 nat ↓"),
+            VALUE: wide("−1 234.5 nat ↓", *["12.345 ± 0.0012 b/dim ↑"] * any(row.uncertain for row in self.model_.rows)),
             P_VALUE: max(wide("≤ 0.65 %"), head("P-VALUE") + PADDING + 4),
             AUROC: head("AUROC") + PADDING + 6,
             VERDICT: wide(*verdicts) + DOT + 7,
