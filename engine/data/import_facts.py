@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.data.dataset import Source, Split
 from engine.data.limits import LARGEST_SIDE
+from engine.data.near_duplicates import NearCopies
 from engine.data.recipe import ImportRecipe
 from engine.data.twins import Copies
 from engine.data.values import histogram_of_bytes
@@ -51,12 +52,13 @@ def _words_of_level(level: Mapping[str, Any]) -> str:
     return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
 
 
-def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies) -> tuple[DataWarning, ...]:
+def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, near: NearCopies) -> tuple[DataWarning, ...]:
     """What a person should know before they train on it."""
     found: list[DataWarning] = []
     if copies.across:
-        images = "One image is" if copies.across == 1 else f"{copies.across:,} images are"
-        found.append(DataWarning("leak", f"{images} in training and in test, pixel by pixel: the test result will be too good."))
+        images = "One test image is" if copies.across == 1 else f"{copies.across:,} test images are"
+        found.append(DataWarning("leak", f"{images} pixel by pixel one for training or validation: the test figures will be too good."))
+    found += [DataWarning("near_leak", words) for words in near.leaks]
     if source.classes and splits["train"].labels is not None:
         found += _of_classes(source.classes, splits)
     bands = [bad for bad in source.bad if "four bands" in bad.reason]

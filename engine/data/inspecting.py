@@ -159,7 +159,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         hash=digest,
         seconds=time.perf_counter() - started,
         understood=facts_of(source, recipe, splits),
-        warnings=(*warnings_of(source, splits, copies), *(DataWarning("leak", words) for words in (*torn, *near_copies.leaks))),
+        warnings=(*warnings_of(source, splits, copies, near_copies), *(DataWarning("leak", words) for words in torn)),
     )
     return DataSet(
         data,

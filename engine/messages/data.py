@@ -80,7 +80,7 @@ class LeftOutFiles:
 class DataWarning:
     """What a person should know of a set before they train on it."""
 
-    kind: str  # "leak" | "few" | "imbalance" | "test_only" | "bands"
+    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands"
     text: str
 
 

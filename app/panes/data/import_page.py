@@ -186,7 +186,7 @@ class ImportPage(QWidget):
         self.form.show_set(self.scope, facts)
         self.form.point_at("")
         self.summary.show_report(report, facts)
-        for one in self.decision_buttons:
+        for one in (*self.decision_buttons, self.use_button):
             one.setVisible(bool(facts.offered))
         self._say_rest()
         self._show_verbs()

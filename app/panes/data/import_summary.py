@@ -97,8 +97,10 @@ class ImportSummary(QScrollArea):
         set_heading(self.left_out_heading, f"Left out · {count(total)} {'file' if total == 1 else 'files'}")
         self.left_out_heading.setVisible(bool(said))
         self.bad_files.show_report(report)
-        _fill(self.notes_card, report.notes)
-        self.notes_heading.setVisible(bool(report.notes))
+        said_above = tuple(f"{some.count:,} {some.reason}:" for some in facts.left_out)
+        notes = [note for note in report.notes if not note.startswith(said_above)]
+        _fill(self.notes_card, notes)
+        self.notes_heading.setVisible(bool(notes))
 
 
 def _fill(card: Card, sentences: Iterable[str], role: str = "") -> None:
@@ -129,6 +131,9 @@ def facts_in_words(report: DataReport, facts: ImportFacts) -> list[tuple[str, st
     if report.duplicates:
         twins = " · ".join(f"“{a}” = “{b}”" for a, b in report.duplicate_examples[:2])
         rows.append(("exact twins", f"{count(report.duplicates)}: {twins}; drawn splits keep them together"))
+    if report.near_duplicates:
+        pairs = " · ".join(f"“{a}” ≈ “{b}”" for a, b, _ in report.near_examples[:2])
+        rows.append(("near duplicates", f"{count(report.near_duplicates)}: {pairs}; drawn splits keep the nearest together"))
     return rows
 
 

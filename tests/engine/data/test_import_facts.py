@@ -77,7 +77,7 @@ def test_that_leaks_small_uneven_and_unseen_classes_are_warned_of(tmp_path: Path
     (tmp_path / "test" / "many" / "copy.png").write_bytes((tmp_path / "train" / "many" / "0.png").read_bytes())
     warned = {warning.kind: warning.text for warning in open_data(str(tmp_path)).report.warnings}
     assert set(warned) == {"leak", "few", "imbalance", "test_only"}
-    assert "One image is in training and in test" in warned["leak"] and "“new” is in test only" in warned["test_only"]
+    assert "One test image is pixel by pixel" in warned["leak"] and "“new” is in test only" in warned["test_only"]
     assert "“few” has fewer than 5" in warned["few"] and "“many”" in warned["imbalance"]
     assert open_data("digits").report.warnings == ()
 

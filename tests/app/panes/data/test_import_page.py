@@ -27,6 +27,7 @@ from tests.kit.panes import Kit, report
 
 OFFERED = (
     "labels", "class_level", "split", "scale", "background", "fit", "bands", "pages", "leave_out", "size", "colour", "rename", "array",
+    "group",
 )  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def facts(**changes: Any) -> m.ImportFacts:
         "splits_from": "folders",
         "columns": ("meta.csv:dx", "meta.csv:sex"),
         "levels": ("north, south", "cat, dog"),
+        "group_columns": ("meta.csv:patient",),
         "arrays": ("x", "other"),
         "original_classes": tuple(str(n) for n in range(10)),
         "left_out": (m.LeftOutFiles(3, ("a.txt", "b.txt"), "files that are no images by their name were left out"),),
@@ -132,14 +134,31 @@ def test_that_a_text_stays_as_it_was(kit: Kit, pane: DataPane) -> None:
 
 def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, folder: str, pane: DataPane) -> None:
     kit.state.open_data(folder)
+    notes = ("3 files that are no images by their name were left out: a.txt, b.txt, ….", "Another note.")
     warning = m.DataWarning("leak", "4 images are in training and in test.")
-    told = report(pane.job, data=folder, understood=facts(classes_from="meta.csv:dx"), warnings=(warning,), duplicates=2)
+    told = report(
+        pane.job,
+        data=folder,
+        understood=facts(classes_from="meta.csv:dx"),
+        warnings=(warning,),
+        notes=notes,
+        duplicates=2,
+        near_duplicates=3,
+        near_examples=(("a.png", "b.png", 2),),
+    )
     kit.bridge.tell(told)
     kit.pump()
     said = words(page)
-    for part in ("the column “dx” of meta.csv", "4 images are in training and in test.", "LEFT OUT · 3 FILES", "a.txt, b.txt, …"):
+    for part in (
+        "the column “dx” of meta.csv",
+        "4 images are in training and in test.",
+        "LEFT OUT · 3 FILES",
+        "a.txt, b.txt, …",
+        "3: “a.png” ≈ “b.png”",
+    ):
         assert part in said
     assert "0 is black, 4\u202f095 is white" in said
+    assert said.count("no images by their name") == 1 and "Another note." in said
     tree, model = page.summary.tree, page.summary.tree.tree_model
     assert [model.data(model.index(place, 0)) for place in range(3)] == ["training", "validation", "test"]
     first = model.index(0, 0)
@@ -159,6 +178,8 @@ def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, fold
         ("class_level", "2", 2),
         ("class_level", "-1", -1),
         ("split", "none", "none"),
+        ("group", "meta.csv:patient", "meta.csv:patient"),
+        ("group", "folder", "folder"),
         ("scale", "robust", "robust"),
         ("background", "black", "black"),
         ("fit", "squeeze", "squeeze"),

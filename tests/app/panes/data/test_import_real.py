@@ -19,7 +19,8 @@ from app.tour.window_driver import WindowDriver
 from engine import messages as m
 from engine.data import open_data
 from engine.worker.engine import Engine
-from tests.kit.import_cases import flat, save, write_csv
+from tests.kit.import_cases import flat, picture, save, write_csv
+from tests.kit.text_fit import misfits
 
 pytestmark = pytest.mark.slow
 
@@ -208,3 +209,31 @@ def test_that_a_slow_reading_is_cancelled_and_its_answer_never_shown(driver: Win
     driver.settle()
     driver.run_for(0.2)
     assert page.report.shape == (3, 48, 48)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (960, 560)], ids=["1280x800", "960x560"])
+def test_that_every_text_of_the_page_can_be_read(driver: WindowDriver, tmp_path: Path, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for split, name, count in (("train", "many", 40), ("train", "few", 3), ("test", "many", 4), ("test", "few", 2), ("test", "new", 2)):
+        for n in range(count):
+            save(tmp_path / "set" / split / name / f"{n}.png", (picture(rng, 128, 16, 1).astype(np.uint16) * 90))
+    (tmp_path / "set" / "test" / "many" / "copy.png").write_bytes((tmp_path / "set" / "train" / "many" / "0.png").read_bytes())
+    (tmp_path / "set" / "train" / "many" / "bad.png").write_bytes(b"no picture")
+    write_csv(tmp_path / "set" / "meta.csv", "file,kind", (f"train/many/{n}.png,{'round' if n % 2 else 'long'}" for n in range(40)))
+    window = driver.window
+    window.resize(*size)
+    pane = opened(driver, tmp_path / "set")
+    assert len(pane.import_page.report.warnings) >= 4  # type: ignore[union-attr]
+    choose(driver, pane, "scale", "numbers")
+    settled(driver, pane)
+    for theme in ("dark", "light"):
+        window.set_theme(theme)
+        bars = [pane.import_page.summary.verticalScrollBar(), pane.import_page.form.verticalScrollBar()]
+        for share in (0.0, 0.5, 1.0):
+            for bar in bars:
+                bar.setValue(round(bar.maximum() * share))
+            driver.settle()
+            window.grab()
+            driver.settle()
+            assert misfits(window) == [], (theme, share)
+        assert driver.cut_off() == ""
