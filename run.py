@@ -22,7 +22,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
-HEADLESS_VERBS = ("list", "train", "eval", "probe", "sample", "embed", "score", "ood")  # work without Qt
+HEADLESS_VERBS = ("list", "train", "eval", "probe", "sample", "embed", "patches", "score", "ood")  # work without Qt
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
 # What Qt loads from the system, and the Debian package that brings it.

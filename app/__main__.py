@@ -11,7 +11,10 @@ from pathlib import Path
 from engine.cli import Parser, Usage
 from engine.common.user_folders import person_path
 
-VERBS = ("list", "data", "train", "eval", "probe", "sample", "embed", "score", "ood", "chains", "export", "import", "bench", "test")
+VERBS = (
+    "list", "data", "train", "eval", "errors", "probe", "sample", "embed", "patches", "score", "ood", "chains", "export", "import", "bench",
+    "test",
+)  # fmt: skip
 USAGE = "priorama [VERB …] | tour --out DIR | demo [--out DIR] | [--runs DIR] [--reset]"
 
 

@@ -35,7 +35,7 @@ from engine.storage.disk import entries, is_link, require_room, said_plainly
 from engine.storage.manifest import Manifest, read_manifest
 from engine.storage.run_data import DATA_BESIDE as DATA_FOLDER
 from engine.storage.run_data import opened_run_data, path_of
-from engine.storage.run_files import DAMAGED, LOCK, MANIFEST, SCORES, is_own_file, is_own_folder
+from engine.storage.run_files import DAMAGED, LOCK, MANIFEST, RESUME_FILE, SCORES, is_own_file, is_own_folder
 from engine.storage.run_folders import BadRun, check_name, make_root
 from engine.storage.run_reader import Run
 
@@ -65,6 +65,7 @@ class _List(BaseModel):
     format: int
     name: Annotated[str, Field(max_length=200)]
     data: Annotated[str, Field(max_length=300)] = ""  # “data/NAME”
+    without_resume: bool = False  # what only a training that goes on needs was left out
     files: dict[Annotated[str, Field(max_length=4000)], _File]
 
 
@@ -76,6 +77,7 @@ class Exported:
     bytes: int  # of the files, before packing
     with_data: bool
     left_out: tuple[str, ...]  # sentences: what could not be packed
+    without_resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,22 @@ class Imported:
 
     run: Path
     data: Path | None  # where its data are; None when they were not in the bundle
+    without_resume: bool = False  # it can be looked at, but not trained further
 
 
-def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tuple[int, int], None, Exported]:
+def size_of(path: Path) -> tuple[int, int]:
+    """(bytes of a run's files that a bundle carries, bytes of those among them that only a training that goes on needs)."""
+    sizes = [(way[-1], _size(file)) for way, file in _own_files(path)]
+    return sum(size for _, size in sizes), sum(size for name, size in sizes if name == RESUME_FILE)
+
+
+def export_run(path: Path, out: Path, with_data: bool = False, without_resume: bool = False) -> Generator[tuple[int, int], None, Exported]:
     """Pack a run's folder into one file, which appears at `out` when it is whole.
 
     Args:
         with_data: also the data set, when it is the user's own; one that is built in needs no packing.
+        without_resume: leave out what only a training that goes on needs, the optimizer's state and the trained weights beside the
+            averaged ones. The run in the bundle says so of its checkpoints.
 
     Yields: (files packed, files).
 
@@ -102,6 +113,8 @@ def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tupl
         raise BadRun(run.fault)
     manifest = run.manifest
     sources = {f"{RUN}/{'/'.join(way)}": file for way, file in _own_files(run.path)}
+    if without_resume:
+        sources = {name: file for name, file in sources.items() if file.name != RESUME_FILE}
     left_out = [fault for fault in run.verify() if fault]
     data = ""
     place, _ = _data_of(manifest)
@@ -122,19 +135,21 @@ def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tupl
             with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
                 for count, (name, file) in enumerate(sources.items()):
                     yield count, len(sources)
-                    fact = _pack(archive, name, file)
+                    fact = (
+                        _pack_unresumable(archive, name, file) if without_resume and file.name == MANIFEST else _pack(archive, name, file)
+                    )
                     if fact is None:
                         left_out.append(f"“{name}” could not be read, so it is not in the bundle.")
                     else:
                         listed[name] = fact
-                facts = _List(format=FORMAT, name=run.name, data=data, files=listed)
+                facts = _List(format=FORMAT, name=run.name, data=data, without_resume=without_resume, files=listed)
                 archive.writestr(LIST, facts.model_dump_json(indent=1))
             atomic_io.layer.replace(partial, out)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
-    return Exported(len(listed), sum(fact.bytes for fact in listed.values()), bool(data), tuple(left_out))
+    return Exported(len(listed), sum(fact.bytes for fact in listed.values()), bool(data), tuple(left_out), without_resume)
 
 
 def import_run(bundle: Path, root: Path, name: str | None = None) -> Generator[tuple[int, int], None, Imported]:
@@ -171,17 +186,6 @@ def import_run(bundle: Path, root: Path, name: str | None = None) -> Generator[t
         return _placed(bundle, unfinished, root, listed, name)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a file looks like a bundle: a ZIP with its list. Never raises."""
-    try:
-        if not zipfile.is_zipfile(path):
-            return False
-        with open_zip(path, MAX_FILES) as archive:
-            return LIST in archive.namelist()
-    except (OSError, BadData, *DAMAGE):
-        return False
 
 
 # -- packing -----------------------------------------------------------------------------------------------------------
@@ -246,6 +250,22 @@ def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
     info.compress_type = zipfile.ZIP_STORED if file.suffix.lower() in PACKED else zipfile.ZIP_DEFLATED
     with source, archive.open(info, "w", force_zip64=True) as target:
         return _copied(source, target)
+
+
+def _pack_unresumable(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
+    """Write a manifest whose checkpoints have no resume file; as it is where it cannot be read."""
+    manifest, fault = read_manifest(file.parent)
+    if manifest is None or fault:
+        return _pack(archive, name, file)
+    checkpoints = tuple(
+        entry.model_copy(
+            update={"resumable": False, "files": {one: fact for one, fact in entry.files.items() if one != RESUME_FILE}},
+        )
+        for entry in manifest.checkpoints
+    )
+    content = atomic_io.seal(manifest.model_copy(update={"checkpoints": checkpoints}).model_dump())
+    archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return _File(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
 def _copied(source: IO[bytes], target: IO[bytes], most: int | None = None) -> _File | None:
@@ -352,7 +372,7 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
             shutil.rmtree(root / DATA_FOLDER.format(name), ignore_errors=True)
         raise
     atomic_io.layer.sync_folder(root)
-    return Imported(root / name, data)
+    return Imported(root / name, data, listed.without_resume)
 
 
 def _sweep(root: Path) -> None:

@@ -129,6 +129,7 @@ class Method(nn.Module):
     summary: ClassVar[str]
     formula: ClassVar[str] = ""
     accepts: ClassVar[str] = "images"  # "images" | "text": the kind of data it learns from
+    largest_side: ClassVar[int] = 64  # pixels of an image's longer side
     needs: ClassVar[str] = ""  # "classes" | "frames": what the images must come with, whatever the settings; "": nothing
     headline: ClassVar[tuple[str, str, bool]] = ("loss", "", False)  # (validation term that judges a checkpoint, unit, bigger is better)
     units: ClassVar[dict[str, str]] = {}  # of the terms of `loss` that have one
@@ -149,10 +150,18 @@ class Method(nn.Module):
     forward_passes: float = 1.0  # of an image through an encoder in one step, all views and copies counted; a part of an image is a part
     wants_labels: ClassVar[bool] = False  # `describe` takes the classes as `y` too
     valid_examples: ClassVar[int] = 512  # held-out examples that every checkpoint is judged on
+    images_at_once: int = 0  # of a step, where memory wants pieces of the batch and no setting says how large; 0: the whole batch
     valid_slice: ClassVar[int] = 128  # held-out examples looked at between two yields: fewer where a network is slow
 
     def __init__(self, config: Any, data: DataSpec) -> None:
+        """Raises: CannotLearn: the images are too large, or what a subclass says."""
         super().__init__()
+        if data.kind == "images" and max(data.shape[1:], default=0) > self.largest_side:
+            side, most = max(data.shape[1:]), self.largest_side
+            raise CannotLearn(
+                f"{self.title} takes images of at most {most}×{most} pixels and these have {side}; import them smaller (size {most})"
+                + (", or choose an encoder, which takes 256." if most < 256 else ".")
+            )
         self.config = config
         self.data = data
 

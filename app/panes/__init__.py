@@ -49,6 +49,9 @@ class Pane(QWidget):
     takes_data: ClassVar[bool] = False  # a data set dropped on it is not opened as a page of its own
     takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
 
+    # What other panes may hand over to it (`State.handed_over`): "score" or "mark" a `PictureRef`, "errors" found through what.
+    takes_over: ClassVar[tuple[str, ...]] = ()
+
     most_images: ClassVar[int] = 1  # images of one drop that it has room for, where `accept_images` is not written anew
 
     invites: ClassVar[str] = "Choose a run at the left, or start one with “New run”. This pane shows what it has learned."  # without a run
@@ -85,6 +88,10 @@ class Pane(QWidget):
             if len(taken) < self.most_images and self.accept_image(path):
                 taken.append(path)
         return taken
+
+    def take_over(self, purpose: str, what: object) -> bool:
+        """Another pane hands something over for one of `takes_over`. Return whether the pane took it; it comes to the front then."""
+        return False
 
     def accept_data(self, path: str) -> bool:
         """A data set was dropped on the pane, a file or a folder. Return whether the pane took it; else it opens as ever."""

@@ -82,6 +82,17 @@ class Centre(QWidget):
         self.show_panes()
         self.docks.show_pane(name)
 
+    def hand_over(self, purpose: str, what: object) -> None:
+        """Give what one pane hands over to the first one that takes it, and bring that to the front; say why where none does."""
+        docks = [dock for dock in self.docks.in_order() if purpose in dock.pane.takes_over]
+        for dock in docks:
+            if not dock.why and dock.pane.take_over(purpose, what):
+                self.show_pane(type(dock.pane).__name__)
+                return
+        if docks:
+            title = docks[0].pane.title
+            self.say("warning", f"{title} cannot show that now. {docks[0].why or 'Choose a run with a checkpoint first.'}")
+
     def show_data(self, data: str) -> None:
         """Look at a data set, in the pane for it."""
         self.state.select_data(data)

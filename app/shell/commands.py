@@ -67,6 +67,14 @@ def add_run_actions(registry: Actions, runs: RunActions, copy_path: Act) -> None
     add("run.final", ACTION, lambda: runs.state.run and runs.read_final_figures(runs.state.run), menu="Run", help=CONSEQUENCE)
     help = "Write the chosen run into one file, to be opened on another machine"
     add("run.export", "Export run…", lambda: runs.state.run and runs.ask_export(runs.state.run, False), menu="Run", help=help)
+    help = "Without the optimizer’s state: smaller, to be looked at elsewhere but not trained further"
+    add(
+        "run.export_small",
+        "Export run without the resume state…",
+        lambda: runs.state.run and runs.ask_export(runs.state.run, False, True),
+        menu="Run",
+        help=help,
+    )
     help = "The same, with the data that it was trained on, where they are your own"
     add(
         "run.export_data",

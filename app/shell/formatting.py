@@ -27,6 +27,19 @@ def number(value: float, digits: int = 2, unit: str = "") -> str:
     return f"{text}{unit}" if unit == "σ" else f"{text}{THIN if unit == '%' else ' '}{unit}"
 
 
+def size(bytes: int) -> str:
+    """140000000 -> "140 MB"."""
+    for unit, worth in (("GB", 1e9), ("MB", 1e6)):
+        if bytes >= worth:
+            return number(bytes / worth, 0 if bytes >= 10 * worth else 1, unit)
+    return number(max(1, bytes / 1e3) if bytes else 0, 0, "kB")
+
+
+def in_brackets(bytes: int) -> str:
+    """ " (140 MB)" as the end of a phrase; nothing where the size is not known."""
+    return f" ({size(bytes)})" if bytes else ""
+
+
 def duration(seconds: float) -> str:
     """134 -> "2 min 14 s"."""
     if not math.isfinite(seconds):

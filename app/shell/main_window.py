@@ -171,6 +171,7 @@ class Window(QMainWindow):
         state.selected_data_changed.connect(self.left.show_data)
         state.theme_changed.connect(self._apply_theme)
         state.run_proposed.connect(self.new_run)
+        state.handed_over.connect(self.centre.hand_over)
         state.data_opened.connect(self.new_run_page.wish_data)
         state.data_used.connect(self.new_run_page.wish_data)
 

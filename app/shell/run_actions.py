@@ -94,17 +94,18 @@ class RunActions(QObject):
             self.bridge.send(m.FinalFigures(job=job, channel="final", run=run))
             self.tell("info", "The best checkpoint is scored on the test images; the figures will stand at the right.")
 
-    def ask_export(self, run: str, with_data: bool) -> None:
+    def ask_export(self, run: str, with_data: bool, without_resume: bool = False) -> None:
         """Ask for a file, and write the run into it, with its data if they are the user's own."""
         info = self.state.runs.get(run)
         if info is not None:
             title = f"Export {info.name} with its data" if with_data else f"Export {info.name}"
-            ask_where(self.window, title, info.name, "zip", lambda path: self.export(run, path, with_data))
+            ask_where(self.window, title, info.name, "zip", lambda path: self.export(run, path, with_data, without_resume))
 
-    def export(self, run: str, out: str, with_data: bool = False) -> None:
+    def export(self, run: str, out: str, with_data: bool = False, without_resume: bool = False) -> None:
         job = self.bridge.new_job("export")
         self._own_jobs.add(job)
-        self.bridge.send(m.ExportRun(job=job, channel="export", run=run, out=out, with_data=with_data))
+        what = {"with_data": with_data, "without_resume": without_resume}
+        self.bridge.send(m.ExportRun(job=job, channel="export", run=run, out=out, **what))
         self.tell("info", "The run is being packed into one file.")
 
     def take_in(self, file: str) -> None:

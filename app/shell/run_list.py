@@ -381,7 +381,7 @@ class RunList(QScrollArea):
     chosen = Signal(str)
     continue_chosen = Signal(str)
     delete_chosen = Signal(str)
-    export_chosen = Signal(str, bool)  # with its data
+    export_chosen = Signal(str, bool, bool)  # with its data, without what resuming needs
     verb_chosen = Signal(str, str)  # run, "pause" | "resume" | "stop" | "discard" | "first" | "earlier" | "later"
     repeat_chosen = Signal(str)
     final_chosen = Signal(str)
@@ -481,9 +481,13 @@ class RunList(QScrollArea):
             menu.popup(at)
             return
         menu.addSeparator()
-        menu.addAction("Export…", lambda: self.export_chosen.emit(run, False))
+        size, resume = card.info.bytes, card.info.resume_bytes
+        menu.addAction(f"Export{formatting.in_brackets(size)}…", lambda: self.export_chosen.emit(run, False, False))
+        if resume:
+            small = f"Export without the resume state{formatting.in_brackets(size - resume)}…"
+            menu.addAction(small, lambda: self.export_chosen.emit(run, False, True))
         if os.path.isabs(card.info.data):
-            menu.addAction("Export with its data…", lambda: self.export_chosen.emit(run, True))
+            menu.addAction("Export with its data…", lambda: self.export_chosen.emit(run, True, False))
         menu.addAction("Open folder", lambda: self.open_folder_chosen.emit(run))
         menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(run))
         if job is None:

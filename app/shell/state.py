@@ -44,6 +44,7 @@ class State(QObject):
     progress_changed = Signal(str)  # job
     theme_changed = Signal()
     run_proposed = Signal(str, str, object)  # method, data, settings by name: a pane would have the form filled in so
+    handed_over = Signal(str, object)  # purpose, what: a pane would have another one show it, see `Pane.takes_over`
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -153,6 +154,16 @@ class State(QObject):
         if moved:
             self.cursor_changed.emit()
         self._settle(force=True)
+
+    def look_again(self) -> None:
+        """What is known of the chosen run is out of date: every pane asks anew, at the same step."""
+        run, cursor = self.run, self.cursor
+        if run is not None:
+            self.run_replaced.emit(run)
+            self.set_run(None)
+            self.set_run(run)
+            if cursor is not None:
+                self.set_cursor(cursor)
 
     def set_cursor(self, step: int | None) -> None:
         """Move the time cursor; None follows the newest or the best again."""

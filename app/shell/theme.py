@@ -311,7 +311,7 @@ QDockWidget {{ background: {c.panel}; color: {c.text}; }}
 QTabBar {{ background: {c.background}; border: none; }}
 QTabBar::tab {{
     background: transparent; border: 1px solid transparent; border-bottom: 1px solid {c.line};
-    padding: 0 9px; margin-top: 6px; min-height: 32px; max-height: 32px; font-size: {body}px; }}
+    padding: 0 6px; margin-top: 6px; min-height: 32px; max-height: 32px; font-size: {body}px; }}
 QTabBar::tab:first {{ margin-left: 12px; }}
 QTabBar::tab:selected {{
     background: {c.panel}; color: {c.text}; font-weight: 600; border: 1px solid {c.line}; border-bottom: 1px solid {c.panel};

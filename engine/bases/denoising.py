@@ -27,7 +27,7 @@ from engine.protocols import FlowDensity
 
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0)  # σ at which the loss is told by itself, in deviations of the images
 HIGH_LEVELS = (10.0, 30.0)  # further ones where captions are told: there place and shape are decided
-CAPTION_SHIFT = 1.5  # of the mean of ln σ in training: one shape of a 32×32 image is hidden by 10 to 30 deviations, not by 1 to 3
+CAPTION_SHIFT = 1.0  # of the mean of ln σ in training: one shape of a 32×32 image is hidden by 10 to 30 deviations, not by 1 to 3
 JUDGED_LEVELS = (0.1, 0.3, 1.0)  # where there is much to learn of any images
 DESCRIBED = 128  # held-out images of a checkpoint's description
 SMALLEST_DEVIATION = 2 / 255  # of images on [-1, 1]
@@ -50,7 +50,7 @@ class DenoisingSettings(Training):
     )
     noise_mean: float = setting(
         diffusion.P_MEAN,
-        "Mean of the logarithm of the noise levels in training (P_mean), for images of deviation 0.5; with captions 1.5 is added, since "
+        "Mean of the logarithm of the noise levels in training (P_mean), for images of deviation 0.5; with captions 1 is added, since "
         "place and shape are decided at high noise. Only of EDM: flow matching draws its levels evenly in time.",
         low=-6.0,
         high=6.0,
@@ -94,6 +94,7 @@ class Denoiser(Method):
     """
 
     family = "Implicit density · iterative"
+    largest_side = 128
     density = "bound"
     density_version = 2  # since the ODE is walked in equal steps of ln σ, and twice
     sampling = "iterative"

@@ -46,6 +46,7 @@ class EncoderMethod(Method):
     """A method with an encoder, `self.network`; what stands on it is thrown away after the training."""
 
     family = "Self-supervision"
+    largest_side = 256
     density = "none"
     sampling = "none"
 

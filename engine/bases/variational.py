@@ -90,6 +90,7 @@ class VariationalAutoencoder(Method):
     """Base of the methods with a Gaussian posterior and a decoder p(x|z)."""
 
     density = "bound"
+    largest_side = 128
     sampling = "direct"
     headline = ("elbo", "nat", True)
     units: ClassVar = dict.fromkeys(("loss", "reconstruction", "kl", "elbo"), "nat")

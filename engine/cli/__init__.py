@@ -1,21 +1,24 @@
 """The headless verbs: a thin layer of words over generators, one file for each. With `--json` the last line is one JSON object.
 
-Exit codes: 0 good, 1 failed or stopped, 2 wrong usage; an error is one sentence on stderr. Torch is imported only by verbs that compute.
+Exit codes: 0 good, 1 failed or stopped, 2 wrong usage; an error is one sentence on stderr, and with `--json` {"error": that sentence} is
+the last line on stdout, unless there is a result that says itself how far it came. Torch is imported only by verbs that compute.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
-from engine.cli import bundle, chains, data, embed, evaluate, listing, misclassified, probe, project, sample, scores, train
-from engine.cli.console import Console, write_stderr
+from engine.cli import bundle, chains, curate, data, embed, evaluate, listing, misclassified, patches, probe, project, sample, scores, train
+from engine.cli.console import Console, write_stderr, write_stdout
 from engine.cli.errors import Failed, Usage
 from engine.cli.parser import Parser, VerbParsers
 from engine.cli.signals import StopSignals
-from engine.cli.text import visible
+from engine.cli.text import json_line, visible
 
-VERBS = (listing, data, train, evaluate, misclassified, sample, scores, probe, embed, chains, bundle, project)
+VERBS = (listing, data, curate, train, evaluate, misclassified, sample, scores, probe, embed, patches, chains, bundle, project)
+JSON_WORDS = ("--json", "--jso", "--js", "--j")  # as the parser takes them
 # errors of the engine that are wrong usage
 WRONG_WORDS = ("BadChains", "BadSampleSetting", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")
 
@@ -24,21 +27,22 @@ __all__ = ["Failed", "Parser", "Usage", "main"]
 
 def main(arguments: list[str]) -> int:
     """Run one verb and return its exit code."""
+    json = any(word in JSON_WORDS for word in arguments)
     with StopSignals() as signals:
         try:
             return _run(arguments, signals)
         except SystemExit as end:  # after --help
             return int(end.code or 0)
         except Usage as error:
-            return _complain(error, 2)
+            return _complain(error, 2, json)
         except KeyboardInterrupt as error:
-            return _complain(str(error) or "Interrupted.", 1)
+            return _complain(str(error) or "Interrupted.", 1, json)
         except BrokenPipeError:
             return 1  # whoever read has gone
         except Exception as error:
             if os.environ.get("PRIORAMA_TRACEBACK"):
                 raise
-            return _complain(_sentence(error), 2 if type(error).__name__ in WRONG_WORDS else 1)
+            return _complain(_sentence(error), 2 if type(error).__name__ in WRONG_WORDS else 1, json)
 
 
 def _run(arguments: list[str], signals: StopSignals) -> int:
@@ -77,6 +81,10 @@ def _where(error: OSError) -> str:
     return f" at “{os.fsdecode(error.filename)}”" if isinstance(error.filename, (str, bytes)) else ""
 
 
-def _complain(error: object, code: int) -> int:
-    write_stderr(visible(" ".join(str(error).split())) + "\n")
+def _complain(error: object, code: int, json: bool = False) -> int:
+    sentence = " ".join(str(error).split())
+    write_stderr(visible(sentence) + "\n")
+    if json:
+        with contextlib.suppress(BrokenPipeError, Failed):  # the sentence is on stderr
+            write_stdout(json_line({"error": sentence}))
     return code

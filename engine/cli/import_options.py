@@ -27,6 +27,7 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--pages", choices=("first", "all"), help="of TIFF files and animations")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")
     group.add_argument("--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”")
+    group.add_argument("--curation", metavar="FILE", help="decisions about single images (`curate`): beside (the data), or a file of them")
     group.add_argument("--size", type=int, metavar="PIXELS", help="both sides of all images")
     group.add_argument("--colour", choices=("grey", "colour"), help="of all images")
     group.add_argument(
@@ -40,6 +41,7 @@ def data_named(data: str, options: argparse.Namespace) -> str:
     Raises: Usage: a recipe that cannot be read, or decisions about a built-in set.
     """
     from engine.data.builtin import is_built_in
+    from engine.data.curation import pinned
     from engine.data.errors import BadData
     from engine.data.recipe import parsed_recipe, parted_name, recipe_of, with_recipe
 
@@ -51,6 +53,8 @@ def data_named(data: str, options: argparse.Namespace) -> str:
             before |= parsed_recipe(_content(options.recipe)).changed()
         if options.rename:
             given["rename"] = {**before.get("rename", {}), **_renamed(options.rename)}
+        if options.curation:
+            given["curation"] = pinned(path, options.curation)
         decided = recipe_of(before | given)
     except BadData as error:
         raise Usage(str(error)) from None

@@ -16,7 +16,7 @@ from engine.cli.parser import VerbParsers, positive_int
 from engine.cli.runs import run_path
 
 if TYPE_CHECKING:
-    from engine.messages import ErrorsFound, ErrorsPage
+    from engine.messages import ErrorImages, ErrorsFound
 
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 WAYS = ("classifier", "bayes", "probe")
@@ -95,7 +95,7 @@ def _bin(row: Any) -> dict[str, float]:
     return dict(zip(names, map(float, row), strict=False)) | {"images": int(row[6])}
 
 
-def _rows(found: ErrorsFound, page: ErrorsPage) -> list[list[object]]:
+def _rows(found: ErrorsFound, page: ErrorImages) -> list[list[object]]:
     """A row for each wrong answer, columns as COLUMNS."""
     names = found.classes
     return [

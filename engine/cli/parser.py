@@ -38,7 +38,7 @@ class VerbParsers:
         """A verb: `act(options, console)` returns its JSON object, or its exit code."""
         sub = self._verbs.add_parser(name, help=help, description=help, **options)
         sub.set_defaults(act=act)
-        sub.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+        sub.add_argument("--json", action="store_true", help='print one JSON object as the last line; of an error {"error": the sentence}')
         sub.add_argument("--quiet", action="store_true", help="no progress on stderr")
         return sub
 

@@ -18,7 +18,7 @@ from engine.data.limits import MAX_FRAMES, MAX_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
-class StoredPixels:
+class DicomFrame:
     """One frame."""
 
     values: np.ndarray  # [H, W] in the unit of the modality, or uint8 [H, W, 3]
@@ -30,7 +30,7 @@ class StoredPixels:
 
 
 @dataclass(frozen=True)
-class Header:
+class DicomHeader:
     """Without decoding."""
 
     width: int
@@ -47,12 +47,12 @@ def is_dicom(data: bytes) -> bool:
     return len(data) > 200 and group in (2, 8) and element <= 0x60 and (data[4:6].isalpha() or data[6:8] == b"\0\0")
 
 
-def header(data: bytes) -> Header:
+def header(data: bytes) -> DicomHeader:
     """What a file says of its picture. Raises: Bad: it has none, or is damaged."""
     return _header(_dataset(data, False))
 
 
-def raster(data: bytes, page: int) -> StoredPixels:
+def raster(data: bytes, page: int) -> DicomFrame:
     """A frame of a file. Raises: Bad: it has none, or cannot be decoded."""
     dataset = _dataset(data, True)
     seen = _header(dataset)
@@ -76,14 +76,14 @@ def raster(data: bytes, page: int) -> StoredPixels:
         words = " ".join(str(error).split())[:80].strip(" .;:") or type(error).__name__
         raise Bad(f"its pixels cannot be read ({words}); save or download it again") from None
     if values.ndim == 3 and values.shape[2] in (3, 4):
-        return StoredPixels(_of_8_bits(values[:, :, :3]), None, None, False, seen.frames, ())
+        return DicomFrame(_of_8_bits(values[:, :, :3]), None, None, False, seen.frames, ())
     if values.ndim != 2:
         raise Bad("its pixels have an unknown form; save it again as PNG")
     rescaled = any(name in dataset for name in ("RescaleSlope", "ModalityLUTSequence"))
     inverted = str(dataset.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     bits = None if rescaled else _number(dataset.get("BitsStored"))
     notes = ("Its values were turned round, since the least is white there (MONOCHROME1).",) if inverted else ()
-    return StoredPixels(_whole(values), None if bits is None else int(bits), _window(dataset), inverted, seen.frames, notes)
+    return DicomFrame(_whole(values), None if bits is None else int(bits), _window(dataset), inverted, seen.frames, notes)
 
 
 def _dataset(data: bytes, pixels: bool) -> Any:
@@ -106,7 +106,7 @@ def _dataset(data: bytes, pixels: bool) -> Any:
         raise Bad("it begins like a DICOM file and is damaged; save or download it again") from None
 
 
-def _header(dataset: Any) -> Header:
+def _header(dataset: Any) -> DicomHeader:
     width, height, samples, frames = (_number(_safely(dataset, name)) for name in ("Columns", "Rows", "SamplesPerPixel", "NumberOfFrames"))
     if not width or not height or width < 1 or height < 1:
         raise Bad("it is a DICOM file without a picture (a report, a plan or an index of others); leave it out")
@@ -115,7 +115,7 @@ def _header(dataset: Any) -> Header:
     if (frames or 1) > MAX_FRAMES:
         raise Bad(f"it has {frames:,.0f} frames and the limit is {MAX_FRAMES:,}; save one of them as PNG")
     coloured = (samples or 1) >= 3 or "PALETTE" in str(_safely(dataset, "PhotometricInterpretation"))
-    return Header(int(width), int(height), 3 if coloured else 1, max(1, int(frames or 1)))
+    return DicomHeader(int(width), int(height), 3 if coloured else 1, max(1, int(frames or 1)))
 
 
 def _safely(dataset: Any, name: str) -> Any:

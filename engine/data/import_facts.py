@@ -58,11 +58,7 @@ def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, nea
     if copies.across:
         images = "One test image is" if copies.across == 1 else f"{copies.across:,} test images are"
         found.append(DataWarning("leak", f"{images} pixel by pixel one for training or validation: the test figures will be too good."))
-    if near.across:
-        images = "One test image is" if near.across == 1 else f"{near.across:,} test images are"
-        found.append(
-            DataWarning("near_leak", f"{images} nearly the same as one for training or validation: the test figures may be too good.")
-        )
+    found += [DataWarning("near_leak", words) for words in near.leaks]
     if source.classes and splits["train"].labels is not None:
         found += _of_classes(source.classes, splits)
     bands = [bad for bad in source.bad if "four bands" in bad.reason]

@@ -12,12 +12,14 @@ import numpy as np
 
 from engine.common.user_folders import person_path
 from engine.data import builtin
+from engine.data.curating import curate
+from engine.data.curation import carried_state
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.grouping import torn_groups
 from engine.data.import_facts import facts_of, warnings_of
 from engine.data.near_duplicates import NearPairs, bound_groups, find_near_duplicates, near_copies_of
 from engine.data.opening import read_source
-from engine.data.pictures import Picture, adapt, network_shape
+from engine.data.pictures import Picture, adapt, network_shape, notes_of_cost
 from engine.data.pixel_facts import PixelFacts
 from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
@@ -25,7 +27,7 @@ from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.data.splits import keep_near_together, split, text_spans
 from engine.data.storage import room_for
 from engine.data.twins import chunks, copies_of, find_twins, group
-from engine.messages import DataInfo, DataReport, Progress
+from engine.messages import DataInfo, DataReport, DataWarning, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
 SAMPLE_BYTES = 2_000  # of a text, shown in the report
@@ -112,6 +114,10 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
     if source.text is not None:
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
+    if recipe.curation:
+        curate(source, carried_state(path, recipe.curation), shape)
+        yield Step(0, None, "image")
+    source.notes += notes_of_cost(shape, sum(len(part.images) for part in source.parts.values()))
     twins = yield from find_twins(source.parts)
     torn = torn_groups(source)
     group(source.parts, twins)
@@ -153,7 +159,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         hash=digest,
         seconds=time.perf_counter() - started,
         understood=facts_of(source, recipe, splits),
-        warnings=warnings_of(source, splits, copies, near_copies),
+        warnings=(*warnings_of(source, splits, copies, near_copies), *(DataWarning("leak", words) for words in torn)),
     )
     return DataSet(
         data,

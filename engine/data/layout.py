@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
-from engine.data.label_tables import LabelTable, RawTable, match_table
+from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
@@ -29,12 +29,11 @@ from engine.data.path_words import (
     stem_of,
 )
 from engine.data.recipe import ImportRecipe
+from engine.data.split_places import FEW, Trail, listed_words, splits_of, words_of_doubt
 
-FEW = 0.2  # of the pictures: so many without a class are strays; more of them, and the folders are no classes
+CROSSED = 0.8  # of all pairs of an outer and an inner folder exist, where the inner ones are the classes
 MOST_NAMED = 0.95  # of the pictures must have a class in their name
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
-
-Trail = tuple[str, ...]  # the folders that a picture lies in, the outermost first
 
 
 @dataclass(slots=True)
@@ -157,19 +156,26 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
         candidates = [path for path in candidates if stem_of(path).rpartition("/")[2] not in stems]
         candidates = sorted(candidates, key=lambda path: (path.count("/"), path))[:MAX_TABLES]
-    found = []
+    found: list[LabelTable] = []
+    others: dict[str, RawTable] = {}  # that name no picture, perhaps by its number
     for path in sorted(candidates, key=lambda path: (path.count("/"), path)):
         raw = read_table(path)
         table = None if raw is None else match_table(path, raw, pictures)
         if table is not None:
             found.append(table)
-            if table.columns:
-                layout.tables[path] = table.columns
-            for column, count in table.doubtful.items():
-                if column not in table.columns and not (column == table.split_column and table.splits):
-                    layout.notes.append(
-                        f"The column “{column}” of {path} gives {count:,} images several values in several rows, so it was not used."
-                    )
+        elif raw is not None:
+            others[path] = raw
+    for path, raw in joined_by_number(found, others).items():
+        if (table := match_table(path, raw, pictures)) is not None:
+            found.append(table)
+    for table in found:
+        if table.columns:
+            layout.tables[table.path] = table.columns
+        for column, count in table.doubtful.items():
+            if column not in table.columns and not (column == table.split_column and table.splits):
+                layout.notes.append(
+                    f"The column “{column}” of {table.path} gives {count:,} images several values in several rows, so it was not used."
+                )
     return found
 
 
@@ -177,7 +183,11 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
     """Fill the layout's files; returns the tables that were used."""
     used: set[str] = set()
     trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
-    splits, trails = _splits(pictures, trails, tables, recipe, layout, used)
+    found = splits_of(pictures, trails, tables, recipe)
+    splits, trails = found.of, found.trails
+    layout.splits_from = found.found_in
+    layout.notes += found.notes
+    used.update(found.tables)
     labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
     groups = layout.grouping = grouping_of(pictures, tables, recipe)
     layout.notes += groups.notes
@@ -216,60 +226,6 @@ def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Tra
     return trails
 
 
-def _splits(
-    pictures: list[str], trails: dict[str, Trail], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout, used: set[str]
-) -> tuple[dict[str, str], dict[str, Trail]]:
-    """(split of each picture that has one, the folders without those that name splits)."""
-    if recipe.split == "none":
-        return {}, trails
-    level = _split_level(Counter(trails.values()), recipe.split == "folders")
-    if level is not None:
-        layout.splits_from = "folders"
-        splits = {path: word for path, trail in trails.items() if len(trail) > level and (word := split_word(trail[level]))}
-        inner = {path: trail[:level] + trail[level + 1 :] if path in splits else trail for path, trail in trails.items()}
-        spelled = {trail[level] for path, trail in trails.items() if path in splits}
-        if level > 0 or any(name.lower() not in ("train", "valid", "val", "test") for name in spelled):
-            layout.notes.append(f"The splits are the folders {_listed(sorted(spelled))}.")
-        return splits, inner
-    for table in tables:
-        if table.split_column and len(set(table.splits.values())) > 1:
-            used.add(table.path)
-            layout.splits_from = f"{table.path}:{table.split_column}"
-            layout.notes.append(f"The splits are the column “{table.split_column}” of {table.path}.")
-            _say_doubtful(table, table.split_column, "split", layout)
-            return table.splits, trails
-    lists = {table.path: (word, set(table.listed)) for table in tables if (word := split_word(stem_of(table.path.rpartition("/")[2])))}
-    known = {word for word, _ in lists.values()}
-    every = [picture for _, listed in lists.values() for picture in listed]
-    if len(known) > 1 and "train" in known and len(every) == len(set(every)):
-        layout.splits_from = ", ".join(sorted(lists))
-        layout.notes.append(f"The splits are the lists {_listed(sorted(lists))}.")
-        used.update(lists)
-        return {picture: word for word, listed in lists.values() for picture in listed}, trails
-    return {}, trails
-
-
-def _split_level(trails: Counter[Trail], asked: bool) -> int | None:
-    """Which folder names the split: the outermost level at which there are two splits, train among them or nothing else."""
-    total = sum(trails.values())
-    for level in range(max((len(trail) for trail in trails), default=0)):
-        names = {trail[level] for trail in trails if len(trail) > level}
-        kinds = {word for name in names if (word := split_word(name))}
-        others = {name for name in names if not split_word(name)}
-        covered = sum(count for trail, count in trails.items() if len(trail) > level and split_word(trail[level]))
-        if len(kinds) > 1 and ("train" in kinds or not others) and (level == 0 or covered >= (1 - FEW) * total):
-            return level
-        if kinds and asked:
-            return level
-        if kinds and not others and covered >= (1 - FEW) * total:
-            return level
-        if kinds == {"train"} and level == 0:  # “train” among other folders: a class (a railway), unless it has classes within
-            inner = {trail[1] for trail in trails if len(trail) > 1 and split_word(trail[0])}
-            if len(inner) > 1 or not any(len(trail) > 0 and not split_word(trail[0]) for trail in trails):
-                return level
-    return None
-
-
 def _labels(
     pictures: list[str],
     trails: dict[str, Trail],
@@ -304,7 +260,7 @@ def _from_folders(
         if not splits or path in splits:
             groups[splits.get(path, "all")].append(path)
     inner = {split: _bare({path: trails[path] for path in mine}, recipe.class_level is None) for split, mine in groups.items()}
-    level = recipe.class_level or 1
+    level = recipe.class_level or _crossed(inner, layout)
     labels: dict[str, str] = {}
     deeper = False
     for found in inner.values():
@@ -316,21 +272,38 @@ def _from_folders(
     if recipe.class_level is None and (len({class_key(name) for name in names}) < 2 or looks_like_a_part(names)):
         if len(names) > 1:
             layout.notes.append(
-                f"The folders {_listed(in_order(names))} differ in a number only and were taken for pieces, not for classes."
+                f"The folders {listed_words(in_order(names))} differ in a number only and were taken for pieces, not for classes."
             )
         return {}
     for split, found in inner.items():  # the only folder of a test split is no class that nobody has seen: test/unknown
         mine = {labels[path] for path in found if path in labels}
         theirs = {class_key(labels[path]) for path in labels if path not in found}
         if split in ("test", "valid") and len(mine) == 1 and theirs and class_key(next(iter(mine))) not in theirs:
-            layout.notes.append(f"The folder {_listed(mine)} occurs in {split} only and was taken for no class.")
+            layout.notes.append(f"The folder {listed_words(mine)} occurs in {split} only and was taken for no class.")
             for path in found:
                 labels.pop(path, None)
     if labels:
         layout.labels_from = "folders"
+        if background := [name for name in names if "background" in name.lower().split("_")]:
+            layout.notes.append(f"{listed_words(background)} may be no class but what is around them; it can be left out (leave_out).")
         if deeper:
             layout.notes.append("Folders within the class folders are no classes of their own (class level −1 takes the innermost).")
     return labels
+
+
+def _crossed(inner: dict[str, dict[str, Trail]], layout: Layout) -> int:
+    """Which folder names the class where each outer folder holds the same, more numerous inner ones: photo|sketch/dog|horse|house."""
+    pairs = {trail[:2] for found in inner.values() for trail in found.values()}
+    if any(len(pair) < 2 for pair in pairs):
+        return 1
+    outer, names = {first for first, _ in pairs}, {second for _, second in pairs}
+    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names):
+        return 1
+    layout.notes.append(
+        f"The folders {listed_words(in_order(outer))} hold the same folders, so the inner ones are the classes "
+        "(class level 1 takes the outer)."
+    )
+    return 2
 
 
 def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
@@ -376,9 +349,8 @@ def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set
 
 
 def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> None:
-    if count := table.doubtful.get(column, 0):
-        images = "One image has" if count == 1 else f"{count:,} images have"
-        layout.notes.append(f"{images} different values of “{column}” in several rows of {table.path}, and so no {what}.")
+    if words := words_of_doubt(table, column, what):
+        layout.notes.append(words)
 
 
 def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout, used: set[str]) -> dict[str, str]:
@@ -427,7 +399,7 @@ def _from_names(pictures: list[str], layout: Layout, asked: bool = False) -> dic
         return {}
     if labels:
         layout.labels_from = "names"
-        layout.notes.append(f"The classes are what the files’ names begin with: {_listed(in_order(set(labels.values())))}.")
+        layout.notes.append(f"The classes are what the files’ names begin with: {listed_words(in_order(set(labels.values())))}.")
     return labels
 
 
@@ -438,7 +410,7 @@ def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
         layout.leave_out((file.path for file in beside), "images that lie beside the train and test folders were left out")
         return [file for file in files if file.split != "all"]
     if not beside:
-        only = _listed({file.split for file in files})
+        only = listed_words({file.split for file in files})
         layout.notes.append(f"There are only images for {only} here, so those to train on were drawn from them.")
     return [replace(file, split="train") if file.split == "all" else file for file in files]
 
@@ -476,12 +448,6 @@ def _same_class(files: list[PlacedFile], layout: Layout) -> None:
         layout.notes.append(f"Classes that differ in case or Unicode form only are one class: {', '.join(pairs[:20])}.")
     for file in files:
         file.label = writings[class_key(file.label)][0]
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-    return ", ".join(f"“{name}”" for name in names[:10]) + more
 
 
 def _sentence(some: LeftOut) -> str:

@@ -22,7 +22,8 @@ BATCH_SECONDS = 0.1  # after which a batch is answered as far as it is done
 
 # What the networks take
 SMALLEST_SIDE = 8
-LARGEST_SIDE = 64
+LARGEST_SIDE = 256  # that can be asked for; what a method takes is its own (Method.largest_side)
+USUAL_SIDE = 64  # the largest that images get unasked
 
 # A data set
 MIN_IMAGES = 3  # one to train on, one to validate, one to test
@@ -44,6 +45,9 @@ MAX_TABLES = 24  # that are looked at in one folder
 MAX_CLASSES = 65_536
 MAX_RECIPE_BYTES = 64 * 1024
 DUPLICATES_LISTED = 20
+MAX_CURATION_BYTES = 64 * MIB  # of decisions about single images: half a million of them
+MAX_CURATION_STEPS = 100_000
+MAX_CURATED = 1_000_000  # images that all steps name together
 
 # Archives and pickles
 MAX_ZIP_ENTRIES = 10_000

@@ -64,6 +64,7 @@ class NearCopies:
     across: int  # test images that nearly equal one that is trained on or validated with
     examples: tuple[tuple[str, str, int], ...]  # (name, name, bits that the hashes differ in)
     notes: list[str]
+    leaks: list[str]  # those of them that warn of a held-out figure
 
 
 def find_near_duplicates(parts: dict[str, Part], twins: Numbers) -> Generator[Step, None, NearPairs]:
@@ -286,8 +287,9 @@ def near_copies_of(source: Source, splits: dict[str, Split], near: NearPairs) ->
         notes.append(
             f"{count:,} images are nearly the same as another (recompressed, brighter or darker, slightly cropped); the report names some."
         )
+    leaks = []
     for name, what in (("valid", "validation"), ("test", "test")):
         if across[name]:
             trained = "one for training" if name == "valid" else "one for training or validation"
-            notes.append(f"{across[name]:,} {what} images are nearly the same as {trained}; the {what} figures may be too good by these.")
-    return NearCopies(count, across["test"], examples, notes)
+            leaks.append(f"{across[name]:,} {what} images are nearly the same as {trained}; the {what} figures may be too good by these.")
+    return NearCopies(count, across["test"], examples, [*notes, *leaks], leaks)

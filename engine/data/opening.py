@@ -11,7 +11,7 @@ from engine.data.dataset import Source, Step
 from engine.data.readers import folders, reader_for
 from engine.data.recipe import ImportRecipe
 
-_BY_ALL = frozenset(("size", "colour", "rename"))
+_BY_ALL = frozenset(("size", "colour", "rename", "curation"))
 _OF_ARRAYS = frozenset(("labels", "scale", "array", "bands", "background"))
 _OF_PICTURES = frozenset(("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "leave_out"))
 _USED = {  # which decisions each reader follows

@@ -27,7 +27,8 @@ _BESIDE = frozenset((
     "set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "split", "seg", "labels", "label", "folder", "list",
 ))  # fmt: skip
 _MASKS = frozenset((
-    "mask", "masks", "trimaps", "segmentation", "segmentations", "annotations", "gt", "groundtruth", "labelmaps", "segmentationclass",
+    "mask", "masks", "trimaps", "segmentation", "segmentations", "annotation", "annotations", "gt",
+    "groundtruth", "labelmaps", "segmentationclass",
 ))  # fmt: skip
 _IMAGES = frozenset((
     "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpegimages", "jpg", "jpeg", "png", "input", "inputs",
@@ -49,9 +50,18 @@ def is_litter(name: str) -> bool:
 @lru_cache(4096)
 def split_word(name: str) -> str:
     """ "train", "valid" or "test" where a name means a split, in any of its spellings; "" otherwise."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainImages
+    words = [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 and all(word in SPLIT_WORDS or word in _BESIDE for word in words) else ""
+
+
+@lru_cache(4096)
+def split_and_rest(name: str) -> tuple[str, str]:
+    """(split, what else a name says): “cars_train” is a split of “cars”; ("", name) where no one word of it means a split."""
+    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) if word]
+    found = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+    return (found[0], " ".join(word for word in words if word not in SPLIT_WORDS)) if len(found) == 1 else ("", name)
 
 
 @lru_cache(4096)

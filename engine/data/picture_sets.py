@@ -12,7 +12,7 @@ import numpy as np
 from engine.data.dataset import BadData, Source, Step, size_in_words
 from engine.data.grouping import number_groups
 from engine.data.layout import Layout, PlacedFile
-from engine.data.limits import MAX_FILES
+from engine.data.limits import MAX_FILES, USUAL_SIDE
 from engine.data.path_words import in_order, stem_of
 from engine.data.pictures import network_shape
 from engine.data.pixel_facts import PixelFacts, Size, words_of_fit
@@ -134,7 +134,7 @@ def notes_of_sizes(shapes: list[Size], shape: Size, recipe: ImportRecipe, how: P
     others = sum(1 for _, height, width in shapes if (height, width) != shape[1:])
     grey = sum(1 for channels, _, _ in shapes if channels == 1)
     if others:
-        why = "as asked for" if recipe.size else "from the most common size, at most 64"
+        why = "as asked for" if recipe.size else f"from the most common size, at most {USUAL_SIDE}"
         notes.append(f"{others:,} of {len(shapes):,} images {words_of_fit(how)} {shape[2]}×{shape[1]} pixels ({why}).")
     if 0 < grey < len(shapes) and shape[0] == 3:
         notes.append(f"{grey:,} grey images were repeated in red, green and blue, since the others are in colour.")

@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 
 from engine.data.dataset import BadData
-from engine.data.limits import LARGEST_SIDE, SMALLEST_SIDE
+from engine.data.limits import LARGEST_SIDE, SMALLEST_SIDE, USUAL_SIDE
 from engine.data.preprocessing import GROUNDS, Preprocessing
+
+ENCODER_SECONDS, PIXEL_SECONDS = 3.5, 17.0  # of one core for 1,000 images of 64×64: SimCLR, VAE
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,25 @@ def adapt(picture: Picture, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[s
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)), tuple(notes)
 
 
+def notes_of_cost(shape: tuple[int, ...], images: int) -> list[str]:
+    """What images that are larger than usual cost, in memory and (measured on one core, in round numbers) in time."""
+    side = max(shape[1:], default=0)
+    if side <= USUAL_SIDE:
+        return []
+    each = int(np.prod(shape))
+    area = (side / USUAL_SIDE) ** 2
+    pixels = f"a model of pixels {_round(PIXEL_SECONDS * area)} or more" if side <= 128 else "models of pixels do not take them"
+    return [
+        f"Each image takes {each / 1024:,.0f} KB and all of them {images * each / 2**20:,.0f} MB of memory or of the cache on the disk. "
+        f"To train on 1,000 of them once takes one core about {_round(ENCODER_SECONDS * area)} seconds for an encoder; {pixels}."
+    ]
+
+
+def _round(seconds: float) -> str:
+    digits = 10 ** max(0, int(np.log10(seconds)))
+    return f"{round(seconds / digits) * digits:,.0f}"
+
+
 def _resized(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, str]:
     from PIL import Image
 
@@ -117,7 +138,7 @@ def network_shape(shape: tuple[int, ...], size: int | None = None, colour: str |
         if not SMALLEST_SIDE <= size <= LARGEST_SIDE:
             raise BadData(f"Images of {size}×{size} cannot be trained on; choose a size from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.")
         return channels, size, size
-    if min(height, width) >= SMALLEST_SIDE and max(height, width) <= LARGEST_SIDE:
+    if min(height, width) >= SMALLEST_SIDE and max(height, width) <= USUAL_SIDE:
         return channels, height, width
-    side = min(max(SMALLEST_SIDE, min(height, width)), LARGEST_SIDE) // 4 * 4
+    side = min(max(SMALLEST_SIDE, min(height, width)), USUAL_SIDE) // 4 * 4
     return channels, side, side

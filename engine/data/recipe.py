@@ -21,6 +21,7 @@ CHOICES = {
 }
 _GIVEN = re.compile(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*", re.IGNORECASE)
 _TEXT = 200  # characters of a column or a pattern
+_PATH = 4_096  # of a path
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ImportRecipe:
     size: int | None = None  # pixels, both sides
     colour: str = ""
     rename: tuple[tuple[str, str], ...] = ()  # (class, its new name); classes of one name become one
+    curation: str = ""  # decisions about single images: STEPS-CHECK of the file beside the data, PATH#STEPS-CHECK, or a file's path
 
     def changed(self) -> dict[str, Any]:
         """The decisions that were made, as JSON holds them."""
@@ -91,7 +93,7 @@ def _check(name: str, value: Any) -> None:
         names = [*value, *value.values()] if isinstance(value, dict) else [None]
         if not all(isinstance(one, str) and one.strip() and len(one) <= _TEXT for one in names):
             raise BadData("“rename” is an object of classes and their new names such as {“cat”: “animal”}.")
-    elif not isinstance(value, str) or len(value) > _TEXT:
+    elif not isinstance(value, str) or len(value) > (_PATH if name == "curation" else _TEXT) or "\0" in value:
         raise BadData(f"{value!r:.40} is no {name}; it must be a short text.")
     elif name == "scale":
         given = ImportRecipe(scale=value).given_range()

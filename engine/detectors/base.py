@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -92,8 +92,8 @@ class ImageBatch:
         self.x = to_float(torch.from_numpy(np.array(images)))
 
     @cached_property
-    def bounds(self) -> tuple[Tensor, Tensor]:
-        """The best estimate of log p(x) and, from the same posterior samples, the ELBO; float64 nats, [B] each."""
+    def bounds(self) -> DensityBounds:
+        """The best estimate of log p(x) and, from the same posterior samples, the ELBO."""
         return finish(density_steps(self.method, self.x, self.samples, self.seed))
 
     def prepare(self) -> Generator[None, None, None]:
@@ -104,12 +104,17 @@ class ImageBatch:
     @property
     def log_p(self) -> Tensor:
         """log p(x) or the best bound on it, nats [B]."""
-        return self.bounds[0]
+        return self.bounds.log_p
+
+    @property
+    def log_p_error(self) -> Tensor | None:
+        """How far `log_p` may be off, as `DensityBounds.error`."""
+        return self.bounds.error
 
     @property
     def elbo(self) -> Tensor:
         """The evidence lower bound on log p(x), nats [B]."""
-        return self.bounds[1]
+        return self.bounds.elbo
 
     @cached_property
     def logits(self) -> Tensor:
@@ -131,13 +136,19 @@ class ImageBatch:
         return (to_uint8(target).int() * levels // 256).byte().numpy(), levels
 
 
-def density_steps(method: Any, x: Tensor, samples: int = SAMPLES, seed: int = SEED) -> Generator[None, None, tuple[Tensor, Tensor]]:
-    """log p(x) or the best bound on it, and the ELBO where there is another; in the same way for every model it is compared with. x [B,
-    C, H, W] -> two tensors of nats [B].
-    """
+class DensityBounds(NamedTuple):
+    """What a model says about log p(x), float64 nats [B] each."""
+
+    log_p: Tensor  # the best estimate or bound
+    elbo: Tensor  # the same where there is no other
+    error: Tensor | None  # standard error of log_p by a solver's steps and random directions; None where nothing is solved
+
+
+def density_steps(method: Any, x: Tensor, samples: int = SAMPLES, seed: int = SEED) -> Generator[None, None, DensityBounds]:
+    """log p(x) or the best bound on it, in the same way for every model it is compared with. x [B, C, H, W] -> nats [B]."""
     weights = provides(method, ImportanceWeighted)
     size = max(1, DECODES_AT_ONCE // samples if weights else method.valid_slice // 4)
-    best, elbo = [], []
+    best, elbo, errors = [], [], []
     for start in range(0, len(x), size):
         piece = x[start : start + size]
         if weights:
@@ -145,11 +156,13 @@ def density_steps(method: Any, x: Tensor, samples: int = SAMPLES, seed: int = SE
             best.append(estimate.log_p)
             elbo.append(estimate.elbo)
         elif provides(method, ProbabilityFlow):
-            best.append((yield from method.log_prob_steps(piece, None, torch.Generator().manual_seed(seed))).log_p)
+            found = yield from method.log_prob_steps(piece, None, torch.Generator().manual_seed(seed))
+            best.append(found.log_p)
+            errors.append(found.error)
         else:
             best.append(method.log_prob(piece, None, torch.Generator().manual_seed(seed)).double())
         yield
-    return torch.cat(best), torch.cat(elbo if weights else best)
+    return DensityBounds(torch.cat(best), torch.cat(elbo if weights else best), torch.cat(errors) if errors else None)
 
 
 def weighed(method: Any, x: Tensor, samples: int, seed: int = SEED) -> Estimate:
@@ -265,6 +278,10 @@ class Detector:
         else:
             yield from look.prepare()
         return self.score(look)
+
+    def error(self, look: ImageBatch) -> Tensor | None:
+        """Standard error [B] that the arithmetic leaves in `score` of the same batch; None where there is none, or it is not known."""
+        return None
 
     def value(self, score: float) -> float:
         """The number people know this score by."""

@@ -59,8 +59,8 @@ class LikelihoodRatio(Detector):
     def steps(self, look: ImageBatch) -> Steps:
         """As `score`, a few images between two yields; returns nats [B]."""
         yield from look.prepare()
-        background, _ = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples, look.seed)
-        return background - look.log_p
+        background = yield from density_steps(self.subject.backgrounds[self.kind], look.x, look.samples, look.seed)
+        return background.log_p - look.log_p
 
     def value(self, score: float) -> float:
         """The log-likelihood ratio in nats, from a score."""
@@ -115,3 +115,7 @@ class InputComplexity(Detector):
         dims = math.prod(look.images.shape[1:])
         model = torch.tensor([bits(self.method, -float(log_p)) for log_p in look.log_p], dtype=torch.float64)
         return model - torch.from_numpy(code_bits(*look.coded)) / dims
+
+    def error(self, look: ImageBatch) -> Tensor | None:
+        """That of log p, in bits per dimension [B]; the compressor is exact."""
+        return None if look.log_p_error is None else look.log_p_error / (math.log(2) * math.prod(look.images.shape[1:]))

@@ -22,8 +22,9 @@ class OdeLikelihood(Detector):
         "−log p(x): the image is followed along the probability-flow ODE until it is noise, and the divergence on the way is added up. "
         "A solver of finitely many steps is a little off, with twice as many at least 16 times less; that of 16 steps, compared with 8, "
         "is off by about 0.001 bits/dim. The divergence is estimated by one random direction at each step (Hutchinson), so a score has a "
-        "standard error of a nat or a few. "
-        "A lower bound on average, because each grey value is spread over its bin by one random number (dequantization, Theis et al. 2016)."
+        "standard error of a nat or a few. ± is both errors of this image together. "
+        "A lower bound on average, as each grey value is spread over its bin by one random number (dequantization, Theis et al. 2016): "
+        "how much another draw would change it is not in the ±."
     )
     place = 1
 
@@ -35,6 +36,10 @@ class OdeLikelihood(Detector):
     def score(self, look: ImageBatch) -> Tensor:
         """-log p(x), nats [B]."""
         return -look.log_p
+
+    def error(self, look: ImageBatch) -> Tensor | None:
+        """Of the solver (Richardson) and of the random directions together, nats [B]."""
+        return look.log_p_error
 
     def value(self, score: float) -> float:
         """Bits per dimension, from a score in nats."""

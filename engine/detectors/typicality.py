@@ -56,6 +56,10 @@ class Typicality(Detector):
         """|-log p(x) - its mean over training images|, nats [B]."""
         return (-look.log_p - float(self.fitted["mean"][0])).abs()
 
+    def error(self, look: ImageBatch) -> Tensor | None:
+        """That of log p, nats [B]."""
+        return look.log_p_error
+
 
 class Waic(Detector):
     """Watanabe-Akaike information criterion over several models (Choi et al. 2018)."""
@@ -102,7 +106,7 @@ class Waic(Detector):
         yield from look.prepare()
         rows = [look.log_p]
         for other in self.subject.others:
-            rows.append((yield from density_steps(other, look.x, look.samples, look.seed))[0])
+            rows.append((yield from density_steps(other, look.x, look.samples, look.seed)).log_p)
         log_p = torch.stack(rows)  # [models, B]
         return log_p.var(0, correction=0) - log_p.mean(0)
 

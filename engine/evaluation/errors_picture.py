@@ -82,8 +82,8 @@ def _diagram(draw: ImageDraw.ImageDraw, found: ErrorsFound, left: float) -> None
         draw.line((*at(sure, low), *at(sure, high)), "#1f4ea0", 2)
         x, y = at(sure, right)
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), "#1f4ea0")
-        draw.text((x + 6, y - 14), f"{int(count):,}", MUTED, small)
+        draw.text((x + 7, y + 3), f"{int(count):,}", MUTED, small)
     f = found.figures
-    draw.text((left, TOP - 20), f"accuracy over confidence · ECE {100 * f['calibration']:.1f} % (calibrated: ≤ "
+    draw.text((left, TOP - 20), f"accuracy over confidence · ECE {100 * f['calibration']:.1f} % (calibrated: at most "
               f"{100 * f['calibration_limit']:.1f} %) · numbers: images", MUTED, small)  # fmt: skip
     draw.text((left + SIDE / 2, TOP + SIDE + 28), "confidence", MUTED, small, anchor="ma")

@@ -52,7 +52,13 @@ def score_files(
     groups = significance.count_groups(_count(calibrated), calibrated.groups)
     return {
         **_head(session, run, calibrated, seed, k),
-        "held_out": {"split": calibrated.split, "images": _count(calibrated), "groups": groups, "limit": held_out},
+        "held_out": {
+            "split": calibrated.split,
+            "images": _count(calibrated),
+            "groups": groups,
+            "limit": held_out,
+            "missing": calibrated.missing or None,
+        },
         "false_discoveries": significance.FALSE_DISCOVERIES,
         "marked": marked,
         "summary": significance.marked_sentence(marked, scored, significance.p_floor(groups, len(calibrated.known))),
@@ -224,27 +230,29 @@ def _row(scored: m.ImageScored, infos: dict[str, m.DetectorInfo]) -> dict[str, A
         info = infos[score.detector]
         scores[score.detector] = {
             "value": _number(score.value),
+            **({} if score.error is None else {"error": _number(score.error)}),
             "unit": info.unit,
             "density": _density(info),
             "direction": info.direction,
             "score": _number(score.score),
-            "p_value": score.p_value,
+            "p_value": _number(score.p_value),
             "p_floor": score.p_floor,
             "calibration_images": score.calibration_images,
             "calibration_groups": score.calibration_groups,
             "verdict": score.verdict,
         }
     together = scored.combined[0]
-    combined = {"p_value": together.p_value, "p_floor": together.p_floor, "scores": together.scores, "verdict": together.verdict}
+    combined = {"p_value": _number(together.p_value), "p_floor": together.p_floor, "scores": together.scores, "verdict": together.verdict}
     return {"file": scored.label, "scores": scores, "combined": combined, "notes": list(scored.notes)}
 
 
 def _mark(images: list[dict[str, Any]]) -> None:
     """Benjamini and Hochberg over the combined p-values of all images that were scored."""
     scored = [image for image in images if "scores" in image]
-    adjusted = significance.benjamini_hochberg(np.array([image["combined"]["p_value"] for image in scored]))
+    p = [image["combined"]["p_value"] for image in scored]
+    adjusted = significance.benjamini_hochberg(np.array([math.nan if one is None else one for one in p]))
     for image, q in zip(scored, adjusted, strict=True):
-        image["combined"] |= {"p_value_in_folder": float(q), "marked": bool(q <= significance.FALSE_DISCOVERIES)}
+        image["combined"] |= {"p_value_in_folder": _number(float(q)), "marked": bool(q <= significance.FALSE_DISCOVERIES)}
 
 
 def _files(name: str) -> list[tuple[str, str]]:
@@ -274,11 +282,13 @@ def table(result: dict[str, Any]) -> str:
     """What `score_files` found, an image after the other."""
     held_out = result["held_out"]
     groups = "" if held_out["groups"] == held_out["images"] else f" in {held_out['groups']:,} groups"
-    lines = [
-        _first_line(result),
-        f"p-values against {held_out['images']:,} held-out images ({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
-        f"{result['run_data']}; ↑ higher values are more unusual, ↓ lower ones",
-    ]
+    against = (
+        f"no p-values: {held_out['missing']}"
+        if held_out["missing"] and not held_out["images"]
+        else f"p-values against {held_out['images']:,} held-out images ({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
+        f"{result['run_data']}"
+    )
+    lines = [_first_line(result), f"{against.rstrip('.')}; ↑ higher values are more unusual, ↓ lower ones"]
     for image in result["images"]:
         lines += ["", image["file"]]
         if "error" in image:
@@ -286,7 +296,7 @@ def table(result: dict[str, Any]) -> str:
             continue
         lines += [f"  {note}" for note in image["notes"]]
         for name, score in image["scores"].items():
-            value = "no number" if score["value"] is None else f"{score['value']:.4f} {score['unit']}".rstrip()
+            value = "no number" if score["value"] is None else f"{score['value']:.4f}{_error(score)} {score['unit']}".rstrip()
             arrow = "↑" if score["direction"] == "higher" else "↓"
             lines.append(f"  {name:<20}{value:>22} {arrow}  {_p(score)}   {score['verdict']}")
         combined = image["combined"]
@@ -299,8 +309,15 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *_missing(result)])
 
 
+def _error(score: dict[str, Any]) -> str:
+    """ " ± 0.0012" where the error of a value is known."""
+    return "" if score.get("error") is None else f" ± {score['error']:.4f}"
+
+
 def _p(score: dict[str, Any]) -> str:
     """A p-value; at its floor it can only be said to be no larger."""
+    if score["p_value"] is None:
+        return "p   –     "
     return f"p {'≤' if score['p_value'] <= score['p_floor'] else ' '} {score['p_value']:.4f}"
 
 
@@ -341,8 +358,8 @@ def _missing(result: dict[str, Any]) -> list[str]:
 
 
 def write_csv(path: Path, result: dict[str, Any]) -> None:
-    """One line per image: its file, what each score says of it, the combined p-value, how it was adapted, then run, step, hashes, split,
-    held-out images and limit; and the reason if unreadable.
+    """One line per image: its file, what each score says of it, with its error where that is known, the combined p-value, how it was
+    adapted, then run, step, hashes, split, held-out images and limit; and the reason if unreadable.
 
     Raises:
         BadTable: the file cannot be written.
@@ -350,7 +367,9 @@ def write_csv(path: Path, result: dict[str, Any]) -> None:
     names = list(result["detectors"])
     keys = {"value": "", "score": "_score", "p_value": "_p", "verdict": "_verdict"}
     about = result["detectors"]
-    header = ["file", *(f"{name}{end}" for name in names for end in keys.values()), "combined_p", "combined_verdict", "marked", "notes"]
+    known = [name for name in names if any(image.get("scores", {}).get(name, {}).get("error") is not None for image in result["images"])]
+    columns = [(name, key, name + end) for name in names for key, end in [*keys.items(), *([("error", "_error")] if name in known else [])]]
+    header = ["file", *(column for _, _, column in columns), "combined_p", "combined_verdict", "marked", "notes"]
     facts = {
         "run": result["run"],
         "step": result["step"],
@@ -370,7 +389,7 @@ def write_csv(path: Path, result: dict[str, Any]) -> None:
     rows: list[list[Any]] = []
     for image in result["images"]:
         scores, combined = image.get("scores", {}), image.get("combined", {})
-        cells = [scores[name][key] if scores else "" for name in names for key in keys]
+        cells = [scores[name].get(key, "") if scores else "" for name, key, _ in columns]
         together = [combined.get(key, "") for key in ("p_value", "verdict", "marked")]
         file = image["file"].encode("utf-8", "backslashreplace").decode()
         rows.append([file, *cells, *together, " ".join(image.get("notes", ())), *facts.values(), image.get("error", "")])

@@ -4,6 +4,7 @@ from engine.messages.base import *  # noqa: F403
 from engine.messages.bayes import *  # noqa: F403
 from engine.messages.chains import *  # noqa: F403
 from engine.messages.classifier_errors import *  # noqa: F403
+from engine.messages.curation import *  # noqa: F403
 from engine.messages.data import *  # noqa: F403
 from engine.messages.disentanglement import *  # noqa: F403
 from engine.messages.embedding import *  # noqa: F403

@@ -10,7 +10,7 @@ from engine.messages.base import Answer, Event, Query, Work
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["AnswersOf", "BrowseErrors", "ErrorsFound", "ErrorsPage", "FindErrors"]
+__all__ = ["AnswersOf", "BrowseErrors", "ErrorImages", "ErrorsFound", "FindErrors"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ErrorsFound(Event):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BrowseErrors(Query):
-    """A page of the answers that `FindErrors` found -> `ErrorsPage`.
+    """A page of the answers that `FindErrors` found -> `ErrorImages`.
 
     `kind` is “wrong” (the surest first), “unsure” (right ones, the least sure first) or “cell” (both, in this order); of one true class, of
     one predicted class, or of any where that is None.
@@ -71,7 +71,7 @@ class BrowseErrors(Query):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ErrorsPage(Answer):
+class ErrorImages(Answer):
     """Some answers of a classifier with their images."""
 
     of: AnswersOf

@@ -131,11 +131,11 @@ class DataReport(Event):
     hash: str
     text_sample: str = ""
     seconds: float = 0.0
-    understood: ImportFacts | None = None  # of images
-    warnings: tuple[DataWarning, ...] = ()
     near_duplicates: int = 0  # images that are nearly the same as another, but for compression, brightness or a slight crop
     near_examples: tuple[tuple[str, str, int], ...] = ()  # (name, name, bits that their perceptual hashes differ in), across splits first
     near_across_splits: int = 0  # test images that are nearly the same as one for training or validation
+    understood: ImportFacts | None = None  # of images
+    warnings: tuple[DataWarning, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -105,6 +105,8 @@ class RunInfo:
     best: RunFigure | None = None  # None before the first checkpoint, and in runs of version 0.1.0
     newest: RunFigure | None = None
     final_figures: tuple[FinalFigure, ...] = ()  # oldest first
+    bytes: int = 0  # of its files
+    resume_bytes: int = 0  # of those that only a training that goes on needs
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,7 @@ class ExportRun(Work):
     run: str
     out: str
     with_data: bool = False
+    without_resume: bool = False  # leave out what only a training that goes on needs
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -54,12 +54,13 @@ class DetectorScore:
     detector: str
     value: float  # as people read it: log p in nat, bits/dim, a softmax, a distance
     score: float  # what is compared: high = unlike the training data
-    p_value: float  # how unusual it is among held-out images (`engine.common.significance`)
+    p_value: float  # how unusual it is among held-out images (`engine.common.significance`); NaN where they are not to be had
     level: str  # "none": no verdict | "plain": not unusual | "warning": p ≤ 0.05 | "bad": p ≤ 0.01
     verdict: str  # in words that claim no more: "not unusual by this score"
     p_floor: float = 0.0  # no p-value can be smaller with so many groups of held-out images
     calibration_images: int = 0  # held-out images that it is compared with
     calibration_groups: int = 0  # independent pieces of evidence among them: groups of images that belong together
+    error: float | None = None  # standard error of `value` by the arithmetic, as an ODE's solver; None: exact, or not known
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class CombinedScore:
     """All ready detectors of one run together: one p-value for one image, after Holm's correction."""
 
     run: str
-    p_value: float
+    p_value: float  # NaN where none of them has one
     level: str  # as in `DetectorScore`
     verdict: str
     p_floor: float
@@ -166,6 +167,7 @@ class Calibrated(Event):
     groups: np.ndarray | None = None  # int64 [n]: held-out images of one group are one piece of evidence; None: each is its own
     split: str = "valid"  # that they were taken from
     data_hash: str = ""  # SHA-256 of the content of the data
+    missing: str = ""  # why there are no scores of held-out images, so that scores come without p-values
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class Autoencoder(Method):
 
     Config = Config
     title = "Autoencoder"
+    largest_side = 128
     family = "Explicit density · bound"
     judged_from = 0
     source = "Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, Science 313, 2006"

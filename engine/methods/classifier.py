@@ -54,6 +54,7 @@ class ImageClassifier(Method):
 
     Config = Config
     title = "Classifier"
+    largest_side = 256
     family = "Supervised P(y|x)"
     source = "He, Zhang, Ren and Sun, Identity Mappings in Deep Residual Networks, ECCV 2016 (arXiv 1603.05027)"
     summary = (

@@ -45,6 +45,10 @@ class Config(Training):
         choices=("none", "shift", "shift_and_flip"),
         group="Objective",
     )
+    micro_batch_size: int = setting(
+        0, "Images whose activations are in memory at a time; 0: the whole batch, or of a pretrained backbone as many as take about 2 GB. "
+        "Batch norm sees a piece at a time.", low=0, high=16384, unit="images", group="Training",
+    )  # fmt: skip
     batch_size: int = setting(64, "Images per optimizer step; at most as many as there are.", low=2, high=16384, unit="images", log=True,
         group="Training")  # fmt: skip
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
@@ -93,6 +97,7 @@ class FineTuning(ImageClassifier):
         method = _method(config, data)
         self.network = FeatureNetwork(method)
         self.head = nn.Sequential(nn.BatchNorm1d(_width(method), affine=False), nn.Linear(_width(method), len(data.classes)))
+        self.images_at_once = 0 if config.frozen else method.images_at_once
         if config.frozen:
             self.network.requires_grad_(False)
             self.network.eval()

@@ -82,6 +82,7 @@ class GAN(Method):
     Config = Config
     SampleSettings = SampleSettings
     title = "GAN"
+    largest_side = 128
     family = "Implicit density · direct"
     sampling = "direct"
     conditional = True

@@ -52,6 +52,7 @@ class Inpainting(EncoderMethod):
 
     Config = Config
     title = "Inpainting"
+    largest_side = 128
     family = "Self-supervision · pretext"
     source = (
         "Pathak, Krähenbühl, Donahue, Darrell and Efros, Context Encoders: Feature Learning by Inpainting, CVPR 2016 (arXiv 1604.07379)"

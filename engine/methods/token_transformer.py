@@ -66,6 +66,7 @@ class TokenTransformer(Autoregressive):
 
     Config = Config
     title = "Token transformer"
+    largest_side = 128
     family = "Explicit density · bound"
     density = "bound"
     conditional = True

@@ -55,6 +55,7 @@ class VQVAE(Method):
 
     Config = Config
     title = "VQ-VAE"
+    largest_side = 128
     family = "Explicit density · bound"
     density = "bound"
     source = "van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, NIPS 2017 (arXiv 1711.00937)"

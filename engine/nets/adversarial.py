@@ -1,4 +1,4 @@
-"""The two networks of a GAN, for images from 8×8 to 64×64: residual convolutions on small maps, without any norm (R3GAN).
+"""The two networks of a GAN, for images from 8×8 to 128×128: residual convolutions on small maps, without any norm (R3GAN).
 
 Both work on the grid of at most 8×8 patches of `engine.nets.images`, the generator from codes to pixels, the discriminator the way back.
 Without batch statistics no image depends on the others in its batch; the branches of the residual blocks begin at zero instead
@@ -153,10 +153,10 @@ def patches(size: tuple[int, ...]) -> tuple[tuple[int, int], int, int]:
     """The grid of patches (rows, columns), and how its patches become pixels: `coarse` times as large by a convolution, then `fine` times.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 128×128.
     """
     if min(size) < SMALLEST or max(size) > LARGEST:
-        raise ValueError(f"These networks take images from 8×8 to 64×64, not {size[0]}×{size[1]}.")
+        raise ValueError(f"These networks take images from 8×8 to 128×128, not {size[0]}×{size[1]}.")
     patch, cells = grid(*size)
     coarse = 2 if patch % 2 == 0 and patch > 2 else 1
     return cells, coarse, patch // coarse

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.common.importing import IMPORTING
 from engine.nets.backbone_images import Processing
-from engine.nets.backbone_tokens import NoPatches, TokenLayout, grid_of, layout_of, over_places, pooled, strides_of
+from engine.nets.backbone_tokens import NoPatches, TokenLayout, default_pooling, grid_of, layout_of, over_places, pooled, strides_of
+from engine.precision import full
 
 RANDOM = {
     "model_type": "dinov2",
@@ -30,7 +31,6 @@ RANDOM = {
 SPREAD = 0.02  # of random weights
 WITHOUT_POOLER = "priorama_without_pooler"  # entry of a description: the folder has no weights for the pooler that its kind has
 PIXELS_AT_ONCE = 1 << 19  # of the images that go through the network together where nothing is learned: ten of 224×224
-HIDDEN = "mask_token"  # stands in for hidden patches while such models are trained; nothing is hidden here
 
 
 class NotInstalled(ImportError):
@@ -49,7 +49,46 @@ def library() -> Any:
     except ImportError:
         raise NotInstalled("Pretrained backbones need the library transformers: install it with “pip install priorama[hf]”.") from None
     transformers.utils.logging.disable_progress_bar()  # it would write to the console, from a thread of its own
+    transformers.utils.logging.set_verbosity_error()  # what it warns of is said here, or of no matter: weights of heads left out
     return transformers
+
+
+def vision_model(description: dict[str, Any], attention: str | None = None) -> Any:
+    """The part that sees of the model that a config.json describes, on the device in force.
+
+    Raises:
+        ValueError: one sentence: the library knows no such model, cannot build it, or it takes no images.
+        NotInstalled
+    """
+    transformers = library()
+    kind = description.get("model_type", "")
+    if kind not in transformers.CONFIG_MAPPING:
+        own = "comes with code of its own, which is never run here" if "auto_map" in description else "is not known to it"
+        raise ValueError(f"the library transformers {transformers.__version__} cannot build “{kind}”, which {own}; choose another model.")
+    try:
+        config = transformers.AutoConfig.for_model(**description)
+        if hasattr(config, "mask_ratio"):
+            config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
+        told = {} if attention is None else {"attn_implementation": attention}
+        model = transformers.AutoModel.from_config(config, **told)
+    except MemoryError:
+        raise
+    except Exception as error:  # the library raises what it likes
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"“{kind}” is no vision backbone that transformers can build from this config.json ({why}).") from None
+    model = getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+    takes = getattr(model, "input_modalities", ("image",))
+    takes = (takes,) if isinstance(takes, str) else tuple(takes)
+    if "image" not in takes or model.main_input_name != "pixel_values":
+        what = {"text": "texts", "audio": "sounds", "video": "videos"}.get(takes[0], "more than images")
+        raise ValueError(f"“{kind}” is a model of {what}, no vision backbone; choose a model whose features are of single images.")
+    return model
+
+
+def require_vision(description: dict[str, Any]) -> None:
+    """Raises: ValueError, NotInstalled: as `vision_model`, which is tried without memory for weights."""
+    with torch.device("meta"):
+        vision_model(description)
 
 
 class Backbone(nn.Module):
@@ -87,17 +126,8 @@ class Backbone(nn.Module):
         return str(self.description.get("model_type", ""))
 
     def _made(self, attention: str | None = None) -> Any:
-        """The model without meaning in its weights, on the device in force."""
-        transformers = library()
-        try:
-            config = transformers.AutoConfig.for_model(**self.description)
-            if "mask_ratio" in self.description or hasattr(config, "mask_ratio"):
-                config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
-            told = {} if attention is None else {"attn_implementation": attention}
-            model = transformers.AutoModel.from_config(config, **told)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"“{self.kind}” is no vision backbone that transformers can build ({str(error).splitlines()[0]}).") from None
-        model = getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+        """The model without meaning in its weights, on the device in force. Raises: as `vision_model`."""
+        model = vision_model(self.description, attention)
         if self.pooler_missing:
             model.pooler = None
         return model
@@ -166,8 +196,12 @@ class Backbone(nn.Module):
         """Images in as many pieces as memory wants; where something is learned, whoever trains decides."""
         if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
             return (x,)
-        height, width = self.processing.target(x.shape[2:])[1]
-        return x.split(max(1, PIXELS_AT_ONCE // (height * width)))
+        return x.split(self.images_at_once(x.shape))
+
+    def images_at_once(self, shape: tuple[int, ...]) -> int:
+        """How many images of a shape (..., H, W) go through the network together: fewer, the larger it sees them; two at least."""
+        height, width = self.processing.target(shape[-2:])[1]
+        return max(2, PIXELS_AT_ONCE // (height * width))
 
     # -- one vector for an image -----------------------------------------------------------------------------------------
 
@@ -178,6 +212,26 @@ class Backbone(nn.Module):
         if self.older and self.pooling == "default" and summary is None:
             return hidden[:, 0] if hidden.ndim == 3 else hidden.mean((2, 3))
         return pooled(self.pooling, summary, hidden, self.layout, self.kind)
+
+    @torch.no_grad()
+    def way(self, x: Tensor) -> str:
+        """Which pooling the features of images x [B, C, H, W] are: what “default” is for this model, or what was chosen."""
+        if self.pooling != "default":
+            return self.pooling
+        outputs = self.outputs(x[:1])
+        if self.older and getattr(outputs, "pooler_output", None) is None:
+            return "first" if not self.layout.cls and outputs.last_hidden_state.ndim == 3 else "cls" if self.layout.cls else "patches"
+        return default_pooling(getattr(outputs, "pooler_output", None), outputs.last_hidden_state, self.layout)
+
+    @torch.no_grad()
+    def operations(self, x: Tensor) -> int:
+        """Multiplications and additions of a pass over images x [B, C, H, W], those of matrix products and convolutions."""
+        counter = FlopCounterMode(display=False)
+        inputs = self._inputs(self.processed(x))
+        plain = self._plain()  # whose attention is products that are counted
+        with counter:
+            plain(**inputs)
+        return counter.get_total_flops()
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] in 0..1 -> pooled features [B, F]. Raises: NoSuchPooling."""
@@ -198,41 +252,77 @@ class Backbone(nn.Module):
             found[f"block {i}" if i else "stem"] = h.mean(1) if whole else over_places(h, self.layout)
         return found | {"features": self.pooled(outputs)}
 
-    # -- a vector for a place --------------------------------------------------------------------------------------------
+    # -- patches: what `engine.protocols.PatchTokens` asks for -----------------------------------------------------------
 
-    def grid(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Rows and columns of patches (h, w) of images of a shape (..., H, W), without a pass.
+    @property
+    def cuts(self) -> bool:
+        """Whether images are cut into patches that its description names; not so plain convolutions (ResNet)."""
+        return bool(strides_of(self.model.config))
+
+    @property
+    def layers(self) -> int:
+        """Layers in which every patch looks at every other one; 0 where none does: convolutions, windows as Swin's."""
+        config = self.model.config
+        joined = isinstance(getattr(config, "depths", None), (list, tuple))
+        if joined or getattr(config, "window_size", 0) or not self.heads or self.layout.after or not self.cuts:
+            return 0
+        return int(getattr(config, "num_hidden_layers", 0))
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of each layer; 0: it has no attention, or another number in each layer."""
+        told = getattr(self.model.config, "num_attention_heads", 0)
+        return told if isinstance(told, int) else 0
+
+    @property
+    def special(self) -> int:
+        """Tokens before the patches: class token, registers, DeiT's distillation token."""
+        return self.layout.first
+
+    @property
+    def class_token(self) -> bool:
+        """Whether the first token is a class token; I-JEPA and SigLIP have none."""
+        return bool(self.layout.cls)
+
+    def patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w): rows and columns of patches after the last layer, of images of this height and width.
 
         Raises: NoPatches: the model's description names no patches.
         """
-        size = self.processing.target(shape[-2:])[1]
-        strides = strides_of(self.model.config)
-        if not strides:
-            raise NoPatches(f"This model ({self.kind}) does not cut images into patches; choose a vision transformer.")
-        return size[0] // strides[-1][0], size[1] // strides[-1][1]
+        height, width = self.processing.target(size)[1]
+        down, across = self._stride()
+        pads = bool(getattr(self.model.config, "window_size", 0))  # Swin fills up the last window
+        return (-(-height // down), -(-width // across)) if pads else (height // down, width // across)
 
-    def seen(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-        """Which part of an image of a shape (..., H, W) the patches lie on: (top, left, height, width) in its own pixels.
+    def patch_area(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of what the patches lie on, in pixels of an image of this size: a centre crop and what is left
+        over of a patch are no part of it.
 
-        What a centre crop or a remainder of a patch leaves out is no part of it.
+        Raises: NoPatches
         """
-        size, crop = self.processing.target(shape[-2:])
-        strides = strides_of(self.model.config)
-        covered = [n // s * s for n, s in zip(crop, strides[0], strict=True)] if strides else list(crop)
-        scales = [given / n for given, n in zip(shape[-2:], size, strict=True)]
-        top, left = (((n - c) // 2) * s for n, c, s in zip(size, crop, scales, strict=True))
-        return top, left, covered[0] * scales[0], covered[1] * scales[1]
+        whole, crop = self.processing.target(size)
+        scales = [given / n for given, n in zip(size, whole, strict=True)]
+        begin = [(n - c) // 2 if n >= c else -((c - n) // 2) for n, c in zip(whole, crop, strict=True)]
+        covered = [n * stride for n, stride in zip(self.patch_grid(size), self._stride(), strict=True)]
+        return begin[0] * scales[0], begin[1] * scales[1], covered[0] * scales[0], covered[1] * scales[1]
+
+    def _stride(self) -> tuple[int, int]:
+        """Pixels between patches after the last layer. Raises: NoPatches."""
+        if not self.cuts:
+            raise NoPatches(f"This model ({self.kind}) does not cut images into patches; choose a vision transformer.")
+        return strides_of(self.model.config)[-1]
 
     @torch.no_grad()
-    def patch_tokens(self, x: Tensor) -> Tensor:
-        """Features of the patches after the last layer [B, h, w, D] of images x [B, C, H, W]; the channels at each place of a
-        convolutional network.
+    def patch_features(self, x: Tensor) -> Tensor:
+        """The patches' tokens after the last layer [B, h, w, D] of images x [B, C, H, W], no special ones; of convolutions the channels at
+        each place.
 
         Raises: NoPatches: its answer is no grid of places.
         """
-        return torch.cat([self._patch_tokens(piece) for piece in self._pieces(x)])
+        with full(x.device):
+            return torch.cat([self._patch_features(piece) for piece in self._pieces(x)])
 
-    def _patch_tokens(self, x: Tensor) -> Tensor:
+    def _patch_features(self, x: Tensor) -> Tensor:
         pixels = self.processed(x)
         hidden = self.model(**self._inputs(pixels)).last_hidden_state
         if hidden.ndim == 4:
@@ -243,50 +333,25 @@ class Backbone(nn.Module):
             raise NoPatches(f"The answer of this model ({self.kind}) is no grid of patches; choose a vision transformer.")
         return rows.unflatten(1, grid)
 
-    @property
-    def attention_layers(self) -> int:
-        """In how many layers every patch looks at every other one; 0: in none (convolutions; windows, as Swin's)."""
-        config = self.model.config
-        joined = isinstance(getattr(config, "depths", None), (list, tuple))
-        if joined or getattr(config, "window_size", 0) or not getattr(config, "num_attention_heads", 0):
-            return 0
-        return int(getattr(config, "num_hidden_layers", 0)) if strides_of(config) else 0
-
     @torch.no_grad()
-    def attention(self, x: Tensor, layer: int = -1) -> Tensor:
-        """softmax(q kᵀ / √d) of one layer [B, heads, T, T], from each row's token to each column's; tokens as in `layout`.
+    def attention(self, x: Tensor, layer: int) -> Tensor:
+        """softmax(QKᵀ/√d) of a layer (1 is the first) [B, heads, T, T], T = special + h w: row i is what token i looks at.
 
         It is computed in a copy of the network that shares its weights and has the plain attention, whose weights can be looked at.
 
         Raises: NoPatches: the model has no attention between all patches, or not so many layers.
         """
-        count = self.attention_layers
-        if not -count <= layer < count:
+        if not 1 <= layer <= self.layers:
             none = f"This model ({self.kind}) has no attention between all patches; choose a vision transformer such as DINOv2."
-            raise NoPatches(none if count == 0 else f"This model ({self.kind}) has {count} layers; choose one of 0 to {count - 1}.")
-        plain = self._plain()
-        heads = int(plain.config.num_attention_heads)
-        found = []
-        for piece in x.split(max(1, len(self._pieces(x)[0]) // (2 * heads))):  # the weights of all layers are held at once
-            weights = plain(**self._inputs(self.processed(piece)), output_attentions=True).attentions
-            if not weights or len(weights) != count or weights[layer] is None:
+            raise NoPatches(none if not self.layers else f"This model ({self.kind}) has the layers 1 to {self.layers}; choose one of them.")
+        plain, found = self._plain(), []
+        for piece in x.split(max(1, len(self._pieces(x)[0]) // (2 * self.heads))):  # the weights of all layers are held at once
+            with full(x.device):
+                weights = plain(**self._inputs(self.processed(piece)), output_attentions=True).attentions
+            if not weights or len(weights) != self.layers or weights[layer - 1] is None:
                 raise NoPatches(f"The library does not tell the attention of this kind of model ({self.kind}); choose another one.")
-            found.append(weights[layer])
+            found.append(weights[layer - 1])
         return torch.cat(found)
-
-    def cls_attention(self, x: Tensor, layer: int = -1) -> Tensor:
-        """How much the class token looks at each patch [B, heads, h, w], a share of its attention to all tokens; without a class token
-        (I-JEPA, SigLIP) how much all patches do on average.
-
-        Raises: NoPatches
-        """
-        weights = self.attention(x, layer)
-        grid = self.grid(tuple(x.shape))
-        rows = weights[:, :, 0] if self.layout.cls else weights[:, :, self.layout.first : weights.shape[2] - self.layout.after].mean(2)
-        patches = rows[:, :, self.layout.first : rows.shape[2] - self.layout.after]
-        if patches.shape[2] != math.prod(grid):
-            raise NoPatches(f"The attention of this model ({self.kind}) is over no grid of patches; choose a vision transformer.")
-        return patches.unflatten(2, grid)
 
     def _plain(self) -> Any:
         """The same network on the same weights, with the attention that tells its weights."""

@@ -18,6 +18,7 @@ IN_WORDS = {
     "patches": "the mean of the patches",
     "both": "the class token (CLS) and the mean of the patches in a row",
     "pooler": "its own pooler",
+    "first": "the first patch, as in the version this run was made with",
 }
 CLASS_TOKENS = ("cls_token", "class_embedding", "class_token")  # what libraries call the parameter
 BETWEEN = ("distillation_token", "register_tokens", "register_token")  # between the class token and the patches

@@ -1,4 +1,4 @@
-"""Encoders and decoders for images of any size from 8×8 to 64×64: convolutions or plain layers, the same for every method.
+"""Encoders and decoders for images of any size from 8×8 to 128×128: convolutions or plain layers, the same for every method.
 
 An encoder maps images [B, C, H, W] to features [B, F]; a decoder maps codes [B, D] to maps [B, K, H, W].
 The convolutions work on a grid of at most 8×8 patches, as in a vision transformer's stem: small maps with many channels
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from engine.nets.convolution import Conv2d, ConvTranspose2d
 
-SMALLEST, LARGEST = 8, 64  # pixels per side
+SMALLEST, LARGEST = 8, 128  # pixels per side
 MOST_PATCHES = 8  # per side
 
 
@@ -23,7 +23,7 @@ def encoder(network: str, shape: tuple[int, ...], features: int, width: int, blo
     """Images [B, C, H, W] -> features [B, F]; `network` is “conv” or “mlp”.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 128×128.
     """
     _check(shape)
     return (ConvEncoder if network == "conv" else MlpEncoder)(shape, features, width, blocks)
@@ -33,7 +33,7 @@ def decoder(network: str, shape: tuple[int, ...], channels: int, latent: int, wi
     """Codes [B, D] -> maps [B, K, H, W] with K = `channels`; `network` is “conv” or “mlp”.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 128×128.
     """
     _check(shape)
     return (ConvDecoder if network == "conv" else MlpDecoder)(shape, channels, latent, width, blocks)
@@ -173,4 +173,4 @@ def _layers(inputs: int, hidden: int, blocks: int) -> list[nn.Module]:
 
 def _check(shape: tuple[int, ...]) -> None:
     if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
-        raise ValueError(f"These networks take images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
+        raise ValueError(f"These networks take images from 8×8 to 128×128, not {shape[1]}×{shape[2]}.")

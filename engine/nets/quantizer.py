@@ -141,10 +141,10 @@ def code_grid(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
     """The side of a code's patch in pixels, at least 2, and the grid's rows and columns, at most 8 of each: 28×28 -> 7×7, 8×8 -> 4×4.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 128×128.
     """
     if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
-        raise ValueError(f"These networks take images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
+        raise ValueError(f"These networks take images from 8×8 to 128×128, not {shape[1]}×{shape[2]}.")
     patch = max(2, grid(shape[1], shape[2])[0])
     return patch, (math.ceil(shape[1] / patch), math.ceil(shape[2] / patch))
 

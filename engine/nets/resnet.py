@@ -1,4 +1,4 @@
-"""Small residual networks for images of any size from 8×8 to 64×64, and their plain sister without shortcuts."""
+"""Small residual networks for images of any size from 8×8 to 256×256, and their plain sister without shortcuts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.nets.convolution import Conv2d
 
 MOST_PLACES = 16  # per side after the stem: beyond it, pixels are gathered into channels first
 STAGES = 3  # each of twice the channels and half the side of the one before
-SMALLEST, LARGEST = 8, 64  # pixels per side
+SMALLEST, LARGEST = 8, 256  # pixels per side
 NORMS = ("batch", "split", "group")
 SPLITS = 8  # pieces of a batch in split batch norm
 
@@ -25,13 +25,13 @@ class ResNet(nn.Module):
         kind: "group" normalizes each image by itself; "batch" and "split" as `norm` says.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 256×256.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int, blocks: int, stages: int = STAGES, kind: str = "group") -> None:
         super().__init__()
         if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
-            raise ValueError(f"This network takes images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
+            raise ValueError(f"This network takes images from 8×8 to 256×256, not {shape[1]}×{shape[2]}.")
         self.patch = math.ceil(max(shape[1:]) / MOST_PLACES)
         self.stem = Conv2d(shape[0] * self.patch**2, width, 3, padding=1)
         self.blocks = nn.Sequential(*self._blocks(width, blocks, stages, kind))

@@ -1,4 +1,4 @@
-"""A small U-Net (Ronneberger et al. 2015) that is told a noise level and a condition, for images of any size from 8×8 to 64×64.
+"""A small U-Net (Ronneberger et al. 2015) that is told a noise level and a condition, for images of any size from 8×8 to 128×128.
 
 Pixels are gathered into at most 16×16 places first; from there it halves the maps, widens them, and comes back with shortcuts.
 """
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from engine.nets.convolution import Conv2d
 from engine.nets.resnet import norm
 
-SMALLEST, LARGEST = 8, 64  # pixels per side
+SMALLEST, LARGEST = 8, 128  # pixels per side
 MOST_PLACES = 16  # per side of the finest maps
 LEAST_PLACES = 4  # per side of the coarsest maps, which attention looks over
 WIDENING = (1, 2, 2)  # channels of each resolution, in widths
@@ -41,13 +41,13 @@ class UNet(nn.Module):
         blocks: residual blocks at each resolution, on the way down and again on the way up.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 128×128.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], width: int, blocks: int) -> None:
         super().__init__()
         if min(size) < SMALLEST or max(size) > LARGEST:
-            raise ValueError(f"This network takes images from 8×8 to 64×64, not {size[0]}×{size[1]}.")
+            raise ValueError(f"This network takes images from 8×8 to 128×128, not {size[0]}×{size[1]}.")
         self.patch = math.ceil(max(size) / MOST_PLACES)
         self.embedding_size = 4 * width  # E
         widths = [factor * width for factor, _ in zip(WIDENING, _halvings(min(size), self.patch), strict=False)]

@@ -79,14 +79,14 @@ class ViT(nn.Module):
         width: a multiple of 32 is divided into heads of 32 channels; any other has one head.
 
     Raises:
-        ValueError: the images are smaller than 8×8 or larger than 64×64.
+        ValueError: the images are smaller than 8×8 or larger than 256×256.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int, blocks: int) -> None:
         super().__init__()
         if min(shape[1:]) < SMALLEST or max(shape[1:]) > LARGEST:
-            raise ValueError(f"This network takes images from 8×8 to 64×64, not {shape[1]}×{shape[2]}.")
-        self.patch = 2 if max(shape[1:]) < 16 else 4 if max(shape[1:]) <= 32 else 8
+            raise ValueError(f"This network takes images from 8×8 to 256×256, not {shape[1]}×{shape[2]}.")
+        self.patch = 2 if max(shape[1:]) < 16 else 4 if max(shape[1:]) <= 32 else 8 if max(shape[1:]) <= 128 else 16
         self.grid = tuple(math.ceil(size / self.patch) for size in shape[1:])
         self.cut = nn.Conv2d(shape[0], width, self.patch, self.patch)
         self.first, self.places, self.hidden = Learned(1, 1, width), Learned(1, width, *self.grid), Learned(width)

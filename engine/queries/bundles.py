@@ -15,8 +15,9 @@ from engine.queries.session import QuerySession
 def export(session: QuerySession, work: m.ExportRun) -> Job:
     """Raises: BadRun, NoSpace."""
     path, out = Path(work.run), Path(work.out)
-    done = yield from counted(export_run(path, out, work.with_data), work.job, work.run, "file", "Packing")
-    kept = f"{path.name}{' with its data' if done.with_data else ''} is in {out}."
+    done = yield from counted(export_run(path, out, work.with_data, work.without_resume), work.job, work.run, "file", "Packing")
+    less = ", without what going on with the training needs," if done.without_resume else ""
+    kept = f"{path.name}{' with its data' if done.with_data else ''}{less} is in {out}, {done.bytes / 1e6:,.1f} MB before packing."
     return f"{kept} {' '.join(done.left_out)}".strip()
 
 
@@ -25,6 +26,8 @@ def take_in(session: QuerySession, work: m.ImportRun) -> Job:
     """Raises: BadBundle, BadRun, NoSpace."""
     found = yield from counted(import_run(Path(work.file), Path(work.root)), work.job, work.file, "file", "Unpacking")
     yield m.RunImported(work.job, str(found.run))
-    return f"The run {found.run.name} was unpacked, and every file of it checked." + (
-        f" Its data are in {found.data}." if found.data else ""
+    data = f" Its data are in {found.data}." if found.data else ""
+    only = (
+        " It came without what going on with the training needs: it can be looked at, not trained further." if found.without_resume else ""
     )
+    return f"The run {found.run.name} was unpacked, and every file of it checked.{data}{only}"

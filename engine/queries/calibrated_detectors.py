@@ -7,9 +7,10 @@ Here: which models, images and kept scores the detectors get. Not here: any scor
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.common import significance
-from engine.data.dataset import Split
+from engine.data.dataset import BadData, Split
 from engine.data.splits import DIVISION, spread
 from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
 from engine.queries.answers import Part
@@ -173,6 +174,7 @@ class CalibratedDetectors:
         self.infos = tuple(detector.info() for detector in suited)
         self.detectors = {d.name: d for d, info in zip(suited, self.infos, strict=True) if not info.missing}
         self.known: dict[str, np.ndarray] = {}
+        self.uncalibrated = ""  # why scores of held-out images lack, so that there are no p-values of those detectors
         self.groups: np.ndarray | None = None  # of the held-out images, int64 [n]; None where each is its own
 
     @property
@@ -234,6 +236,18 @@ class CalibratedDetectors:
             yield None if progress is None else progress.add(len(look.images))
         return {name: torch.cat(parts).numpy() if parts else np.zeros(0) for name, parts in found.items()}
 
+    def errors(self, looks: Sequence[ImageBatch], scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Standard errors [N] of the detectors' values, by name, where they are known; once `scores` [N] of the same batches are there."""
+        found = {}
+        for name in scores:
+            detector = self.detectors[name]
+            parts = [detector.error(look) for look in looks]
+            known = [part for part in parts if part is not None]
+            if known and len(known) == len(parts):
+                pairs = zip(scores[name].tolist(), torch.cat(known).tolist(), strict=True)
+                found[name] = np.array([abs(detector.value(score + error) - detector.value(score)) for score, error in pairs])
+        return found
+
     def scores_of_data(
         self, images: np.ndarray, data_hash: str, split: str, limit: int, progress: ProgressReporter
     ) -> Generator[m.Event | None, None, dict[str, np.ndarray]]:
@@ -283,6 +297,18 @@ class CalibratedDetectors:
                     unfitted.append(detector)
         return unfitted
 
+    def go_without(self, unfitted: list[Detector], why: str) -> None:
+        """The run's data cannot be had: what was to be fitted on them is missing, the other scores come without p-values.
+
+        Raises: CannotAnswer: nothing is left.
+        """
+        names = {detector.name for detector in unfitted}
+        self.infos = tuple(replace(info, missing=why, remedy="") if info.name in names else info for info in self.infos)
+        self.detectors = {name: detector for name, detector in self.detectors.items() if name not in names}
+        self.uncalibrated = why
+        if not self.detectors:
+            raise CannotAnswer(f"Every score of this run must be fitted on its training images first. {why}")
+
     @property
     def images(self) -> int:
         """How many held-out images there are to compare with."""
@@ -293,13 +319,19 @@ class CalibratedDetectors:
         """How many independent pieces of evidence they are."""
         return significance.count_groups(self.images, self.groups)
 
-    def verdicts(self, run: str, scores: dict[str, float]) -> tuple[tuple[m.DetectorScore, ...], m.CombinedScore]:
-        """Scores of one image beside those of the held-out ones, and all of them together."""
+    def verdicts(
+        self, run: str, scores: dict[str, float], errors: dict[str, float] | None = None
+    ) -> tuple[tuple[m.DetectorScore, ...], m.CombinedScore]:
+        """Scores of one image beside those of the held-out ones, and all of them together; with the errors of their values where known."""
         images, groups = self.images, self.group_count
-        found = [float(significance.p_values(self.known[name], np.array([score]), self.groups)[0]) for name, score in scores.items()]
+        found = [
+            float(significance.p_values(self.known[name], np.array([score]), self.groups)[0]) if name in self.known else math.nan
+            for name, score in scores.items()
+        ]
+        without = significance.Verdict("none", f"no p-value: {self.uncalibrated}")
         answers = []
         for (name, score), p in zip(scores.items(), found, strict=True):
-            told = significance.verdict(p, groups, images=images)
+            told = without if math.isnan(p) else significance.verdict(p, groups, images=images)
             answers.append(
                 m.DetectorScore(
                     run=run,
@@ -312,10 +344,12 @@ class CalibratedDetectors:
                     p_floor=significance.p_floor(groups),
                     calibration_images=images,
                     calibration_groups=groups,
+                    error=(errors or {}).get(name),
                 )
             )
+        found = [p for p in found if not math.isnan(p)]
         p, count = significance.combined_p(np.array(found)), len(found)
-        told = significance.verdict(p, groups, count, images)
+        told = significance.verdict(p, groups, count, images) if found else without
         floor = significance.p_floor(groups, count)
         return tuple(answers), m.CombinedScore(run, p, told.level, told.words, floor, count, images, groups)
 
@@ -362,6 +396,8 @@ class DetectorCache:
             yield None
             detectors = CalibratedDetectors(model, friends.subject(model, samples, seed), held_out)
             yield from self.calibrate(detectors, run, job)
+            if detectors.uncalibrated:
+                return detectors  # and looked for again the next time
             self._kept[key] = detectors
             while len(self._kept) > DETECTORS_KEPT:
                 self._kept.popitem(last=False)
@@ -373,14 +409,23 @@ class DetectorCache:
         return [detectors for detectors in self._kept.values() if detectors.model is model]
 
     def calibrate(self, detectors: CalibratedDetectors, run: str, job: str) -> Part[None]:
-        """Fit on training images what must be fitted, and score held-out images of the run's own data, which were never trained on."""
+        """Fit on training images what must be fitted, and score held-out images of the run's own data, which were never trained on.
+
+        Where the data cannot be had, `detectors.uncalibrated` says why, and what needs none of them goes on.
+        """
         model, limit = detectors.model, detectors.limit
         manifest = model.manifest
         unfitted = detectors.restore_fits()
         kept, missing = detectors.kept_scores(manifest.data_hash, CALIBRATED_ON, limit) if limit else ({}, [])
         groups = detectors.kept_groups() if limit else np.zeros(0, np.int64)
         if unfitted or missing or groups is None:
-            data = yield from self.session.load_run_data(model, job)
+            try:
+                data = yield from self.session.load_run_data(model, job)
+            except (BadData, BadRun) as error:
+                detectors.go_without(unfitted, str(error))
+                detectors.known = {} if groups is None else {name: kept[name] for name in detectors.detectors if name in kept}
+                detectors.groups = groups if detectors.known else None
+                return
             yield from self._fit(detectors, unfitted, data.splits["train"], run, job)
             valid = data.splits[CALIBRATED_ON]
             places = spread(valid, limit)

@@ -77,7 +77,7 @@ class ClassifierErrors:
         return f"{event.images:,} {SPLITS[of.split]} images were asked about."
 
     @answers(m.BrowseErrors)
-    def browse(self, query: m.BrowseErrors) -> m.ErrorsPage:
+    def browse(self, query: m.BrowseErrors) -> m.ErrorImages:
         """Some of the answers with their images uint8 [n, C, H, W], as they lie in the data set.
 
         Raises:
@@ -94,7 +94,7 @@ class ClassifierErrors:
         places = chosen(kept.told, query.kind, query.true, query.predicted)
         page = places[query.offset :][: min(query.count, PAGE_LIMIT) if query.pixels else query.count]
         split, rows, told = data.splits[of.split], kept.rows[page], kept.told
-        return m.ErrorsPage(
+        return m.ErrorImages(
             stamp=query.stamp,
             channel=query.channel,
             of=query.of,
@@ -252,7 +252,7 @@ def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple
 
 def errors_of(
     path: Path, step: int | str | None = None, split: str = "valid", limit: int | None = None, through: str = "", job: str = ""
-) -> Generator[m.Progress, None, tuple[m.ErrorsFound, m.ErrorsPage, str]]:
+) -> Generator[m.Progress, None, tuple[m.ErrorsFound, m.ErrorImages, str]]:
     """What the verb `errors` tells, by the same way as the window: the figures, every wrong answer without its pixels, and the rule by
     which the step was taken.
 
@@ -269,5 +269,5 @@ def errors_of(
             yield event
     assert found is not None
     page = session.answer(m.BrowseErrors(of=found.of, count=found.images, pixels=False))
-    assert isinstance(page, m.ErrorsPage)
+    assert isinstance(page, m.ErrorImages)
     return found, page, model.step_rule

@@ -150,12 +150,12 @@ def _query_words(network: PatchTokens, patch: tuple[int, int] | None) -> str:
 
 
 def _rest_words(network: PatchTokens, patch: tuple[int, int] | None) -> str:
-    """“the class token itself and 4 registers”"""
+    """“the class token itself and 4 other special tokens” (registers, DeiT's distillation token)"""
     names = []
     if network.class_token:
         names.append("the class token itself" if patch is None else "the class token")
     if others := network.special - network.class_token:
-        names.append("1 register" if others == 1 else f"{others} registers")
+        names.append(f"{others} other special token{'s' * (others > 1)}")
     return " and ".join(names)
 
 

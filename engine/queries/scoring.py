@@ -46,6 +46,7 @@ def calibrate(session: QuerySession, work: m.Calibrate) -> Job:
             detectors.groups,
             CALIBRATED_ON,
             model.manifest.data_hash,
+            detectors.uncalibrated,
         )
     return "The held-out images are scored."
 
@@ -105,9 +106,12 @@ def _score_some(
             notes[i] += [note for note in (*picture.notes, *how) if note not in notes[i]]
         if good:
             images = np.stack([seen[i][run] for i in good])
-            found = yield from detectors.scores(detectors.subject.batches(images), list(detectors.detectors))
+            looks = detectors.subject.batches(images)
+            found = yield from detectors.scores(looks, list(detectors.detectors))
+            errors = detectors.errors(looks, found)
             for row, i in enumerate(good):
-                told, combined = detectors.verdicts(run, {name: float(values[row]) for name, values in found.items()})
+                one, off = ({name: float(values[row]) for name, values in part.items()} for part in (found, errors))
+                told, combined = detectors.verdicts(run, one, off)
                 scores[i] += told
                 together[i] += (combined,)
     scored = []

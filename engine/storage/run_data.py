@@ -23,7 +23,7 @@ from engine.storage.run_reader import Run, list_runs
 from engine.storage.run_writer import RunWriter
 
 REMEDY = "; put the old files back"
-LOCATE = "give their new place with --data, or with “Locate…” beside the run"
+LOCATE = "give their new place with --data, or with “Locate…” in the inspector"
 PLACES = "data_places.json"  # in the folder of runs: which content was seen where
 PLACES_KEPT = 300
 OPENED = "data.json"  # in the folder of runs: the data sets that were opened there

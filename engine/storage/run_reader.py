@@ -133,6 +133,8 @@ class Run:
             device=m.device,
             precision=m.precision,
             minutes=m.minutes,
+            bytes=sum(fact.bytes for files in (m.files, *(c.files for c in m.checkpoints)) for fact in files.values()),
+            resume_bytes=sum(c.files[RESUME_FILE].bytes for c in m.checkpoints if RESUME_FILE in c.files),
         )
 
     def checkpoints(self) -> list[CheckpointInfo]:

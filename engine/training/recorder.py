@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from engine.training.trainer import Trainer
 CROSSING_SECONDS = 0.25  # how often numbers cross from the device
 NEWEST_SECONDS = 10.0  # how often the newest checkpoint is written, if that costs less than 2 % of the time
 RETRY_SECONDS = 2.0
+LAST_LOOK_SECONDS = 1.0  # a training that was told to end looks at held-out examples only where that takes no longer
 
 Verb = str  # "pause" | "stop" | "discard", sent into the generator between two steps
 Result = TypeVar("Result")
@@ -59,6 +60,8 @@ class RunRecorder:
         self.crossed_at = self.saved_at = time.perf_counter()
         self.saved_step = 0
         self.save_cost = 0.0
+        self._looked: tuple[int, dict[str, float]] | None = None  # step, terms of the last whole look at held-out examples
+        self._slice_seconds: float | None = None  # of a slice of them
         self._started = 0.0
         self._stepping = 0.0  # seconds of the waiting numbers' steps, without validation and checkpoints
 
@@ -139,9 +142,14 @@ class RunRecorder:
         )
 
     @torch.no_grad()
-    def validate(self) -> Recording[tuple[dict[str, float], Verb | None]]:
-        """The loss terms of the averaged weights on held-out examples, in full precision, always with the same noise."""
-        trainer, verb = self.trainer, None
+    def validate(self, verb: Verb | None = None) -> Recording[tuple[dict[str, float], Verb | None]]:
+        """The loss terms of the averaged weights on held-out examples, in full precision, always with the same noise.
+
+        Once there is a verb the look is given up, and no terms are returned, where the rest of it would take long.
+        """
+        trainer = self.trainer
+        if self._looked is not None and self._looked[0] == trainer.step_number:
+            return self._looked[1], verb
         context = StepContext(step=trainer.step_number, progress=1.0, generator=torch.Generator(trainer.device).manual_seed(0))
         totals: dict[str, float] = {}
         trainer.ema.eval()
@@ -149,49 +157,79 @@ class RunRecorder:
         if (trainer.method.even_slices or not trainer.method.batch_splits) and count > length:
             count -= count % length  # a loss over the whole batch is another quantity on a smaller one: fewer negatives make it easier
         for start in range(0, count, length):
+            if verb and self._too_long(math.ceil((count - start) / length), verb):
+                trainer.ema.train()
+                return {}, verb
+            began = time.perf_counter()
             piece = self.valid[start : min(start + length, count)]
             y = None if self.valid_labels is None else self.valid_labels[start : start + len(piece)]
             terms = trainer.ema.loss(as_input(piece), y, context)
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(piece) / count
+            self._slice_seconds = time.perf_counter() - began
             verb = (yield None) or verb
         trainer.ema.train()
+        self._looked = trainer.step_number, totals
         return totals, verb
+
+    def _too_long(self, slices: int, verb: Verb) -> bool:
+        """Whether so many slices of held-out examples are not worth their time to somebody who waits for the end."""
+        return verb == "discard" or (self._slice_seconds is not None and slices * self._slice_seconds > LAST_LOOK_SECONDS)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def save(self, keep: bool) -> Recording[Verb | None]:
-        """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come. Raises:
-        TrainingFailed: a weight is no finite number.
+    def save(self, keep: bool, verb: Verb | None = None) -> Recording[Verb | None]:
+        """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come.
+
+        Where somebody waits for the end (`verb`) and validation would take long, it is written without a number of its own. One that
+        was not the last, and whose validation was given up, is not written: the last one follows.
+
+        Raises: TrainingFailed: a weight is no finite number.
         """
-        started = time.perf_counter()
+        started, last = time.perf_counter(), verb is not None
         trainer = self.trainer
-        terms, verb = yield from self.validate()
+        again = self._looked is not None and self._looked[0] == trainer.step_number
+        terms, verb = yield from self.validate(verb)
+        if not terms:
+            return (yield from self._save_unjudged(keep)) or verb if last else verb
         steps = np.array([trainer.step_number])
         values = {f"valid {name}": np.array([value], dtype=np.float32) for name, value in terms.items()}
         self._require_finite(steps, values)
-        verb = (yield from self._write(steps, values)) or verb
+        if not again:
+            verb = (yield from self._write(steps, values)) or verb
         term, unit, bigger = trainer.method.headline
         figure = RunFigure(term, terms[term], unit, bigger, trainer.step_number)
         # of equal ones the later, which has learned longer; one that cannot be compared yet gives way to any later one
         is_best = self.best is None or self.best.step < trainer.method.comparable_from or _score(figure) >= _score(self.best)
         best = figure if is_best or self.best is None else self.best
-        files = {"model.safetensors": trainer.ema_arrays(), "resume.safetensors": trainer.resume_arrays()}
-        state = {**trainer.numbers(), "best": _score(best), "best_step": best.step, "valid": terms}
-
         about = {"keep": keep, "best": is_best, "figure": figure, "headline": trainer.method.headline_words(terms)}
+        late, written = yield from self._checkpoint(best, terms, about)
+        if not written:
+            return late or verb
+        self.best = best
+        self.save_cost = self.saved_at - started
+        return (yield CheckpointSaved(self.run, trainer.step_number, True, keep or is_best)) or late or verb
+
+    def _save_unjudged(self, keep: bool) -> Recording[Verb | None]:
+        """Write a resumable checkpoint that no held-out examples have judged; the best one stays what it was."""
+        late, written = yield from self._checkpoint(self.best, {}, {"keep": keep})
+        return ((yield CheckpointSaved(self.run, self.trainer.step_number, True, keep)) or late) if written else late
+
+    def _checkpoint(self, best: RunFigure | None, terms: dict[str, float], about: dict[str, Any]) -> Recording[tuple[Verb | None, bool]]:
+        """Write the weights and all that resuming needs: (verb, whether it was written). Raises: TrainingFailed."""
+        trainer = self.trainer
+        files = {"model.safetensors": trainer.ema_arrays(), "resume.safetensors": trainer.resume_arrays()}
+        judged = {} if best is None else {"best": _score(best), "best_step": best.step}
+        state = {**trainer.numbers(), **judged, "valid": terms}
         save = partial(self.writer.save_checkpoint, trainer.step_number, files, state, resumable=True, **about)
         try:
             late, written = yield from self.with_room(save)
         except NonFinite as error:
             raise TrainingFailed(f"{error} The last good checkpoint is kept; start a new run with a lower learning_rate.") from None
-        if not written:
-            return late or verb
-        self.best = best
-        self.saved_step = trainer.step_number
-        self.saved_at = time.perf_counter()
-        self.save_cost = self.saved_at - started
-        return (yield CheckpointSaved(self.run, trainer.step_number, True, keep or is_best)) or late or verb
+        if written:
+            self.saved_step = trainer.step_number
+            self.saved_at = time.perf_counter()
+        return late, written
 
     def restore(self, old: Run) -> Recording[Verb | None]:
         """Go back to the newest resumable checkpoint of a run. Raises: TrainingFailed: it has none. BadRun."""

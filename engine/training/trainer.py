@@ -49,7 +49,7 @@ class Trainer:
         for one in {self.method, self.ema}:
             one.on_train_start(self.order.count, torch.Generator().manual_seed(seeded(self.plan.seed, NOISE)))
         self.optimizers = optimizers_of(self.method, self.config, self.device)  # what is frozen from the start is in none
-        micro_batch_size = min(self.batch, self.config.micro_batch_size or self.batch)
+        micro_batch_size = min(self.batch, self.config.micro_batch_size or self.method.images_at_once or self.batch)
         self.stepper = EagerStep(self.method, self.optimizers, self.device, self.precision, self.batch, micro_batch_size)
         self._begin_with(resolved)
 

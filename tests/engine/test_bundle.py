@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from engine import bundle
-from engine.bundle import BadBundle, export_run, import_run, is_bundle
+from engine.bundle import BadBundle, export_run, import_run
 from engine.cli import main
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
@@ -100,7 +100,7 @@ def test_that_the_verbs_carry_a_run_with_its_own_pictures_to_a_machine_without_t
     out = tmp_path / "pets.zip"
     assert main(["export", "pets", "--runs", str(here), "--out", str(out), "--with-data", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["with_data"] and told["left_out"] == [] and is_bundle(out)
+    assert told["with_data"] and told["left_out"] == []
     shutil.rmtree(moved)
     shutil.rmtree(here)
     assert main(["import", str(out), "--runs", str(there), "--name", "guests", "--json"]) == 0
@@ -185,7 +185,6 @@ def test_that_what_is_no_archive_or_was_cut_short_is_refused_at_every_length(pac
     whole = packed.read_bytes()
     for length in np.linspace(0, len(whole) - 1, 40).astype(int):
         (tmp_path / "cut.zip").write_bytes(whole[:length])
-        assert not is_bundle(tmp_path / "cut.zip")
         with pytest.raises(BadBundle):
             drained(import_run(tmp_path / "cut.zip", tmp_path / "runs"))
     assert list((tmp_path / "runs").iterdir()) == []
@@ -264,3 +263,32 @@ def test_that_a_folder_of_data_that_is_there_is_never_written_into(pictures, tmp
     with pytest.raises(BadRun, match="already a run or a folder"):
         drained(import_run(tmp_path / "pets.zip", tmp_path / "there", "z"))
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["z-data"] and not list((tmp_path / "there" / "z-data").iterdir())
+
+
+def test_that_a_bundle_without_the_resume_state_is_smaller_and_says_so(run, packed, tmp_path, capsys):
+    out = tmp_path / "small.zip"
+    assert main(["export", str(run), "--out", str(out), "--without-resume", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    resume = sum(path.stat().st_size for path in run.rglob("resume.safetensors"))
+    every = sum(path.stat().st_size for path in run.rglob("*") if path.is_file() and path.name != "writer.lock")
+    assert (told["run_bytes"], told["resume_bytes"], told["without_resume"]) == (every, resume, True) and resume > 0
+    assert told["bytes"] < every - resume + 4096
+    with zipfile.ZipFile(out) as archive:
+        assert not [name for name in archive.namelist() if name.endswith("resume.safetensors")]
+        assert json.loads(archive.read("bundle.json"))["without_resume"] is True
+    assert main(["import", str(out), "--runs", str(tmp_path / "there")]) == 0
+    assert "it can be looked at, not trained further" in capsys.readouterr().out
+    there = Run.open(tmp_path / "there" / "a run")
+    assert there.verify() == [] and there.newest_resumable() is None
+    assert all(checkpoint.note == checkpoint.fault == "" for checkpoint in there.checkpoints())
+    step = there.checkpoints()[-1].step
+    for name, value in Run.open(run).load(step)[1].items():
+        assert np.array_equal(there.load(step)[1][name], value)
+    assert main(["train", "vae", "--data", "digits", "--steps", "9", "--name", "a run", "--runs", str(there.path.parent), "--resume"]) == 1
+    assert "no checkpoint that training could go on from" in capsys.readouterr().err
+
+
+def test_that_the_size_is_said_before_a_run_is_packed(run, tmp_path, capsys):
+    assert main(["export", str(run), "--out", str(tmp_path / "a.zip"), "--quiet"]) == 0
+    first, second = capsys.readouterr().out.strip().splitlines()
+    assert "only for going on with the training" in first and "before packing" in second

@@ -5,7 +5,7 @@ Its decoder is a principal component analysis, so pictures change with z as they
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -21,7 +21,9 @@ from app.shell.bridge import Bridge
 from app.shell.state import State
 from engine import messages as m
 from engine.common import significance
+from engine.common.data_names import name_with
 from engine.data import moving_shapes
+from engine.data.curation import Curation, decided
 
 # The actions that panes trigger; a test of the window sees that it has them all.
 ACTIONS = (
@@ -39,6 +41,7 @@ ACTIONS = (
     "pane.LikelihoodPane",
     "pane.BayesPane",
     "pane.ChainsPane",
+    "pane.ErrorsPane",
 )
 LATENT = 12
 KL = np.array([0.3, 3.9, 0.0, 1.9, 2.8, 0.004, 3.2, 1.1, 2.5, 0.7, 1.4, 0.0], np.float32)
@@ -121,6 +124,7 @@ class FakeEngine:
         self.events: deque[Any] = deque()
         self.answering = True
         self.prior_note = ""
+        self.curation = Curation()  # decisions about the images of any data set
 
     def start(self) -> None: ...
 
@@ -156,6 +160,24 @@ class FakeEngine:
 
     def fail(self, query: Any, message: str) -> None:
         self.events.append(m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=message))
+
+
+def _curate(engine: FakeEngine, q: m.Curate) -> m.Answer:
+    if q.data == "digits":
+        return m.QueryFailed(stamp=q.stamp, channel=q.channel, kind="Curate", message="“digits” comes with the program and stays as it is.")
+    log = engine.curation
+    if q.act != "look":
+        log = engine.curation = decided(log, q.act, [(name, "") for name in q.names], q.value)
+    known, plain = log.known(), q.data.partition("?")[0]
+    tags = Counter(tag for one in known.values() for tag in one.tags)
+    undo, redo = log.next_undone("undo"), log.next_undone("redo")
+    return m.Curated(
+        stamp=q.stamp, channel=q.channel, data=q.data, plain=plain, curated=name_with(plain, {"curation": log.carried()} if known else {}),
+        decisions=len(log.in_force()), images=tuple(m.CuratedImage(name, one.excluded, one.label, one.tags) for name, one in known.items()),
+        excluded=sum(one.excluded for one in known.values()), relabelled=sum(bool(one.label) for one in known.values()),
+        tags=tuple(tags.items()), classes=("cats", "dogs"), undo=undo.act if undo else "", redo=redo.act if redo else "",
+        file="/p.curation.json",
+    )  # fmt: skip
 
 
 def _step(query: Any) -> int:
@@ -237,6 +259,7 @@ def _examples(engine: FakeEngine, q: m.ClassExamples) -> m.ClassExamplesFound:
 
 
 ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
+    m.Curate: _curate,
     m.Describe: _describe, m.Decode: _decode, m.Encode: _encode, m.Interpolate: _interpolate, m.DecodeGrid: _grid,
     m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page, m.ClassExamples: _examples,
 }  # fmt: skip

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from app.panes.curves.plot_card import CurvePlotCard
 
 SIDE_WIDTH = 188  # pixels
+ACCURACY = "accuracy"  # how the term of a classifier ends that leads to its errors
 LOW = 460  # pixels: in a lower pane the cards go without sparklines and the diagnosis without its rules
 TICK_MS = 100  # repaints at most ten times a second
 
@@ -173,7 +174,8 @@ class CurvesPane(Pane):
             return
         from app.panes.curves.plot_card import CurvePlotCard
 
-        self.plot_card = CurvePlotCard(partial(self.export.ask, "png"), partial(self.export.ask, "csv"))
+        show_errors = partial(self.context.state.handed_over.emit, "errors", "")
+        self.plot_card = CurvePlotCard(partial(self.export.ask, "png"), partial(self.export.ask, "csv"), show_errors)
         self.main.insertWidget(0, self.plot_card, 1)
         self.plot_card.plot.cursor_moved.connect(self.context.state.set_cursor)
         self.plot_card.plot.saved_asked.connect(self.export.ask)
@@ -293,6 +295,8 @@ class CurvesPane(Pane):
         alone = len(followed.together(term)) == 1
         best = followed.best(term, smoothing) if alone else None
         title = term if alone else family_title(term)
+        info = self.context.state.run_info
+        card.errors_link.setVisible(term.endswith(ACCURACY) and info is not None and "classify" in info.capabilities)
         card.loading = followed.loading()
         card.draw(title, followed.unit(term), self._lines(term), best, smoothing, self.context.state.cursor)
 

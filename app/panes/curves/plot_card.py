@@ -17,7 +17,7 @@ from app.widgets.parts import Card, TextLines, button, heading, set_heading
 
 
 class CurvePlotCard(QWidget):
-    def __init__(self, save_picture: Callable[[], object], save_csv: Callable[[], object]) -> None:
+    def __init__(self, save_picture: Callable[[], object], save_csv: Callable[[], object], show_errors: Callable[[], object]) -> None:
         super().__init__()
         self._drawn: object = None  # which lines the plot has
         column = QVBoxLayout(self)
@@ -29,6 +29,10 @@ class CurvePlotCard(QWidget):
         row.addWidget(self.heading)
         row.addStretch(1)
         self.plot = CurvePlot("Curves over steps; the arrow keys move the time cursor")
+        self.errors_link = button("Which images are wrong…", show_errors, "Confusion matrix and images of the wrong answers, in Errors.")
+        self.errors_link.setProperty("kind", "link")
+        self.errors_link.hide()
+        row.addWidget(self.errors_link)
         for name, run, help in (
             ("Show everything", self.plot.show_all, "Take back the zoom (0, or double click)."),
             ("Copy", self._copy, "Copy the plot as a picture."),

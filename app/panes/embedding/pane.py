@@ -24,9 +24,10 @@ from app.panes.embedding.page import HINT, EmbeddingPage
 from app.shell import theme
 from app.shell.formatting import count
 from app.shell.run_pane import RunPane
+from app.widgets.curation_menu import CurationMenu
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.shown_step import COMES, FAILED
-from engine.messages import Embedded
+from engine.messages import Embedded, PictureRef
 
 SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
 OF_EACH_IMAGE = ("log_prob", "classify", "decode")  # with one of these the loss is one of each image, and not of a batch
@@ -37,6 +38,7 @@ class EmbeddingPane(RunPane):
     title = "Embedding"
     order = 45
     most_images = 64
+    takes_over = ("mark",)
     needs = ("encode",)
     invites = "Choose a run at the left, or train one: what its network makes of many images is drawn here as a map."
     waits = "The first one comes within seconds of training. The map appears by itself."
@@ -47,6 +49,7 @@ class EmbeddingPane(RunPane):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._followed = ""  # what was followed when it came to what is looked at; "" where that was chosen by hand
+        self._to_mark: PictureRef | None = None  # handed over by another pane, until there is a map
         self._c = theme.colors(context.state.theme)
         self.controller = controller = EmbeddingController(context.bridge, self)
         self._settling, self._resting = QTimer(self), QTimer(self)
@@ -88,6 +91,7 @@ class EmbeddingPane(RunPane):
         page.trust.toggled.connect(self._show_trust)
         page.map.saved_asked.connect(self.exports.ask)
         page.selection.csv_asked.connect(partial(self.exports.ask, "selection"))
+        page.selection.curate_asked.connect(self._curate)
         page.selection.direction_asked.connect(lambda: self.color_by("direction"))
         page.projected_image.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
         menu = QMenu(self)
@@ -99,12 +103,20 @@ class EmbeddingPane(RunPane):
             menu.addAction(text).triggered.connect(lambda _checked=False, run=run: run())
         page.export_button.setMenu(menu)
 
+    def _curate(self) -> None:
+        """Decide about the selected images."""
+        event, selected, button = self.points.drawn, self.points.selection, self.page.selection.curate_button
+        if event is not None and selected is not None:
+            names = [event.names[int(point)] for point in selected]
+            CurationMenu(self.context, event.subset.data, names, self).open_at(button.mapToGlobal(button.rect().bottomLeft()))
+
     # ------------------------------------------------------------------------------------------------ what is looked at
 
     def activate(self) -> None:
         self.shown = True
         self.check_empty()
         self._draw_map()
+        self._mark()
         self._settle()
 
     def deactivate(self) -> None:
@@ -250,6 +262,7 @@ class EmbeddingPane(RunPane):
         self._show_trust()
         self._say_step()
         self.points.pin(self.points.pinned)
+        self._mark()
 
     def colors(self, event: Embedded) -> ColorClasses | ColorScale | None:
         """What the points of a map are coloured by, as far as it is known."""
@@ -327,6 +340,28 @@ class EmbeddingPane(RunPane):
             return []
         self.points.drop(paths)
         return paths
+
+    def take_over(self, purpose: str, what: object) -> bool:
+        """Mark an image that another pane shows, as soon as there is a map."""
+        if not self.able() or not isinstance(what, PictureRef):
+            return False
+        self._to_mark = what
+        if self.shown:
+            self._mark()
+        return True
+
+    def _mark(self) -> None:
+        """Pin its point; an image that is none of the map's is placed on it as a dropped one."""
+        picture, event = self._to_mark, self.points.drawn
+        if picture is None or event is None or event is not self.controller.map:
+            return
+        self._to_mark = None
+        same = (event.subset.data, event.subset.split) == (picture.data, picture.split)
+        found = np.flatnonzero(event.indices == picture.index) if same else np.zeros(0, np.int64)
+        if len(found):
+            self.points.pin(int(found[0]))
+        else:
+            self.controller.place([picture])
 
     def _restyle(self) -> None:
         self._c = theme.colors(self.context.state.theme)

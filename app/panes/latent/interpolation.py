@@ -158,7 +158,7 @@ class InterpolationCard(Card):
         position = self.history.current
         if position is None or position.a is None or position.b is None:
             return {}
-        ends = {"a": position.a.tolist(), "b": position.b.tolist(), "a_name": position.a_name, "b_name": position.b_name}
+        ends: dict[str, object] = {"a": position.a.tolist(), "b": position.b.tolist(), "a_name": position.a_name, "b_name": position.b_name}
         return ends | ({} if self.interpolated is None else {"decode": self.interpolated.decode})
 
     def set_colors(self, c: Colors) -> None:

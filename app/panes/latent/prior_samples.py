@@ -88,7 +88,8 @@ class PriorSamplesCard(Card):
         return strip_picture(self.samples, scale)
 
     def export_details(self) -> dict[str, object]:
-        return {"prior_seed": str(self.seed)} | ({} if self.sampled is None else {"decode": self.sampled.decode})
+        details: dict[str, object] = {"prior_seed": str(self.seed)}
+        return details if self.sampled is None else details | {"decode": self.sampled.decode}
 
     def set_colors(self, c: Colors) -> None:
         self.samples.set_colors(c)

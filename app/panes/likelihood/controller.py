@@ -198,6 +198,8 @@ class LikelihoodController(JobController):
     def _calibrated(self, event: Calibrated) -> None:
         if self.purpose_of(event.job) == "calibrate":
             self.images.calibrate(event)
+            if event.missing:
+                self.say(f"Scores come without p-values. {event.missing}", "warning")
             self.calibrated.emit()
 
     def _image_scored(self, event: ImageScored) -> None:

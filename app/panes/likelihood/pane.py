@@ -53,6 +53,7 @@ class LikelihoodPane(RunPane):
     wants_run = False
     takes_folders = True
     takes_data = True
+    takes_over = ("score",)
     invites = (
         "Choose a run at the left, or train one: any that learns p(x), classes or features can score images. "
         "Then drop an image here to learn how likely it is."
@@ -94,7 +95,7 @@ class LikelihoodPane(RunPane):
         state.step_changed.connect(self._step_changed)
         state.runs_changed.connect(self._runs_changed)
         state.run_replaced.connect(self._run_replaced)
-        state.run_gone.connect(self._run_gone)
+        state.run_gone.connect(self.images.forget_run)
         state.methods_changed.connect(self._runs_changed)
         state.data_changed.connect(self._data_changed)
         state.theme_changed.connect(self._restyle)
@@ -198,9 +199,6 @@ class LikelihoodPane(RunPane):
         if self.shown:
             self._settling.start()
 
-    def _run_gone(self, run: str) -> None:
-        self.controller.images.detectors.pop(run, None)
-
     def _run_replaced(self, run: str) -> None:
         if run in dict(self.controller.wanted):
             self.controller.look_at(())
@@ -255,6 +253,13 @@ class LikelihoodPane(RunPane):
             return []
         self.add(PictureRef(label=Path(path).name, path=path) for path in paths)
         return paths
+
+    def take_over(self, purpose: str, what: object) -> bool:
+        """Score an image that another pane shows."""
+        if not self.able() or not isinstance(what, PictureRef):
+            return False
+        self.add([what])
+        return True
 
     def accept_data(self, path: str) -> bool:
         """Score a data set and compare it with the held-out images."""

@@ -5,6 +5,7 @@ Several runs stand under each other, each below its name. What a run cannot say 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,20 +53,29 @@ class ScoreRow:
     building: bool = False  # what it lacks is being made
 
     @property
-    def shape(self) -> tuple[str, str, bool, bool]:
+    def shape(self) -> tuple[str, str, bool, bool, bool]:
         """What decides how its cells are laid out."""
         info = self.info
-        return self.run, info.name if info else self.title, bool(info and info.missing), self.building
+        return self.run, info.name if info else self.title, bool(info and info.missing), self.building, self.uncertain
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether its value stands with an error, which takes more room."""
+        return self.score is not None and self.score.error is not None
 
 
-def value_text(info: DetectorInfo, value: float) -> str:
-    """A value with its unit, with as many digits as its size bears."""
+def value_text(info: DetectorInfo, value: float, error: float | None = None) -> str:
+    """A value with its unit, with as many digits as its size bears; ± its standard error where that is known."""
     size = abs(value)
     digits = 1 if size >= 1000 else 2 if size >= 1 or size == 0 else 3
     if "bits" in info.unit:
         digits = 2
     unit = info.unit.removesuffix(UNNORMALIZED)
-    return number(value, digits, "b/dim" if unit in ("bits/dim", "bits_per_dim") else unit)
+    unit = "b/dim" if unit in ("bits/dim", "bits_per_dim") else unit
+    if error is None or not math.isfinite(error):
+        return number(value, digits, unit)
+    digits = max(digits, min(4, 1 - math.floor(math.log10(error)) if error > 0 else 0))  # two figures of the error, within reason
+    return f"{number(value, digits)} ± {number(error, digits, unit)}"
 
 
 def is_unnormalized(info: DetectorInfo) -> bool:
@@ -79,7 +89,9 @@ def density_text(info: DetectorInfo) -> str:
 
 
 def p_text(p: float, floor: float = 0.0) -> str:
-    """0.004 -> "0.4 %"; "≤ 0.4 %" where no p-value can be smaller."""
+    """0.004 -> "0.4 %"; "≤ 0.4 %" where no p-value can be smaller; a dash where there is none."""
+    if math.isnan(p):
+        return "–"
     return ("≤ " if 0 < p <= floor else "") + number(100 * p, 1 if p < 0.0995 else 0, "%")
 
 
@@ -90,12 +102,16 @@ def arrow(info: DetectorInfo) -> str:
 
 def short_verdict(score: DetectorScore | CombinedScore) -> str:
     """A verdict as a cell of the table has room for; the tooltip has all of it."""
+    if math.isnan(score.p_value):
+        return "no p-value"
     return {"none": "too few images", "plain": "not unusual", "warning": "unusual, p ≤ 5 %", "bad": "unusual, p ≤ 1 %"}[score.level]
 
 
 def floor_text(score: DetectorScore) -> str:
     """What a p-value means that cannot be smaller; empty for others."""
     count, groups = score.calibration_images, score.calibration_groups
+    if math.isnan(score.p_value):
+        return ""
     if score.p_value > score.p_floor:
         return f"Against {count} held-out images{f' in {groups} groups' if groups != count else ''}." if count else ""
     held_out = f"{count} held-out images" if groups == count else f"{count} held-out images, which are {groups} groups,"
@@ -145,7 +161,7 @@ class ScoreModel(QAbstractTableModel):
             return info.missing if column in (VALUE, P_VALUE) else ""
         if score is None:
             return "…" if row.waiting and column in (VALUE, P_VALUE) else ""
-        value = f"{value_text(info, score.value)} {arrow(info)}"
+        value = f"{value_text(info, score.value, score.error)} {arrow(info)}"
         return {VALUE: value, P_VALUE: p_text(score.p_value, score.p_floor), VERDICT: short_verdict(score)}[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -156,7 +172,7 @@ class ScoreModel(QAbstractTableModel):
             right = column in (VALUE, P_VALUE, AUROC) and not (row.info and row.info.missing)
             return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole and row.info is not None:
-            value = value_text(row.info, row.score.value) if row.score is not None else ""
+            value = value_text(row.info, row.score.value, row.score.error) if row.score is not None else ""
             verdict, floor = (row.score.verdict, floor_text(row.score)) if row.score is not None else ("", "")
             return "\n".join(
                 part for part in (row.info.title, value, verdict, floor, row.info.missing, row.info.help, row.info.source) if part
@@ -299,7 +315,7 @@ class ScoreTable(QTableView):
         infos = [row.info for row in self.model_.rows if row.info is not None]
         sizes = {
             DENSITY: max(wide("features", *map(density_text, infos)), head("DENSITY") + PADDING + 4),
-            VALUE: wide("−1 234.5 nat ↓"),
+            VALUE: wide("−1 234.5 nat ↓", *["12.345 ± 0.0012 b/dim ↑"] * any(row.uncertain for row in self.model_.rows)),
             P_VALUE: max(wide("≤ 0.65 %"), head("P-VALUE") + PADDING + 4),
             AUROC: head("AUROC") + PADDING + 6,
             VERDICT: wide(*verdicts) + DOT + 7,

@@ -81,6 +81,10 @@ class ScoredImages:
             entry.combined.clear()
             entry.seen.clear()
 
+    def forget_run(self, run: str) -> None:
+        """The run is listed no longer."""
+        self.detectors.pop(run, None)
+
     # -- what is to be asked -------------------------------------------------------------------------------------------
 
     def uncalibrated(self) -> tuple[RunStep, ...]:
@@ -163,10 +167,18 @@ class ScoredImages:
             for info in self.detectors.get(run, ()):
                 if not info.missing and info.name not in {other.name for other in detectors}:
                     detectors.append(info)
+        uncertain = {
+            score.detector for entry in self.entries for of in entry.scores.values() for score in of.values() if score.error is not None
+        }
         columns = ["file", "run", "step", "weights_sha256"]
         for info in detectors:
             unit = f" [{info.unit}]" if info.unit else ""
-            columns += [f"{info.name}{unit}", f"{info.name} p_value", f"{info.name} verdict ({info.direction} values are more unusual)"]
+            columns += [
+                f"{info.name}{unit}",
+                *([f"{info.name} error{unit}"] if info.name in uncertain else []),
+                f"{info.name} p_value",
+                f"{info.name} verdict ({info.direction} values are more unusual)",
+            ]
         columns += ["combined p_value", "combined verdict", "held_out_images", "held_out_groups", "p_floor", "notes", "error"]
         rows: list[list[object]] = []
         for entry in self.entries:
@@ -175,7 +187,10 @@ class ScoredImages:
                 row: list[object] = [entry.key, names.get(run, run), step, known.weights if known else ""]
                 for info in detectors:
                     score = entry.score(run, info.name)
-                    row += ["", "", ""] if score is None else [repr(float(score.value)), repr(float(score.p_value)), score.verdict]
+                    row.append("" if score is None else repr(float(score.value)))
+                    if info.name in uncertain:
+                        row.append("" if score is None or score.error is None else repr(float(score.error)))
+                    row += ["", ""] if score is None else [repr(float(score.p_value)), score.verdict]
                 together, one = entry.combined.get(run), next(iter(entry.scores.get(run, {}).values()), None)
                 row += ["", ""] if together is None else [repr(float(together.p_value)), together.verdict]
                 row += ["", "", ""] if one is None else [one.calibration_images, one.calibration_groups, repr(float(one.p_floor))]

@@ -119,7 +119,8 @@ class ProbeLines(LineChart):
         height = metrics.height()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         self.draw_upright_axis(painter, 26, self.percent)
-        across: list[float] = list(map(float, range(len(self.places)))) or ticks(self.low, self.high, max(2, int(place.width() // 76)))
+        found = ticks(self.low, self.high, max(2, int(place.width() // 76)))
+        across: list[float] = list(map(float, range(len(self.places)))) or [value for value in found if value == round(value)]
         texts = list(self.places) or figures(across)
         staggered = self._staggered()
         for number_of, (value, text) in enumerate(zip(across, texts, strict=True)):

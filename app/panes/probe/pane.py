@@ -92,6 +92,7 @@ class ProbePane(RunPane):
         for made, run in (
             (page.measure_button, self.measure),
             (page.stop_button, self.stop),
+            (page.errors_button, partial(self.context.state.handed_over.emit, "errors", "")),
             (page.tune_button, partial(self.fine_tune, "run")),
             (page.scratch_button, partial(self.fine_tune, "scratch")),
         ):

@@ -1,4 +1,5 @@
-"""What a run learns from: the views of its next batch, how similar the checkpoint finds them, how invariant it is, and its puzzles.
+"""What a run learns from and looks at: the views of its next batch, how similar the checkpoint finds them, how invariant it is, its
+puzzles, and the patches of a vision transformer.
 
 The pane asks the engine only for the page that is seen; pages draw what has come.
 """
@@ -20,6 +21,8 @@ from app.panes.views.batch_page import BatchPage
 from app.panes.views.export import ViewExports, ViewsExportSource
 from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
+from app.panes.views.patches_controller import PatchesController
+from app.panes.views.patches_page import PatchesLook, PatchesPage
 from app.panes.views.puzzle_page import PuzzlePage, PuzzleScore
 from app.panes.views.queue_page import QueuePage
 from app.shell import theme
@@ -46,8 +49,8 @@ from engine.messages import (
     ShowQueue,
 )
 
-PAGES = ("Batch", "Similarity", "Invariance", "Puzzle", "Queue")
-BATCH, SIMILARITY, INVARIANCE, PUZZLE, QUEUE = range(len(PAGES))
+PAGES = ("Batch", "Similarity", "Invariance", "Puzzle", "Queue", "Patches")
+BATCH, SIMILARITY, INVARIANCE, PUZZLE, QUEUE, PATCHES = range(len(PAGES))
 IN_ROWS = 16  # images on the page of the batch
 IN_PAIRS = 64  # images in the matrix
 NEXT_PUZZLE = "the next is of step {}"
@@ -63,16 +66,20 @@ class RunViews:
     image: PictureRef = field(default_factory=lambda: PictureRef("Validation image 0", index=0))
     by: str = "projections"
     score: PuzzleScore = field(default_factory=PuzzleScore)
+    patches: PatchesLook = field(default_factory=PatchesLook)
 
 
 class ViewsPane(RunPane):
     title = "Views"
     order = 35
-    needs = ("views",)
+    needs_one_of = ("views", "patches")
     invites = "Choose a run at the left, or train a method that learns from views of images, such as SimCLR."
     waits = "Choose a run with one, or wait: the first comes within seconds of training."
-    refused = "{title} makes no views", "Choose a run of a method that learns from views of images, such as SimCLR."
-    about = "The very tensors of the next batch, how similar the checkpoint finds them, and the puzzles it learns from."
+    refused = (
+        "{title} makes no views",
+        "Choose a run of a method that learns from views of images, such as SimCLR, or one that may have a vision transformer.",
+    )
+    about = "The very tensors of the next batch, how similar the checkpoint finds them, its puzzles, and what a transformer looks at."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -82,6 +89,7 @@ class ViewsPane(RunPane):
         self._drawn: dict[int, tuple[Any, ...]] = {}  # page -> what it shows or has asked for
         self._steps: dict[int, int] = {}  # page -> the checkpoint that it shows
         self._asked_at = 0.0
+        self._pages_told = "", 0  # the puzzle and the keys in the queue, as the batch told them
         bridge = context.bridge
         self._askers = {
             page: LatestQuery(bridge, f"views.{PAGES[page].lower()}", on_answer, partial(self._on_failure, page))
@@ -120,24 +128,34 @@ class ViewsPane(RunPane):
         row.addWidget(self.shown_step)
         column.addLayout(row)
         self.pairs, self.curves, self.puzzle, self.queue = PairsPage(), InvariancePage(), PuzzlePage(), QueuePage()
+        self.patches_page = PatchesPage()
+        self.patches = PatchesController(self.context.bridge, self.patches_page, self)
         self.next_batch = BatchPage()
         self.grid, self.settings = self.next_batch.grid, self.next_batch.settings
         self.pages = PageStack()
-        for page in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue):
+        for page in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.patches_page):
             self.pages.addWidget(page)
         column.addWidget(self.pages, 1)
         self._offer("", 0)
+        choose = self._choose
         self.grid.picked.connect(self.pairs.choose_image)
-        self.settings.changed.connect(self._settings_changed)
+        self.settings.changed.connect(lambda settings: choose(settings=settings))
         self.settings.copy_asked.connect(self._copy_settings)
         self.settings.new_run_asked.connect(self._propose_run)
-        self.pairs.pair_chosen.connect(self._pair_chosen)
+        self.pairs.pair_chosen.connect(lambda a, b: choose(pair=(a, b)))
         self.curves.open_asked.connect(self._choose_image)
         self.curves.another_asked.connect(self._another_image)
-        self.curves.by_chosen.connect(self._by_chosen)
+        self.curves.by_chosen.connect(lambda by: choose(by=by))
         self.puzzle.next_asked.connect(self._next_puzzle)
         self.puzzle.fill_asked.connect(self._fill)
-        for chart in (self.pairs.map, self.curves.chart, self.queue.chart):
+        self.patches_page.open_asked.connect(self._choose_image)
+        self.patches_page.changed.connect(self.refresh)
+        self.patches.described.connect(self._on_described)
+        self.patches.came.connect(self._on_patches)
+        self.patches.outdated.connect(self.refresh)
+        self.patches.failed.connect(self.fail)
+        self.patches.said.connect(self._say)
+        for chart in (self.pairs.map, self.curves.chart, self.queue.chart, self.patches_page.board):
             chart.saved_asked.connect(self.exports.ask)
 
     def _tabs(self) -> QHBoxLayout:
@@ -161,13 +179,13 @@ class ViewsPane(RunPane):
     def _export_source(self) -> ViewsExportSource:
         """Of the page in front."""
         pairs, curves, queue = self.pairs.map, self.curves.chart, self.queue.chart
-        widgets = (self.grid, pairs, curves, self.puzzle, queue)
-        tables = (self.grid.table, pairs.table, curves.table, self.puzzle.table, queue.table)
+        widgets = (self.grid, pairs, curves, self.puzzle, queue, self.patches_page.board)
+        tables = (self.grid.table, pairs.table, curves.table, self.puzzle.table, queue.table, self.patches_page.table)
         return ViewsExportSource(PAGES[self.page], widgets[self.page], tables[self.page])
 
     def _restyle(self) -> None:
         c = theme.colors(self.context.state.theme)
-        for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.status, self.shown_step):
+        for widget in (self.next_batch, self.pairs, self.curves, self.puzzle, self.queue, self.patches_page, self.status, self.shown_step):
             widget.set_colors(c)
 
     # ------------------------------------------------------------------------------------------------ what is looked at
@@ -197,6 +215,7 @@ class ViewsPane(RunPane):
                 self._drawn.pop(page, None)
             asker.forget()
         self._filler.forget()
+        self.patches.forget()
 
     def _run_gone(self, run: str) -> None:
         self.views_of_runs.pop(run, None)
@@ -213,12 +232,14 @@ class ViewsPane(RunPane):
         self.curves.clear()
         self.puzzle.clear()
         self.puzzle.show_score(self.run_views.score)
+        self.patches.set_run(self.run_views.patches)
         self._offer("", 0)
         self.check_empty()
-        self._front(BATCH if self.page in (PUZZLE, QUEUE) else self.page)
+        self._front(self._offered(self.wished))
 
     def _step_changed(self) -> None:
         self.check_empty()
+        self._offer(*self._pages_told)
         if not self.shown or not self.able():
             return
         wait = self._asked_at + LIVE_SECONDS - monotonic()
@@ -229,15 +250,28 @@ class ViewsPane(RunPane):
         else:
             self.refresh()
 
+    def _can(self, capability: str) -> bool:
+        method, info = self.context.state.method_info, self.context.state.run_info
+        return capability in (method.capabilities if method else info.capabilities if info else ())
+
     def _offer(self, puzzle: str, queue: int) -> None:
-        """Which pages there are for the run's method."""
-        self.tabs.button(PUZZLE).setVisible(puzzle in self.puzzle.kinds)
-        self.tabs.button(QUEUE).setVisible(queue > 0)
+        """Which pages there are for the run's method, and for its network as far as that is known."""
+        self._pages_told = puzzle, queue
+        views, network = self._can("views"), self.patches.network
+        patches = self._can("patches") and (not views if network is None else not network.why_not)
+        there = {PUZZLE: puzzle in self.puzzle.kinds, QUEUE: queue > 0, PATCHES: patches}
+        there[BATCH] = there[SIMILARITY] = views or not self._can("patches")
+        for page, offered in there.items():
+            self.tabs.button(page).setVisible(offered)
+
+    def _offered(self, page: int) -> int:
+        """The page itself if the run has it, else the first that it has."""
+        return next(one for one in (page, BATCH, PATCHES, INVARIANCE) if not self.tabs.button(one).isHidden())
 
     def show_page(self, page: int) -> None:
         """Bring a page to the front, and ask for what it shows."""
         self.wished = page
-        self._front(BATCH if self.tabs.button(page).isHidden() else page)
+        self._front(self._offered(page))
 
     def _front(self, page: int) -> None:
         self.page = page
@@ -262,7 +296,10 @@ class ViewsPane(RunPane):
             self.settings.set_fields(fields, info.config if info else {})
             if self.settings.settings() != run_views.settings:
                 self.settings.show_settings(run_views.settings)
-        if self.page in (BATCH, SIMILARITY) or self.grid.batch is None:  # without a batch nobody knows which pages there are
+        if self._can("patches"):
+            self.patches.describe(**at)
+        batch_wanted = self.page in (BATCH, SIMILARITY) or self.grid.batch is None  # without one nobody knows which pages there are
+        if self._can("views") and batch_wanted:
             page = self.page if self.page == SIMILARITY else BATCH
             many = {BATCH: IN_ROWS, SIMILARITY: IN_PAIRS}[page]
             query: Query = ShowBatch(**at, count=many, settings=dict(run_views.settings), pair=run_views.pair)
@@ -275,6 +312,9 @@ class ViewsPane(RunPane):
             self._want(PUZZLE, PosePuzzle(**at, number=run_views.score.number), (state.run, follows, run_views.score.number))
         elif self.page == QUEUE:
             self._want(QUEUE, ShowQueue(**at), tuple(at.values()))
+        elif self.page == PATCHES:
+            self._asked_at = monotonic()
+            self.patches.refresh(**at, live=state.cursor is None)
         self._say_step()
 
     def _want(self, page: int, query: Query, key: tuple[Any, ...]) -> None:
@@ -303,8 +343,20 @@ class ViewsPane(RunPane):
         self._steps[BATCH if query.count == IN_ROWS else SIMILARITY] = shown.step
         self._offer(shown.puzzle, shown.queue)
         self._say()
-        if self.page != self.wished and not self.tabs.button(self.wished).isHidden():
-            self._front(self.wished)
+        if self.page != self._offered(self.wished):
+            self._front(self._offered(self.wished))
+
+    def _on_described(self) -> None:
+        """It is known whether the run's network has patches."""
+        self._offer(*self._pages_told)
+        if self.page != self._offered(self.wished):
+            self._front(self._offered(self.wished))
+        else:
+            self.refresh()
+
+    def _on_patches(self) -> None:
+        self.failure = ""
+        self._say()
 
     def _on_queue(self, query: ShowQueue, shown: QueueShown) -> None:
         if self._current(query):
@@ -341,8 +393,10 @@ class ViewsPane(RunPane):
 
     # ------------------------------------------------------------------------------------------------ what the user does
 
-    def _settings_changed(self, settings: dict[str, Any]) -> None:
-        self.run_views.settings = settings
+    def _choose(self, **chosen: Any) -> None:
+        """Other values of `run_views`."""
+        for name, value in chosen.items():
+            setattr(self.run_views, name, value)
         self.refresh()
 
     def _propose_run(self) -> None:
@@ -354,17 +408,9 @@ class ViewsPane(RunPane):
     def _copy_settings(self) -> None:
         QGuiApplication.clipboard().setText(self.settings.as_arguments())
 
-    def _pair_chosen(self, a: int, b: int) -> None:
-        self.run_views.pair = (a, b)
-        self.refresh()
-
-    def _by_chosen(self, by: str) -> None:
-        self.run_views.by = by
-        self.refresh()
-
     def _another_image(self) -> None:
         index = (self.run_views.image.index or 0) + 1 if self.run_views.image.path is None else 0
-        self._measure(PictureRef(f"Validation image {index}", index=index))
+        self._choose(image=PictureRef(f"Validation image {index}", index=index))
 
     def _choose_image(self) -> None:
         ask_which(self, "Open an image", IMAGE_FILTER, lambda paths: self.accept_image(paths[0]))
@@ -372,13 +418,13 @@ class ViewsPane(RunPane):
     def accept_image(self, path: str) -> bool:
         if not self.able():
             return False
-        self._measure(PictureRef(os.path.basename(path), path=path))
+        picture = PictureRef(os.path.basename(path), path=path)
+        if self.page == PATCHES:
+            self.patches_page.choose_picture(picture)
+            return True
+        self._choose(image=picture)
         self.show_page(INVARIANCE)
         return True
-
-    def _measure(self, picture: PictureRef) -> None:
-        self.run_views.image = picture
-        self.refresh()
 
     def _next_puzzle(self) -> None:
         self.run_views.score.number += 1
@@ -398,9 +444,11 @@ class ViewsPane(RunPane):
 
     def _say_step(self) -> None:
         """Of which checkpoint the page in front is."""
-        asked = self._live.isActive() or any(one.in_flight is not None for one in (self._askers[self.page], self._filler))
+        front = self.patches.busy if self.page == PATCHES else self._askers[self.page].in_flight is not None
+        asked = self._live.isActive() or front or self._filler.in_flight is not None
         then, level = (COMES, "") if asked else (NEXT_PUZZLE, "") if self.page == PUZZLE and not self.failure else (FAILED, "warning")
-        self.shown_step.show_step(self._steps.get(self.page), self.context.state.step, then, level)
+        step = self.patches_page.shown_step() if self.page == PATCHES else self._steps.get(self.page)
+        self.shown_step.show_step(step, self.context.state.step, then, level)
 
     def _say(self) -> None:
         self._say_step()
@@ -410,7 +458,8 @@ class ViewsPane(RunPane):
         similar = self.pairs.similar
         shown = self.grid.batch if self.page == BATCH else similar.shown if similar is not None else None
         if shown is None or self.page > SIMILARITY:
-            self.status.set_text(SAID[self.page])
+            line = self.patches.line if self.page == PATCHES else ""
+            self.status.set_text(line or SAID[self.page])
             return
         some = (
             f"{count(len(shown.originals))} of the {count(shown.batch)}"
@@ -434,4 +483,5 @@ SAID = (
     "How similar the checkpoint finds an image to itself, the more strongly one transform changes it. Drop an image to measure it.",
     "The puzzle that this method learns from, on validation images it was never trained on: play against the model.",
     "Views are told apart from keys of former batches too. This is how long ago each of them was encoded.",
+    "The image as patches, each a token of the vision transformer. Click a patch or a tile; drop an image to look at it.",
 )

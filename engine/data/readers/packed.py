@@ -296,7 +296,7 @@ def _in_tree(file: Path, parts: tuple[str, ...], of_class: bool, numbered: bool)
     stem = _stem(file)
     if len(parts) > 1 and parts[0].casefold() == stem.casefold():  # train.zip, in which all is in “train”
         parts = parts[1:]
-    *folders, name = parts
+    *folders, name = list(parts)
     name = f"{stem}-{name}" if numbered and not of_class else name
     return "/".join((stem if of_class else _of_shard(file), *folders, name))
 

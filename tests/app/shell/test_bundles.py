@@ -57,7 +57,7 @@ def test_that_the_menu_offers_the_data_only_where_they_are_the_users_own(window:
     own = replace(window.state.runs["/runs/c"], data="/home/of/pets")
     window.runs.listed(m.RunsListed((own,), "/runs"))
     assert "Export with its data…" in texts()
-    window.run_list.export_chosen.emit("/runs/c", True)
+    window.run_list.export_chosen.emit("/runs/c", True, False)
     (dialog,) = window.findChildren(QFileDialog)
     dialog.fileSelected.emit(str(tmp_path / "c.zip"))
     dialog.close()

@@ -32,7 +32,7 @@ VIEWED: dict[str, dict[str, Any]] = {  # for the Views pane, whose pages depend 
     "rotation": {"width": 4, "blocks": 1},
     "dino": {"width": 4, "blocks": 1},
 }
-NEVER_SIDEWAYS = ("ViewsPane", "EmbeddingPane", "ProbePane", "DataPane")  # these shrink, and at most scroll down
+NEVER_SIDEWAYS = ("ViewsPane", "EmbeddingPane", "ProbePane", "DataPane", "ErrorsPane")  # these shrink, and at most scroll down
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,14 @@ def scenes(driver: WindowDriver, runs: Path, files: list[str]) -> Iterator[str]:
     driver.wait(lambda: not pane.job, "the features were measured", 240)
     driver.settle()
     yield "ProbePane with figures"
+    for method in ("simclr", "classifier"):
+        look_at(method)
+        pane = show("ErrorsPane")
+        driver.wait(lambda pane=pane: pane.controller.page is not None, "the errors were found", 120)
+        pane.choose_cell(*pane.controller.found.pairs[0][:2])
+        driver.settle()
+        yield f"ErrorsPane of {method}"
+    look_at("simclr")
     pane = show("ViewsPane")
     for index in range(3):
         pane.show_page(index)

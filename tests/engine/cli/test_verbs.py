@@ -205,3 +205,17 @@ def test_embed_writes_a_table_of_places_and_says_how_far_to_trust_them(say, tmp_
     assert (int(index), label) == (first, str(split.labels[first])) and math.isfinite(float(x)) and math.isfinite(float(y))
     code, _, error = say(*asked[:7], "/no/such/folder/map.csv", *asked[8:])
     assert code == 1 and "name another file with --out" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["eval", "nowhere"], 1), (["train", "vae"], 2), (["train", "vae", "--data", "nowhere", "--steps", "1"], 1), (["frobnicate"], 2)],
+)
+def test_that_a_failing_verb_prints_its_sentence_as_json_too(words, code, capsys, tmp_path):
+    assert main([*words, "--json"]) == code
+    told = capsys.readouterr()
+    (line,) = told.out.splitlines()
+    (sentence,) = told.err.splitlines()
+    assert json.loads(line) == {"error": sentence}
+    assert main(words) == code
+    assert capsys.readouterr().out == ""

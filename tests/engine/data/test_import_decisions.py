@@ -14,9 +14,9 @@ from PIL import Image
 from engine.data import BadData
 from engine.data.decoding import Bad, decode
 from engine.data.readers import folders
-from engine.data.recipe import ImportRecipe
+from engine.data.recipe import ImportRecipe, recipe_of
 from tests.engine.data.test_import_values import opened, pixels_by_name, said
-from tests.kit.import_cases import flat, write_csv, write_idx
+from tests.kit.import_cases import class_folders, flat, write_csv, write_idx
 
 RNG = np.random.default_rng(5)
 
@@ -147,3 +147,14 @@ def test_that_closing_an_import_reads_no_further_table(tmp_path: Path, monkeypat
     steps.close()
     timer.join()
     assert len(read) == 1 and not [thread for thread in threading.enumerate() if thread.name == "understanding a folder"]
+
+
+def test_that_a_larger_size_is_taken_where_asked_and_its_cost_is_said(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set", count=3)
+    data = opened(tmp_path / "set", size=128)
+    assert data.shape == (3, 128, 128)
+    (note,) = (note for note in data.report.notes if "takes one core" in note)
+    assert "48 KB" in note and "128" not in note  # 3 × 128 × 128 bytes
+    assert not any("takes one core" in note for note in opened(tmp_path / "set").report.notes)
+    with pytest.raises(BadData, match="from 8 to 256"):
+        recipe_of({"size": 257})

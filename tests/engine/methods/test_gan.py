@@ -216,7 +216,7 @@ def test_that_a_network_that_overflows_ends_the_run_with_a_sentence_and_its_last
 def test_that_it_says_what_it_cannot_learn_from():
     with pytest.raises(CannotLearn, match="no classes"):
         build(GAN, Config(conditional=True), DataSpec((1, 8, 8)), seed=0)
-    with pytest.raises(ValueError, match="8×8 to 64×64"):
+    with pytest.raises(ValueError, match="8×8 to 128×128"):
         patches((7, 30))
 
 

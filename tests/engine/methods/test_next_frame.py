@@ -164,7 +164,7 @@ def test_that_it_goes_on_bit_for_bit_and_keeps_the_frames_before_of_its_fixed_ex
 
 
 @pytest.mark.slow
-def test_that_half_a_minute_of_training_tells_the_next_frame_far_better_than_a_frame_alone(tmp_path):
+def test_that_half_a_minute_of_training_tells_the_next_frame_far_better_than_a_frame_alone_and_where_it_moves(tmp_path):
     list(train(Plan("next_frame", "moving-shapes", {}, steps=STEPS, name="run", device="cpu", precision="fp32"), tmp_path))
     method, split = Model(Run.open(tmp_path / "run"), None).method, open_data("moving-shapes").splits["valid"]
     assert split.before is not None
@@ -172,3 +172,9 @@ def test_that_half_a_minute_of_training_tells_the_next_frame_far_better_than_a_f
     x, past = torch.from_numpy(split.images)[rows].float() / 255, torch.from_numpy(split.before)[rows]
     given, alone = (method.bits_per_dim(-method.log_prob(x, told).mean().item()) for told in (past, None))  # type: ignore[operator]
     assert given < 0.2 and given < 0.3 * alone
+    clips = np.arange(0, len(split), 16)  # where clips begin
+    told, after = torch.from_numpy(split.before[clips]), torch.from_numpy(split.images[clips + 1])
+    true = method.log_prob(torch.from_numpy(split.images[clips]).float() / 255, told)  # type: ignore[operator]
+    for other, least in ((told[:, -1], 0.9), (told[:, -2], 0.8), (after, 0.7)):  # stands still, goes back, or is one frame ahead
+        likelier = true > method.log_prob(other.float() / 255, told)  # type: ignore[operator]
+        assert likelier.double().mean() > least, "it knows where the shape moves, not only what it looks like"

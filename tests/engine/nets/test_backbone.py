@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.nets.backbone import Backbone
 from engine.nets.backbone_tokens import NoPatches, NoSuchPooling, TokenLayout, grid_of
+from engine.protocols import PatchTokens
 from tests.kit.backbones import CLS, KINDS, REGISTERS, TRANSFORMERS, backbone, built
 
 pytest.importorskip("transformers", reason="the library transformers is not installed")
@@ -42,7 +44,7 @@ def test_that_patches_and_features_are_the_librarys(kind: str):
     ours, x = backbone(model), pictures(side=side_of(kind))
     with torch.no_grad():
         told = theirs(model, kind, x)
-        hidden, features, tokens = told.last_hidden_state, ours(x), ours.patch_tokens(x)
+        hidden, features, tokens = told.last_hidden_state, ours(x), ours.patch_features(x)
     pooler = getattr(told, "pooler_output", None)
     expected = pooler.flatten(1) if pooler is not None else hidden[:, 0] if CLS[kind] else hidden.mean(1)
     assert torch.allclose(features, expected, atol=1e-5)
@@ -52,7 +54,12 @@ def test_that_patches_and_features_are_the_librarys(kind: str):
         first = CLS[kind] + REGISTERS.get(kind, 0)
         assert tokens.shape[1] == tokens.shape[2] == round((hidden.shape[1] - first) ** 0.5)
         assert torch.allclose(tokens.flatten(1, 2), hidden[:, first:], atol=1e-5)
-    assert ours.grid((3, x.shape[2], x.shape[3])) == tokens.shape[1:3] if kind != "resnet" and kind != "convnext" else True
+    if kind == "resnet":
+        assert not ours.cuts
+        with pytest.raises(NoPatches, match="does not cut images into patches"):
+            ours.patch_grid((24, 24))
+    else:
+        assert ours.patch_grid((x.shape[2], x.shape[3])) == tokens.shape[1:3]
 
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
@@ -72,7 +79,7 @@ QUERY, KEY = ("q_proj", "query"), ("k_proj", "key")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TRANSFORMERS if kind not in ("dinov3_vit", "beit", "data2vec-vision")])
-@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("layer", [1, 2])
 def test_that_attention_is_the_softmax_of_queries_and_keys(kind: str, layer: int):
     """Queries and keys are caught in the library's own pass, which has another attention; weights are a slow softmax in float64."""
     model = built(kind)
@@ -88,7 +95,7 @@ def test_that_attention_is_the_softmax_of_queries_and_keys(kind: str, layer: int
     with torch.no_grad():
         theirs(model, kind, x)
         weights = ours.attention(x, layer)
-    q, k = (caught[key][layer].double().unflatten(2, (2, 12)).transpose(1, 2) for key in ("q", "k"))  # [B, 2, T, 12]
+    q, k = (caught[key][layer - 1].double().unflatten(2, (2, 12)).transpose(1, 2) for key in ("q", "k"))  # [B, 2, T, 12]
     scores = torch.einsum("bhid,bhjd->bhij", q, k) / 12**0.5
     slow = scores.exp() / scores.exp().sum(3, keepdim=True)
     assert weights.shape == slow.shape
@@ -99,16 +106,12 @@ def test_that_attention_is_the_softmax_of_queries_and_keys(kind: str, layer: int
 def test_that_attention_is_a_share_and_leaves_the_network_as_it_was(kind: str):
     ours, x = backbone(built(kind)), pictures()
     before = ours(x)
-    for layer in range(ours.attention_layers):
+    for layer in (1, 2):
         weights = ours.attention(x, layer)
         assert torch.allclose(weights.sum(3), torch.ones(()), atol=1e-5)
-        looked = ours.cls_attention(x, layer)
-        assert looked.shape == (3, 2, 4, 4)
-        if CLS[kind]:
-            assert torch.equal(looked.flatten(2), weights[:, :, 0, ours.layout.first :])
-        else:
-            assert torch.allclose(looked.flatten(2), weights.mean(2), atol=1e-6)
-    assert ours.attention_layers == 2
+        assert weights.shape == (3, 2, ours.special + 16, ours.special + 16)
+    assert (ours.layers, ours.heads, ours.class_token) == (2, 2, CLS[kind])
+    assert ours.special == CLS[kind] + REGISTERS.get(kind, 0)
     assert torch.equal(ours(x), before)
     assert ours.model.config._attn_implementation != "eager"
 
@@ -116,16 +119,17 @@ def test_that_attention_is_a_share_and_leaves_the_network_as_it_was(kind: str):
 @pytest.mark.parametrize("kind", ["swin", "convnext", "resnet"])
 def test_that_models_without_attention_between_all_patches_say_so(kind: str):
     ours = backbone(built(kind))
-    assert ours.attention_layers == 0
+    assert (ours.layers, ours.heads) == (0, 0)
     with pytest.raises(NoPatches, match="no attention between all patches"):
-        ours.attention(pictures(side=side_of(kind)))
-    with pytest.raises(NoPatches, match="2 layers"):
-        backbone(built("vit")).attention(pictures(), 2)
+        ours.attention(pictures(side=side_of(kind)), 1)
+    for layer in (0, 3):
+        with pytest.raises(NoPatches, match="layers 1 to 2"):
+            backbone(built("vit")).attention(pictures(), layer)
 
 
 def test_that_attention_is_the_same_for_one_image_and_for_many():
     ours, x = backbone(built("vit")), pictures(7)
-    assert torch.allclose(ours.attention(x), torch.cat([ours.attention(one[None]) for one in x]), atol=1e-6)
+    assert torch.allclose(ours.attention(x, 2), torch.cat([ours.attention(one[None], 2) for one in x]), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -162,7 +166,15 @@ def test_that_a_grid_fits_its_strides():
     assert TokenLayout(1, 2, 1).of_patches(rows).flatten().tolist() == [3, 4, 5, 6, 7]
 
 
-def test_that_the_part_that_is_seen_is_named_in_the_images_own_pixels():
+def test_that_the_area_of_the_patches_is_told_in_the_images_own_pixels():
     cut = {"do_resize": True, "size": {"shortest_edge": 30}, "do_center_crop": True, "crop_size": {"height": 24, "width": 24}}
-    assert backbone(built("vit"), processing=cut).seen((3, 60, 120)) == (6.0, 36.0, 48.0, 48.0)
-    assert backbone(built("vit")).seen((3, 8, 8)) == pytest.approx((0, 0, 8, 8))
+    assert backbone(built("vit"), processing=cut).patch_area((60, 120)) == (6.0, 36.0, 48.0, 48.0)
+    assert backbone(built("vit")).patch_area((8, 8)) == pytest.approx((0, 0, 8, 8))
+    assert backbone(built("dinov2"), side=28).patch_area((56, 56)) == (0, 0, 48, 48)  # four of 28 pixels are no whole patch
+    assert backbone(built("swin"), side=30).patch_area((30, 30)) == (0, 0, 32, 32)  # which fills up
+
+
+def test_that_every_backbone_has_what_the_pane_asks_a_network_with_patches_for():
+    asked = {name for name in vars(PatchTokens) if not name.startswith("_")}
+    assert {"layers", "heads", "special", "class_token", "patch_grid", "patch_area", "patch_features", "attention"} <= asked
+    assert not [name for name in asked if name not in vars(Backbone)]

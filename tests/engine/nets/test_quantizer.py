@@ -146,5 +146,5 @@ def test_that_grids_are_small_and_images_come_back_in_their_size(shape: tuple[in
 
 
 def test_that_sizes_it_cannot_take_are_refused():
-    with pytest.raises(ValueError, match="8×8 to 64×64"):
+    with pytest.raises(ValueError, match="8×8 to 128×128"):
         code_grid((1, 7, 28))

@@ -51,9 +51,9 @@ def ask(session: QuerySession, path: Path, **of: object) -> tuple[m.ErrorsFound,
     return next(event for event in events if isinstance(event, m.ErrorsFound)), events
 
 
-def browse(session: QuerySession, found: m.ErrorsFound, **changes: object) -> m.ErrorsPage:
+def browse(session: QuerySession, found: m.ErrorsFound, **changes: object) -> m.ErrorImages:
     page = session.answer(m.BrowseErrors(of=found.of, **changes))  # type: ignore[arg-type]
-    assert isinstance(page, m.ErrorsPage)
+    assert isinstance(page, m.ErrorImages)
     return page
 
 

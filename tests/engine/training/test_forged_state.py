@@ -243,7 +243,7 @@ def test_that_of_equal_checkpoints_the_later_is_the_best(tmp_path: Path, monkeyp
     from engine.methods.vae import VAE
     from engine.training import recorder
 
-    def same(_self: recorder.RunRecorder):
+    def same(_self: recorder.RunRecorder, _verb: str | None = None):
         yield None
         return dict.fromkeys(VAE.units, 1.0), None
 

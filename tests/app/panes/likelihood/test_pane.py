@@ -737,6 +737,23 @@ def test_that_the_csv_holds_every_value_with_run_step_and_weights(kit: Kit, pane
     assert "ratio [nat]" not in rows[0]
 
 
+def test_that_the_csv_has_a_column_of_errors_where_a_value_has_one(kit: Kit, pane: LikelihoodPane, tmp_path) -> None:
+    pane.accept_images(["/a/seven.png", "/a/eight.png"])
+    rest(kit, pane)
+    scores = pane.images.entries[0].scores[RUN]
+    scores["roughness"] = replace(scores["roughness"], error=0.25)
+    pane.exports.save_scores(str(tmp_path / "scores.csv"))
+    lines = [line for line in (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    first, second = csv.DictReader(lines)
+    assert first["roughness error [bits/dim]"] == "0.25" and second["roughness error [bits/dim]"] == ""
+    for row, entry in zip((first, second), pane.images.entries, strict=True):
+        for name, unit in (("brightness", "nat"), ("roughness", "bits/dim")):
+            score = entry.score(RUN, name)
+            assert score is not None
+            assert (float(row[f"{name} [{unit}]"]), float(row[f"{name} p_value"])) == (score.value, score.p_value)
+    assert "brightness error [nat]" not in first
+
+
 def test_that_charts_and_bits_are_saved_with_their_recipe(kit: Kit, pane: LikelihoodPane, tmp_path) -> None:
     pane.accept_image("/a/seven.png")
     pane.set_compare("shapes")

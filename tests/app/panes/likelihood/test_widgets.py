@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -144,10 +145,23 @@ def test_that_values_have_their_unit_and_digits() -> None:
     assert value_text(NATS, -18.4) == "−18.40 nat"
     assert value_text(BITS, 5.0249) == "5.02 b/dim"
     assert value_text(DetectorInfo("knn", "kNN", "features", "", "", ""), 0.0456) == "0.046"
+    assert value_text(BITS, 5.0249, 0.00123) == "5.0249 ± 0.0012 b/dim" and value_text(BITS, 5.0249, 0.05) == "5.025 ± 0.050 b/dim"
+    assert value_text(NATS, -893.24, 3.2) == "−893.24 ± 3.20 nat" and value_text(NATS, -18.4, math.nan) == "−18.40 nat"
     assert [p_text(p) for p in (0.004, 0.0999, 0.47, 1.0)] == ["0.4\u202f%", "10\u202f%", "47\u202f%", "100\u202f%"]
     least, more = (DetectorScore("/r", "elbo", 0.0, 0.0, p, "bad", "", 1 / 250, 249, 249) for p in (1 / 250, 2 / 250))
     assert floor_text(least).startswith("None of the 249 held-out images") and floor_text(more) == "Against 249 held-out images."
     assert p_text(1 / 250, 1 / 250) == "≤ 0.4\u202f%" and p_text(2 / 250, 1 / 250) == "0.8\u202f%"
+
+
+def test_that_a_value_with_its_error_has_room_beside_the_others(shown) -> None:
+    table = shown(ScoreTable())
+    for error, wide in ((None, False), (0.0012, True)):
+        table.resize(640, 220)
+        score = DetectorScore("/r", "ll", 12.3449, 18.4, 0.004, "bad", "unlike training", error=error)
+        table.set_rows([ScoreRow("/r", "log-likelihood", BITS, score)], ("/r", "ll"), False)
+        text, _ = table.cell_text(0, VALUE)
+        assert ("± 0.0012 b/dim" in text) is wide and not table.narrow
+        assert table.fontMetrics().horizontalAdvance(text) < table.columnWidth(VALUE)
 
 
 def test_that_the_table_hides_the_value_only_where_auroc_needs_its_room(shown) -> None:

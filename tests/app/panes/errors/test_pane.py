@@ -1,0 +1,287 @@
+"""The Errors pane on answers of a paper engine: what it asks, what it paints, and what a click or a key leads to."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QColor, QMouseEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton, QWidget
+
+from app.panes.errors.pane import ErrorsPane
+from app.shell import theme
+from engine import messages as m
+from tests.kit.panes import PLAIN, RUN, VAE, Kit, digits, run_info
+from tests.kit.text_fit import misfits
+
+NAMES = ("zero", "one", "two")
+MATRIX = np.array([[5, 2, 0], [0, 6, 1], [1, 0, 9]])
+CLASSIFIER = replace(PLAIN, name="classifier", title="Classifier", capabilities=("classify", "encode"))
+BIN = (0.6, 0.667, 0.64, 0.5, 0.2, 0.8, 8.0)
+
+
+@pytest.fixture
+def kit(qapp: object) -> Iterator[Kit]:
+    made = Kit()
+    made.engine.answering = False
+    made.state.methods = {**made.state.methods, "classifier": CLASSIFIER}
+    yield made
+    made.end()
+
+
+def open_pane(kit: Kit, **changes: object) -> ErrorsPane:
+    kit.look_at(run_info(method="classifier", title="Classifier", capabilities=("classify", "encode"), **changes))
+    made = kit.open(ErrorsPane, 832, 760)
+    assert isinstance(made, ErrorsPane)
+    made.controller._settle()
+    return made
+
+
+def asked(kit: Kit) -> m.FindErrors:
+    return kit.engine.of(m.FindErrors)[-1]
+
+
+def tell(kit: Kit, matrix: np.ndarray = MATRIX, names: tuple[str, ...] = NAMES, **changes: object) -> m.ErrorsFound:
+    """What the engine says of the last question, and its end."""
+    work, total = asked(kit), int(matrix.sum())
+    shares = np.stack([np.diag(matrix) / matrix.sum(1), np.zeros(len(matrix)), np.ones(len(matrix))], 1)
+    wrong = [(i, j, int(matrix[i, j])) for i in range(len(matrix)) for j in range(len(matrix)) if i != j and matrix[i, j]]
+    names_of = ("accuracy", "log_loss", "brier", "calibration")
+    figures = {name: 0.4 for name in names_of} | {f"{name}_se": 0.02 for name in names_of} | {"calibration_limit": 0.06, "confidence": 0.8}
+    found = m.ErrorsFound(
+        work.job, replace(work.of, through="classifier"), "digits", "digits", names, total, 2 * total, matrix, shares, shares,
+        (0.4, 0.3, 0.5), figures, np.array([BIN, (0.933, 1.0, 0.97, 0.9, 0.7, 0.95, 16.0)]), np.array([BIN]),
+        tuple(sorted(wrong, key=lambda pair: -pair[2])),
+    )  # fmt: skip
+    kit.engine.events += [replace(found, **changes), m.Ended(work.job, "ok", "Asked.")]
+    kit.pump()
+    return found
+
+
+def show(kit: Kit, total: int = 3, n: int = 3) -> m.BrowseErrors:
+    """A page for the last question."""
+    query = kit.engine.of(m.BrowseErrors)[-1]
+    some = np.arange(n)
+    kit.engine.events.append(
+        m.ErrorImages(
+            stamp=query.stamp, channel=query.channel, of=query.of, kind=query.kind, true=query.true, predicted=query.predicted,
+            offset=query.offset, total=total, images=digits()[0][:n], indices=some + 17, labels=some % 3, answers=(some + 1) % 3,
+            second=some % 3, confidence=np.linspace(0.9, 0.5, n), p_second=np.full(n, 0.1), p_true=np.full(n, 0.1),
+            names=tuple(f"digit {i}" for i in some),
+        )
+    )  # fmt: skip
+    kit.pump()
+    return query
+
+
+def ready(kit: Kit) -> ErrorsPane:
+    pane = open_pane(kit)
+    tell(kit)
+    show(kit)
+    return pane
+
+
+def hover(widget: QWidget, at: QPoint) -> None:
+    """QTest moves no mouse over what is on no screen."""
+    none = Qt.MouseButton.NoButton
+    move = QMouseEvent(QEvent.Type.MouseMove, QPointF(at), QPointF(at), none, none, Qt.KeyboardModifier.NoModifier)
+    QCoreApplication.sendEvent(widget, move)
+
+
+def cell(pane: ErrorsPane, row: int, column: int) -> QPoint:
+    return pane.page.matrix.cell(row, column).center().toPoint()
+
+
+def test_that_it_asks_once_about_the_step_at_the_time_cursor_and_follows_it(kit: Kit) -> None:
+    pane = open_pane(kit)
+    of = asked(kit).of
+    assert (of.run, of.step, of.split, of.limit, of.through) == (RUN, 1024, "valid", 5000, "classifier")
+    tell(kit)
+    kit.state.set_cursor(512)
+    pane.controller._settle()
+    assert asked(kit).of.step == 512 and len(kit.engine.of(m.FindErrors)) == 2
+    assert "Still step" in pane.page.shown_step.text  # the figures of the step before stand meanwhile, and that is said
+    tell(kit)
+    assert pane.page.shown_step.text == "Step 512"
+
+
+def test_that_the_cells_are_painted_by_their_share_and_right_and_wrong_ones_differ(kit: Kit) -> None:
+    pane = ready(kit)
+    pane.page.matrix.show_shares(True)
+    for name in ("dark", "light"):
+        kit.state.set_theme(name)
+        image, aside = pane.page.matrix.grab().toImage(), QPoint(int(pane.page.matrix.side() / 2) - 3, 8)  # beside the figures
+        corner = {(i, j): image.pixelColor(cell(pane, i, j) - aside) for i in range(3) for j in range(3)}
+        ground = QColor(theme.colors(name).background)
+        assert corner[0, 2] == ground and corner[1, 0] == ground  # no image: nothing is painted
+
+        def away(color: QColor, ground: QColor = ground) -> int:
+            return sum(abs(a - b) for a, b in zip(color.getRgb()[:3], ground.getRgb()[:3], strict=True))
+
+        assert away(corner[0, 1]) > away(corner[1, 2]) > 0  # 2 of 7 are more than 1 of 7
+        assert corner[1, 1].blue() > corner[1, 1].red() and corner[0, 1].red() > corner[0, 1].blue()
+
+
+def test_that_a_click_shows_the_images_of_the_cell_and_a_name_the_errors_of_its_class(kit: Kit) -> None:
+    pane = ready(kit)
+    assert (kit.engine.of(m.BrowseErrors)[-1].kind, kit.engine.of(m.BrowseErrors)[-1].true) == ("wrong", None)
+    hover(pane.page.matrix, cell(pane, 0, 1))
+    assert "zero taken for one: 2 images, 28.6" in pane.page.cell_line.text and "of its 7" in pane.page.cell_line.text
+    QTest.mouseClick(pane.page.matrix, Qt.MouseButton.LeftButton, pos=cell(pane, 0, 1))
+    query = show(kit, total=2, n=2)
+    assert (query.kind, query.true, query.predicted, query.offset) == ("cell", 0, 1, 0)
+    assert pane.page.gallery_heading.accessibleName() == "Answers: zero → one" and pane.page.where.text() == "1–2 of 2"
+    assert pane.page.gallery.texts[0] == ("zero", "→ one 90\u202f%")
+    QTest.mouseClick(pane.page.matrix, Qt.MouseButton.LeftButton, pos=QPoint(3, cell(pane, 2, 0).y()))
+    query = show(kit)
+    assert (query.kind, query.true, query.predicted) == ("wrong", 2, None)
+    QTest.mouseClick(pane.page.unsure, Qt.MouseButton.LeftButton)
+    assert kit.engine.of(m.BrowseErrors)[-1].kind == "unsure" and pane.page.matrix.chosen is None
+
+
+def test_that_the_keyboard_reaches_every_cell_and_enter_chooses(kit: Kit) -> None:
+    pane = ready(kit)
+    matrix = pane.page.matrix
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down):
+        QTest.keyClick(matrix, key)
+    assert "one taken for two" in pane.page.cell_line.text and "one taken for two" in matrix.accessibleDescription()
+    asked_before = len(kit.engine.of(m.BrowseErrors))
+    QTest.keyClick(matrix, Qt.Key.Key_Return)
+    assert (show(kit).true, kit.engine.of(m.BrowseErrors)[-1].predicted) == (1, 2) and len(
+        kit.engine.of(m.BrowseErrors)
+    ) == asked_before + 1
+    QTest.keyClick(pane.page.gallery, Qt.Key.Key_Right)
+    assert "Image 17" in pane.page.image_line.text and pane.page.score_button.isEnabled()
+
+
+def test_that_a_chosen_image_is_handed_to_the_panes_that_score_and_mark(kit: Kit) -> None:
+    pane = ready(kit)
+    assert not pane.page.score_button.isEnabled() and not pane.page.mark_button.isEnabled()
+    handed: list[tuple[str, object]] = []
+    kit.state.handed_over.connect(lambda purpose, what: handed.append((purpose, what)))
+    QTest.mouseClick(pane.page.gallery, Qt.MouseButton.LeftButton, pos=pane.page.gallery.place(1).center().toPoint())
+    pane.page.mark_button.click()
+    pane.page.score_button.click()
+    assert [purpose for purpose, _ in handed] == ["mark", "score"]
+    picture = handed[0][1]
+    assert isinstance(picture, m.PictureRef)
+    assert (picture.data, picture.index, picture.split, picture.label) == ("digits", 18, "valid", "digits, validation image 18")
+
+
+def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
+    pane = open_pane(kit)
+    tell(kit)
+    room = pane.controller.count
+    show(kit, total=room + 3, n=room)
+    assert not pane.page.previous.isEnabled() and pane.page.next.isEnabled()
+    pane.page.next.click()
+    assert show(kit, total=room + 3, n=3).offset == room
+    assert pane.page.previous.isEnabled() and not pane.page.next.isEnabled()
+    QTest.keyClick(pane.page.gallery, Qt.Key.Key_PageUp)
+    assert kit.engine.of(m.BrowseErrors)[-1].offset == 0
+
+
+def test_that_the_figures_say_what_the_calibration_is_and_lead_to_the_pairs(kit: Kit) -> None:
+    pane = ready(kit)
+    assert "40.0" in pane.page.figures.cells["accuracy"].text() and "Over-confident" in pane.page.figures.verdict.text
+    links = [made for made in pane.page.figures.findChildren(QPushButton) if made.isVisibleTo(pane)]
+    assert [made.text() for made in links] == ["zero → one: 2", "one → two: 1", "two → zero: 1"]
+    links[0].click()
+    assert pane.page.matrix.chosen == (0, 1)
+    hover(pane.page.reliability, pane.page.reliability.point(1).toPoint())
+    assert "90.0\u202f% of 16 images right" in pane.page.bin_line.text
+    pane.page.mass.click()
+    assert len(pane.page.reliability.bins) == 1
+
+
+def test_that_many_classes_begin_with_the_most_confused_and_scroll(kit: Kit) -> None:
+    rng = np.random.default_rng(0)
+    matrix = np.diag(np.full(120, 9)) + (rng.random((120, 120)) < 0.002) * (1 - np.eye(120, dtype=int))
+    matrix[7, 90] = 5
+    matrix[50, 7] = 4
+    pane = open_pane(kit)
+    tell(kit, matrix.astype(np.int64), tuple(f"class {k}" for k in range(120)))
+    shown = pane.page.matrix
+    assert pane.page.few.isVisible() and len(shown.classes) == 20 and {7, 90, 50} <= set(shown.classes)
+    show(kit)
+    pane.grab()  # it is laid out now
+    places = {int(k): at for at, k in enumerate(shown.classes)}
+    QTest.mouseClick(shown, Qt.MouseButton.LeftButton, pos=cell(pane, places[7], places[90]))
+    assert (show(kit).true, kit.engine.of(m.BrowseErrors)[-1].predicted) == (7, 90)
+    pane.page.few.click()
+    pane.grab()
+    assert len(shown.classes) == 120 and shown.minimumHeight() > pane.page.area.viewport().height()
+    shown.setFocus()
+    for _ in range(119):
+        QTest.keyClick(shown, Qt.Key.Key_Down)
+    assert pane.page.area.verticalScrollBar().value() > 0 and "class 119" in pane.page.cell_line.text
+
+
+def test_that_answers_that_the_engine_lost_are_found_again_once(kit: Kit) -> None:
+    pane = ready(kit)
+    pane.page.unsure.click()
+    for _ in range(2):
+        query = kit.engine.of(m.BrowseErrors)[-1]
+        kit.engine.events.append(m.QueryFailed(stamp=query.stamp, channel=query.channel, kind="BrowseErrors", message="Not kept any more."))
+        kit.pump()
+        assert len(kit.engine.of(m.FindErrors)) == 2
+        if pane.controller.jobs:
+            tell(kit)
+    assert "Not kept any more." in pane.page.status.text
+
+
+def test_that_a_failure_and_a_run_that_tells_nothing_apart_are_said(kit: Kit) -> None:
+    pane = open_pane(kit)
+    kit.engine.events.append(m.Ended(asked(kit).job, "failed", "digits is not what it was."))
+    kit.pump()
+    assert pane.page.status.text == "digits is not what it was." and pane.page.status.level == "bad"
+    pane.controller._settle()
+    assert len(kit.engine.of(m.FindErrors)) == 1  # it is not tried again by itself
+    kit.look_at(run_info("/runs/density", method="pixel_cnn", title="PixelCNN", capabilities=("log_prob", "sample")))
+    kit.state.methods = {**kit.state.methods, "pixel_cnn": replace(VAE, name="pixel_cnn", title="PixelCNN", capabilities=("log_prob",))}
+    kit.state.methods_changed.emit()
+    kit.pump()
+    assert pane.stack.currentIndex() == 0 and "tells no classes apart" in pane.empty.title.text()
+
+
+def test_that_matrix_bins_and_errors_are_saved(kit: Kit, tmp_path: Path) -> None:
+    pane = ready(kit)
+    exports = pane.exports
+    for kind in ("png", "csv"):
+        exports.save_chart(pane.page.matrix, kind, str(tmp_path / f"m.{kind}"))
+        exports.save_chart(pane.page.reliability, kind, str(tmp_path / f"r.{kind}"))
+    exports.save_errors(str(tmp_path / "e.csv"))
+    query = kit.engine.of(m.BrowseErrors)[-1]
+    assert not query.pixels and query.count == MATRIX.sum()
+    show(kit, n=3)
+    rows = {
+        name: [row for row in csv.reader((tmp_path / f"{name}.csv").read_text("utf-8").splitlines()) if not row[0].startswith("#")]
+        for name in "mre"
+    }
+    assert rows["m"][1:] == [[name, *map(str, row)] for name, row in zip(NAMES, MATRIX, strict=True)]
+    assert [float(value) for value in rows["r"][1]] == pytest.approx(BIN)
+    assert rows["e"][1][:5] == ["17", "digit 0", "zero", "one", "0.9"] and len(rows["e"]) == 4
+    assert (tmp_path / "m.png").stat().st_size > 1000 and "step: 1024" in (tmp_path / "m.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize("width", [680, 760, 910])
+def test_that_every_text_has_room(kit: Kit, qapp, width: int) -> None:
+    theme.apply_theme(qapp, "dark")
+    try:
+        pane = open_pane(kit)
+        pane.resize(width, 620)
+        tell(kit)
+        show(kit)
+        pane.choose_cell(0, 1)
+        show(kit)
+        pane._say_image(0)
+        kit.pump()
+        assert misfits(pane) == []
+    finally:
+        qapp.setStyleSheet("")
