@@ -129,7 +129,8 @@ def test_that_every_handed_case_is_shown_as_it_should_be_understood(
             assert pane.import_page.report is None and not pane.import_page.use_button.isEnabled()
             continue
         report = pane.import_page.report
-        assert report is not None and same_names(report.classes, classes), (name, report.classes)
+        assert report is not None, name
+        assert same_names(report.classes, classes), (name, report.classes)
         assert tuple(row[0] for row in in_tree(pane)) == report.classes
         assert [int(row[1]) for row in in_tree(pane)] == list(report.class_counts.get("train", ())), name
         driver.settle()
