@@ -255,7 +255,9 @@ class ViewsPane(RunPane):
         return capability in (method.capabilities if method else info.capabilities if info else ())
 
     def _offer(self, puzzle: str, queue: int) -> None:
-        """Which pages there are for the run's method, and for its network as far as that is known."""
+        """Which pages there are for the run's method, and for its network as far as that is known; the one that was chosen comes to the
+        front if it is there.
+        """
         self._pages_told = puzzle, queue
         views, network = self._can("views"), self.patches.network
         patches = self._can("patches") and (not views if network is None else not network.why_not)
@@ -263,6 +265,8 @@ class ViewsPane(RunPane):
         there[BATCH] = there[SIMILARITY] = views or not self._can("patches")
         for page, offered in there.items():
             self.tabs.button(page).setVisible(offered)
+        if self.page != self._offered(self.wished):
+            self._front(self._offered(self.wished))
 
     def _offered(self, page: int) -> int:
         """The page itself if the run has it, else the first that it has."""
@@ -343,16 +347,11 @@ class ViewsPane(RunPane):
         self._steps[BATCH if query.count == IN_ROWS else SIMILARITY] = shown.step
         self._offer(shown.puzzle, shown.queue)
         self._say()
-        if self.page != self._offered(self.wished):
-            self._front(self._offered(self.wished))
 
     def _on_described(self) -> None:
         """It is known whether the run's network has patches."""
         self._offer(*self._pages_told)
-        if self.page != self._offered(self.wished):
-            self._front(self._offered(self.wished))
-        else:
-            self.refresh()
+        self.refresh()
 
     def _on_patches(self) -> None:
         self.failure = ""

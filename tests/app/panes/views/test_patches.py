@@ -136,6 +136,19 @@ def test_that_a_method_without_views_shows_what_its_network_has(kit: Kit, runs: 
     assert pane.page == PATCHES and pane.tabs.button(SIMILARITY).isHidden()
 
 
+def test_that_a_run_that_was_opened_before_its_method_is_known_shows_its_page_as_soon_as_it_is(kit: Kit, runs: Path) -> None:
+    known, kit.state.methods = kit.state.methods, {}
+    kit.look_at(replace(about(runs, "fine_tuning"), capabilities=("encode",)))
+    pane = kit.open(ViewsPane)
+    assert isinstance(pane, ViewsPane)
+    settle(kit)
+    assert asked(kit, m.DescribePatches) == []
+    kit.state.methods = known
+    kit.state.methods_changed.emit()
+    settle(kit)
+    assert pane.page == INVARIANCE and not pane.tabs.button(pane.page).isHidden() and len(asked(kit, m.DescribePatches)) == 1
+
+
 # -- attention ---------------------------------------------------------------------------------------------------------
 
 
