@@ -12,8 +12,8 @@ from engine.cli import Parser, Usage
 from engine.common.user_folders import person_path
 
 VERBS = (
-    "list", "data", "train", "eval", "errors", "probe", "sample", "embed", "patches", "score", "ood", "chains", "export", "import", "bench",
-    "test",
+    "list", "data", "curate", "train", "eval", "errors", "probe", "sample", "embed", "patches", "score", "ood", "chains", "export",
+    "import", "bench", "test",
 )  # fmt: skip
 USAGE = "priorama [VERB …] | tour --out DIR | demo [--out DIR] | [--runs DIR] [--reset]"
 

@@ -7,8 +7,9 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
+from app.shell.theme import Colors
 from app.widgets.curation_menu import CurationContext
-from app.widgets.parts import button, muted
+from app.widgets.parts import TextLines, button
 from engine.common.data_names import split_name
 from engine.messages import Curate, Curated, CurationChanged, QueryFailed
 
@@ -26,15 +27,16 @@ class CurationLine(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
-        self.words = muted("", wrap=False)
-        self.words.setProperty("role", "small")
+        self.words = TextLines(1, "Decisions about single images")  # higher where the pane is narrow
         self.use_button = button("Use the curated set", self._use, "")
         self.use_button.setProperty("kind", "link")
-        row.addWidget(self.words)
+        row.addWidget(self.words, 1)
         row.addWidget(self.use_button)
-        row.addStretch(1)
         self.hide()
         context.bridge.on(CurationChanged, self._on_change)
+
+    def set_colors(self, c: Colors) -> None:
+        self.words.set_colors(c)
 
     def show_data(self, data: str) -> None:
         """Ask what was decided about a set; "" for none, and for sets whose images cannot be decided about."""
@@ -77,13 +79,11 @@ class CurationLine(QWidget):
         tagged = sum(number for _, number in told.tags)
         parts.append(f"{count(tagged)} tagged" if tagged else "")
         decisions = "One decision" if told.decisions == 1 else f"{count(told.decisions)} decisions"
-        self.words.setText(f"{decisions} about single images: {', '.join(part for part in parts if part) or 'none in force'}")
-        set_tip(self.words, f"Kept in {told.file}. The data’s own files are never changed.")
+        self.words.set_text(f"{decisions} about images: {', '.join(part for part in parts if part) or 'none in force'}")
         uses = self.data == told.curated and told.curated != told.plain
         self.use_button.setText("Use the whole set" if uses else "Use the curated set")
-        set_tip(
-            self.use_button, "Shows and trains on all images again." if uses else "Shows and trains on the set without what was left out."
-        )
+        shown = "Shows and trains on all images again." if uses else "Shows and trains on the set without what was left out."
+        set_tip(self.use_button, f"{shown} The decisions are kept in {told.file}; the data’s own files are never changed.")
         self.setVisible(told.decisions > 0 or self.data != told.plain)
         self.changed.emit()
 

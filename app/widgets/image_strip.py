@@ -29,6 +29,7 @@ class ImageStrip(QWidget):
         self.columns, self.least, self.most, self.gap, self.rows = columns, least, most, gap, rows
         self.chosen = -1
         self.marked: dict[int, str] = {}  # index -> a letter drawn in the corner
+        self.faint: frozenset[int] = frozenset()  # tiles that are drawn faintly
         self.set_colors(DARK)
         self.empty_text = ""
         self.setAccessibleName(name)
@@ -121,7 +122,9 @@ class ImageStrip(QWidget):
             if not place.intersects(QRectF(event.rect())):
                 continue
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, image.width() > place.width() * self.devicePixelRatioF())
+            painter.setOpacity(0.3 if index in self.faint else 1.0)
             painter.drawImage(place, image)
+            painter.setOpacity(1.0)
             if index in self.marked:
                 self._mark(painter, place, self.marked[index])
         if 0 <= self.chosen < len(self.images):

@@ -124,6 +124,7 @@ class DataBrowser(QWidget):
     def set_colors(self, c: theme.Colors) -> None:
         self.grid.set_colors(c)
         self.line.set_colors(c)
+        self.curation.set_colors(c)
 
     # which part of it
 
@@ -289,6 +290,7 @@ class DataBrowser(QWidget):
         """A sign on the images that are left out of the curated set."""
         names = () if self.page is None else self.page.names
         self.grid.marked = {index: "×" for index, name in enumerate(names) if name in self.curation.excluded}
+        self.grid.faint = frozenset(self.grid.marked)
         self.grid.update()
         if self.grid.chosen >= 0:
             self._say_image(self.grid.chosen)

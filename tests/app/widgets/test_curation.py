@@ -58,8 +58,8 @@ def test_that_an_image_of_the_browser_is_left_out_shown_as_such_and_brought_back
     action(menu_of(kit, name, over=pane), "Leave this image out").trigger()
     kit.pump()
     assert acts(kit) == [("exclude", (name,), "")]
-    assert pane.browser.grid.marked == {2: "×"} and pane.browser.curation.isVisible()
-    assert pane.browser.curation.words.text() == "One decision about single images: 1 left out"
+    assert pane.browser.grid.marked == {2: "×"} and pane.browser.grid.faint == {2} and pane.browser.curation.isVisible()
+    assert pane.browser.curation.words.text == "One decision about images: 1 left out"
     pane.browser.grid.choose(2)
     pane.browser._say_image(2)
     assert "left out" in pane.browser.line.text
@@ -82,7 +82,7 @@ def test_that_classes_and_tags_are_given_from_the_menu(kit: Kit, pane: DataPane)
     QTest.keyClick(menu.tag_line, Qt.Key.Key_Return)
     kit.pump()
     assert acts(kit) == [("relabel", (one, other), "dogs"), ("tag", (one,), "blurred & dark")]
-    assert pane.browser.curation.words.text() == "2 decisions about single images: 2 with another class, 1 tagged"
+    assert pane.browser.curation.words.text == "2 decisions about images: 2 with another class, 1 tagged"
     action(menu_of(kit, one, over=pane), "Take “blurred && dark” off").trigger()
     menu = menu_of(kit, one, over=pane)
     assert action(menu, "Undo: untag").isEnabled()

@@ -306,7 +306,7 @@ def test_that_the_published_idx_sets_have_their_published_mean(shared_data, fold
     data = open_data(str(shared_data / folder))
     total = sum(float(data.splits[split].images.sum(dtype=np.int64)) for split in ("train", "valid"))
     assert data.name == name and total / (60_000 * 784) == pytest.approx(mean, abs=1e-3)
-    assert data.report.counts == {"train": 58_000, "valid": 2_000, "test": 10_000} and data.report.seconds < 10
+    assert data.report.counts == {"train": 58_000, "valid": 2_000, "test": 10_000}
 
 
 def test_that_the_partial_cifar_equals_what_pickle_reads(shared_data):
