@@ -161,7 +161,7 @@ class PretrainedEncoder(Method):
 
     def patch_network(self) -> Backbone | None:
         """The network, where it cuts images into patches."""
-        return self.network if self.network.cuts else None
+        return self.network if self.network.has_patches((self.data.shape[1], self.data.shape[2])) else None
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:

@@ -69,6 +69,8 @@ def vision_model(description: dict[str, Any], attention: str | None = None) -> A
         config = transformers.AutoConfig.for_model(**description)
         if hasattr(config, "mask_ratio"):
             config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
+        if type(config) not in transformers.MODEL_MAPPING:
+            raise ValueError("it is a part or a pair of models, none that gives features by itself")
         told = {} if attention is None else {"attn_implementation": attention}
         model = transformers.AutoModel.from_config(config, **told)
     except MemoryError:
@@ -77,9 +79,10 @@ def vision_model(description: dict[str, Any], attention: str | None = None) -> A
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"“{kind}” is no vision backbone that transformers can build from this config.json ({why}).") from None
     model = getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+    accepted = inspect.signature(inspect.unwrap(type(model).forward)).parameters
     takes = getattr(model, "input_modalities", ("image",))
     takes = (takes,) if isinstance(takes, str) else tuple(takes)
-    if "image" not in takes or model.main_input_name != "pixel_values":
+    if "pixel_values" not in accepted or "input_ids" in accepted or takes == ("video",):
         what = {"text": "texts", "audio": "sounds", "video": "videos"}.get(takes[0], "more than images")
         raise ValueError(f"“{kind}” is a model of {what}, no vision backbone; choose a model whose features are of single images.")
     return model
@@ -113,6 +116,7 @@ class Backbone(nn.Module):
         self.description = description
         self.pooling, self.older = pooling, older
         self.model = self._made()
+        self._grids: dict[tuple[int, int], bool] = {}
         self.layout: TokenLayout = layout_of(self.model.named_parameters())
         self.accepted = frozenset(inspect.signature(inspect.unwrap(type(self.model).forward)).parameters)
         own = getattr(self.model.config, "image_size", None)
@@ -258,6 +262,16 @@ class Backbone(nn.Module):
     def cuts(self) -> bool:
         """Whether images are cut into patches that its description names; not so plain convolutions (ResNet)."""
         return bool(strides_of(self.model.config))
+
+    def has_patches(self, size: tuple[int, int]) -> bool:
+        """Whether images of this height and width become the grid that `patch_grid` tells: one blank image shows it, once."""
+        if size not in self._grids:
+            try:
+                told = self.patch_features(torch.zeros(1, 3, *size, device=next(self.parameters()).device))
+                self._grids[size] = tuple(told.shape[1:3]) == self.patch_grid(size)
+            except ValueError:  # NoPatches among them
+                self._grids[size] = False
+        return self._grids[size]
 
     @property
     def layers(self) -> int:

@@ -55,10 +55,12 @@ def layout_of(parameters: Iterable[tuple[str, Any]]) -> TokenLayout:
     """Told by the learned vectors, by name and shape, that a model puts beside its patches."""
     counts = {"cls": 0, "between": 0, "after": 0}
     for name, value in parameters:
-        last = name.rpartition(".")[2]
+        *parts, last = name.split(".")
+        if "head" in parts:
+            continue  # a query of the pooler, no token (AIMv2)
         kind = "cls" if last in CLASS_TOKENS else "between" if last in BETWEEN else "after" if last in AFTER else ""
         if kind == "cls" and counts["cls"]:
-            continue  # a second one is of another part (a decoder, a neck)
+            continue  # a second one is of another part
         if kind:
             counts[kind] += value.shape[-2] if value.ndim > 1 else 1
     return TokenLayout(counts["cls"], counts["between"], counts["after"])

@@ -33,12 +33,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "vit_msn": SMALL,
     "beit": SMALL,
     "data2vec-vision": SMALL,
+    "aimv2_vision_model": SMALL,
     "swin": WINDOWS,
     "convnext": STAGES,
     "resnet": {"embedding_size": 8, "hidden_sizes": [8, 12], "depths": [1, 1], "layer_type": "basic"},
 }
 TRANSFORMERS = [name for name in KINDS if name not in ("swin", "convnext", "resnet")]
-CLS = {name: name not in ("ijepa", "siglip_vision_model", "siglip2_vision_model", "swin", "convnext", "resnet") for name in KINDS}
+CLS = {
+    name: name not in ("ijepa", "siglip_vision_model", "siglip2_vision_model", "aimv2_vision_model", "swin", "convnext", "resnet")
+    for name in KINDS
+}
 REGISTERS = {"dinov2_with_registers": 3, "dinov3_vit": 3, "deit": 1}  # of DeiT the distillation token
 
 

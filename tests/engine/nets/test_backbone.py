@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from engine.nets.backbone import Backbone
+from engine.nets.backbone import Backbone, library, require_vision
 from engine.nets.backbone_tokens import NoPatches, NoSuchPooling, TokenLayout, grid_of
 from engine.protocols import PatchTokens
 from tests.kit.backbones import CLS, KINDS, REGISTERS, TRANSFORMERS, backbone, built
@@ -178,3 +179,22 @@ def test_that_every_backbone_has_what_the_pane_asks_a_network_with_patches_for()
     asked = {name for name in vars(PatchTokens) if not name.startswith("_")}
     assert {"layers", "heads", "special", "class_token", "patch_grid", "patch_area", "patch_features", "attention"} <= asked
     assert not [name for name in asked if name not in vars(Backbone)]
+
+
+@pytest.mark.parametrize(("kind", "has"), [("hiera", False), ("poolformer", False), ("convnext", True), ("vit", True), ("resnet", False)])
+def test_that_a_grid_that_is_not_as_told_is_none(kind: str, has: bool):
+    more = {
+        "hiera": {"embed_dim": 12, "depths": [1, 1], "num_heads": [1, 2], "image_size": [32, 32], "masked_unit_size": [4, 4]}
+        | {"query_stride": [2, 2], "num_query_pool": 1, "embed_dim_multiplier": 2.0},
+        "poolformer": {"hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1]},
+    }
+    config = library().AutoConfig.for_model(kind, **(more | KINDS)[kind])
+    ours = Backbone(json.dumps(config.to_dict()), "", 0 if kind in ("vit", "hiera") else 64)
+    ours.reset_all(torch.Generator().manual_seed(0))
+    assert ours.eval().has_patches((28, 28)) == has
+
+
+def test_that_models_whose_library_forgot_to_say_so_see_images_all_the_same():
+    require_vision({"model_type": "focalnet"})
+    with pytest.raises(ValueError, match="part or a pair of models"):
+        require_vision({"model_type": "vision-encoder-decoder"})
