@@ -26,7 +26,6 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.common.run_names import name_fault, next_free
-from engine.data import open_data
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData
 from engine.data.limits import MAX_FILES
@@ -34,7 +33,8 @@ from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link, require_room, said_plainly
 from engine.storage.manifest import Manifest, read_manifest
-from engine.storage.run_data import require_same_data
+from engine.storage.run_data import DATA_BESIDE as DATA_FOLDER
+from engine.storage.run_data import opened_run_data, path_of
 from engine.storage.run_files import DAMAGED, LOCK, MANIFEST, SCORES, is_own_file, is_own_folder
 from engine.storage.run_folders import BadRun, check_name, make_root
 from engine.storage.run_reader import Run
@@ -45,7 +45,6 @@ FORMAT = 1
 DAY = 86_400.0  # seconds
 PIECE = 1 << 20  # bytes read at once
 UNFINISHED = ".importing-"  # and a number: a folder of runs that is not yet one
-DATA_FOLDER = "{}-data"  # beside the imported run, by the run's name
 PACKED = {".png", ".jpg", ".jpeg", ".webp", ".gz", ".zip", ".npz", ".safetensors"}  # what a ZIP cannot make smaller
 
 
@@ -107,7 +106,7 @@ def export_run(path: Path, out: Path, with_data: bool = False) -> Generator[tupl
     data = ""
     place, _ = _data_of(manifest)
     if with_data and place.is_absolute():
-        _require_data(manifest, run.name)
+        place = _data_at(run)
         data = f"{DATA}/{place.name}"
         files = {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
         if not files:
@@ -228,12 +227,13 @@ def _data_of(manifest: Manifest) -> tuple[Path, ImportRecipe]:
     return Path(place), recipe
 
 
-def _require_data(manifest: Manifest, run: str) -> None:
+def _data_at(run: Run) -> Path:
+    """Where the run's data lie now; they were read and their content checked. Raises: BadRun."""
     try:
-        data = open_data(manifest.data)
+        data = opened_run_data(run, "; export without --with-data, or put the old files back")
     except BadData as error:
-        raise BadRun(f"The data of “{run}” cannot be packed: {error}") from None
-    require_same_data(manifest, run, data.hash, "; export without --with-data, or put the old files back", data.former_hash)
+        raise BadRun(f"The data of “{run.name}” cannot be packed: {error}") from None
+    return Path(path_of(data.data))
 
 
 def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:

@@ -81,6 +81,60 @@ class BlockEncoder(Encoder, Protocol):
         ...
 
 
+class PatchTokens(Protocol):
+    """A vision transformer (Dosovitskiy et al. 2021): an image is a grid of h × w patches, each of them a token, that come in raster order
+    after `special` tokens: the class token, and registers (Darcet et al. 2024).
+    """
+
+    @property
+    def layers(self) -> int:
+        """Blocks with self-attention."""
+        ...
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of each layer."""
+        ...
+
+    @property
+    def special(self) -> int:
+        """Tokens before the patches."""
+        ...
+
+    @property
+    def class_token(self) -> bool:
+        """Whether the first token is a class token."""
+        ...
+
+    def patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w): rows and columns of patches of an image of this height and width."""
+        ...
+
+    def patch_area(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of what the grid covers, in pixels of an image of this size: less where the network sees a crop of
+        it, more where the last patches are padded.
+        """
+        ...
+
+    def patch_features(self, x: Tensor) -> Tensor:
+        """The patches' tokens of images [B, C, H, W] after the last layer and the final norm, float32 [B, h, w, D]; no special ones."""
+        ...
+
+    def attention(self, x: Tensor, layer: int) -> Tensor:
+        """softmax(QKᵀ/√d) of a layer (1 is the first), float32 [B, heads, T, T], T = special + h w: row i is what token i looks at, and
+        sums to 1.
+        """
+        ...
+
+
+class PatchEncoder(Protocol):
+    """A method whose encoder may be a vision transformer."""
+
+    def patch_network(self) -> PatchTokens | None:
+        """The transformer, or None where this run's network is another one."""
+        ...
+
+
 class Decoder(Protocol):
     """Images from vectors."""
 
@@ -389,6 +443,7 @@ class Conditional(Protocol):
 CAPABILITIES: dict[str, type] = {  # what panes ask for by name -> the protocol behind it
     "encode": Encoder,
     "blocks": BlockEncoder,
+    "patches": PatchEncoder,
     "decode": Decoder,
     "latents": LatentSpace,
     "posterior": LatentVariable,

@@ -54,6 +54,14 @@ def term(name: str) -> str:
     return own.replace("_", " ") + (" · validation" if own != name else "")
 
 
+DECODED = {"mean": ("mean of p(x|z)", "means of p(x|z)"), "sample": ("sample of p(x|z)", "samples of p(x|z)")}
+
+
+def decoded_as(decode: str, many: bool = False) -> str:
+    """What an answer's decoded images are, by its `decode`: "mean of p(x|z)"; empty where the decoder is a plain function."""
+    return DECODED[decode][many] if decode else ""
+
+
 def settings(changed: Mapping[str, object], fits: Callable[[str], bool] = lambda _text: True) -> str:
     """The changed settings on one line, as the run list shows them: "latent 16 · discretized logistic".
 

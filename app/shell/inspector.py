@@ -10,6 +10,7 @@ from PySide6.QtGui import QFont, QTextDocument
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.data_place import DataPlaceCard
 from app.shell.disentanglement_card import DisentanglementCard
 from app.shell.final_figures import FinalFiguresCard
 from app.shell.message_bar import Dot
@@ -135,6 +136,7 @@ class Inspector(QScrollArea):
         self.facts.setWordWrap(True)
         self.facts.setContentsMargins(4, 0, 4, 0)
 
+        self.data_place = DataPlaceCard()
         self.numbers_heading = heading("This checkpoint")
         self.waiting = theme.role(PlainLabel(), "muted")
         self.waiting.setWordWrap(True)
@@ -163,7 +165,7 @@ class Inspector(QScrollArea):
         self.diagnosis_box.setSpacing(8)
         self.diagnoses: list[DiagnosisRow] = []
 
-        for widget in (self.subject, self.summary, self.formula_card, self.source, self.facts):
+        for widget in (self.subject, self.summary, self.formula_card, self.source, self.facts, self.data_place):
             self.column.addWidget(widget)
         self.column.addSpacing(4)
         self.column.addWidget(self.numbers_heading)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QWidget
 
 from app.shell import formatting
 from app.shell.bridge import Bridge
+from app.shell.data_place import DataPlaceController
 from app.shell.disentanglement_card import DisentanglementController
 from app.shell.formatting import count
 from app.shell.inspector import Inspector
@@ -62,12 +64,13 @@ class InspectorController(QObject):
         bridge: Bridge,
         form_is_open: Callable[[], bool],
         form_method: Callable[[], m.MethodInfo | None],
-        parent: QObject,
+        parent: QWidget,
     ) -> None:
         super().__init__(parent)
         self.inspector, self.state, self.bridge = inspector, state, bridge
         self.form_is_open, self.form_method = form_is_open, form_method
         self.disentanglement = DisentanglementController(inspector.disentanglement, state, bridge, form_is_open, self)
+        self.data_place = DataPlaceController(inspector.data_place, state, bridge, form_is_open, parent)
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(DESCRIBE_MS)
@@ -83,6 +86,7 @@ class InspectorController(QObject):
         info = None if form else self.state.run_info
         self.inspector.show_final(() if info is None else info.final_figures)
         self.disentanglement.look()
+        self.data_place.look()
 
     def run_changed(self) -> None:
         self._query.forget()
@@ -151,6 +155,7 @@ class InspectorController(QObject):
         """The window closes: no timer goes on."""
         self.timer.stop()
         self._query.forget()
+        self.data_place.stop()
 
     def _show_waiting(self) -> None:
         info = self.state.run_info

@@ -173,6 +173,7 @@ class Window(QMainWindow):
         state.run_proposed.connect(self.new_run)
         state.handed_over.connect(self.centre.hand_over)
         state.data_opened.connect(self.new_run_page.wish_data)
+        state.data_used.connect(self.new_run_page.wish_data)
 
         self.run_list.chosen.connect(runs.choose)
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))

@@ -15,6 +15,7 @@ from engine.messages import MethodInfo, RunInfo
 CANNOT = {  # after "cannot", by capability
     "encode": "encode images",
     "blocks": "say what its encoder knows after each block",
+    "patches": "show patches of a vision transformer",
     "decode": "decode latents",
     "latents": "be walked through by its latents",
     "posterior": "say how sure its latents are",

@@ -38,6 +38,7 @@ class State(QObject):
     methods_changed = Signal()
     data_changed = Signal()  # the list of data sets
     selected_data_changed = Signal()
+    data_used = Signal(str)  # a set was chosen for the next run
     data_opened = Signal(str)  # a set was opened by hand: what was known of it is out of date
     jobs_changed = Signal()
     progress_changed = Signal(str)  # job
@@ -153,6 +154,16 @@ class State(QObject):
         if moved:
             self.cursor_changed.emit()
         self._settle(force=True)
+
+    def look_again(self) -> None:
+        """What is known of the chosen run is out of date: every pane asks anew, at the same step."""
+        run, cursor = self.run, self.cursor
+        if run is not None:
+            self.run_replaced.emit(run)
+            self.set_run(None)
+            self.set_run(run)
+            if cursor is not None:
+                self.set_cursor(cursor)
 
     def set_cursor(self, step: int | None) -> None:
         """Move the time cursor; None follows the newest or the best again."""

@@ -83,7 +83,7 @@ class Demo:
             self.measure("train", method, words)
             self.measure("eval", method, ["eval", method])
             file = f"samples-{method}.png"
-            self.verb(["sample", method, "--n", str(SAMPLES), "--out", str(self.out / file)])
+            self.measure("sample", method, ["sample", method, "--n", str(SAMPLES), "--out", str(self.out / file)])
             self.pictures.append(DemoPicture(f"samples-{method}", (file,), pixelated=True))
         self.tell("comparing digits with strangers")
         self.measure("ood", "pixel_cnn", ["ood", "pixel_cnn", "--out", *DATA_SETS, "--limit", str(LIMIT)])

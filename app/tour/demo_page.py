@@ -11,9 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from app.shell.formatting import decoded_as
+
 Facts = dict[str, Any]  # what the verbs said, by verb and method
 
 NOTHING = "stranger-nothing"  # the picture of a dark page
+SMOOTH = ", smoother than what the model draws"
 LEVELS = 16  # values of a pixel that the PixelCNN tells apart
 
 
@@ -107,8 +110,7 @@ def html(facts: Facts, pictures: dict[str, DemoPicture]) -> str:
         show(
             "samples-vae",
             "Digits that nobody wrote.",
-            "Each is decoded from 16 numbers drawn from a normal distribution. They are smooth, because the decoder shows the mean of what "
-            "it thinks possible.",
+            f"Each is decoded from 16 numbers drawn from a normal distribution.{shown_as(facts)}",
             small=True,
         ),
         show(
@@ -116,10 +118,18 @@ def html(facts: Facts, pictures: dict[str, DemoPicture]) -> str:
             "Two pictures as codes.",
             "Two drawings, a 7 and a 0, were dropped on the window: the encoder turned each into a point of the "
             "latent space. The sliders are "
-            "the coordinates, the ones that carry most information first; between the two lies a path of images.",
+            f"the coordinates, the ones that carry most information first; between the two lies a path of images.{shown_as(facts)}",
         ),
-        show("prior", "The prior.", "Points drawn from the standard normal distribution and what the decoder makes of them."),
-        show("plane", "A plane through the space.", "Two coordinates vary, all others stand still: neighbours look alike."),
+        show(
+            "prior",
+            "The prior.",
+            f"Points drawn from the standard normal distribution and what the decoder makes of them.{shown_as(facts)}",
+        ),
+        show(
+            "plane",
+            "A plane through the space.",
+            f"Two coordinates vary, all others stand still: neighbours look alike.{shown_as(facts)}",
+        ),
         show(
             "early",
             "The same at an earlier time.",
@@ -168,6 +178,12 @@ def html(facts: Facts, pictures: dict[str, DemoPicture]) -> str:
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Priorama: a first look</title>'
     body = "\n".join(part for part in parts if part)
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n'
+
+
+def shown_as(facts: Facts) -> str:
+    """What the VAE's decoded images are, as the verb `sample` said; empty where it said nothing."""
+    kind = decoded_as(facts.get("sample", {}).get("vae", {}).get("decode") or "")
+    return f" Each image is a {kind}{SMOOTH if kind.startswith('mean') else ''}." if kind else ""
 
 
 def dark_page(facts: Facts) -> str:

@@ -26,6 +26,8 @@ from engine.precision import full
 from engine.protocols import FlowDensity
 
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0)  # σ at which the loss is told by itself, in deviations of the images
+HIGH_LEVELS = (10.0, 30.0)  # further ones where captions are told: there place and shape are decided
+CAPTION_SHIFT = 1.0  # of the mean of ln σ in training: one shape of a 32×32 image is hidden by 10 to 30 deviations, not by 1 to 3
 JUDGED_LEVELS = (0.1, 0.3, 1.0)  # where there is much to learn of any images
 DESCRIBED = 128  # held-out images of a checkpoint's description
 SMALLEST_DEVIATION = 2 / 255  # of images on [-1, 1]
@@ -44,6 +46,21 @@ class DenoisingSettings(Training):
         "What the network learns: to take away noise of any level (EDM), or the velocity of the straight line from noise to image (flow "
         "matching).",
         choices=diffusion.OBJECTIVES,
+        group="Objective",
+    )
+    noise_mean: float = setting(
+        diffusion.P_MEAN,
+        "Mean of the logarithm of the noise levels in training (P_mean), for images of deviation 0.5; with captions 1 is added, since "
+        "place and shape are decided at high noise. Only of EDM: flow matching draws its levels evenly in time.",
+        low=-6.0,
+        high=6.0,
+        group="Objective",
+    )
+    noise_std: float = setting(
+        diffusion.P_STD,
+        "Standard deviation of the logarithm of the noise levels in training (P_std). Only of EDM.",
+        low=0.05,
+        high=5.0,
         group="Objective",
     )
 
@@ -170,11 +187,25 @@ class Denoiser(Method):
         clean = self._from_images(x, generator)
         told = self.dropped(y, generator)
         start = likelihoods.uniform(clean.new_empty(()), generator)
-        sigma = diffusion.training_levels(objective, diffusion.stratified(len(x), start))
+        sigma = diffusion.training_levels(objective, diffusion.stratified(len(x), start), *self._noise())
         terms = {"loss": self._errors(clean, sigma, told, generator).mean()}
         if not self.training:
             terms |= self._losses_by_level(clean, told, generator)
         return terms
+
+    def _noise(self) -> tuple[float, float]:
+        """Mean and deviation of ln σ in training, for data of deviation 0.5.
+
+        Noise hides what is large and told once, as a colour or a place in an image of many pixels, only at a high level (Hoogeboom et al.
+        2023). What a caption says is decided there, so it is learned only as far as such levels are drawn.
+        """
+        shift = CAPTION_SHIFT if self.condition == "caption" else 0.0
+        return self.config.noise_mean + shift, self.config.noise_std
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """σ at which the loss is told by itself."""
+        return LEVELS + HIGH_LEVELS if self.condition == "caption" else LEVELS
 
     def _errors(self, clean: Tensor, sigma: Tensor, y: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """|F - target|² per dimension [B] of images in units of their deviation [B, C, H, W] at levels σ [B], with noise drawn."""
@@ -192,12 +223,12 @@ class Denoiser(Method):
 
     @torch.no_grad()
     def _losses_by_level(self, clean: Tensor, y: Tensor | None, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """The weighted loss at each of `LEVELS`, each on its share of the images, so that all cost no more than one pass."""
-        turn = torch.arange(max(len(clean), len(LEVELS)), device=clean.device)
-        rows, level = turn % len(clean), turn % len(LEVELS)
-        sigma = clean.new_tensor(LEVELS)[level]
+        """The weighted loss at each of `levels`, each on its share of the images, so that all cost no more than one pass."""
+        turn = torch.arange(max(len(clean), len(self.levels)), device=clean.device)
+        rows, level = turn % len(clean), turn % len(self.levels)
+        sigma = clean.new_tensor(self.levels)[level]
         errors = self._weighted(clean[rows], sigma, None if y is None else y[rows], generator)
-        return {f"loss σ {value:g}": errors[level == i].mean() for i, value in enumerate(LEVELS)}
+        return {f"loss σ {value:g}": errors[level == i].mean() for i, value in enumerate(self.levels)}
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """The loss, with the digits it takes to tell runs apart."""
@@ -318,11 +349,11 @@ class Denoiser(Method):
 
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
-        """The weighted loss at each of `LEVELS` on held-out images [N, C, H, W], and what it means."""
+        """The weighted loss at each of `levels` on held-out images [N, C, H, W], and what it means."""
         x = x[:DESCRIBED]
         clean = self._from_images(x, generator)
         numbers, means, errors = [], [], []
-        for level in LEVELS:
+        for level in self.levels:
             with full(x.device):
                 each = self._weighted(clean, clean.new_full((len(x),), level), None, generator).double()
             numbers.append(

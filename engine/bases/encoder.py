@@ -13,6 +13,7 @@ from engine.config import Training, setting
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, Method
 from engine.nets.encoders import KINDS, encoder
+from engine.nets.vit import ViT
 from engine.precision import full
 
 FAINT = 0.1  # spread below this share of what independent features have: all images look nearly alike
@@ -65,6 +66,10 @@ class EncoderMethod(Method):
         """What is known after each block of the encoder, by its name [B, F]."""
         with full(x.device):
             return self.network.each(x)
+
+    def patch_network(self) -> ViT | None:
+        """The encoder where it is a vision transformer."""
+        return self.network if isinstance(self.network, ViT) else None
 
     def headline_words(self, terms: dict[str, float]) -> str:
         """A share of right answers in per cent, of the methods that are judged by one."""

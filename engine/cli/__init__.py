@@ -8,14 +8,14 @@ from __future__ import annotations
 import errno
 import os
 
-from engine.cli import bundle, chains, data, embed, evaluate, listing, misclassified, probe, project, sample, scores, train
+from engine.cli import bundle, chains, curate, data, embed, evaluate, listing, misclassified, probe, project, sample, scores, train
 from engine.cli.console import Console, write_stderr
 from engine.cli.errors import Failed, Usage
 from engine.cli.parser import Parser, VerbParsers
 from engine.cli.signals import StopSignals
 from engine.cli.text import visible
 
-VERBS = (listing, data, train, evaluate, misclassified, sample, scores, probe, embed, chains, bundle, project)
+VERBS = (listing, data, curate, train, evaluate, misclassified, sample, scores, probe, embed, chains, bundle, project)
 # errors of the engine that are wrong usage
 WRONG_WORDS = ("BadChains", "BadSampleSetting", "BadSetting", "UnknownMethod", "NoDevice", "UnknownBenchmark")
 

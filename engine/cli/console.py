@@ -100,6 +100,8 @@ class Console:
                 event = next(job)
                 if isinstance(event, m.Progress):
                     self.show(event)
+                elif isinstance(event, m.Notice):
+                    self.note(event.text)
         except StopIteration as end:
             return end.value
 
@@ -109,6 +111,8 @@ class Console:
             for event in job:
                 if isinstance(event, m.Progress):
                     self.show(event)
+                elif isinstance(event, m.Notice):
+                    self.note(event.text)
                 elif event is not None:
                     yield event
                 if self.stopped:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import Console
 from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers
 from engine.cli.text import visible
+
+if TYPE_CHECKING:
+    from engine import messages as m
 
 _CLASSES_SHOWN = 20
 
@@ -48,16 +51,26 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             "counts": {split: dict(zip(data.classes, counts, strict=True)) for split, counts in report.class_counts.items()},
         },
         "splits_from": data.understood.get("splits", "none"),
+        "groups": {
+            "from": data.understood.get("groups", "none"),
+            "count": data.understood.get("group_count", 0),
+            "columns": data.understood.get("group_columns", {}),
+        },
         "scale": None if how.scale is None else {"black": how.black, "white": how.white, **data.values},
+        "histogram": _histogram(report.understood),
         "fit": how.fit,
         "background": how.background,
         "sizes": report.sizes,
         "notes": list(report.notes),
+        "warnings": [{"kind": warning.kind, "text": warning.text} for warning in report.warnings],
         "left_out": data.understood.get("left_out", []),
         "bad": [{"file": bad.path, "reason": bad.reason} for bad in report.bad],
         "bad_total": report.bad_total,
         "duplicates": report.duplicates,
         "across_splits": report.across_splits,
+        "near_duplicates": report.near_duplicates,
+        "near_across_splits": report.near_across_splits,
+        "near_examples": [{"images": [one, other], "bits": bits} for one, other, bits in report.near_examples],
         "hash": data.hash,
         "recipe": parted_name(name)[1].changed(),
     }
@@ -83,4 +96,16 @@ def _in_words(result: dict[str, Any]) -> str:
             f"  classes from {result['labels']['from']} · splits from {result['splits_from']} · values: {values} · fit {result['fit']}"
         )
     lines += [f"  - {note}" for note in result["notes"]]
+    lines += [f"  ! {warning['text']}" for warning in result["warnings"]]
     return "\n".join(lines)
+
+
+def _histogram(understood: m.ImportFacts | None) -> dict[str, Any] | None:
+    """Values in equal steps from "low" to "high" as they are in the files, and of 0..255 as the networks get them; None for a text."""
+    if understood is None:
+        return None
+    before = {"low": understood.low, "high": understood.high, "values": list(understood.histogram), "counted": understood.counted}
+    return {
+        "before": before if understood.histogram else None,
+        "after": {"low": 0, "high": 255, "values": list(understood.histogram_after)},
+    }

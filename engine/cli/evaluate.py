@@ -9,7 +9,7 @@ from typing import Any
 from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.parser import VerbParsers, pairs, positive_int
-from engine.cli.runs import run_path
+from engine.cli.runs import add_place_of_data, located_run_path, run_path
 
 UNITS = {
     "nats": "nat",
@@ -60,6 +60,7 @@ DECODES = {"mean": "means of p(x|z)", "sample": "drawn from p(x|z)"}
 def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add_of_run("eval", evaluate_run, "Score a run on its test or validation split.")
+    add_place_of_data(sub)
     sub.add_argument("--limit", type=positive_int, help="how many images, spread over the split; of a text, symbols")
     sub.add_argument(
         "--split",
@@ -112,7 +113,7 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     from engine.queries.session import CannotAnswer, Model
     from engine.storage.run_reader import Run
 
-    path, settings = run_path(options), pairs(options.set)
+    path, settings = located_run_path(options, console), pairs(options.set)
     if options.disentanglement:
         return _disentanglement(options, console)
     if options.rate_distortion is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.cli.errors import Usage
 from engine.cli.parser import Parser
 
-_NAMES = ("labels", "class_level", "split", "scale", "background", "fit", "bands", "pages", "array", "leave_out", "size", "colour")
+_NAMES = ("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "array", "leave_out", "size", "colour")
 
 
 def add_import_options(sub: Parser) -> None:
@@ -19,6 +19,7 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--labels", metavar="COLUMN", help="where classes come from: folders, names, none, or a column of a table")
     group.add_argument("--class-level", type=int, metavar="N", help="which folder below the splits is the class: 1 outermost, -1 innermost")
     group.add_argument("--split", choices=("folders", "none"), help="whether folders called train, valid and test are splits")
+    group.add_argument("--group", metavar="COLUMN", help="what stays in one split together: folder (the innermost), or a column of a table")
     group.add_argument("--scale", metavar="RULE", help="of values beyond 8 bits: range, robust, or LOW..HIGH")
     group.add_argument("--background", choices=("white", "black", "grey"), help="under what is transparent, and around letterboxed images")
     group.add_argument("--fit", choices=("crop", "letterbox", "squeeze"), help="how images of another shape become the common one")
@@ -26,8 +27,12 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--pages", choices=("first", "all"), help="of TIFF files and animations")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")
     group.add_argument("--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”")
+    group.add_argument("--curation", metavar="FILE", help="decisions about single images (`curate`): beside (the data), or a file of them")
     group.add_argument("--size", type=int, metavar="PIXELS", help="both sides of all images")
     group.add_argument("--colour", choices=("grey", "colour"), help="of all images")
+    group.add_argument(
+        "--rename", action="append", metavar="OLD=NEW", help="another name for a class; classes of one name become one (several times)"
+    )
 
 
 def data_named(data: str, options: argparse.Namespace) -> str:
@@ -36,6 +41,7 @@ def data_named(data: str, options: argparse.Namespace) -> str:
     Raises: Usage: a recipe that cannot be read, or decisions about a built-in set.
     """
     from engine.data.builtin import is_built_in
+    from engine.data.curation import pinned
     from engine.data.errors import BadData
     from engine.data.recipe import parsed_recipe, parted_name, recipe_of, with_recipe
 
@@ -45,12 +51,27 @@ def data_named(data: str, options: argparse.Namespace) -> str:
         before = recipe.changed()
         if options.recipe is not None:
             before |= parsed_recipe(_content(options.recipe)).changed()
+        if options.rename:
+            given["rename"] = {**before.get("rename", {}), **_renamed(options.rename)}
+        if options.curation:
+            given["curation"] = pinned(path, options.curation)
         decided = recipe_of(before | given)
     except BadData as error:
         raise Usage(str(error)) from None
     if decided.changed() and is_built_in(path):
         raise Usage(f"“{path}” comes with the program and is read as it is; leave these options out.")
     return with_recipe(path, decided)
+
+
+def _renamed(pairs: list[str]) -> dict[str, str]:
+    """Raises: Usage: an option that is no OLD=NEW."""
+    names: dict[str, str] = {}
+    for pair in pairs:
+        old, sign, new = pair.partition("=")
+        if not sign or not old.strip() or not new.strip():
+            raise Usage(f"“{pair}” is no OLD=NEW; write a class and its new name such as cat=animal.")
+        names[old.strip()] = new.strip()
+    return names
 
 
 def _content(file: str) -> str:

@@ -9,7 +9,7 @@ from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, pairs, positive, positive_int
-from engine.cli.runs import run_path
+from engine.cli.runs import add_place_of_data, located_run_path
 
 SHORTCUTS = {"steps": "K", "guidance": "W", "truncation": "PSI"}  # settings of samplers with an option of their own
 
@@ -17,6 +17,7 @@ SHORTCUTS = {"steps": "K", "guidance": "W", "truncation": "PSI"}  # settings of 
 def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add_of_run("sample", sample_run, "Draw images or write texts from a run's model.")
+    add_place_of_data(sub)
     sub.add_argument("--n", type=positive_int, default=16, help="how many")
     sub.add_argument("--out", required=True, metavar="F", help="the file to write: .png of images, .txt of texts")
     sub.add_argument("--prompt", default="", metavar="TEXT", help="what each text begins with")
@@ -41,7 +42,9 @@ def sample_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from engine.evaluation.sample_grid import sample_file
 
     o, out = options, writable(options.out, "--out")
-    drawn = sample_file(run_path(o), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt, o.decode, settings, o.caption)
+    drawn = sample_file(
+        located_run_path(o, console), out, o.n, o.seed, o.temperature, o.label, o.step, o.prompt, o.decode, settings, o.caption
+    )
     console.say(f"{o.n} {drawn.what} from step {drawn.step:,} ({drawn.step_rule}) in {o.out}")
     told = {"file": o.out, "n": o.n, "step": drawn.step, "step_rule": drawn.step_rule, "seed": o.seed, "temperature": o.temperature}
     more = {"class": o.label, "caption": o.caption or None, "decode": drawn.decode or None, "sample_settings": drawn.settings or None}
@@ -58,7 +61,7 @@ def _roll_out(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         raise Usage("--rollout draws the next frames of a clip: leave out all but --clip, --seed, --step and --out.")
     from engine.evaluation.rollout_film import rollout_file
 
-    told = console.run(rollout_file(run_path(o), writable(o.out, "--out"), (o.clip or 1) - 1, o.rollout, o.seed, o.step))
+    told = console.run(rollout_file(located_run_path(o, console), writable(o.out, "--out"), (o.clip or 1) - 1, o.rollout, o.seed, o.step))
     console.say(
         f"{told['frames']} frames after the first four of held-out clip {told['clip']} from step {told['step']:,} ({told['step_rule']}) in "
         f"{o.out}: {told['bits_per_dim']:.3f} bits/dim, the true ones {told['true_bits_per_dim']:.3f}"

@@ -10,7 +10,7 @@ from engine.cli.console import Console
 from engine.cli.errors import Failed
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, positive, positive_int
-from engine.cli.runs import run_path
+from engine.cli.runs import add_place_of_data, located_run_path
 from engine.cli.text import all_visible
 from engine.cli.train import drive
 
@@ -35,6 +35,7 @@ def add(verbs: VerbParsers) -> None:
     )
     sets.add_argument("--scores", metavar="F.csv", help="also write the raw scores of every image there")
     for sub in (images, sets):
+        add_place_of_data(sub)
         sub.add_argument("--held-out", type=positive_int, default=500, metavar="N", help="held-out images that p-values compare with")
         sub.add_argument("--k", type=positive_int, default=64, help="importance samples per image for bounds")
         sub.add_argument("--background", action="store_true", help="build the background models of the likelihood ratios first, if missing")
@@ -86,7 +87,7 @@ def _require_data(names: list[str]) -> None:
 
 def _with_background(options: argparse.Namespace, console: Console) -> Path:
     """The run's folder; with --background its background models are built first where there are none. Raises: Failed."""
-    path = run_path(options)
+    path = located_run_path(options, console)
     if options.background or options.background_steps or options.background_minutes:
         from engine.detectors.base import background_kinds
         from engine.queries.session import Model

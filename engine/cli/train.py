@@ -12,7 +12,7 @@ from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers, pairs, positive, positive_int, seed
-from engine.cli.runs import runs_root
+from engine.cli.runs import locate_data, runs_root
 
 PAUSE_SECONDS = 0.1  # between two looks for a signal while the disk is full
 
@@ -30,7 +30,7 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="number format of the networks")
     sub.add_argument("--runs", metavar="DIR", help="where runs are kept")
     sub.add_argument("--name", help="name of the run's folder")
-    sub.add_argument("--resume", action="store_true", help="go on with the run of that name")
+    sub.add_argument("--resume", action="store_true", help="go on with the run of that name; --data may be the new place of its data")
     add_import_options(sub)
 
 
@@ -41,7 +41,7 @@ def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any
         raise Usage("--resume needs --name, the name of the run to go on with.")
     from engine.config import make_config
     from engine.methods import method_named
-    from engine.storage.run_folders import run_named
+    from engine.storage.run_folders import BadRun, run_named
     from engine.training.loop import train
     from engine.training.plan import Plan, ResumePlan
 
@@ -61,6 +61,10 @@ def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any
     if options.resume:
         path = run_named(root, options.name)
         _require_same_run(path, plan, options.seed)
+        try:
+            locate_data(path, plan.data, console)
+        except BadRun as error:
+            raise Usage(str(error)) from None
         going_on = ResumePlan(path, plan.steps, plan.minutes, plan.device)
     outcome, latest = drive(train(going_on or plan, root), console)
     return {
@@ -74,7 +78,6 @@ def train_method(options: argparse.Namespace, console: Console) -> dict[str, Any
 
 def _require_same_run(path: Path, plan: Any, seed: int | None) -> None:
     """A run goes on as it was begun; what was asked for must not differ. Raises: Usage, BadRun."""
-    from engine.data import lasting
     from engine.storage.run_reader import Run
 
     manifest = Run.open(path).manifest
@@ -83,8 +86,6 @@ def _require_same_run(path: Path, plan: Any, seed: int | None) -> None:
     differing = [f"{name} {manifest.config.get(name)}" for name, value in plan.config.items() if manifest.config.get(name) != value]
     if plan.method != manifest.method:
         differing.append(f"method {manifest.method}")
-    if lasting(plan.data) != manifest.data:
-        differing.append(f"data {manifest.data}")
     if seed is not None and seed != manifest.seed:
         differing.append(f"seed {manifest.seed}")
     if differing:

@@ -43,9 +43,8 @@ _X32 = 0x40000000  # the other numbering of calls on x86-64
 
 def confine(memory: int = READER_BYTES) -> None:
     """Leave this process `memory` bytes of address space, and no way to write a file, use the network or start a process."""
-    _limit_resources(memory)
-    if sys.platform == "linux":
-        _filter_system_calls()
+    filtered = sys.platform == "linux" and _filter_system_calls()
+    _limit_resources(memory, not filtered)
 
 
 def allow_bytes(more: int) -> None:
@@ -61,14 +60,17 @@ def allow_bytes(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
 
 
-def _limit_resources(memory: int) -> None:
+def _limit_resources(memory: int, processes: bool) -> None:
     try:
         import resource
     except ImportError:
         return
-    for kind, most in ((resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, 0)):
+    kinds = [resource.RLIMIT_FSIZE, resource.RLIMIT_CORE]
+    if processes:  # it would count threads too on Linux, and decoders of HEIF need one; the filter tells them apart
+        kinds.append(resource.RLIMIT_NPROC)
+    for kind in kinds:
         try:
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, (0, 0))
         except (ValueError, OSError):
             continue  # the system has none
     try:
@@ -79,11 +81,11 @@ def _limit_resources(memory: int) -> None:
         return
 
 
-def _filter_system_calls() -> None:
-    """A seccomp filter (Documentation/userspace-api/seccomp_filter.rst): the calls above fail with EPERM."""
+def _filter_system_calls() -> bool:
+    """A seccomp filter (Documentation/userspace-api/seccomp_filter.rst): the calls above fail with EPERM. Whether it is in force."""
     known = _MACHINES.get(platform.machine())
     if known is None:
-        return
+        return False
     rules = _rules(*known)
     code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
 
@@ -93,8 +95,9 @@ def _filter_system_calls() -> None:
     program = Program(len(rules), ctypes.cast(code, ctypes.c_void_p))
     libc = ctypes.CDLL(None)
     number = ctypes.c_ulong
-    if libc.prctl(38, number(1), number(0), number(0), number(0)) == 0:  # PR_SET_NO_NEW_PRIVS
-        libc.prctl(22, number(2), ctypes.byref(program), number(0), number(0))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    if libc.prctl(38, number(1), number(0), number(0), number(0)) != 0:  # PR_SET_NO_NEW_PRIVS
+        return False
+    return libc.prctl(22, number(2), ctypes.byref(program), number(0), number(0)) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
 def _rules(

@@ -203,6 +203,8 @@ class Source:
     text: bytes | None = None
     encoding: str = "utf-8"
     captioned: bool = False  # names are captions
+    grouped_by: str = ""  # what the groups of the parts are, in words: “patient”
+    group_names: tuple[str, ...] = ()  # of the groups 0 … n - 1; higher numbers are images that stand alone
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     values: dict[str, Any] = field(default_factory=dict)  # of what was scaled: the lowest, the highest, a histogram
     understood: dict[str, Any] = field(

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
+from engine.data import dicom
+from engine.data.errors import Bad as Bad
+from engine.data.extras import how_to_get, library
 from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
 from engine.data.pixel_facts import Facts, contrasts, facts_of_values
 from engine.data.preprocessing import GROUNDS, Preprocessing, looks_transparent
@@ -24,8 +27,6 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "ICO", "J
 
 _OTHERS = (  # (place, bytes, name) of formats that are known and not read
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)"),
-    (4, b"ftyphei", "a HEIF photograph"),
-    (4, b"ftypmif1", "a HEIF photograph"),
     (0, b"DDS ", "a DirectDraw surface (DDS)"),
     (0, b"8BPS", "a Photoshop document"),
     (0, b"%PDF", "a PDF document"),
@@ -47,8 +48,7 @@ _SIGNATURES = (
 )
 
 
-class Bad(Exception):
-    """Why a file gives no picture: a clause with cause and next step, without the file's name."""
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of ISO/IEC 23008-12
 
 
 @dataclass
@@ -105,6 +105,9 @@ def _rest(file: io.FileIO) -> bytes:
 
 def look(data: bytes) -> Look:
     """Size and channels from the header, without decoding."""
+    if dicom.is_dicom(data):
+        about = dicom.header(data)
+        return Look(about.width, about.height, about.channels, about.frames)
     with _opened(data) as image:
         width, height = image.size
         known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
@@ -123,6 +126,8 @@ def decode(data: bytes, how: Preprocessing | None = None, page: int | None = Non
     """
     notes: list[str] = []
     how, facts = how or Preprocessing(), {}
+    if dicom.is_dicom(data):
+        return _of_dicom(data, how, page)
     with _opened(data) as image:
         _check_what_pillow_lets_pass(image, data, notes)
         frames = _frames(image, page or 0)
@@ -146,14 +151,30 @@ def decode(data: bytes, how: Preprocessing | None = None, page: int | None = Non
     return pixels, notes, Look(*turned.size, pixels.shape[2], frames, facts)
 
 
+def _of_dicom(data: bytes, how: Preprocessing, page: int | None) -> tuple[np.ndarray, list[str], Look]:
+    frame, facts = dicom.raster(data, page or 0), Facts()
+    notes = [*frame.notes]
+    if frame.frames > 1 and page is None:
+        notes.append(f"The first of {frame.frames} frames is shown.")
+    height, width = frame.values.shape[:2]
+    if frame.values.dtype == np.uint8:
+        image = Image.fromarray(frame.values)
+        pixels, said = _pixels(image, image, how, facts)
+    else:
+        pixels, said = _of_values(frame.values, frame.bits, None, how, facts, frame.window)
+    pixels = 255 - pixels if frame.inverted else pixels
+    return pixels, notes + said, Look(width, height, pixels.shape[2], frame.frames, facts)
+
+
 def _opened(data: bytes) -> Image.Image:
     if not data:
         raise Bad("it is empty; save or download it again")
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses at twice this
+    formats = _formats(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError:
         raise Bad(f"it declares more than {MAX_PIXELS // 1_000_000} million pixels, the limit; scale it down first") from None
     except UnidentifiedImageError:
@@ -168,6 +189,20 @@ def _opened(data: bytes) -> Image.Image:
     if width < 1 or height < 1:
         raise Bad("it declares no pixels; save or download it again")
     return image
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """The allow-list; with HEIF for the bytes that are one. Raises: Bad: nothing here decodes them."""
+    brands = data[8:64] if data[4:8] == b"ftyp" else b""
+    if b"avif" not in brands and any(brand in brands for brand in _HEIF):
+        heif = library("pillow_heif")
+        if heif is None:
+            raise Bad(f"it is a HEIF photograph, which needs the package pillow-heif; {how_to_get('pillow_heif')}, or save it as PNG")
+        heif.options.DECODE_THREADS = 1
+        heif.register_heif_opener()
+        return (*FORMATS, "HEIF")
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each would count against the memory, and the files are decoded side by side anyway
+    return FORMATS
 
 
 def _what_it_may_be(data: bytes) -> str:
@@ -343,10 +378,19 @@ def _scaled(image: Image.Image, original: Image.Image, clear: Any, how: Preproce
     bits = _bits(original)
     if original.format == "PPM" and image.mode == "I":
         bits = 16  # Pillow has spread its values over 16 bits
+    return _of_values(values, bits, clear, how, facts)
+
+
+def _of_values(
+    values: np.ndarray, bits: int | None, clear: Any, how: Preprocessing, facts: Facts, window: tuple[float, float] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Numbers [H, W] by the scale of the set, or else by their own `window` or range."""
     scaling = scaling_for(values.dtype, Range.of(values), bits if values.dtype.kind in "iu" else None)
-    if values.dtype.kind in "iu":
+    if window is not None:
+        scaling = Scaling(*window, (f"Values from {window[0]:g} to {window[1]:g} (the window that the file states) became 0..255.",))
+    elif values.dtype.kind in "iu":
         scaling = _brightened(values, scaling)
-    facts["deep"] = facts_of_values(values, bits, (scaling.black, scaling.white))
+    facts["deep"] = facts_of_values(values, bits, (scaling.black, scaling.white)) | {"window": window}
     if how.scale is not None and not how.of_bytes:
         scaling = Scaling(*how.scale, ())
     notes = list(scaling.notes)

@@ -12,17 +12,22 @@ import numpy as np
 
 from engine.common.user_folders import person_path
 from engine.data import builtin
+from engine.data.curating import curate
+from engine.data.curation import carried_state
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
+from engine.data.grouping import torn_groups
+from engine.data.import_facts import facts_of, warnings_of
+from engine.data.near_duplicates import NearPairs, bound_groups, find_near_duplicates, near_copies_of
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape
 from engine.data.pixel_facts import PixelFacts
 from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
-from engine.data.splits import split, text_spans
+from engine.data.splits import keep_near_together, split, text_spans
 from engine.data.storage import room_for
 from engine.data.twins import chunks, copies_of, find_twins, group
-from engine.messages import DataInfo, DataReport, Progress
+from engine.messages import DataInfo, DataReport, DataWarning, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
 SAMPLE_BYTES = 2_000  # of a text, shown in the report
@@ -81,16 +86,24 @@ def describe_data(data: str) -> DataInfo:
         number = data.partition(":")[2]
         return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
     try:
-        path = person_path(parted_name(data)[0])
+        where, recipe = parted_name(data)
+        path = person_path(where)
     except BadData as error:
         return DataInfo(data, data, "images", f"cannot be read: {error}")
-    name = path.name or data
+    name = path.name or where
     try:
         reader = reader_for(path)
         kind = "text" if reader.__name__.endswith(".text") else "images"
-        return DataInfo(data, name, kind, reader.summary(path))
+        return DataInfo(data, name, kind, " · ".join((reader.summary(path), *_decided(recipe))))
     except (BadData, OSError) as error:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
+
+
+def _decided(recipe: ImportRecipe) -> list[str]:
+    """The decisions in a few words, for a list where a set can stand several times."""
+    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict))}
+    lists = [name.replace("_", " ") for name, value in recipe.changed().items() if isinstance(value, (list, dict))]
+    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists]
 
 
 def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:
@@ -101,7 +114,11 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
     if source.text is not None:
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
+    if recipe.curation:
+        curate(source, carried_state(path, recipe.curation), shape)
+        yield Step(0, None, "image")
     twins = yield from find_twins(source.parts)
+    torn = torn_groups(source)
     group(source.parts, twins)
     splits, notes = split(source)
     yield Step(0, None, "image")
@@ -111,8 +128,14 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         before, _ = split(source, parting=True)
         if any(not np.array_equal(before[name].index, splits[name].index) for name in splits):
             former = yield from _hash(before, shape)
-    copies = copies_of(source, splits, twins)
-    notes += copies.notes + _absent(splits["train"], source.classes)
+    near = NearPairs() if builtin.is_built_in(path) else (yield from find_near_duplicates(source.parts, twins))
+    if near_groups := bound_groups(source.parts, near, twins):
+        splits, said, redrawn = keep_near_together(source, splits, near_groups)
+        notes = said if redrawn else notes + said
+        if redrawn:
+            former, digest = digest, (yield from _hash(splits, shape))
+    copies, near_copies = copies_of(source, splits, twins), near_copies_of(source, splits, near)
+    notes += torn + copies.notes + near_copies.notes + _absent(splits["train"], source.classes)
     report = DataReport(
         job="",
         data=data,
@@ -128,9 +151,14 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         duplicates=copies.count,
         duplicate_examples=copies.examples,
         across_splits=copies.across,
+        near_duplicates=near_copies.count,
+        near_examples=near_copies.examples,
+        near_across_splits=near_copies.across,
         notes=(*source.notes, *notes),
         hash=digest,
         seconds=time.perf_counter() - started,
+        understood=facts_of(source, recipe, splits),
+        warnings=(*warnings_of(source, splits, copies), *(DataWarning("leak", words) for words in (*torn, *near_copies.leaks))),
     )
     return DataSet(
         data,

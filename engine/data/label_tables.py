@@ -28,6 +28,15 @@ _FILE_NAMES = (
     "img", "imgname", "imgpath", "imgid", "path", "picture", "photo",
 )  # fmt: skip
 _SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
+_IS_TRAIN = ("istrain", "istraining", "istrainingimage", "traintestsplit", "train")
+_IS_TEST = ("istest", "istesting", "istestimage", "test")
+_GROUP_NAMES = (
+    "patient", "patientid", "patientnumber", "subject", "subjectid", "participant", "participantid", "person", "personid", "lesionid",
+    "caseid", "studyid", "slide", "slideid", "wsi", "tile", "tileid", "scene", "sceneid", "sequence", "sequenceid", "video", "videoid",
+    "clip", "clipid", "group", "groupid", "animalid", "individual", "individualid", "specimen", "specimenid", "locationid", "wellid",
+    "plateid", "photo", "photograph", "photographid", "original", "source", "sourceimage",
+)  # fmt: skip
+_GROUPS_LOOKED_AT = 100  # columns
 _LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
 _MOST_DOUBTFUL = 0.5  # of the pictures may have two values in a column; more of them, and it says nothing of a picture
 _MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
@@ -63,9 +72,33 @@ class LabelTable:
     chosen: str = ""  # the column of classes; "" where none stands out
     splits: dict[str, str] = field(default_factory=dict)  # picture -> split
     split_column: str = ""
+    split_meaning: str = ""  # of numbers, as the end of a phrase: “ (1 train, 0 test)”
     doubtful: dict[str, int] = field(default_factory=dict)  # column -> pictures whose rows say different things; they have no value
     unmatched: int = 0  # rows that name no picture
     listed: list[str] = field(default_factory=list)  # the pictures that it names
+    rows: list[tuple[str, list[str]]] = field(default_factory=list)  # (picture, the cells of its row) of every row that names one
+    headings: list[str] = field(default_factory=list)  # of all cells
+
+    def values(self, column: str) -> list[tuple[str, str]]:
+        """(picture, cell) of every row whose cell is not empty; nothing where there is no such column."""
+        if column not in self.headings:
+            return []
+        place = self.headings.index(column)
+        return [(picture, row[place]) for picture, row in self.rows if row[place]]
+
+    def group_columns(self) -> list[str]:
+        """The columns that could say which pictures belong together: some values stand at several of them, and not one at all."""
+        found = []
+        for column in self.headings[:_GROUPS_LOOKED_AT]:
+            pairs = set(self.values(column))
+            values = {cell for _, cell in pairs}
+            if 2 <= len(values) < len(pairs) and not _is_measure(values):
+                found.append(column)
+        return found
+
+    def likely_group(self, columns: list[str]) -> str:
+        """The one of the columns that by its name says which patient, place or picture an image is of; "" for none."""
+        return next((name for name in columns if _squeezed(name) in _GROUP_NAMES and name != self.chosen), "")
 
 
 def parse_table(name: str, data: bytes) -> RawTable:
@@ -77,6 +110,9 @@ def parse_table(name: str, data: bytes) -> RawTable:
     if suffix == ".json":
         return _from_json(_json(text))
     lines = text.splitlines()
+    if suffix == ".txt":
+        lines = [line for line in lines if not line.startswith("#")]  # notes, as in the lists of Oxford-IIIT Pet
+        text = "\n".join(lines)
     delimiter = "\t" if suffix == ".tsv" else _delimiter(lines[:20], suffix)
     try:
         rows = [
@@ -222,15 +258,20 @@ def _plain(name: str) -> str:
 
 def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | None]) -> None:
     """Which of the other columns are classes or splits."""
-    rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    rows = result.rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    result.headings = table.columns
     others = [place for place in range(len(table.columns)) if place != file]
     for place in others:
         name = table.columns[place]
         cells = [row[place] for _, row in rows]
         values = {cell for cell in cells if cell}
-        if values and _squeezed(name) in _SPLIT_NAMES and all(split_word(value) for value in values) and not result.splits:
-            result.splits = _agreed(result, name, ((picture, split_word(row[place])) for picture, row in rows if row[place]))
+        told = name if table.headed or len(others) > 1 else stem_of(result.path.rpartition("/")[2])
+        words = _splits_in(told, values)
+        if words and not result.splits:
+            result.splits = _agreed(result, name, ((picture, words[row[place]]) for picture, row in rows if row[place]))
             result.split_column = name
+            if not all(map(split_word, values)):
+                result.split_meaning = f" ({', '.join(f'{value} {words[value]}' for value in sorted(words))})"
         elif 2 <= len(values) <= max(2, _MOST_CLASSES * len(rows)) and not _is_measure(values):
             result.labels[name] = _agreed(result, name, ((picture, row[place]) for picture, row in rows if row[place]))
     if one_hot := _one_hot([table.columns[place] for place in others], [[row[place] for place in others] for _, row in rows]):
@@ -261,6 +302,44 @@ def _agreed(result: LabelTable, column: str, cells: Iterable[tuple[str, str]]) -
     if len(doubtful) > _MOST_DOUBTFUL * len(found):
         return {}
     return {picture: cell for picture, cell in found.items() if picture not in doubtful}
+
+
+def _splits_in(name: str, values: set[str]) -> dict[str, str]:
+    """value -> split, where a column of that name holds splits: their words, or numbers as in CelebA (0, 1, 2) and CUB-200 (1, 0)."""
+    name = _squeezed(name)
+    if name in _SPLIT_NAMES and values and all(split_word(value) for value in values):
+        return {value: split_word(value) for value in values}
+    if name.endswith("partition") and values == {"0", "1", "2"}:
+        return {"0": "train", "1": "valid", "2": "test"}
+    plain = {value.lower() for value in values}
+    if name in _IS_TRAIN and plain in ({"0", "1"}, {"false", "true"}):
+        return {value: "train" if value.lower() in ("1", "true") else "test" for value in values}
+    if name in _IS_TEST and plain in ({"0", "1"}, {"false", "true"}):
+        return {value: "test" if value.lower() in ("1", "true") else "train" for value in values}
+    return {}
+
+
+def joined_by_number(tables: list[LabelTable], others: dict[str, RawTable]) -> dict[str, RawTable]:
+    """Tables that name pictures by a number, with their files in its place, as CUB-200 comes: images.txt says which file is number 7.
+
+    The column of what a table says is called like the table, since such tables have no headings.
+    """
+    files: dict[str, str] = {}
+    for table in tables:
+        for place in range(len(table.headings)):
+            pairs = [(row[place], picture) for picture, row in table.rows]
+            if len(table.headings) == 2 and len({cell for cell, _ in pairs}) == len(pairs) > 1 and all(cell.isdigit() for cell, _ in pairs):
+                files = dict(pairs)
+        if files:
+            break
+    joined: dict[str, RawTable] = {}
+    for path, raw in others.items():
+        if not files or len(raw.columns) != 2 or raw.headed:
+            continue
+        known = sum(row[0] in files for row in raw.rows)
+        if known == len({row[0] for row in raw.rows}) == len(raw.rows) >= _LEAST_MATCHED * len(files):
+            joined[path] = RawTable(["file", stem_of(path.rpartition("/")[2])], [[files[number], value] for number, value in raw.rows])
+    return joined
 
 
 def _one_hot(names: list[str], rows: list[list[str]]) -> list[str] | None:

@@ -12,44 +12,38 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
-from engine.data.label_tables import LabelTable, RawTable, match_table
+from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
     class_key,
+    folder_levels,
     in_order,
     is_image_word,
     is_mask_word,
     looks_like_a_part,
+    may_be_a_picture,
     split_word,
     stem_of,
 )
 from engine.data.recipe import ImportRecipe
+from engine.data.split_places import FEW, Trail, listed_words, splits_of, words_of_doubt
 
-FEW = 0.2  # of the pictures: so many without a class are strays; more of them, and the folders are no classes
+CROSSED = 0.8  # of all pairs of an outer and an inner folder exist, where the inner ones are the classes
 MOST_NAMED = 0.95  # of the pictures must have a class in their name
-_NO_IMAGES = frozenset((
-    ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db",
-    ".ini", ".log", ".sh", ".m", ".mat", ".pkl", ".h5", ".hdf5", ".zip", ".tar", ".gz", ".npz", ".npy", ".pt", ".pth", ".safetensors",
-    ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".rtf", ".css", ".js", ".md5", ".sha256", ".bib", ".rst", ".tex", ".arff", ".mp4",
-    ".avi", ".mov",
-))  # fmt: skip
-_NO_IMAGE_NAMES = frozenset((
-    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile",
-))  # fmt: skip
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
 
-Trail = tuple[str, ...]  # the folders that a picture lies in, the outermost first
 
-
-@dataclass
+@dataclass(slots=True)
 class PlacedFile:
     """A file that may be a picture, and what its place says of it."""
 
     path: str  # below the root, with “/”
     split: str = "all"  # "all" where there are no splits
     label: str = ""  # the class; "" for none
+    group: str = ""  # of images that belong together; "": it stands alone
     page: int | None = None  # of a file with several; None: the first
 
     @property
@@ -76,8 +70,10 @@ class Layout:
     labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
     splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
     def leave_out(self, paths: Iterable[str], reason: str) -> None:
         """Count files that are not used, and name the first."""
@@ -88,32 +84,32 @@ class Layout:
     def as_json(self) -> dict[str, Any]:
         """What is a source's `understood`."""
         left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
-        return {"labels": self.labels_from, "splits": self.splits_from, "columns": self.tables, "left_out": left_out}
+        return {
+            "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
+            "columns": self.tables, "group_columns": self.grouping.columns,
+        }  # fmt: skip
 
     def said(self) -> list[str]:
         """All notes, those of what was left out at the end."""
         return [*self.notes, *(_sentence(some) for some in self.left_out)]
 
 
-def may_be_a_picture(name: str) -> bool:
-    """Whether a file of that name is looked at."""
-    stem, dot, ending = name.rpartition(".")
-    return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES
-
-
-def understand(paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0) -> Layout:
+def understand(
+    paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0, made: str = ""
+) -> Layout:
     """What the files of a tree are.
 
     Args:
         paths: below the root, with “/”, without the litter of the system, which is only counted.
         read_table: gives the cells of a file, or None where it is no table.
+        made: a table among the paths that is no file but was made by the reader.
     """
     layout = Layout()
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
     tables = _tables(paths, pictures, read_table, layout)
     used = _place(pictures, tables, recipe, layout)
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used]
+    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
         layout.notes.append(f"{litter:,} files or folders of the system (.DS_Store, __MACOSX, Thumbs.db and others) were left out.")
@@ -160,19 +156,26 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
         candidates = [path for path in candidates if stem_of(path).rpartition("/")[2] not in stems]
         candidates = sorted(candidates, key=lambda path: (path.count("/"), path))[:MAX_TABLES]
-    found = []
+    found: list[LabelTable] = []
+    others: dict[str, RawTable] = {}  # that name no picture, perhaps by its number
     for path in sorted(candidates, key=lambda path: (path.count("/"), path)):
         raw = read_table(path)
         table = None if raw is None else match_table(path, raw, pictures)
         if table is not None:
             found.append(table)
-            if table.columns:
-                layout.tables[path] = table.columns
-            for column, count in table.doubtful.items():
-                if column not in table.columns and not (column == table.split_column and table.splits):
-                    layout.notes.append(
-                        f"The column “{column}” of {path} gives {count:,} images several values in several rows, so it was not used."
-                    )
+        elif raw is not None:
+            others[path] = raw
+    for path, raw in joined_by_number(found, others).items():
+        if (table := match_table(path, raw, pictures)) is not None:
+            found.append(table)
+    for table in found:
+        if table.columns:
+            layout.tables[table.path] = table.columns
+        for column, count in table.doubtful.items():
+            if column not in table.columns and not (column == table.split_column and table.splits):
+                layout.notes.append(
+                    f"The column “{column}” of {table.path} gives {count:,} images several values in several rows, so it was not used."
+                )
     return found
 
 
@@ -180,9 +183,16 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
     """Fill the layout's files; returns the tables that were used."""
     used: set[str] = set()
     trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
-    splits, trails = _splits(pictures, trails, tables, recipe, layout, used)
+    found = splits_of(pictures, trails, tables, recipe)
+    splits, trails = found.of, found.trails
+    layout.splits_from = found.found_in
+    layout.notes += found.notes
+    used.update(found.tables)
     labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
-    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, "")) for path in pictures]
+    groups = layout.grouping = grouping_of(pictures, tables, recipe)
+    layout.notes += groups.notes
+    used.update(groups.tables)
+    files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, ""), groups.of.get(path, "")) for path in pictures]
     if any(file.split != "all" for file in files):
         files = _within_splits(files, layout)
     if layout.labels_from != "none":
@@ -216,60 +226,6 @@ def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Tra
     return trails
 
 
-def _splits(
-    pictures: list[str], trails: dict[str, Trail], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout, used: set[str]
-) -> tuple[dict[str, str], dict[str, Trail]]:
-    """(split of each picture that has one, the folders without those that name splits)."""
-    if recipe.split == "none":
-        return {}, trails
-    level = _split_level(Counter(trails.values()), recipe.split == "folders")
-    if level is not None:
-        layout.splits_from = "folders"
-        splits = {path: word for path, trail in trails.items() if len(trail) > level and (word := split_word(trail[level]))}
-        inner = {path: trail[:level] + trail[level + 1 :] if path in splits else trail for path, trail in trails.items()}
-        spelled = {trail[level] for path, trail in trails.items() if path in splits}
-        if level > 0 or any(name.lower() not in ("train", "valid", "val", "test") for name in spelled):
-            layout.notes.append(f"The splits are the folders {_listed(sorted(spelled))}.")
-        return splits, inner
-    for table in tables:
-        if table.split_column and len(set(table.splits.values())) > 1:
-            used.add(table.path)
-            layout.splits_from = f"{table.path}:{table.split_column}"
-            layout.notes.append(f"The splits are the column “{table.split_column}” of {table.path}.")
-            _say_doubtful(table, table.split_column, "split", layout)
-            return table.splits, trails
-    lists = {table.path: (word, set(table.listed)) for table in tables if (word := split_word(stem_of(table.path.rpartition("/")[2])))}
-    known = {word for word, _ in lists.values()}
-    every = [picture for _, listed in lists.values() for picture in listed]
-    if len(known) > 1 and "train" in known and len(every) == len(set(every)):
-        layout.splits_from = ", ".join(sorted(lists))
-        layout.notes.append(f"The splits are the lists {_listed(sorted(lists))}.")
-        used.update(lists)
-        return {picture: word for word, listed in lists.values() for picture in listed}, trails
-    return {}, trails
-
-
-def _split_level(trails: Counter[Trail], asked: bool) -> int | None:
-    """Which folder names the split: the outermost level at which there are two splits, train among them or nothing else."""
-    total = sum(trails.values())
-    for level in range(max((len(trail) for trail in trails), default=0)):
-        names = {trail[level] for trail in trails if len(trail) > level}
-        kinds = {word for name in names if (word := split_word(name))}
-        others = {name for name in names if not split_word(name)}
-        covered = sum(count for trail, count in trails.items() if len(trail) > level and split_word(trail[level]))
-        if len(kinds) > 1 and ("train" in kinds or not others) and (level == 0 or covered >= (1 - FEW) * total):
-            return level
-        if kinds and asked:
-            return level
-        if kinds and not others and covered >= (1 - FEW) * total:
-            return level
-        if kinds == {"train"} and level == 0:  # “train” among other folders: a class (a railway), unless it has classes within
-            inner = {trail[1] for trail in trails if len(trail) > 1 and split_word(trail[0])}
-            if len(inner) > 1 or not any(len(trail) > 0 and not split_word(trail[0]) for trail in trails):
-                return level
-    return None
-
-
 def _labels(
     pictures: list[str],
     trails: dict[str, Trail],
@@ -280,6 +236,7 @@ def _labels(
     used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
+    layout.levels = folder_levels(trails.values())
     asked = recipe.labels
     if asked == "none":
         return {}
@@ -303,7 +260,7 @@ def _from_folders(
         if not splits or path in splits:
             groups[splits.get(path, "all")].append(path)
     inner = {split: _bare({path: trails[path] for path in mine}, recipe.class_level is None) for split, mine in groups.items()}
-    level = recipe.class_level or 1
+    level = recipe.class_level or _crossed(inner, layout)
     labels: dict[str, str] = {}
     deeper = False
     for found in inner.values():
@@ -315,21 +272,38 @@ def _from_folders(
     if recipe.class_level is None and (len({class_key(name) for name in names}) < 2 or looks_like_a_part(names)):
         if len(names) > 1:
             layout.notes.append(
-                f"The folders {_listed(in_order(names))} differ in a number only and were taken for pieces, not for classes."
+                f"The folders {listed_words(in_order(names))} differ in a number only and were taken for pieces, not for classes."
             )
         return {}
     for split, found in inner.items():  # the only folder of a test split is no class that nobody has seen: test/unknown
         mine = {labels[path] for path in found if path in labels}
         theirs = {class_key(labels[path]) for path in labels if path not in found}
         if split in ("test", "valid") and len(mine) == 1 and theirs and class_key(next(iter(mine))) not in theirs:
-            layout.notes.append(f"The folder {_listed(mine)} occurs in {split} only and was taken for no class.")
+            layout.notes.append(f"The folder {listed_words(mine)} occurs in {split} only and was taken for no class.")
             for path in found:
                 labels.pop(path, None)
     if labels:
         layout.labels_from = "folders"
+        if background := [name for name in names if "background" in name.lower().split("_")]:
+            layout.notes.append(f"{listed_words(background)} may be no class but what is around them; it can be left out (leave_out).")
         if deeper:
             layout.notes.append("Folders within the class folders are no classes of their own (class level −1 takes the innermost).")
     return labels
+
+
+def _crossed(inner: dict[str, dict[str, Trail]], layout: Layout) -> int:
+    """Which folder names the class where each outer folder holds the same, more numerous inner ones: photo|sketch/dog|horse|house."""
+    pairs = {trail[:2] for found in inner.values() for trail in found.values()}
+    if any(len(pair) < 2 for pair in pairs):
+        return 1
+    outer, names = {first for first, _ in pairs}, {second for _, second in pairs}
+    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names):
+        return 1
+    layout.notes.append(
+        f"The folders {listed_words(in_order(outer))} hold the same folders, so the inner ones are the classes "
+        "(class level 1 takes the outer)."
+    )
+    return 2
 
 
 def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
@@ -375,9 +349,8 @@ def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set
 
 
 def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> None:
-    if count := table.doubtful.get(column, 0):
-        images = "One image has" if count == 1 else f"{count:,} images have"
-        layout.notes.append(f"{images} different values of “{column}” in several rows of {table.path}, and so no {what}.")
+    if words := words_of_doubt(table, column, what):
+        layout.notes.append(words)
 
 
 def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout, used: set[str]) -> dict[str, str]:
@@ -426,7 +399,7 @@ def _from_names(pictures: list[str], layout: Layout, asked: bool = False) -> dic
         return {}
     if labels:
         layout.labels_from = "names"
-        layout.notes.append(f"The classes are what the files’ names begin with: {_listed(in_order(set(labels.values())))}.")
+        layout.notes.append(f"The classes are what the files’ names begin with: {listed_words(in_order(set(labels.values())))}.")
     return labels
 
 
@@ -437,7 +410,7 @@ def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
         layout.leave_out((file.path for file in beside), "images that lie beside the train and test folders were left out")
         return [file for file in files if file.split != "all"]
     if not beside:
-        only = _listed({file.split for file in files})
+        only = listed_words({file.split for file in files})
         layout.notes.append(f"There are only images for {only} here, so those to train on were drawn from them.")
     return [replace(file, split="train") if file.split == "all" else file for file in files]
 
@@ -475,12 +448,6 @@ def _same_class(files: list[PlacedFile], layout: Layout) -> None:
         layout.notes.append(f"Classes that differ in case or Unicode form only are one class: {', '.join(pairs[:20])}.")
     for file in files:
         file.label = writings[class_key(file.label)][0]
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-    return ", ".join(f"“{name}”" for name in names[:10]) + more
 
 
 def _sentence(some: LeftOut) -> str:

@@ -44,10 +44,14 @@ MAX_TABLES = 24  # that are looked at in one folder
 MAX_CLASSES = 65_536
 MAX_RECIPE_BYTES = 64 * 1024
 DUPLICATES_LISTED = 20
+MAX_CURATION_BYTES = 64 * MIB  # of decisions about single images: half a million of them
+MAX_CURATION_STEPS = 100_000
+MAX_CURATED = 1_000_000  # images that all steps name together
 
 # Archives and pickles
 MAX_ZIP_ENTRIES = 10_000
 MAX_PACKED_FILES = 500_000  # pictures in one archive
+MAX_TABLE_PIECE_BYTES = 512 * MIB  # of the pictures in one row group of a Parquet table, which is often one page and comes as a whole
 MAX_SHARDS = 2_000  # archives in one folder
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
 MAX_ZIP_RATIO = 200  # bytes unpacked per byte packed; photographs reach 2, drawings 20

@@ -6,16 +6,18 @@ from collections.abc import Generator
 from pathlib import Path
 
 from engine.data import confined
+from engine.data.class_names import rename_classes
 from engine.data.dataset import Source, Step
 from engine.data.readers import folders, reader_for
 from engine.data.recipe import ImportRecipe
 
-_BY_ALL = frozenset(("size", "colour"))
+_BY_ALL = frozenset(("size", "colour", "rename", "curation"))
 _OF_ARRAYS = frozenset(("labels", "scale", "array", "bands", "background"))
-_OF_PICTURES = frozenset(("labels", "class_level", "split", "scale", "background", "fit", "bands", "pages", "leave_out"))
+_OF_PICTURES = frozenset(("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "leave_out"))
 _USED = {  # which decisions each reader follows
     "idx": frozenset[str](), "cifar": frozenset(("labels",)), "text": frozenset[str](), "stl10": _OF_ARRAYS, "arrays": _OF_ARRAYS,
-    "tensors": _OF_ARRAYS, "matlab": _OF_ARRAYS, "packed": _OF_PICTURES, "folders": _OF_PICTURES,
+    "tensors": _OF_ARRAYS, "hdf5": _OF_ARRAYS, "matlab": _OF_ARRAYS, "packed": _OF_PICTURES, "folders": _OF_PICTURES,
+    "parquet": (_OF_PICTURES | {"array"}) - {"pages", "class_level"},
 }  # fmt: skip
 
 
@@ -31,6 +33,9 @@ def read_source(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Sourc
         source.classes = ()
         for part in source.parts.values():
             part.labels = None
+    if recipe.rename and source.classes:
+        rename_classes(source, dict(recipe.rename))
+    source.understood["offered"] = sorted(_USED[kind] | (frozenset() if kind == "text" else _BY_ALL | {"labels"}))
     if unused := _unused(kind, recipe):
         source.notes.append(f"Decisions that were not used for this kind of data: {', '.join(unused)}.")
     return source

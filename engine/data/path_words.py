@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import Any
 
+_NO_IMAGES = frozenset((
+    ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".db",
+    ".ini", ".log", ".sh", ".m", ".mat", ".pkl", ".h5", ".hdf5", ".zip", ".tar", ".gz", ".npz", ".npy", ".pt", ".pth", ".safetensors",
+    ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".rtf", ".css", ".js", ".md5", ".sha256", ".bib", ".rst", ".tex", ".arff", ".mp4",
+    ".avi", ".mov",
+))  # fmt: skip
+_NO_IMAGE_NAMES = frozenset((
+    "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile", "dicomdir",
+))  # fmt: skip
 SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train", "trainset": "train", "trainingset": "train",
     "test": "test", "testing": "test", "tst": "test", "testset": "test",
@@ -16,7 +27,8 @@ _BESIDE = frozenset((
     "set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "split", "seg", "labels", "label", "folder", "list",
 ))  # fmt: skip
 _MASKS = frozenset((
-    "mask", "masks", "trimaps", "segmentation", "segmentations", "annotations", "gt", "groundtruth", "labelmaps", "segmentationclass",
+    "mask", "masks", "trimaps", "segmentation", "segmentations", "annotation", "annotations", "gt",
+    "groundtruth", "labelmaps", "segmentationclass",
 ))  # fmt: skip
 _IMAGES = frozenset((
     "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpegimages", "jpg", "jpeg", "png", "input", "inputs",
@@ -38,9 +50,18 @@ def is_litter(name: str) -> bool:
 @lru_cache(4096)
 def split_word(name: str) -> str:
     """ "train", "valid" or "test" where a name means a split, in any of its spellings; "" otherwise."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainImages
+    words = [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 and all(word in SPLIT_WORDS or word in _BESIDE for word in words) else ""
+
+
+@lru_cache(4096)
+def split_and_rest(name: str) -> tuple[str, str]:
+    """(split, what else a name says): “cars_train” is a split of “cars”; ("", name) where no one word of it means a split."""
+    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) if word]
+    found = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+    return (found[0], " ".join(word for word in words if word not in SPLIT_WORDS)) if len(found) == 1 else ("", name)
 
 
 @lru_cache(4096)
@@ -74,6 +95,17 @@ def in_order(names: set[str]) -> list[str]:
     return sorted(names)
 
 
+def folder_levels(trails: Iterable[tuple[str, ...]]) -> list[dict[str, Any]]:
+    """How many folders of different names there are at each depth, the outermost first, and a few of the names."""
+    levels: list[set[str]] = []
+    for trail in set(trails):
+        for place, name in enumerate(trail):
+            if place == len(levels):
+                levels.append(set())
+            levels[place].add(name)
+    return [{"folders": len(names), "examples": in_order(names)[:3]} for names in levels]
+
+
 def class_in_name(path: str) -> str:
     """The class that a file's name begins with, before a number: “cat.12.jpg”, “Abyssinian_100.jpg”; "" where it has none."""
     match = re.fullmatch(r"(.*?[^\W\d_])[\W_]*\d+", stem_of(PurePosixPath(path).name))
@@ -92,3 +124,9 @@ def looks_like_a_part(names: set[str]) -> bool:
         and stems != {""}
         and any(word in next(iter(stems)) for word in ("part", "images", "batch", "chunk", "folder"))
     )
+
+
+def may_be_a_picture(name: str) -> bool:
+    """Whether a file of that name is looked at."""
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" not in _NO_IMAGES if dot and stem else name.lower() not in _NO_IMAGE_NAMES

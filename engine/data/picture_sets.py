@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from engine.data.dataset import BadData, Source, Step, size_in_words
+from engine.data.grouping import number_groups
 from engine.data.layout import Layout, PlacedFile
 from engine.data.limits import MAX_FILES
-from engine.data.path_words import in_order
+from engine.data.path_words import in_order, stem_of
 from engine.data.pictures import network_shape
 from engine.data.pixel_facts import PixelFacts, Size, words_of_fit
 from engine.data.preprocessing import Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
 
-OF_ONE_FILE = ("Values of more than 8 bits were stretched to 0..255.",)  # notes that say nothing where a set has its scale
+OF_ONE_FILE = (
+    "Values of more than 8 bits were stretched to 0..255.",
+    "Their windows became 0..255.",
+)  # notes that say nothing where a set has its scale
 _SIZES_LISTED = 30
-_PAGED = (".tif", ".tiff", ".gif")
+_PAGED = (".tif", ".tiff", ".gif", ".dcm")
 
 Item = TypeVar("Item")  # what a reader yields
 Kept = tuple[list[PlacedFile], list[Size]]  # the good files, and the size of each in its file
@@ -51,8 +55,8 @@ def read_in_agreement(
         yield from between
     source.parts, source.sizes, source.preprocessing = found.parts, found.sizes, found.preprocessing
     source.notes += found.notes
-    if facts.deep is not None:
-        source.values = {"low": facts.deep.range.low, "high": facts.deep.range.high, "histogram": facts.deep.histogram()}
+    if (seen := facts.deep or facts.bytes) is not None:
+        source.values = seen.told()
     for bad in found.bad:
         source.refuse(bad.path, bad.reason)
     source.bad_total += found.bad_total - len(found.bad)
@@ -65,7 +69,8 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
     """Every page of a TIFF or an animation as an image of its own. Raises: BadData: too many."""
     every: list[PlacedFile] = []
     for done, file in enumerate(files):
-        count = frames(file) if file.path.lower().endswith(_PAGED) else 1
+        paged = file.path.lower().endswith(_PAGED) or stem_of(file.path) == file.path  # DICOM files have no ending at times
+        count = frames(file) if paged else 1
         every += [file] if count == 1 else [replace(file, page=page) for page in range(count)]
         if len(every) > MAX_FILES:
             raise BadData(f"“{name}” has more than {MAX_FILES:,} pages, the limit; use a part of it.")
@@ -73,16 +78,23 @@ def every_page(name: str, files: list[PlacedFile], frames: Callable[[PlacedFile]
     return every
 
 
-def name_classes(source: Source, layout: Layout, kept: list[PlacedFile]) -> None:
-    """Number the classes of the good files, in the order of the source's parts, and say what was understood."""
+def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: Sequence[str] = ()) -> None:
+    """Number the classes and groups of the good files, in the order of the source's parts, and say what was understood.
+
+    Classes are in the order of their names, or as `order` lists them.
+    """
     if layout.labelled and kept:
-        source.classes = tuple(in_order({file.label for file in kept}))
+        found = in_order({file.label for file in kept})
+        place = {name: n for n, name in enumerate(order)}
+        source.classes = tuple(sorted(found, key=lambda name: place.get(name, len(place))))
         number = {name: place for place, name in enumerate(source.classes)}
         for split, part in source.parts.items():
             part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
         source.classes = tuple(shown(name) for name in source.classes)
     source.notes = [shown(note) for note in layout.said()] + source.notes
-    source.understood = _all_shown(layout.as_json())
+    source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
+    groups = {split: [shown(file.group) for file in kept if file.split == split] for split in source.parts}
+    number_groups(source, shown(layout.grouping.found_in), groups)
 
 
 def _all_shown(value: Any) -> Any:
@@ -139,6 +151,8 @@ def kind_of(note: str) -> str:
         return "The first of several frames or pages is used (pages all takes every one)."
     if note.startswith("It has "):
         return "Larger than 1024 pixels, scaled down in two steps."
+    if "the window that the file states" in note:
+        return "Their windows became 0..255."
     if note.startswith("Values from "):
         return "Values of more than 8 bits were stretched to 0..255."
     return note

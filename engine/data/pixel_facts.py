@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.data.preprocessing import GROUNDS, Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
-from engine.data.values import Measured, Range, scaling_of_set
+from engine.data.values import Measured, Range, Scaling, scaling_of_set
 
 KEPT_BY_CROP = 0.5  # of a picture, in the middle of a set; where a centred cut would lose more, pictures are letterboxed
 VISIBLE = 24.0  # grey levels between what is opaque and the ground under it; below that a shape cannot be seen
@@ -48,6 +48,7 @@ class PixelFacts:
     deep: Measured | None = None
     deep_files: int = 0
     own: set[tuple[float, float]] = field(default_factory=set)
+    windows: set[tuple[float, float] | None] = field(default_factory=set)  # that the files of more than 8 bits state
     clear: list[list[float]] = field(default_factory=list)
     top: int = -1  # the highest value of the 8-bit files
     bytes: Measured | None = None  # of the 8-bit files, where a scale was asked for
@@ -61,6 +62,8 @@ class PixelFacts:
             self.deep = some if self.deep is None else self.deep.joined(some)
             self.deep_files += 1
             self.own.add((float(deep["own"][0]), float(deep["own"][1])))
+            window = deep.get("window")
+            self.windows.add(None if window is None else (float(window[0]), float(window[1])))
         else:
             self.top = max(self.top, int(facts.get("top", 255)))
         if "bytes" in facts:
@@ -75,6 +78,12 @@ class PixelFacts:
         given = recipe.given_range()
         if self.deep is not None:
             scaling = scaling_of_set(self.deep, "" if given else recipe.scale, given)
+            window = next(iter(self.windows)) if len(self.windows) == 1 and not recipe.scale else None
+            if window is not None:
+                words = f"Values from {window[0]:g} to {window[1]:g}, the window that all of them state, were scaled to 0..255."
+                scaling = Scaling(*window, (f"{words} Others can be asked for (scale range, or scale 0..4095).",))
+            elif len(self.windows - {None}) > 1 and not recipe.scale:
+                notes.append(f"The files state {len(self.windows - {None}):,} different windows; all have one scale in their place.")
             how = replace(how, black=scaling.black, white=scaling.white)
             notes += [f"{self.deep_files:,} files of more than 8 bits: {note}" for note in scaling.notes]
             if self.deep_files < self.files:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from engine.common.data_names import name_with, split_name
 from engine.data.errors import BadData
 from engine.data.limits import LARGEST_SIDE, MAX_DEPTH, MAX_RECIPE_BYTES, SMALLEST_SIDE
 
@@ -21,6 +21,7 @@ CHOICES = {
 }
 _GIVEN = re.compile(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*", re.IGNORECASE)
 _TEXT = 200  # characters of a column or a pattern
+_PATH = 4_096  # of a path
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ImportRecipe:
     labels: str = ""  # "folders" | "names" | "none" | the column of a table | "TABLE:COLUMN"
     class_level: int | None = None  # which folder below the splits names the class: 1 the outermost, −1 the innermost
     split: str = ""  # "folders" | "none"
+    group: str = ""  # "folder" | the column of a table | "TABLE:COLUMN": images with the same value stay in one split
     scale: str = ""  # "range" | "robust" | "LOW..HIGH": which values become black and white
     background: str = ""  # under what is transparent, and around letterboxed pictures
     fit: str = ""
@@ -39,12 +41,15 @@ class ImportRecipe:
     leave_out: tuple[str, ...] = ()  # patterns of paths, as in a shell
     size: int | None = None  # pixels, both sides
     colour: str = ""
+    rename: tuple[tuple[str, str], ...] = ()  # (class, its new name); classes of one name become one
+    curation: str = ""  # decisions about single images: STEPS-CHECK of the file beside the data, PATH#STEPS-CHECK, or a file's path
 
     def changed(self) -> dict[str, Any]:
         """The decisions that were made, as JSON holds them."""
         plain = ImportRecipe()
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v != getattr(plain, name)}
+        as_json = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v != getattr(plain, name)}
+        return as_json | ({"rename": dict(self.rename)} if self.rename else {})
 
     def given_range(self) -> tuple[float, float] | None:
         """(black, white) of a scale that was given in numbers."""
@@ -65,6 +70,8 @@ def recipe_of(decisions: Any) -> ImportRecipe:
         _check(name, value)
     if "leave_out" in given:
         given["leave_out"] = tuple(given["leave_out"])
+    if "rename" in given:
+        given["rename"] = tuple(given["rename"].items())
     return replace(ImportRecipe(), **given)
 
 
@@ -82,7 +89,11 @@ def _check(name: str, value: Any) -> None:
     elif name == "leave_out":
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and len(v) <= _TEXT for v in value) or len(value) > 1000:
             raise BadData("“leave_out” is a list of patterns such as “drafts/*”.")
-    elif not isinstance(value, str) or len(value) > _TEXT:
+    elif name == "rename":
+        names = [*value, *value.values()] if isinstance(value, dict) else [None]
+        if not all(isinstance(one, str) and one.strip() and len(one) <= _TEXT for one in names):
+            raise BadData("“rename” is an object of classes and their new names such as {“cat”: “animal”}.")
+    elif not isinstance(value, str) or len(value) > (_PATH if name == "curation" else _TEXT) or "\0" in value:
         raise BadData(f"{value!r:.40} is no {name}; it must be a short text.")
     elif name == "scale":
         given = ImportRecipe(scale=value).given_range()
@@ -96,16 +107,13 @@ def _or(names: tuple[str, ...]) -> str:
 
 def with_recipe(data: str, recipe: ImportRecipe) -> str:
     """The name of a data set that is read by a recipe; as it is where nothing was decided."""
-    decided = recipe.changed()
-    return data if not decided else f"{data}?{json.dumps(decided, sort_keys=True, ensure_ascii=False)}"
+    return name_with(data, recipe.changed())
 
 
 def parted_name(data: str) -> tuple[str, ImportRecipe]:
     """(path or built-in name, recipe) of a data set's name. Raises: BadData: the recipe in it is none."""
-    place = data.find("?{")
-    if place < 0 or not data.endswith("}") or os.path.lexists(data):
-        return data, ImportRecipe()
-    return data[:place], parsed_recipe(data[place + 1 :])
+    path, text = split_name(data)
+    return path, parsed_recipe(text) if text else ImportRecipe()
 
 
 def parsed_recipe(text: str) -> ImportRecipe:

@@ -44,8 +44,11 @@ def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
     for name, part in source.parts.items():
         names = part.names.prefix if isinstance(part.names, Numbered) else list(part.names)
         parts[name] = {"shape": list(part.images.shape), "labels": part.labels is not None, "names": names}
+        parts[name]["groups"] = part.groups is not None
         if part.labels is not None:
             payload += np.ascontiguousarray(part.labels, "<i8").tobytes()
+        if part.groups is not None:
+            payload += np.ascontiguousarray(part.groups, "<i8").tobytes()
         if isinstance(part.names, Numbered):
             payload += np.ascontiguousarray(part.names.numbers, "<i8").tobytes()
     if source.text is not None:
@@ -54,6 +57,7 @@ def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
         "name": source.name, "parts": parts, "classes": list(source.classes), "notes": source.notes, "encoding": source.encoding,
         "text": None if source.text is None else len(source.text), "preprocessing": source.preprocessing.changed(),
         "values": source.values, "understood": source.understood,
+        "grouped_by": source.grouped_by, "group_names": list(source.group_names),
         "sizes": source.sizes, "bad": [[bad.path, bad.reason] for bad in source.bad], "bad_total": source.bad_total,
     }  # fmt: skip
     return {"source": head}, bytes(payload)
@@ -66,6 +70,7 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
         source.encoding = str(head["encoding"])
         source.preprocessing, source.values = preprocessing_of(head["preprocessing"]), dict(head["values"])
         source.understood = dict(head["understood"])
+        source.grouped_by, source.group_names = str(head["grouped_by"]), tuple(map(str, head["group_names"]))
         source.sizes = {str(words): int(number) for words, number in head["sizes"].items()}
         for path, reason in head["bad"]:
             source.refuse(str(path), str(reason))
@@ -82,6 +87,10 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             if about["labels"]:
                 labels = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
                 place += 8 * count
+            groups = None
+            if about["groups"]:
+                groups = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
+                place += 8 * count
             if isinstance(about["names"], str):
                 names: Sequence[str] = Numbered(about["names"], np.frombuffer(payload, "<i8", count, place).astype(np.int64))
                 place += 8 * count
@@ -89,7 +98,7 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
                 names = [str(one) for one in about["names"]]
                 if len(names) != count:
                     raise ValueError
-            source.parts[name] = Part(room[:count], labels, names)
+            source.parts[name] = Part(room[:count], labels, names, groups)
         if head["text"] is not None:
             source.text = payload[place:]
             place += int(head["text"])

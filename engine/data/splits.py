@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from engine.data.dataset import BadData, Chosen, DataSet, JoinedSplits, Part, Source, Split
@@ -11,6 +13,8 @@ SPLIT_SEED = 20_260_101
 TEST_SHARE = 0.1
 VALID_SHARE = 0.1
 MOST_VALID = 2_000
+DIVISION = 2  # how splits are drawn: 2 keeps near duplicates together; in the key of what is kept of the images of a split
+MOST_MOVED = 0.5  # of a drawn split may go to training with their near duplicates; beyond that it is drawn anew
 
 
 def draw(count: int, take: int, labels: np.ndarray | None) -> np.ndarray:
@@ -125,16 +129,54 @@ def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], l
         what = "test" if name == "test" else "validation"
         if not len(drawn):
             drawn = draw(len(left), take, labels)
-            notes.append(
-                f"Only copies of one image were left to draw from, so {what} holds copies of training images: its figures mean little."
-            )
+            alone = f"images of one {source.grouped_by}" if source.grouped_by else "copies of one image"
+            held = "images that belong to training images" if source.grouped_by else "copies of training images"
+            notes.append(f"Only {alone} were left to draw from, so {what} holds {held}: its figures mean little.")
         splits[name] = _take(rest, left[drawn])
         left = np.delete(left, drawn)
         by_class = "" if rest.labels is None else ", each class by its share"
-        together = "" if groups is None else ", copies of one image together"
+        alike = f"images of one {source.grouped_by} together" if source.grouped_by else "copies of one image together"
+        together = "" if groups is None else f", {alike}"
         notes.append(f"{len(drawn):,} images were drawn for {what} with a fixed seed{by_class}{together}; they are never trained on.")
     splits["train"] = _take(rest, left)
     return {name: splits[name] for name in ("train", "valid", "test")}, notes
+
+
+def keep_near_together(source: Source, splits: dict[str, Split], groups: dict[str, np.ndarray]) -> tuple[dict[str, Split], list[str], bool]:
+    """(The splits with no near duplicate of a training image among what was drawn, notes, whether they had to be drawn anew).
+
+    Held-out images that were drawn go to training where one of their group (of each part int64 [N]) is in another split. So what is held
+    out is part of what was held out before, and a run that was trained on the splits as they were has seen none of it.
+    """
+    name = drawn_from(source)
+    drawn = [split for split in ("valid", "test") if split == name or not len(source.parts.get(split, Part(np.zeros(0), None, ())).images)]
+    rest, number = source.parts[name], groups[name]
+    home = np.zeros(len(rest.images), np.int64)  # 0 train, 1 valid, 2 test
+    for place, split_name in enumerate(drawn, 1):
+        home[splits[split_name].index] = place
+    _, number = np.unique(number, return_inverse=True)
+    number = number.reshape(-1)
+    lowest, highest = np.full(int(number.max(initial=0)) + 1, 9), np.zeros(int(number.max(initial=0)) + 1, np.int64)
+    np.minimum.at(lowest, number, home)
+    np.maximum.at(highest, number, home)
+    moved = (lowest != highest)[number] & (home > 0)
+    if not moved.any():
+        return splits, [], False
+    if any(moved[splits[one].index].mean() > MOST_MOVED for one in drawn):
+        parts = {part: replace(some, groups=groups[part]) for part, some in source.parts.items()}
+        anew, notes = split(replace(source, parts=parts))
+        return anew, [*notes, "Near duplicates are so many that whole groups of them were drawn."], True
+    count = int(moved.sum())
+    home[moved] = 0
+    result = dict(splits)
+    for place, split_name in enumerate(("train", *drawn)):
+        result[split_name] = _take(rest, np.flatnonzero(home == place))
+    images = "image that was drawn is" if count == 1 else "images that were drawn are"
+    return (
+        result,
+        [f"{count:,} {images} nearly the same as one of another split and went to training."],
+        False,
+    )
 
 
 def _take(part: Part, index: np.ndarray) -> Split:

@@ -26,6 +26,7 @@ CHUNK_BYTES = 2 << 20  # read between two steps of progress
 SAMPLE_OF_PIECE = 4_096  # values of a whole piece that are kept to find the scale
 
 
+_COLUMNS_OFFERED = 12  # of one array
 _SAME_UNIT = 8  # times as far as the numbers of one kind those of another may reach, for both to count in one unit
 
 
@@ -102,6 +103,7 @@ def read_tables(
 def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: Source) -> dict[str, Table]:
     """split -> its array of images. Raises: BadData: there is none."""
     fitting = [table for table in tables if _channels_at(table.shape) is not None and table.dtype.kind in "uifb"]
+    source.understood["arrays"] = [table.name for table in fitting]
     if recipe.array:
         fitting = [table for table in fitting if table.name == recipe.array]
         if not fitting:
@@ -124,6 +126,8 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
         raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
     if any(split != "all" for split in images):
         images.pop("all", None)
+    if len(images) > 1:
+        source.understood["splits"] = f"arrays {', '.join(table.name for table in images.values())}"
     others = [table.name for table in fitting if table not in images.values()]
     if others:
         taken = ", ".join(table.name for table in images.values())
@@ -135,14 +139,16 @@ def _labels(
     file: str, tables: list[Table], images: dict[str, Table], recipe: ImportRecipe, source: Source, only: str | None
 ) -> ArrayLabels | None:
     """The classes of all parts, or None. Raises: BadData: an array called labels that does not fit the images."""
+    fitting = [table for table in tables if could_be_labels(table.shape, table.dtype.kind) and table not in images.values()]
+    source.understood["columns"] = {"": [name for table in fitting for name in _columns_of(table)]} if fitting else {}
     if recipe.labels == "none":
         return None
     asked, _, place = recipe.labels.partition(":")
     column = int(place) if place.isascii() and place.isdigit() else None
-    fitting = [table for table in tables if could_be_labels(table.shape, table.dtype.kind) and table not in images.values()]
     if asked not in ("", "folders", "names"):
         fitting = [table for table in fitting if table.name == asked and (column is None or table.shape[-1] > column)]
     found: dict[str, np.ndarray] = {}
+    taken: list[str] = []
     unused: list[str] = []
     for table in sorted(fitting, key=lambda t: _rank(t.name, _LABELS)):
         split = only or _split_of(table.name)
@@ -162,6 +168,7 @@ def _labels(
                 unused.append(f"{table.name}:0 … {table.name}:{table.shape[-1] - 1}")
             elif not one_column or named or asked or len(np.unique(values)) <= max(2, len(values) // 2):
                 found[split] = values
+                taken.append(table.name if column is None else f"{table.name}:{column}")
     if unused:
         source.notes.append(f"Other arrays could be the class and can be chosen: {', '.join(unused[:10])}.")
     missing = [split for split in images if split not in found]
@@ -173,7 +180,15 @@ def _labels(
     if isinstance(labels, str):
         raise BadData(f"The labels of {file} {labels}.")
     source.notes += labels.notes
+    if labels.classes:
+        source.understood["labels"] = f"{'array' if len(taken) == 1 else 'arrays'} {', '.join(taken)}"
     return labels if labels.classes else None
+
+
+def _columns_of(table: Table) -> list[str]:
+    """What `labels` may say to take the classes from an array: its name, or a column of it."""
+    width = math.prod(table.shape[1:])
+    return [table.name] if width == 1 else [table.name, *(f"{table.name}:{place}" for place in range(min(width, _COLUMNS_OFFERED)))]
 
 
 def _kept(labels: ArrayLabels, source: Source) -> tuple[ArrayLabels | None, dict[str, np.ndarray]]:
@@ -254,7 +269,7 @@ def _common_scaling(kinds: set[np.dtype], seen: Measured, recipe: ImportRecipe, 
     source.notes += scaling.notes
     of_bytes = kinds == {np.dtype(np.uint8)}
     source.preprocessing = replace(as_asked(recipe), black=scaling.black, white=scaling.white, of_bytes=of_bytes)
-    source.values = {"low": seen.range.low, "high": seen.range.high, "histogram": seen.histogram()}
+    source.values = seen.told()
     return scaling
 
 

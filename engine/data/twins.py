@@ -56,7 +56,7 @@ def group(parts: dict[str, Part], twins: Numbers) -> None:
     twin = np.concatenate([twins[name] for name in parts])
     given = [part.groups for part in parts.values() if part.groups is not None]
     if len(given) == len(parts):
-        groups = _united(np.concatenate(given), twin)
+        groups = united(np.concatenate(given), twin)
     elif len(np.unique(twin)) < len(twin):
         groups = twin
     else:
@@ -67,7 +67,7 @@ def group(parts: dict[str, Part], twins: Numbers) -> None:
         start += len(part.images)
 
 
-def _united(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def united(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Groups [N] of which each holds whole groups of `a` [N] and of `b` [N]: the smallest such."""
     _, a = np.unique(a, return_inverse=True)
     groups, b = a.reshape(-1), np.unique(b, return_inverse=True)[1].reshape(-1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ OUTLIERS = 0.001  # of the values, at either end, that say nothing of the range 
 SAMPLE_OF_ONE = 256  # values of one image or piece that are kept
 SAMPLE_OF_SET = 1 << 17
 HISTOGRAM_STEPS = 32
+BYTES_COUNTED = 1 << 21  # of a split, for the histogram of what the networks get
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,27 @@ class Measured:
         low, high = np.quantile(self.sample, (share, 1 - share), method="nearest")
         return float(low), float(high)
 
+    def told(self) -> dict[str, Any]:
+        """What a report says of them: the lowest, the highest, and how many of `counted` ones lie in each step between."""
+        return {"low": self.range.low, "high": self.range.high, "histogram": self.histogram(), "counted": len(self.sample)}
+
     def histogram(self) -> list[int]:
         """How many of the sample lie in each of 32 equal steps from the lowest to the highest value."""
         low, high = self.range.low, self.range.high
         if not np.isfinite(high - low) or high <= low:
             return []
         return np.histogram(self.sample, HISTOGRAM_STEPS, (low, high))[0].tolist()
+
+
+def histogram_of_bytes(parts: Iterable[np.ndarray]) -> list[int]:
+    """How many values of images uint8 [N, C, H, W] lie in each of 32 equal steps of 0..255; of large parts a sample, spread evenly."""
+    counted = np.zeros(256, np.int64)
+    for images in parts:
+        each = max(1, int(np.prod(images.shape[1:])))
+        if len(images):
+            rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), max(1, BYTES_COUNTED // each))).astype(np.int64))
+            counted += np.bincount(np.asarray(images[rows]).reshape(-1), minlength=256)
+    return counted.reshape(HISTOGRAM_STEPS, -1).sum(1).tolist()
 
 
 def _drawn(values: np.ndarray, most: int) -> np.ndarray:

@@ -22,13 +22,13 @@ import torch
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
 from engine.common.pixels import to_float
-from engine.data import DataSet, open_data
+from engine.data import DataSet
 from engine.data.shapes import KINDS, TURNS
 from engine.data.splits import spread
-from engine.messages import Progress
+from engine.messages import Event, Progress
 from engine.protocols import Encoder, provides
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_data import require_same_data
+from engine.storage.run_data import open_run_data
 from engine.storage.run_reader import Run
 
 CODE_BINS, FACTOR_BINS = 20, 10
@@ -232,7 +232,7 @@ def _grow(forest: Any, x: np.ndarray, y: np.ndarray) -> Generator[None, None, No
 
 def disentanglement(
     path: Path, step: int | str | None = None, limit: int | None = None, split: str = "valid", seed: int = 0, job: str = ""
-) -> Generator[Progress, None, dict[str, Any]]:
+) -> Generator[Event, None, dict[str, Any]]:
     """MIG and DCI of a run's features (`encode`: a posterior's means, an embedding) on images of a split, as `eval` reports them.
 
     Raises:
@@ -240,8 +240,7 @@ def disentanglement(
     """
     model = Model(Run.open(path), step)
     require_encoder(model)
-    data = open_data(model.manifest.data)
-    require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+    data = yield from open_run_data(model.run)
     measuring = measure_run(model, data, split, limit, seed)
     while True:
         try:

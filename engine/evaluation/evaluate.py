@@ -17,13 +17,13 @@ import torch
 from engine.bases.text import windows
 from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
-from engine.data import DataSet, open_data
+from engine.data import DataSet
 from engine.data.splits import spread
 from engine.data.tokens import unknown_in
 from engine.detectors.base import finish
 from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
 from engine.losses.likelihoods import image_generators, iwae
-from engine.messages import Progress
+from engine.messages import Event, Progress
 from engine.protocols import (
     Classifier,
     Density,
@@ -35,7 +35,7 @@ from engine.protocols import (
     provides,
 )
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_data import require_same_data
+from engine.storage.run_data import open_run_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training.batches import text_of, tokens_of
@@ -66,7 +66,7 @@ def evaluate(
     job: str = "",
     split: str = "test",
     prior: str = UNIFORM,
-) -> Generator[Progress, None, Evaluation]:
+) -> Generator[Event, None, Evaluation]:
     """Score the images of a split of the run's own data, or `limit` of them spread over it: eval mode, full precision, fixed seed.
 
     Densities report `nats` (the best estimate of -log p per image), `bits_per_dim`, `density` and, for latent variable
@@ -89,8 +89,7 @@ def evaluate(
     if run.manifest is None:
         raise BadRun(run.fault)
     model = Model(run, step)
-    data = open_data(run.manifest.data)
-    require_same_data(run.manifest, run.path.name, data.hash, former_hash=data.former_hash)
+    data = yield from open_run_data(run, job)
     if data.kind == "text":
         return (yield from _text(model, data, limit, job, split))
     held_out = data.splits[split]
@@ -137,7 +136,7 @@ def evaluate(
     return Evaluation(model.step, model.step_rule, len(rows), values)
 
 
-def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) -> Generator[Progress, None, Evaluation]:
+def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) -> Generator[Event, None, Evaluation]:
     """Every symbol of a split once, or of blocks spread over it, each with between context/2 and context - 1 symbols before it.
 
     The first ones are told from the end of the part before it. Text is read in windows that overlap by half, and

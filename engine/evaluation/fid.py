@@ -19,16 +19,16 @@ import torch
 from torch import Tensor
 
 from engine.common.pixels import to_float, to_uint8
-from engine.data import Split, open_data
+from engine.data import Split
 from engine.evaluation.precision_recall import precision_recall
 from engine.evaluation.sample_grid import decoding
 from engine.losses.likelihoods import image_generators
-from engine.messages import Progress
+from engine.messages import Event, Progress
 from engine.method import Method
 from engine.protocols import Encoder, Sampler, provides
 from engine.queries.sampling import drawn_frames, sampler_settings
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_data import require_same_data
+from engine.storage.run_data import open_run_data
 from engine.storage.run_reader import Run
 from engine.training.batches import seeded
 from engine.training.conditions import told_of
@@ -73,7 +73,7 @@ def fidelity(
     split: str = "test",
     decode: str | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Generator[Progress, None, dict[str, Any]]:
+) -> Generator[Event, None, dict[str, Any]]:
     """`fd`, `kd`, `precision`, `recall` of so many samples against as many real images of a split; `fd_real`, … of as many others of it.
 
     The split is divided into two halves at random, by the seed, no group of images in both: one is compared with the samples and with the
@@ -98,8 +98,7 @@ def fidelity(
         raise CannotAnswer(
             f"{extractor.run.path.name} takes images of {theirs}, and {model.run.path.name} draws {ours}; name another encoder."
         )
-    data = open_data(model.manifest.data)
-    require_same_data(model.manifest, path.name, data.hash, former_hash=data.former_hash)
+    data = yield from open_run_data(model.run)
     images = data.splits[split].images
     first, second = halves(len(images), data.splits[split].groups, model.generator(seed))
     count = min(samples, len(first), len(second))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.evaluation.evaluate import evaluate
-from engine.messages import Progress
+from engine.messages import Event
 from engine.queries.probing import report
 from engine.queries.session import CannotAnswer
 from engine.storage.checkpoint_choice import BEST, NEWEST, choose_step
@@ -22,10 +22,10 @@ SPLIT = "test"
 PROBED = 10_000  # training images that a linear probe is fitted on, where nobody says how many
 
 Figures = tuple[int, dict[str, Any], dict[str, Any]]  # images, settings, values
-Measure = Callable[[int], Generator[Progress, None, Figures]]
+Measure = Callable[[int], Generator[Event, None, Figures]]
 
 
-def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Generator[Progress, None, tuple[FinalReading, int]]:
+def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Generator[Event, None, tuple[FinalReading, int]]:
     """Score the best checkpoint, or the newest where none was judged, on all test images, and write the figures into the manifest.
 
     What `evaluate` measures; of an encoder that it has nothing to score of, what `final_probe` does.
@@ -37,7 +37,7 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
         BadRun: a training writes the run, or it cannot be read. BadData. CannotAnswer: nothing of it can be measured. NoSpace, Unwritable.
     """
 
-    def measure(step: int) -> Generator[Progress, None, Figures]:
+    def measure(step: int) -> Generator[Event, None, Figures]:
         try:
             found = yield from evaluate(path, step, None, k, seed, job, SPLIT)
         except CannotAnswer:
@@ -49,7 +49,7 @@ def final_figures(path: Path, k: int = 128, seed: int = 0, job: str = "") -> Gen
 
 def final_probe(
     path: Path, limit: int = PROBED, blocks: bool = False, shares: tuple[float, ...] = (), job: str = ""
-) -> Generator[Progress, None, tuple[FinalReading, int]]:
+) -> Generator[Event, None, tuple[FinalReading, int]]:
     """Fit probes to features of the best checkpoint on `limit` training images, ask all test images, and write it into the manifest.
 
     Returns and raises what `final_figures` does.
@@ -57,13 +57,13 @@ def final_probe(
     return (yield from _read(path, lambda step: _probed(path, step, limit, blocks, shares, job)))
 
 
-def _probed(path: Path, step: int, limit: int, blocks: bool, shares: tuple[float, ...], job: str) -> Generator[Progress, None, Figures]:
+def _probed(path: Path, step: int, limit: int, blocks: bool, shares: tuple[float, ...], job: str) -> Generator[Event, None, Figures]:
     told = yield from report(path, "", step, limit, SPLIT, blocks, shares, whole_split=True, job=job)
     settings = {"limit": None, "train_limit": limit, "blocks": blocks, "labels": list(shares)}
     return told["n_test"], settings, {name: value for name, value in told.items() if name not in ("step", "step_rule", "split")}
 
 
-def _read(path: Path, measure: Measure) -> Generator[Progress, None, tuple[FinalReading, int]]:
+def _read(path: Path, measure: Measure) -> Generator[Event, None, tuple[FinalReading, int]]:
     run = Run.open(path)
     if run.manifest is None:
         raise BadRun(run.fault)

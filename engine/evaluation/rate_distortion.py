@@ -16,15 +16,14 @@ import torch
 
 from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
-from engine.data import open_data
 from engine.data.dataset import Split
 from engine.data.splits import spread
 from engine.evaluation.evaluate import RATE_SAMPLES
 from engine.losses.likelihoods import image_generators
-from engine.messages import Progress
+from engine.messages import Event, Progress
 from engine.protocols import RateDistortion, provides
 from engine.queries.session import CannotAnswer, Model
-from engine.storage.run_data import require_same_data
+from engine.storage.run_data import open_run_data
 from engine.storage.run_reader import Run
 
 SAMPLES = 16  # codes per image of the bound
@@ -79,7 +78,7 @@ def likelihood_of(model: Model) -> tuple[str, ...]:
 
 def rate_distortion(
     paths: Sequence[Path], step: int | str | None = None, limit: int | None = None, split: str = "valid", seed: int = 0, job: str = ""
-) -> Generator[Progress, None, list[dict[str, Any]]]:
+) -> Generator[Event, None, list[dict[str, Any]]]:
     """The points of several runs on the same images, in the order of their rate, each with its run, step and beta. Yields progress.
 
     Args:
@@ -100,9 +99,8 @@ def rate_distortion(
                 f"“{model.run.name}” has another likelihood of pixels than “{models[0].run.name}” ({kinds[0]}, not {kinds[1]}), so that "
                 "their distortions are different quantities; name runs of one likelihood."
             )
-    data = open_data(models[0].manifest.data)
+    data = yield from open_run_data(models[0].run, job)
     for model, path in zip(models, paths, strict=True):
-        require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
         measuring = rate_point(model, data.splits[split], limit, seed)
         while True:
             try:

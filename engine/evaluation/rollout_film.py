@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from engine.data import open_data
 from engine.evaluation.sample_grid import GAP, CannotWrite
-from engine.messages import Progress
+from engine.messages import Event, Progress
 from engine.queries.rollout import Clip, RolledOutFrame, clip_of, predictor_of, roll_out, true_log_probs
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.atomic_io import write_file
-from engine.storage.run_data import require_same_data
+from engine.storage.run_data import open_run_data
 from engine.storage.run_reader import Run
 
 SHOWN_SIDE = 64  # pixels of a frame in the file, at least
@@ -27,7 +26,7 @@ GREY = 128  # where there is no frame
 
 def rollout_file(
     path: Path, out: Path, clip: int, frames: int, seed: int = 0, step: int | str | None = None
-) -> Generator[Progress, None, dict[str, Any]]:
+) -> Generator[Event, None, dict[str, Any]]:
     """Draw the `frames` frames after the first four of a held-out clip and write them to `out`, .png or .gif, below or beside the true
     ones. The window draws the same. Yields progress.
 
@@ -40,8 +39,7 @@ def rollout_file(
         raise CannotAnswer(f"A film is written as .png or .gif, and {out.name} is neither; name a file such as film.gif.")
     model = Model(Run.open(path), step)
     method = predictor_of(model, frames)
-    data = open_data(model.manifest.data)
-    require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+    data = yield from open_run_data(model.run)
     held_out = clip_of(data, clip, frames)
     drawn: list[RolledOutFrame] = []
     true_log_p = true_log_probs(method, held_out).tolist()

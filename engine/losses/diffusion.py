@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 SIGMA_DATA = 0.5  # of the data that EDM's constants are for (Karras et al. 2022, table 1)
-LOG_SIGMA_MEAN, LOG_SIGMA_DEVIATION = -1.2 - math.log(SIGMA_DATA), 1.2  # of the training levels: ln σ is normal
+P_MEAN, P_STD = -1.2, 1.2  # of EDM's training levels: ln σ is normal
 SMALLEST_SIGMA, LARGEST_SIGMA = 0.002 / SIGMA_DATA, 80 / SIGMA_DATA  # of the sampler, for images of EDM_DIMS numbers
 EDM_DIMS = 3072
 RHO = 7.0  # how much denser the times lie at small levels
@@ -55,12 +55,16 @@ def target(objective: str, y: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (sigma * y - noise) * (1 + sigma.square()).rsqrt()
 
 
-def training_levels(objective: str, u: Tensor) -> Tensor:
-    """Levels σ [B] from uniform numbers u [B]: ln σ normal (edm), or t = u uniform in σ = (1 - t)/t (flow)."""
+def training_levels(objective: str, u: Tensor, mean: float = P_MEAN, deviation: float = P_STD) -> Tensor:
+    """Levels σ [B] from uniform numbers u [B]: ln σ normal (edm), or t = u uniform in σ = (1 - t)/t (flow).
+
+    Args:
+        mean, deviation: of ln σ for data of deviation `SIGMA_DATA` (Karras et al. 2022, table 1: P_mean and P_std); of edm alone.
+    """
     u = u.clamp(EDGE, 1 - EDGE)
     if objective == "flow":
         return (1 - u) / u
-    return (LOG_SIGMA_MEAN + LOG_SIGMA_DEVIATION * torch.special.ndtri(u)).exp()
+    return (mean - math.log(SIGMA_DATA) + deviation * torch.special.ndtri(u)).exp()
 
 
 def stratified(count: int, start: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Answer", "Command", "Event", "Notice", "PictureRef", "Query", "QueryFailed", "Work"]
+__all__ = ["Answer", "Command", "DecodedAnswer", "Event", "Notice", "PictureRef", "Query", "QueryFailed", "Work"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ class Answer(Event):
 
     stamp: int
     channel: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DecodedAnswer(Answer):
+    """An answer with images that were decoded from codes z."""
+
+    decode: str = ""  # what they are: the "mean" of p(x|z) or a "sample" of it; "" of a decoder without p(x|z)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.messages.base import Answer, Command, Event, Query
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BadFile", "BrowseData", "DataInfo", "DataListed", "DataPage", "DataReport", "ForgetData", "OpenData"]
+__all__ = [
+    "BadFile", "BrowseData", "ClassExamples", "ClassExamplesFound", "DataInfo", "DataListed", "DataPage", "DataReport", "DataWarning",
+    "ForgetData", "ImportFacts", "LeftOutFiles", "ListData", "OpenData",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class OpenData(Command):
 
     job: str
     data: str
+    listed: bool = True  # False: it is only tried, and does not come onto the list
+
+
+@dataclass(frozen=True)
+class ListData(Command):
+    """Put a data set on the list without reading it again -> `DataListed`."""
+
+    data: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,48 @@ class DataListed(Event):
     """All data sets of the list."""
 
     data: tuple[DataInfo, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOutFiles:
+    """Files that were left out for one reason."""
+
+    count: int
+    examples: tuple[str, ...]
+    reason: str  # ends the sentence that begins with their number
+
+
+@dataclass(frozen=True, eq=False)
+class DataWarning:
+    """What a person should know of a set before they train on it."""
+
+    kind: str  # "leak" | "few" | "imbalance" | "test_only" | "bands"
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class ImportFacts:
+    """What an import understood of a set of images, and which decisions can change it."""
+
+    decisions: dict[str, Any]  # those that were made, as a recipe holds them
+    offered: tuple[str, ...]  # names of those that make sense for this kind of data; none for what comes with the program
+    classes_from: str  # "folders" | "names" | "none" | "TABLE:COLUMN" | words
+    splits_from: str  # "folders" | "none" | "TABLE:COLUMN" | words
+    columns: tuple[str, ...] = ()  # that could be the classes, "TABLE:COLUMN"
+    group_columns: tuple[str, ...] = ()  # that could say which images belong together
+    levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
+    arrays: tuple[str, ...] = ()  # that could be the images
+    original_classes: tuple[str, ...] = ()  # before they were renamed
+    left_out: tuple[LeftOutFiles, ...] = ()
+    scale: tuple[float, float] | None = None  # the values that become black and white; None: 8 bits as they are
+    low: float | None = None  # of all values before they were scaled
+    high: float | None = None
+    histogram: tuple[int, ...] = ()  # of values before, in equal steps from low to high
+    counted: int = 0  # values in it: all, or a sample spread evenly
+    histogram_after: tuple[int, ...] = ()  # of the 8-bit values, in equal steps of 0..255
+    background: str = "white"
+    fit: str = "crop"
+    largest_side: int = 64  # pixels that `size` may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +131,11 @@ class DataReport(Event):
     hash: str
     text_sample: str = ""
     seconds: float = 0.0
+    near_duplicates: int = 0  # images that are nearly the same as another, but for compression, brightness or a slight crop
+    near_examples: tuple[tuple[str, str, int], ...] = ()  # (name, name, bits that their perceptual hashes differ in), across splits first
+    near_across_splits: int = 0  # test images that are nearly the same as one for training or validation
+    understood: ImportFacts | None = None  # of images
+    warnings: tuple[DataWarning, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,3 +164,22 @@ class DataPage(Answer):
     indices: tuple[int, ...]
     text: str = ""  # for a text: the bytes of this page
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClassExamples(Query):
+    """A few images of each of some classes in a split, spread over it -> `ClassExamplesFound`."""
+
+    data: str
+    rows: tuple[tuple[str, int], ...]  # (split, class); class -1: of the whole split
+    each: int = 5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClassExamplesFound(Answer):
+    """Images uint8 [n, C, H, W], those of one row after those of the other."""
+
+    data: str
+    rows: tuple[tuple[str, int], ...]
+    counts: tuple[int, ...]  # images of each row
+    images: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Query
+from engine.messages.base import DecodedAnswer, Query
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ class Reconstruct(Query):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Decoded(Answer):
+class Decoded(DecodedAnswer):
     """Images decoded from latents."""
 
     run: str
@@ -104,11 +104,10 @@ class Decoded(Answer):
     images: np.ndarray  # [N, C, H, W]
     log_prior: np.ndarray | None  # nats [N]; None when there is no prior
     milliseconds: float
-    means: bool = False  # whether the images are means of p(x|z), and not drawn from it
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Encoded(Answer):
+class Encoded(DecodedAnswer):
     """The latents of an image."""
 
     run: str
@@ -124,7 +123,7 @@ class Encoded(Answer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Interpolated(Answer):
+class Interpolated(DecodedAnswer):
     """Images decoded along a path between two latents."""
 
     run: str
@@ -138,7 +137,7 @@ class Interpolated(Answer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GridDecoded(Answer):
+class GridDecoded(DecodedAnswer):
     """Images decoded on a grid of two latent dimensions."""
 
     run: str
@@ -148,7 +147,7 @@ class GridDecoded(Answer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PriorSampled(Answer):
+class PriorSampled(DecodedAnswer):
     """Images decoded from samples of the prior."""
 
     run: str
@@ -156,11 +155,10 @@ class PriorSampled(Answer):
     z: np.ndarray  # [N, D]
     images: np.ndarray  # [N, C, H, W]
     note: str = ""  # says so when there is no prior to draw from
-    means: bool = False  # as in `Decoded`
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Reconstructed(Answer):
+class Reconstructed(DecodedAnswer):
     """Images beside their reconstructions."""
 
     run: str

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildBackground",
+    "CheckData",
     "CheckpointInfo",
     "CheckpointSaved",
     "ContinueRun",
+    "DataChecked",
+    "DataLocated",
     "DeleteRun",
     "Describe",
     "Described",
@@ -25,6 +28,7 @@ __all__ = [
     "FinalFiguresFound",
     "FollowRun",
     "ImportRun",
+    "LocateData",
     "Metrics",
     "Number",
     "OpenRun",
@@ -284,6 +288,41 @@ class ImportRun(Work):
 
     file: str
     root: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CheckData(Query):
+    """Whether a run's data are where it has them, as far as that is known without reading them -> `DataChecked`."""
+
+    run: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DataChecked(Answer):
+    """Where a run's data are, and why they cannot be used; `fault` is empty where nothing is wrong."""
+
+    run: str
+    data: str  # the path, without the recipe
+    fault: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LocateData(Work):
+    """Check by its content whether a run's data lie at `place` now, or, where that is empty, at any place that is known, and note it in
+    the run -> `Progress`, then `DataLocated`.
+    """
+
+    run: str
+    place: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class DataLocated(Event):
+    """A run's data can be opened, at the path `data`."""
+
+    job: str
+    run: str
+    data: str
 
 
 @dataclass(frozen=True, eq=False)

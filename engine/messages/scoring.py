@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.messages.base import Answer, Event, PictureRef, Query, Work
+from engine.messages.base import Answer, DecodedAnswer, Event, PictureRef, Query, Work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,7 +217,7 @@ class Corrupted(Event):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ImageInspected(Answer):
+class ImageInspected(DecodedAnswer):
     """What a checkpoint says about one picture, in detail."""
 
     run: str

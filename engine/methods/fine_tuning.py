@@ -19,7 +19,7 @@ from engine.config import WEIGHT_DECAY, BadSetting, Training, make_config, setti
 from engine.method import CannotLearn, DataSpec, Method
 from engine.methods import UnknownMethod, method_named
 from engine.methods.classifier import ImageClassifier
-from engine.protocols import Encoder, provides
+from engine.protocols import Encoder, PatchEncoder, PatchTokens, provides
 
 OF_THE_TRAINING = {f.name for f in fields(Training)}  # settings that no network is built from
 
@@ -140,6 +140,11 @@ class FineTuning(ImageClassifier):
                 "fine-tune on data of the shape and with as many classes as it was trained on."
             )
         method.load_state_dict(fitting, strict=False)
+
+    def patch_network(self) -> PatchTokens | None:
+        """The vision transformer that learns on, where it is one."""
+        method = self.network.method
+        return method.patch_network() if provides(method, PatchEncoder) else None
 
     def train(self, mode: bool = True) -> FineTuning:
         """As torch's; a frozen network stays in eval mode."""

@@ -1,16 +1,22 @@
-"""Vision backbones in the layout of the Hugging Face libraries: built from their own description, given images as they were trained on."""
+"""Vision backbones in the layout of the Hugging Face libraries: built from their own description, given images as they were trained on.
+
+What is done to images stands in `backbone_images`, which tokens are patches and what is pooled in `backbone_tokens`.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.common.importing import IMPORTING
+from engine.nets.backbone_images import Processing
+from engine.nets.backbone_tokens import NoPatches, TokenLayout, default_pooling, grid_of, layout_of, over_places, pooled, strides_of
+from engine.precision import full
 
 RANDOM = {
     "model_type": "dinov2",
@@ -22,8 +28,9 @@ RANDOM = {
     "mlp_ratio": 2,
 }
 """What stands in where no folder was named: a tiny one, with random weights."""
-INTERPOLATION = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 SPREAD = 0.02  # of random weights
+WITHOUT_POOLER = "priorama_without_pooler"  # entry of a description: the folder has no weights for the pooler that its kind has
+PIXELS_AT_ONCE = 1 << 19  # of the images that go through the network together where nothing is learned: ten of 224×224
 
 
 class NotInstalled(ImportError):
@@ -42,7 +49,46 @@ def library() -> Any:
     except ImportError:
         raise NotInstalled("Pretrained backbones need the library transformers: install it with “pip install priorama[hf]”.") from None
     transformers.utils.logging.disable_progress_bar()  # it would write to the console, from a thread of its own
+    transformers.utils.logging.set_verbosity_error()  # what it warns of is said here, or of no matter: weights of heads left out
     return transformers
+
+
+def vision_model(description: dict[str, Any], attention: str | None = None) -> Any:
+    """The part that sees of the model that a config.json describes, on the device in force.
+
+    Raises:
+        ValueError: one sentence: the library knows no such model, cannot build it, or it takes no images.
+        NotInstalled
+    """
+    transformers = library()
+    kind = description.get("model_type", "")
+    if kind not in transformers.CONFIG_MAPPING:
+        own = "comes with code of its own, which is never run here" if "auto_map" in description else "is not known to it"
+        raise ValueError(f"the library transformers {transformers.__version__} cannot build “{kind}”, which {own}; choose another model.")
+    try:
+        config = transformers.AutoConfig.for_model(**description)
+        if hasattr(config, "mask_ratio"):
+            config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
+        told = {} if attention is None else {"attn_implementation": attention}
+        model = transformers.AutoModel.from_config(config, **told)
+    except MemoryError:
+        raise
+    except Exception as error:  # the library raises what it likes
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"“{kind}” is no vision backbone that transformers can build from this config.json ({why}).") from None
+    model = getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+    takes = getattr(model, "input_modalities", ("image",))
+    takes = (takes,) if isinstance(takes, str) else tuple(takes)
+    if "image" not in takes or model.main_input_name != "pixel_values":
+        what = {"text": "texts", "audio": "sounds", "video": "videos"}.get(takes[0], "more than images")
+        raise ValueError(f"“{kind}” is a model of {what}, no vision backbone; choose a model whose features are of single images.")
+    return model
+
+
+def require_vision(description: dict[str, Any]) -> None:
+    """Raises: ValueError, NotInstalled: as `vision_model`, which is tried without memory for weights."""
+    with torch.device("meta"):
+        vision_model(description)
 
 
 class Backbone(nn.Module):
@@ -52,31 +98,46 @@ class Backbone(nn.Module):
         architecture: the text of the model's config.json.
         processing: the text of its preprocessor_config.json; empty: images are only brought to the model's size.
         side: pixels that images are brought to; 0: as the processing says.
+        pooling: what becomes the features, one of `backbone_tokens.POOLINGS`.
+        older: features as versions before 0.3 made them: the pooler or the first token; blocks averaged over all tokens.
 
     Raises:
         ValueError: the description is of no vision model that the library knows: one sentence.
         NotInstalled
     """
 
-    def __init__(self, architecture: str, processing: str, side: int = 0) -> None:
+    def __init__(self, architecture: str, processing: str, side: int = 0, pooling: str = "default", older: bool = False) -> None:
         super().__init__()
-        description: dict[str, Any] = json.loads(architecture) if architecture else RANDOM
+        description: dict[str, Any] = json.loads(architecture) if architecture else dict(RANDOM)
+        self.pooler_missing = bool(description.pop(WITHOUT_POOLER, False))
         self.description = description
-        self.processing: dict[str, Any] = json.loads(processing) if processing else {}
-        self.side = side
+        self.pooling, self.older = pooling, older
         self.model = self._made()
+        self.layout: TokenLayout = layout_of(self.model.named_parameters())
+        self.accepted = frozenset(inspect.signature(inspect.unwrap(type(self.model).forward)).parameters)
+        own = getattr(self.model.config, "image_size", None)
+        self.own_size = None if own is None else (int(own[0]), int(own[-1])) if isinstance(own, (list, tuple)) else (int(own), int(own))
+        self.processing = Processing(json.loads(processing) if processing else {}, side, self.own_size, self._any_shape(processing), older)
         self.register_load_state_dict_post_hook(lambda module, _keys: module._complete())
 
-    def _made(self) -> Any:
-        """The model without meaning in its weights, on the device in force."""
-        transformers = library()
-        kind = self.description.get("model_type", "")
-        try:
-            config = transformers.AutoConfig.for_model(**self.description)
-            model = transformers.AutoModel.from_config(config)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"“{kind}” is no vision backbone that transformers can build ({str(error).splitlines()[0]}).") from None
-        return getattr(model, "vision_model", model)  # of models that see and read, the part that sees
+    @property
+    def kind(self) -> str:
+        """The library's name of this kind of model."""
+        return str(self.description.get("model_type", ""))
+
+    def _made(self, attention: str | None = None) -> Any:
+        """The model without meaning in its weights, on the device in force. Raises: as `vision_model`."""
+        model = vision_model(self.description, attention)
+        if self.pooler_missing:
+            model.pooler = None
+        return model
+
+    def _any_shape(self, processing: str) -> tuple[int, int] | None:
+        """(most patches, pixels of one), of models that take images of any shape as a row of patches."""
+        if "spatial_shapes" not in self.accepted:
+            return None
+        told = json.loads(processing).get("max_num_patches") if processing else None
+        return int(told or self.model.config.num_patches), int(self.model.config.patch_size)
 
     def reset_all(self, generator: torch.Generator) -> None:
         """Random weights: N(0, 0.02²) for matrices, one for factors, zero for offsets."""
@@ -102,77 +163,198 @@ class Backbone(nn.Module):
             owner, _, last = name.rpartition(".")
             self.get_submodule(owner)._buffers[last] = fresh[name].clone()
 
-    # -- images ----------------------------------------------------------------------------------------------------------
+    # -- one pass --------------------------------------------------------------------------------------------------------
 
     def processed(self, x: Tensor) -> Tensor:
         """Images as the model takes them [B, 3, h, w]: three channels, resized, cropped, normalized as its processing says."""
-        p = self.processing
-        x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        way = INTERPOLATION.get(p.get("resample", 3), "bicubic")
-        height, width = self._size(p.get("size"), x.shape[2:]) if p.get("do_resize", True) else x.shape[2:]
-        x = resized(x, (height, width), way)
-        if p.get("do_center_crop", False) and not self.side:
-            x = cropped(x, *_pair(p.get("crop_size", (height, width))))
-        if p.get("do_normalize", bool(p)):
-            mean, deviation = (x.new_tensor(p.get(key, [0.5] * 3))[:, None, None] for key in ("image_mean", "image_std"))
-            x = (x - mean) / deviation
-        return x
-
-    def _size(self, size: Any, given: torch.Size | tuple[int, ...]) -> tuple[int, int]:
-        if self.side:
-            return self.side, self.side
-        if size is None:
-            size = self.model.config.image_size if hasattr(self.model.config, "image_size") else given
-        if isinstance(size, dict) and "shortest_edge" in size:
-            scale = size["shortest_edge"] / min(given)
-            return tuple(max(1, int(scale * n)) for n in given)  # type: ignore[return-value]
-        return _pair(size)
+        return self.processing.apply(x)
 
     def outputs(self, x: Tensor, every: bool = False) -> Any:
         """The model's outputs for images x [B, C, H, W]; `every`: with the hidden states of all layers."""
-        return self.model(pixel_values=self.processed(x), output_hidden_states=every)
+        return self.model(**self._inputs(self.processed(x)), output_hidden_states=every)
 
-    @staticmethod
-    def pooled(outputs: Any) -> Tensor:
-        """The library's own summary [B, F]; where it has none, the first token."""
+    def _inputs(self, pixels: Tensor) -> dict[str, Any]:
+        """What the model is called with for images [B, 3, h, w] that are `processed`."""
+        size = (pixels.shape[2], pixels.shape[3])
+        if self.processing.patches is not None:
+            patch = self.processing.patches[1]
+            h, w = size[0] // patch, size[1] // patch
+            rows = pixels[:, :, : h * patch, : w * patch].unflatten(3, (w, patch)).unflatten(2, (h, patch))  # [B, 3, h, p, w, p]
+            rows = rows.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # [B, h w, p p 3]
+            everywhere = torch.ones(rows.shape[:2], dtype=torch.int64, device=rows.device)
+            shapes = torch.tensor([[h, w]], device=rows.device).expand(len(rows), 2)
+            return {"pixel_values": rows, "pixel_attention_mask": everywhere, "spatial_shapes": shapes}
+        inputs: dict[str, Any] = {"pixel_values": pixels}
+        if "interpolate_pos_encoding" in self.accepted and self.own_size is not None and size != self.own_size:
+            inputs["interpolate_pos_encoding"] = True  # places learned at one size, told at another
+        if "noise" in self.accepted and (strides := strides_of(self.model.config)):
+            count = (size[0] // strides[0][0]) * (size[1] // strides[0][1])
+            inputs["noise"] = torch.arange(count, device=pixels.device).expand(len(pixels), count)  # no patch is hidden, none moved
+        return inputs
+
+    def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Images in as many pieces as memory wants; where something is learned, whoever trains decides."""
+        if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
+            return (x,)
+        height, width = self.processing.target(x.shape[2:])[1]
+        return x.split(max(1, PIXELS_AT_ONCE // (height * width)))
+
+    # -- one vector for an image -----------------------------------------------------------------------------------------
+
+    def pooled(self, outputs: Any) -> Tensor:
+        """Features [B, F] of a pass, as `pooling` says. Raises: NoSuchPooling."""
         summary = getattr(outputs, "pooler_output", None)
-        if summary is not None:
-            return summary.flatten(1)
-        return outputs.last_hidden_state[:, 0] if outputs.last_hidden_state.ndim == 3 else outputs.last_hidden_state.mean((2, 3))
+        hidden = outputs.last_hidden_state
+        if self.older and self.pooling == "default" and summary is None:
+            return hidden[:, 0] if hidden.ndim == 3 else hidden.mean((2, 3))
+        return pooled(self.pooling, summary, hidden, self.layout, self.kind)
+
+    @torch.no_grad()
+    def way(self, x: Tensor) -> str:
+        """Which pooling the features of images x [B, C, H, W] are: what “default” is for this model, or what was chosen."""
+        if self.pooling != "default":
+            return self.pooling
+        outputs = self.outputs(x[:1])
+        if self.older and getattr(outputs, "pooler_output", None) is None:
+            return "first" if not self.layout.cls and outputs.last_hidden_state.ndim == 3 else "cls" if self.layout.cls else "patches"
+        return default_pooling(getattr(outputs, "pooler_output", None), outputs.last_hidden_state, self.layout)
+
+    @torch.no_grad()
+    def operations(self, x: Tensor) -> int:
+        """Multiplications and additions of a pass over images x [B, C, H, W], those of matrix products and convolutions."""
+        counter = FlopCounterMode(display=False)
+        inputs = self._inputs(self.processed(x))
+        plain = self._plain()  # whose attention is products that are counted
+        with counter:
+            plain(**inputs)
+        return counter.get_total_flops()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] in 0..1 -> pooled features [B, F]."""
-        return self.pooled(self.outputs(x))
+        """Images [B, C, H, W] in 0..1 -> pooled features [B, F]. Raises: NoSuchPooling."""
+        return torch.cat([self.pooled(self.outputs(piece)) for piece in self._pieces(x)])
 
     def each(self, x: Tensor) -> dict[str, Tensor]:
-        """Features after the first layer, each block and at the end, the mean over places: [B, F] each."""
+        """Features after the first layer, each block and at the end: the mean over places, without class token and registers, [B, F]
+        each.
+        """
+        parts = [self._each(piece) for piece in self._pieces(x)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _each(self, x: Tensor) -> dict[str, Tensor]:
         outputs = self.outputs(x, every=True)
         found = {}
         for i, h in enumerate(outputs.hidden_states or ()):
-            found[f"block {i}" if i else "stem"] = h.mean(1) if h.ndim == 3 else h.mean((2, 3))
+            whole = self.older and h.ndim == 3
+            found[f"block {i}" if i else "stem"] = h.mean(1) if whole else over_places(h, self.layout)
         return found | {"features": self.pooled(outputs)}
 
+    # -- patches: what `engine.protocols.PatchTokens` asks for -----------------------------------------------------------
 
-def _pair(size: Any) -> tuple[int, int]:
-    """Height and width, however the description says it."""
-    if isinstance(size, dict):
-        return int(size["height"]), int(size["width"])
-    if isinstance(size, (list, tuple, torch.Size)):
-        return int(size[0]), int(size[1])
-    return int(size), int(size)
+    @property
+    def cuts(self) -> bool:
+        """Whether images are cut into patches that its description names; not so plain convolutions (ResNet)."""
+        return bool(strides_of(self.model.config))
 
+    @property
+    def layers(self) -> int:
+        """Layers in which every patch looks at every other one; 0 where none does: convolutions, windows as Swin's."""
+        config = self.model.config
+        joined = isinstance(getattr(config, "depths", None), (list, tuple))
+        if joined or getattr(config, "window_size", 0) or not self.heads or self.layout.after or not self.cuts:
+            return 0
+        return int(getattr(config, "num_hidden_layers", 0))
 
-def resized(x: Tensor, size: tuple[int, int], way: str) -> Tensor:
-    """Images [B, C, H, W] resized to `size` (height, width) as Pillow does: antialiased where smaller, clamped to 0..1."""
-    if tuple(x.shape[2:]) == size:
-        return x
-    smooth = {} if way == "nearest" else {"antialias": True, "align_corners": False}
-    return F.interpolate(x, size, mode=way, **smooth).clamp(0, 1)
+    @property
+    def heads(self) -> int:
+        """Attention heads of each layer; 0: it has no attention, or another number in each layer."""
+        told = getattr(self.model.config, "num_attention_heads", 0)
+        return told if isinstance(told, int) else 0
 
+    @property
+    def special(self) -> int:
+        """Tokens before the patches: class token, registers, DeiT's distillation token."""
+        return self.layout.first
 
-def cropped(x: Tensor, height: int, width: int) -> Tensor:
-    """Centre crop of images [B, C, H, W] to [B, C, height, width], zero-padded where it is larger than the picture."""
-    down, across = (max(0, n - m) for n, m in ((height, x.shape[2]), (width, x.shape[3])))
-    x = F.pad(x, (across // 2, math.ceil(across / 2), down // 2, math.ceil(down / 2)))
-    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
-    return x[:, :, top : top + height, left : left + width]
+    @property
+    def class_token(self) -> bool:
+        """Whether the first token is a class token; I-JEPA and SigLIP have none."""
+        return bool(self.layout.cls)
+
+    def patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w): rows and columns of patches after the last layer, of images of this height and width.
+
+        Raises: NoPatches: the model's description names no patches.
+        """
+        height, width = self.processing.target(size)[1]
+        down, across = self._stride()
+        pads = bool(getattr(self.model.config, "window_size", 0))  # Swin fills up the last window
+        return (-(-height // down), -(-width // across)) if pads else (height // down, width // across)
+
+    def patch_area(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of what the patches lie on, in pixels of an image of this size: a centre crop and what is left
+        over of a patch are no part of it.
+
+        Raises: NoPatches
+        """
+        whole, crop = self.processing.target(size)
+        scales = [given / n for given, n in zip(size, whole, strict=True)]
+        begin = [(n - c) // 2 if n >= c else -((c - n) // 2) for n, c in zip(whole, crop, strict=True)]
+        covered = [n * stride for n, stride in zip(self.patch_grid(size), self._stride(), strict=True)]
+        return begin[0] * scales[0], begin[1] * scales[1], covered[0] * scales[0], covered[1] * scales[1]
+
+    def _stride(self) -> tuple[int, int]:
+        """Pixels between patches after the last layer. Raises: NoPatches."""
+        if not self.cuts:
+            raise NoPatches(f"This model ({self.kind}) does not cut images into patches; choose a vision transformer.")
+        return strides_of(self.model.config)[-1]
+
+    @torch.no_grad()
+    def patch_features(self, x: Tensor) -> Tensor:
+        """The patches' tokens after the last layer [B, h, w, D] of images x [B, C, H, W], no special ones; of convolutions the channels at
+        each place.
+
+        Raises: NoPatches: its answer is no grid of places.
+        """
+        with full(x.device):
+            return torch.cat([self._patch_features(piece) for piece in self._pieces(x)])
+
+    def _patch_features(self, x: Tensor) -> Tensor:
+        pixels = self.processed(x)
+        hidden = self.model(**self._inputs(pixels)).last_hidden_state
+        if hidden.ndim == 4:
+            return hidden.permute(0, 2, 3, 1)
+        rows = self.layout.of_patches(hidden)
+        grid = grid_of(rows.shape[1], (pixels.shape[2], pixels.shape[3]), strides_of(self.model.config))
+        if grid is None:
+            raise NoPatches(f"The answer of this model ({self.kind}) is no grid of patches; choose a vision transformer.")
+        return rows.unflatten(1, grid)
+
+    @torch.no_grad()
+    def attention(self, x: Tensor, layer: int) -> Tensor:
+        """softmax(QKᵀ/√d) of a layer (1 is the first) [B, heads, T, T], T = special + h w: row i is what token i looks at.
+
+        It is computed in a copy of the network that shares its weights and has the plain attention, whose weights can be looked at.
+
+        Raises: NoPatches: the model has no attention between all patches, or not so many layers.
+        """
+        if not 1 <= layer <= self.layers:
+            none = f"This model ({self.kind}) has no attention between all patches; choose a vision transformer such as DINOv2."
+            raise NoPatches(none if not self.layers else f"This model ({self.kind}) has the layers 1 to {self.layers}; choose one of them.")
+        plain, found = self._plain(), []
+        for piece in x.split(max(1, len(self._pieces(x)[0]) // (2 * self.heads))):  # the weights of all layers are held at once
+            with full(x.device):
+                weights = plain(**self._inputs(self.processed(piece)), output_attentions=True).attentions
+            if not weights or len(weights) != self.layers or weights[layer - 1] is None:
+                raise NoPatches(f"The library does not tell the attention of this kind of model ({self.kind}); choose another one.")
+            found.append(weights[layer - 1])
+        return torch.cat(found)
+
+    def _plain(self) -> Any:
+        """The same network on the same weights, with the attention that tells its weights."""
+        with torch.device("meta"):
+            plain = self._made(attention="eager")
+        plain.load_state_dict(self.model.state_dict(), assign=True)
+        for name, value in self.model.named_buffers():
+            owner, _, last = name.rpartition(".")
+            plain.get_submodule(owner)._buffers[last] = value
+        return plain.requires_grad_(False).eval()

@@ -54,9 +54,18 @@ class ViTBlock(nn.Module):
         self.fc1, self.fc2 = NormalLinear(width, 4 * width), NormalLinear(4 * width, width)
         self.scale1, self.scale2 = LayerScale(width), LayerScale(width)
 
+    def projected(self, h: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of tokens [B, T, W], each [B, heads, T, W / heads]."""
+        return self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def attention(self, h: Tensor) -> Tensor:
+        """softmax(QKᵀ/√d) of tokens [B, T, W]: [B, heads, T, T], each row what one token looks at."""
+        q, k, _ = self.projected(h)
+        return (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)
+
     def forward(self, h: Tensor) -> Tensor:  # [B, T, W] -> the same
         """Pre-norm block with self-attention, [B, T, W] -> the same."""
-        q, k, v = self.qkv(self.norm1(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = self.projected(h)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         h = h + self.scale1(self.project(attended))
         return h + self.scale2(self.fc2(F.gelu(self.fc1(self.norm2(h)))))
@@ -116,6 +125,40 @@ class ViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, W]
         """Images [B, C, H, W] -> features of the class token [B, W]."""
         return self.tokens(x)[:, 0]
+
+    # -- patches: what `engine.protocols.PatchTokens` asks for -----------------------------------------------------------
+
+    special, class_token = 1, True
+
+    @property
+    def layers(self) -> int:
+        """Blocks."""
+        return len(self.blocks)
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of each block."""
+        return self.blocks[0].heads  # type: ignore[return-value]
+
+    def patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of images of this height and width."""
+        return math.ceil(size[0] / self.patch), math.ceil(size[1] / self.patch)
+
+    def patch_area(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of the grid in pixels: the last patches may reach beyond the image."""
+        rows, columns = self.patch_grid(size)
+        return 0.0, 0.0, float(rows * self.patch), float(columns * self.patch)
+
+    def patch_features(self, x: Tensor) -> Tensor:
+        """The patches' tokens after the last norm [B, h, w, W] of images [B, C, H, W]."""
+        return self.tokens(x)[:, 1:].unflatten(1, self.patch_grid((x.shape[2], x.shape[3])))
+
+    def attention(self, x: Tensor, layer: int) -> Tensor:
+        """softmax(QKᵀ/√d) of a block (1 is the first) for images [B, C, H, W]: [B, heads, 1 + h w, 1 + h w], the class token first."""
+        h = self.begun(x)
+        for block in self.blocks[: layer - 1]:
+            h = block(h)
+        return self.blocks[layer - 1].attention(h)  # type: ignore[operator]
 
     def each(self, x: Tensor) -> dict[str, Tensor]:
         """The mean of the patches' tokens after each block, and the features: [B, W] each."""

@@ -63,8 +63,8 @@ def compare_classifiers(session: QuerySession, work: m.CompareClassifiers) -> Jo
         CannotAnswer: no density of x given a class, or no validation images with labels. BadRun, BadData.
     """
     model = _conditional_density(session, work.run, work.step)
-    yield from session.load_data(model.manifest.data, work.job)
-    held_out = session.run_data(model).splits["valid"]
+    data = yield from session.load_run_data(model, work.job)
+    held_out = data.splits["valid"]
     if not len(held_out) or held_out.labels is None:
         raise CannotAnswer("These data have no validation images with labels, so accuracy, calibration and p-values are not known.")
     rows = spread(held_out, min(work.limit, FLOW_IMAGES) if provides(model.method, ProbabilityFlow) else work.limit)
@@ -119,7 +119,7 @@ def given_in_steps(method: object, x: Tensor, classes: int) -> Generator[None, N
 
 def _told_by_data(session: QuerySession, model: Model, asked: m.PictureRef) -> tuple[np.ndarray | None, str]:
     """The classes' shares of the training images [K], and the class of an image of the run's own data; only of data that are open."""
-    if not session.has_data(model.manifest.data):
+    if not session.has_run_data(model):
         return None, ""
     try:
         data = session.run_data(model)
@@ -127,7 +127,8 @@ def _told_by_data(session: QuerySession, model: Model, asked: m.PictureRef) -> t
         return None, ""
     labels = data.splits["train"].labels
     counts = None if labels is None else np.bincount(np.asarray(labels), minlength=len(model.spec.classes)).astype(np.float64)
-    own = asked.index is not None and asked.path is None and asked.image is None and asked.data in (None, model.manifest.data)
+    names = (None, model.manifest.data, session.own_data(model))
+    own = asked.index is not None and asked.path is None and asked.image is None and asked.data in names
     true, part = "", data.splits.get(asked.split)
     if own and part is not None and part.labels is not None and len(part):
         true = model.spec.classes[int(part.labels[(asked.index or 0) % len(part)])]

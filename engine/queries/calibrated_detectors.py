@@ -20,7 +20,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common import significance
 from engine.data.dataset import Split
-from engine.data.splits import spread
+from engine.data.splits import DIVISION, spread
 from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
 from engine.queries.answers import Part
 from engine.queries.pictures import require_images
@@ -28,7 +28,6 @@ from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession, identity
 from engine.storage.checkpoint_choice import choose_step
 from engine.storage.manifest import Manifest
-from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
 from engine.storage.score_cache import ScoreFiles
@@ -204,6 +203,7 @@ class CalibratedDetectors:
         return {
             "weights": self.weights,
             "data": data_hash,
+            "division": DIVISION,
             "split": split,
             "limit": limit,
             "shape": list(self.shape),
@@ -260,7 +260,7 @@ class CalibratedDetectors:
                 self.files.keep(name, self.facts(self.detectors[name], data_hash, split, limit), {"scores": values})
 
     def _group_facts(self) -> dict[str, Any]:
-        return {"data": self.model.manifest.data_hash, "split": CALIBRATED_ON, "limit": self.limit, "look": LOOK}
+        return {"data": self.model.manifest.data_hash, "division": DIVISION, "split": CALIBRATED_ON, "limit": self.limit, "look": LOOK}
 
     def kept_groups(self) -> np.ndarray | None:
         """The groups of the held-out images int64 [n], as they were kept; None where they were not."""
@@ -380,8 +380,7 @@ class DetectorCache:
         kept, missing = detectors.kept_scores(manifest.data_hash, CALIBRATED_ON, limit) if limit else ({}, [])
         groups = detectors.kept_groups() if limit else np.zeros(0, np.int64)
         if unfitted or missing or groups is None:
-            data = yield from self.session.load_data(manifest.data, job)
-            require_same_data(manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+            data = yield from self.session.load_run_data(model, job)
             yield from self._fit(detectors, unfitted, data.splits["train"], run, job)
             valid = data.splits[CALIBRATED_ON]
             places = spread(valid, limit)

@@ -42,6 +42,22 @@ def browse_data(session: QuerySession, query: m.BrowseData) -> m.DataPage:
     )
 
 
+@answers(m.ClassExamples)
+def class_examples(session: QuerySession, query: m.ClassExamples) -> m.ClassExamplesFound:
+    """Images uint8 [n, C, H, W], at most `each` of every row. Raises: BadData."""
+    data = session.data(query.data)
+    found, counts = [np.zeros((0, *(data.shape or (1, 1, 1))), np.uint8)], []
+    for split_name, label in query.rows:
+        split = data.splits[split_name]
+        places = np.arange(len(split)) if label < 0 or split.labels is None else np.flatnonzero(np.asarray(split.labels) == label)
+        spread = np.unique(np.linspace(0, len(places) - 1, min(len(places), query.each)).astype(np.int64)) if len(places) else places
+        found.append(split.take(places[spread]))
+        counts.append(len(spread))
+    return m.ClassExamplesFound(
+        stamp=query.stamp, channel=query.channel, data=query.data, rows=query.rows, counts=tuple(counts), images=np.concatenate(found)
+    )
+
+
 def _page(data: DataSet, query: m.BrowseData) -> tuple[np.ndarray, int]:
     """Places of the page's images in their split, and how many there are on all pages."""
     split = data.splits[query.split]

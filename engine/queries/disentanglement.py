@@ -7,7 +7,6 @@ from engine.evaluation.disentanglement import measure_run, require_encoder
 from engine.queries.answers import Job, answers
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import QuerySession
-from engine.storage.run_data import require_same_data
 
 SPLIT = "valid"
 
@@ -17,8 +16,7 @@ def measure_disentanglement(session: QuerySession, work: m.MeasureDisentanglemen
     """MIG and DCI on all validation images, as `eval RUN --disentanglement` says them. Raises: CannotAnswer, BadRun, BadData."""
     model = session.model(work.run, work.step)
     require_encoder(model)
-    data = yield from session.load_data(model.manifest.data, work.job)
-    require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+    data = yield from session.load_run_data(model, work.job)
     measuring = measure_run(model, data, SPLIT, None, 0)
     stages: dict[str, ProgressReporter] = {}
     while True:

@@ -21,7 +21,6 @@ from engine.queries.answers import Part
 from engine.queries.pictures import adapted, require_images
 from engine.queries.progress import ProgressReporter, reporting
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_data import require_same_data
 
 SUBSETS_KEPT = 3
 FEATURES_KEPT = 8  # of subsets at checkpoints
@@ -104,7 +103,7 @@ class FeatureCache:
 
     def named(self, model: Model, subset: m.Subset) -> m.Subset:
         """With the step and the data that are looked at."""
-        return replace(subset, step=model.step, data=lasting(subset.data) if subset.data else model.manifest.data)
+        return replace(subset, step=model.step, data=lasting(subset.data) if subset.data else self.session.own_data(model))
 
     def images(self, model: Model, asked: m.Subset, job: str) -> Part[tuple[m.Subset, ImageSubset]]:
         """Images of the data set as the network sees them.
@@ -113,11 +112,12 @@ class FeatureCache:
             BadData: not of images, or an empty split. BadRun: the run's own data changed.
         """
         subset = self.named(model, asked)
-        data = yield from self.session.load_data(subset.data, job)
+        own = subset.data in (model.manifest.data, self.session.own_data(model))
+        loading = self.session.load_run_data(model, job, "; name other data") if own else self.session.load_data(subset.data, job)
+        data = yield from loading
+        subset = replace(subset, data=data.data)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
-        if subset.data == model.manifest.data:
-            require_same_data(model.manifest, model.run.path.name, data.hash, "; name other data", data.former_hash)
         shape = model.spec.shape
         key = (data.hash, subset.split, subset.limit, shape)
         if key not in self._subsets:

@@ -17,6 +17,7 @@ from engine.protocols import DensityMap, Encoder, LatentVariable, provides
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
 from engine.queries.calibrated_detectors import CalibratedDetectors, DetectorCache
+from engine.queries.latent import decoded_as
 from engine.queries.pictures import original_shown, read_picture, require_images
 from engine.queries.session import Model, QuerySession, answer_head
 from engine.storage.run_folders import BadRun
@@ -39,7 +40,7 @@ def read_one_picture(session: QuerySession, query: m.ReadPicture) -> m.PictureRe
     model, asked = session.model(query.run, query.step), query.picture
     require_images(model, "; these scores are of images, so choose a run that was trained on images.")
     head = answer_head(query, model)
-    data = model.manifest.data if asked.data is None else lasting(asked.data)
+    data = session.own_data(model) if asked.data is None else lasting(asked.data)
     if asked.path is None and asked.image is None and not session.has_data(data):
         return m.PictureRead(**head)  # to open a data set is the work of a job
     try:
@@ -71,7 +72,9 @@ def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspec
     images, labels, distances, missing = np.zeros((0, *seen.shape), np.uint8), (), np.zeros(0), ""
     pending = False
     try:
-        if not session.has_data(model.manifest.data):
+        if not session.has_run_data(model):
+            if why := session.why_no_data(model.manifest, model.run.name):
+                raise BadRun(why)
             raise NotReady("The nearest training images follow as soon as the run’s data are open.")
         images, labels, distances = _nearest(session, model, session.run_data(model), seen, query.nearest)
     except (BadRun, BadData) as error:
@@ -88,6 +91,7 @@ def inspect_image(session: QuerySession, query: m.InspectImage) -> m.ImageInspec
         nearest_by="features" if provides(method, Encoder) else "pixels",
         reconstruction=reconstruction,
         difference=difference,
+        decode="" if reconstruction is None else decoded_as(model),
         notes=(*picture.notes, *how),
         nearest_missing=missing,
         nearest_pending=pending,

@@ -72,7 +72,7 @@ def decode(session: QuerySession, query: m.Decode) -> m.Decoded:
     images = _decoded(model, z, query.label)
     milliseconds = 1000 * (time.perf_counter() - started)
     return m.Decoded(
-        **answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds, means=_means(model)
+        **answer_head(query, model), images=images, log_prior=_log_prior(model, z), milliseconds=milliseconds, decode=decoded_as(model)
     )
 
 
@@ -106,6 +106,7 @@ def encode(session: QuerySession, query: m.Encode) -> m.Encoded:
         reconstruction=reconstruction,
         notes=(*picture.notes, *notes),
         nats=nats,
+        decode=decoded_as(model),
     )
 
 
@@ -114,7 +115,7 @@ def _label(session: QuerySession, model: Model, query: m.Encode) -> str:
         return Path(query.path).name
     if query.image is not None:
         return "pasted image"
-    return f"validation image {(query.index or 0) % len(session.data(model.manifest.data).splits['valid'])}"
+    return f"validation image {(query.index or 0) % len(session.run_data(model).splits['valid'])}"
 
 
 @answers(m.Interpolate)
@@ -134,6 +135,7 @@ def interpolate(session: QuerySession, query: m.Interpolate) -> m.Interpolated:
         slerp_z=arc,
         lerp_log_prior=_log_prior(model, both[: query.count]),
         slerp_log_prior=_log_prior(model, both[query.count :]),
+        decode=decoded_as(model),
     )
 
 
@@ -149,7 +151,7 @@ def decode_grid(session: QuerySession, query: m.DecodeGrid) -> m.GridDecoded:
             raise CannotAnswer(f"This run has {len(prior.scale)} latent dimensions; choose one from 0 to {len(prior.scale) - 1}.")
         z[:, dim] = float(prior.centre[dim]) + float(prior.scale[dim]) * values
     images = _decoded(model, z, query.label)
-    return m.GridDecoded(**answer_head(query, model), images=images, count=query.count)
+    return m.GridDecoded(**answer_head(query, model), images=images, count=query.count, decode=decoded_as(model))
 
 
 @answers(m.SamplePrior)
@@ -166,7 +168,7 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
     if model.method.sampling == "none":
         note = f"{model.method.title} has no prior: a Gaussian fitted to its codes was decoded; these are no samples of images."
     images = _decoded(model, z, query.label)
-    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note, means=_means(model))
+    return m.PriorSampled(**answer_head(query, model), z=array(z), images=images, note=note, decode=decoded_as(model))
 
 
 @answers(m.Reconstruct)
@@ -176,7 +178,9 @@ def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
     decoder, encoder = model.require(Decoder, "decode"), model.require(Encoder, "encode")
     images = model.probe()[: query.count]
     reconstructions = image_array(decoder.decode(encoder.encode(images)))
-    return m.Reconstructed(**answer_head(query, model), originals=image_array(images), reconstructions=reconstructions)
+    return m.Reconstructed(
+        **answer_head(query, model), originals=image_array(images), reconstructions=reconstructions, decode=decoded_as(model)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -187,9 +191,9 @@ def _classes(model: Model) -> tuple[str, ...]:
     return model.spec.classes if model.method.conditional and provides(model.method, ConditionalDecoder) else ()
 
 
-def _means(model: Model) -> bool:
-    """Whether what it decodes are means of p(x|z): a model that can draw x too says so."""
-    return provides(model.method, ObservationSampler)
+def decoded_as(model: Model) -> str:
+    """What `decode` gives: the "mean" of p(x|z) of a model that can draw x ~ p(x|z) too, else "": its decoder is a plain function."""
+    return "mean" if provides(model.method, ObservationSampler) else ""
 
 
 def _decoded(model: Model, z: Tensor, label: int | None) -> np.ndarray:

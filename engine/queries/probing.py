@@ -29,7 +29,6 @@ from engine.queries.answers import Job, Part, Result, answers
 from engine.queries.pictures import adapted, require_images
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_data import require_same_data
 
 MOST_FEATURES = 2048  # of a linear probe: the time of a fit grows with their square
 LOOKED_AT_ONCE = 1024  # images that a method may look at before its first step
@@ -134,12 +133,11 @@ class FeatureProbes:
 
     def _data(self, model: Model, work: m.Probe) -> Part[DataSet]:
         """Raises: BadData, BadRun, CannotAnswer."""
-        name = lasting(work.data) if work.data else model.manifest.data
-        data = yield from self.session.load_data(name, work.job)
+        name = lasting(work.data) if work.data else self.session.own_data(model)
+        own = name in (model.manifest.data, self.session.own_data(model))
+        data = yield from self.session.load_run_data(model, work.job) if own else self.session.load_data(name, work.job)
         if data.kind != "images":
             raise BadData(f"{data.name} is a text; name a data set of images.")
-        if name == model.manifest.data:
-            require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
         if len(data.classes) < 2 or data.splits["train"].labels is None or data.splits[work.split].labels is None:
             raise CannotAnswer(f"{data.name} has no classes that a probe could tell apart; choose a data set with classes.")
         return data

@@ -10,7 +10,6 @@ from engine.evaluation.rate_distortion import likelihood_of, rate_point, require
 from engine.queries.answers import Job, answers
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, QuerySession
-from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun
 
 
@@ -22,8 +21,7 @@ def measure_rate_distortion(session: QuerySession, work: m.MeasureRateDistortion
         try:
             model = session.model(run, step)
             require_rate(model)
-            data = yield from session.load_data(model.manifest.data, work.job)
-            require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+            data = yield from session.load_run_data(model, work.job)
         except (BadRun, BadData, CannotAnswer) as error:
             yield m.RateDistortionMeasured(work.job, run, step or 0, error=str(error))
             continue

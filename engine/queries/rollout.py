@@ -93,8 +93,8 @@ def rolled_out(session: QuerySession, work: m.RollOut) -> Job:
     """Raises: CannotAnswer: no clips, or a method of single images. BadRun, BadData."""
     model = session.model(work.run, work.step)
     method = predictor_of(model, work.frames)
-    yield from session.load_data(model.manifest.data, work.job)
-    clip = clip_of(session.run_data(model), work.clip, work.frames)
+    data = yield from session.load_run_data(model, work.job)
+    clip = clip_of(data, work.clip, work.frames)
     began = (clip.number, clip.of, clip.name, work.frames, clip.before, clip.truth, true_log_probs(method, clip))
     yield m.RolloutBegan(work.job, work.run, model.step, *began)
     frame = 0

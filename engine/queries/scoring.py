@@ -76,9 +76,11 @@ def score_images(session: QuerySession, work: m.ScoreImages) -> Job:
 def _open_named(session: QuerySession, asked: m.PictureRef, model: Model | None, job: str) -> Part[None]:
     """Open the data set that a picture is an image of, as a part of the job: what is wrong with it is said where the picture is read."""
     if asked.path is None and asked.image is None and (asked.data is not None or model is not None):
-        name = lasting(asked.data) if asked.data is not None else model.manifest.data if model is not None else ""
-        with contextlib.suppress(BadData):
-            yield from session.load_data(name, job)
+        with contextlib.suppress(BadData, BadRun):
+            if asked.data is not None:
+                yield from session.load_data(lasting(asked.data), job)
+            elif model is not None:
+                yield from session.load_run_data(model, job)
 
 
 def _picture_or_why(session: QuerySession, asked: m.PictureRef, model: Model | None) -> Picture | str:
@@ -123,7 +125,7 @@ def _score_some(
 def read_training_images(session: QuerySession, work: m.ReadTrainingImages) -> Job:
     """Open the data that each run was trained on, with progress, so that short questions find them open. Raises: BadData, BadRun."""
     for run, step in work.runs:
-        yield from session.load_data(session.model(run, step).manifest.data, work.job)
+        yield from session.load_run_data(session.model(run, step), work.job)
     return "The training images can be looked at."
 
 
@@ -136,7 +138,8 @@ def score_data(session: QuerySession, work: m.ScoreData) -> Job:
     cache = session.room(DetectorCache)
     detectors = yield from cache.calibrated(work.run, work.step, work.job, 0, work.samples, work.runs, work.seed)
     model = detectors.model
-    data = yield from session.load_data(lasting(work.data) if work.data else model.manifest.data, work.job)
+    named = session.load_data(lasting(work.data), work.job) if work.data else session.load_run_data(model, work.job)
+    data = yield from named
     if data.kind != "images":
         raise BadData(f"{data.name} is a text; name a data set of images.")
     own = data.hash == model.manifest.data_hash

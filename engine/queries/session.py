@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,15 +20,15 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.conditions import PAST_FRAMES
 from engine.config import make_config
-from engine.data import BadData, DataSet, inspect, open_data
+from engine.data import BadData, DataSet
 from engine.method import DataSpec, Description, Method, skeleton
 from engine.methods import method_named
 from engine.protocols import LatentSpace, provides
-from engine.queries.answers import Job, Part, handlers
+from engine.queries.answers import Job, handlers
 from engine.queries.arrays import image_tensor
 from engine.storage.checkpoint_choice import choose_step, load_chosen
-from engine.storage.manifest import MANIFEST, Manifest
-from engine.storage.run_data import require_same_data
+from engine.storage.manifest import MANIFEST, Manifest, place_of
+from engine.storage.run_data import REMEDY, DataMissing, open_run_data, read_data, why_unreachable
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training.batches import PROBE_EXAMPLES, frames_before, held_out
@@ -192,6 +192,8 @@ class QuerySession:
         self._models: OrderedDict[ModelKey, Model] = OrderedDict()
         self._looked_up: OrderedDict[tuple[str, int | str | None], tuple[tuple[int, ...], ModelKey]] = OrderedDict()
         self._data: OrderedDict[str, DataSet] = OrderedDict()
+        self._lost: dict[tuple[str, str], BadData | BadRun] = {}  # (name, content) of a run's data -> why they could not be opened
+        self.notices: list[m.Notice] = []  # what an answer brought to light beside itself
 
     def answer(self, query: m.Query) -> m.Answer:
         """Raises: BadRun, BadData, CannotAnswer, each one sentence."""
@@ -248,6 +250,8 @@ class QuerySession:
     def _open(self, path: str, step: int | str | None) -> Model:
         run = Run.open(Path(path))
         key = _key(run, choose_step(run, step).step)
+        if key in self._models and run.manifest is not None:
+            self._models[key].run, self._models[key].manifest = run, run.manifest  # its data may lie elsewhere now
         return self._kept(key, Model(run, step, self._held_out) if key not in self._models else self._models[key])
 
     def _held_out(self, model: Model) -> dict[str, np.ndarray]:
@@ -283,33 +287,65 @@ class QuerySession:
 
     def data(self, name: str) -> DataSet:
         """Raises: BadData."""
-        if name not in self._data:
-            self.keep_data(open_data(name))
-        self._data.move_to_end(name)
-        return self._data[name]
+        return self._at_once(self.load_data(name, ""))
 
-    def load_data(self, name: str, job: str) -> Part[DataSet]:
+    def load_data(self, name: str, job: str) -> Generator[m.Event, None, DataSet]:
         """The same as a part of a job, which tells how far it is.
 
         Raises: BadData.
         """
-        if not self.has_data(name):
-            for item in inspect(name, job):
-                if isinstance(item, DataSet):
-                    self.keep_data(item)
-                else:
-                    yield item
-        return self.data(name)
+        if name not in self._data:
+            self.keep_data((yield from read_data(name, job)))
+        self._data.move_to_end(name)
+        return self._data[name]
 
-    def run_data(self, model: Model, remedy: str = "; put the old files back") -> DataSet:
-        """What the run was trained on.
+    def own_data(self, model: Model) -> str:
+        """Under which name the data are opened that the run was trained on."""
+        return place_of(model.manifest)
+
+    def has_run_data(self, model: Model) -> bool:
+        """Whether `run_data` would answer at once."""
+        return self.has_data(self.own_data(model))
+
+    def run_data(self, model: Model, remedy: str = REMEDY) -> DataSet:
+        """What the run was trained on; where it lies elsewhere now, it is found by its content as far as that is known.
 
         Raises:
             BadData: it cannot be opened. BadRun: its content is another one; `remedy` ends the sentence.
         """
-        data = self.data(model.manifest.data)
-        require_same_data(model.manifest, model.run.path.name, data.hash, remedy, data.former_hash)
+        return self._at_once(self.load_run_data(model, "", remedy))
+
+    def load_run_data(self, model: Model, job: str, remedy: str = REMEDY) -> Generator[m.Event, None, DataSet]:
+        """The same as a part of a job. Raises: as `run_data`."""
+        kept = self._data.get(self.own_data(model))
+        if kept is not None and kept.hash == model.manifest.data_hash:
+            self.keep_data(kept)
+            return kept
+        key = self.own_data(model), model.manifest.data_hash
+        try:
+            data = yield from open_run_data(model.run, job, remedy, self.load_data)
+        except (BadData, BadRun) as error:
+            self._lost[key] = error
+            raise
+        self._lost.pop(key, None)
         return data
+
+    def why_no_data(self, manifest: Manifest, run: str) -> str:
+        """Why `run_data` failed when it was asked last, empty where it did not, or where what failed then is there again."""
+        name = place_of(manifest)
+        error = self._lost.get((name, manifest.data_hash))
+        if isinstance(error, DataMissing) and not why_unreachable(name, run):
+            return ""
+        return "" if error is None else str(error)
+
+    def _at_once(self, steps: Generator[m.Event, None, DataSet]) -> DataSet:
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, m.Notice):
+                self.notices.append(event)
 
 
 def identity(run: Run, step: int) -> str:

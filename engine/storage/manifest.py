@@ -65,6 +65,7 @@ class RunMetadata(BaseModel):
     data: str
     data_name: str
     data_hash: str
+    counts: dict[str, Count] = {}  # images of each split, of a text bytes; absent before version 0.4
     recipe: dict[str, Any] = {}  # the decisions by which the data are read, as JSON; they stand in `data` too
     preprocessing: dict[str, Any] = {}  # how files became pixels, and dropped images do: what differs from the defaults
     shape: Annotated[tuple[Side, ...], Field(max_length=3)]
@@ -123,6 +124,26 @@ class Manifest(Facts):
     files: dict[FileName, FileFact] = {}
     checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
     final_figures: tuple[FinalReading, ...] = ()  # oldest first; absent before version 0.3
+    former_places: tuple[str, ...] = ()  # of the data, as `data` names them now, oldest first
+
+
+_places: dict[tuple[str, str], str] = {}  # (name of a data set, its content) -> its name where it lies now
+
+
+def place_of(manifest: Manifest) -> str:
+    """Under which name a run's data are opened: what the manifest says, or where this process has found them since."""
+    name, seen = manifest.data, set[str]()
+    while (name, manifest.data_hash) in _places and name not in seen:
+        seen.add(name)
+        name = _places[name, manifest.data_hash]
+    return name
+
+
+def move_place(manifest: Manifest, name: str) -> None:
+    """For this process the run's data are opened as `name`, also where the manifest cannot be written."""
+    _places.pop((name, manifest.data_hash), None)
+    for old in {manifest.data, place_of(manifest)} - {name}:
+        _places[old, manifest.data_hash] = name
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -24,7 +24,7 @@ from engine.storage import atomic_io
 from engine.storage.disk import IS_A_LINK, entries, is_link
 from engine.storage.file_lock import Holder, holder
 from engine.storage.final_readings import Readings, readings_of
-from engine.storage.manifest import CheckpointEntry, FileFact, Manifest, forget_manifests, read_manifest
+from engine.storage.manifest import CheckpointEntry, FileFact, Manifest, forget_manifests, place_of, read_manifest
 from engine.storage.metrics_file import content_hash, read_metrics
 from engine.storage.old_names import VOCABULARY, arrays_today, row_today, state_today
 from engine.storage.run_files import BESIDE, CHECKPOINTS, LOCK, MANIFEST, METRICS, MODEL_FILE, PROBE, RESUME_FILE, STATE
@@ -111,7 +111,7 @@ class Run:
             name=self.name,
             method=m.method,
             title=m.title,
-            data=m.data,
+            data=place_of(m),
             data_name=m.data_name,
             status=self.status,
             step=max([m.step, *(checkpoint.step for checkpoint in checkpoints)]),

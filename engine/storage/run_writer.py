@@ -53,6 +53,7 @@ from engine.storage.run_reader import Run
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)  # what a folder answers that is not there any more
 KEPT_RESUMABLE = 2
+PLACES_KEPT = 16  # where a run's data lay before
 
 
 class RunWriter:
@@ -230,6 +231,12 @@ class RunWriter:
         given = {name: value for name, value in given.items() if value is not None}
         with self._writing(SLACK_BYTES):
             self._write_manifest(self._changed(status=status, message=message, **given))
+
+    def set_data(self, name: str) -> None:
+        """Note where the data lie now; the earlier place is kept. Raises: NoSpace, Unwritable."""
+        former = tuple(place for place in self._manifest.former_places if place not in (name, self._manifest.data))
+        with self._writing(SLACK_BYTES):
+            self._write_manifest(self._changed(data=name, former_places=(*former, self._manifest.data)[-PLACES_KEPT:]))
 
     def add_final_figures(self, reading: FinalReading) -> None:
         """Note figures beside the earlier ones, which stay. Raises: NoSpace, Unwritable."""

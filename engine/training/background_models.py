@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.detectors.base import LOCAL, LOCAL_SIDE, MUTATED, background_kinds
 from engine.queries.session import unloaded
+from engine.storage.run_data import ready_place
 from engine.storage.run_folders import BadRun, delete_run, is_run
 from engine.storage.run_reader import Run
 from engine.training.loop import Events, train
@@ -54,7 +55,7 @@ def build_background(
         delete_run(path)  # it never came to a checkpoint
     plan = Plan(
         method=manifest.method,
-        data=manifest.data,
+        data=(yield from ready_place(owner, job)),
         config=dict(manifest.changed),
         seed=manifest.seed,
         steps=steps,

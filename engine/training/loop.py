@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.data import DataSet, inspect
+from engine.data import DataSet
 from engine.device import out_of_memory
-from engine.messages import DataReport, Notice
+from engine.messages import DataReport, Notice, Progress
 from engine.storage.disk import DiskRefuses
+from engine.storage.run_data import open_run_data, read_data
 from engine.storage.run_folders import RunGone, delete_run, what_stays
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
@@ -35,6 +36,7 @@ class Outcome:
 
 Events = Recording[Outcome]
 
+REMEDY = "; put the old files back or start a new run"
 NAMED = 3  # files that could not be read, in the notice of them
 
 
@@ -50,11 +52,12 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
     """
     resolved = resolve(plan)
     old = resolved.resumed
-    data = yield from _open(resolved.plan.data, job, "" if old is None else str(old.path))
+    data = yield from _open(resolved.plan.data, job, old)
     if isinstance(data, str):
         status = {"pause": "paused", "discard": "discarded"}.get(data, "stopped")
         stays = what_stays(old.path, delete_run(old.path)) if old is not None and data == "discard" else ""
         return Outcome(status, f"It had not begun.{stays}", "" if old is None else str(old.path), 0, 0.0)
+    resolved = replace(resolved, plan=replace(resolved.plan, data=data.data))
     with _memory_said_plainly():
         trainer = Trainer(fit(resolved, data, root), data)
     writer = (yield from begin_run(trainer, data, root, job)) if old is None else RunWriter.resume(old.path)
@@ -104,15 +107,18 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
     return Outcome(status, message, run, trainer.step_number, recorder.rate)
 
 
-def _open(name: str, job: str, run: str) -> Recording[DataSet | Verb]:
-    """The data set, or the verb that came while it was read."""
-    for item in inspect(name, job):
-        if isinstance(item, DataSet):
-            verb = (yield Notice("warning", _left_out(item.report))) if item.report.bad_total else None
-            return verb or item
-        if verb := (yield replace(item, run=run)):
+def _open(name: str, job: str, old: Run | None) -> Recording[DataSet | Verb]:
+    """The data set, that of the run to go on with wherever it lies now, or the verb that came while it was read."""
+    reading = read_data(name, job) if old is None else open_run_data(old, job, REMEDY)
+    while True:
+        try:
+            item = next(reading)
+        except StopIteration as end:
+            data: DataSet = end.value
+            verb = (yield Notice("warning", _left_out(data.report))) if data.report.bad_total else None
+            return verb or data
+        if verb := (yield replace(item, run="" if old is None else str(old.path)) if isinstance(item, Progress) else item):
             return verb
-    raise AssertionError("inspect ends with a data set")
 
 
 def _left_out(report: DataReport) -> str:

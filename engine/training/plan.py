@@ -19,6 +19,7 @@ from engine.data import DataSet, lasting
 from engine.method import Method
 from engine.methods import method_named
 from engine.storage.checkpoint_choice import load_chosen
+from engine.storage.manifest import place_of
 from engine.storage.pretrained_folder import Pretrained, open_pretrained
 from engine.storage.run_data import require_same_data
 from engine.storage.run_folders import BadRun, is_run
@@ -153,7 +154,7 @@ def _plan_of(old: Run, wish: ResumePlan) -> Plan:
     plan = Plan(**begun)
     steps, minutes = (wish.steps, wish.minutes) if wish.steps or wish.minutes else (plan.steps, plan.minutes)
     device = plan.device if wish.device == "auto" else wish.device
-    return replace(plan, steps=steps, minutes=minutes, device=device)
+    return replace(plan, data=place_of(old.manifest), steps=steps, minutes=minutes, device=device)
 
 
 def _check_data(resolved: ResolvedPlan, data: DataSet) -> None:

@@ -273,6 +273,7 @@ def begin_run(trainer: Trainer, data: DataSet, root: Path, job: str) -> Recordin
         data=plan.data,
         data_name=data.name,
         data_hash=data.hash,
+        counts=dict(data.report.counts),
         recipe=parted_name(plan.data)[1].changed(),
         preprocessing=data.preprocessing.changed(),
         shape=data.shape,

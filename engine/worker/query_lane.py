@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
+from engine.common.data_names import short_name, split_name
+from engine.storage.list_file import ListFile
 from engine.worker.lane import Lane
-from engine.worker.list_file import ListFile
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup
 
@@ -47,6 +48,7 @@ class QueryLane(Lane):
         self.session: QuerySession | None = None
         self._file = ListFile(lambda: runs.root, "data.json")
         self._owned: set[str] = set()
+        self._tried: set[str] = set()  # jobs whose data set does not come onto the list
 
     def owns(self, job: str) -> bool:
         """Whether a job was given to this lane."""
@@ -111,9 +113,13 @@ class QueryLane(Lane):
             case m.UnfollowRun(run=path):
                 self.runs.unfollow(path)
             case m.OpenData(job=job, data=data):
+                if not message.listed:
+                    self._tried.add(job)
                 self._open_data(job, data)
             case m.Work():
                 self._begin_work(message)
+            case m.ListData(data=data):
+                self._put_on_list(data)
             case m.ForgetData(data=data):
                 self._change_remembered(lambda rows: [d for d in rows if d != data])
                 self._list_data()
@@ -132,6 +138,11 @@ class QueryLane(Lane):
             sentence, details = self.report(error)
             answer = m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=sentence, details=details)
         self.publish(answer)
+        self._publish_notices()
+
+    def _publish_notices(self) -> None:
+        while self.session is not None and self.session.notices:
+            self.publish(self.session.notices.pop(0))
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -152,7 +163,8 @@ class QueryLane(Lane):
         from engine.data import inspect, lasting
 
         self.jobs[job] = inspect(lasting(data), job)
-        self.publish(m.JobChanged(job, "data", "running", label=Path(data).name))
+        kind = "work" if job in self._tried else "data"  # who only tries it says himself how it ended
+        self.publish(m.JobChanged(job, kind, "running", label=short_name(data)))
 
     def _advance_job(self) -> None:
         job = next(iter(self.jobs))
@@ -163,6 +175,8 @@ class QueryLane(Lane):
                 item = next(self.jobs[job])
                 if item is None:
                     continue
+                if isinstance(item, m.DataLocated):
+                    self.runs.list_runs()  # before the panes ask anew
                 if isinstance(item, m.Event):
                     self.publish(item)
                 else:
@@ -179,15 +193,16 @@ class QueryLane(Lane):
         assert self.session is not None
         self.session.keep_data(data)
         self.publish(replace(data.report, job=job))
-        from engine.data import built_in
+        from engine.storage.run_data import remember_place
 
-        if data.data not in self.remembered and data.data not in {d.data for d in built_in()}:
-            self._change_remembered(lambda rows: rows if data.data in rows else [*rows, data.data])
-            self._list_data()
+        remember_place(self.runs.root, data.data, data.hash)
+        if job not in self._tried:
+            self._put_on_list(data.data)
 
     def _end(self, job: str, outcome: str, message: str, details: str = "") -> None:
         self.jobs.pop(job, None)
         self._owned.discard(job)
+        self._tried.discard(job)
         self.publish(m.Ended(job, outcome, message, details=details))
 
     # -- data sets -----------------------------------------------------------------------------------------------------
@@ -201,6 +216,13 @@ class QueryLane(Lane):
             self.remembered = []
             self.publish(m.Notice("warning", f"The list of data sets could not be read: {error}. Open your data again."))
 
+    def _put_on_list(self, data: str) -> None:
+        from engine.data import built_in
+
+        if data not in self.remembered and data not in {d.data for d in built_in()}:
+            self._change_remembered(lambda rows: rows if data in rows else [*rows, data])
+            self._list_data()
+
     def _change_remembered(self, edit: Callable[[list[Any]], list[Any]]) -> None:
         """Change the list in its file, where another window may have changed it too."""
         self.remembered = [str(data) for data in self._file.change(edit, self.remembered)]
@@ -208,4 +230,4 @@ class QueryLane(Lane):
     def _list_data(self) -> None:
         from engine.data import built_in, describe_data
 
-        self.publish(m.DataListed((*built_in(), *(describe_data(d) for d in self.remembered if os.path.exists(d)))))
+        self.publish(m.DataListed((*built_in(), *(describe_data(d) for d in self.remembered if os.path.exists(split_name(d)[0])))))

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
+from engine.common.data_names import short_name
 from engine.common.importing import IMPORTING
 from engine.common.run_names import next_free
+from engine.storage.list_file import OwnedList
 from engine.worker.lane import Lane
-from engine.worker.list_file import OwnedList
 from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup, give_way
 
@@ -51,7 +52,7 @@ class TrainingJob:
             return f"{what} of {Path(self.beside).name}"
         from engine.training.plan import ResumePlan  # imported already: else there were no plan
 
-        return Path(self.run).name if isinstance(self.plan, ResumePlan) else f"{self.plan.method} · {Path(self.plan.data).name}"
+        return Path(self.run).name if isinstance(self.plan, ResumePlan) else f"{self.plan.method} · {short_name(self.plan.data)}"
 
     @property
     def seed(self) -> int | None:

@@ -18,8 +18,8 @@ import signal
 import sys
 from pathlib import Path
 
+from engine.storage.list_file import OwnedList
 from engine.storage.run_writer import RunWriter
-from engine.worker.list_file import OwnedList
 from tests.kit.runs import AtCall, kill_after_half, reading_at, row_at, save, using
 
 

@@ -135,7 +135,7 @@ def example() -> tuple[m.Event, ...]:
 
 
 class FakeEngine:
-    """Replays `events` at the start; answers Describe and FollowRun by itself."""
+    """Replays `events` at the start; answers Describe, CheckData and FollowRun by itself."""
 
     def __init__(self, events: tuple[m.Event, ...] = (), *, ends: bool = True) -> None:
         self.script = events
@@ -144,6 +144,7 @@ class FakeEngine:
         self.started = False
         self.closed = False
         self.ends = ends
+        self.data_fault = ""  # of the data of every run
 
     def start(self) -> None:
         self.started = True
@@ -154,6 +155,9 @@ class FakeEngine:
         if isinstance(message, m.Describe):
             answer = described(message.run, message.step or 0)
             self.events.append(replace(answer, stamp=message.stamp, channel=message.channel))
+        elif isinstance(message, m.CheckData):
+            named = {"stamp": message.stamp, "channel": message.channel, "run": message.run}
+            self.events.append(m.DataChecked(**named, data="/old", fault=self.data_fault))
         elif isinstance(message, m.FollowRun):
             self.events.append(replace(curve(), run=message.run))
 

@@ -5,7 +5,7 @@ Its decoder is a principal component analysis, so pictures change with z as they
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -21,7 +21,9 @@ from app.shell.bridge import Bridge
 from app.shell.state import State
 from engine import messages as m
 from engine.common import significance
+from engine.common.data_names import name_with
 from engine.data import moving_shapes
+from engine.data.curation import Curation, decided
 
 # The actions that panes trigger; a test of the window sees that it has them all.
 ACTIONS = (
@@ -122,6 +124,7 @@ class FakeEngine:
         self.events: deque[Any] = deque()
         self.answering = True
         self.prior_note = ""
+        self.curation = Curation()  # decisions about the images of any data set
 
     def start(self) -> None: ...
 
@@ -157,6 +160,24 @@ class FakeEngine:
 
     def fail(self, query: Any, message: str) -> None:
         self.events.append(m.QueryFailed(stamp=query.stamp, channel=query.channel, kind=type(query).__name__, message=message))
+
+
+def _curate(engine: FakeEngine, q: m.Curate) -> m.Answer:
+    if q.data == "digits":
+        return m.QueryFailed(stamp=q.stamp, channel=q.channel, kind="Curate", message="“digits” comes with the program and stays as it is.")
+    log = engine.curation
+    if q.act != "look":
+        log = engine.curation = decided(log, q.act, [(name, "") for name in q.names], q.value)
+    known, plain = log.known(), q.data.partition("?")[0]
+    tags = Counter(tag for one in known.values() for tag in one.tags)
+    undo, redo = log.next_undone("undo"), log.next_undone("redo")
+    return m.Curated(
+        stamp=q.stamp, channel=q.channel, data=q.data, plain=plain, curated=name_with(plain, {"curation": log.carried()} if known else {}),
+        decisions=len(log.in_force()), images=tuple(m.CuratedImage(name, one.excluded, one.label, one.tags) for name, one in known.items()),
+        excluded=sum(one.excluded for one in known.values()), relabelled=sum(bool(one.label) for one in known.values()),
+        tags=tuple(tags.items()), classes=("cats", "dogs"), undo=undo.act if undo else "", redo=redo.act if redo else "",
+        file="/p.curation.json",
+    )  # fmt: skip
 
 
 def _step(query: Any) -> int:
@@ -228,9 +249,19 @@ def _page(engine: FakeEngine, q: m.BrowseData) -> m.DataPage:
     )  # fmt: skip
 
 
+def _examples(engine: FakeEngine, q: m.ClassExamples) -> m.ClassExamplesFound:
+    images, labels = digits()
+    found = [images if label < 0 else images[labels == label] for _, label in q.rows]
+    return m.ClassExamplesFound(
+        stamp=q.stamp, channel=q.channel, data=q.data, rows=q.rows, counts=(q.each,) * len(q.rows),
+        images=np.concatenate([some[: q.each] for some in found]),
+    )  # fmt: skip
+
+
 ANSWERS: dict[type, Callable[[FakeEngine, Any], Any]] = {
+    m.Curate: _curate,
     m.Describe: _describe, m.Decode: _decode, m.Encode: _encode, m.Interpolate: _interpolate, m.DecodeGrid: _grid,
-    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page,
+    m.SamplePrior: _prior, m.Reconstruct: _reconstruct, m.BrowseData: _page, m.ClassExamples: _examples,
 }  # fmt: skip
 
 
@@ -325,7 +356,7 @@ def _look_closer(engine: FakeEngine, q: m.InspectImage) -> m.ImageInspected:
     return m.ImageInspected(
         stamp=q.stamp, channel=q.channel, run=q.run, step=_step(q), seen=seen, bits=bits, nearest=digits()[0][: q.nearest],
         nearest_labels=tuple(str(label) for label in digits()[1][: q.nearest]), nearest_distances=np.linspace(0.1, 0.6, q.nearest),
-        nearest_by="features", reconstruction=255 - seen, difference=seen // 2,
+        nearest_by="features", reconstruction=255 - seen, difference=seen // 2, decode="mean",
     )  # fmt: skip
 
 

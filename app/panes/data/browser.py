@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QFont, QKeyEvent, QResizeEvent
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QFont, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.panes import Context
@@ -13,6 +13,8 @@ from app.panes.data.network_view import NetworkViewBox
 from app.panes.data.report_column import SPLIT_NAMES
 from app.shell import theme
 from app.shell.formatting import count
+from app.widgets.curation_line import CurationLine
+from app.widgets.curation_menu import CurationMenu
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, TextLines, button, heading, muted, set_heading
 from engine.messages import BrowseData, DataPage, DataReport, QueryFailed
@@ -26,10 +28,19 @@ class PageGrid(ImageStrip):
 
     resized = Signal()
     page_asked = Signal(int)
+    menu_asked = Signal(int, QPoint)  # about the image under the mouse, or the chosen one; where on the screen
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.resized.emit()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        index = self.at(event.pos()) if by_mouse else self.chosen
+        if index >= 0:
+            self.choose(index)
+            corner = self.mapToGlobal(self.place(index).center().toPoint())
+            self.menu_asked.emit(index, event.globalPos() if by_mouse else corner)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         turn = {Qt.Key.Key_PageDown: 1, Qt.Key.Key_PageUp: -1}.get(Qt.Key(event.key()))
@@ -86,6 +97,9 @@ class DataBrowser(QWidget):
         self.network_view = NetworkViewBox()
         self.network_view.toggled.connect(self._filter)
         right.addWidget(self.network_view)
+        self.curation = CurationLine(self.context, "data-curation")
+        self.curation.changed.connect(self._mark_curated)
+        right.addWidget(self.curation)
 
     def _build_page(self, right: QVBoxLayout) -> None:
         card = Card(12, 8)
@@ -95,6 +109,7 @@ class DataBrowser(QWidget):
         self.grid.page_asked.connect(self.turn)
         self.grid.picked.connect(self._say_image)
         self.grid.looked_at.connect(self._say_image)
+        self.grid.menu_asked.connect(self._open_menu)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setAccessibleName("Text of the data set")
@@ -151,6 +166,8 @@ class DataBrowser(QWidget):
             self.text.setPlainText(report.text_sample)
         if self.page is None:
             self._ask()
+        if changed:
+            self.curation.show_data("" if text else report.data)
 
     def _show_filters(self, report: DataReport) -> None:
         self.split_box.clear()
@@ -231,6 +248,7 @@ class DataBrowser(QWidget):
             ]
             self.grid.set_pixels(page.images, tips)
             self.grid.choose(-1)
+            self._mark_curated()
         self._say_page(page)
 
     def _on_failure(self, failure: QueryFailed) -> None:
@@ -258,7 +276,22 @@ class DataBrowser(QWidget):
             return
         label = f" · class {page.labels[index]}" if page.labels else ""
         part = SPLIT_NAMES.get(page.split, page.split)
-        self.line.set_text(f"{page.names[index]}{label} · number {count(page.indices[index])} of the {part} part")
+        decided = f" · {words}" if (words := self.curation.words_of(page.names[index])) else ""
+        self.line.set_text(f"{page.names[index]}{label}{decided} · number {count(page.indices[index])} of the {part} part")
+
+    # decisions about single images
+
+    def _open_menu(self, index: int, place: QPoint) -> None:
+        if self.page is not None and self.report is not None and index < len(self.page.names):
+            CurationMenu(self.context, self.report.data, (self.page.names[index],), self).open_at(place)
+
+    def _mark_curated(self) -> None:
+        """A sign on the images that are left out of the curated set."""
+        names = () if self.page is None else self.page.names
+        self.grid.marked = {index: "×" for index, name in enumerate(names) if name in self.curation.excluded}
+        self.grid.update()
+        if self.grid.chosen >= 0:
+            self._say_image(self.grid.chosen)
 
 
 def _monospace() -> QFont:

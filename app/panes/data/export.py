@@ -11,6 +11,7 @@ from app.panes.data.browser import DataBrowser
 from app.panes.data.class_bars import ClassBars
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
+from engine.messages import DataReport
 
 
 class DataExports(QObject):
@@ -51,11 +52,17 @@ class DataExports(QObject):
     def _copy_chart(self, *_: object) -> None:
         copy_image(self.bars.figure().image())
 
+    def ask_bad_of(self, report: DataReport) -> None:
+        """Ask where to save the bad files of a set that is only tried."""
+        ask_where(self.window, "Save as CSV", file_name(report.name, "bad"), "csv", partial(self._save_bad_of, report))
+
     def save_bad(self, path: str) -> None:
-        report = self.browser.report
-        if report is not None:
-            rows = ((bad.path, bad.reason) for bad in report.bad)
-            self._write(path, csv_text(self._recipe(), ("file", "reason"), rows))
+        if self.browser.report is not None:
+            self._save_bad_of(self.browser.report, path)
+
+    def _save_bad_of(self, report: DataReport, path: str) -> None:
+        about = {"Software": "Priorama", "data": report.name, "content": report.hash}
+        self._write(path, csv_text(about, ("file", "reason"), ((bad.path, bad.reason) for bad in report.bad)))
 
     def save_classes(self, path: str) -> None:
         report = self.browser.report

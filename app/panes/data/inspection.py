@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from app.panes import Context
+from app.panes.data.import_preview import TRIED
 from app.shell.formatting import count, number
 from app.widgets.parts import TextLines, button, plain
+from engine.common.data_names import short_name, split_name
 from engine.messages import DataReport, Ended, OpenData, Progress, StopJob
 
 
@@ -57,12 +57,14 @@ class InspectionController(QObject):
         """The job asked for here, and any that the window has begun for the same set."""
         if not self.asked:
             return []
-        same = [job.job for job in self.context.state.jobs.values() if job.kind == "data" and job.label == Path(self.asked).name]
+        same = [job.job for job in self.context.state.jobs.values() if job.kind == "data" and job.label == short_name(self.asked)]
         return list(dict.fromkeys(([self.job] if self.job else []) + same))
 
     def _opened_again(self, data: str) -> None:
         """What was known of a set is out of date."""
-        self.reports.pop(data, None)
+        path, _ = split_name(data)
+        for known in [known for known in self.reports if split_name(known)[0] == path]:
+            del self.reports[known]
         if data == self.asked:
             self._outdated.add(self.job)
             self._stop()
@@ -79,7 +81,7 @@ class InspectionController(QObject):
             self.progressed.emit(event)
 
     def _on_report(self, event: DataReport) -> None:
-        if event.job in self._outdated:
+        if event.job in self._outdated or event.job.startswith(TRIED):
             return
         self.reports[event.data] = event
         if event.data == self.asked and event.job != self.job:  # somebody else has looked meanwhile

@@ -1,12 +1,13 @@
 """What is in a data set: counts, classes, bad files, duplicates, the images themselves, and what the network will really see.
 
-The pane only puts its parts together: `inspection` asks what is in a set, `report_column` says it, `browser` shows pages of it.
+The pane only puts its parts together: `inspection` asks what is in a set, `report_column` says it, `browser` shows pages of it,
+`import_page` shows how it was read and changes that.
 """
 
 from __future__ import annotations
 
+import os
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtGui import QContextMenuEvent
@@ -15,11 +16,13 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 from app.panes import Context, Pane
 from app.panes.data.browser import DataBrowser
 from app.panes.data.export import DataExports
+from app.panes.data.import_page import ImportPage
 from app.panes.data.inspection import InspectionController, InspectionPage
 from app.panes.data.report_column import ReportColumn
 from app.shell import theme
 from app.widgets.parts import EmptyState, offer
-from engine.messages import DataReport, Ended
+from engine.common.data_names import short_name, split_name
+from engine.messages import DataReport, Ended, ListData
 
 
 class DataPane(Pane):
@@ -36,6 +39,9 @@ class DataPane(Pane):
         self.inspection_page = InspectionPage()
         self.report_column = ReportColumn()
         self.browser = DataBrowser(context)
+        self.import_page = ImportPage(context)
+        self.importing: str | None = None  # the set whose import is looked at, in place of its images
+        self._keep = False  # the decisions of the form stand, whatever the name of the set that comes says
         self.exports = DataExports(self.browser, self.report_column.balance.bars, self)
         self._build()
         self._connect()
@@ -58,9 +64,11 @@ class DataPane(Pane):
         columns.setSpacing(16)
         columns.addWidget(self.report_column)
         columns.addWidget(self.browser, 1)
+        self.stack.addWidget(self.import_page)
 
     def _connect(self) -> None:
         state, balance = self.context.state, self.report_column.balance
+        state.data_opened.connect(self._opened)
         state.selected_data_changed.connect(self._selected)
         state.run_changed.connect(self._run_changed)
         state.runs_changed.connect(self._run_changed)
@@ -75,6 +83,13 @@ class DataPane(Pane):
         balance.export_asked.connect(self._open_chart_menu)
         self.report_column.bad_files.export_asked.connect(partial(self.exports.ask, "bad"))
         self.exports.reported.connect(self.browser.line.set_text)
+        self.report_column.import_asked.connect(self.show_import)
+        page = self.import_page
+        page.images_asked.connect(self.show_images)
+        page.used.connect(self._use)
+        page.wanted.connect(self._show_undone)
+        page.summary.bad_files.export_asked.connect(self._ask_bad)
+        self.exports.reported.connect(page.status.set_text)
 
     # ------------------------------------------------------------------------------------------------ which data set
 
@@ -95,21 +110,25 @@ class DataPane(Pane):
         return self.inspection.asked
 
     def activate(self) -> None:
-        self.shown = self.browser.active = True
+        self.shown = self.browser.active = self.import_page.active = True
         self._selected()
 
     def deactivate(self) -> None:
         self.shown = False
         self.browser.hide_page()
+        self.import_page.hide_page()
 
     def closeEvent(self, event: Any) -> None:
         self.context.bridge.forget("data")
+        self.import_page.leave()
+        self.import_page.hide_page()
         super().closeEvent(event)
 
     def _selected(self) -> None:
         data = self.data
         if data is None:
             self.browser.report = None
+            self.import_page.leave()
             self.stack.setCurrentIndex(0)
             self.empty.say(
                 "No data set chosen",
@@ -121,10 +140,52 @@ class DataPane(Pane):
             return
         if data in self.inspection.reports:
             self._show_report(self.inspection.reports[data])
+        elif self.import_page.failing == data:
+            self.stack.setCurrentIndex(3)  # the form waits for other decisions
         elif self.inspection.asked != data:
             self.inspection.inspect(data)
         else:
             self.stack.setCurrentIndex(1)  # it is being looked into
+
+    def _opened(self, data: str) -> None:
+        """A set that is opened or dropped is not taken over in silence: its import is looked at first."""
+        self.importing = data
+        self.import_page.failing = None
+
+    def show_import(self) -> None:
+        """How the set was read, in place of its images."""
+        self.importing = self.data
+        self._selected()
+
+    def show_images(self) -> None:
+        """The images of the set as the list has it."""
+        self.importing = None
+        self._selected()
+
+    def _ask_bad(self) -> None:
+        if self.import_page.report is not None:
+            self.exports.ask_bad_of(self.import_page.report)
+
+    def _use(self, report: DataReport) -> None:
+        """A set as it is read by the decisions becomes one of the list, and the one for the next run."""
+        self.inspection.reports[report.data] = report
+        self.context.bridge.send(ListData(report.data))
+        self.importing = None
+        self.context.state.data_used.emit(report.data)
+        if report.data == self.context.state.selected_data:
+            self._selected()
+        else:
+            self.context.state.select_data(report.data)
+
+    def _show_undone(self, path: str) -> None:
+        """What was undone is seen."""
+        if self.stack.currentWidget() is self.import_page and self.import_page.path == path:
+            return
+        self._keep, self.importing = True, path
+        if self.context.state.selected_data == path:
+            self._selected()
+        else:
+            self.context.state.select_data(path)
 
     def _run_changed(self) -> None:
         report = self.browser.report
@@ -138,7 +199,7 @@ class DataPane(Pane):
 
     def _show_inspection(self, data: str) -> None:
         known = self.context.state.data.get(data)
-        self.inspection_page.begin(known.name if known else Path(data).name or data)
+        self.inspection_page.begin(known.name if known else short_name(data))
         self.stack.setCurrentIndex(1)
 
     def _cancel_inspection(self) -> None:
@@ -152,6 +213,10 @@ class DataPane(Pane):
     def _on_failure(self, data: str, event: Ended) -> None:
         if data != self.data:
             return
+        if event.outcome == "failed" and os.path.exists(split_name(data)[0]):
+            self.import_page.show_failure(data, event.message)
+            self.stack.setCurrentIndex(3)
+            return
         self.stack.setCurrentIndex(0)
         if event.outcome == "stopped":
             self.empty.say("Stopped looking", "Choose the set again to read it, or open another one.")
@@ -159,6 +224,13 @@ class DataPane(Pane):
             self.empty.say("This data set cannot be used", event.message)
 
     def _show_report(self, report: DataReport) -> None:
+        if self.importing == report.data and report.understood is not None:
+            if self.import_page.shown is not report or self._keep:
+                self.import_page.show_report(report, keep=self._keep)
+            self._keep = False
+            self.stack.setCurrentIndex(3)
+            return
+        self.import_page.leave()
         self.stack.setCurrentIndex(2)
         if self.browser.report is not report:
             self.report_column.show_report(report)
@@ -179,6 +251,6 @@ class DataPane(Pane):
 
     def _restyle(self) -> None:
         colors = theme.colors(self.context.state.theme)
-        for widget in (self.report_column.balance.bars, self.browser, self.inspection_page.note):
+        for widget in (self.report_column.balance.bars, self.browser, self.inspection_page.note, self.import_page):
             widget.set_colors(colors)
         self._run_changed()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.class_bars import ClassBalance
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
-from app.widgets.parts import Card, Elided, clear, heading, muted, plain, set_heading
+from app.widgets.parts import Card, Elided, button, clear, heading, muted, plain, set_heading
 from engine.messages import DataReport
 
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
@@ -19,7 +19,9 @@ SIZES_LISTED = 6
 
 
 class ReportColumn(QScrollArea):
-    """The left side of the pane."""
+    """The left side of the pane. `import_asked` by the button that leads to the page of the import."""
+
+    import_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +44,8 @@ class ReportColumn(QScrollArea):
         self.facts.setColumnStretch(1, 1)
         facts_card.inside.addLayout(self.facts)
         column.addWidget(facts_card)
+        self.import_button = button("How it was read…", self.import_asked.emit, "See what was understood of it, and change how it is read.")
+        column.addWidget(self.import_button)
         self.bad_files = BadFilesTable()
         column.addWidget(self.bad_files)
         self.balance = ClassBalance()
@@ -55,6 +59,7 @@ class ReportColumn(QScrollArea):
     def show_report(self, report: DataReport) -> None:
         """All but the class balance, which belongs to the chosen part."""
         self._show_facts(report)
+        self.import_button.setVisible(report.understood is not None)
         self.bad_files.show_report(report)
         clear(self.notes_card.inside)
         for note in report.notes:

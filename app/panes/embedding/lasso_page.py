@@ -31,6 +31,7 @@ class Selected:
 class LassoPage(Card):
     picked = Signal(int)  # the k-th of the selected images
     csv_asked = Signal()
+    curate_asked = Signal()
     kept = Signal(str)  # as "a" | "b"
     direction_asked = Signal()
 
@@ -41,8 +42,15 @@ class LassoPage(Card):
         self.words = TextLines(2, "What is selected", small=True)
         self.csv_button = button("Save as CSV", self.csv_asked.emit, "Number, name, label, place and value of every selected image.")
         self.csv_button.setProperty("kind", "link")
+        self.curate_button = button("Curate…", self.curate_asked.emit, "Leave the selected images out, give them another class or a tag.")
+        self.curate_button.setProperty("kind", "link")
+        links = QVBoxLayout()
+        links.setSpacing(0)
+        links.addWidget(self.csv_button, 0, Qt.AlignmentFlag.AlignRight)
+        links.addWidget(self.curate_button, 0, Qt.AlignmentFlag.AlignRight)
+        links.addStretch(1)
         row.addWidget(self.words, 1)
-        row.addWidget(self.csv_button, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(links)
         self.inside.addLayout(row)
         self.images = ImageStrip("Selected images; choose one to look at it", columns=0, least=28, most=28)
         self.images.picked.connect(self.picked)
@@ -90,9 +98,10 @@ class LassoPage(Card):
 
     def show_selected(self, selected: Selected | None) -> None:
         some = selected is not None and selected.total > 0
-        for made in (self.csv_button, self.a_button, self.b_button):
+        for made in (self.csv_button, self.curate_button, self.a_button, self.b_button):
             made.setEnabled(some)
-        self.csv_button.setVisible(some)  # the sentence in its place needs the width
+        for link in (self.csv_button, self.curate_button):
+            link.setVisible(some)  # the sentence in their place needs the width
         if selected is None or not some:
             self.words.set_text(EMPTY)  # as many lines as it needs
             self.images.empty_text = ""

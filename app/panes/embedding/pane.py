@@ -24,6 +24,7 @@ from app.panes.embedding.page import HINT, EmbeddingPage
 from app.shell import theme
 from app.shell.formatting import count
 from app.shell.run_pane import RunPane
+from app.widgets.curation_menu import CurationMenu
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.shown_step import COMES, FAILED
 from engine.messages import Embedded, PictureRef
@@ -90,6 +91,7 @@ class EmbeddingPane(RunPane):
         page.trust.toggled.connect(self._show_trust)
         page.map.saved_asked.connect(self.exports.ask)
         page.selection.csv_asked.connect(partial(self.exports.ask, "selection"))
+        page.selection.curate_asked.connect(self._curate)
         page.selection.direction_asked.connect(lambda: self.color_by("direction"))
         page.projected_image.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
         menu = QMenu(self)
@@ -100,6 +102,13 @@ class EmbeddingPane(RunPane):
         ):  # fmt: skip
             menu.addAction(text).triggered.connect(lambda _checked=False, run=run: run())
         page.export_button.setMenu(menu)
+
+    def _curate(self) -> None:
+        """Decide about the selected images."""
+        event, selected, button = self.points.drawn, self.points.selection, self.page.selection.curate_button
+        if event is not None and selected is not None:
+            names = [event.names[int(point)] for point in selected]
+            CurationMenu(self.context, event.subset.data, names, self).open_at(button.mapToGlobal(button.rect().bottomLeft()))
 
     # ------------------------------------------------------------------------------------------------ what is looked at
 

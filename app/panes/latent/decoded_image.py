@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.latent.position import LatentPosition
 from app.panes.latent.tiles import SquareImageView
-from app.shell.formatting import count, number
+from app.shell.formatting import count, decoded_as, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_view import chw_to_qimage, enlarged
@@ -130,7 +130,8 @@ class DecodedImageCard(QWidget):
         if self.decoded is not None:
             if self.wanted_step is not None and self.wanted_step != self.decoded.step:
                 parts.append(f"Still of step {count(self.decoded.step)}; step {count(self.wanted_step)} is on its way")
-            parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms{' as the mean of p(x|z)' if self.decoded.means else ''}")
+            kind = decoded_as(self.decoded.decode)
+            parts.append(f"Decoded in {number(self.decoded.milliseconds, 1)} ms{f' as the {kind}' if kind else ''}")
             if self.decoded.log_prior is not None:
                 parts.append(f"log p(z) {number(float(self.decoded.log_prior[0]), 1, 'nat')}")
         if position is not None:
@@ -150,7 +151,7 @@ class DecodedImageCard(QWidget):
 
     def export_details(self) -> dict[str, object]:
         """The step that the picture is of, also where the time cursor is at another one by now."""
-        return {} if self.decoded is None else {"step": str(self.decoded.step)}
+        return {} if self.decoded is None else {"step": str(self.decoded.step), "decode": self.decoded.decode}
 
     def set_colors(self, c: Colors) -> None:
         self.picture.set_colors(c)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from app.shell.formatting import number
+from app.shell.formatting import decoded_as, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.image_view import ImageView, to_qimage
 from app.widgets.parts import Card, TextLines, heading, muted, set_heading
 from engine.messages import Encoded, Reconstructed
+
+
+def small(text: str) -> QLabel:
+    """A small line in the middle of its place."""
+    label = muted(text, wrap=False)
+    label.setProperty("role", "small")
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    return label
 
 
 class EncodedImageCard(QWidget):
@@ -34,10 +42,9 @@ class EncodedImageCard(QWidget):
         for index, (view, name) in enumerate(((self.original, "original"), (self.seen, "network sees"), (self.rebuilt, "reconstruction"))):
             view.setFixedHeight(64)
             grid.addWidget(view, 0, index)
-            label = muted(name, wrap=False)
-            label.setProperty("role", "small")
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            grid.addWidget(label, 1, index)
+            label = small(name)
+            grid.addWidget(label, 1, index, Qt.AlignmentFlag.AlignTop)
+        self.kind = label  # of the reconstruction
         self.card.inside.addLayout(grid)
         self.notes = TextLines(2, "How the image was adapted", small=True)
         self.card.inside.addWidget(self.notes)
@@ -49,6 +56,7 @@ class EncodedImageCard(QWidget):
         self.original.set_image(to_qimage(answer.original))
         self.seen.set_pixels(answer.seen)
         self.rebuilt.set_pixels(answer.reconstruction)
+        self.kind.setText(f"reconstruction\n{decoded_as(answer.decode)}".strip())
         nats = f" · −ELBO {number(answer.nats, 1, 'nat')}" if answer.nats is not None else ""
         set_heading(self.heading, "", f"{answer.label}{nats}")  # a file keeps its letters
         set_tip(self.heading, "−ELBO: a code built from this network needs at most so much for this image." if nats else "")
@@ -82,6 +90,9 @@ class HeldOutCard(QWidget):
             set_tip(strip, "Choose one to encode it.")
             strip.picked.connect(self.choose)
             self.card.inside.addWidget(strip)
+        self.kind = small("")
+        self.kind.hide()
+        self.card.inside.addWidget(self.kind)
         column.addWidget(self.heading)
         column.addWidget(self.card)
         self.hide()
@@ -97,6 +108,8 @@ class HeldOutCard(QWidget):
         self.reconstructed = answer
         self.originals.set_pixels(answer.originals)
         self.reconstructions.set_pixels(answer.reconstructions)
+        self.kind.setText(f"below: {decoded_as(answer.decode, many=True)}")
+        self.kind.setVisible(bool(answer.decode))
         self.show()
 
     def choose(self, index: int) -> None:

@@ -10,12 +10,12 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton
 
 from app.panes.latent.position import LatentPosition, PositionHistory
 from app.panes.latent.tiles import stacked, strip_picture
-from app.shell.formatting import number
+from app.shell.formatting import decoded_as, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.latent_slider import LatentSlider
-from app.widgets.parts import Card, TextLines, button
+from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import Interpolated
 
 STEPS = 9  # pictures of a way, the ends among them
@@ -77,6 +77,10 @@ class InterpolationCard(Card):
         row.addWidget(self.set_b)
         row.addSpacing(6)
         row.addWidget(self.ends_label, 1)
+        self.kind = muted("", wrap=False)
+        self.kind.setProperty("role", "small")
+        self.kind.hide()
+        row.addWidget(self.kind)
         self.inside.addLayout(row)
 
     def offer_encoder(self, why_not: str) -> None:
@@ -87,6 +91,7 @@ class InterpolationCard(Card):
     def forget(self) -> None:
         """Another run is looked at, or A or B is not set any more."""
         self.interpolated = None
+        self.kind.hide()
         self.lerp.set_pixels(None)
         self.slerp.set_pixels(None)
 
@@ -122,6 +127,8 @@ class InterpolationCard(Card):
 
     def show_interpolated(self, answer: Interpolated) -> None:
         self.interpolated = answer
+        self.kind.setText(decoded_as(answer.decode, many=True))
+        self.kind.setVisible(bool(answer.decode))
         for strip, images, log_prior in (
             (self.lerp, answer.lerp, answer.lerp_log_prior),
             (self.slerp, answer.slerp, answer.slerp_log_prior),
@@ -151,7 +158,8 @@ class InterpolationCard(Card):
         position = self.history.current
         if position is None or position.a is None or position.b is None:
             return {}
-        return {"a": position.a.tolist(), "b": position.b.tolist(), "a_name": position.a_name, "b_name": position.b_name}
+        ends: dict[str, object] = {"a": position.a.tolist(), "b": position.b.tolist(), "a_name": position.a_name, "b_name": position.b_name}
+        return ends | ({} if self.interpolated is None else {"decode": self.interpolated.decode})
 
     def set_colors(self, c: Colors) -> None:
         for part in (self.lerp, self.slerp, self.t_slider, self.ends_label):

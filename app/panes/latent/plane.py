@@ -10,13 +10,14 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout
 from app.panes.latent.axes import SPAN, LatentAxes
 from app.panes.latent.position import PositionHistory
 from app.panes.latent.tiles import strip_picture
-from app.shell.formatting import number
+from app.shell.formatting import decoded_as, number
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, muted
 from engine.messages import DecodeGrid, GridDecoded
 
 COUNT = 9  # pictures along each side
+NOTE = f"Each from −{SPAN:.0f} to +{SPAN:.0f} σ; the others stay. Click a picture to go there."
 
 
 class LatentPlaneCard(Card):
@@ -29,6 +30,7 @@ class LatentPlaneCard(Card):
         self.history = history
         self.axes: LatentAxes | None = None
         self._query: DecodeGrid | None = None  # what is shown
+        self._decode = ""  # what the pictures are of p(x|z)
         self._chosen = False  # whether the user has chosen the dimensions
         row = QHBoxLayout()
         row.setSpacing(16)
@@ -45,10 +47,10 @@ class LatentPlaneCard(Card):
             side.addWidget(muted(name, wrap=False))
             side.addWidget(box)
             box.activated.connect(self._axis_activated)
-        note = muted(f"Each from −{SPAN:.0f} to +{SPAN:.0f} σ; the others stay. Click a picture to go there.")
-        note.setProperty("role", "small")
-        note.setFixedWidth(132)
-        side.addWidget(note)
+        self.note = muted(NOTE)
+        self.note.setProperty("role", "small")
+        self.note.setFixedWidth(132)
+        side.addWidget(self.note)
         side.addStretch(1)
         row.addLayout(side)
         self.inside.addLayout(row)
@@ -83,7 +85,9 @@ class LatentPlaneCard(Card):
         axes = self.axes
         if axes is None:
             return
-        self._query = query
+        self._query, self._decode = query, answer.decode
+        kind = decoded_as(answer.decode, many=True)
+        self.note.setText(f"{NOTE} Shown are {kind}." if kind else NOTE)
         values = np.linspace(-SPAN, SPAN, answer.count)
         labels = axes.labels()
         x, y = labels.get(query.x, "x"), labels.get(query.y, "y")
@@ -115,7 +119,9 @@ class LatentPlaneCard(Card):
         return strip_picture(self.grid, scale)
 
     def export_details(self) -> dict[str, object]:
-        return {} if self._query is None else {"grid_dimensions": [self._query.x, self._query.y], "grid_span": SPAN}
+        if self._query is None:
+            return {}
+        return {"grid_dimensions": [self._query.x, self._query.y], "grid_span": SPAN, "decode": self._decode}
 
     def set_colors(self, c: Colors) -> None:
         self.grid.set_colors(c)

@@ -10,13 +10,14 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit
 from app.panes.latent.axes import LatentAxes
 from app.panes.latent.position import PositionHistory
 from app.panes.latent.tiles import strip_picture
+from app.shell.formatting import decoded_as
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import PriorSampled, SamplePrior
 
 COUNT = 32
-MEANS = "; shown are means of p(x|z), smoother than what the model draws"
+SMOOTH = {"mean": ", smoother than what the model draws", "sample": ""}
 
 
 class PriorSamplesCard(Card):
@@ -61,9 +62,9 @@ class PriorSamplesCard(Card):
         self.sampled = answer
         self.samples.set_pixels(answer.images, [self._told(index, z, query.seed) for index, z in enumerate(answer.z)])
         self.samples.choose(-1)
-        self.note.set_text(
-            answer.note or f"z drawn from p(z){MEANS if answer.means else ''}. Click one to go there.", "warning" if answer.note else ""
-        )
+        kind = decoded_as(answer.decode, many=True)
+        shown = f"; shown are {kind}{SMOOTH[answer.decode]}" if kind else ""
+        self.note.set_text(answer.note or f"z drawn from p(z){shown}. Click one to go there.", "warning" if answer.note else "")
 
     def _told(self, index: int, z: np.ndarray, seed: int) -> str:
         label = None if self.axes is None else self.axes.class_of(z)
@@ -87,7 +88,8 @@ class PriorSamplesCard(Card):
         return strip_picture(self.samples, scale)
 
     def export_details(self) -> dict[str, object]:
-        return {"prior_seed": str(self.seed)}
+        details: dict[str, object] = {"prior_seed": str(self.seed)}
+        return details if self.sampled is None else details | {"decode": self.sampled.decode}
 
     def set_colors(self, c: Colors) -> None:
         self.samples.set_colors(c)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel
 
 from app.panes.likelihood.heat_map import BitsLegend, HeatMap
 from app.panes.likelihood.scored_images import Dropped
-from app.shell.formatting import count, number
+from app.shell.formatting import count, decoded_as, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors
 from app.widgets.image_strip import ImageStrip
@@ -128,7 +128,7 @@ class ImageDetail(Card):
             label = small(name)
             self.captions.append(label)
             grid.addWidget(view, 0, column)
-            grid.addWidget(label, 1, column)
+            grid.addWidget(label, 1, column, Qt.AlignmentFlag.AlignTop)
             grid.setColumnStretch(column, 1)
         self.inside.addLayout(grid)
         self.notes = TextLines(2, "How the image was adapted", small=True)
@@ -168,6 +168,8 @@ class ImageDetail(Card):
         for view, label in ((self.rebuilt, self.captions[1]), (self.difference, self.captions[2])):
             view.setVisible(both)
             label.setVisible(both)
+        if look is not None:
+            self.captions[1].setText(f"reconstruction\n{decoded_as(look.decode)}".strip())
         self.rebuilt.set_pixels(look.reconstruction if look is not None else None)
         self.difference.set_pixels(look.difference if look is not None else None)
         if look is None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from engine.data.dataset import BadData
-from engine.data.readers import arrays, cifar, folders, idx, matlab, packed, stl10, tensors, text
+from engine.data.readers import arrays, cifar, folders, hdf5, idx, matlab, packed, parquet, stl10, tensors, text
 
-ORDER: tuple[ModuleType, ...] = (idx, cifar, stl10, arrays, tensors, matlab, packed, text, folders)
+ORDER: tuple[ModuleType, ...] = (idx, cifar, stl10, arrays, tensors, hdf5, matlab, packed, parquet, text, folders)
 
 
 def reader_for(path: Path) -> ModuleType:
@@ -28,5 +28,5 @@ def reader_for(path: Path) -> ModuleType:
             return reader
     raise BadData(
         f"“{path.name}” is no data set that Priorama reads; choose a folder of images, an IDX or CIFAR folder, "
-        "or a .zip, .tar, .npz, .npy, .mat, .pt or text file."
+        "or a .zip, .tar, .parquet, .npz, .npy, .mat, .h5, .pt or text file."
     )

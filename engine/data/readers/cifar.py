@@ -67,7 +67,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
         notes.append(
             f"The classes are the {'100 fine' if fine else '20 coarse'} ones; labels {'coarse' if fine else 'fine'} takes the others."
         )
-    return Source(named, parts, _classes(folder, hundred, fine, parts), notes=notes)
+    understood = {"columns": {"": ["fine", "coarse"]}, "labels": "fine" if fine else "coarse"} if hundred else {}
+    return Source(named, parts, _classes(folder, hundred, fine, parts), notes=notes, understood=understood)
 
 
 def _batches(path: Path) -> list[tuple[str, Path]]:

@@ -34,7 +34,26 @@ from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
 
 _PICTURES = frozenset(
-    (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pfm", ".ico", ".jp2")
+    (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pfm",
+        ".ico",
+        ".jp2",
+        ".heic",
+        ".heif",
+        ".dcm",
+    )
 )
 
 

@@ -1,4 +1,5 @@
 """MATLAB files of version 5 to 7 (.mat) with arrays of images, SVHN (Netzer et al. 2011) among them; format: MAT-File Level 5, MathWorks.
+Those of version 7.3 are HDF5 (hdf5.py).
 
 Arrays are stored column by column, so the images of SVHN, [H, W, C, N], lie one after the other.
 """
@@ -100,7 +101,7 @@ def _arrays(file: Path, notes: list[str]) -> list[_Stored]:
     with file.open("rb") as stream:
         head = stream.read(128)
         if head[:8] == b"\x89HDF\r\n\x1a\n" or b"MATLAB 7.3" in head[:20]:
-            raise BadData(f"{file.name} is a MATLAB 7.3 file, which is not read; save it with “save -v7”.")
+            raise BadData(f"{file.name} begins like a MATLAB 7.3 file and is damaged; save or download it again.")
         if len(head) < 128 or head[126:128] != b"IM":
             raise BadData(f"{file.name} is no MATLAB file of version 5 to 7; save it with “save -v7”.")
         place = 128
@@ -164,7 +165,7 @@ def _part(data: bytes, place: int) -> tuple[int, int, int, int]:
     return kind, size, place + 8, place + 8 + (size + 7) // 8 * 8
 
 
-def _images_last(shape: tuple[int, ...], counts: set[int]) -> bool:
+def images_last(shape: tuple[int, ...], counts: set[int]) -> bool:
     """Whether the last axis counts the images, or else the first: the one as long as the labels (of which there are `counts`), the one
     beside two that are alike, the longest. In colour the axis of channels tells: [H, W, C, N], [N, C, H, W].
     """
@@ -187,11 +188,11 @@ def _table(file: Path, stored: _Stored, counts: set[int], notes: list[str]) -> T
     needed = math.prod(shape) * stored.dtype.itemsize
     if needed > MAX_SET_BYTES or (stored.packed and needed > MAX_GZIP_RATIO * stored.length + MIB):
         raise BadData(f"{file.name} announces {needed / 2**30:,.1f} GB in “{stored.name}”, more than a file of its size holds.")
-    images_last = len(shape) > 2 and _images_last(shape, counts)
+    last = len(shape) > 2 and images_last(shape, counts)
     if len(stored.shape) == 3:
-        along = "last" if images_last else "first"
+        along = "last" if last else "first"
         notes.append(f"The images of “{stored.name}” {list(shape)} were taken along its {along} axis.")
-    if images_last:
+    if last:
         *sizes, number = list(shape)
         inner = tuple(sizes)
 

@@ -6,6 +6,7 @@ Nothing is unpacked to the disk; pictures are decoded one by one in the confined
 from __future__ import annotations
 
 import lzma
+import os
 import re
 import tarfile
 import zipfile
@@ -17,13 +18,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from engine.data.archives import DAMAGE, open_zip
-from engine.data.dataset import BadData, Part, Source, Step
-from engine.data.decoding import Bad, decode, look
+from engine.data.dataset import BadData, Source, Step
+from engine.data.decoding import Bad, look
 from engine.data.label_tables import NoTable, RawTable, parse_table
-from engine.data.layout import PlacedFile, may_be_a_picture, understand
+from engine.data.layout import PlacedFile, understand
 from engine.data.limits import (
     MAX_FILE_BYTES,
     MAX_GZIP_RATIO,
@@ -34,28 +33,26 @@ from engine.data.limits import (
     MIB,
     SHAPE_SAMPLE,
 )
-from engine.data.path_words import is_litter, stem_of
+from engine.data.path_words import is_litter, may_be_a_picture, split_word, stem_of
 from engine.data.picture_sets import (
     common_shape,
     every_page,
-    kind_of,
     name_classes,
     read_in_agreement,
     say_what_is_bad,
-    sentence_of,
     shown,
 )
-from engine.data.pictures import Picture, adapt
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
-from engine.data.rows import PixelRows, Restart, promised
+from engine.data.rows import PixelRows, Restart
+from engine.data.streamed import Content, StreamedPictures
 
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
 _LABEL_BYTES = 4_096
-_AT_ONCE = 2 * MIB  # pixels that are handed over at once
+_BESIDE = (".csv", ".tsv", ".jsonl", ".json", ".txt")  # tables beside the archives of a folder
 
 
 def recognizes(path: Path) -> bool:
@@ -74,21 +71,25 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
     source = Source(name or path.name)
     try:
         with ExitStack() as stack:
-            packed = _Packed(stack, [path] if path.is_file() else _shards(path))
+            files = [path] if path.is_file() else _contents(path)
+            archives = [file for file in files if file.name.lower().endswith(_ENDINGS)]
+            packed = _Packed(stack, archives, [file for file in files if file not in archives])
             yield from packed.listed()
             paths, labels = packed.paths_and_labels()
-            layout = understand(paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter)
+            layout = understand(
+                paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter, packed.label_table
+            )
             if packed.label_table in layout.tables or labels is not None:
                 layout.notes = [note.replace(packed.label_table, "the files beside the images") for note in layout.notes]
             if not layout.files:
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
-            files = packed.in_reading_order(layout.files)
+            pictures = packed.in_reading_order(layout.files)
             if recipe.pages == "all":
-                files = yield from every_page(path.name, files, packed.frames)
-            attempt = partial(_attempt, packed, files)
-            kept = yield from read_in_agreement(attempt, _guess(packed, files, recipe), source, recipe, (Restart(),))
+                pictures = yield from every_page(path.name, pictures, packed.frames)
+            attempt = partial(_attempt, packed, pictures)
+            kept = yield from read_in_agreement(attempt, _guess(packed, pictures, recipe), source, recipe, (Restart(),))
     except tarfile.ReadError:
         raise BadData(f"{path.name} is damaged or no archive; save or download it again.") from None
     except _FAULTS:
@@ -103,13 +104,25 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
 
 def _shards(path: Path) -> list[Path]:
     """The archives of a folder that holds nothing else but a few texts."""
+    return [file for file in _contents(path) if file.name.lower().endswith(_ENDINGS)]
+
+
+def _contents(path: Path) -> list[Path]:
+    """The archives of a folder and the texts beside them; nothing where there is anything else."""
+    found: list[Path] = []
     try:
-        entries = [entry for entry in path.iterdir() if not is_litter(entry.name)] if path.is_dir() else []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if is_litter(entry.name):
+                    continue
+                archive = entry.name.lower().endswith(_ENDINGS)
+                if len(found) > MAX_SHARDS or entry.is_dir() or not (archive or not may_be_a_picture(entry.name)):
+                    return []
+                if archive or entry.name.lower().endswith(_BESIDE):
+                    found.append(Path(entry.path))
     except OSError:
         return []
-    shards = sorted(entry for entry in entries if entry.name.lower().endswith(".tar") and entry.is_file())
-    others = [entry for entry in entries if entry not in shards and (entry.is_dir() or may_be_a_picture(entry.name))]
-    return shards if shards and not others and len(shards) <= MAX_SHARDS else []
+    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ class Member:
     """A file in one of the archives."""
 
     archive: int
-    entry: zipfile.ZipInfo | tarfile.TarInfo
+    entry: zipfile.ZipInfo | tarfile.TarInfo | Path  # a path: a file beside the archives
     size: int
     place: int  # in the order of the archives
 
@@ -128,6 +141,7 @@ class _Packed:
 
     stack: ExitStack
     files: list[Path]
+    beside: list[Path] = field(default_factory=list)  # tables, as if they lay in the archives
     members: dict[str, Member] = field(default_factory=dict)  # by the path in the tree
     litter: int = 0
     notes: list[str] = field(default_factory=list)
@@ -137,28 +151,39 @@ class _Packed:
     def listed(self) -> Generator[Step, None, None]:
         """List all members; names that lead out of the archive, links and devices are left out with a note."""
         odd: list[str] = []
+        shards = Counter(_of_shard(file) for file in self.files)
         for number, file in enumerate(self.files):
             total = 0
-            for name, size, entry in self._entries(number):
+            of_class: bool | None = None  # whether it holds one class
+            for path, size, entry in self._entries(number):
                 total += size
                 if total > min(MAX_SET_BYTES, max(64 * MIB, MAX_GZIP_RATIO * file.stat().st_size)):
                     raise BadData(f"{file.name} was not opened: it unpacks to far more than it is; get it from a place you trust.")
-                clean = PurePosixPath(name.replace("\\", "/"))
+                clean = PurePosixPath(path.replace("\\", "/"))
                 parts = tuple(part for part in clean.parts if part != ".")
                 if entry is None or clean.is_absolute() or ".." in parts or not parts:
-                    odd.append(name)
+                    odd.append(path)
                 elif any(map(is_litter, parts)):
                     self.litter += 1
                 else:
-                    tree = "/".join(parts) if len(self.files) == 1 else f"{_of_shard(file)}/{file.stem}-{'/'.join(parts)}"
-                    self.members.setdefault(tree, Member(number, entry, size, len(self.members)))
+                    if of_class is None:
+                        of_class = _named_by(file, parts[-1])
+                    tree = "/".join(parts) if len(self.files) == 1 else _in_tree(file, parts, of_class, shards[_of_shard(file)] > 1)
+                    if tree in self.members:
+                        odd.append(path)
+                        continue
+                    self.members[tree] = Member(number, entry, size, len(self.members))
                 if len(self.members) > MAX_PACKED_FILES:
                     raise BadData(f"{file.name} has more than {MAX_PACKED_FILES:,} files, the limit; use a part of it.")
                 if len(self.members) % 256 == 0:
                     yield Step(len(self.members), None, "file", f"Listing {file.name}")
+        for file in self.beside:
+            self.members.setdefault(file.name, Member(-1, file, file.stat().st_size, len(self.members)))
         if odd:
             names = ", ".join(shown(name)[:60] for name in odd[:5])
-            self.notes.append(f"{len(odd):,} entries that are no files, or point outside the archive, were left out: {names}.")
+            self.notes.append(
+                f"{len(odd):,} entries that are no files, point outside the archive or are there twice were left out: {names}."
+            )
 
     def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
@@ -184,6 +209,9 @@ class _Packed:
         member = self.members[path]
         if member.size > most:
             raise Bad(f"it has {member.size / MIB:,.0f} MB and the limit is {most / MIB:g} MB; save it smaller")
+        if isinstance(member.entry, Path):
+            with member.entry.open("rb") as file:
+                return file.read(most + 1)
         archive, stream = self._archive(member.archive), None
         if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
             stream = archive.open(member.entry)
@@ -193,6 +221,19 @@ class _Packed:
             raise Bad("it is no ordinary file")
         with stream:
             return stream.read(most + 1)
+
+    def contents(self, files: list[PlacedFile]) -> Iterator[tuple[PlacedFile, Content]]:
+        """The bytes of each file, unpacked once for all its pages."""
+        last = ""
+        data: Content = b""
+        for file in files:
+            if file.path != last:
+                last = file.path
+                try:
+                    data = self.content(file.path)
+                except Bad as bad:
+                    data = bad
+            yield file, data
 
     def frames(self, file: PlacedFile) -> int:
         """How many pages a picture of the tree has."""
@@ -243,9 +284,33 @@ class _Packed:
         return table.rows[0][table.columns.index(known[0])] if known else ""
 
 
+def _named_by(file: Path, member: str) -> bool:
+    """Whether an archive is a class, as ImageNet is packed: n01440764.tar holds n01440764_18.JPEG."""
+    stem = _stem(file)
+    word = re.search(r"[^\W\d_]", stem) is not None and not split_word(_of_shard(file))
+    return word and re.match(rf"{re.escape(stem)}[-_. ]\w", member) is not None
+
+
+def _in_tree(file: Path, parts: tuple[str, ...], of_class: bool, numbered: bool) -> str:
+    """Where a member of one of several archives is in their common tree; no two have the same place."""
+    stem = _stem(file)
+    if len(parts) > 1 and parts[0].casefold() == stem.casefold():  # train.zip, in which all is in “train”
+        parts = parts[1:]
+    *folders, name = list(parts)
+    name = f"{stem}-{name}" if numbered and not of_class else name
+    return "/".join((stem if of_class else _of_shard(file), *folders, name))
+
+
 def _of_shard(file: Path) -> str:
     """What the shards of one split share: “train” of train-000001.tar and of imagenet-train-{000..146}.tar."""
-    return re.sub(r"[-_.]?\d+$", "", file.stem) or "shards"
+    return re.sub(r"[-_.]?\d+$", "", _stem(file)) or "shards"
+
+
+def _stem(file: Path) -> str:
+    """“train” of train.tar.gz."""
+    return re.sub(
+        rf"({'|'.join(re.escape(ending) for ending in sorted(_ENDINGS, key=len, reverse=True))})$", "", file.name, flags=re.IGNORECASE
+    )
 
 
 def _guess(packed: _Packed, files: list[PlacedFile], recipe: ImportRecipe) -> Size:
@@ -269,34 +334,8 @@ def _attempt(
     found: PixelFacts,
     counts: Counter[str],
 ) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
-    kept: list[PlacedFile] = []
-    sizes: list[Size] = []
-    done = 0
+    pictures = StreamedPictures(shape, how, source, found, counts, len(files))
     for split in ("all", "train", "valid", "test"):
         mine = [file for file in files if file.split == split]
-        names: list[str] = []
-        waiting: list[np.ndarray] = []
-        data, last = b"", ""
-        for place, file in enumerate(mine):
-            done += 1
-            try:
-                if file.path != last:  # not once for every page
-                    data, last = packed.content(file.path), file.path
-                pixels, notes, seen = decode(data, how, file.page)
-            except Bad as bad:
-                source.refuse(shown(file.name), sentence_of(str(bad)))
-            else:
-                image, said = adapt(Picture(pixels, (), how), shape)
-                waiting.append(image)
-                kept.append(file)
-                names.append(shown(file.name))
-                sizes.append((seen.channels, seen.height, seen.width))
-                found.add(seen.facts)
-                counts.update(kind_of(note) for note in (*notes, *said))
-            if waiting and (place + 1 == len(mine) or len(waiting) * waiting[0].nbytes >= _AT_ONCE):
-                yield PixelRows(split, (len(mine), *shape), np.stack(waiting))
-                waiting = []
-            yield Step(done, len(files), "file", "Reading images")
-        if mine:
-            source.parts[split] = Part(promised(len(names), *shape), None, names)
-    return kept, sizes
+        yield from pictures.part(split, len(mine), packed.contents(mine))
+    return pictures.kept, pictures.sizes

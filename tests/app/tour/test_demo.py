@@ -56,6 +56,13 @@ def test_that_the_dark_page_is_only_called_likelier_where_it_is():
     assert "likelier than digits" not in html(facts, LIKELIHOOD)
 
 
+def test_that_the_page_says_what_decoded_images_are_as_the_verb_said_it():
+    pictures = {name: DemoPicture(name, (f"{name}.png",)) for name in ("samples-vae", "latent", "prior", "plane")}
+    for decode, wanted in (("mean", "a mean of p(x|z), smoother"), ("sample", "a sample of p(x|z)."), (None, "")):
+        page = html(FACTS | {"sample": {"vae": {"decode": decode}}}, pictures)
+        assert page.count("p(x|z)") == 4 * bool(wanted) == page.count(wanted or "p(x|z)")
+
+
 def test_that_what_was_not_measured_is_a_dash():
     assert number(FACTS, "eval/vae/unheard/of") == number({"a": None}, "a") == number({"a": float("nan")}, "a") == "–"
     assert number({"a": -1234.5}, "a", 1) == '<b data-fact="a">−1\u202f234.5</b>'

@@ -103,3 +103,20 @@ def test_that_a_run_keeps_the_decisions_and_a_dropped_picture_meets_them(tmp_pat
     data = session.run_data(model)
     known = {name: image for split in data.splits.values() for image, name in zip(split.images, split.names, strict=True)}
     assert np.array_equal(dropped[:, :, 0], known["cat.1.png"][0])
+
+
+def test_that_classes_are_renamed_by_options_and_warnings_and_values_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class_folders(tmp_path / "set", names=("cats", "dogs", "hens"))
+    told = result(capsys, "data", str(tmp_path / "set"), "--rename", "cats=pets", "--rename", "dogs=pets")
+    assert told["classes"] == ["pets", "hens"] and told["recipe"] == {"rename": {"cats": "pets", "dogs": "pets"}}
+    (tmp_path / "recipe.json").write_text(json.dumps(told["recipe"]))
+    again = result(capsys, "data", str(tmp_path / "set"), "--recipe", str(tmp_path / "recipe.json"), "--rename", "hens=birds")
+    assert again["classes"] == ["pets", "birds"]
+    assert "no OLD=NEW" in refusal(capsys, "data", str(tmp_path / "set"), "--rename", "cats")
+    assert [warning["kind"] for warning in result(capsys, "data", str(tmp_path / "set"))["warnings"]] == ["few"]
+    assert told["histogram"]["before"] is None and sum(told["histogram"]["after"]["values"]) == 18 * 16 * 16 * 3
+    (tmp_path / "deep").mkdir()
+    for n in range(6):
+        save(tmp_path / "deep" / f"{n}.png", np.full((8, 8), 1000 * n, np.uint16))
+    before = result(capsys, "data", str(tmp_path / "deep"))["histogram"]["before"]
+    assert (before["low"], before["high"], sum(before["values"])) == (0, 5000, before["counted"])

@@ -27,7 +27,7 @@ import torch
 from engine.storage import pretrained_folder as p
 from pathlib import Path
 try:
-    p._unpickled(Path("model").absolute())
+    p._unpickled(Path("model").absolute(), "model")
 except p.BadBackbone as error:
     print(error)
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import struct
 import tarfile
@@ -15,11 +16,18 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pillow_heif
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pydicom
 import pytest
 import torch
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from scipy.io import savemat
 
 from engine.data.confined import read_file
@@ -82,9 +90,56 @@ def packed(kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def photographs() -> bytes:
+    """DICOM and HEIF files in an archive."""
+    pillow_heif.register_heif_opener()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for n in range(3):
+            meta = FileMetaDataset()
+            meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+                ExplicitVRLittleEndian,
+                "1.2",
+                f"1.2.{n}",
+            )
+            slice_ = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+            slice_.Rows, slice_.Columns, slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 8, 8, 1, "MONOCHROME1"
+            slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 12, 11, 0
+            slice_.RescaleSlope, slice_.RescaleIntercept, slice_.WindowCenter, slice_.WindowWidth = "2", "-10", "100", "50"
+            slice_.PixelData = IMAGES[n].astype(np.uint16).tobytes()
+            file = io.BytesIO()
+            pydicom.dcmwrite(file, slice_, enforce_file_format=True)
+            archive.writestr(f"{n}.dcm", file.getvalue())
+        file = io.BytesIO()
+        Image.fromarray(np.repeat(np.repeat(IMAGES[0], 8, 0), 8, 1)).convert("RGB").save(file, "HEIF")
+        archive.writestr("a.heic", file.getvalue())
+    return buffer.getvalue()
+
+
 def mat(compressed: bool) -> bytes:
     buffer = io.BytesIO()
     savemat(buffer, {"X": np.repeat(IMAGES.transpose(1, 2, 0)[:, :, None], 3, 2), "y": LABELS[:, None]}, do_compression=compressed)
+    return buffer.getvalue()
+
+
+def parquet(compression: str) -> bytes:
+    pictures = []
+    for image in IMAGES:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        pictures.append({"bytes": file.getvalue(), "path": None})
+    features = {"info": {"features": {"label": {"names": ["a", "b", "c"], "_type": "ClassLabel"}}}}
+    table = pa.table({"image": pictures, "label": LABELS, "word": [str(n) for n in LABELS]})
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), buffer, 5, compression=compression)
+    return buffer.getvalue()
+
+
+def hdf5(packed: bool) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("x", data=IMAGES, **({"chunks": (5, 8, 8), "compression": "gzip"} if packed else {}))
+        file["y"] = LABELS
     return buffer.getvalue()
 
 
@@ -119,18 +174,24 @@ def seeds(kind: str) -> tuple[str, str, list[bytes]]:
             return "packed", "a.tar", [packed("tar")]
         case "mat":
             return "matlab", "a.mat", [mat(False), mat(True)]
+        case "parquet":
+            return "parquet", "a.parquet", [parquet("snappy"), parquet("none")]
+        case "dicom":
+            return "packed", "a.zip", [photographs()]
+        case "hdf5":
+            return "hdf5", "a.h5", [hdf5(False), hdf5(True)]
         case _:
             return "text", "a.txt", [b"Some words of a text, \xc3\xa4 and others.\n" * 20]
 
 
-KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat")
+KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat", "parquet", "hdf5", "dicom")
 
 
 def mutated(originals: list[bytes], kind: str, number: int) -> bytes:
     """One to three changes: bits, numbers, cuts, repeats, holes, pieces of others, deep nesting, and archives written anew around them."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
     data = bytearray(originals[number % len(originals)])
-    if kind in ("npz", "pt", "labels", "zip") and number % 2:
+    if kind in ("npz", "pt", "labels", "zip", "dicom") and number % 2:
         return rezipped(bytes(data), rng)
     if kind == "idx.gz" and number % 2:
         return gzip.compress(changed(bytearray(gzip.decompress(bytes(data))), originals, rng), mtime=0)

@@ -118,6 +118,81 @@ def test_that_entries_that_lead_outside_are_left_out_and_other_archives_refused(
             opened(tmp_path / name)
 
 
+@pytest.mark.parametrize("ending", ["zip", "tar.gz"])
+def test_that_archives_in_a_folder_are_one_set_with_the_table_beside_them(tmp_path: Path, ending: str) -> None:
+    """As competitions hand them out: train and test packed apart, everything in a folder of the archive's name, a table beside."""
+    files = {f"{n:03}.png": png(RNG.integers(0, 256, (16, 16), np.uint8)) for n in range(12)}
+    for name, some in (("train", range(8)), ("test1", range(8, 12))):
+        folder = tmp_path / "loose" / name
+        folder.mkdir(parents=True)
+        for n in some:
+            (folder / f"{n:03}.png").write_bytes(files[f"{n:03}.png"])
+        shutil.make_archive(str(tmp_path / "set" / name), {"zip": "zip", "tar.gz": "gztar"}[ending], tmp_path / "loose", name)
+    (tmp_path / "set" / "labels.csv").write_text("id,breed\n" + "".join(f"{n:03},{'ab'[n % 2]}\n" for n in range(12)))
+    data = opened(tmp_path / "set")
+    assert data.report.counts["test"] == 4 and sum(data.report.counts.values()) == 12 and data.classes == ("a", "b")
+    assert {Path(name).name for name in data.splits["test"].names} == {f"{n:03}.png" for n in range(8, 12)}
+    for split in data.splits.values():
+        for image, label, name in zip(split.images, split.labels, split.names, strict=True):  # type: ignore[arg-type]
+            assert label == int(Path(name).stem) % 2
+            assert np.array_equal(image[0], np.asarray(Image.open(io.BytesIO(files[Path(name).name]))))
+
+
+def test_that_one_zip_in_a_folder_is_the_zip(tmp_path: Path) -> None:
+    class_folders(tmp_path / "loose" / "outer" / "inner", splits=("train", "test"))
+    (tmp_path / "set").mkdir()
+    shutil.make_archive(str(tmp_path / "set" / "download"), "zip", tmp_path / "loose")
+    (tmp_path / "set" / "README.md").write_text("words")
+    data = opened(tmp_path / "set")
+    assert data.classes == ("cats", "dogs") and data.report.counts["test"] == 12
+    assert data.hash == opened(tmp_path / "set" / "download.zip").hash
+
+
+def test_that_archives_named_by_their_class_are_classes(tmp_path: Path) -> None:
+    for place, wnid in enumerate(("n01440764", "n02102040", "n03000684")):
+        write_tar(tmp_path / f"{wnid}.tar", {f"{wnid}_{n}.JPEG": png(np.full((16, 16), 50 * place + n, np.uint8)) for n in range(5)})
+    data = opened(tmp_path)
+    assert data.classes == ("n01440764", "n02102040", "n03000684") and sum(data.report.counts.values()) == 15
+    for split in data.splits.values():
+        assert split.labels is not None and (split.images[:, 0, 0, 0] // 50 == split.labels).all()
+
+
+def test_that_class_folders_in_several_shards_stay_classes_and_nothing_is_lost(tmp_path: Path) -> None:
+    for shard in range(3):
+        files = {
+            f"{name}/{n}.png": png(np.full((16, 16), 10 * shard + n + 100 * (name == "b"), np.uint8)) for name in "ab" for n in range(4)
+        }
+        write_tar(tmp_path / f"part-{shard:05}.tar", files)
+    data = opened(tmp_path)
+    assert data.classes == ("a", "b") and sum(data.report.counts.values()) == 24
+    seen = sorted(int(image[0, 0, 0]) for split in data.splits.values() for image in split.images)
+    assert seen == sorted(10 * shard + n + 100 * b for shard in range(3) for n in range(4) for b in (0, 1))
+
+
+def test_that_shards_with_running_numbers_are_no_classes(tmp_path: Path) -> None:
+    """As img2dataset names them: 00001.tar holds 000010000.jpg."""
+    for shard in range(2):
+        files = {f"{shard:05}{n:04}.png": png(np.full((16, 16), 10 * shard + n, np.uint8)) for n in range(6)}
+        write_tar(tmp_path / f"{shard:05}.tar", files | {name.replace("png", "txt"): b"a caption" for name in files})
+    data = opened(tmp_path)
+    assert data.classes == () and sum(data.report.counts.values()) == 12
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+@pytest.mark.parametrize("ending", ["tif", "gif"])
+def test_that_pages_in_an_archive_are_images_where_asked(tmp_path: Path, kind: str, ending: str) -> None:
+    pages = [Image.fromarray(np.full((16, 16), 40 * n + 10, np.uint8)) for n in range(5)]
+    for name in ("a", "b"):
+        path = tmp_path / "set" / name / f"stack.{ending}"
+        path.parent.mkdir(parents=True)
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "set"))
+    data, folder = opened(packed, pages="all"), opened(tmp_path / "set", pages="all")
+    assert sum(data.report.counts.values()) == 10 and (kind == "gztar" or data.hash == folder.hash)
+    levels = sorted(round(image.mean()) for split in data.splits.values() for image in split.images)
+    assert levels == sorted([40 * n + 10 for n in range(5)] * 2)
+
+
 # -- published binary layouts --------------------------------------------------------------------------------------------
 
 
@@ -183,7 +258,7 @@ def test_that_other_mat_files_are_read_or_refused_in_a_sentence(tmp_path: Path) 
     savemat(tmp_path / "none.mat", {"a": np.zeros((3, 3))})
     (tmp_path / "new.mat").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(300))
     (tmp_path / "bad.mat").write_bytes(b"x" * 300)
-    for name, words in (("none", "no array of images"), ("new", "7.3"), ("bad", "no MATLAB file")):
+    for name, words in (("none", "no array of images"), ("new", "no HDF5 file"), ("bad", "no MATLAB file")):
         with pytest.raises(BadData, match=words):
             opened(tmp_path / f"{name}.mat")
 

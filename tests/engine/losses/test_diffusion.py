@@ -83,6 +83,8 @@ def test_that_training_levels_have_the_papers_distributions():
     u = (torch.arange(100_000, dtype=F64) + 0.5) / 100_000
     log_sigma = (0.5 * diffusion.training_levels("edm", u)).log()  # in EDM's units
     assert (log_sigma.mean().item(), log_sigma.std().item()) == pytest.approx((-1.2, 1.2), abs=2e-3)
+    log_sigma = (0.5 * diffusion.training_levels("edm", u, 0.3, 0.7)).log()
+    assert (log_sigma.mean().item(), log_sigma.std().item()) == pytest.approx((0.3, 0.7), abs=2e-3)
     sigma = diffusion.training_levels("flow", u)
     assert (1 / (1 + sigma)).median().item() == pytest.approx(0.5, abs=1e-4)
     assert (1 / (1 + sigma)).var().item() == pytest.approx(1 / 12, abs=1e-4)

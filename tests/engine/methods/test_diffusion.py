@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ import engine.bases.probability_flow as flow
 from engine import messages as m
 from engine.bases.denoising import LEVELS, DenoisingSampler, diagnose
 from engine.config import BadSetting, make_config
+from engine.data import open_data
+from engine.data.captions import encode_captions
 from engine.detectors.base import ImageBatch, ScoredModel, density_steps, finish
 from engine.detectors.likelihood import Elbo
 from engine.detectors.ode_likelihood import OdeLikelihood
@@ -34,9 +37,11 @@ CLASSES = ("a", "b", "c")
 SHAPE = (1, 8, 8)
 
 
-def make(shape: tuple[int, ...] = SHAPE, classes: tuple[str, ...] = CLASSES, moved: bool = False, **settings: Any) -> Diffusion:
+def make(
+    shape: tuple[int, ...] = SHAPE, classes: tuple[str, ...] = CLASSES, moved: bool = False, words: tuple[str, ...] = (), **settings: Any
+) -> Diffusion:
     """Untrained, of images as `images` gives them; with `moved` weights its network says something."""
-    made = build(Diffusion, make_config(Config, {"width": 4} | settings), DataSpec(shape, classes), seed=0)
+    made = build(Diffusion, make_config(Config, {"width": 4} | settings), DataSpec(shape, classes, words=words), seed=0)
     assert isinstance(made, Diffusion)
     made.init_from_data(images(64, shape))
     if moved:
@@ -301,6 +306,56 @@ def test_that_the_loss_of_a_level_is_the_weighted_error_of_the_denoiser(objectiv
         clean = method.denoise(x[i : i + 1] + level * noise[i : i + 1], level)
         wanted = (1 + level**2) / level**2 * (clean - x[i : i + 1]).square().mean()
         assert got[i].item() == pytest.approx(wanted.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean", "std"),
+    [
+        ({}, -1.2, 1.2),
+        ({"conditional": True}, -1.2, 1.2),
+        ({"noise_mean": -0.4, "noise_std": 1.0}, -0.4, 1.0),
+        ({"conditional": True, "condition": "caption"}, -0.2, 1.2),
+        ({"conditional": True, "condition": "caption", "noise_mean": -0.5, "noise_std": 2.0}, 0.5, 2.0),
+    ],
+)
+def test_that_training_draws_the_noise_that_is_set_and_more_of_it_where_captions_are_told(
+    settings: dict[str, Any], mean: float, std: float
+):
+    method, seen = make(words=("a", "star"), **settings), []
+    method.network = lambda x, c_noise, y: (seen.append(c_noise), 0 * x)[1]  # type: ignore[method-assign]
+    y = torch.zeros((4000, 16), dtype=torch.int64) if "condition" in settings else torch.zeros(4000, dtype=torch.int64)
+    method.train().loss(images(4000), y, StepContext(generator=seeded()))
+    log_sigma = 4 * seen[0] + math.log(0.5)  # the network is told ln σ / 4, in deviations of the images; EDM's are of 0.5
+    assert (log_sigma.mean().item(), log_sigma.std().item()) == pytest.approx((mean, std), abs=0.02)
+
+
+def test_that_a_run_of_captions_tells_its_loss_at_high_noise_too():
+    method, x = make(words=("a", "star"), conditional=True, condition="caption"), images(70)
+    wanted = [f"loss σ {level:g}" for level in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)]
+    terms = method.loss(x, torch.ones((70, 16), dtype=torch.int64), StepContext(generator=seeded()))
+    assert [*terms] == ["loss", *wanted] and all(value.item() == pytest.approx(1, abs=0.15) for value in terms.values())
+    assert [number.name for number in method.describe(x, seeded()).numbers] == [name.replace("σ", "at σ =") for name in wanted]
+
+
+@pytest.mark.slow
+def test_that_a_quarter_of_a_minute_of_training_teaches_a_place_from_the_captions_words(tmp_path: Path):
+    """At noise that hides most of a place, the right words help and those of another place harm, more than any words lacking."""
+    settings = {"width": 16, "conditional": True, "condition": "caption"}
+    [*_] = train(Plan("diffusion", "shapes:4000", settings, steps=250, name="run", device="cpu"), tmp_path)
+    model = Model(Run.open(tmp_path / "run"), None)
+    method, split = model.method, open_data("shapes:4000").splits["valid"]
+    assert isinstance(method, Diffusion)
+    x, names = torch.from_numpy(np.ascontiguousarray(split.images[:100])).float() / 255, list(split.names[:100])
+    other = {"top": "bottom", "bottom": "top", "left": "right", "right": "left", "middle": "top", "centre": "left"}
+    wrong = [" ".join(other.get(word, word) for word in name.split()) for name in names]
+    losses = []
+    for captions in (names, [""] * 100, wrong):
+        y = torch.from_numpy(encode_captions(captions, model.spec.words))
+        with torch.no_grad():
+            clean = method._from_images(x, seeded(1))
+            losses.append(method._weighted(clean, torch.full((100,), 25.0), y, seeded(2)).mean().item())
+    right, none, wrong_loss = losses
+    assert right < 0.9 * none and wrong_loss > 1.2 * none
 
 
 def test_that_few_images_have_all_levels_too():

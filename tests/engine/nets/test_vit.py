@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.nets.init import initialize
-from engine.nets.vit import ViT
+from engine.nets.vit import ViT, ViTBlock
 from tests.kit.tensors import seeded
 
 
@@ -84,3 +84,50 @@ def test_that_each_block_is_told_in_order_and_the_features_are_those_of_the_netw
 def test_that_images_do_not_see_each_other():
     net, x = make(), images(3, 3, 16, 24)
     assert torch.allclose(net(x)[1:2], net(x[1:2]), atol=1e-12)
+
+
+# -- patches -------------------------------------------------------------------------------------------------------------
+
+
+def test_that_attention_is_the_softmax_of_queries_and_keys_from_the_weights_by_hand():
+    net, x = make(width=64, blocks=3), images(2, 3, 32, 32)
+    weights = net.state_dict()
+
+    def normed(h: Tensor, name: str) -> Tensor:
+        centred = h - h.mean(-1, keepdim=True)
+        return centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    h = net.begun(x).detach()
+    for layer in (1, 2, 3):
+        name = f"blocks.{layer - 1}"
+        qkv = normed(h, f"{name}.norm1") @ weights[f"{name}.qkv.weight"].T + weights[f"{name}.qkv.bias"]
+        expected = torch.zeros(2, 2, 65, 65, dtype=torch.float64)
+        for image in range(2):
+            for head in range(2):
+                q, k = (qkv[image, :, 64 * part + 32 * head : 64 * part + 32 * (head + 1)] for part in (0, 1))
+                scores = torch.tensor([[float(a @ b) / 32**0.5 for b in k] for a in q[:5]], dtype=torch.float64)
+                expected[image, head, :5] = scores.exp() / scores.exp().sum(1, keepdim=True)
+        found = net.attention(x, layer)
+        assert found.shape == (2, 2, 65, 65)
+        assert torch.allclose(found[:, :, :5], expected[:, :, :5], atol=1e-12)
+        assert torch.allclose(found.sum(3), torch.ones(2, 2, 65, dtype=torch.float64), atol=1e-12), "class token and patches together"
+        h = net.blocks[layer - 1](h).detach()
+
+
+def test_that_attention_is_what_the_block_mixes_its_values_by():
+    net, x = make(width=64, blocks=1), images(2, 3, 32, 32)
+    block: ViTBlock = net.blocks[0]  # type: ignore[assignment]
+    h = net.begun(x)
+    mixed = net.attention(x, 1) @ block.projected(h)[2]
+    after = h + block.scale1(block.project(mixed.transpose(1, 2).flatten(2)))
+    after = after + block.scale2(block.fc2(F.gelu(block.fc1(block.norm2(after)))))
+    assert torch.allclose(after, block(h), atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "grid"), [((32, 32), (8, 8)), ((13, 21), (4, 6)), ((16, 16), (4, 4))])
+def test_that_patch_features_are_the_tokens_of_the_grid_in_raster_order(size: tuple[int, int], grid: tuple[int, int]):
+    net, x = make(), images(2, 3, *size)
+    found = net.patch_features(x)
+    assert net.patch_grid(size) == grid == tuple(found.shape[1:3])
+    assert net.patch_area(size) == (0, 0, 4 * grid[0], 4 * grid[1])
+    assert torch.equal(found[:, 1, 2], net.tokens(x)[:, 1 + grid[1] + 2])

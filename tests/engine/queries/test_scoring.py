@@ -231,20 +231,27 @@ def test_that_all_images_of_a_set_without_test_images_of_its_own_are_scored(runs
 def test_that_a_question_never_waits_for_a_data_set_that_is_not_open(runs, monkeypatch):
     """Opening a folder of many files takes a minute: only a job, which can be stopped, may do that."""
     query = m.InspectImage(run=str(runs / "vae"), picture=ODD)
+
+    def answered(session: QuerySession) -> m.ImageInspected:
+        with monkeypatch.context() as closed:
+            closed.setattr("engine.queries.session.read_data", lambda *_: pytest.fail("it opened the data within a question"))
+            told = session.answer(query)
+        assert isinstance(told, m.ImageInspected)
+        return told
+
     session = QuerySession()
-    monkeypatch.setattr("engine.queries.session.open_data", lambda *_: pytest.fail("it opened the data within a question"))
-    told = session.answer(query)
-    assert isinstance(told, m.ImageInspected) and told.nearest_pending and "follow" in told.nearest_missing
+    told = answered(session)
+    assert told.nearest_pending and "follow" in told.nearest_missing
     judge(runs / "vae", m.PictureRef(label="t", index=2, split="test"), session=session)  # a test image: opened as a part of the job
     session = QuerySession()
     ask(m.ReadTrainingImages(job="r", runs=((str(runs / "vae"), None),)), session)
-    told = session.answer(query)
-    assert isinstance(told, m.ImageInspected) and not told.nearest_pending and len(told.nearest)
+    told = answered(session)
+    assert not told.nearest_pending and len(told.nearest)
 
 
 def test_that_a_picture_is_read_without_a_score_and_without_opening_a_data_set(runs, tmp_path, monkeypatch):
     session = QuerySession()
-    monkeypatch.setattr("engine.queries.session.open_data", lambda *_: pytest.fail("it opened the data within a question"))
+    monkeypatch.setattr("engine.queries.session.read_data", lambda *_: pytest.fail("it opened the data within a question"))
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (tmp_path / "notes.png").write_text("no image")

@@ -346,7 +346,9 @@ def test_that_clusters_are_no_latent_space(session, tmp_path):
 
 def test_that_changed_data_are_refused_with_what_to_do_instead(runs, session, monkeypatch):
     model = session.model(str(runs / "vae"), None)
-    monkeypatch.setattr(model, "manifest", model.manifest.model_copy(update={"data_hash": "another"}))
-    with pytest.raises(BadRun, match=r"digits is not what vae was trained on \(its content changed\); drop an image instead\.$"):
+    changed = model.manifest.model_copy(update={"data_hash": "another"})
+    monkeypatch.setattr(model, "manifest", changed)
+    monkeypatch.setattr(model.run, "manifest", changed)
+    with pytest.raises(BadRun, match=r"digits is not what vae was trained on \(its content changed: .*\); drop an image instead\.$"):
         session.answer(m.Encode(run=str(runs / "vae"), index=0))
     assert session.answer(m.Encode(run=str(runs / "vae"), image=np.zeros((8, 8), np.uint8))).label == "pasted image"

@@ -188,5 +188,5 @@ def test_that_a_parameter_in_two_groups_and_a_phase_of_no_group_are_refused(monk
 def test_that_a_run_does_not_go_on_with_other_data(tmp_path: Path):
     finish(train(plan(), tmp_path))
     changed = replace(open_data("digits"), hash="another")
-    with pytest.raises(BadRun, match=r"digits is not what run was trained on \(its content changed\); put the old .* start a new run\.$"):
+    with pytest.raises(BadRun, match=r"digits is not what run was trained on \(its content changed: .*\); put the .* start a new run\.$"):
         plans.fit(resolve(ResumePlan(tmp_path / "run", steps=20)), changed, tmp_path)

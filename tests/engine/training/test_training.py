@@ -20,7 +20,7 @@ from engine.storage.atomic_io import NoSpace
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training import loop, recorder
+from engine.training import recorder
 from engine.training.batches import Order
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan, TrainingFailed, resolve
@@ -329,7 +329,7 @@ def test_a_verb_is_heeded_while_data_are_read(tmp_path, monkeypatch, verb, statu
             yield Progress(job, "", done, 10_000, "file", 0.0, None)
         raise AssertionError("it was read to the end")
 
-    monkeypatch.setattr(loop, "inspect", slow)
+    monkeypatch.setattr("engine.storage.run_data.inspect", slow)
     events = train(plan(), tmp_path)
     next(events)
     with pytest.raises(StopIteration) as end:

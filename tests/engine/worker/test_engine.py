@@ -335,6 +335,25 @@ def test_data_are_inspected_remembered_and_forgotten(watched, tmp_path):
     again.until(lambda e: isinstance(e, m.DataListed) and not any(d.data.endswith("noise.npy") for d in e.data))
 
 
+def test_that_data_that_are_only_tried_are_listed_when_they_are_used(watched, tmp_path):
+    path = tmp_path / "noise.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8))
+    w = watched(tmp_path / "runs")
+    w.until(lambda e: isinstance(e, m.DataListed))
+    name = f'{path}?{{"labels": "a/b", "size": 16}}'
+    w.engine.send(m.OpenData("d", name, listed=False))
+    assert w.until(lambda e: isinstance(e, m.DataReport)).shape == (1, 16, 16)
+    assert w.until(lambda e: isinstance(e, m.JobChanged) and e.job == "d").label == "noise.npy"
+    assert w.ended("d").outcome == "ok"
+    assert not any(d.data == name for e in w.events if isinstance(e, m.DataListed) for d in e.data)
+    w.engine.send(m.ListData(name))
+    listed = w.until(lambda e: isinstance(e, m.DataListed) and any(d.data == name for d in e.data))
+    info = next(d for d in listed.data if d.data == name)
+    assert info.name == "noise.npy" and "size 16" in info.summary
+    again = watched(tmp_path / "runs")
+    again.until(lambda e: isinstance(e, m.DataListed) and any(d.data == name for d in e.data))
+
+
 def test_every_message_of_a_training_can_be_sent_to_another_process(watched):
     w = watched()
     w.start(steps=20)

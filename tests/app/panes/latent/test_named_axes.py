@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtGui import QFontMetrics
 
@@ -17,6 +18,7 @@ from engine.training.loop import train
 from engine.training.plan import Plan
 from tests.kit.panes import LATENT, RUN, Kit
 
+VAE = {"network": "mlp", "width": 8, "latent": 3}
 NAMES = ("z2.1", "z2.2", "z1.1", "z1.2", "z1.3")
 
 
@@ -58,23 +60,56 @@ def test_that_the_pane_shows_names_and_a_slider_moves_its_own_dimension(kit: Kit
         assert metrics.horizontalAdvance(f"{slider.label}  {slider.note}") <= slider.label_width
 
 
-def test_that_it_is_said_whether_means_of_p_of_x_given_z_are_shown(kit: Kit, monkeypatch):
+@pytest.mark.parametrize("decode", ["mean", "sample", ""])
+def test_that_it_is_said_beside_every_decoded_image_what_it_is_of_p_of_x_given_z(kit: Kit, monkeypatch, decode: str):
+    """The picture, both ways from A to B, the samples, the plane, held-out images and one's own; and the files that are saved of them."""
     from tests.kit import panes as kit_panes
 
-    for means in (True, False):
-        for kind in (m.Decode, m.SamplePrior):
-            plain = kit_panes.ANSWERS[kind]
-            changed = lambda engine, query, plain=plain, means=means: replace(plain(engine, query), means=means)  # noqa: E731
-            monkeypatch.setitem(kit_panes.ANSWERS, kind, changed)
-        pane = kit.open(LatentPane)
-        assert isinstance(pane, LatentPane)
-        kit.look_at()
+    for kind in (m.Decode, m.SamplePrior, m.DecodeGrid, m.Interpolate, m.Encode, m.Reconstruct):
+        plain = kit_panes.ANSWERS[kind]
+        monkeypatch.setitem(kit_panes.ANSWERS, kind, lambda engine, query, plain=plain: replace(plain(engine, query), decode=decode))
+    pane = kit.open(LatentPane)
+    assert isinstance(pane, LatentPane)
+    kit.look_at()
+    kit.pump()
+    pane.controller.encode_image(np.zeros((8, 8), np.uint8), "mine")
+    kit.pump()
+    for end in "ab":
+        pane.interpolation.set_end(end)
+    kit.pump()
+    for tab in range(len(pane.tab_buttons.buttons())):
+        pane.show_tab(tab)
         kit.pump()
-        pane.show_tab(1)
-        kit.pump()
-        assert ("as the mean of p(x|z)" in pane.decoded_image.status.text) is means
-        assert ("means of p(x|z)" in pane.prior_samples.note.text) is means
-        kit.close(pane)
+    interpolation, held_out = pane.interpolation.kind, pane.held_out.kind
+    texts = {
+        "picture": pane.decoded_image.status.text,
+        "interpolation": "" if interpolation.isHidden() else interpolation.text(),
+        "samples": pane.prior_samples.note.text,
+        "grid": pane.plane.note.text(),
+        "held out": "" if held_out.isHidden() else held_out.text(),
+        "own image": pane.encoded_image.kind.text(),
+    }
+    for place, text in texts.items():
+        assert ("p(x|z)" in text) is bool(decode) and (not decode or f"{decode}" in text), place
+    for name, source in pane.export.sources.items():
+        assert source.export_details()["decode"] == decode, name
+    kit.close(pane)
+
+
+@pytest.mark.parametrize(("method", "settings", "decode"), [("vae", VAE, "mean"), ("autoencoder", VAE, ""), ("gan", {"latent": 3}, "")])
+def test_that_the_decoders_answers_say_what_they_are(tmp_path, method: str, settings: dict[str, object], decode: str):
+    list(train(Plan(method, "digits", settings, steps=1, name="r", device="cpu"), tmp_path))
+    session, run = QuerySession(), str(tmp_path / "r")
+    z = np.zeros(3, np.float32)
+    questions = [
+        m.Decode(run=run, z=z[None]), m.Interpolate(run=run, a=z, b=z), m.DecodeGrid(run=run, z=z, x=0, y=1), m.SamplePrior(run=run)
+    ]  # fmt: skip
+    if method != "gan":
+        picture = m.PictureRef("mine", image=np.zeros((8, 8), np.uint8))
+        questions += [m.Encode(run=run, index=0), m.Reconstruct(run=run), m.InspectImage(run=run, picture=picture)]
+    for question in questions:
+        told = session.answer(question)
+        assert isinstance(told, m.DecodedAnswer) and told.decode == decode, question
 
 
 def test_that_a_trained_hierarchy_names_its_levels_and_says_that_it_decodes_means(tmp_path):
@@ -84,7 +119,8 @@ def test_that_a_trained_hierarchy_names_its_levels_and_says_that_it_decodes_mean
     told = session.answer(m.Describe(run=run))
     assert isinstance(told, m.Described) and told.names == NAMES and told.latent == 5
     sampled, decoded = session.answer(m.SamplePrior(run=run, count=3)), session.answer(m.Decode(run=run, z=np.zeros((1, 5), np.float32)))
-    assert isinstance(sampled, m.PriorSampled) and sampled.means and isinstance(decoded, m.Decoded) and decoded.means
+    assert isinstance(sampled, m.PriorSampled) and sampled.decode == "mean" and isinstance(decoded, m.Decoded)
+    assert decoded.decode == "mean"
 
 
 def test_that_long_names_and_all_tabs_fit_the_pane_at_1280_by_800_without_scrolling_sideways(kit: Kit, monkeypatch):

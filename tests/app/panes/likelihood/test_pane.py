@@ -412,6 +412,7 @@ def test_that_bits_reconstruction_nearest_images_and_notes_are_drawn(kit: Kit, p
     assert page.drop_card.legend.high == pytest.approx(float(heat.bits.max()))
     assert page.drop_card.size_line.text == f"PNG file 141 bytes · raw 64\nmodel {heat.bits.mean():.2f} bit/pixel"
     assert page.closer.rebuilt.image is not None and page.closer.difference.image is not None
+    assert page.closer.captions[1].text() == "reconstruction\nmean of p(x|z)"
     assert len(page.closer.near.images) == 6 and "features" in page.closer.near_line.text
     assert page.closer.near.tips[0] == "0 · distance 0.1000"
     assert page.closer.notes.text == "Scaled from 96×96."

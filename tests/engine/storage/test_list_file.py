@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.storage.file_lock import Held, Lock
-from engine.worker.list_file import ListFile, OwnedList
+from engine.storage.list_file import ListFile, OwnedList
 from tests.kit.killer import Killer
 from tests.kit.runs import AtCall, using
 

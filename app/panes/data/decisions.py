@@ -1,0 +1,134 @@
+"""The decisions of an import as settings of a form, as a recipe, and as the words of a command. Nothing is drawn here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.widgets.forms import Draft
+from engine.messages import FieldInfo, ImportFacts
+
+FOUND = "as found"
+SIZES = (8, 16, 24, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256)
+SCALES = (FOUND, "range", "robust", "numbers")
+
+
+def _choice(name: str, label: str, help: str, *choices: str) -> FieldInfo:
+    return FieldInfo(name, label, "choice", FOUND, help, choices=(FOUND, *choices))
+
+
+FIELDS = {
+    field.name: field
+    for field in (
+        _choice("array", "images from", "Which array of the file holds the images."),
+        _choice("labels", "classes from", "Where the classes come from: folders, the files’ names, a column of a table, or none."),
+        _choice("class_level", "class folder", "Which folder below the splits names the class."),
+        _choice("split", "splits", "Whether folders, tables or lists called train, valid and test are splits.", "folders", "none"),
+        _choice("group", "kept together", "Images with the same value, such as those of one patient, stay in one split.", "folder"),
+        _choice("scale", "scale", "Which values become black and white: the range, all but half a percent, or two numbers.", *SCALES[1:]),
+        FieldInfo("numbers", "black..white", "text", "", "The values that become black and white, such as 0..4095."),
+        _choice("background", "ground", "Under what is transparent, and around letterboxed images.", "white", "black", "grey"),
+        _choice("fit", "fit", "How images of another shape become the common one.", "crop", "letterbox", "squeeze"),
+        _choice("size", "size", "Both sides of all images, in pixels."),
+        _choice("colour", "colour", "Whether all images are grey or in colour.", "grey", "colour"),
+        _choice("bands", "fourth band", "What the fourth band of an image is: left out (rgb), or transparency (alpha).", "rgb", "alpha"),
+        _choice("pages", "pages", "Of TIFF files and animations: the first page, or every page as an image.", "first", "all"),
+        FieldInfo("leave_out", "leave out", "text", "", "Files that are not used, as patterns with commas between them: drafts/*, *.tif"),
+        FieldInfo("rename", "class names", "text", "", "Other names for classes."),
+    )
+}  # fmt: skip
+_WHOLE = ("class_level", "size")  # numbers in a recipe
+
+
+def fields_for(facts: ImportFacts | None) -> tuple[FieldInfo, ...]:
+    """The rows of a form that make sense for a set; nearly all of them where nothing is known, since it could not be read."""
+    made = []
+    for name, field in FIELDS.items():
+        choices = field.choices
+        match name:
+            case "labels":
+                by_place = ("folders", "names") if facts is None or "class_level" in facts.offered else ()
+                choices = (FOUND, *by_place, "none", *(facts.columns if facts else ()))
+            case "class_level":
+                choices = (FOUND, *(str(place + 1) for place in range(len(facts.levels))), "-1") if facts and facts.levels else ()
+            case "group":
+                choices = (*choices, *(facts.group_columns if facts else ()))
+            case "array":
+                choices = (FOUND, *facts.arrays) if facts and len(facts.arrays) > 1 else ()
+            case "size":
+                choices = (FOUND, *(str(size) for size in SIZES if size <= (facts.largest_side if facts else SIZES[-1])))
+        decided = str(facts.decisions.get(name, "")) if facts else ""
+        if choices and decided and name != "scale" and decided not in choices:
+            choices = (*choices, decided)  # a number or a column that only a recipe can name
+        asked = "scale" if name == "numbers" else name
+        offered = asked in facts.offered if facts is not None else name != "group"
+        if offered and name != "rename" and (choices or field.kind == "text"):
+            made.append(replace(field, choices=choices))
+    return tuple(made)
+
+
+def words_of_choice(name: str, value: str, facts: ImportFacts | None) -> str:
+    """How a box shows one of its choices."""
+    if name in ("labels", "group") and facts and value in (*facts.columns, *facts.group_columns):
+        table, _, column = value.rpartition(":")
+        return f"{column} · {table}" if table and (table not in facts.columns) else value
+    if name == "class_level" and value != FOUND and facts:
+        return "innermost" if value == "-1" else f"{value}: {facts.levels[int(value) - 1]}"
+    return {"range": "whole range", "robust": "robust range"}.get(value, value) if name == "scale" else value
+
+
+def recipe_from(draft: Draft, scope: str) -> dict[str, Any]:
+    """The decisions of a scope as a recipe holds them."""
+    given = draft.differing(scope)
+    numbers = str(given.pop("numbers", "")).strip()
+    recipe: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "scale" and value == "numbers":
+            if numbers:
+                recipe[name] = numbers
+        elif name == "leave_out":
+            patterns = [one.strip() for one in value.split(",") if one.strip()]
+            recipe |= {name: patterns} if patterns else {}
+        elif name == "rename":
+            recipe[name] = json.loads(value)
+        else:
+            recipe[name] = int(value) if name in _WHOLE else value
+    return recipe
+
+
+def put_recipe(draft: Draft, scope: str, recipe: Mapping[str, Any]) -> None:
+    """Let a scope hold the decisions of a recipe, without a trace in the undo stack."""
+    for name, field in FIELDS.items():
+        value = recipe.get(name, field.default)
+        if name == "scale" and value not in SCALES:
+            value = "numbers"
+        elif name == "numbers":
+            value = "" if recipe.get("scale", FOUND) in SCALES else recipe["scale"]
+        elif name == "leave_out" and value:
+            value = ", ".join(value)
+        elif name == "rename" and value:
+            value = json.dumps(value, ensure_ascii=False)
+        draft.put(scope, field, str(value))
+
+
+def renamed(facts: ImportFacts, shown: str, new: str) -> dict[str, str]:
+    """The names of classes after the one that is shown so has got another; its own name again takes the decision back."""
+    names = dict(facts.decisions.get("rename", {}))
+    for original in facts.original_classes:
+        if names.get(original, original) == shown:
+            names[original] = new
+    return {old: name for old, name in names.items() if old != name}
+
+
+def command_for(path: str, recipe: Mapping[str, Any], method: str) -> str:
+    """The same decisions as a command for the shell."""
+    words = ["priorama", "train", method, "--data", path]
+    for name, value in recipe.items():
+        option = f"--{name.replace('_', '-')}"
+        given = [f"{old}={new}" for old, new in value.items()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        for one in map(str, given):
+            words += [f"{option}={one}"] if one.startswith("-") else [option, one]
+    return shlex.join(words)

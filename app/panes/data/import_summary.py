@@ -1,0 +1,161 @@
+"""What an import understood, from top to bottom: warnings, splits and classes, where they are from, values, what is left out, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
+
+from app.panes.data.bad_files import BadFilesTable
+from app.panes.data.report_column import shape_words
+from app.panes.data.split_tree import SplitTree
+from app.panes.data.value_chart import ValueChart, value_in_words
+from app.shell import theme
+from app.shell.formatting import count
+from app.widgets.parts import Card, clear, heading, muted, plain, set_heading
+from engine.messages import DataReport, ImportFacts
+
+RENAME_HINT = "Double-click a class, or press F2, to rename it; a name that another class has makes the two one."
+
+
+class ImportSummary(QScrollArea):
+    """The right side of the page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("What was understood")
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        contents = QWidget()
+        contents.setObjectName("contents")
+        self.setWidget(contents)
+        column = QVBoxLayout(contents)
+        column.setContentsMargins(0, 0, 4, 0)
+        column.setSpacing(8)
+        self.warnings_card = Card(12, 6)
+        self.warnings_card.setAccessibleName("Warnings")
+        column.addWidget(self.warnings_card)
+        column.addWidget(heading("Splits and classes"))
+        self.tree = SplitTree()
+        column.addWidget(self.tree)
+        self.rename_hint = muted(RENAME_HINT)
+        self.rename_hint.setProperty("role", "small")
+        column.addWidget(self.rename_hint)
+        column.addWidget(heading("As it was understood"))
+        card = Card(12, 4)
+        self.facts = QGridLayout()
+        self.facts.setHorizontalSpacing(12)
+        self.facts.setVerticalSpacing(6)
+        self.facts.setColumnStretch(1, 1)
+        card.inside.addLayout(self.facts)
+        column.addWidget(card)
+        column.addWidget(heading("Values"))
+        self.charts_card = Card(8, 4)
+        self.before = ValueChart("Values in the files", "value in the files")
+        self.after = ValueChart("8-bit values", "8-bit value that a network gets")
+        for chart in (self.before, self.after):
+            self.charts_card.inside.addWidget(chart)
+        column.addWidget(self.charts_card)
+        self.left_out_heading = heading("Left out")
+        column.addWidget(self.left_out_heading)
+        self.left_out_card = Card(12, 6)
+        column.addWidget(self.left_out_card)
+        self.bad_files = BadFilesTable()
+        column.addWidget(self.bad_files)
+        self.notes_heading = heading("Notes")
+        column.addWidget(self.notes_heading)
+        self.notes_card = Card(12, 8)
+        column.addWidget(self.notes_card)
+        column.addStretch(1)
+
+    def set_colors(self, c: theme.Colors) -> None:
+        for chart in (self.before, self.after):
+            chart.set_colors(c)
+
+    def show_report(self, report: DataReport, facts: ImportFacts) -> None:
+        """All of it."""
+        _fill(self.warnings_card, (warning.text for warning in report.warnings), "warning")
+        can_rename = "rename" in facts.offered
+        self.tree.set_report(report, can_rename)
+        self.rename_hint.setVisible(can_rename and bool(report.classes))
+        clear(self.facts)
+        for place, (name, value) in enumerate(facts_in_words(report, facts)):
+            self.facts.addWidget(muted(name, wrap=False), place, 0, Qt.AlignmentFlag.AlignTop)
+            self.facts.addWidget(plain(value, wrap=True), place, 1)
+        self.before.setVisible(bool(facts.histogram))
+        if facts.histogram and facts.low is not None and facts.high is not None:
+            self.before.set_values(facts.histogram, facts.low, facts.high, facts.scale)
+        self.after.set_values(facts.histogram_after, 0, 256)
+        said = [
+            f"{count(some.count)} {some.reason}: {', '.join(some.examples)}{', …' if some.count > len(some.examples) else ''}"
+            for some in facts.left_out
+        ]
+        _fill(self.left_out_card, said)
+        total = sum(some.count for some in facts.left_out)
+        set_heading(self.left_out_heading, f"Left out · {count(total)} {'file' if total == 1 else 'files'}")
+        self.left_out_heading.setVisible(bool(said))
+        self.bad_files.show_report(report)
+        _fill(self.notes_card, report.notes)
+        self.notes_heading.setVisible(bool(report.notes))
+
+
+def _fill(card: Card, sentences: Iterable[str], role: str = "") -> None:
+    """A label for each sentence; hidden where there is none."""
+    clear(card.inside)
+    sentences = list(sentences)
+    for sentence in sentences:
+        label = plain(sentence, wrap=True)
+        if role:
+            label.setProperty("role", role)
+        card.inside.addWidget(label)
+    card.setVisible(bool(sentences))
+
+
+def facts_in_words(report: DataReport, facts: ImportFacts) -> list[tuple[str, str]]:
+    """Name and words of every line."""
+    names = len(report.classes)
+    classes = f"{count(names)} from {_origin(facts.classes_from, facts)}" if names else "none: no image has a class"
+    rows = [
+        ("classes", classes),
+        ("splits", "drawn at random" if facts.splits_from == "none" else f"from {_origin(facts.splits_from, facts)}"),
+        ("the network gets", shape_words(report.shape)),
+        ("sizes", _sizes(report)),
+        ("fit", {"crop": "cut to the centre", "letterbox": "whole, with borders", "squeeze": "squeezed"}[facts.fit] + _if_needed(report)),
+        ("scale", _scale(facts)),
+        ("ground", f"{facts.background}, where an image is transparent"),
+    ]
+    if report.duplicates:
+        twins = " · ".join(f"“{a}” = “{b}”" for a, b in report.duplicate_examples[:2])
+        rows.append(("exact twins", f"{count(report.duplicates)}: {twins}; drawn splits keep them together"))
+    return rows
+
+
+def _origin(where: str, facts: ImportFacts) -> str:
+    if ":" in where and where in facts.columns:
+        table, _, column = where.rpartition(":")
+        return f"the column “{column}” of {table}"
+    return {"folders": "the names of folders", "names": "the names of files"}.get(where, where)
+
+
+def _sizes(report: DataReport) -> str:
+    listed = [f"{size} · {count(n)}" for size, n in list(report.sizes.items())[:4]]
+    return ", ".join(listed) + (f" and {count(len(report.sizes) - 4)} more" if len(report.sizes) > 4 else "")
+
+
+def _if_needed(report: DataReport) -> str:
+    """The fit says nothing where every image has the size already."""
+    return " (no image needs it)" if list(report.sizes) == [shape_words(report.shape)] else ""
+
+
+def _scale(facts: ImportFacts) -> str:
+    if facts.scale is None:
+        return "8 bits, as they are"
+    low, high = facts.scale
+    found = (
+        f"; the files hold {value_in_words(facts.low)} to {value_in_words(facts.high)}"
+        if facts.low is not None and facts.high is not None
+        else ""
+    )
+    return f"{value_in_words(low)} is black, {value_in_words(high)} is white, for the whole set{found}"

@@ -1,0 +1,139 @@
+"""A set as it was curated: without the images that were left out, with the classes they were given. What cannot be followed is said."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.data.curation import Curation, Known, names_in
+from engine.data.dataset import Chosen, Part, Source
+from engine.data.preprocessing import Preprocessing
+from engine.data.storage import room_for
+from engine.data.twins import chunks
+
+NAMED = 5  # images in a sentence
+
+
+def hash_of(image: np.ndarray) -> str:
+    """What an image uint8 [C, H, W] is known by beside its name."""
+    return hashlib.blake2b(np.ascontiguousarray(image), digest_size=8).hexdigest()
+
+
+def view_of(shape: tuple[int, ...], how: Preprocessing) -> str:
+    """What the pixels of a set depend on beside its files: hashes of two views cannot be compared."""
+    return hashlib.sha256(repr((tuple(shape), sorted(how.changed().items()))).encode()).hexdigest()[:8]
+
+
+@dataclass
+class _Found:
+    """The images that decisions are about, and those that they cannot be about."""
+
+    rows: list[tuple[str, int, Known]] = field(default_factory=list)  # (part, row, what is known)
+    renamed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+
+
+def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> None:
+    """Follow the decisions in force on a source whose pixels are as they will be."""
+    known = curation.known()
+    if not known:
+        return
+    found = _found(source, known, view_of(shape, source.preprocessing))
+    strange = _relabel(source, found)
+    left_out = _exclude(source, found)
+    tags: dict[str, int] = {}
+    for _, _, one in found.rows:
+        for tag in one.tags:
+            tags[tag] = tags.get(tag, 0) + 1
+    relabelled = sum(bool(one.label) for _, _, one in found.rows)
+    source.understood["curation"] = {"steps": len(curation.steps), "excluded": left_out, "relabelled": relabelled, "tags": tags}
+    said = []
+    if left_out:
+        said.append(f"{left_out:,} {'image was' if left_out == 1 else 'images were'} left out")
+    if relabelled - len(strange):
+        count = relabelled - len(strange)
+        said.append(f"{count:,} {'was' if count == 1 else 'were'} given another class")
+    if tags:
+        said.append(f"tags: {', '.join(f'{tag} ({count:,})' for tag, count in sorted(tags.items())[:NAMED])}")
+    if said:
+        source.notes.append(f"Curated: {'; '.join(said)}.")
+    for names, words in (
+        (found.renamed, "have another name than when they were decided about, and are known by their pixels"),
+        (found.changed, "have changed since they were decided about, so nothing was decided for them"),
+        (found.gone, "that were decided about are not in the data any more"),
+        (strange, "were to get a class that the set does not have, and keep theirs"),
+    ):
+        if names:
+            more = ", …" if len(names) > NAMED else ""
+            source.notes.append(f"{len(names):,} images {words}: {', '.join(names[:NAMED])}{more}.")
+
+
+def _found(source: Source, known: dict[str, Known], view: str) -> _Found:
+    result = _Found()
+    missing = dict(known)
+    for part_name, part in source.parts.items():
+        places = names_in(part.names)
+        for name, one in known.items():
+            row = places.get(name)
+            if row is None or name not in missing:
+                continue
+            del missing[name]
+            if one.hash and one.view == view and hash_of(part.images[row]) != one.hash:
+                result.changed.append(name)
+            else:
+                result.rows.append((part_name, row, one))
+    by_hash = {one.hash: name for name, one in missing.items() if one.hash and one.view == view}
+    taken = {(part, row) for part, row, _ in result.rows}
+    if by_hash:
+        for part_name, part in source.parts.items():
+            start = 0
+            for chunk in chunks(part.images):
+                for row, image in enumerate(chunk, start):
+                    name = by_hash.get(hash_of(image))
+                    if name in missing and (part_name, row) not in taken:
+                        result.rows.append((part_name, row, missing.pop(name)))
+                        result.renamed.append(f"{name} (now {part.names[row]})")
+                start += len(chunk)
+    result.gone = list(missing)
+    return result
+
+
+def _relabel(source: Source, found: _Found) -> list[str]:
+    """Give classes; the names of images whose class the set does not have."""
+    strange = []
+    number = {name: place for place, name in enumerate(source.classes)}
+    for part_name, row, one in found.rows:
+        if not one.label:
+            continue
+        part = source.parts[part_name]
+        if one.label not in number or part.labels is None:
+            strange.append(part.names[row])
+            continue
+        if not part.labels.flags.writeable:
+            part.labels = part.labels.copy()
+        part.labels[row] = number[one.label]
+    return strange
+
+
+def _exclude(source: Source, found: _Found) -> int:
+    """Take the excluded rows out of their parts; how many."""
+    count = 0
+    for part_name, part in source.parts.items():
+        out = [row for name, row, one in found.rows if name == part_name and one.excluded]
+        if out:
+            count += len(out)
+            source.parts[part_name] = _without(part, np.setdiff1d(np.arange(len(part.images)), out))
+    return count
+
+
+def _without(part: Part, rows: np.ndarray) -> Part:
+    """The rows [n] of a part; many pixels go into a mapped file as those of any set do."""
+    images = room_for((len(rows), *part.images.shape[1:]))
+    size = max(1, (2 << 20) // max(1, int(np.prod(part.images.shape[1:]))))
+    for start in range(0, len(rows), size):
+        images[start : start + size] = part.images[rows[start : start + size]]
+    labels, groups, before = (None if some is None else some[rows] for some in (part.labels, part.groups, part.before))
+    return Part(images, labels, Chosen(part.names, rows), groups, before)

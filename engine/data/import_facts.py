@@ -1,0 +1,108 @@
+"""What a report says of how a set was understood: where its classes and splits are from, its values before and after, and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from engine.data.dataset import Source, Split
+from engine.data.limits import LARGEST_SIDE
+from engine.data.recipe import ImportRecipe
+from engine.data.twins import Copies
+from engine.data.values import histogram_of_bytes
+from engine.messages import DataWarning, ImportFacts, LeftOutFiles
+
+HANDFUL = 5  # training images, below which a class can hardly be learned
+UNEVEN = 10.0  # times as many images as the smallest class, from which on the largest is warned of
+NAMED = 5  # classes in a sentence
+
+
+def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) -> ImportFacts:
+    """What was understood of a set of images, and which decisions can change it."""
+    told, how, values = source.understood, source.preprocessing, source.values
+    columns = told.get("columns", {})
+    return ImportFacts(
+        decisions=recipe.changed(),
+        offered=tuple(told.get("offered", ())),
+        classes_from=told.get("labels", "the data" if source.classes else "none") if source.classes else "none",
+        splits_from=told.get("splits", "the data" if len(source.parts) > 1 else "none"),
+        columns=tuple(f"{table}:{column}" if table else column for table, some in columns.items() for column in some),
+        group_columns=tuple(f"{table}:{column}" for table, some in told.get("group_columns", {}).items() for column in some),
+        levels=tuple(_words_of_level(level) for level in told.get("levels", ())),
+        arrays=tuple(told.get("arrays", ())),
+        original_classes=tuple(told.get("classes", source.classes)),
+        left_out=tuple(LeftOutFiles(int(some["count"]), tuple(some["examples"]), some["reason"]) for some in told.get("left_out", ())),
+        scale=how.scale,
+        low=values.get("low"),
+        high=values.get("high"),
+        histogram=tuple(values.get("histogram", ())),
+        counted=int(values.get("counted", 0)),
+        histogram_after=tuple(histogram_of_bytes(split.images for split in splits.values())),
+        background=how.background,
+        fit=how.fit,
+        largest_side=LARGEST_SIDE,
+    )
+
+
+def _words_of_level(level: Mapping[str, Any]) -> str:
+    names, count = list(level["examples"]), int(level["folders"])
+    return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
+
+
+def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies) -> tuple[DataWarning, ...]:
+    """What a person should know before they train on it."""
+    found: list[DataWarning] = []
+    if copies.across:
+        images = "One image is" if copies.across == 1 else f"{copies.across:,} images are"
+        found.append(DataWarning("leak", f"{images} in training and in test, pixel by pixel: the test result will be too good."))
+    if source.classes and splits["train"].labels is not None:
+        found += _of_classes(source.classes, splits)
+    bands = [bad for bad in source.bad if "four bands" in bad.reason]
+    if bands:
+        files = "One file has" if len(bands) == 1 else f"{len(bands):,} files have"
+        found.append(DataWarning("bands", f"{files} four bands and were left out; say above whether the fourth is transparency."))
+    return tuple(found)
+
+
+def _of_classes(classes: tuple[str, ...], splits: Mapping[str, Split]) -> list[DataWarning]:
+    counts = {name: _counts(split, len(classes)) for name, split in splits.items()}
+    train, found = counts["train"], []
+    absent = [name for name, count in zip(classes, train, strict=True) if not count]
+    if absent:
+        where = [part for part, word in (("valid", "validation"), ("test", "test")) if any(counts[part][train == 0])]
+        parts = " and ".join({"valid": "validation", "test": "test"}[part] for part in where) or "no part"
+        found.append(
+            DataWarning(
+                "test_only",
+                f"{_named(absent)} {'is' if len(absent) == 1 else 'are'} in {parts} only: no training image shows {_it(absent)}.",
+            )
+        )
+    few = [name for name, count in zip(classes, train, strict=True) if 0 < count < HANDFUL]
+    if few:
+        found.append(DataWarning("few", f"{_named(few)} {'has' if len(few) == 1 else 'have'} fewer than {HANDFUL} training images."))
+    there = train[train > 0]
+    if len(there) > 1 and there.max() >= UNEVEN * there.min():
+        most, least = int(train.argmax()), int(np.where(train > 0, train, train.max() + 1).argmin())
+        ratio = f"{there.max() / there.min():.0f}"
+        found.append(
+            DataWarning(
+                "imbalance", f"The largest class (“{classes[most]}”) has {ratio} times as many training images as “{classes[least]}”."
+            )
+        )
+    return found
+
+
+def _counts(split: Split, classes: int) -> np.ndarray:
+    return np.bincount(np.zeros(0, np.int64) if split.labels is None else split.labels, minlength=classes)
+
+
+def _named(names: list[str]) -> str:
+    words = ", ".join(f"“{name}”" for name in names[:NAMED])
+    more = f" and {len(names) - NAMED:,} more classes" if len(names) > NAMED else ""
+    return f"{words}{more}"
+
+
+def _it(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"

@@ -1,0 +1,295 @@
+"""Near duplicates: images that are the same but for recompression, brightness or a slight crop. Found without comparing all pairs.
+
+Every image gets a perceptual hash of 64 bits (which of its lowest cosine coefficients are above their median; Zauner 2010). Hashes that
+differ in few bits agree in nearly all bits of one of four bands of 16 (multi-index hashing; Norouzi et al. 2012), so only images with like
+bands are compared, and what remains is looked at pixel by pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from engine.data.dataset import Joined, Part, Source, Split, Step
+from engine.data.limits import DUPLICATES_LISTED
+from engine.data.splits import drawn_from
+from engine.data.twins import Numbers, chunks, united
+
+LOWEST = 8  # cosine coefficients along each side; all but the mean
+BANDS, BAND_BITS = 4, 16
+CHUNK = 1 << 17  # of them at once: what fits into a processor's own memory
+COMPARED = 150_000_000  # hashes at most; about two seconds. Beyond it the most common bands, which tell least, are not looked at
+PAIRS = 200_000  # that are looked at pixel by pixel, the nearest first
+LOOKED_AT = 32  # pixels of a side, for that; larger images are averaged
+FAINTEST = 2.0  # grey levels of contrast (standard deviation); less of it, and the hash is that of noise
+SAMPLE = 1_500  # images that tell how alike the unrelated ones of a set are
+SAMPLE_SEED = 20_260_102
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How near two images of a set must be."""
+
+    bits: int  # in which their hashes differ at most
+    coarse: float  # correlation of their lowest cosine coefficients at least
+    fine: float  # correlation of their pixels at least
+    bound_bits: int  # what keeps them in one split: the same, for copies beyond doubt
+    bound_fine: float
+
+
+PHOTOGRAPHS = Rule(10, 0.92, 0.85, 4, 0.97)
+DRAWINGS = Rule(4, 0.98, 0.98, -1, 1.0)  # digits, letters: unrelated ones are as alike as copies of a photograph, so none is beyond doubt
+FEW = 200  # images; below it the sample says nothing, and chance finds no pairs either
+UNLIKE = 18  # bits that 99 % of the pairs of a set of photographs differ in at least; CIFAR-10 22, digits and Fashion-MNIST 14, MNIST 12
+
+
+@dataclass
+class NearPairs:
+    """Pairs of images [P, 2], numbered over all parts in their order, with the bits their hashes differ in [P], the nearest first."""
+
+    pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    bits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    bound: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # [P]: near enough to be kept in one split
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class NearCopies:
+    """What the report says of near duplicates."""
+
+    count: int  # images that nearly equal an earlier one
+    across: int  # test images that nearly equal one that is trained on or validated with
+    examples: tuple[tuple[str, str, int], ...]  # (name, name, bits that the hashes differ in)
+    notes: list[str]
+    leaks: list[str]  # those of them that warn of a held-out figure
+
+
+def find_near_duplicates(parts: dict[str, Part], twins: Numbers) -> Generator[Step, None, NearPairs]:
+    """All pairs of images that are nearly the same; of exact copies, the first stands for all."""
+    total = sum(len(part.images) for part in parts.values())
+    coefficients, contrast = [], []
+    done = 0
+    for part in parts.values():
+        for chunk in chunks(part.images):
+            low = lowest_coefficients(chunk)
+            coefficients.append(low.astype(np.float16))
+            contrast.append(np.linalg.norm(low, axis=1) / np.sqrt(chunk.shape[2] * chunk.shape[3]))
+            done += len(chunk)
+            yield Step(done, total, "image", "Looking for near duplicates")
+    if not total:
+        return NearPairs()
+    twin = np.concatenate([twins[name] for name in parts])
+    first = np.unique(twin, return_index=True)[1]
+    some = np.sort(first[np.concatenate(contrast)[first] >= FAINTEST])  # of all images those that are compared
+    low = np.concatenate(coefficients)[some]
+    hashes = hashes_of(low)
+    rule = rule_for(hashes)
+    result = NearPairs()
+    a, b = yield from _candidates(hashes, rule.bits, result.notes)
+    bits = np.bitwise_count(hashes[a] ^ hashes[b]).astype(np.int64)
+    like = np.concatenate(
+        [_correlation(low[a[at : at + 65_536]], low[b[at : at + 65_536]]) >= rule.coarse for at in range(0, len(a), 65_536)] or [[]]
+    )
+    rows = np.flatnonzero(like)
+    rows = rows[np.argsort(bits[rows], kind="stable")]
+    if len(rows) > PAIRS:
+        result.notes.append(f"Only the nearest {PAIRS:,} of {len(rows):,} pairs of similar images were looked at for near duplicates.")
+        rows = rows[:PAIRS]
+    a, b, bits = some[a[rows]], some[b[rows]], bits[rows]
+    fine = yield from _fine(parts, a, b)
+    near = fine >= rule.fine
+    result.pairs, result.bits = np.stack([a[near], b[near]], 1), bits[near]
+    result.bound = (result.bits <= rule.bound_bits) & (fine[near] >= rule.bound_fine)
+    return result
+
+
+def lowest_coefficients(images: np.ndarray) -> np.ndarray:
+    """The lowest cosine coefficients float32 [N, 63] of the grey of images uint8 [N, C, H, W], without the mean (DCT-II, orthonormal)."""
+    grey = images.astype(np.float32).mean(1)
+    rows, columns = (_cosines(side) for side in grey.shape[1:])
+    return (rows @ grey @ columns.T).reshape(len(images), -1)[:, 1:]
+
+
+def _cosines(side: int) -> np.ndarray:
+    """The lowest cosines float32 [8, side], each of length 1."""
+    waves = np.cos(np.arange(LOWEST)[:, None] * (np.arange(side) + 0.5) * np.pi / side).astype(np.float32)
+    return waves / np.maximum(np.linalg.norm(waves, axis=1, keepdims=True), 1e-6)
+
+
+def hashes_of(low: np.ndarray) -> np.ndarray:
+    """Perceptual hashes uint64 [N] of coefficients [N, 63]: a bit is set where one is above the median. Brightness changes none."""
+    low = low.astype(np.float32)
+    high = np.zeros((len(low), 64), np.uint8)
+    high[:, 1:] = low > np.median(low, axis=1, keepdims=True)
+    order = np.arange(64).reshape(BAND_BITS, BANDS).T.reshape(-1)  # neighbours fall into different bands
+    return np.ascontiguousarray(np.packbits(high[:, order], axis=1)).view(np.uint64).reshape(-1)
+
+
+def rule_for(hashes: np.ndarray) -> Rule:
+    """How near is near in a set: unrelated digits are as alike as copies of a photograph that were cropped a little."""
+    if len(hashes) < FEW:
+        return PHOTOGRAPHS
+    sample = hashes if len(hashes) <= SAMPLE else np.random.default_rng(SAMPLE_SEED).choice(hashes, SAMPLE, replace=False)
+    bits = np.bitwise_count(sample[:, None] ^ sample[None])[np.triu_indices(len(sample), 1)]
+    return PHOTOGRAPHS if np.percentile(bits, 1) >= UNLIKE else DRAWINGS
+
+
+def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[Step, None, tuple[np.ndarray, np.ndarray]]:
+    """Pairs a < b int64 [P] of hashes that differ in at most `most` bits, each once."""
+    bands = hashes.view(np.uint16).reshape(-1, BANDS)
+    masks = [0, *(sum(1 << bit for bit in bits) for count in range(1, most // BANDS + 1) for bits in combinations(range(BAND_BITS), count))]
+    keys = np.arange(1 << BAND_BITS)
+    counts = np.stack([np.bincount(bands[:, band], minlength=1 << BAND_BITS) for band in range(BANDS)])  # [4, 65536]
+    cap, left_out = int(counts.max(initial=0)), False
+    while sum(int((some * some[keys ^ mask]).sum()) for some in counts for mask in masks) > COMPARED:
+        cap, left_out = cap // 2, True
+        counts[counts > cap] = 0
+    if left_out:
+        notes.append("So many images look alike that not all were compared for near duplicates.")
+    found = [np.zeros(0, np.int64)]
+    for band in range(BANDS):
+        order = np.argsort(bands[:, band], kind="stable")
+        sizes = counts[band]
+        starts = np.searchsorted(bands[order, band], keys.astype(np.uint16))
+        looking = np.flatnonzero(sizes[bands[:, band]])
+        for done, mask in enumerate(masks):
+            for some in _like(hashes, bands[:, band], order, starts, sizes, looking, mask, most):
+                found.append(_not_seen(hashes, some, counts[:band], most // BANDS))
+            yield Step(band * len(masks) + done, BANDS * len(masks), "band", "Comparing images")
+    pairs = np.sort(np.concatenate(found))
+    return pairs // len(hashes), pairs % len(hashes)
+
+
+def _like(
+    hashes: np.ndarray,
+    keys: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    sizes: np.ndarray,
+    looking: np.ndarray,
+    mask: int,
+    most: int,
+) -> Iterator[np.ndarray]:
+    """Pairs a < b as a · N + b int64 [n] whose keys differ by the mask and whose hashes differ in at most `most` bits."""
+    others = keys[looking] ^ np.uint16(mask)
+    counts = sizes[others]
+    ends = np.cumsum(counts)
+    at = 0
+    while at < len(looking):
+        before = int(ends[at - 1]) if at else 0
+        stop = max(at + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
+        many = counts[at:stop]
+        a = np.repeat(looking[at:stop], many)
+        within = np.arange(len(a)) - np.repeat(ends[at:stop] - many - before, many)
+        b = order[np.repeat(starts[others[at:stop]], many) + within]
+        near = (a < b) & (np.bitwise_count(hashes[a] ^ hashes[b]) <= most)
+        if near.any():
+            yield a[near] * len(hashes) + b[near]
+        at = stop
+
+
+def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, most: int) -> np.ndarray:
+    """Of pairs a · N + b those that no earlier band has found; its sizes [B, 65536] are 0 where it did not look."""
+    a, b = (hashes[rows].view(np.uint16).reshape(-1, BANDS) for rows in np.divmod(pairs, len(hashes)))
+    seen = np.zeros(len(pairs), bool)
+    for band, sizes in enumerate(earlier):
+        seen |= (np.bitwise_count(a[:, band] ^ b[:, band]) <= most) & (sizes[a[:, band]] > 0) & (sizes[b[:, band]] > 0)
+    return pairs[~seen]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosines [n] between rows of [n, D]."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-6)
+
+
+def _fine(parts: dict[str, Part], a: np.ndarray, b: np.ndarray) -> Generator[Step, None, np.ndarray]:
+    """Correlation [P] of the pixels of images a and b, each channel around its own mean."""
+    ends = np.cumsum([len(part.images) for part in parts.values()])
+    images = [part.images for part in parts.values()]
+
+    def pixels(rows: np.ndarray) -> np.ndarray:
+        part = np.searchsorted(ends, rows, side="right")
+        found = np.stack([images[p][row - (ends[p - 1] if p else 0)] for p, row in zip(part, rows, strict=True)]).astype(np.float32)
+        found = _averaged(found)
+        return (found - found.mean((2, 3), keepdims=True)).reshape(len(found), -1)
+
+    correlation = np.zeros(len(a))
+    size = max(1, (1 << 19) // max(1, int(np.prod(images[0].shape[1:])) if images else 1))
+    for at in range(0, len(a), size):
+        correlation[at : at + size] = _correlation(pixels(a[at : at + size]), pixels(b[at : at + size]))
+        yield Step(at, len(a), "pair", "Looking at near duplicates")
+    return correlation
+
+
+def _averaged(images: np.ndarray) -> np.ndarray:
+    """Images [N, C, H, W] with sides of at most about 32 pixels, by averaging whole blocks of them."""
+    height, width = images.shape[2:]
+    block = max(1, height // LOOKED_AT, width // LOOKED_AT)
+    if block == 1:
+        return images
+    rows, columns = max(1, height // block), max(1, width // block)
+    cut = images[:, :, : rows * block, : columns * block] if min(height, width) >= block else images
+    return cut.reshape(*images.shape[:2], rows, -1, columns, cut.shape[3] // columns).mean((3, 5))
+
+
+def bound_groups(parts: dict[str, Part], near: NearPairs, twins: Numbers) -> Numbers | None:
+    """Groups of each part int64 [N] that near duplicates beyond doubt, exact copies and what the reader groups make up; None: no pair."""
+    pairs = near.pairs[near.bound]
+    if not len(pairs):
+        return None
+    twin = np.concatenate([twins[name] for name in parts])
+    given = [part.groups for part in parts.values() if part.groups is not None]
+    groups = united(np.concatenate(given), twin) if len(given) == len(parts) else twin
+    groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    while True:  # each round the smaller number goes along every pair
+        before = groups.copy()
+        least = np.arange(int(groups.max()) + 1)
+        a, b = groups[pairs[:, 0]], groups[pairs[:, 1]]
+        np.minimum.at(least, np.maximum(a, b), np.minimum(a, b))
+        groups = least[groups]
+        if np.array_equal(groups, before):
+            break
+    ends = np.cumsum([len(part.images) for part in parts.values()])
+    return dict(zip(parts, np.split(groups, ends[:-1]), strict=True))
+
+
+def near_copies_of(source: Source, splits: dict[str, Split], near: NearPairs) -> NearCopies:
+    """Counts near duplicates within and across the splits of a source."""
+    rest = drawn_from(source)
+    starts = dict(zip(source.parts, np.cumsum([0, *(len(part.images) for part in source.parts.values())]).tolist(), strict=False))
+    total = sum(len(part.images) for part in source.parts.values())
+    where, place = np.full(total, -1), np.zeros(total, np.int64)  # number of the split, place over all splits
+    at = 0
+    for number, (name, split) in enumerate(splits.items()):
+        own = name if name in source.parts and name != rest and len(source.parts[name].images) else rest
+        where[starts[own] + split.index] = number
+        place[starts[own] + split.index] = np.arange(at, at + len(split))
+        at += len(split)
+    pairs = near.pairs[(where[near.pairs] >= 0).all(1)]
+    bits = near.bits[(where[near.pairs] >= 0).all(1)]
+    names = Joined([split.names for split in splits.values()])
+    order = np.sort(place[pairs], 1)
+    number = {name: n for n, name in enumerate(splits)}
+    kinds = where[pairs]
+    across = {}
+    for name, others in (("valid", ["train"]), ("test", ["train", "valid"])):
+        inside, outside = kinds == number[name], np.isin(kinds, [number[other] for other in others])
+        across[name] = len(np.unique(np.concatenate([pairs[inside[:, one] & outside[:, 1 - one], one] for one in (0, 1)])))
+    shown = np.argsort(kinds[:, 0] == kinds[:, 1], kind="stable")[:DUPLICATES_LISTED]  # those across splits first, the nearest first
+    examples = tuple((names[int(order[row, 0])], names[int(order[row, 1])], int(bits[row])) for row in shown.tolist())
+    notes = list(near.notes)
+    count = len(np.unique(order[:, 1]))
+    if count:
+        notes.append(
+            f"{count:,} images are nearly the same as another (recompressed, brighter or darker, slightly cropped); the report names some."
+        )
+    leaks = []
+    for name, what in (("valid", "validation"), ("test", "test")):
+        if across[name]:
+            trained = "one for training" if name == "valid" else "one for training or validation"
+            leaks.append(f"{across[name]:,} {what} images are nearly the same as {trained}; the {what} figures may be too good by these.")
+    return NearCopies(count, across["test"], examples, [*notes, *leaks], leaks)

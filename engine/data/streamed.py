@@ -1,0 +1,68 @@
+"""Pictures that come as bytes one after the other, from an archive or a table: decoded in the confined process, handed over in pieces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.data.dataset import Part, Source, Step
+from engine.data.decoding import Bad, decode
+from engine.data.layout import PlacedFile
+from engine.data.limits import MIB
+from engine.data.picture_sets import kind_of, sentence_of, shown
+from engine.data.pictures import Picture, adapt
+from engine.data.pixel_facts import PixelFacts, Size
+from engine.data.preprocessing import Preprocessing
+from engine.data.rows import PixelRows, promised
+
+_AT_ONCE = 2 * MIB  # pixels that are handed over at once
+
+Content = bytes | Bad  # of a file, or why there is none
+
+
+@dataclass
+class StreamedPictures:
+    """One attempt to read all pictures at one shape by one set of decisions."""
+
+    shape: Size
+    how: Preprocessing
+    source: Source
+    facts: PixelFacts
+    counts: Counter[str]
+    total: int  # pictures of all parts
+    kept: list[PlacedFile] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)  # of the good ones in their files
+    done: int = 0
+
+    def part(self, split: str, count: int, items: Iterable[tuple[PlacedFile, Content]]) -> Generator[Step | PixelRows, None, None]:
+        """Yields the pixels of a split of at most `count` pictures; its names go into the source."""
+        names: list[str] = []
+        waiting: list[np.ndarray] = []
+        room = (count, *self.shape)
+        for file, content in items:
+            self.done += 1
+            try:
+                if isinstance(content, Bad):
+                    raise content
+                pixels, notes, seen = decode(content, self.how, file.page)
+            except Bad as bad:
+                self.source.refuse(shown(file.name), sentence_of(str(bad)))
+            else:
+                image, said = adapt(Picture(pixels, (), self.how), self.shape)
+                waiting.append(image)
+                self.kept.append(file)
+                names.append(shown(file.name))
+                self.sizes.append((seen.channels, seen.height, seen.width))
+                self.facts.add(seen.facts)
+                self.counts.update(kind_of(note) for note in (*notes, *said))
+            if waiting and len(waiting) * waiting[0].nbytes >= _AT_ONCE:
+                yield PixelRows(split, room, np.stack(waiting))
+                waiting = []
+            yield Step(self.done, self.total, "file", "Reading images")
+        if waiting:
+            yield PixelRows(split, room, np.stack(waiting))
+        if count:
+            self.source.parts[split] = Part(promised(len(names), *self.shape), None, names)

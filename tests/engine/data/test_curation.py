@@ -1,0 +1,269 @@
+"""Decisions about single images: kept beside the data, repeatable, undone without a trace, and hostile files refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import messages as m
+from engine.cli import main
+from engine.data import BadData, DataSet, open_data
+from engine.data.curation import Curation, Decision, decided, file_of, keep, parsed, places_of, read, written
+from engine.queries.session import CannotAnswer, QuerySession
+from tests.kit.import_cases import class_folders, picture, save
+from tests.kit.sentences import look_at
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Thirty images of two classes; the program's own folder is elsewhere."""
+    monkeypatch.setattr("engine.data.curation.user_folder", lambda kind: tmp_path / "own" / kind)
+    return class_folders(tmp_path / "set", count=15)
+
+
+def decide(session: QuerySession, data: str, act: str, *names: str, value: str = "") -> m.Curated:
+    told = session.answer(m.Curate(data=data, act=act, names=names, value=value))
+    assert isinstance(told, m.Curated)
+    return told
+
+
+def content(data: DataSet) -> dict[str, tuple[str, bytes]]:
+    """name -> (class, pixels) of all images."""
+    found = {}
+    for split in data.splits.values():
+        assert split.labels is not None
+        for name, label, image in zip(split.names, split.labels, split.images, strict=True):
+            found[name] = data.classes[label], np.asarray(image).tobytes()
+    return found
+
+
+def untouched(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_that_a_curated_set_is_the_set_without_what_was_left_out_and_with_the_classes_given(folder: Path) -> None:
+    files, before, session = untouched(folder), open_data(str(folder)), QuerySession()
+    decide(session, str(folder), "exclude", "cats/3.png", "dogs/4.png")
+    decide(session, str(folder), "relabel", "cats/5.png", value="dogs")
+    told = decide(session, str(folder), "tag", "cats/6.png", "cats/7.png", value="blurred")
+    assert (told.decisions, told.excluded, told.relabelled, told.tags) == (3, 2, 1, (("blurred", 2),))
+    after = open_data(told.curated)
+    wanted = content(before)
+    del wanted["cats/3.png"], wanted["dogs/4.png"]
+    wanted["cats/5.png"] = ("dogs", wanted["cats/5.png"][1])
+    assert content(after) == wanted and after.hash != before.hash and after.classes == before.classes
+    assert after.understood["curation"] == {"steps": 3, "excluded": 2, "relabelled": 1, "tags": {"blurred": 2}}
+    assert any(note == "Curated: 2 images were left out; 1 was given another class; tags: blurred (2)." for note in after.report.notes)
+    assert untouched(folder) == files and open_data(str(folder)).hash == before.hash
+    assert Path(told.file) == folder.with_name("set.curation.json") and json.loads(Path(told.file).read_bytes())["version"] == 1
+
+
+def test_that_undo_and_redo_go_through_all_states_bit_by_bit(folder: Path) -> None:
+    session = QuerySession()
+    hashes = [open_data(str(folder)).hash]
+    for act, name, value in (("exclude", "dogs/1.png", ""), ("relabel", "dogs/2.png", "cats"), ("include", "dogs/1.png", "")):
+        hashes.append(open_data(decide(session, str(folder), act, name, value=value).curated).hash)
+    assert len(set(hashes)) == 4
+    names = []
+    for place in (2, 1, 0):
+        told = decide(session, str(folder), "undo")
+        names.append(told.curated)
+        assert open_data(told.curated).hash == hashes[place]
+    assert told.curated == str(folder) and told.undo == "" and told.redo == "leave out one image"
+    with pytest.raises(BadData, match="nothing to undo"):
+        decide(session, str(folder), "undo")
+    for place in (1, 2, 3):
+        assert open_data(decide(session, str(folder), "redo").curated).hash == hashes[place]
+    assert open_data(names[0]).hash == hashes[2], "a state that was used stays what it was"
+    decide(session, str(folder), "undo")
+    assert decide(session, str(folder), "tag", "dogs/2.png", value="x").redo == ""
+
+
+def test_that_states_agree_with_a_slow_count_over_random_decisions() -> None:
+    rng = random.Random(5)
+    curation, stack, undone = Curation(), [], []
+    for _ in range(300):
+        act = rng.choice(["exclude", "include", "relabel", "tag", "untag", "undo", "redo"])
+        value = rng.choice("ab") if act in ("relabel", "tag", "untag") else ""
+        images = [(name, "") for name in rng.sample("pqrst", 2)]
+        if act in ("undo", "redo"):
+            source, target = (stack, undone) if act == "undo" else (undone, stack)
+            if not source:
+                with pytest.raises(BadData):
+                    decided(curation, act)
+                continue
+            target.append(source.pop())
+            curation = decided(curation, act)
+        else:
+            stack.append((act, [name for name, _ in images], value))
+            undone.clear()
+            curation = decided(curation, act, images, value)
+        for name in "pqrst":
+            mine = [(what, said) for what, names, said in stack if name in names]
+            left_out = [what for what, _ in mine if what in ("exclude", "include")][-1:] == ["exclude"]
+            labels = [said for what, said in mine if what == "relabel"]
+            tags = {tag for tag in "ab" if [what for what, said in mine if said == tag and what in ("tag", "untag")][-1:] == ["tag"]}
+            one = curation.known().get(name)
+            assert (left_out, labels[-1] if labels else "", tags) == (
+                (one.excluded, one.label, set(one.tags)) if one else (False, "", set())
+            )
+        assert parsed(written(curation, "set"), "it").steps == curation.steps
+
+
+def test_that_renamed_changed_and_missing_images_are_noticed_and_said(folder: Path) -> None:
+    session = QuerySession()
+    told = decide(session, str(folder), "exclude", "cats/1.png", "cats/2.png", "cats/3.png", "cats/4.png")
+    (folder / "cats" / "1.png").rename(folder / "cats" / "one.png")
+    save(folder / "cats" / "2.png", picture(np.random.default_rng(99), 60))
+    (folder / "cats" / "3.png").unlink()
+    after = open_data(told.curated)
+    names = set(content(after))
+    assert "cats/one.png" not in names and "cats/2.png" in names and "cats/4.png" not in names
+    notes = " ".join(after.report.notes)
+    assert (
+        "1 images have another name than when they were decided about, and are known by their pixels: cats/1.png (now cats/one.png)."
+        in notes
+    )
+    assert "1 images have changed since they were decided about, so nothing was decided for them: cats/2.png." in notes
+    assert "1 images that were decided about are not in the data any more: cats/3.png." in notes
+
+
+def test_that_decisions_hold_at_another_size(folder: Path) -> None:
+    told = decide(QuerySession(), str(folder), "exclude", "cats/1.png")
+    carried = told.curated[len(str(folder)) + 1 :]
+    other = open_data(f"{folder}?{json.dumps({**json.loads(carried), 'size': 8})}")
+    assert "cats/1.png" not in content(other) and other.shape == (3, 8, 8)
+
+
+def test_that_what_cannot_be_decided_is_one_sentence_and_writes_nothing(folder: Path) -> None:
+    session = QuerySession()
+    for error, act, names, value in (
+        (CannotAnswer, "exclude", ("cats/99.png",), ""), (CannotAnswer, "relabel", ("cats/1.png",), "birds"), (BadData, "undo", (), ""),
+        (BadData, "exclude", (), ""), (BadData, "tag", ("cats/1.png",), " "), (BadData, "burn", ("cats/1.png",), ""),
+    ):  # fmt: skip
+        with pytest.raises(error) as caught:
+            decide(session, str(folder), act, *names, value=value)
+        look_at(str(caught.value))
+    with pytest.raises(CannotAnswer, match="stays as it is"):
+        decide(session, "digits", "exclude", "digit 1")
+    assert not os.path.lexists(file_of(folder))
+
+
+def test_that_a_missing_or_other_file_of_decisions_is_one_sentence(folder: Path) -> None:
+    told = decide(QuerySession(), str(folder), "exclude", "cats/1.png")
+    file = Path(told.file)
+    text = file.read_text()
+    for now, words in ((None, "are missing"), (text.replace("cats/1", "cats/2"), "is not the file"), (text[:40], "is no JSON")):
+        file.unlink() if now is None else file.write_text(now)
+        with pytest.raises(BadData, match=words) as caught:
+            open_data(told.curated)
+        look_at(str(caught.value))
+
+
+def test_that_data_in_a_folder_that_cannot_be_written_keep_their_decisions_in_the_programs_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, own = places_of(folder)
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
+    told = decide(QuerySession(), str(folder), "exclude", "cats/1.png")
+    assert Path(told.file) == own and own.exists() and not beside.exists()
+    assert "cats/1.png" not in content(open_data(told.curated))
+
+
+def test_that_a_failed_write_leaves_the_decisions_as_they_were(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.storage import atomic_io
+
+    first = decide(QuerySession(), str(folder), "exclude", "cats/1.png")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic_io.layer, "sync", full)
+    with pytest.raises(Exception, match=r"room|space|disk"):
+        decide(QuerySession(), str(folder), "exclude", "cats/2.png")
+    monkeypatch.undo()
+    assert len(read(Path(first.file)).steps) == 1 and [path.name for path in folder.parent.glob("*.json*")] == ["set.curation.json"]
+
+
+BASE = written(
+    Curation([Decision("exclude", (("a.png", "0" * 16),), "", "0" * 8), Decision("tag", (("b", ""),), "x"), Decision("undo")]), "set"
+)
+HOSTILE = [
+    b"", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, BASE[:-20], BASE.replace(b'"version": 1', b'"version": 2'),
+    BASE.replace(b'"version": 1', b'"version": true'), BASE.replace(b"exclude", b"delete"), BASE.replace(b'"0000000000000000"', b'"../x"'),
+    BASE.replace(b'"a.png"', b"7"), BASE.replace(b'"x"', b'"x\\u0000"'),
+    BASE.replace(b'"act": "undo"', b'"act": "undo", "images": [["a", ""]]'),
+    BASE.replace(b'"act": "undo"', b'"act": "undo", "more": 1'), BASE.replace(b'"a.png"', b'"' + b"a" * 5_000 + b'"'),
+    json.dumps({"format": "priorama curation", "version": 1, "steps": [{"act": "undo"}] * 100_001}).encode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", range(len(HOSTILE)))
+def test_that_a_hostile_file_is_refused_in_one_sentence(place: int) -> None:
+    with pytest.raises(BadData) as caught:
+        parsed(HOSTILE[place], "“set.curation.json”")
+    look_at(str(caught.value))
+
+
+def test_that_no_mutated_file_does_anything_but_be_read_or_refused() -> None:
+    rng = random.Random(1)
+    refused = 0
+    for _ in range(10_000):
+        data = bytearray(BASE)
+        for _ in range(rng.randint(1, 4)):
+            place = rng.randrange(len(data))
+            match rng.randrange(4):
+                case 0:
+                    data[place] = rng.randrange(256)
+                case 1:
+                    del data[place : place + rng.randint(1, 30)]
+                case 2:
+                    data[place:place] = data[rng.randrange(len(data)) :][: rng.randint(1, 30)]
+                case _:
+                    data[place:place] = rng.choice([b"[", b"]", b"{", b"}", b'"', b"null", b"1e999", b"\\ud800", b"-1", b"NaN"])
+            data = data or bytearray(b" ")
+        try:
+            found = parsed(bytes(data), "it")
+        except BadData:
+            refused += 1
+        else:
+            found.known()
+            assert parsed(written(found, "set"), "it") == found
+    assert refused > 5_000
+
+
+def test_that_the_verb_decides_tells_and_repeats(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def result(*words: str) -> dict[str, Any]:
+        assert main([*words, "--json", "--quiet"]) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    monkeypatch.chdir(folder.parent)
+    plain = result("data", "set")
+    told = result("curate", "set", "--exclude", "cats/1.png", "cats/2.png", "--relabel", "dogs/1.png=cats", "--tag", "dogs/2.png=b")
+    assert (told["excluded"], told["relabelled"], told["tags"], told["decisions"]) == (2, 1, {"b": 1}, 3)
+    curated = result("data", "set", "--curation", "beside")
+    assert sum(curated["splits"].values()) == 28 and curated["hash"] != plain["hash"] and curated["recipe"] == told["recipe"]
+    (folder.parent / "copy.json").write_bytes(file_of(folder).read_bytes())
+    assert result("data", "set", "--curation", "copy.json")["hash"] == curated["hash"]
+    for _ in range(3):
+        told = result("curate", "set", "--undo")
+    assert told["decisions"] == 0 and told["recipe"] == {} and result("data", "set")["hash"] == plain["hash"]
+    assert result("curate", "set")["undo"] == "" and main(["curate", "set", "--relabel", "cats/1.png", "--quiet"]) == 2
+
+
+def test_that_a_file_with_a_million_images_is_refused_before_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.data.curation.MAX_CURATED", 3)
+    curation = decided(Curation(), "exclude", [("a", ""), ("b", "")])
+    with pytest.raises(BadData, match="names more than 3 images"):
+        decided(curation, "exclude", [("c", ""), ("d", "")])
+    with pytest.raises(BadData):
+        keep(tmp_path / "set", replace(curation, steps=curation.steps * 2))
+    assert not os.path.lexists(file_of(tmp_path / "set"))
