@@ -31,7 +31,6 @@ from engine.queries.pictures import adapted, require_images
 from engine.queries.probing import MOST_FEATURES
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_data import require_same_data
 
 CLASSIFIER, BAYES, PROBE = "classifier", "bayes", "probe"
 FITTED_ON = 5000  # training images of a linear probe
@@ -66,8 +65,7 @@ class ClassifierErrors:
         """
         model = self.session.model(work.of.run, work.of.step)
         of = replace(work.of, step=model.step, through=ways(model, work.of.through)[0])
-        data = yield from self.session.load_data(model.manifest.data, work.job)
-        require_same_data(model.manifest, model.run.path.name, data.hash, former_hash=data.former_hash)
+        data = yield from self.session.load_run_data(model, work.job)
         key = self._key(model, data, of)
         if key not in self._kept:
             self._kept.keep(key, (yield from _asked(work.job, model, data, of)))

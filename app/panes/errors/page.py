@@ -177,10 +177,19 @@ class ErrorsPage(QScrollArea):
         card.inside.addWidget(self.image_line)
         row = QHBoxLayout()
         row.setSpacing(6)
-        self.mark_button = button("Show in Embedding", None, "Mark this image on the map of the features.")
-        self.score_button = button("Score in Likelihood", None, "Put this image among those that are scored.")
-        row.addWidget(self.mark_button)
-        row.addWidget(self.score_button)
+        self.mark_button = button("Embedding", None, "Mark this image on the map of the features.")
+        self.score_button = button("Likelihood", None, "Put this image among those that are scored.")
+        self.curate_button = button(
+            "Relabel…", None, "Give this image another class, leave it out or tag it; the files stay as they are, and Ctrl+Z takes it back."
+        )
+        row.addWidget(muted("Show in", wrap=False))
+        for made, name in (
+            (self.mark_button, "Show in Embedding"),
+            (self.score_button, "Score in Likelihood"),
+            (self.curate_button, "Relabel, leave out or tag"),
+        ):
+            made.setAccessibleName(name)
+            row.addWidget(made)
         row.addStretch(1)
         card.inside.addLayout(row)
         return card

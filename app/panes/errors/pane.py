@@ -19,6 +19,7 @@ from app.shell import theme
 from app.shell.formatting import count, number
 from app.shell.pane_availability import Unavailable
 from app.shell.run_pane import RunPane
+from app.widgets.curation_menu import CurationMenu
 from app.widgets.parts import set_heading
 from app.widgets.shown_step import COMES, FAILED
 from engine.messages import AnswersOf, PictureRef, RunInfo
@@ -76,6 +77,7 @@ class ErrorsPane(RunPane):
             (page.stop_button, controller.stop), (page.previous, partial(controller.turn, -1)), (page.next, partial(controller.turn, 1)),
             (page.wrong, partial(self.choose, AnswerChoice())), (page.unsure, partial(self.choose, AnswerChoice("unsure"))),
             (page.mark_button, partial(self._hand_over, "mark")), (page.score_button, partial(self._hand_over, "score")),
+            (page.curate_button, self._curate),
         ):  # fmt: skip
             made.clicked.connect(partial(self._do, run))
 
@@ -193,6 +195,13 @@ class ErrorsPane(RunPane):
         if picture is not None:
             self.context.state.handed_over.emit(purpose, picture)
 
+    def _curate(self) -> None:
+        """Decide about the chosen image."""
+        found, images, chosen, made = self.controller.found, self.controller.page, self.page.gallery.chosen, self.page.curate_button
+        if found is not None and images is not None and 0 <= chosen < len(images.names):
+            menu = CurationMenu(self.context, found.data, (images.names[chosen],), self)
+            menu.open_at(made.mapToGlobal(made.rect().bottomLeft()))
+
     def picture(self) -> PictureRef | None:
         """The chosen image of the gallery; None where none is chosen."""
         found, page, chosen = self.controller.found, self.controller.page, self.page.gallery.chosen
@@ -266,7 +275,7 @@ class ErrorsPane(RunPane):
     def _say_image(self, index: int) -> None:
         found, images, page = self.controller.found, self.controller.page, self.page
         chosen = found is not None and images is not None and 0 <= index < len(images.indices)
-        for made in (page.mark_button, page.score_button):
+        for made in (page.mark_button, page.score_button, page.curate_button):
             made.setEnabled(chosen)
         if not chosen or found is None or images is None:
             page.image_line.set_text("" if images is None or not len(images.images) else "Choose an image to read more of it.")

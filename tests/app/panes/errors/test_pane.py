@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from app.panes.errors.pane import ErrorsPane
 from app.shell import theme
+from app.widgets.curation_menu import CurationMenu
 from engine import messages as m
 from tests.kit.panes import PLAIN, RUN, VAE, Kit, digits, run_info
 from tests.kit.text_fit import misfits
@@ -172,6 +173,19 @@ def test_that_a_chosen_image_is_handed_to_the_panes_that_score_and_mark(kit: Kit
     picture = handed[0][1]
     assert isinstance(picture, m.PictureRef)
     assert (picture.data, picture.index, picture.split, picture.label) == ("digits", 18, "valid", "digits, validation image 18")
+
+
+def test_that_an_image_can_be_given_another_class_or_left_out(kit: Kit) -> None:
+    pane = ready(kit)
+    assert not pane.page.curate_button.isEnabled()
+    QTest.mouseClick(pane.page.gallery, Qt.MouseButton.LeftButton, pos=pane.page.gallery.place(2).center().toPoint())
+    pane.page.curate_button.click()
+    (menu,) = pane.findChildren(CurationMenu)
+    assert (menu.data, menu.names) == ("digits", ("digit 2",))
+    menu.decide("relabel", "one", "Give this image the class “one”")
+    (decided,) = [query for query in kit.engine.of(m.Curate) if query.act == "relabel"]
+    assert (decided.data, decided.names, decided.value) == ("digits", ("digit 2",), "one")
+    menu.close()
 
 
 def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
