@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QPushButton, QScrollArea, QSlider, QVBoxLayout, QWidget
 
@@ -20,10 +21,12 @@ from app.panes.chains.settings import ChainSettingsCard
 from app.shell import theme
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
+from app.widgets.animation import FILMS, FRAME_MS, LAST_MS, FilmSpeed, film_bytes, film_ending
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS, Figure, figure_of
 from app.widgets.parts import ShrinkingPages, TextLines, button, heading, muted
 
+FILM_FRAMES = 48  # of a saved film, at most
 SPEEDS = {1: "slow", 2: "steady", 10: "fast", 100: "very fast"}  # steps of a tick
 
 
@@ -86,7 +89,10 @@ class ChainsPane(Pane):
         menu = QMenu(export)
         menu.addAction("Copy picture").triggered.connect(self.copy_picture)
         menu.addAction("Save as PNG, SVG or PDF…").triggered.connect(partial(self._ask_action, "png"))
+        menu.addAction("Save film as GIF, WebP or APNG…").triggered.connect(self._ask_film)
         menu.addAction("Save steps as CSV…").triggered.connect(partial(self._ask_action, "csv"))
+        menu.addSeparator()
+        self.film_speed = FilmSpeed(menu)
         export.setMenu(menu)
         row.addWidget(export)
         return row
@@ -216,6 +222,27 @@ class ChainsPane(Pane):
             self._say(*save_file(path, csv_text(self.about_file(), columns, rows)))
         else:
             self._say(*save_file(path, self.figure().contents(path, self.about_file())))
+
+    def save_film(self, path: str) -> None:
+        """The chains from their starts to the step that is seen, as they stand in the window."""
+        film, end, played = self.film, self.film.position, self.film.playing
+        if not end:
+            self._say("Nothing to save yet: no step has been taken.", "bad")
+            return
+        frames = []
+        for position in np.unique(np.linspace(0, end, FILM_FRAMES).astype(int)).tolist():
+            film.wind(position)
+            frames.append(self.left.grab().toImage())
+        film.wind(end)
+        if played:
+            film.play()
+        speed = self.film_speed.factor
+        self._say(*save_file(path, film_bytes(frames, film_ending(path), self.about_file(), 1, FRAME_MS / speed, LAST_MS / speed)))
+
+    def _ask_film(self, _checked: bool = False) -> None:
+        settings = self.film.settings
+        suggested = file_name("chains", settings.target, settings.sampler, f"step-{self.film.position}")
+        ask_where(self, "Save the film", suggested, "gif", self.save_film, FILMS)
 
     def _say(self, text: str, level: str = "") -> None:
         self._note = (text, level)

@@ -12,7 +12,11 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from app.panes.latent.axes import LatentAxes
 from app.panes.latent.position import PositionHistory
+from app.widgets.animation import FILMS, FilmSpeed, film_bytes, film_ending
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
+
+FILM_FRAME_MS = 200
+FILM_SIDE = 256  # px, about
 
 
 class LatentExportSource(Protocol):
@@ -37,6 +41,7 @@ class LatentExport(QObject):
         axes: Callable[[], LatentAxes | None],
         report: Callable[..., None],
         class_asked: Callable[[], int | None],
+        walk: Callable[[], list[QImage]],
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
@@ -44,7 +49,9 @@ class LatentExport(QObject):
         self.history, self.state = history, history.state
         self.sources, self.axes, self.report = sources, axes, report
         self.class_asked = class_asked  # that pictures are decoded as; None without classes
+        self.walk = walk  # the frames of the way from A to B and back
         self.scale = 2  # of saved pictures
+        self.speed: FilmSpeed | None = None  # of saved films, once the menu is there
 
     def menu(self) -> QMenu:
         """Every export, and the size of saved pictures."""
@@ -53,6 +60,7 @@ class LatentExport(QObject):
             ("Copy picture", self.copy_picture),
             ("Save picture as PNG…", partial(self._ask_png, "picture")),
             ("Save interpolation as PNG…", partial(self._ask_png, "interpolation")),
+            ("Save interpolation as GIF, WebP or APNG…", self._ask_film),
             ("Save prior samples as PNG…", partial(self._ask_png, "samples")),
             ("Save 2-D grid as PNG…", partial(self._ask_png, "grid")),
             ("Save z as CSV…", self._ask_csv),
@@ -66,6 +74,8 @@ class LatentExport(QObject):
             action.triggered.connect(partial(self._set_scale, factor))
             group.addAction(action)
             menu.addAction(action)
+        menu.addSeparator()
+        self.speed = FilmSpeed(menu)
         return menu
 
     def _run(self, run: Callable[[], object], _checked: bool = False) -> None:
@@ -96,6 +106,16 @@ class LatentExport(QObject):
             return
         self._write(path, png_bytes(image, self.recipe() | self.sources[what].export_details()))
 
+    def save_film(self, path: str) -> None:
+        """The way from A to B and back along the chosen path, again and again."""
+        frames = self.walk()
+        if not frames:
+            self.report("Nothing to save yet: set A and B, and see the way between them.", "bad")
+            return
+        about = self.recipe() | self.sources["interpolation"].export_details()
+        frame_ms = FILM_FRAME_MS / (1.0 if self.speed is None else self.speed.factor)
+        self._write(path, film_bytes(frames, film_ending(path), about, max(1, FILM_SIDE // frames[0].width()), frame_ms, frame_ms))
+
     def save_csv(self, path: str) -> None:
         """z, one line per dimension."""
         position, axes = self.history.current, self.axes()
@@ -124,6 +144,9 @@ class LatentExport(QObject):
 
     def _ask_png(self, what: str) -> None:
         ask_where(self.window, "Save as PNG", self._suggested(what), "png", partial(self.save_png, what))
+
+    def _ask_film(self) -> None:
+        ask_where(self.window, "Save the film", self._suggested("interpolation"), "gif", self.save_film, FILMS)
 
     def _ask_csv(self) -> None:
         ask_where(self.window, "Save z as CSV", self._suggested("z"), "csv", self.save_csv)

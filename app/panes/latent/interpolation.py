@@ -14,6 +14,7 @@ from app.shell.formatting import decoded_as, number
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
+from app.widgets.image_view import chw_to_qimage
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import Interpolated
@@ -152,6 +153,14 @@ class InterpolationCard(Card):
     def export_picture(self, scale: int) -> QImage:
         """Both strips under each other; null when there is none."""
         return stacked([strip_picture(strip, scale) for strip in (self.lerp, self.slerp)])
+
+    def film(self) -> list[QImage]:
+        """The way along the chosen path, from A to B and back again; empty when there is none."""
+        answer, position = self.interpolated, self.history.current
+        if answer is None or position is None:
+            return []
+        images = [chw_to_qimage(image) for image in (answer.lerp if position.path == "lerp" else answer.slerp)]
+        return [*images, *images[-2:0:-1]]
 
     def export_details(self) -> dict[str, object]:
         """A and B, for the text that an exported picture carries."""

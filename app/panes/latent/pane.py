@@ -70,7 +70,8 @@ class LatentPane(RunPane):
             "samples": self.prior_samples,
             "grid": self.plane,
         }
-        self.export = LatentExport(self.history, sources, self._axes, self.decoded_image.report, self.controller.label, self)
+        report, label, walk = self.decoded_image.report, self.controller.label, self.interpolation.film
+        self.export = LatentExport(self.history, sources, self._axes, report, label, walk, self)
         self._build()
         self._wire()
         self._restyle()

@@ -11,13 +11,14 @@ from app.panes.latent.axes import SPAN, LatentAxes
 from app.panes.latent.position import PositionHistory
 from app.panes.latent.tiles import strip_picture
 from app.shell.formatting import decoded_as, number
+from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, muted
 from engine.messages import DecodeGrid, GridDecoded
 
-COUNT = 9  # pictures along each side
-NOTE = f"Each from −{SPAN:.0f} to +{SPAN:.0f} σ; the others stay. Click a picture to go there."
+COUNT, LEAST = 9, 24  # pictures along each side, and their least height
+NOTE = f"From −{SPAN:.0f} to +{SPAN:.0f} σ each. Click a picture to go there."
 
 
 class LatentPlaneCard(Card):
@@ -34,7 +35,8 @@ class LatentPlaneCard(Card):
         self._chosen = False  # whether the user has chosen the dimensions
         row = QHBoxLayout()
         row.setSpacing(16)
-        self.grid = ImageStrip("A plane through z; choose a picture to go there", columns=COUNT, most=44, gap=1)
+        self.grid = ImageStrip("A plane through z; choose a picture to go there", columns=COUNT, rows=COUNT, most=44, gap=1)
+        self.grid.setMinimumHeight(COUNT * LEAST)  # where there is less room the pane scrolls: no picture and no word is cut off
         self.grid.picked.connect(self.take_cell)
         row.addWidget(self.grid, 1)
         side = QVBoxLayout()
@@ -50,6 +52,7 @@ class LatentPlaneCard(Card):
         self.note = muted(NOTE)
         self.note.setProperty("role", "small")
         self.note.setFixedWidth(132)
+        set_tip(self.note, "All other dimensions of z stay as they are.")
         side.addWidget(self.note)
         side.addStretch(1)
         row.addLayout(side)
@@ -87,7 +90,7 @@ class LatentPlaneCard(Card):
             return
         self._query, self._decode = query, answer.decode
         kind = decoded_as(answer.decode, many=True)
-        self.note.setText(f"{NOTE} Shown are {kind}." if kind else NOTE)
+        self.note.setText(f"{NOTE} Shown: {kind}." if kind else NOTE)
         values = np.linspace(-SPAN, SPAN, answer.count)
         labels = axes.labels()
         x, y = labels.get(query.x, "x"), labels.get(query.y, "y")

@@ -1,4 +1,4 @@
-"""Samples out of the window: PNG of what is shown, GIF of the film, text, clipboard. Every file says how it was made."""
+"""Samples out of the window: PNG of what is shown, films, text, clipboard. Every file says how it was made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction, QActionGroup, QImage
 from PySide6.QtWidgets import QMenu, QWidget
 
-from app.panes.sampling.animation import gif_bytes
 from app.panes.sampling.controller import SamplingController
+from app.panes.sampling.rollout import RolloutCard
 from app.panes.sampling.samples_view import SamplesView
+from app.widgets.animation import FILMS, FRAME_MS, LAST_MS, FilmSpeed, film_bytes, film_ending
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
 
 GIF_FRAMES = 48
@@ -23,15 +24,16 @@ class SamplingExports(QMenu):
 
     reported = Signal(str, str)
 
-    def __init__(self, samples: SamplingController, view: SamplesView, parent: QWidget) -> None:
+    def __init__(self, samples: SamplingController, view: SamplesView, rollout: RolloutCard, parent: QWidget) -> None:
         super().__init__(parent)
-        self.samples, self.view = samples, view
+        self.samples, self.view, self.rollout = samples, view, rollout
         self.scale_factor = 4  # of exported pictures, in screen pixels per pixel
         self.entries: dict[str, QAction] = {}
         for name, text, run in (
             ("copy", "Copy samples", self.copy_picture),
             ("png", "Save samples as PNG…", partial(self._save_dialog, "png")),
-            ("gif", "Save growth as GIF…", partial(self._save_dialog, "gif")),
+            ("gif", "Save growth as GIF, WebP or APNG…", partial(self._save_dialog, "gif")),
+            ("rollout", "Save next frames as GIF, WebP or APNG…", partial(self._save_dialog, "rollout")),
             ("txt", "Save text…", partial(self._save_dialog, "txt")),
         ):
             self.entries[name] = self.addAction(text)
@@ -43,11 +45,16 @@ class SamplingExports(QMenu):
             action.triggered.connect(partial(self._set_scale, factor))
             group.addAction(action)
             self.addAction(action)
+        self.addSeparator()
+        self.speed = FilmSpeed(self)
 
     def enable(self, *, text: bool) -> None:
         """Offer what can be made of the node that is looked at."""
         node = self.samples.node
+        self.entries["rollout"].setEnabled(self.rollout.film is not None)
         for name, action in self.entries.items():
+            if name == "rollout":
+                continue
             action.setEnabled(node is not None and (name == "txt") == text and not (name == "gif" and not node.has_film))
 
     def recipe(self) -> dict[str, object]:
@@ -99,7 +106,30 @@ class SamplingExports(QMenu):
         positions = np.unique(np.linspace(0, position // node.depth, GIF_FRAMES).astype(int)) * node.depth
         side = max(self.view.canvas.picture(1, last).width(), 1)
         frames = [self.view.canvas.picture(1, self.view.grid(node, int(at))) for at in positions]
-        self._write(path, gif_bytes(frames, max(1, GIF_SIDE // side), self.recipe()))
+        speed = self.speed.factor
+        factor = max(1, GIF_SIDE // side)
+        self._write(path, film_bytes(frames, film_ending(path), self.recipe(), factor, FRAME_MS / speed, LAST_MS / speed))
+
+    def save_rollout(self, path: str) -> None:
+        """The true frames beside the drawn ones, as far as they are drawn."""
+        card = self.rollout
+        if card.film is None:
+            self.reported.emit("Nothing to save yet: no frame has been drawn.", "bad")
+            return
+        frames, speed = card.pictures(), self.speed.factor
+        factor = max(1, GIF_SIDE // frames[0].width())
+        self._write(
+            path, film_bytes(frames, film_ending(path), card.recipe() | self._of_run(), factor, card.frame_ms / speed, LAST_MS / speed)
+        )
+
+    def _of_run(self) -> dict[str, object]:
+        """What a file says of the run and the step of the time cursor."""
+        state = self.samples.context.state
+        info = state.run_info
+        about: dict[str, object] = {"Software": "Priorama"}
+        if info is not None:
+            about |= {"run": info.name, "method": info.method, "data": info.data_name, "step": str(state.step)}
+        return about
 
     def save_text(self, path: str) -> None:
         node = self.samples.node
@@ -121,9 +151,13 @@ class SamplingExports(QMenu):
     def _save_dialog(self, what: str, _checked: bool = False) -> None:
         info, node = self.samples.context.state.run_info, self.samples.node
         step = None if node is None else node.step
-        suggested = file_name(info.name if info else "samples", "samples" if what != "gif" else "growth", f"step-{step}")
-        saves = {"png": self.save_png, "gif": self.save_gif, "txt": self.save_text}
-        ask_where(self.view, f"Save as {what.upper()}", suggested, what, saves[what])
+        named = {"gif": "growth", "rollout": "next-frames"}.get(what, "samples")
+        suggested = file_name(info.name if info else "samples", named, f"step-{step}")
+        saves = {"png": self.save_png, "gif": self.save_gif, "rollout": self.save_rollout, "txt": self.save_text}
+        if what in ("gif", "rollout"):
+            ask_where(self.view, "Save the film", suggested, "gif", saves[what], FILMS)
+        else:
+            ask_where(self.view, f"Save as {what.upper()}", suggested, what, saves[what])
 
     def _set_scale(self, factor: int, _checked: bool = False) -> None:
         self.scale_factor = factor

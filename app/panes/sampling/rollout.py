@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QSpinBox, QVBoxLayout
 
 from app.panes import Context
@@ -18,7 +19,7 @@ from app.panes.sampling.rollout_chart import RolloutChart
 from app.shell.formatting import number
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import Colors
-from app.widgets.image_view import ImageView
+from app.widgets.image_view import ImageView, chw_to_qimage
 from app.widgets.parts import Card, TextLines, button, muted
 from engine.messages import Ended, FrameRolledOut, RollOut, RolloutBegan, StopJob
 
@@ -135,6 +136,7 @@ class RolloutCard(Card):
     """`asked(clip, frames, seed)` for another film; the slider and the buttons walk through the one that is there."""
 
     asked = Signal(int, int, int)
+    frame_ms = FRAME_MS  # of a frame while it is played
 
     def __init__(self) -> None:
         super().__init__()
@@ -274,6 +276,31 @@ class RolloutCard(Card):
         if not self._ours:
             self.stop()
             self.go_to(place)
+
+    # out of the window
+
+    def pictures(self) -> list[QImage]:
+        """Each frame that is there, the true one at the left and the drawn one at the right; grey where the clip has ended."""
+        film = self.film
+        assert film is not None
+        made = []
+        for place in range(film.reached):
+            drawn, true = film.drawn(place), film.true(place)
+            grey = np.full_like(drawn, 128)
+            made.append(chw_to_qimage(np.concatenate([grey if true is None else true, grey[:, :, :1], drawn], 2)))
+        return made
+
+    def recipe(self) -> dict[str, object]:
+        """What a file says of the film."""
+        film = self.film
+        assert film is not None
+        return {
+            "clip": film.began.name,
+            "given": film.given,
+            "seed": self.seed.value(),
+            "log_p_nat": [round(value, 4) for value in film.log_p],
+            "shown": "true frames at the left, drawn ones at the right",
+        }
 
     # playing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -280,3 +281,19 @@ def test_that_every_word_of_the_key_is_seen_however_narrow_it_is(qapp, width: in
     assert (key.height() == 18) is (width == 600)
     key.close()
     key.deleteLater()
+
+
+def test_that_the_chains_are_saved_as_a_film_from_their_starts_to_what_is_seen(kit: Kit, pane: Any, tmp_path):
+    pane.save_film(str(tmp_path / "early.gif"))
+    assert "Nothing to save" in pane.status.text and not (tmp_path / "early.gif").exists()
+    answer(kit)
+    pane.film.wind(40)
+    pane.save_film(str(tmp_path / "chains.gif"))
+    assert pane.film.position == 40 and "Saved as chains.gif" in pane.status.text
+    with Image.open(tmp_path / "chains.gif") as film:
+        count, told = getattr(film, "n_frames", 1), json.loads(film.info["comment"])
+        first = np.asarray(film.convert("RGB"))
+        film.seek(count - 1)
+        last = np.asarray(film.convert("RGB"))
+    assert 10 < count <= 48 and film.info["loop"] == 0 and told["step"] == 40
+    assert first.shape == last.shape and (first != last).any()

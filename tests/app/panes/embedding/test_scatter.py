@@ -17,8 +17,8 @@ from app.panes.embedding.point_style import DIMMED, FAINTEST
 from app.panes.embedding.raster import SHAPES
 from app.panes.embedding.scatter import LARGEST, MARKER_SIZE, Scatter
 from app.panes.embedding.thumbnails import FEW
-from app.panes.sampling.animation import pixels
 from app.shell.theme import DARK, LIGHT, Colors
+from app.widgets.animation import pixels
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 60), (40, 70, 230)
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton

@@ -144,3 +144,24 @@ def test_that_long_names_and_all_tabs_fit_the_pane_at_1280_by_800_without_scroll
         assert wide <= slider.label_width, "the note is not cut"
         viewport = pane.slider_list.scroll_area.viewport()
         assert slider.mapTo(viewport, slider.rect().topRight()).x() < viewport.width(), "the value is in view"
+
+
+@pytest.mark.parametrize("size", [(620, 420), (960, 520), (1040, 700)])
+def test_that_no_picture_of_the_plane_and_no_word_beside_it_is_cut_off(kit: Kit, monkeypatch, size: tuple[int, int]):
+    from tests.kit import panes as kit_panes
+
+    plain = kit_panes.ANSWERS[m.DecodeGrid]
+    monkeypatch.setitem(kit_panes.ANSWERS, m.DecodeGrid, lambda engine, query: replace(plain(engine, query), decode="mean"))
+    pane = kit.open(LatentPane)
+    assert isinstance(pane, LatentPane)
+    kit.look_at()
+    pane.resize(*size)
+    kit.pump()
+    pane.show_tab(2)
+    kit.pump()
+    for _ in range(3):
+        QCoreApplication.processEvents()
+    grid, note = pane.plane.grid, pane.plane.note
+    assert len(grid.images) == 81 and grid.place(80).bottom() <= grid.height() + 1 and grid.place(80).right() <= grid.width() + 1
+    assert note.height() >= note.heightForWidth(note.width()) and "means of p(x|z)" in note.text()
+    kit.close(pane)

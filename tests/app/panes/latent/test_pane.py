@@ -392,6 +392,33 @@ def test_that_a_saved_picture_carries_run_step_and_z(kit: Kit, pane: LatentPane,
         np.testing.assert_array_equal(pixels[16 * factor :: 32 * factor, 16 * factor :: 32 * factor], decoded(pane.position.z[None])[0, 0])
 
 
+@pytest.mark.parametrize("path", ["lerp", "slerp"])
+def test_that_the_way_from_a_to_b_and_back_is_saved_as_a_film(kit: Kit, pane: LatentPane, tmp_path, path: str) -> None:
+    pane.export.save_film(str(tmp_path / "early.gif"))
+    assert "Nothing to save" in pane.decoded_image.status.text and not (tmp_path / "early.gif").exists()
+    for end, sigmas in (("a", -2.0), ("b", 2.0)):
+        pane.slider_list.set_dimension(0, sigmas)
+        pane.interpolation.set_end(end)
+    kit.pump()
+    pane.interpolation.paths.button(("lerp", "slerp").index(path)).click()
+    kit.pump()
+    pane.export.save_film(str(tmp_path / "way.webp"))
+    answer = pane.interpolation.interpolated
+    assert answer is not None
+    images = answer.lerp if path == "lerp" else answer.slerp
+    wanted = [*images, *images[-2:0:-1]]
+    with Image.open(tmp_path / "way.webp") as film:
+        told, factor = json.loads(film.getexif()[0x010E]), film.width // 8
+        assert told["run"] == "vae-digits" and "a_name" in told and "decode" in told and film.info["loop"] == 0
+        shown = []
+        for place in range(getattr(film, "n_frames", 1)):
+            film.seek(place)
+            shown.append(np.asarray(film.convert("L"))[::factor, ::factor])
+    different = [one for place, one in enumerate(wanted) if place == 0 or (one != wanted[place - 1]).any()]
+    assert len(shown) == len(different), "equal frames that follow each other are one that stays longer"
+    assert all(np.array_equal(one, other[0]) for one, other in zip(shown, different, strict=True))
+
+
 def test_that_the_csv_holds_z_to_the_last_bit(kit: Kit, pane: LatentPane, tmp_path) -> None:
     pane.decoded_image.prior_button.click()
     kit.pump()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
@@ -150,3 +152,25 @@ def test_that_other_runs_need_no_more_room_for_it(kit: Kit, pane: SamplingPane, 
     pane.show_page(0)
     assert pages.minimumSizeHint().height() == low
     qapp.setStyleSheet("")
+
+
+def test_that_the_film_is_saved_with_true_and_drawn_frames_beside_each_other(kit: Kit, pane: SamplingPane, tmp_path):
+    pane.exports.save_rollout(str(tmp_path / "none.gif"))
+    assert "Nothing to save" in pane.status.text and not (tmp_path / "none.gif").exists()
+    open_film(kit, pane)
+    kit.pump()
+    pane.exports.speed.factor = 2.0
+    pane.exports.save_rollout(str(tmp_path / "film.webp"))
+    clip = clips()[0]
+    with Image.open(tmp_path / "film.webp") as film:
+        assert getattr(film, "n_frames", 1) == 12 and film.info["loop"] == 0
+        told = json.loads(film.getexif()[0x010E])
+        factor = film.width // 33
+        for place in range(12):
+            film.seek(place)
+            film.load()
+            assert film.info["duration"] == (125 if place < 11 else 1000)
+            shown = np.asarray(film.convert("L"))[::factor, ::factor]
+            assert np.array_equal(shown[:, :16], clip[place, 0])
+            assert np.array_equal(shown[:, 17:], clip[place if place < 4 else place - 1, 0])
+    assert told["seed"] == 0 and len(told["log_p_nat"]) == 8 and told["given"] == 4
