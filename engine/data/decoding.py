@@ -20,6 +20,7 @@ from engine.data.errors import Bad as Bad
 from engine.data.extras import how_to_get, library
 from engine.data.limits import LONGEST_SIDE, MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS, MIB
 from engine.data.pixel_facts import Facts, contrasts, facts_of_values
+from engine.data.plain_png import decode_plain
 from engine.data.preprocessing import GROUNDS, Preprocessing, looks_transparent
 from engine.data.values import DARK, Range, Scaling, scaling_for
 
@@ -128,6 +129,10 @@ def decode(data: bytes, how: Preprocessing | None = None, page: int | None = Non
     how, facts = how or Preprocessing(), {}
     if dicom.is_dicom(data):
         return _of_dicom(data, how, page)
+    if not page and (plain := decode_plain(data)) is not None:
+        height, width, channels = plain.shape
+        pixels = _of_bytes(plain, how, facts)
+        return pixels, notes, Look(width, height, channels, 1, facts)
     with _opened(data) as image:
         _check_what_pillow_lets_pass(image, data, notes)
         frames = _frames(image, page or 0)
@@ -194,7 +199,7 @@ def _opened(data: bytes) -> Image.Image:
 def _formats(data: bytes) -> tuple[str, ...]:
     """The allow-list; with HEIF for the bytes that are one. Raises: Bad: nothing here decodes them."""
     brands = data[8:64] if data[4:8] == b"ftyp" else b""
-    if b"avif" not in brands and any(brand in brands for brand in _HEIF):
+    if brands and b"avif" not in brands and any(brand in brands for brand in _HEIF):
         heif = library("pillow_heif")
         if heif is None:
             raise Bad(f"it is a HEIF photograph, which needs the package pillow-heif; {how_to_get('pillow_heif')}, or save it as PNG")
@@ -330,15 +335,21 @@ def _pixels(image: Image.Image, original: Image.Image, how: Preprocessing, facts
     pixels = np.asarray(image)
     alpha = pixels[:, :, -1:] if image.mode in ("LA", "RGBA") else None
     pixels = pixels if alpha is None else pixels[:, :, :-1]
+    pixels = _of_bytes(pixels, how, facts)
+    if alpha is not None:
+        pixels, said = _on_ground(pixels, alpha, original.format == "TIFF" and image.mode == "RGBA", how, facts)
+        notes += said
+    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)), notes
+
+
+def _of_bytes(pixels: np.ndarray, how: Preprocessing, facts: Facts) -> np.ndarray:
+    """8-bit values uint8 [...] by the scale of the set, where it has one for them."""
     facts["top"] = int(pixels.max())
     if how.asked in ("range", "robust"):
         facts["bytes"] = facts_of_values(pixels, 8, (0.0, 255.0))
     if how.of_bytes and how.scale is not None and (how.asked or facts["top"] <= how.scale[1]):
         pixels = Scaling(*how.scale, ()).to_bytes(pixels)
-    if alpha is not None:
-        pixels, said = _on_ground(pixels, alpha, original.format == "TIFF" and image.mode == "RGBA", how, facts)
-        notes += said
-    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)), notes
+    return pixels
 
 
 def _reduced(image: Image.Image) -> tuple[Image.Image, list[str]]:

@@ -115,6 +115,8 @@ def say_what_is_bad(source: Source) -> None:
 
 def shown(name: str) -> str:
     """A name as it can be printed and stored anywhere: control characters and bytes that are no UTF-8 become “�”."""
+    if name.isascii() and name.isprintable():
+        return name
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 

@@ -189,6 +189,7 @@ def _decoded(
     kept: list[PlacedFile] = []
     shapes: list[Size] = []
     done = 0
+    above = os.path.join(os.path.abspath(root), "")
     for split in ("all", "train", "valid", "test"):
         mine = [file for file in files if file.split == split]
         if not mine:
@@ -196,7 +197,7 @@ def _decoded(
         images = room_for((len(mine), *shape))
         names: list[str] = []
         place = 0
-        for batch in decode_files([(os.path.abspath(os.path.join(root, file.path)), file.page) for file in mine], shape, how):
+        for batch in decode_files([(above + file.path, file.page) for file in mine], shape, how):
             if batch is not None:
                 good = _take_over(mine[place : place + len(batch.sizes)], batch, source, images, len(names))
                 kept += good

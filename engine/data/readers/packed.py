@@ -154,10 +154,11 @@ class _Packed:
         shards = Counter(_of_shard(file) for file in self.files)
         for number, file in enumerate(self.files):
             total = 0
+            most = min(MAX_SET_BYTES, max(64 * MIB, MAX_GZIP_RATIO * file.stat().st_size))
             of_class: bool | None = None  # whether it holds one class
             for path, size, entry in self._entries(number):
                 total += size
-                if total > min(MAX_SET_BYTES, max(64 * MIB, MAX_GZIP_RATIO * file.stat().st_size)):
+                if total > most:
                     raise BadData(f"{file.name} was not opened: it unpacks to far more than it is; get it from a place you trust.")
                 clean = PurePosixPath(path.replace("\\", "/"))
                 parts = tuple(part for part in clean.parts if part != ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -53,11 +54,17 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
 def _file(path: Path) -> Path | None:
     if path.is_file():
         return path if _is_text(path) else None
+    found: list[Path] = []
     try:
-        files = [file for file in path.iterdir() if not file.name.startswith(".")]
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    found.append(Path(entry.path))
+                if len(found) > 1:  # a folder may hold a hundred thousand files
+                    return None
     except OSError:
         return None
-    return files[0] if len(files) == 1 and files[0].is_file() and _is_text(files[0]) else None
+    return found[0] if found and found[0].is_file() and _is_text(found[0]) else None
 
 
 def _is_text(path: Path) -> bool:
