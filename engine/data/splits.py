@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.data.dataset import BadData, Chosen, DataSet, JoinedSplits, Part, Source, Split
 from engine.data.limits import MIN_IMAGES
 
@@ -132,7 +133,10 @@ def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], l
         left = np.delete(left, drawn)
         by_class = "" if rest.labels is None else ", each class by its share"
         together = "" if groups is None else ", copies of one image together"
-        notes.append(f"{len(drawn):,} images were drawn for {what} with a fixed seed{by_class}{together}; they are never trained on.")
+        notes.append(
+            f"{number_of(len(drawn), 'image')} {was_or_were(len(drawn))} drawn for {what} with a fixed seed{by_class}{together}; "
+            "never trained on."
+        )
     splits["train"] = _take(rest, left)
     return {name: splits[name] for name in ("train", "valid", "test")}, notes
 
