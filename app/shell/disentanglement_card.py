@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.shell import theme
 from app.shell.bridge import Bridge
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.state import State
 from app.widgets.parts import button, heading
@@ -50,7 +50,7 @@ def factors_text(found: m.DisentanglementMeasured) -> str:
         for one in found.factors
     ]
     about = (
-        f"Step {count(found.step)}, {count(found.images)} validation images, {found.code_bins} bins for each of "
+        f"Step {count(found.step)}, {things(found.images, 'validation image')}, {things(found.code_bins, 'bin')} for each of "
         f"{count(found.codes)} codes, {found.factor_bins} for each factor."
     )
     return "\n".join([*lines, about])

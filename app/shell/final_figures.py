@@ -7,7 +7,7 @@ import math
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.shell import theme
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import PlainLabel
 from engine.messages import FinalFigure
 
@@ -84,8 +84,8 @@ def words_of(figures: tuple[FinalFigure, ...]) -> str:
     for last in newest_of_each_kind(figures):
         fitted = last.values.get("n_train")
         every = "" if _is_probe(last) and fitted is None else "all "  # a probe was once asked about a limited number
-        images = f"{every}{count(last.images)} test image{'' if last.images == 1 else 's'}" if last.images else "the whole test text"
-        probes = f", probes fitted on {count(fitted)} training image{'' if fitted == 1 else 's'}" if isinstance(fitted, int) else ""
+        images = f"{every}{things(last.images, 'test image')}" if last.images else "the whole test text"
+        probes = f", probes fitted on {things(fitted, 'training image')}" if isinstance(fitted, int) else ""
         parts.append(f"Step {count(last.step)} ({last.step_rule}), {images}{probes}, {last.date[:10]}.")
     if len(figures) > 1:
         parts.append(f"Reading {len(figures)} of the test images: what an earlier one decided makes these look too good.")

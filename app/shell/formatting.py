@@ -14,6 +14,11 @@ def count(value: int) -> str:
     return f"{value:,}".replace(",", THIN).replace("-", MINUS)
 
 
+def things(number: int, noun: str, plural: str = "") -> str:
+    """12000, "image" -> "12 000 images", and "1 image"; `plural` where that is not the noun with an s."""
+    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
 def number(value: float, digits: int = 2, unit: str = "") -> str:
     """-1893.24, 1, "nat" -> "−1 893.2 nat". Numbers that are none are written as a dash."""
     if not math.isfinite(value):
@@ -48,7 +53,7 @@ def duration(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
     if hours >= 48:
-        return f"{hours // 24} days"
+        return things(hours // 24, "day")
     if hours:
         return f"{hours} h {minutes} min"
     if minutes:

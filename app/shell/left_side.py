@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayo
 from app.shell import theme
 from app.shell.data_list import DataList
 from app.shell.inspector import heading
-from app.shell.run_list import WAITING, RunList, newest_first, waiting_run
+from app.shell.run_list import RunList
+from app.shell.run_standing import WAITING, newest_first, waiting_run
 from app.shell.settings import Settings
 from app.shell.state import State
 

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.shell.bridge import Bridge
 from app.shell.job_verbs import JobVerbs
-from app.shell.run_list import WAITING
+from app.shell.run_standing import WAITING
 from app.shell.state import State
 from app.widgets.export import ask_where
 from engine import messages as m

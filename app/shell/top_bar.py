@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QMenuBar, QPushButton,
 
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
-from app.shell.run_list import newest_first
+from app.shell.run_standing import newest_first
 from app.shell.state import State
 from engine.messages import Ready
 

@@ -10,6 +10,7 @@ from engine.cli.errors import Failed
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers
 from engine.cli.runs import run_path, runs_root
+from engine.common.counting import number_of
 from engine.common.user_folders import person_path
 
 
@@ -41,7 +42,7 @@ def export(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         console.note(sentence)
     data = ", with its data" if done.with_data else ""
     data += ", without what going on with the training needs" if done.without_resume else ""
-    console.say(f"{run.name}{data}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB before packing, in {out}")
+    console.say(f"{run.name}{data}: {number_of(done.files, 'file')}, {done.bytes / 1e6:,.1f} MB before packing, in {out}")
     told = {"file": str(out), "files": done.files, "bytes": done.bytes, "run_bytes": every, "resume_bytes": resume}
     return told | {"with_data": done.with_data, "without_resume": done.without_resume, "left_out": list(done.left_out)}
 

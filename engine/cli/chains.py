@@ -12,6 +12,7 @@ from engine.cli.console import Console
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, positive, positive_int, seed
 from engine.common.chains import DENSITIES, SAMPLER_TITLES, without_figures
+from engine.common.counting import number_of
 
 
 def add(verbs: VerbParsers) -> None:
@@ -55,7 +56,7 @@ def run_verb(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             at = x[chain, step].tolist()
             table.writerow((chain, step + 1, repr(at[0]), repr(at[1]), int(accepted[chain, step])))
         write_file(out, text.getvalue().encode())
-        console.say(f"{o.chains * o.steps:,} steps in {o.out}")
+        console.say(f"{number_of(o.chains * o.steps, 'step')} in {o.out}")
     known = all(map(math.isfinite, (*figures.ess, *figures.rhat)))
     worth = f"ESS {figures.ess[0]:.0f} and {figures.ess[1]:.0f}, R-hat {max(figures.rhat):.3f}" if known else without_figures(o.steps)
     console.say(f"accepted {100 * figures.acceptance:.1f} %, {worth}")

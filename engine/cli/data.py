@@ -9,6 +9,7 @@ from engine.cli.console import Console
 from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers
 from engine.cli.text import visible
+from engine.common.counting import number_of
 
 if TYPE_CHECKING:
     from engine import messages as m
@@ -88,7 +89,7 @@ def _in_words(result: dict[str, Any]) -> str:
         shown = list(counts.items())[:_CLASSES_SHOWN]
         lines += [f"    {count:>8,}  {name}" for name, count in shown]
         if len(counts) > len(shown):
-            lines.append(f"              and {len(counts) - len(shown):,} more classes")
+            lines.append(f"              and {number_of(len(counts) - len(shown), 'more class', 'more classes')}")
     if result["shape"]:
         scale = result["scale"]
         values = "8 bits as they are" if scale is None else f"{scale['black']:g} is black, {scale['white']:g} white"

@@ -9,6 +9,7 @@ from engine.cli.console import Console
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, positive_int
 from engine.cli.runs import run_path
+from engine.common.counting import number_of
 
 
 def add(verbs: VerbParsers) -> None:
@@ -33,5 +34,5 @@ def embed_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         return result
     trust = "" if result["trustworthiness"] is None else f" · trustworthiness {result['trustworthiness']:.3f}"
     knn = "" if result["knn"] is None else f" · kNN on the map {result['knn']:.1%}"
-    console.say(f"{result['n']:,} images at step {result['step']:,} in {result['file']}{trust}{knn}")
+    console.say(f"{number_of(result['n'], 'image')} at step {result['step']:,} in {result['file']}{trust}{knn}")
     return result

@@ -11,6 +11,7 @@ from engine.cli.errors import Usage
 from engine.cli.evaluate import note_readings
 from engine.cli.parser import VerbParsers, positive_int, shares
 from engine.cli.runs import run_path
+from engine.common.counting import number_of
 
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 ROWS = (("", "this checkpoint"), ("random_init_", "random encoder"), ("pixels_", "raw pixels"))
@@ -61,7 +62,7 @@ def table(values: dict[str, Any]) -> str:
     """What was measured in one line, then a row for each subject: accuracy ± standard error in per cent."""
     rows = [(words, values, prefix) for prefix, words in ROWS]
     for share, figures in values.get("labels", {}).items():
-        labels = f"{100 * float(share):g} % of the labels ({figures['n_train']:,} images)"
+        labels = f"{100 * float(share):g} % of the labels ({number_of(figures['n_train'], 'image')})"
         rows += [(f"{words}, {labels}", figures, prefix) for prefix, words in ROWS]
     for kind, words in (("blocks", "this checkpoint"), ("random_init_blocks", "random encoder")):
         rows += [(f"{words}, {block}", figures, "") for block, figures in values.get(kind, {}).items()]
@@ -69,7 +70,7 @@ def table(values: dict[str, Any]) -> str:
     width = max(len(words) for words, *_ in cells)
     head = (
         f"{values['data']}, step {values['step']:,} ({values['step_rule']}), {values['features']:,} features: fitted on "
-        f"{values['n_train']:,} training images, asked about {values['n_test']:,} {SPLITS[values['split']]} images"
+        f"{number_of(values['n_train'], 'training image')}, asked about {number_of(values['n_test'], SPLITS[values['split']] + ' image')}"
     )
     lines = [head, "", f"{'':<{width}}  {'linear probe':>14}  {str(values['k']) + ' neighbours':>14}"]
     lines += [f"{words:<{width}}  {linear:>14}  {near:>14}" for words, linear, near in cells]

@@ -10,6 +10,7 @@ from engine.cli.errors import Usage
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, pairs, positive, positive_int
 from engine.cli.runs import add_place_of_data, located_run_path
+from engine.common.counting import number_of
 
 SHORTCUTS = {"steps": "K", "guidance": "W", "truncation": "PSI"}  # settings of samplers with an option of their own
 
@@ -63,7 +64,8 @@ def _roll_out(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
     told = console.run(rollout_file(located_run_path(o, console), writable(o.out, "--out"), (o.clip or 1) - 1, o.rollout, o.seed, o.step))
     console.say(
-        f"{told['frames']} frames after the first four of held-out clip {told['clip']} from step {told['step']:,} ({told['step_rule']}) in "
+        f"{number_of(told['frames'], 'frame')} after the first four of held-out clip "
+        f"{told['clip']} from step {told['step']:,} ({told['step_rule']}) in "
         f"{o.out}: {told['bits_per_dim']:.3f} bits/dim, the true ones {told['true_bits_per_dim']:.3f}"
     )
     return {"file": o.out, "seed": o.seed, **told}

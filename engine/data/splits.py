@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.data.dataset import BadData, Chosen, DataSet, JoinedSplits, Part, Source, Split
 from engine.data.limits import MIN_IMAGES
 
@@ -137,7 +138,10 @@ def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], l
         by_class = "" if rest.labels is None else ", each class by its share"
         alike = f"images of one {source.grouped_by} together" if source.grouped_by else "copies of one image together"
         together = "" if groups is None else f", {alike}"
-        notes.append(f"{len(drawn):,} images were drawn for {what} with a fixed seed{by_class}{together}; they are never trained on.")
+        notes.append(
+            f"{number_of(len(drawn), 'image')} {was_or_were(len(drawn))} drawn for {what} with a fixed seed{by_class}{together}; "
+            "never trained on."
+        )
     splits["train"] = _take(rest, left)
     return {name: splits[name] for name in ("train", "valid", "test")}, notes
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import messages as m
 from engine.common.batch_typicality import ALPHA, LOG_P_SCORES, batch_test, check_size, compare_batches
+from engine.common.counting import number_of
 from engine.common.ood_metrics import BadScores
 
 
@@ -43,7 +44,8 @@ def batch_line(batch: dict[str, Any]) -> str:
     at = "≤" if batch["p_value"] <= batch["p_floor"] else "="
     apart = "infinite" if batch["statistic"] is None else f"{batch['statistic']:.2f} nat"
     return (
-        f"These {batch['images']:,} images as one batch ({batch['detector']}): |mean −log p − held-out mean| {apart}, "
+        f"{'This' if batch['images'] == 1 else 'These'} {number_of(batch['images'], 'image')} as one batch ({batch['detector']}): "
+        f"|mean −log p − held-out mean| {apart}, "
         f"p {at} {batch['p_value']:.4f}, {batch['verdict']}."
     )
 
@@ -70,7 +72,8 @@ def batch_lines(batch: dict[str, Any]) -> list[str]:
     """A row for each data set and detector, of `compare_data`'s "batch"."""
     lines = [
         "",
-        f"Batches of {batch['size']:,} images: |mean −log p − held-out mean|, rejected where p ≤ {batch['alpha']} (± standard error)",
+        f"Batches of {number_of(batch['size'], 'image')}: |mean −log p − held-out mean|, "
+        f"rejected where p ≤ {batch['alpha']} (± standard error)",
     ]
     lines.append(f"{'':<20}{'':<28}{'AUROC':>17}{'known rejected':>18}{'OOD rejected':>18}")
     for out, detectors in batch["results"].items():

@@ -15,6 +15,7 @@ import numpy as np
 from engine import messages as m
 from engine.common import ood_metrics, significance
 from engine.common.batch_typicality import ALPHA
+from engine.common.counting import number_of
 from engine.evaluation.batch_report import as_one_batch, batch_line, batch_lines, compare_as_batches, require_batches
 from engine.queries.session import QuerySession
 from engine.storage.atomic_io import write_file
@@ -281,11 +282,12 @@ def _files(name: str) -> list[tuple[str, str]]:
 def table(result: dict[str, Any]) -> str:
     """What `score_files` found, an image after the other."""
     held_out = result["held_out"]
-    groups = "" if held_out["groups"] == held_out["images"] else f" in {held_out['groups']:,} groups"
+    groups = "" if held_out["groups"] == held_out["images"] else f" in {number_of(held_out['groups'], 'group')}"
     against = (
         f"no p-values: {held_out['missing']}"
         if held_out["missing"] and not held_out["images"]
-        else f"p-values against {held_out['images']:,} held-out images ({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
+        else f"p-values against {number_of(held_out['images'], 'held-out image')} "
+        f"({held_out['split']}{groups}, limit {held_out['limit']:,}) of "
         f"{result['run_data']}"
     )
     lines = [_first_line(result), f"{against.rstrip('.')}; ↑ higher values are more unusual, ↓ lower ones"]
@@ -331,10 +333,10 @@ def comparison(result: dict[str, Any]) -> str:
     outs = list(result["results"])
     lines = [_first_line(result)]
     for name, about in result["data"].items():
-        groups = "" if about["groups"] == about["images"] else f" in {about['groups']:,} groups"
+        groups = "" if about["groups"] == about["images"] else f" in {number_of(about['groups'], 'group')}"
         notes = f". {' '.join(about['notes'])}" if about["notes"] else ""
         kind = "known" if name == result["in"] else "OOD"
-        lines.append(f"{kind}: {name}, {about['images']:,} of {about['of']:,} images{groups} ({about['split']}){notes}")
+        lines.append(f"{kind}: {name}, {about['images']:,} of {number_of(about['of'], 'image')}{groups} ({about['split']}){notes}")
     lines += [
         "AUROC with its bootstrap interval of 95 %, and FPR@95; high score = unlike training, never flipped",
         f"FPR@95: {result['fpr95']}",

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engine import messages as m
 from engine.common import significance
+from engine.common.counting import number_of
 from engine.data.dataset import BadData, Split
 from engine.data.splits import DIVISION, spread
 from engine.detectors.base import FIT_IMAGES, Detector, ImageBatch, ScoredModel, TrainingImages, all_detectors, background_kinds
@@ -154,8 +155,8 @@ def _no_member(run: Run, own: Run) -> tuple[str, bool]:
 
 def _length(manifest: Manifest) -> str:
     """“2,000 steps”, “10 minutes”, or both where whichever came first ended it."""
-    steps = [] if manifest.total_steps is None else [f"{manifest.total_steps:,} steps"]
-    minutes = [] if manifest.minutes is None else [f"{manifest.minutes:g} minutes"]
+    steps = [] if manifest.total_steps is None else [number_of(manifest.total_steps, "step")]
+    minutes = [] if manifest.minutes is None else [f"{manifest.minutes:g} minute{'' if manifest.minutes == 1 else 's'}"]
     return " or ".join(steps + minutes) or "no planned length"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import messages as m
+from engine.common.counting import number_of
 from engine.evaluation.disentanglement import measure_run, require_encoder
 from engine.queries.answers import Job, answers
 from engine.queries.progress import ProgressReporter
@@ -39,4 +40,4 @@ def measure_disentanglement(session: QuerySession, work: m.MeasureDisentanglemen
         values["code_bins"],
         values["factor_bins"],
     )
-    return f"MIG and DCI of {values['images']:,} validation images are measured."
+    return f"MIG and DCI of {number_of(values['images'], 'validation image')} are measured."

@@ -11,6 +11,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.bases.classical import agreement
 from engine.common import ood_metrics
+from engine.common.counting import number_of, was_or_were
 from engine.common.interpolation import lerp
 from engine.detectors.base import SAMPLES, SEED, ImageBatch, aside
 from engine.method import Method
@@ -105,7 +106,7 @@ def _by_clusters(session: QuerySession, model: Model, work: m.ColorPoints) -> Pa
     wanted = max(1, min(work.clusters, len(features)))
     found = yield from aside(lambda: projection.clusters(features, wanted, work.seed))
     count = int(found.max()) + 1
-    note = "" if count == wanted else f"There are only {count} different points. "
+    note = "" if count == wanted else f"Only {number_of(count, 'different point')} {was_or_were(count)} found. "
     labels = seen.images.vote_labels
     if labels is not None:
         nmi, right = yield from aside(lambda: agreement(found, labels))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
+from engine.common.counting import number_of
 from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
 from engine.data import BadData, DataSet, lasting
@@ -85,7 +86,7 @@ class FeatureProbes:
             for event in self._kept(job, of, images) or self._measure(job, of, images):
                 job.progress.done += isinstance(event, m.ProbeMeasured)
                 yield event
-        note = f"Measured on {len(images.test):,} {work.split} images of {job.data.name}."
+        note = f"Measured on {number_of(len(images.test), f'{work.split} image')} of {job.data.name}."
         return note + left_out(work.shares, images.rows, len(images.rows[FULL]))
 
     # -- what was measured before ----------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def _fitted(
 
 
 def _encoding(job: ProbeJob, words: str, total: int, done: int) -> m.Progress:
-    return job.progress.say(f"{words}: {done:,} of {total:,} images")
+    return job.progress.say(f"{words}: {done:,} of {number_of(total, 'image')}")
 
 
 def _beside(

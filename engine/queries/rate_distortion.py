@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from engine import messages as m
+from engine.common.counting import number_of
 from engine.data import BadData
 from engine.evaluation.rate_distortion import likelihood_of, rate_point, require_rate
 from engine.queries.answers import Job, answers
@@ -39,4 +40,4 @@ def measure_rate_distortion(session: QuerySession, work: m.MeasureRateDistortion
             yield progress.at(done)
         yield m.RateDistortionMeasured(work.job, run, model.step, **asdict(point), comparable=likelihood_of(model))
         found += 1
-    return f"Rate and distortion of {found:,} runs are measured."
+    return f"Rate and distortion of {number_of(found, 'run')} {'is' if found == 1 else 'are'} measured."

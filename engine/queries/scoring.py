@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine import messages as m
+from engine.common.counting import number_of, was_or_were
 from engine.data import BadData, DataSet, Picture, Split, adapt, lasting, picture_from_array
 from engine.data.dataset import JoinedSplits
 from engine.data.splits import all_images, spread
@@ -71,7 +72,11 @@ def score_images(session: QuerySession, work: m.ScoreImages) -> Job:
             bad += bool(event.error)
             yield event
     count = len(work.pictures)
-    return f"{count - bad:,} of {count:,} images were scored; {bad:,} could not be read." if bad else f"{_images(count)} scored."
+    return (
+        f"{count - bad:,} of {number_of(count, 'image')} {was_or_were(count - bad)} scored; {bad:,} could not be read."
+        if bad
+        else f"{number_of(count, 'image')} scored."
+    )
 
 
 def _open_named(session: QuerySession, asked: m.PictureRef, model: Model | None, job: str) -> Part[None]:
@@ -169,7 +174,7 @@ def score_data(session: QuerySession, work: m.ScoreData) -> Job:
         data_hash=data.hash,
         name=data.name,
     )
-    return f"{_images(len(images))} of {data.name} scored."
+    return f"{number_of(len(images), 'image')} of {data.name} scored."
 
 
 def _has_own_test(data: DataSet) -> bool:
@@ -208,7 +213,3 @@ def corrupt(session: QuerySession, work: m.Corrupt) -> Job:
         scores = {name: np.append(scores[name], values) for name, values in found.items()}
         yield m.Corrupted(work.job, work.run, work.kind, strengths[: i + 1].copy(), dict(scores), images.copy())
     return "The path is complete."
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"

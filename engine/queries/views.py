@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engine import device as devices
 from engine import messages as m
+from engine.common.counting import number_of
 from engine.config import BadSetting, fields_of, make_config
 from engine.data import DataSet
 from engine.method import Method, View, skeleton
@@ -227,7 +228,7 @@ def _notes(model: Model, made: NextBatch) -> tuple[str, ...]:
             "by its own recipe, with other noise."
         )
     if len(made.x) < made.size:
-        notes.append(f"The batch is learned from in pieces; this is the first, {len(made.x):,} of {made.size:,} images.")
+        notes.append(f"The batch is learned from in pieces; this is the first, {len(made.x):,} of {number_of(made.size, 'image')}.")
     return tuple(notes)
 
 

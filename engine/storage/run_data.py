@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.common.counting import number_of
 from engine.common.user_folders import person_path
 from engine.data import BadData, DataSet, inspect, lasting
 from engine.data.builtin import is_built_in
@@ -73,8 +74,7 @@ def require_same_data(
 def counted(counts: dict[str, int], kind: str) -> str:
     """“1,797 images”, of a text in bytes; empty where nothing was counted."""
     total = sum(counts.values())
-    unit = "byte" if kind == "text" else "image"
-    return f"{total:,} {unit}{'' if total == 1 else 's'}" if counts else ""
+    return number_of(total, "byte" if kind == "text" else "image") if counts else ""
 
 
 def _content(data_hash: str, counts: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.messages import CheckpointInfo, FinalFigure, RunInfo
 from engine.storage import atomic_io
 from engine.storage.disk import IS_A_LINK, entries, is_link
@@ -277,7 +278,8 @@ class Run:
             return f"{METRICS} of “{self.name}” {fault}: there are no curves, its checkpoints can be used."
         damaged = read_metrics(path).damaged
         if damaged:
-            return f"{METRICS} of “{self.name}” has {damaged} damaged lines; they are left out of the curves."
+            they = "it is" if damaged == 1 else "they are"
+            return f"{METRICS} of “{self.name}” has {number_of(damaged, 'damaged line')}; {they} left out of the curves."
         if fact and found != fact.sha256:
             return f"{METRICS} of “{self.name}” was changed since it was written; its curves may lack points."
         return ""
@@ -297,7 +299,7 @@ class Run:
             return [], offset
         rows, damaged, end, every = read_metrics(self.path / METRICS, offset)
         if damaged:
-            self.notes.append(f"{damaged} damaged lines of {METRICS} were skipped.")
+            self.notes.append(f"{number_of(damaged, 'damaged line')} of {METRICS} {was_or_were(damaged)} skipped.")
         if every > 1:
             self.notes.append(f"{METRICS} is very long: of the training losses every {every}th row is shown, of all else everything.")
         return [row_today(self._method, row) for row in rows], end

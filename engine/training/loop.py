@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.common.counting import number_of
 from engine.data import DataSet
 from engine.device import out_of_memory
 from engine.messages import DataReport, Notice, Progress
@@ -143,7 +144,7 @@ def _ending(verb: Verb | None, step: int, saved: int) -> tuple[str, str]:
         return "paused", f"Paused at step {step:,}; Resume goes on exactly here."
     if verb == "stop":
         return "stopped", f"Stopped at step {step:,}; what it learned is kept."
-    return "done", f"Trained {step:,} steps."
+    return "done", f"Trained {number_of(step, 'step')}."
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import messages as m
+from engine.common.counting import number_of
 from engine.common.data_names import short_name
 from engine.common.importing import IMPORTING
 from engine.common.run_names import next_free
@@ -331,7 +332,7 @@ class TrainingLane(Lane):
                 bad += 1
         fault = self._file.fault
         if bad:
-            fault = f"{bad} of its {bad + len(waiting)} runs cannot be used; all are kept in {self._file.keep_copy()}"
+            fault = f"{bad} of its {number_of(bad + len(waiting), 'run')} cannot be used; all are kept in {self._file.keep_copy()}"
         if fault:
             self.publish(m.Notice("warning", f"The list of waiting runs ({self._file.name}) could not be read: {fault}."))
         for job in waiting:

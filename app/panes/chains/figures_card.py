@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app.panes.chains.settings import ChainSettings
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, muted, plain
 from engine.common.chains import LEAST_ESS, LEAST_RHAT, without_figures
@@ -84,7 +84,7 @@ def verdict(figures: ChainFigures | None, settings: ChainSettings) -> tuple[str,
     """What the figures mean and what to do, and the level of it."""
     if figures is None:
         return "Choose a density and a sampler at the right; move a slider while the chains walk.", ""
-    after = f"After {count(figures.steps)} steps: "
+    after = f"After {things(figures.steps, 'step')}: "
     rhat, ess = max(figures.rhat), min(figures.ess)
     if settings.sampler != "ula" and figures.acceptance < FEW:
         return f"{after}nearly every proposal is rejected; take a smaller step size.", "bad"

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes.curves.plot import CurvePlot, Line
 from app.shell import formatting
-from app.shell.formatting import count
+from app.shell.formatting import things
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, set_heading
 
@@ -97,11 +97,11 @@ class CurvePlotCard(QWidget):
         if self.loading:
             self.readout.set_text("Loading the points…")
             return
-        parts = [f"all {count(points)} points" if points else "no points yet"]
+        parts = [f"all {things(points, 'point')}" if points else "no points yet"]
         if plot.best is not None:
             parts.insert(0, plot.best[2])
         if plot.hidden_values:
-            parts.append(f"{count(plot.hidden_values)} values ≤ 0 have no place on a log axis")
+            parts.append(f"{things(plot.hidden_values, 'value')} ≤ 0 without a place on a log axis")
         self.readout.set_text(" · ".join(parts))
 
     def _copy(self) -> None:

@@ -22,7 +22,7 @@ from app.panes.embedding.map_legend import ColorClasses, ColorScale, look_of
 from app.panes.embedding.map_points import MapPoints
 from app.panes.embedding.page import HINT, EmbeddingPage
 from app.shell import theme
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.run_pane import RunPane
 from app.widgets.curation_menu import CurationMenu
 from app.widgets.export import IMAGE_FILTER, ask_which
@@ -313,7 +313,7 @@ class EmbeddingPane(RunPane):
         controller = self.controller
         rest = ""
         if controller.map is not None:
-            shown = f"{count(len(controller.map.places))} {SPLIT_NAMES[controller.map.subset.split]} images"
+            shown = things(len(controller.map.places), f"{SPLIT_NAMES[controller.map.subset.split]} image")
             rest = f"{shown}. Click a point to keep its card; drag with Shift to select; the wheel zooms."
         waits = "Drawing…" if "map" in controller.jobs else rest
         self.tell(controller.line or waits, controller.level)

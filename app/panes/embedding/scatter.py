@@ -18,7 +18,7 @@ from app.panes.embedding.map_view import MapView
 from app.panes.embedding.point_style import PointStyle
 from app.panes.embedding.raster import MARGIN, Cells, MapViewport, Raster, inside
 from app.panes.embedding.thumbnails import Source, Thumbnails
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.theme import Colors
 from app.widgets.figure import FINE, Figure
 
@@ -189,7 +189,7 @@ class Scatter(MapView):
 
     def _tell(self) -> None:
         """What a screen reader says."""
-        parts = [f"{count(len(self.places))} points"] if len(self.places) else [self.hint]
+        parts = [things(len(self.places), "point")] if len(self.places) else [self.hint]
         parts += [f"{count(self.missing)} without a place"] if self.missing else []
         parts += [f"{count(int(self.point_style.selected.sum()))} selected"] if self.point_style.selected is not None else []
         self.setAccessibleDescription(", ".join(parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.panes.likelihood.scored_images import ScoredImages
-from app.shell.formatting import count, number
+from app.shell.formatting import number, things
 from app.shell.plain_text import set_tip
 from app.widgets.parts import TextLines
 from engine.common.batch_typicality import ALPHA, LOG_P_SCORES, BatchTest, batch_test
@@ -39,12 +39,13 @@ class BatchLine(TextLines):
             return
         p = f"p {'≤' if found.p_value <= found.p_floor else '='} {number(found.p_value, 4)}"
         self.set_text(
-            f"These {count(found.images)} images as one batch, by {info.title}: mean −log p {number(found.statistic, 1, 'nat')} from "
+            f"{'This' if found.images == 1 else 'These'} {things(found.images, 'image')} as one batch, by {info.title}: "
+            f"mean −log p {number(found.statistic, 1, 'nat')} from "
             f"held-out images, {p}, {found.verdict}.",
             "" if found.p_value > ALPHA else "bad" if found.p_value <= 0.01 else "warning",
         )
-        held_out = f"{count(found.held_out_images)} held-out images"
+        held_out = things(found.held_out_images, "held-out image")
         if found.held_out_groups < found.held_out_images:
-            held_out += f" in {count(found.held_out_groups)} groups"
+            held_out += f" in {things(found.held_out_groups, 'group')}"
         means = f"{number(found.mean, 1, 'nat')} and {number(found.held_out_mean, 1, 'nat')} of {held_out}"
         set_tip(self, f"{self.text}\nMean −log p: {means}.\n{TIP}")

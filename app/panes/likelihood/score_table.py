@@ -14,7 +14,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QPushButton, QSizePolicy, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
-from app.shell.formatting import number
+from app.shell.formatting import number, things
 from app.shell.theme import DARK, Colors, font
 from app.widgets.parts import button
 from engine.messages import CombinedScore, DetectorInfo, DetectorScore
@@ -113,8 +113,10 @@ def floor_text(score: DetectorScore) -> str:
     if math.isnan(score.p_value):
         return ""
     if score.p_value > score.p_floor:
-        return f"Against {count} held-out images{f' in {groups} groups' if groups != count else ''}." if count else ""
-    held_out = f"{count} held-out images" if groups == count else f"{count} held-out images, which are {groups} groups,"
+        parts = f" in {things(groups, 'group')}" if groups != count else ""
+        return f"Against {things(count, 'held-out image')}{parts}." if count else ""
+    images = things(count, "held-out image")
+    held_out = images if groups == count else f"{images}, which are {things(groups, 'group')},"
     return f"None of the {held_out} scores as high; {p_text(score.p_value)} is the smallest p-value that so many can give."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from engine.messages import MethodInfo, ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
@@ -100,8 +100,8 @@ def measured(event: ProbeMeasured, measure: str) -> tuple[float, float] | None:
 def compared(event: ProbeMeasured) -> str:
     """What a figure rests on, in words."""
     return (
-        f"Frozen encoder, no augmentation: fitted on {count(event.n_train)} training images of {event.data_name}, "
-        f"asked about {count(event.n_test)} {SPLITS[event.split]} images, {count(event.classes)} classes."
+        f"Frozen encoder, no augmentation: fitted on {things(event.n_train, 'training image')} of {event.data_name}, "
+        f"asked about {things(event.n_test, SPLITS[event.split] + ' image')}, {things(event.classes, 'class', 'classes')}."
     )
 
 

@@ -7,7 +7,7 @@ from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPen
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import show_tip
 from app.shell.theme import CATEGORIES, Colors
 from app.widgets.chart import Chart
@@ -34,9 +34,9 @@ def told(ages: np.ndarray) -> str:
     if not len(ages):
         return "The queue is empty: each view is told apart from the other keys of its own batch."
     if not len(known):
-        return f"{count(len(ages))} keys, all of them the random vectors of the beginning: nothing has been encoded yet."
+        return f"{things(len(ages), 'key')}, all of them the random vectors of the beginning: nothing has been encoded yet."
     mean, oldest = number(float(known.mean()), 1), count(int(known.max()))
-    parts = [f"{count(len(ages))} keys. The mean one was encoded {mean} steps ago, the oldest {oldest}."]
+    parts = [f"{things(len(ages), 'key')}. The mean one was encoded {mean} steps ago, the oldest {oldest}."]
     if random:
         parts.append(f"{number(100 * random / len(ages), 0, '%')} are still the random vectors of the beginning.")
     parts.append("The older a key, the more the network that encoded it differs from today’s.")

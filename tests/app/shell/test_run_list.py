@@ -10,11 +10,13 @@ from pytestqt.qtbot import QtBot
 
 from app.shell import formatting
 from app.shell.bottom_bar import BottomBar
+from app.shell.job_verbs import JobVerbs
 from app.shell.left_side import LeftSide
-from app.shell.run_list import RunList, newest_first
+from app.shell.run_list import RunList
+from app.shell.run_standing import WAITING, newest_first, waiting_run
 from app.shell.state import State
 from app.shell.top_bar import TopBar
-from engine.messages import DataInfo, RunInfo
+from engine.messages import DataInfo, JobChanged, RunInfo
 from tests.kit.fake_engine import run
 from tests.kit.text_fit import listening
 
@@ -139,3 +141,63 @@ def test_that_a_run_which_ended_by_itself_is_done_and_not_on_its_way(qtbot: QtBo
         qtbot.addWidget(bar)
         bar.show_time()
     assert top.step.text() == says and bottom.timeline.total == end
+
+
+# -- those that wait -----------------------------------------------------------------------------------------------------
+
+
+def queue_of(count: int, state: str = "queued") -> tuple[dict[str, RunInfo], dict[str, JobChanged]]:
+    jobs = [JobChanged(f"train-{n}", "train", state, "", "vae · digits", "", n if state == "queued" else -1, n) for n in range(count)]
+    waiting = {WAITING + job.job: waiting_run(job, {}, True) for job in jobs}
+    return waiting, {WAITING + job.job: job for job in jobs}
+
+
+def test_that_many_that_wait_are_one_line_which_opens(runs: RunList) -> None:
+    waiting, jobs = queue_of(12)
+    begun = {"/runs/a": run("a"), "/runs/b": run("b")}
+    runs.show_runs({**waiting, **begun}, jobs, "/runs/a")
+    shown = [name for name, card in runs.cards.items() if not card.isHidden()]
+    assert shown == ["/runs/a", "/runs/b"] and not runs.fold.isHidden() and runs.fold.text() == "12 queued ▸"
+    folded = runs.sizeHint().height()
+    runs.fold.click()
+    assert not any(card.isHidden() for card in runs.cards.values()) and runs.fold.text() == "12 queued ▾"
+    assert runs.sizeHint().height() > folded + 10 * 72
+    runs.show_runs({**waiting, **begun}, jobs, "/runs/a")
+    assert not any(card.isHidden() for card in runs.cards.values())  # it stays open
+    runs.fold.click()
+    assert all(runs.cards[name].isHidden() for name in waiting)
+
+
+def test_that_a_few_that_wait_keep_their_cards_and_the_line_goes_with_the_queue(runs: RunList) -> None:
+    waiting, jobs = queue_of(2)
+    runs.show_runs({**waiting, "/runs/a": run("a")}, jobs, None)
+    assert runs.fold.isHidden() and not any(card.isHidden() for card in runs.cards.values())
+    waiting, jobs = queue_of(5, "paused")
+    runs.show_runs({**waiting, "/runs/a": run("a")}, jobs, None)
+    assert runs.fold.text() == "5 waiting ▸"
+    runs.show_runs({"/runs/a": run("a")}, {}, None)
+    assert runs.fold.isHidden() and list(runs.cards) == ["/runs/a"]
+
+
+def test_that_the_arrow_keys_skip_what_is_folded(runs: RunList) -> None:
+    waiting, jobs = queue_of(4)
+    begun = {"/runs/a": run("a"), "/runs/b": run("b")}
+    runs.show_runs({**waiting, **begun}, jobs, None)
+    chosen: list[str] = []
+    runs.chosen.connect(chosen.append)
+    runs.walk(runs.cards["/runs/b"], -1)
+    runs.walk(runs.cards["/runs/a"], -1)
+    assert chosen == ["/runs/a"]
+
+
+def test_that_a_run_whose_training_has_just_ended_offers_nothing_until_the_list_says_how_it_stands(qtbot: QtBot) -> None:
+    verbs = JobVerbs()
+    qtbot.addWidget(verbs)
+    info, job = run("a", status="training"), JobChanged("train-1", "train", "stopping", "/runs/a")
+    verbs.show_run(info, job, None)
+    assert "stop" in verbs.verbs
+    verbs.show_run(info, None, None)
+    assert verbs.verbs == ["", "", ""]
+    verbs.show_run(replace(info, status="stopped"), None, None)
+    assert verbs.verbs == ["", "continue", "delete"]
+    verbs.rest()

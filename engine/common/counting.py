@@ -1,0 +1,13 @@
+"""How many there are of something, in words: “1 image”, “2,000 images”."""
+
+from __future__ import annotations
+
+
+def number_of(number: int, noun: str, plural: str = "") -> str:
+    """The number with its noun; `plural` where that is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def was_or_were(number: int) -> str:
+    """The verb after so many."""
+    return "was" if number == 1 else "were"
