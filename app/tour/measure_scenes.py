@@ -36,6 +36,9 @@ class MeasureScenes:
         self.driver.wait(lambda: not self.card.isHidden(), "the data were known to have factors", 30)
         self.card.measure_button.click()
         self.driver.wait(lambda: self.no_figures() == "", "MIG and DCI were measured", 180)
+        self.driver.settle()
+        scroll = self.window.inspector.verticalScrollBar()
+        scroll.setValue(scroll.maximum())  # the card stands at the end
 
     @property
     def card(self) -> Any:
