@@ -152,43 +152,55 @@ def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[St
     found = [np.zeros(0, np.int64)]
     for band in range(BANDS):
         order = np.argsort(bands[:, band], kind="stable")
-        sizes = counts[band]
-        starts = np.searchsorted(bands[order, band], keys.astype(np.uint16))
-        looking = np.flatnonzero(sizes[bands[:, band]])
+        shelf = _Shelf(hashes[order], bands[order, band], order, counts[band])
         for done, mask in enumerate(masks):
-            for some in _like(hashes, bands[:, band], order, starts, sizes, looking, mask, most):
+            for some in shelf.like(mask, most):
                 found.append(_not_seen(hashes, some, counts[:band], most // BANDS))
             yield Step(band * len(masks) + done, BANDS * len(masks), "band", "Comparing images")
     pairs = np.sort(np.concatenate(found))
     return pairs // len(hashes), pairs % len(hashes)
 
 
-def _like(
-    hashes: np.ndarray,
-    keys: np.ndarray,
-    order: np.ndarray,
-    starts: np.ndarray,
-    sizes: np.ndarray,
-    looking: np.ndarray,
-    mask: int,
-    most: int,
-) -> Iterator[np.ndarray]:
-    """Pairs a < b as a · N + b int64 [n] whose keys differ by the mask and whose hashes differ in at most `most` bits."""
-    others = keys[looking] ^ np.uint16(mask)
-    counts = sizes[others]
-    ends = np.cumsum(counts)
-    at = 0
-    while at < len(looking):
-        before = int(ends[at - 1]) if at else 0
-        stop = max(at + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
-        many = counts[at:stop]
-        a = np.repeat(looking[at:stop], many)
-        within = np.arange(len(a)) - np.repeat(ends[at:stop] - many - before, many)
-        b = order[np.repeat(starts[others[at:stop]], many) + within]
-        near = (a < b) & (np.bitwise_count(hashes[a] ^ hashes[b]) <= most)
-        if near.any():
-            yield a[near] * len(hashes) + b[near]
-        at = stop
+class _Shelf:
+    """Hashes uint64 [N] in the order of one of their bands (`keys` uint16 [N]), so that those with one key lie side by side.
+
+    `order` int64 [N] says which image each is, `sizes` [65536] how many have a key; 0 where a key is not looked at.
+    """
+
+    def __init__(self, hashes: np.ndarray, keys: np.ndarray, order: np.ndarray, sizes: np.ndarray) -> None:
+        self.hashes, self.order, self.sizes = hashes, order, sizes
+        self.starts = np.searchsorted(keys, np.arange(len(sizes)).astype(np.uint16))
+        self.looking = np.flatnonzero(sizes[keys])
+        self.keys = keys[self.looking]
+        self.counting = np.arange(CHUNK)
+
+    def like(self, mask: int, most: int) -> Iterator[np.ndarray]:
+        """Pairs a < b as a · N + b int64 [n] whose keys differ by the mask and whose hashes differ in at most `most` bits."""
+        others = self.keys ^ np.uint16(mask)
+        once = self.keys <= others  # each pair of keys from one side; the other finds the same pairs
+        looking, others = self.looking[once], others[once]
+        counts = self.sizes[others]
+        some = np.flatnonzero(counts)
+        looking, counts, starts = looking[some], counts[some], self.starts[others[some]]
+        ends = np.cumsum(counts)
+        at = 0
+        while at < len(looking):
+            before = int(ends[at - 1]) if at else 0
+            stop = max(at + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
+            many, first = counts[at:stop], ends[at:stop] - counts[at:stop] - before
+            total = int(ends[stop - 1]) - before
+            place = self.counting[:total] if total <= CHUNK else np.arange(total)
+            there = place + np.repeat(starts[at:stop] - first, many)
+            differing = np.bitwise_count(np.repeat(self.hashes[looking[at:stop]], many) ^ self.hashes[there])
+            near = np.flatnonzero(differing <= most)
+            if len(near):
+                a = self.order[looking[at + np.searchsorted(first, near, side="right") - 1]]
+                b = self.order[there[near]]
+                if mask:
+                    yield np.minimum(a, b) * len(self.hashes) + np.maximum(a, b)
+                else:  # within one key, each pair is found from both sides, and each image beside itself
+                    yield (a * len(self.hashes) + b)[a < b]
+            at = stop
 
 
 def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, most: int) -> np.ndarray:
