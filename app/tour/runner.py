@@ -17,6 +17,7 @@ from app.tour.feature_scenes import FeatureScenes
 from app.tour.guide import Tour
 from app.tour.measure_scenes import MeasureScenes
 from app.tour.out_folder import why_not_writable
+from app.tour.own_picture_scenes import OwnPictureScenes
 from app.tour.scene import Scene
 from app.tour.scenes import WindowScenes
 
@@ -65,7 +66,7 @@ def walk(tour: Tour) -> None:
     driver, window = tour.driver, tour.window
     driver.wait(lambda: window.state.engine is not None and bool(window.state.data), "the engine was ready", 120)
     first = WindowScenes(tour)
-    for scenes in (first, DensityScenes(tour), MeasureScenes(tour), FeatureScenes(tour)):
+    for scenes in (first, DensityScenes(tour), MeasureScenes(tour), FeatureScenes(tour), OwnPictureScenes(tour)):
         for scene in scenes.scenes():
             tour.visit(scene)
     window.choose_run(first.vae)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
 
 from app.shell.formatting import MINUS, number
@@ -17,6 +17,8 @@ from app.widgets.figure import Figure
 LEFT, RIGHT = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
 MIDDLE = Qt.AlignmentFlag.AlignVCenter
 TICK_ROOM = 76  # pixels that a tick of the lower axis has for its figure
+LEAST_LEFT = 44  # pixels at the left for the figures of the upright axis, where those need no more
+LEAST_SPACING = 24  # pixels between two grid lines in the closest of the charts
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -60,6 +62,7 @@ class Chart(QWidget):
         self.painted = 0
         self._c: Colors = DARK
         self._small = font(11)
+        self._left: tuple[tuple[float, ...], float] = ((), float(LEAST_LEFT))  # of which axis and height, and its room
         self.setFont(font(12))
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -77,7 +80,17 @@ class Chart(QWidget):
 
     def plot(self) -> QRectF:
         """The place of the curves, without axes and their names."""
-        return QRectF(44, 8, max(self.width() - 44 - 10, 20), max(self.height() - 8 - 33, 20))
+        left = self.left_room()
+        return QRectF(left, 8, max(self.width() - left - 10, 20), max(self.height() - 8 - 33, 20))
+
+    def left_room(self) -> float:
+        """Pixels at the left of the plot that the figures of the upright axis need."""
+        key = (self.bottom, self.top, self.height())
+        if key != self._left[0]:
+            texts = figures(ticks(self.bottom, self.top, max(2, self.height() // LEAST_SPACING)))
+            metrics = QFontMetrics(self._small)
+            self._left = key, float(max([LEAST_LEFT, *(metrics.horizontalAdvance(text) + 8 for text in texts)]))
+        return self._left[1]
 
     def to_x(self, value: float) -> float:
         place = self.plot()

@@ -8,6 +8,11 @@ def number_of(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def is_or_are(number: int) -> str:
+    """The verb of so many."""
+    return "is" if number == 1 else "are"
+
+
 def was_or_were(number: int) -> str:
     """The verb after so many."""
     return "was" if number == 1 else "were"

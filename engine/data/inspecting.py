@@ -101,9 +101,9 @@ def describe_data(data: str) -> DataInfo:
 
 def _decided(recipe: ImportRecipe) -> list[str]:
     """The decisions in a few words, for a list where a set can stand several times."""
-    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict))}
+    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict)) and name != "curation"}
     lists = [name.replace("_", " ") for name, value in recipe.changed().items() if isinstance(value, (list, dict))]
-    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists]
+    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists, *(["curated"] if recipe.curation else [])]
 
 
 def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:

@@ -13,6 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
+from engine.common.counting import is_or_are, number_of
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
 from engine.data.splits import drawn_from
@@ -297,11 +298,13 @@ def near_copies_of(source: Source, splits: dict[str, Split], near: NearPairs) ->
     count = len(np.unique(order[:, 1]))
     if count:
         notes.append(
-            f"{count:,} images are nearly the same as another (recompressed, brighter or darker, slightly cropped); the report names some."
+            f"{number_of(count, 'image')} {is_or_are(count)} nearly the same as another (recompressed, brighter or darker, slightly "
+            "cropped); the report names some."
         )
     leaks = []
     for name, what in (("valid", "validation"), ("test", "test")):
         if across[name]:
             trained = "one for training" if name == "valid" else "one for training or validation"
-            leaks.append(f"{across[name]:,} {what} images are nearly the same as {trained}; the {what} figures may be too good by these.")
+            found = f"{number_of(across[name], f'{what} image')} {is_or_are(across[name])} nearly the same as {trained}"
+            leaks.append(f"{found}; the {what} figures may be too good by {'it' if across[name] == 1 else 'these'}.")
     return NearCopies(count, across["test"], examples, [*notes, *leaks], leaks)

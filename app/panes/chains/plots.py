@@ -225,7 +225,8 @@ class ChainTraces(LineChart):
         self.update()
 
     def plot(self) -> QRectF:
-        return QRectF(44, 6, max(self.width() - 54, 20), max(self.height() - 24, 20))
+        left = self.left_room()
+        return QRectF(left, 6, max(self.width() - left - 10, 20), max(self.height() - 24, 20))
 
     def names_below(self, metrics: QFontMetrics) -> list[tuple[str, float]]:
         """What stands below the axis, and where it begins; less where there is no room for all of it."""

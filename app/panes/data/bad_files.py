@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt, Signal
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from app.shell.formatting import count
@@ -13,6 +14,7 @@ from app.shell.plain_text import without_markup
 from app.widgets.parts import button, heading, set_heading
 from engine.messages import BadFile, DataReport
 
+BESIDE, ABOVE = 18, 10  # pixels of a cell that are not for its text, across and upwards
 WRAPPED_ROWS = 300  # longer lists are shown line by line: measuring every row takes time
 
 
@@ -81,6 +83,7 @@ class BadFilesTable(QWidget):
         self.table.setTabKeyNavigation(False)
         self.table.setFrameShape(QFrame.Shape.NoFrame)
         self.table.setMinimumHeight(220)
+        self.table.horizontalHeader().sectionResized.connect(self._resized)
         column.addWidget(self.table)
 
     def show_report(self, report: DataReport) -> None:
@@ -91,5 +94,18 @@ class BadFilesTable(QWidget):
         listed = f", first {count(len(report.bad))} listed" if more > 0 else ""
         set_heading(self.heading, f"Bad files · {count(report.bad_total)}{listed}")
         self.table.setColumnWidth(0, 110)
-        if 0 < len(report.bad) <= WRAPPED_ROWS:
-            self.table.resizeRowsToContents()
+        self._fit_rows(self.table.columnWidth(1))
+
+    def _resized(self, section: int, _before: int, wide: int) -> None:
+        if section == 1:
+            self._fit_rows(wide)
+
+    def _fit_rows(self, wide: int) -> None:
+        """Every reason is read whole, in as many lines as it needs; Qt's own measure forgets the padding that the style gives to a cell."""
+        if len(self.model.bad) > WRAPPED_ROWS:
+            return
+        metrics = QFontMetrics(self.table.font())
+        room = QRect(0, 0, max(wide - BESIDE, 40), 10_000)
+        for row, bad in enumerate(self.model.bad):
+            lines = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap.value, bad.reason)
+            self.table.setRowHeight(row, lines.height() + ABOVE)

@@ -46,7 +46,7 @@ class Confusion:
             return f"{self.names[true]}: no image of this class was asked about"
         low, high = (100 * border for border in share_interval(n, total))
         images = "1 image" if n == 1 else f"{count(n)} images"
-        interval = f"95 % interval {number(low, 1)} to {number(high, 1, '%')}"
+        interval = f"95\u202f% interval {number(low, 1)} to {number(high, 1, '%')}"
         return f"{pair}: {images}, {number(100 * n / total, 1, '%')} of its {count(total)} ({interval})"
 
 

@@ -42,7 +42,7 @@ class ReliabilityDiagram(Chart):
         low, high, sure, right, least, most, n = (float(value) for value in self.bins[row])
         among = f"confidence {number(100 * low, 1)} to {number(100 * high, 1, '%')}: mean {number(100 * sure, 1, '%')}"
         images = f"{count(int(n))} {'image' if n == 1 else 'images'}"
-        interval = f"95 % interval {number(100 * least, 1)} to {number(100 * most, 1, '%')}"
+        interval = f"95\u202f% interval {number(100 * least, 1)} to {number(100 * most, 1, '%')}"
         return f"{among}, {number(100 * right, 1, '%')} of {images} right ({interval})"
 
     def point(self, row: int) -> QPointF:

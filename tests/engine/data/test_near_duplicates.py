@@ -199,4 +199,4 @@ def test_that_a_folder_says_which_images_are_nearly_the_same_within_and_across_i
         frozenset(("train/3.png", "test/copy of 3.png")), frozenset(("train/5.png", "train/copy of 5.png")),
     }  # fmt: skip
     assert "test/copy of 3.png" in report.near_examples[0] and all(0 <= bits <= 10 for *_, bits in report.near_examples)
-    assert any("1 test images are nearly the same as one for training" in note for note in report.notes)
+    assert any("1 test image is nearly the same as one for training" in note for note in report.notes)

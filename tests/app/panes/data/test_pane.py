@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QTableView
 
 from app.panes.data import class_bars
+from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.pane import DataPane
+from app.shell import theme
 from engine import messages as m
 from tests.kit.panes import RUN, Kit, digits, report, run_info
 
@@ -276,3 +279,29 @@ def test_that_of_65536_classes_only_those_in_sight_are_painted(kit: Kit, monkeyp
     painter.end()
     assert set(written) == {65_536, *range(1001, 1021)}
     bars.deleteLater()
+
+
+def test_that_every_reason_of_a_bad_file_is_read_whole_in_a_column_that_was_narrowed(qapp: QApplication) -> None:
+    """Painted in a row that is given all room, it is the same."""
+    reason = "It begins like a PNG file but its content is damaged or of an unknown variant; save it anew in the program it came from."
+    table = BadFilesTable()
+    table.setStyleSheet(theme.style_sheet(theme.DARK))
+    table.model.set_bad((m.BadFile("a/broken.png", reason), m.BadFile("a/other.png", "Too short.")))
+    view = table.table
+    view.setColumnWidth(0, 110)
+    for width in (900, 300, 420, 284, 250):
+        table.resize(width, 400)
+        table.grab()
+        QApplication.processEvents()
+        seen, high = ink_of(view), view.rowHeight(0)
+        assert 0 < view.rowHeight(1) < 40 and high < 160
+        view.setRowHeight(0, high + 80)
+        assert seen == ink_of(view), width
+        view.setRowHeight(0, high)
+
+
+def ink_of(view: QTableView) -> int:
+    """How many pixels of the first reason are not of the ground."""
+    image = view.viewport().grab(QRect(112, 0, 10_000, view.rowHeight(0))).toImage()
+    colours = Counter(image.pixel(x, y) for x in range(image.width()) for y in range(image.height()))
+    return colours.total() - colours.most_common(1)[0][1]
