@@ -260,7 +260,7 @@ def _from_folders(
         if not splits or path in splits:
             groups[splits.get(path, "all")].append(path)
     inner = {split: _bare({path: trails[path] for path in mine}, recipe.class_level is None) for split, mine in groups.items()}
-    level = recipe.class_level or _crossed(inner, layout)
+    level = recipe.class_level or (1 if recipe.group == "folder" else _crossed(inner, layout))
     labels: dict[str, str] = {}
     deeper = False
     for found in inner.values():
@@ -297,7 +297,7 @@ def _crossed(inner: dict[str, dict[str, Trail]], layout: Layout) -> int:
     if any(len(pair) < 2 for pair in pairs):
         return 1
     outer, names = {first for first, _ in pairs}, {second for _, second in pairs}
-    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names):
+    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names) or looks_like_a_part(names):
         return 1
     layout.notes.append(
         f"The folders {listed_words(in_order(outer))} hold the same folders, so the inner ones are the classes "
