@@ -2,7 +2,9 @@
 
     bundle.json        which files there are, each with size and SHA-256, and which of them are the data
     run/...            the run's folder, without its lock and what can be computed anew
-    data/NAME...       the data set that it was trained on: a file, or a folder
+    data/NAME...       the data set that it was trained on: a file, or a folder; of a file that others of its folder belong to
+                       (labels beside images) that folder with only those
+    data/NAME.curation.json    the decisions about single images that its recipe carries, as they lie beside the data
 
 A bundle comes from anywhere: names that lead out of it, files that it does not list, and bytes that are not what it says are refused
 before anything stands among the runs.
@@ -18,7 +20,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated
 
@@ -27,21 +29,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.common.run_names import name_fault, next_free
 from engine.data.archives import DAMAGE, open_zip
+from engine.data.curation import SUFFIX as CURATION
+from engine.data.curation import carried_beside
 from engine.data.dataset import BadData
 from engine.data.limits import MAX_FILES
+from engine.data.readers import files_beside
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link, require_room, said_plainly
 from engine.storage.manifest import Manifest, read_manifest
 from engine.storage.run_data import DATA_BESIDE as DATA_FOLDER
-from engine.storage.run_data import opened_run_data, path_of
+from engine.storage.run_data import opened_run_data
 from engine.storage.run_files import DAMAGED, LOCK, MANIFEST, RESUME_FILE, SCORES, is_own_file, is_own_folder
 from engine.storage.run_folders import BadRun, check_name, make_root
 from engine.storage.run_reader import Run
 
 LIST = "bundle.json"
 RUN, DATA = "run", "data"
-FORMAT = 1
+PLAIN, FORMAT = 1, 2  # the second where decisions about single images come with the data
 DAY = 86_400.0  # seconds
 PIECE = 1 << 20  # bytes read at once
 UNFINISHED = ".importing-"  # and a number: a folder of runs that is not yet one
@@ -65,6 +70,7 @@ class _List(BaseModel):
     format: int
     name: Annotated[str, Field(max_length=200)]
     data: Annotated[str, Field(max_length=300)] = ""  # “data/NAME”
+    inside: Annotated[str, Field(max_length=300)] = ""  # the file in that folder that was named, where it was one of several
     without_resume: bool = False  # what only a training that goes on needs was left out
     files: dict[Annotated[str, Field(max_length=4000)], _File]
 
@@ -116,14 +122,23 @@ def export_run(path: Path, out: Path, with_data: bool = False, without_resume: b
     if without_resume:
         sources = {name: file for name, file in sources.items() if file.name != RESUME_FILE}
     left_out = [fault for fault in run.verify() if fault]
-    data = ""
-    place, _ = _data_of(manifest)
+    data = inside = ""
+    carried: str | None = None
+    place, recipe = _data_of(manifest)
     if with_data and place.is_absolute():
-        place = _data_at(run)
-        data = f"{DATA}/{place.name}"
-        files = {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
+        place, recipe = _data_at(run)
+        beside = files_beside(place)
+        inside = place.name if beside else ""
+        data = f"{DATA}/{(place.parent.name or 'data') if beside else place.name}"
+        if beside:
+            files = {f"{data}/{file.name}": file for file in (place, *beside)}
+        else:
+            files = {f"{DATA}/{name}": file for name, file in _tree(place, place.name)}
         if not files:
             raise BadRun(f"The data of “{run.name}” lie behind a link ({place}), which is not followed: export without --with-data.")
+        if recipe.curation:
+            decisions, carried = _decisions_of(run, place, recipe)
+            files[f"{data}{f'/{inside}' if inside else ''}{CURATION}"] = decisions
         strange = next((name for name in files if not _allowed(name, data)), "")
         if strange:
             raise BadRun(f"“{ascii(strange)[1:-1]}” is a name that other systems cannot have: rename it, or export without --with-data.")
@@ -135,14 +150,14 @@ def export_run(path: Path, out: Path, with_data: bool = False, without_resume: b
             with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
                 for count, (name, file) in enumerate(sources.items()):
                     yield count, len(sources)
-                    fact = (
-                        _pack_unresumable(archive, name, file) if without_resume and file.name == MANIFEST else _pack(archive, name, file)
-                    )
+                    own = file.name == MANIFEST and name.startswith(f"{RUN}/") and (without_resume or carried is not None)
+                    fact = _pack_manifest(archive, name, file, without_resume, carried) if own else _pack(archive, name, file)
                     if fact is None:
                         left_out.append(f"“{name}” could not be read, so it is not in the bundle.")
                     else:
                         listed[name] = fact
-                facts = _List(format=FORMAT, name=run.name, data=data, without_resume=without_resume, files=listed)
+                kind = FORMAT if f"{data}{CURATION}" in listed else PLAIN
+                facts = _List(format=kind, name=run.name, data=data, inside=inside, without_resume=without_resume, files=listed)
                 archive.writestr(LIST, facts.model_dump_json(indent=1))
             atomic_io.layer.replace(partial, out)
     except BaseException:
@@ -231,13 +246,22 @@ def _data_of(manifest: Manifest) -> tuple[Path, ImportRecipe]:
     return Path(place), recipe
 
 
-def _data_at(run: Run) -> Path:
-    """Where the run's data lie now; they were read and their content checked. Raises: BadRun."""
+def _data_at(run: Run) -> tuple[Path, ImportRecipe]:
+    """Where the run's data lie now, and how they are read; they were read and their content checked. Raises: BadRun."""
     try:
         data = opened_run_data(run, "; export without --with-data, or put the old files back")
     except BadData as error:
         raise BadRun(f"The data of “{run.name}” cannot be packed: {error}") from None
-    return Path(path_of(data.data))
+    place, recipe = parted_name(data.data)
+    return Path(place), recipe
+
+
+def _decisions_of(run: Run, place: Path, recipe: ImportRecipe) -> tuple[Path, str]:
+    """The file of the decisions about single images, and how the bundle's recipe carries them. Raises: BadRun."""
+    try:
+        return carried_beside(place, recipe.curation)
+    except BadData as error:
+        raise BadRun(f"The data of “{run.name}” cannot be packed: {error}") from None
 
 
 def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
@@ -252,18 +276,23 @@ def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
         return _copied(source, target)
 
 
-def _pack_unresumable(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
-    """Write a manifest whose checkpoints have no resume file; as it is where it cannot be read."""
+def _pack_manifest(archive: zipfile.ZipFile, name: str, file: Path, without_resume: bool, carried: str | None) -> _File | None:
+    """Write a manifest, as it is where it cannot be read: without resume files, and with decisions about images `carried` so."""
     manifest, fault = read_manifest(file.parent)
     if manifest is None or fault:
         return _pack(archive, name, file)
-    checkpoints = tuple(
-        entry.model_copy(
-            update={"resumable": False, "files": {one: fact for one, fact in entry.files.items() if one != RESUME_FILE}},
+    if without_resume:
+        checkpoints = tuple(
+            entry.model_copy(
+                update={"resumable": False, "files": {one: fact for one, fact in entry.files.items() if one != RESUME_FILE}},
+            )
+            for entry in manifest.checkpoints
         )
-        for entry in manifest.checkpoints
-    )
-    content = atomic_io.seal(manifest.model_copy(update={"checkpoints": checkpoints}).model_dump())
+        manifest = manifest.model_copy(update={"checkpoints": checkpoints})
+    place, recipe = _data_of(manifest)
+    if carried is not None and recipe.curation:
+        manifest = manifest.model_copy(update={"data": with_recipe(str(place), replace(recipe, curation=carried))})
+    content = atomic_io.seal(manifest.model_dump())
     archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return _File(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
@@ -315,6 +344,8 @@ def _list_of(bundle: Path, archive: zipfile.ZipFile) -> _List:
             raise BadBundle(f"“{bundle.name}” was not unpacked: “{ascii(name)[1:61]}” is no file of a run; get it from a place you trust.")
         if archive.getinfo(name).file_size != listed.files[name].bytes:
             raise BadBundle(f"“{name}” in “{bundle.name}” is not as long as the list says: export the run again, or fetch it again.")
+    if listed.inside and f"{listed.data}/{listed.inside}" not in listed.files:
+        raise BadBundle(f"“{bundle.name}” does not hold the file of data that it names, so nothing was unpacked: export the run again.")
     if f"{RUN}/{MANIFEST}" not in listed.files:
         raise BadBundle(f"“{bundle.name}” has no {MANIFEST}, so it holds no run: export the run again.")
     return listed
@@ -327,7 +358,7 @@ def _allowed(name: str, data: str) -> bool:
         return False
     if way[0] == RUN:
         return len(way) > 1 and _travels(way[1:])
-    return way[0] == DATA and len(way) > 1 and bool(data) and "/".join(way[:2]) == data
+    return way[0] == DATA and len(way) > 1 and bool(data) and ("/".join(way[:2]) == data or name == data + CURATION)
 
 
 def _unpack(bundle: Path, archive: zipfile.ZipFile, name: str, fact: _File, target: Path) -> None:
@@ -360,7 +391,7 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
     data: Path | None = None
     if listed.data:
         home = root / DATA_FOLDER.format(name)
-        data = home / PurePosixPath(listed.data).name
+        data = home / PurePosixPath(listed.data).name / listed.inside
         named = with_recipe(str(data.absolute()), _data_of(manifest)[1])
         manifest = manifest.model_copy(update={"data": named})
         atomic_io.write_file(folder / MANIFEST, atomic_io.seal(manifest.model_dump()))

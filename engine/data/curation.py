@@ -256,6 +256,15 @@ def carried_state(data: str | Path, carried: str) -> Curation:
     return state
 
 
+def carried_beside(data: str | Path, carried: str) -> tuple[Path, str]:
+    """The file that holds a carried state, and how a recipe carries that state once the file lies beside the data. Raises: BadData."""
+    state, match = carried_state(data, carried), _CARRIED.fullmatch(carried)
+    if match is None:
+        return Path(os.path.expanduser(carried)), state.carried()
+    path = file_of(data) if match["path"] is None else Path(os.path.expanduser(match["path"]))
+    return path, f"{match['steps']}-{match['check']}"
+
+
 def pinned(data: str | Path, curation: str) -> str:
     """What a recipe carries for “beside”, the path of a file, or what it carries already: as that file is now. Raises: BadData."""
     if _CARRIED.fullmatch(curation):

@@ -15,10 +15,13 @@ from PIL import Image
 from engine import bundle
 from engine.bundle import BadBundle, export_run, import_run
 from engine.cli import main
+from engine.data import open_data
+from engine.data.curation import Curation, decided, written
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan
+from tests.kit.import_cases import write_idx
 
 
 def drained(job):
@@ -292,3 +295,72 @@ def test_that_the_size_is_said_before_a_run_is_packed(run, tmp_path, capsys):
     assert main(["export", str(run), "--out", str(tmp_path / "a.zip"), "--quiet"]) == 0
     first, second = capsys.readouterr().out.strip().splitlines()
     assert "only for going on with the training" in first and "before packing" in second
+
+
+def carried_away(run: Path, tmp_path: Path, *gone: Path) -> bundle.Imported:
+    """Packed with its data, all of it removed here, and unpacked elsewhere."""
+    out = tmp_path / "packed.zip"
+    done = drained(export_run(run, out, with_data=True))
+    assert done.with_data and done.left_out == ()
+    shutil.rmtree(run.parent)
+    for path in gone:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return drained(import_run(out, tmp_path / "there"))
+
+
+@pytest.mark.parametrize("kept", ["beside", "elsewhere", "whole file"])
+def test_that_decisions_about_images_travel_with_the_data_and_the_training_goes_on_bit_for_bit(pictures, tmp_path, kept):
+    data, spare = tmp_path / "pets", tmp_path / "decisions.json"
+    shutil.copytree(pictures, data)
+    log = decided(Curation(), "exclude", [("cats/1.png", "")])
+    log = decided(log, "relabel", [("cats/2.png", "")], "dogs")
+    carried = log.carried(None if kept == "beside" else spare)
+    (Path(f"{data}.curation.json") if kept == "beside" else spare).write_bytes(written(log, "pets"))
+    named = f"{data}?" + json.dumps({"curation": str(spare) if kept == "whole file" else carried})
+    run = trained(tmp_path / "here", named, "pets")
+    shutil.copytree(tmp_path / "here", tmp_path / "here2")
+    go_on = ["train", "vae", "--steps", "8", "--name", "pets", "--resume", "--quiet", "--device", "cpu"]
+    assert main([*go_on, "--data", named, "--runs", str(tmp_path / "here2")]) == 0
+    found = carried_away(run, tmp_path, data, *((Path(f"{data}.curation.json"),) if kept == "beside" else (spare,)))
+    assert Path(f"{found.data}.curation.json").read_bytes() == written(log, "pets")
+    name = Run.open(found.run).manifest.data
+    assert str(tmp_path / "here") not in name and str(spare) not in name
+    images = open_data(name)
+    assert sum(images.report.counts.values()) == 11 and images.hash == Run.open(found.run).manifest.data_hash
+    assert main([*go_on, "--data", name, "--runs", str(found.run.parent)]) == 0
+    assert newest_weights(found.run) == newest_weights(tmp_path / "here2" / "pets")
+
+
+def newest_weights(run: Path) -> tuple[int, dict[str, str]]:
+    """(step, SHA-256 of each file of weights and of the state to resume from) of the newest checkpoint."""
+    newest = Run.open(run).manifest.checkpoints[-1]
+    return newest.step, {name: fact.sha256 for name, fact in newest.files.items() if name.endswith(".safetensors")}
+
+
+def test_that_the_labels_beside_a_file_of_images_travel_with_it_and_nothing_else_of_its_folder(tmp_path):
+    folder, rng = tmp_path / "my digits", np.random.default_rng(0)
+    for split, n in (("train", 20), ("t10k", 6)):
+        write_idx(folder / f"{split}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 8, 8)))
+        write_idx(folder / f"{split}-labels-idx1-ubyte.gz", np.arange(n) % 3)
+    (folder / "diary.txt").write_text("private", encoding="utf-8")
+    data = folder / "train-images-idx3-ubyte.gz"
+    before = open_data(str(data))
+    found = carried_away(trained(tmp_path / "here", str(data), "own"), tmp_path, folder)
+    assert found.data.is_file() and {path.name for path in found.data.parent.iterdir()} == {
+        f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+    }
+    after = open_data(Run.open(found.run).manifest.data)
+    assert (after.hash, after.classes, after.report.counts) == (before.hash, before.classes, before.report.counts)
+
+
+def test_that_decisions_which_are_missing_are_one_sentence(pictures, tmp_path):
+    data = tmp_path / "pets"
+    shutil.copytree(pictures, data)
+    log = decided(Curation(), "exclude", [("cats/1.png", "")])
+    file = Path(f"{data}.curation.json")
+    file.write_bytes(written(log, "pets"))
+    run = trained(tmp_path / "here", f"{data}?" + json.dumps({"curation": log.carried()}), "pets")
+    file.unlink()
+    with pytest.raises(BadRun, match="decisions about single images are missing"):
+        drained(export_run(run, tmp_path / "out.zip", with_data=True))
+    assert not (tmp_path / "out.zip").exists()

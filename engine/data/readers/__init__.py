@@ -30,3 +30,10 @@ def reader_for(path: Path) -> ModuleType:
         f"“{path.name}” is no data set that Priorama reads; choose a folder of images, an IDX or CIFAR folder, "
         "or a .zip, .tar, .parquet, .npz, .npy, .mat, .h5, .pt or text file."
     )
+
+
+def files_beside(path: Path) -> list[Path]:
+    """The other files of its folder without which a file is read otherwise: labels of IDX images, further batches of CIFAR."""
+    reader = reader_for(path)
+    several = path.is_file() and reader in (idx, cifar)
+    return [file for file in reader.files(path) if file != path] if several else []

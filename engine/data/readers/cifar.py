@@ -22,6 +22,7 @@ _BATCHES_10 = tuple(f"data_batch_{n}" for n in range(1, 6))
 _FULL = {"train": 50_000, "test": 10_000}
 _BY_FOLDER = {"cifar-10-batches-py": "cifar-10", "cifar-10-batches-bin": "cifar-10"}
 _BY_FOLDER_100 = {"cifar-100-python": "cifar-100", "cifar-100-binary": "cifar-100"}
+_NAMES = ("batches.meta.txt", "batches.meta", "meta", "fine_label_names.txt", "coarse_label_names.txt")  # of the classes
 
 
 def recognizes(path: Path) -> bool:
@@ -69,6 +70,12 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
         )
     understood = {"columns": {"": ["fine", "coarse"]}, "labels": "fine" if fine else "coarse"} if hundred else {}
     return Source(named, parts, _classes(folder, hundred, fine, parts), notes=notes, understood=understood)
+
+
+def files(path: Path) -> list[Path]:
+    """All files of the set that a batch belongs to: the batches, and the names of the classes."""
+    names = [path.parent / name for name in _NAMES]
+    return [*(file for _, file in _batches(path)), *(file for file in names if file.is_file())]
 
 
 def _batches(path: Path) -> list[tuple[str, Path]]:

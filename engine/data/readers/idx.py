@@ -98,6 +98,11 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
     return Source(name, parts, _classes(name, parts, next(iter(files.values()))), notes=notes)
 
 
+def files(path: Path) -> list[Path]:
+    """All files of the set that one of them belongs to."""
+    return list(_files(path).values())
+
+
 def _files(path: Path) -> dict[tuple[str, str], Path]:
     """(split, "images" | "labels") -> file, in the folder, its `raw`, or beside a file that is named itself."""
     if path.is_file():
