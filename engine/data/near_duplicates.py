@@ -135,12 +135,22 @@ def hashes_of(low: np.ndarray) -> np.ndarray:
 
 
 def rule_for(hashes: np.ndarray) -> Rule:
-    """How near is near in a set: unrelated digits are as alike as copies of a photograph that were cropped a little."""
+    """How near is near in a set: unrelated digits are as alike as copies of a photograph that were cropped a little.
+
+    Told by pairs that are no near duplicates themselves, so that many of them in a set do not undo what protects from them.
+    """
     if len(hashes) < FEW:
         return PHOTOGRAPHS
     sample = hashes if len(hashes) <= SAMPLE else np.random.default_rng(SAMPLE_SEED).choice(hashes, SAMPLE, replace=False)
-    bits = np.bitwise_count(sample[:, None] ^ sample[None])[np.triu_indices(len(sample), 1)]
-    return PHOTOGRAPHS if np.percentile(bits, 1) >= UNLIKE else DRAWINGS
+    bits = np.bitwise_count(sample[:, None] ^ sample[None])
+    left, alone = np.ones(len(sample), bool), []
+    for row in range(len(sample)):  # of copies beyond doubt the first stands for all, else a film of few scenes would pass for digits
+        if left[row]:
+            alone.append(row)
+            left &= bits[row] > PHOTOGRAPHS.bound_bits
+    pairs = bits[np.ix_(alone, alone)][np.triu_indices(len(alone), 1)]
+    unlike = pairs[pairs > PHOTOGRAPHS.bits]
+    return PHOTOGRAPHS if not len(unlike) or np.percentile(unlike, 1) >= UNLIKE else DRAWINGS
 
 
 def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[Step, None, tuple[np.ndarray, np.ndarray]]:
