@@ -17,6 +17,7 @@ MAE = {"width": 16, "blocks": 2, "decoder_width": 16, "batch_size": 32}
 LETTERS = {"Circle": "O", "circle": "o", "Cross": "X", "Square": "D", "Wedge": "V"}  # folder -> its sign; two differ in case only
 EACH = {"train": 24, "test": 8}  # pictures of a class
 SIDE = 32  # pixels
+PATCHES_PAGE = 5  # of Views
 
 
 class OwnPictureScenes:
@@ -113,12 +114,11 @@ class OwnPictureScenes:
 
     def see_patches(self, mode: int) -> Callable[[], None]:
         def prepare() -> None:
-            from app.panes.views.pane import PATCHES
 
             self.driver.show_pane("ViewsPane")
             self.driver.settle()
             pane = self.driver.pane("ViewsPane")
-            pane.show_page(PATCHES)
+            pane.show_page(PATCHES_PAGE)
             page = pane.patches_page
             page.set_mode(mode)
             self.driver.settle(120)
