@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.common.counting import number_of
 from engine.data.curation import Curation, Known, names_in
 from engine.data.dataset import Chosen, Part, Source
 from engine.data.preprocessing import Preprocessing
@@ -68,7 +69,7 @@ def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> None:
     ):
         if names:
             more = ", …" if len(names) > NAMED else ""
-            source.notes.append(f"{len(names):,} images {words}: {', '.join(names[:NAMED])}{more}.")
+            source.notes.append(f"{number_of(len(names), 'image')} {words}: {', '.join(names[:NAMED])}{more}.")
 
 
 def _found(source: Source, known: dict[str, Known], view: str) -> _Found:

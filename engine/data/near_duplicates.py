@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
+from engine.common.counting import is_or_are, number_of
 from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
@@ -312,11 +313,15 @@ def near_copies_of(source: Source, splits: dict[str, Split], near: NearPairs) ->
     count = len(np.unique(order[:, 1]))
     if count:
         notes.append(
-            f"{count:,} images are nearly the same as another (recompressed, brighter or darker, slightly cropped); the report names some."
+            f"{number_of(count, 'image')} {is_or_are(count)} nearly the same as another (recompressed, brighter or darker, slightly "
+            "cropped); the report names some."
         )
     leaks = []
     for name, what in (("valid", "validation"), ("test", "test")):
         if across[name]:
             trained = "one for training" if name == "valid" else "one for training or validation"
-            leaks.append(f"{across[name]:,} {what} images are nearly the same as {trained}; the {what} figures may be too good by these.")
+            leaks.append(
+                f"{number_of(across[name], f'{what} image')} {is_or_are(across[name])} nearly the same as {trained}; "
+                f"the {what} figures may be too good by these."
+            )
     return NearCopies(count, across["test"], examples, [*notes, *leaks], leaks)
