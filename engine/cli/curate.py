@@ -10,6 +10,7 @@ from engine.cli.errors import Usage
 from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers
 from engine.cli.text import all_visible
+from engine.common.counting import number_of
 
 
 def add(verbs: VerbParsers) -> None:
@@ -81,8 +82,8 @@ def _asked(options: argparse.Namespace) -> list[tuple[str, str, tuple[str, ...]]
 def _in_words(result: dict[str, Any]) -> str:
     """The same for a person."""
     lines = [
-        f"{result['data']}: {result['decisions']:,} decisions, {result['excluded']:,} images left out, {result['relabelled']:,} with "
-        f"another class, kept in {result['file']}"
+        f"{result['data']}: {number_of(result['decisions'], 'decision')}, {number_of(result['excluded'], 'image')} left out, "
+        f"{result['relabelled']:,} with another class, kept in {result['file']}"
     ]
     lines += [f"  {count:>8,}  {tag}" for tag, count in result["tags"].items()]
     if result["decisions"]:

@@ -14,6 +14,7 @@ from engine.cli.errors import Failed
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers, positive_int
 from engine.cli.runs import run_path
+from engine.common.counting import number_of
 
 if TYPE_CHECKING:
     from engine.messages import ErrorImages, ErrorsFound
@@ -125,8 +126,8 @@ def _write(path: Path, data: bytes) -> None:
 
 def _head(values: dict[str, Any]) -> str:
     whole = "all" if values["images"] == values["split_images"] else f"{values['images']:,} of"
-    images = f"{whole} {values['split_images']:,} {SPLITS[values['split']]} images"
-    return f"{values['run']}, step {values['step']:,} ({values['step_rule']}): {values['errors']:,} errors on {images}"
+    images = f"{whole} {number_of(values['split_images'], SPLITS[values['split']] + ' image')}"
+    return f"{values['run']}, step {values['step']:,} ({values['step_rule']}): {number_of(values['errors'], 'error')} on {images}"
 
 
 def table(values: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from engine.common.counting import number_of
 from engine.data.curation import Curation, Known, names_in
 from engine.data.dataset import BadData, Chosen, Source, Split
 from engine.data.preprocessing import Preprocessing
@@ -97,7 +98,7 @@ def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> KeptIm
     ):
         if names:
             more = ", …" if len(names) > NAMED else ""
-            source.notes.append(f"{len(names):,} images {words}: {', '.join(names[:NAMED])}{more}.")
+            source.notes.append(f"{number_of(len(names), 'image')} {words}: {', '.join(names[:NAMED])}{more}.")
     return KeptImages(kept, labels)
 
 

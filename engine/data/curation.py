@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.common.counting import number_of
 from engine.common.user_folders import user_folder
 from engine.data.errors import BadData
 from engine.data.limits import MAX_CURATED, MAX_CURATION_BYTES, MAX_CURATION_STEPS
@@ -252,7 +253,10 @@ def carried_state(data: str | Path, carried: str) -> Curation:
         return found
     state = Curation(found.steps[: int(match["steps"])])
     if len(state.steps) != int(match["steps"]) or state.check() != match["check"]:
-        raise BadData(f"“{path.name}” is not the file of decisions that was named (its first {match['steps']} steps differ); put it back.")
+        raise BadData(
+            f"“{path.name}” is not the file of decisions that was named (its first {number_of(match['steps'], 'step')} "
+            f"differ); put it back."
+        )
     return state
 
 

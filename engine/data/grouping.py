@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.common.counting import is_or_are, number_of
 from engine.data.dataset import Source
 from engine.data.label_tables import LabelTable
 from engine.data.recipe import ImportRecipe
@@ -67,7 +68,10 @@ def _by_column(asked: str, tables: list[LabelTable], result: Grouping) -> None:
             result.found_in = f"{table.path}:{name}"
     result.of = {picture: root(group) for picture, group in result.of.items()}
     if linked:
-        result.notes.append(f"{len(linked):,} groups share an image with another (it has several rows), and are one group with it.")
+        result.notes.append(
+            f"{number_of(len(linked), 'group')} {'shares' if len(linked) == 1 else 'share'} an image with another (it has several "
+            f"rows), and {is_or_are(len(linked))} one group with it."
+        )
     if not result.of:
         offered = [f"“{column}” ({path})" for path, columns in result.columns.items() for column in columns]
         result.notes.append(
@@ -100,8 +104,8 @@ def number_groups(source: Source, found_in: str, groups: dict[str, list[str]]) -
     source.understood["group_count"] = free
     alone = free - len(number)
     where = "" if found_in == "folder" else f" of {found_in.rpartition(':')[0]}"
-    rest = f"; {alone:,} images have none and stand alone" if alone else ""
-    source.notes.append(f"Images of one {what}{where} stay together in one split: {len(number):,} groups{rest}.")
+    rest = f"; {number_of(alone, 'image')} {'has none and stands' if alone == 1 else 'have none and stand'} alone" if alone else ""
+    source.notes.append(f"Images of one {what}{where} stay together in one split: {number_of(len(number), 'group')}{rest}.")
 
 
 def _a_class_each(source: Source, count: int) -> bool:
@@ -143,7 +147,8 @@ def torn_groups(source: Source, kept: Mapping[str, np.ndarray] | None = None, li
         what = "test" if name == "test" else "validation"
         of = source.grouped_by or "group"
         notes.append(
-            f"Leak: {images:,} {what} images are of one {of} with images of another split ({len(torn):,} groups"
+            f"Leak: {number_of(images, f'{what} image')} {is_or_are(images)} of one {of} with images of another split "
+            f"({number_of(len(torn), 'group')}"
             f"{': ' + names + more if names else ''}); the {what} figures will be too good by these. The splits were left as given."
         )
     return notes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.counting import number_of
 from engine.data.dataset import Source, Split
 from engine.data.limits import LARGEST_SIDE
 from engine.data.near_duplicates import NearCopies
@@ -102,7 +103,7 @@ def _counts(split: Split, classes: int) -> np.ndarray:
 
 def _named(names: list[str]) -> str:
     words = ", ".join(f"“{name}”" for name in names[:NAMED])
-    more = f" and {len(names) - NAMED:,} more classes" if len(names) > NAMED else ""
+    more = f" and {number_of(len(names) - NAMED, 'more class', 'more classes')}" if len(names) > NAMED else ""
     return f"{words}{more}"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from engine.common.counting import has_or_have, number_of, was_or_were
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
@@ -114,7 +115,10 @@ def understand(
     others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
-        layout.notes.append(f"{litter:,} files or folders of the system (.DS_Store, __MACOSX, Thumbs.db and others) were left out.")
+        layout.notes.append(
+            f"{number_of(litter, 'file or folder', 'files or folders')} of the system (.DS_Store, __MACOSX, Thumbs.db and others) "
+            f"{was_or_were(litter)} left out."
+        )
     return layout
 
 
@@ -182,7 +186,8 @@ def _tables(
         for column, count in table.doubtful.items():
             if column not in table.columns and not (column == table.split_column and table.splits):
                 layout.notes.append(
-                    f"The column “{column}” of {table.path} gives {count:,} images several values in several rows, so it was not used."
+                    f"The column “{column}” of {table.path} gives {number_of(count, 'image')} several values in several rows, "
+                    "so it was not used."
                 )
     return found
 
@@ -384,10 +389,14 @@ def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: li
             layout.notes.append(f"The classes are the folders; {chosen[0].path} has the column “{first}”, which can be chosen instead.")
             return {}
         used.update(table.path for table in chosen)
-        layout.notes.append(f"{len(missing):,} images that lie in no class folder have their class from {chosen[0].path}.")
+        layout.notes.append(
+            f"{number_of(len(missing), 'image')} outside the class folders {has_or_have(len(missing))} a class from {chosen[0].path}."
+        )
         return {**folders, **missing}
     if len(labels) < 0.5 * len(pictures):
-        layout.notes.append(f"{chosen[0].path} gives a class to {len(labels):,} of {len(pictures):,} images only, so it was not used.")
+        layout.notes.append(
+            f"{chosen[0].path} gives a class to {len(labels):,} of {number_of(len(pictures), 'image')} only, so it was not used."
+        )
         return {}
     used.update(table.path for table in chosen)
     layout.labels_from = f"{chosen[0].path}:{first}"

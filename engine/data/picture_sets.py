@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.data.dataset import BadData, Source, Step, size_in_words
 from engine.data.grouping import number_groups
 from engine.data.layout import Layout, PlacedFile
@@ -61,7 +62,9 @@ def read_in_agreement(
         source.refuse(bad.path, bad.reason)
     source.bad_total += found.bad_total - len(found.bad)
     of_set = source.preprocessing.scale is not None
-    source.notes += [f"{count:,} files: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)]
+    source.notes += [
+        f"{number_of(count, 'file')}: {note}" for note, count in counts.most_common() if note and not (of_set and note in OF_ONE_FILE)
+    ]
     return kept
 
 
@@ -137,9 +140,11 @@ def notes_of_sizes(shapes: list[Size], shape: Size, recipe: ImportRecipe, how: P
     grey = sum(1 for channels, _, _ in shapes if channels == 1)
     if others:
         why = "as asked for" if recipe.size else f"from the most common size, at most {USUAL_SIDE}"
-        notes.append(f"{others:,} of {len(shapes):,} images {words_of_fit(how)} {shape[2]}×{shape[1]} pixels ({why}).")
+        notes.append(f"{others:,} of {number_of(len(shapes), 'image')} {words_of_fit(how)} {shape[2]}×{shape[1]} pixels ({why}).")
     if 0 < grey < len(shapes) and shape[0] == 3:
-        notes.append(f"{grey:,} grey images were repeated in red, green and blue, since the others are in colour.")
+        notes.append(
+            f"{number_of(grey, 'grey image')} {was_or_were(grey)} repeated in red, green and blue, since the others are in colour."
+        )
     if grey < len(shapes) and shape[0] == 1:
         notes.append("Colour was turned into grey, as asked for.")
     return notes

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.data.preprocessing import GROUNDS, Preprocessing, as_asked
 from engine.data.recipe import ImportRecipe
 from engine.data.values import Measured, Range, Scaling, scaling_of_set
@@ -91,9 +92,10 @@ class PixelFacts:
             elif len(self.windows - {None}) > 1 and not recipe.scale:
                 notes.append(f"The files state {len(self.windows - {None}):,} different windows; all have one scale in their place.")
             how = replace(how, black=scaling.black, white=scaling.white)
-            notes += [f"{self.deep_files:,} files of more than 8 bits: {note}" for note in scaling.notes]
+            notes += [f"{number_of(self.deep_files, 'file')} of more than 8 bits: {note}" for note in scaling.notes]
             if self.deep_files < self.files:
-                notes.append(f"{self.files - self.deep_files:,} files of 8 bits were taken as they are beside them.")
+                rest = self.files - self.deep_files
+                notes.append(f"{number_of(rest, 'file')} of 8 bits {was_or_were(rest)} taken as is beside them.")
         elif self.bytes is not None:
             scaling = scaling_of_set(self.bytes, recipe.scale)
             how = replace(how, black=scaling.black, white=scaling.white, of_bytes=True)

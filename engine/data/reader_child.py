@@ -29,7 +29,7 @@ from engine.data.recipe import recipe_of
 from engine.data.rows import PixelRows, Restart, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
-READERS = ("arrays", "cifar", "hdf5", "idx", "matlab", "packed", "parquet", "stl10", "tensors", "text")
+READERS = ("arrays", "cifar", "hdf5", "idx", "matlab", "packed", "parquet", "pixel_table", "stl10", "tensors", "text")
 
 
 def main() -> None:

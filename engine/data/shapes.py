@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.data.dataset import Part, Source, Step
 
 SIDE = 32  # pixels
@@ -102,7 +103,7 @@ def read(count: int, seed: int = 0) -> Generator[Step, None, Source]:
         part = slice(start, start + CHUNK)
         images[part] = draw({name: values[part] for name, values in factors.items()})
         yield Step(min(start + CHUNK, count), count, "image")
-    note = f"{count:,} images were drawn by the program; x, y and size are in pixels, hue and angle in degrees."
+    note = f"{number_of(count, 'image')} {was_or_were(count)} drawn by the program; x, y and size are in pixels, hue and angle in degrees."
     part = Part(images, factors["shape"], captions(factors))
     return Source("shapes", {"all": part}, KINDS, notes=[note], factors=factors, captioned=True)
 

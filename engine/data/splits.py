@@ -111,7 +111,7 @@ def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], l
     """
     total = sum(len(part.images) for part in source.parts.values())
     if total < MIN_IMAGES:
-        have = {0: "no image", 1: "only one image"}.get(total, f"only {total} images")
+        have = {0: "no image", 1: "only one image"}.get(total, f"only {number_of(total, 'image')}")
         raise BadData(f"“{source.name}” has {have} that can be used, and a data set needs at least {MIN_IMAGES}; add more images.")
     notes = []
     parts = dict(source.parts)

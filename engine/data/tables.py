@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 
+from engine.common.counting import has_or_have, number_of, was_or_were
 from engine.data.array_labels import NO_LABEL, ArrayLabels, column_of, could_be_labels, numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_IMAGE_BYTES, MAX_SET_BYTES
@@ -116,7 +117,7 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
             one = pictures[0]
             raise BadData(
                 f"“{one.name}” of {file} is {list(one.shape)}: if it is one colour picture, stack several to [N, H, W, {one.shape[2]}]; if "
-                f"it is {one.shape[0]:,} grey images, say so by its name (array {one.name})."
+                f"it is {number_of(one.shape[0], 'grey image')}, say so by its name (array {one.name})."
             )
     images: dict[str, Table] = {}
     for table in sorted(fitting, key=lambda t: _rank(t.name, _IMAGES)):
@@ -160,7 +161,7 @@ def _labels(
             unused.append(table.name)
         elif table.shape[0] != images[split].shape[0]:
             if one_column:  # a length that does not fit is reported, not overlooked
-                counts = f"{table.shape[0]:,} labels (“{table.name}”) for {images[split].shape[0]:,} images"
+                counts = f"{number_of(table.shape[0], 'label')} (“{table.name}”) for {number_of(images[split].shape[0], 'image')}"
                 raise BadData(f"{file} has {counts}; save as many labels as images.")
         else:
             values = column_of(table.rows(1 << 16), column)
@@ -202,9 +203,15 @@ def _kept(labels: ArrayLabels, source: Source) -> tuple[ArrayLabels | None, dict
     if len(labels.classes) < 2:
         total = sum(map(len, bare.values()))
         only = f"{total - count:,} are of class {', '.join(labels.classes)}"
-        source.notes.append(f"{count:,} of {total:,} images have no label (−1) and {only}: no classes to tell apart, so no image has one.")
+        source.notes.append(
+            f"{count:,} of {number_of(total, 'image')} {has_or_have(count)} no label (−1) and {only}: "
+            "no classes to tell apart, so no image has one."
+        )
         return None, {}
-    source.notes.append(f"{count:,} images have no label (−1) and were left out; without classes (labels none) they stay.")
+    source.notes.append(
+        f"{number_of(count, 'image')} {has_or_have(count)} no label (−1) and {was_or_were(count)} left out; "
+        "without classes (labels none) they stay."
+    )
     return labels, {split: ~some for split, some in bare.items() if some.any()}
 
 

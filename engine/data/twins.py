@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.common.counting import is_or_are, number_of
 from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
@@ -102,7 +103,13 @@ def copies_of(source: Source, splits: dict[str, Split], twins: Numbers) -> Copie
     across = int(np.isin(found["test"], np.concatenate([found["train"], found["valid"]])).sum())
     notes = []
     if known:
-        notes.append(f"{known:,} validation images are the same as a training image; validation will look too good by these.")
+        notes.append(
+            f"{number_of(known, 'validation image')} {is_or_are(known)} the same as a training image; "
+            "validation will look too good by these."
+        )
     if across:
-        notes.append(f"{across:,} test images are the same as one for training or validation; the test figures will be too good by these.")
+        notes.append(
+            f"{number_of(across, 'test image')} {is_or_are(across)} the same as one for training or validation; "
+            "the test figures will be too good by these."
+        )
     return Copies(len(later), across, examples, notes)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.common.counting import is_or_are, number_of
 from engine.losses.calibration import calibration_error, calibration_limit
 
 RESAMPLES = 200  # of the images, for the standard error of a calibration error
@@ -68,7 +69,10 @@ def class_prior(text: str, classes: Sequence[str], labels: np.ndarray | None) ->
     except ValueError:
         raise BadPrior(f"A prior is uniform, data, or {count} probabilities with commas between, not “{text}”.") from None
     if len(numbers) != count:
-        raise BadPrior(f"There are {count} classes, and the prior has {len(numbers)} numbers; give one for each class, in order.")
+        raise BadPrior(
+            f"There {is_or_are(count)} {number_of(count, 'class', 'classes')}, and the prior has {number_of(len(numbers), 'number')}; "
+            "give one for each class, in order."
+        )
     if not np.isfinite(numbers).all() or (numbers < 0).any() or numbers.sum() <= 0:
         raise BadPrior("The probabilities of a prior are numbers from 0 on, not all of them zero.")
     return numbers / numbers.sum()

@@ -302,7 +302,7 @@ def table(result: dict[str, Any]) -> str:
             arrow = "↑" if score["direction"] == "higher" else "↓"
             lines.append(f"  {name:<20}{value:>22} {arrow}  {_p(score)}   {score['verdict']}")
         combined = image["combined"]
-        marked = f"; marked among {result['scored']:,} images" if combined["marked"] and result["scored"] > 1 else ""
+        marked = f"; marked among {number_of(result['scored'], 'image')}" if combined["marked"] and result["scored"] > 1 else ""
         lines.append(f"  {'all together (Holm)':<20}{'':>22}    {_p(combined)}   {combined['verdict']}{marked}")
     if result["scored"] > 1:
         lines += ["", f"{result['summary']} (Benjamini–Hochberg, all scores together)."]

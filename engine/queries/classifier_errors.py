@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
+from engine.common.counting import number_of, was_or_were
 from engine.data import DataSet
 from engine.data.splits import spread
 from engine.detectors.base import FEATURES_AT_ONCE, aside
@@ -72,7 +73,7 @@ class ClassifierErrors:
         self._kept.move_to_end(key)
         event = self._kept[key].event
         yield replace(event, job=work.job, of=of)  # the same weights may be those of another run or step
-        return f"{event.images:,} {SPLITS[of.split]} images were asked about."
+        return f"{number_of(event.images, SPLITS[of.split] + ' image')} {was_or_were(event.images)} asked about."
 
     @answers(m.BrowseErrors)
     def browse(self, query: m.BrowseErrors) -> m.ErrorImages:
@@ -242,7 +243,7 @@ def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple
     while (step := (yield from aside(lambda: next(iterations, None)))) is not None:
         last = step
     assert last is not None
-    return last.linear, f"By a linear probe of the frozen features, fitted on {len(rows):,} training images."
+    return last.linear, f"By a linear probe of the frozen features, fitted on {number_of(len(rows), 'training image')}."
 
 
 # ---------------------------------------------------------------------------------------------------------------------

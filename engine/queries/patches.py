@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine import messages as m
+from engine.common.counting import is_or_are, number_of
 from engine.data import adapt, lasting
 from engine.detectors.base import aside
 from engine.evaluation.patch_analysis import (
@@ -219,7 +220,7 @@ class PatchComparisons:
             features=found.features[0].shape[2],
             notes=found.notes,
         )
-        return f"Patch features of {len(found.seen):,} images are shown as colours."
+        return f"Patch features of {number_of(len(found.seen), 'image')} are shown as colours."
 
     @answers(m.CompareToPatch)
     def compare(self, work: m.CompareToPatch) -> Job:
@@ -243,7 +244,7 @@ class PatchComparisons:
             features=size,
             notes=found.notes,
         )
-        return f"Patches of {len(found.seen):,} images are compared."
+        return f"Patches of {number_of(len(found.seen), 'image')} are compared."
 
     def _images(self, asked: m.PatchImages, job: str) -> Part[ComparedImages]:
         """The images with their features, kept while the same ones of the same checkpoint are asked about."""
@@ -265,7 +266,10 @@ class PatchComparisons:
         labels = [_label(images.labels, images.classes, images.names, row) for row in rows[: len(features) - 1]]
         more = [f"The other images: {images.note}"] if images.note else []
         if len(features) < len(every):
-            more.append(f"{len(features)} of {len(every)} images are shown: the patch features of more take too much memory.")
+            more.append(
+                f"{len(features)} of {number_of(len(every), 'image')} {is_or_are(len(features))} shown: "
+                "the patch features of more take too much memory."
+            )
         self._kept = ComparedImages(
             key=key,
             asked=replace(asked, step=model.step, data=named.data, others=len(features) - 1),

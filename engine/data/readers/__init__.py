@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from engine.data.dataset import BadData
-from engine.data.readers import arrays, cifar, folders, hdf5, idx, matlab, packed, parquet, stl10, tensors, text
+from engine.data.readers import arrays, cifar, folders, hdf5, idx, matlab, packed, parquet, pixel_table, stl10, tensors, text
 
-ORDER: tuple[ModuleType, ...] = (idx, cifar, stl10, arrays, tensors, hdf5, matlab, packed, parquet, text, folders)
+ORDER: tuple[ModuleType, ...] = (idx, cifar, stl10, arrays, tensors, hdf5, matlab, packed, parquet, pixel_table, text, folders)
 
 
 def reader_for(path: Path) -> ModuleType:

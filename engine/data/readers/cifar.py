@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.counting import number_of
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_PICKLE_BYTES
 from engine.data.recipe import ImportRecipe
@@ -32,7 +33,7 @@ def recognizes(path: Path) -> bool:
 
 def summary(path: Path) -> str:
     """Size and kind, as the list of data sets shows them."""
-    return f"32×32 colour · CIFAR, {len(_batches(path))} batch files"
+    return f"32×32 colour · CIFAR, {number_of(len(_batches(path)), 'batch file')}"
 
 
 def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
@@ -115,7 +116,7 @@ def _python_batch(path: Path, hundred: bool, fine: bool) -> tuple[np.ndarray, np
 
 def _checked(path: Path, pixels: np.ndarray, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     if len(labels) != len(pixels):
-        raise BadData(f"{path.name} has {len(labels):,} labels for {len(pixels):,} images; download it again.")
+        raise BadData(f"{path.name} has {number_of(len(labels), 'label')} for {number_of(len(pixels), 'image')}; download it again.")
     try:
         numbers = np.array(labels, np.int64)
     except (TypeError, ValueError, OverflowError):

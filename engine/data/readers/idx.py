@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.common.counting import number_of
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MIB
 from engine.data.path_words import SPLIT_WORDS
@@ -76,7 +77,7 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
         else:
             labels = (yield from _labels(label_file)).astype(np.int64)
             if len(labels) != count:
-                counts = f"{len(labels):,} labels for the {count:,} images of {image_file.name}"
+                counts = f"{number_of(len(labels), 'label')} for the {number_of(count, 'image')} of {image_file.name}"
                 raise BadData(f"{label_file.name} has {counts}; download both files again.")
         if _is_emnist(image_file):
             height, width = width, height

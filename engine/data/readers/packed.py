@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from engine.common.counting import number_of
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData, Source, Step
@@ -62,7 +63,7 @@ def recognizes(path: Path) -> bool:
 
 def summary(path: Path) -> str:
     """The kind, as the list of data sets shows it."""
-    return "archive of images" if path.is_file() else f"{len(_shards(path)):,} shards of images"
+    return "archive of images" if path.is_file() else f"{number_of(len(_shards(path)), 'shard')} of images"
 
 
 def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Restart, None, Source]:

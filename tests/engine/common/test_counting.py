@@ -8,17 +8,27 @@ from pathlib import Path
 import pytest
 
 from app.shell.formatting import things
-from engine.common.counting import number_of, was_or_were
+from engine.common.counting import has_or_have, is_or_are, number_of, was_or_were
 
 ROOT = Path(__file__).resolve().parents[3]
 NOUNS = "images|runs|files|steps|samples|classes|points|pictures|keys|frames|groups|days|folders|lines|minutes"
 GLUED = re.compile(rf"\{{([^{{}}]*)\}} (?:[a-z-]+ )?(?:{NOUNS})\b")
-ROOMS = ("engine/cli", "engine/queries", "engine/training", "engine/worker", "engine/storage", "app/shell")
+ROOMS = (
+    "engine/cli",
+    "engine/queries",
+    "engine/training",
+    "engine/worker",
+    "engine/storage",
+    "engine/data",
+    "engine/evaluation",
+    "app/shell",
+)
 NEVER_ONE = re.compile(
     r"[A-Z_]+(:,)?"  # limits
     r"|count\((MOST_DROPPED|MOST_OF_A_BATCH|len\((paths|taken)\)|left)\)|len\(paths\)|room|len\(parts\)"  # each said apart where it is one
     r"|len\(others\) \+ 1|len\(work\.samples\)|work\.length:,|frames|n|fitted:,|job\.samples|self\.micro_batch_size|report\.bad_total:,"
     r"|phase\.optimizer for phase in method\.phases|path\.name|"  # no numbers
+    r"|SPLITS\[.*\]|number_of\(.*\)|of|split|extractor\.run\.path\.name|method\.title|frame\.frames|frames:,(\.0f)?|"
     r"|event\.rate:,\.0f|length|words|what|kind|run\.name|fact|name"
 )
 
@@ -27,7 +37,8 @@ NEVER_ONE = re.compile(
 def test_that_one_is_singular(number: int, words: str):
     assert number_of(number, "image") == words
     assert things(number, "image") == words.replace(",", "\u202f")
-    assert was_or_were(number) == ("was" if number == 1 else "were")
+    verbs = (was_or_were(number), is_or_are(number), has_or_have(number))
+    assert verbs == (("was", "is", "has") if number == 1 else ("were", "are", "have"))
     assert number_of(1, "class", "classes") == "1 class" and things(3, "class", "classes") == "3 classes"
 
 

@@ -174,6 +174,11 @@ def seeds(kind: str) -> tuple[str, str, list[bytes]]:
             return "packed", "a.tar", [packed("tar")]
         case "mat":
             return "matlab", "a.mat", [mat(False), mat(True)]
+        case "pixels":
+            rows = [
+                f"{n},{' '.join(map(str, image.reshape(-1)))},{'Training' if n % 3 else 'PrivateTest'}" for n, image in enumerate(IMAGES)
+            ]
+            return "pixel_table", "a.csv", ["\n".join(["emotion,pixels,Usage", *rows]).encode()]
         case "parquet":
             return "parquet", "a.parquet", [parquet("snappy"), parquet("none")]
         case "dicom":
@@ -184,7 +189,24 @@ def seeds(kind: str) -> tuple[str, str, list[bytes]]:
             return "text", "a.txt", [b"Some words of a text, \xc3\xa4 and others.\n" * 20]
 
 
-KINDS = ("npy", "npz", "pt", "legacy pt", "cifar", "idx", "idx.gz", "text", "labels", "zip", "tar", "mat", "parquet", "hdf5", "dicom")
+KINDS = (
+    "npy",
+    "npz",
+    "pt",
+    "legacy pt",
+    "cifar",
+    "idx",
+    "idx.gz",
+    "text",
+    "labels",
+    "zip",
+    "tar",
+    "mat",
+    "pixels",
+    "parquet",
+    "hdf5",
+    "dicom",
+)
 
 
 def mutated(originals: list[bytes], kind: str, number: int) -> bytes:
