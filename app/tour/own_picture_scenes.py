@@ -14,6 +14,7 @@ CLASSIFIER_STEPS = 60
 CLASSIFIER = {"width": 8, "batch_size": 32, "learning_rate": 0.01, "warmup": 0, "ema": 0.0}  # so that it learns something in so few steps
 MAE_STEPS = 24
 MAE = {"width": 16, "blocks": 2, "decoder_width": 16, "batch_size": 32}
+PATCHES_PAGE = 5  # of the Views pane
 LETTERS = {"Circle": "O", "circle": "o", "Cross": "X", "Square": "D", "Wedge": "V"}  # folder -> its sign; two differ in case only
 EACH = {"train": 24, "test": 8}  # pictures of a class
 SIDE = 32  # pixels
@@ -113,12 +114,10 @@ class OwnPictureScenes:
 
     def see_patches(self, mode: int) -> Callable[[], None]:
         def prepare() -> None:
-            from app.panes.views.pane import PATCHES
-
             self.driver.show_pane("ViewsPane")
             self.driver.settle()
             pane = self.driver.pane("ViewsPane")
-            pane.show_page(PATCHES)
+            pane.show_page(PATCHES_PAGE)
             page = pane.patches_page
             page.set_mode(mode)
             self.driver.settle(120)
