@@ -17,22 +17,17 @@ from app.shell.formatting import count
 from app.shell.layout import PaneDock
 from app.shell.settings import Settings
 from app.shell.state import State
-from app.widgets.export import IMAGE_FILTER, IMAGES, ask_folder, ask_which
+from app.widgets.export import IMAGE_FILTER, ask_folder, ask_which
 from engine import messages as m
 from engine.common.data_names import split_name
+from engine.common.file_endings import DATA, IMAGE_SETS, PICTURES, dialog_filter
 
 BUNDLE_TAIL = 1024  # bytes
 MOST_DROPPED = 64
 MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
-DATA_ENDINGS = (  # a file of its own that opens as a data set, wherever it is dropped
-    ".npz", ".npy", ".gz", ".bin", ".txt", "-ubyte", ".zip", ".tar", ".tgz", ".mat", ".pt",
-)  # fmt: skip
-IMAGE_DATA_ENDINGS = (  # of those, what holds images
-    ".npz", ".npy", ".bin", "-ubyte", "-ubyte.gz", ".zip", ".tar", ".tgz", ".tar.gz", ".mat", ".pt",
-)  # fmt: skip
 CIFAR = ("data_batch_1", "test_batch", "train", "test")  # files without an ending
 BUNDLE_FILTER = "Exported runs (*.zip);;All files (*)"
-DATA_FILTER = "Data (*.zip *.tar *.tgz *.npz *.npy *.mat *.pt *.gz *-ubyte *.bin *.txt);;All files (*)"
+DATA_FILTER = dialog_filter("Data", DATA)
 
 
 def kind_of(path: str) -> str:
@@ -43,7 +38,7 @@ def kind_of(path: str) -> str:
         return ""
     if path.lower().endswith(".zip") and is_bundle(path):
         return "bundle"
-    return "image" if os.path.splitext(path)[1].lower() in IMAGES else "data"
+    return "image" if os.path.splitext(path)[1].lower() in PICTURES else "data"
 
 
 def is_bundle(path: str) -> bool:
@@ -70,15 +65,15 @@ def files_in(folder: str, most: int = MOST_OF_A_BATCH) -> list[str]:
 def is_data_set(path: str) -> bool:
     """Whether the names of the files in a folder, or of a file, say that it is a data set and no pictures to look at one by one."""
     if not os.path.isdir(path):
-        return path.lower().endswith(IMAGE_DATA_ENDINGS)
+        return path.lower().endswith(IMAGE_SETS)
     found = files_in(path)
-    images = any(os.path.splitext(name)[1].lower() in IMAGES for name in found)
-    return not images and any(name.lower().endswith(IMAGE_DATA_ENDINGS) or os.path.basename(name) in CIFAR for name in found)
+    images = any(os.path.splitext(name)[1].lower() in PICTURES for name in found)
+    return not images and any(name.lower().endswith(IMAGE_SETS) or os.path.basename(name) in CIFAR for name in found)
 
 
 def may_be_image(path: str) -> bool:
     """Whether a file that is dropped by itself on a pane for batches goes to it; what it really is says the engine."""
-    return not path.lower().endswith(DATA_ENDINGS)
+    return not path.lower().endswith((*DATA, ".gz"))
 
 
 class DropHandler:

@@ -133,8 +133,6 @@ class JobVerbs(QWidget):
             return ["", "", ""]
         if self.job is None and self.run.status == "training" and not self.run.elsewhere and not self.run.fault:
             return ["", "", ""]  # its job has just ended or is about to be told: the list says in a moment how it stands
-        if self.job is None and self.run.status == "training" and not self.run.elsewhere and not self.run.fault:
-            return ["", "", ""]  # its job has just ended or is about to be told: the list says in a moment how it stands
         if self.job is None:
             resumable = any(c.resumable and not c.fault for c in self.run.checkpoints)
             return ["", "continue" if resumable and not self.run.elsewhere else "", "" if self.run.elsewhere else "delete"]

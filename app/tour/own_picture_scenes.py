@@ -14,10 +14,10 @@ CLASSIFIER_STEPS = 60
 CLASSIFIER = {"width": 8, "batch_size": 32, "learning_rate": 0.01, "warmup": 0, "ema": 0.0}  # so that it learns something in so few steps
 MAE_STEPS = 24
 MAE = {"width": 16, "blocks": 2, "decoder_width": 16, "batch_size": 32}
-PATCHES_PAGE = 5  # of the Views pane
 LETTERS = {"Circle": "O", "circle": "o", "Cross": "X", "Square": "D", "Wedge": "V"}  # folder -> its sign; two differ in case only
 EACH = {"train": 24, "test": 8}  # pictures of a class
 SIDE = 32  # pixels
+PATCHES_PAGE = 5  # of Views
 
 
 class OwnPictureScenes:
@@ -114,6 +114,7 @@ class OwnPictureScenes:
 
     def see_patches(self, mode: int) -> Callable[[], None]:
         def prepare() -> None:
+
             self.driver.show_pane("ViewsPane")
             self.driver.settle()
             pane = self.driver.pane("ViewsPane")

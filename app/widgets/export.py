@@ -15,12 +15,13 @@ from PySide6.QtCore import QBuffer, QIODevice, QObject, QSaveFile, QStandardPath
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from engine.common.file_endings import PICTURES as PICTURE_FILES
+from engine.common.file_endings import dialog_filter
+
 SLICE_SECONDS = 0.012  # of writing between two looks at the window's events
-# What can be opened as an image; the engine reads them with Pillow.
-IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".ico")
 PICTURE_ENDINGS = ("png", "svg", "pdf", "gif")  # of what is saved among the user's pictures
 PICTURES, DOCUMENTS = QStandardPaths.StandardLocation.PicturesLocation, QStandardPaths.StandardLocation.DocumentsLocation
-IMAGE_FILTER = f"Images ({' '.join(f'*{ending}' for ending in IMAGES)});;All files (*)"
+IMAGE_FILTER = dialog_filter("Images", PICTURE_FILES)
 
 
 def png_bytes(image: QImage, about: Mapping[str, object]) -> bytes:

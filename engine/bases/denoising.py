@@ -50,7 +50,7 @@ class DenoisingSettings(Training):
     )
     noise_mean: float = setting(
         diffusion.P_MEAN,
-        "Mean of the logarithm of the noise levels in training (P_mean), for images of deviation 0.5; with captions 1 is added, since "
+        "Mean of the logarithm of the noise levels in training, for images of deviation 0.5; with captions 1 is added, since "
         "place and shape are decided at high noise. Only of EDM: flow matching draws its levels evenly in time.",
         low=-6.0,
         high=6.0,
@@ -58,7 +58,7 @@ class DenoisingSettings(Training):
     )
     noise_std: float = setting(
         diffusion.P_STD,
-        "Standard deviation of the logarithm of the noise levels in training (P_std). Only of EDM.",
+        "Standard deviation of the logarithm of the noise levels in training. Only of EDM.",
         low=0.05,
         high=5.0,
         group="Objective",

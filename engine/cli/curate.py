@@ -9,7 +9,7 @@ from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers
-from engine.cli.text import visible
+from engine.cli.text import all_visible
 
 
 def add(verbs: VerbParsers) -> None:
@@ -54,7 +54,7 @@ def curate(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "redo": told.redo,
         "recipe": parted_name(told.curated)[1].changed(),
     }
-    console.say(visible(_in_words(result)))
+    console.say(_in_words(all_visible(result)))
     return result
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.cli.console import Console
 from engine.cli.import_options import add_import_options, data_named
 from engine.cli.parser import VerbParsers
-from engine.cli.text import visible
+from engine.cli.text import all_visible
 from engine.common.counting import number_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "hash": data.hash,
         "recipe": parted_name(name)[1].changed(),
     }
-    console.say(visible(_in_words(result)))
+    console.say(_in_words(all_visible(result)))
     return result
 
 

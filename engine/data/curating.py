@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from engine.data.curation import Curation, Known, names_in
-from engine.data.dataset import Chosen, Part, Source
+from engine.data.dataset import BadData, Chosen, Source, Split
 from engine.data.preprocessing import Preprocessing
+from engine.data.splits import drawn_from
 from engine.data.storage import room_for
 from engine.data.twins import chunks
 
@@ -36,14 +37,40 @@ class _Found:
     gone: list[str] = field(default_factory=list)
 
 
-def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> None:
-    """Follow the decisions in force on a source whose pixels are as they will be."""
+@dataclass
+class KeptImages:
+    """What was decided about the images of each part; it is followed once they are split, so that no other image changes its split."""
+
+    kept: dict[str, np.ndarray]  # part -> whether an image stays, bool [N]
+    labels: dict[str, np.ndarray]  # part -> int64 [N], with the classes that were given
+
+    def of(self, source: Source, splits: dict[str, Split]) -> dict[str, Split]:
+        """The splits without what was left out, with the classes that were given. Raises: BadData: nothing is left of one."""
+        rest = drawn_from(source)
+        result = {}
+        for name, split in splits.items():
+            part = name if name != rest and name in source.parts and len(source.parts[name].images) else rest
+            stays = np.flatnonzero(self.kept[part][split.index])
+            if not len(stays):
+                what = {"train": "training", "valid": "validation"}.get(name, name)
+                raise BadData(f"All {what} images of “{source.name}” were left out, and one is needed at least; take some in again.")
+            labels = self.labels[part][split.index] if part in self.labels else split.labels
+            split = replace(split, labels=labels)
+            result[name] = split if len(stays) == len(split) else _rows(split, stays)
+        return result
+
+
+def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> KeptImages | None:
+    """What the decisions in force say of the images of a source whose pixels are as they will be; None for nothing."""
     known = curation.known()
     if not known:
-        return
+        return None
     found = _found(source, known, view_of(shape, source.preprocessing))
-    strange = _relabel(source, found)
-    left_out = _exclude(source, found)
+    labels, strange = _relabelled(source, found)
+    kept = {name: np.ones(len(part.images), bool) for name, part in source.parts.items()}
+    for part_name, row, one in found.rows:
+        kept[part_name][row] = not one.excluded
+    left_out = int(sum((~some).sum() for some in kept.values()))
     tags: dict[str, int] = {}
     for _, _, one in found.rows:
         for tag in one.tags:
@@ -60,6 +87,8 @@ def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> None:
         said.append(f"tags: {', '.join(f'{tag} ({count:,})' for tag, count in sorted(tags.items())[:NAMED])}")
     if said:
         source.notes.append(f"Curated: {'; '.join(said)}.")
+    if left_out:
+        source.notes.append("The splits were drawn before images were left out, so every other image is in the split that it was in.")
     for names, words in (
         (found.renamed, "have another name than when they were decided about, and are known by their pixels"),
         (found.changed, "have changed since they were decided about, so nothing was decided for them"),
@@ -69,6 +98,7 @@ def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> None:
         if names:
             more = ", …" if len(names) > NAMED else ""
             source.notes.append(f"{len(names):,} images {words}: {', '.join(names[:NAMED])}{more}.")
+    return KeptImages(kept, labels)
 
 
 def _found(source: Source, known: dict[str, Known], view: str) -> _Found:
@@ -101,8 +131,9 @@ def _found(source: Source, known: dict[str, Known], view: str) -> _Found:
     return result
 
 
-def _relabel(source: Source, found: _Found) -> list[str]:
-    """Give classes; the names of images whose class the set does not have."""
+def _relabelled(source: Source, found: _Found) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(Labels of the parts in which classes were given, the names of images whose class the set does not have)."""
+    labels: dict[str, np.ndarray] = {}
     strange = []
     number = {name: place for place, name in enumerate(source.classes)}
     for part_name, row, one in found.rows:
@@ -112,28 +143,15 @@ def _relabel(source: Source, found: _Found) -> list[str]:
         if one.label not in number or part.labels is None:
             strange.append(part.names[row])
             continue
-        if not part.labels.flags.writeable:
-            part.labels = part.labels.copy()
-        part.labels[row] = number[one.label]
-    return strange
+        labels.setdefault(part_name, part.labels.copy())[row] = number[one.label]
+    return labels, strange
 
 
-def _exclude(source: Source, found: _Found) -> int:
-    """Take the excluded rows out of their parts; how many."""
-    count = 0
-    for part_name, part in source.parts.items():
-        out = [row for name, row, one in found.rows if name == part_name and one.excluded]
-        if out:
-            count += len(out)
-            source.parts[part_name] = _without(part, np.setdiff1d(np.arange(len(part.images)), out))
-    return count
-
-
-def _without(part: Part, rows: np.ndarray) -> Part:
-    """The rows [n] of a part; many pixels go into a mapped file as those of any set do."""
-    images = room_for((len(rows), *part.images.shape[1:]))
-    size = max(1, (2 << 20) // max(1, int(np.prod(part.images.shape[1:]))))
+def _rows(split: Split, rows: np.ndarray) -> Split:
+    """The rows [n] of a split; many pixels go into a mapped file as those of any set do."""
+    images = room_for((len(rows), *split.images.shape[1:]))
+    size = max(1, (2 << 20) // max(1, int(np.prod(split.images.shape[1:]))))
     for start in range(0, len(rows), size):
-        images[start : start + size] = part.images[rows[start : start + size]]
-    labels, groups, before = (None if some is None else some[rows] for some in (part.labels, part.groups, part.before))
-    return Part(images, labels, Chosen(part.names, rows), groups, before)
+        images[start : start + size] = split.images[rows[start : start + size]]
+    labels, groups, before = (None if some is None else some[rows] for some in (split.labels, split.groups, split.before))
+    return Split(images, labels, Chosen(split.names, rows), split.index[rows], groups, before)

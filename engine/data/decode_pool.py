@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-
-import numpy as np
 
 from engine.data.decoder import clause, exchange
 from engine.data.limits import BATCH_FILES, READERS
@@ -28,9 +27,11 @@ class DecodedFiles:
     """What became of some files in a row."""
 
     sizes: list[Size | str] = field(default_factory=list)  # of the picture in its file, or why there is none
-    notes: list[list[str]] = field(default_factory=list)  # of the good ones
+    notes: list[list[str]] = field(default_factory=list)  # of the good ones that were changed
     pixels: bytearray = field(default_factory=bytearray)  # of the good ones, one after the other
-    facts: list[Facts] = field(default_factory=list)  # of the good ones
+    facts: list[Facts] = field(default_factory=list)  # of the good ones that were changed
+    plain: int = 0  # good ones of 8 bits that were taken as they are
+    top: int = -1  # the highest value of these
 
 
 def decode_files(files: list[File], shape: Size, how: Preprocessing) -> Generator[DecodedFiles | None, None, None]:
@@ -131,13 +132,17 @@ class _Pool:
             "shape": list(self._shape), "how": self._how,
         })  # fmt: skip
         told = head["files"]
-        good = [about for about in told if not isinstance(about, str)]
-        sizes: list[Size | str] = [about if isinstance(about, str) else _size(about[0]) for about in told]
-        if not 0 < len(told) <= len(files) or len(payload) != len(good) * int(np.prod(self._shape)):
+        bad = [about for about in told if isinstance(about, str)]
+        changed = [about for about in told if isinstance(about, list)]
+        plain, top = told.count(0), int(head["top"])
+        sizes: list[Size | str] = [self._shape if about == 0 else about if isinstance(about, str) else _size(about[0]) for about in told]
+        good = len(changed) + plain
+        if not 0 < len(told) <= len(files) or good + len(bad) != len(told) or len(payload) != good * math.prod(self._shape):
             raise ValueError
         found.sizes += sizes
-        found.notes += [[str(note) for note in about[1]] for about in good]
-        found.facts += [dict(about[2]) for about in good]
+        found.notes += [[str(note) for note in about[1]] for about in changed]
+        found.facts += [dict(about[2]) for about in changed]
+        found.plain, found.top = found.plain + plain, max(found.top, top)
         found.pixels += payload
 
 

@@ -49,6 +49,9 @@ _SIGNATURES = (
 )
 
 
+_AT_ONCE = (  # opens without waiting for a writer, in case the file has become a pipe
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of ISO/IEC 23008-12
 
 
@@ -75,11 +78,14 @@ def read_bytes(path: str) -> bytes:
             raise Bad(f"it has {status.st_size / MIB:,.0f} MB and the limit is {MAX_FILE_BYTES // MIB} MB; save it smaller")
         if status.st_size == 0:  # also what the kernel makes up while it is read, perhaps without end
             return b""
-        with open(path, "rb", buffering=0, opener=_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file = os.open(path, _AT_ONCE)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise Bad("it is no ordinary file any more; choose an image file")
-            data = file.read(status.st_size + 1)
+            data = os.read(file, status.st_size + 1)
             return data if len(data) == status.st_size else data + _rest(file)
+        finally:
+            os.close(file)
     except FileNotFoundError:
         if os.path.islink(path):
             raise Bad("it is a link that leads nowhere; remove it, or put the file back") from None
@@ -89,15 +95,10 @@ def read_bytes(path: str) -> bytes:
         raise Bad(f"it cannot be opened ({why}); check its permissions") from None
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Opens without waiting for a writer, in case the file has become a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-
-
-def _rest(file: io.FileIO) -> bytes:
+def _rest(file: int) -> bytes:
     """What was written meanwhile, or came in small pieces."""
     rest = bytearray()
-    while piece := file.read(MIB):
+    while piece := os.read(file, MIB):
         rest += piece
         if len(rest) > MAX_FILE_BYTES:
             raise Bad(f"it grows while it is read, beyond the limit of {MAX_FILE_BYTES // MIB} MB; save it smaller")

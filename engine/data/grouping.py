@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,9 +120,14 @@ def _a_class_each(source: Source, count: int) -> bool:
     return count > 0 and all(len(groups) == 1 for groups in groups_of.values())
 
 
-def torn_groups(source: Source, listed: int = 5) -> list[str]:
-    """A warning for groups that a source's own splits tear apart. Only that is said: a split that was given is not changed."""
-    parts = {name: part.groups for name, part in source.parts.items() if part.groups is not None and len(part.groups)}
+def torn_groups(source: Source, kept: Mapping[str, np.ndarray] | None = None, listed: int = 5) -> list[str]:
+    """A warning for groups that a source's own splits tear apart, among the images that are `kept` (of each part bool [N]; None: all).
+
+    Only that is said: a split that was given is not changed.
+    """
+    groups = {name: part.groups for name, part in source.parts.items() if part.groups is not None}
+    parts = {name: some if kept is None else some[kept[name]] for name, some in groups.items()}
+    parts = {name: some for name, some in parts.items() if len(some)}
     held_out = [name for name in parts if name in ("valid", "test")]
     notes = []
     for name in held_out:

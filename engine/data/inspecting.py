@@ -114,12 +114,13 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
     if source.text is not None:
         return _text_set(data, source, started)
     shape = yield from _fit(source, recipe)
+    curated = None
     if recipe.curation:
-        curate(source, carried_state(path, recipe.curation), shape)
+        curated = curate(source, carried_state(path, recipe.curation), shape)
         yield Step(0, None, "image")
     source.notes += notes_of_cost(shape, sum(len(part.images) for part in source.parts.values()))
     twins = yield from find_twins(source.parts)
-    torn = torn_groups(source)
+    torn = torn_groups(source, None if curated is None else curated.kept)
     group(source.parts, twins)
     splits, notes = split(source)
     yield Step(0, None, "image")
@@ -135,6 +136,9 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         notes = said if redrawn else notes + said
         if redrawn:
             former, digest = digest, (yield from _hash(splits, shape))
+    if curated is not None:
+        splits = curated.of(source, splits)
+        former, digest = "", (yield from _hash(splits, shape))
     copies, near_copies = copies_of(source, splits, twins), near_copies_of(source, splits, near)
     notes += torn + copies.notes + near_copies.notes + _absent(splits["train"], source.classes)
     report = DataReport(

@@ -14,11 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.data.limits import MAX_FILES, MAX_TABLE_CELL, MAX_TABLE_COLUMNS
-from engine.data.path_words import class_key, split_word, stem_of
+from engine.data.limits import MAX_FILES, MAX_TABLE_BYTES, MAX_TABLE_CELL, MAX_TABLE_COLUMNS
+from engine.data.mat_structs import name_numbers, read_structs
+from engine.data.path_words import class_key, split_and_rest, split_word, stem_of
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
-_CLASS_NAMES = (
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".mat")
+CLASS_NAMES = (
     "label", "labels", "class", "classname", "classlabel", "classid", "labelname", "category", "categories", "target", "targets", "y",
     "dx", "diagnosis", "species", "breed", "finding", "disease", "type", "classification", "level", "grade", "articletype",
     "groundtruth", "answer",
@@ -27,7 +28,7 @@ _FILE_NAMES = (
     "file", "filename", "fname", "filepath", "image", "images", "imagename", "imagefile", "imagefilename", "imagepath", "imageid",
     "img", "imgname", "imgpath", "imgid", "path", "picture", "photo",
 )  # fmt: skip
-_SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
+SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
 _IS_TRAIN = ("istrain", "istraining", "istrainingimage", "traintestsplit", "train")
 _IS_TEST = ("istest", "istesting", "istestimage", "test")
 _GROUP_NAMES = (
@@ -98,13 +99,15 @@ class LabelTable:
 
     def likely_group(self, columns: list[str]) -> str:
         """The one of the columns that by its name says which patient, place or picture an image is of; "" for none."""
-        return next((name for name in columns if _squeezed(name) in _GROUP_NAMES and name != self.chosen), "")
+        return next((name for name in columns if squeezed(name) in _GROUP_NAMES and name != self.chosen), "")
 
 
 def parse_table(name: str, data: bytes) -> RawTable:
     """The cells of a table. Raises: NoTable."""
-    text = data.decode("utf-8-sig", "replace").replace("\0", "")
     suffix = "." + name.rpartition(".")[2].lower()
+    if suffix == ".mat":
+        return _from_structs(data)
+    text = data.decode("utf-8-sig", "replace").replace("\0", "")
     if suffix in (".jsonl", ".ndjson"):
         return _from_objects(_json(line) for line in text.splitlines() if line.strip())
     if suffix == ".json":
@@ -121,6 +124,32 @@ def parse_table(name: str, data: bytes) -> RawTable:
     except csv.Error:
         raise NoTable from None
     return _table(rows, suffix)
+
+
+def _from_structs(data: bytes) -> RawTable:
+    try:
+        columns, rows = read_structs(data, MAX_TABLE_BYTES)
+    except ValueError:
+        raise NoTable from None
+    if len(rows) > MAX_FILES or len(columns) > MAX_TABLE_COLUMNS or len(set(columns)) < len(columns):
+        raise NoTable
+    return RawTable(columns, rows)
+
+
+def named_by_lists(tables: dict[str, RawTable]) -> set[str]:
+    """Gives the tables of .mat files the names of classes that another .mat file in the same folder lists; returns those lists."""
+    found = {path: table for path, table in tables.items() if path.lower().endswith(".mat")}
+    used: set[str] = set()
+    for path, names in found.items():
+        if len(names.columns) != 1:
+            continue
+        for other, table in found.items():
+            if len(table.columns) > 1 and other.rpartition("/")[0] == path.rpartition("/")[0]:
+                _, rows = name_numbers(table.columns, table.rows, names.column(0))
+                if rows is not table.rows:
+                    table.rows = rows
+                    used.add(path)
+    return used
 
 
 def _table(rows: list[list[str]], suffix: str) -> RawTable:
@@ -199,11 +228,22 @@ def _is_picture(cell: str) -> bool:
 
 
 def match_table(path: str, table: RawTable, pictures: list[str]) -> LabelTable | None:
-    """What a table says of the pictures in and below its folder, or of those elsewhere; None where no column names them."""
+    """What a table says of the pictures in and below its folder, or of those elsewhere; None where no column names them.
+
+    Where pictures of several splits have the same names, a table that is called after one of the splits is about that one's.
+    """
     folder = path.rpartition("/")[0]
     mine = [picture for picture in pictures if picture.startswith(folder + "/")] if folder else pictures
     found = _matched(path, table, mine, folder)
-    return _matched(path, table, pictures, "") if found is None and folder else found
+    if found is None and folder:
+        found = _matched(path, table, pictures, "")
+    split = split_and_rest(stem_of(path.rpartition("/")[2]))[0]
+    if split and (found is None or found.unmatched):
+        mine = [picture for picture in pictures if any(split_and_rest(name)[0] == split for name in picture.split("/")[:-1])]
+        of_split = _matched(path, table, mine, "")
+        if of_split is not None and (found is None or len(of_split.listed) > len(found.listed)):
+            return of_split
+    return found
 
 
 def _matched(path: str, table: RawTable, mine: list[str], folder: str) -> LabelTable | None:
@@ -230,7 +270,7 @@ def _trust(name: str, matched: list[str]) -> tuple[int, ...]:
     """How much speaks for a column to name the files. Names with an ending come before bare ones, which a running number may be; of those
     a column that is called so.
     """
-    named = _squeezed(name) in _FILE_NAMES
+    named = squeezed(name) in _FILE_NAMES
     with_ending = sum(stem_of(cell) != cell for cell in matched) > len(matched) / 2
     return (1, len(matched), named) if with_ending else (0, named, len(matched))
 
@@ -279,9 +319,7 @@ def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | N
         result.labels = {_ONE_HOT: labels}
     result.labels = {name: labels for name, labels in result.labels.items() if labels}
     result.columns = list(result.labels)
-    named = sorted(
-        (name for name in result.columns if _squeezed(name) in _CLASS_NAMES), key=lambda name: _CLASS_NAMES.index(_squeezed(name))
-    )
+    named = sorted((name for name in result.columns if squeezed(name) in CLASS_NAMES), key=lambda name: CLASS_NAMES.index(squeezed(name)))
     if named:
         result.chosen = named[0]
     elif len(result.columns) == 1 and (not table.headed or len(others) == 1 or one_hot):
@@ -306,8 +344,8 @@ def _agreed(result: LabelTable, column: str, cells: Iterable[tuple[str, str]]) -
 
 def _splits_in(name: str, values: set[str]) -> dict[str, str]:
     """value -> split, where a column of that name holds splits: their words, or numbers as in CelebA (0, 1, 2) and CUB-200 (1, 0)."""
-    name = _squeezed(name)
-    if name in _SPLIT_NAMES and values and all(split_word(value) for value in values):
+    name = squeezed(name)
+    if name in SPLIT_NAMES and values and all(split_word(value) for value in values):
         return {value: split_word(value) for value in values}
     if name.endswith("partition") and values == {"0", "1", "2"}:
         return {"0": "train", "1": "valid", "2": "test"}
@@ -355,7 +393,8 @@ def _one_hot(names: list[str], rows: list[list[str]]) -> list[str] | None:
     return labels if len(set(labels)) > 1 else None
 
 
-def _squeezed(name: str) -> str:
+def squeezed(name: str) -> str:
+    """The letters of a name: “imageid” of “Image ID”."""
     return re.sub(r"[^a-z]", "", name.lower())
 
 

@@ -10,11 +10,12 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
-from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table
+from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
@@ -107,8 +108,9 @@ def understand(
     layout = Layout()
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
-    tables = _tables(paths, pictures, read_table, layout)
-    used = _place(pictures, tables, recipe, layout)
+    lists: set[str] = set()
+    tables = _tables(paths, pictures, read_table, layout, lists)
+    used = _place(pictures, tables, recipe, layout) | lists
     others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
@@ -141,7 +143,9 @@ def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
 
     def is_a_mask(path: str) -> bool:
         stem = stem_of(path)
-        return _trail(path) in folders or any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _MASK_ENDINGS)
+        if stem.endswith(_MASK_ENDINGS) and any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _MASK_ENDINGS):
+            return True
+        return bool(folders) and _trail(path) in folders
 
     masks = [path for path in pictures if is_a_mask(path)]
     layout.leave_out(masks, "images are masks of others and were left out")
@@ -149,8 +153,10 @@ def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
     return [path for path in pictures if path not in without]
 
 
-def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout) -> list[LabelTable]:
-    """The tables that name pictures, the nearest to the root first."""
+def _tables(
+    paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout, used: set[str]
+) -> list[LabelTable]:
+    """The tables that name pictures, the nearest to the root first. Adds those that only name classes to `used`."""
     candidates = [path for path in paths if path.lower().endswith(TABLES)]
     if len(candidates) > MAX_TABLES:  # one text beside every picture is no table of them
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
@@ -158,12 +164,14 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
         candidates = sorted(candidates, key=lambda path: (path.count("/"), path))[:MAX_TABLES]
     found: list[LabelTable] = []
     others: dict[str, RawTable] = {}  # that name no picture, perhaps by its number
-    for path in sorted(candidates, key=lambda path: (path.count("/"), path)):
-        raw = read_table(path)
-        table = None if raw is None else match_table(path, raw, pictures)
+    read = {path: read_table(path) for path in sorted(candidates, key=lambda path: (path.count("/"), path))}
+    raws = {path: raw for path, raw in read.items() if raw is not None}
+    used.update(named_by_lists(raws))
+    for path, raw in raws.items():
+        table = match_table(path, raw, pictures)
         if table is not None:
             found.append(table)
-        elif raw is not None:
+        else:
             others[path] = raw
     for path, raw in joined_by_number(found, others).items():
         if (table := match_table(path, raw, pictures)) is not None:
@@ -260,7 +268,7 @@ def _from_folders(
         if not splits or path in splits:
             groups[splits.get(path, "all")].append(path)
     inner = {split: _bare({path: trails[path] for path in mine}, recipe.class_level is None) for split, mine in groups.items()}
-    level = recipe.class_level or _crossed(inner, layout)
+    level = recipe.class_level or (1 if recipe.group == "folder" else _crossed(inner, layout))
     labels: dict[str, str] = {}
     deeper = False
     for found in inner.values():
@@ -297,7 +305,7 @@ def _crossed(inner: dict[str, dict[str, Trail]], layout: Layout) -> int:
     if any(len(pair) < 2 for pair in pairs):
         return 1
     outer, names = {first for first, _ in pairs}, {second for _, second in pairs}
-    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names):
+    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names) or looks_like_a_part(names):
         return 1
     layout.notes.append(
         f"The folders {listed_words(in_order(outer))} hold the same folders, so the inner ones are the classes "
@@ -320,6 +328,7 @@ def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
             beside[trail[:place]].add(name)
     direct = set(trails.values())
 
+    @cache
     def kept(trail: Trail) -> Trail:
         def says_nothing(place: int) -> bool:
             return trail[:place] not in direct and all(map(is_image_word, beside[trail[:place]]))

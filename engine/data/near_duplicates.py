@@ -7,13 +7,15 @@ bands are compared, and what remains is looked at pixel by pixel.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from engine.common.counting import is_or_are, number_of
+from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
 from engine.data.splits import drawn_from
@@ -109,7 +111,10 @@ def find_near_duplicates(parts: dict[str, Part], twins: Numbers) -> Generator[St
 
 def lowest_coefficients(images: np.ndarray) -> np.ndarray:
     """The lowest cosine coefficients float32 [N, 63] of the grey of images uint8 [N, C, H, W], without the mean (DCT-II, orthonormal)."""
-    grey = images.astype(np.float32).mean(1)
+    grey = images[:, 0].astype(np.float32)
+    for channel in range(1, images.shape[1]):
+        grey += images[:, channel]
+    grey /= images.shape[1]
     rows, columns = (_cosines(side) for side in grey.shape[1:])
     return (rows @ grey @ columns.T).reshape(len(images), -1)[:, 1:]
 
@@ -130,22 +135,31 @@ def hashes_of(low: np.ndarray) -> np.ndarray:
 
 
 def rule_for(hashes: np.ndarray) -> Rule:
-    """How near is near in a set: unrelated digits are as alike as copies of a photograph that were cropped a little."""
+    """How near is near in a set: unrelated digits are as alike as copies of a photograph that were cropped a little.
+
+    Told by pairs that are no near duplicates themselves, so that many of them in a set do not undo what protects from them.
+    """
     if len(hashes) < FEW:
         return PHOTOGRAPHS
     sample = hashes if len(hashes) <= SAMPLE else np.random.default_rng(SAMPLE_SEED).choice(hashes, SAMPLE, replace=False)
-    bits = np.bitwise_count(sample[:, None] ^ sample[None])[np.triu_indices(len(sample), 1)]
-    return PHOTOGRAPHS if np.percentile(bits, 1) >= UNLIKE else DRAWINGS
+    bits = np.bitwise_count(sample[:, None] ^ sample[None])
+    left, alone = np.ones(len(sample), bool), []
+    for row in range(len(sample)):  # of copies beyond doubt the first stands for all, else a film of few scenes would pass for digits
+        if left[row]:
+            alone.append(row)
+            left &= bits[row] > PHOTOGRAPHS.bound_bits
+    pairs = bits[np.ix_(alone, alone)][np.triu_indices(len(alone), 1)]
+    unlike = pairs[pairs > PHOTOGRAPHS.bits]
+    return PHOTOGRAPHS if not len(unlike) or np.percentile(unlike, 1) >= UNLIKE else DRAWINGS
 
 
 def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[Step, None, tuple[np.ndarray, np.ndarray]]:
     """Pairs a < b int64 [P] of hashes that differ in at most `most` bits, each once."""
     bands = hashes.view(np.uint16).reshape(-1, BANDS)
     masks = [0, *(sum(1 << bit for bit in bits) for count in range(1, most // BANDS + 1) for bits in combinations(range(BAND_BITS), count))]
-    keys = np.arange(1 << BAND_BITS)
     counts = np.stack([np.bincount(bands[:, band], minlength=1 << BAND_BITS) for band in range(BANDS)])  # [4, 65536]
     cap, left_out = int(counts.max(initial=0)), False
-    while sum(int((some * some[keys ^ mask]).sum()) for some in counts for mask in masks) > COMPARED:
+    while _comparisons(counts, masks) > COMPARED:
         cap, left_out = cap // 2, True
         counts[counts > cap] = 0
     if left_out:
@@ -153,43 +167,66 @@ def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[St
     found = [np.zeros(0, np.int64)]
     for band in range(BANDS):
         order = np.argsort(bands[:, band], kind="stable")
-        sizes = counts[band]
-        starts = np.searchsorted(bands[order, band], keys.astype(np.uint16))
-        looking = np.flatnonzero(sizes[bands[:, band]])
-        for done, mask in enumerate(masks):
-            for some in _like(hashes, bands[:, band], order, starts, sizes, looking, mask, most):
-                found.append(_not_seen(hashes, some, counts[:band], most // BANDS))
+        shelf = _Shelf(hashes[order], bands[order, band], order, counts[band])
+        looked = in_threads(partial(shelf.like, most=most), masks)
+        for done, pairs in enumerate(looked):
+            if len(pairs):
+                found.append(_not_seen(hashes, pairs, counts[:band], most // BANDS))
             yield Step(band * len(masks) + done, BANDS * len(masks), "band", "Comparing images")
     pairs = np.sort(np.concatenate(found))
     return pairs // len(hashes), pairs % len(hashes)
 
 
-def _like(
-    hashes: np.ndarray,
-    keys: np.ndarray,
-    order: np.ndarray,
-    starts: np.ndarray,
-    sizes: np.ndarray,
-    looking: np.ndarray,
-    mask: int,
-    most: int,
-) -> Iterator[np.ndarray]:
-    """Pairs a < b as a · N + b int64 [n] whose keys differ by the mask and whose hashes differ in at most `most` bits."""
-    others = keys[looking] ^ np.uint16(mask)
-    counts = sizes[others]
-    ends = np.cumsum(counts)
-    at = 0
-    while at < len(looking):
-        before = int(ends[at - 1]) if at else 0
-        stop = max(at + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
-        many = counts[at:stop]
-        a = np.repeat(looking[at:stop], many)
-        within = np.arange(len(a)) - np.repeat(ends[at:stop] - many - before, many)
-        b = order[np.repeat(starts[others[at:stop]], many) + within]
-        near = (a < b) & (np.bitwise_count(hashes[a] ^ hashes[b]) <= most)
-        if near.any():
-            yield a[near] * len(hashes) + b[near]
-        at = stop
+def _comparisons(counts: np.ndarray, masks: list[int]) -> int:
+    """How many pairs of hashes have keys that differ by one of the masks; `counts` [4, 65536] are those of each key, by band."""
+    total = 0
+    for some in counts:
+        keys = np.flatnonzero(some)
+        total += sum(int(some[keys] @ some[keys ^ mask]) for mask in masks)
+    return total
+
+
+class _Shelf:
+    """Hashes uint64 [N] in the order of one of their bands (`keys` uint16 [N]), so that those with one key lie side by side.
+
+    `order` int64 [N] says which image each is, `sizes` [65536] how many have a key; 0 where a key is not looked at.
+    """
+
+    def __init__(self, hashes: np.ndarray, keys: np.ndarray, order: np.ndarray, sizes: np.ndarray) -> None:
+        self.hashes, self.order, self.sizes = hashes, order, sizes
+        self.starts = np.searchsorted(keys, np.arange(len(sizes)).astype(np.uint16))
+        self.looking = np.flatnonzero(sizes[keys])
+        self.keys = keys[self.looking]
+        self.counting = np.arange(CHUNK)
+
+    def like(self, mask: int, most: int) -> np.ndarray:
+        """Pairs a < b as a · N + b int64 [n] whose keys differ by the mask and whose hashes differ in at most `most` bits."""
+        others = self.keys ^ np.uint16(mask)
+        once = self.keys <= others  # each pair of keys from one side; the other finds the same pairs
+        looking, others = self.looking[once], others[once]
+        counts = self.sizes[others]
+        some = np.flatnonzero(counts)
+        looking, counts, starts = looking[some], counts[some], self.starts[others[some]]
+        ends = np.cumsum(counts)
+        at, found = 0, [np.zeros(0, np.int64)]
+        while at < len(looking):
+            before = int(ends[at - 1]) if at else 0
+            stop = max(at + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
+            many, first = counts[at:stop], ends[at:stop] - counts[at:stop] - before
+            total = int(ends[stop - 1]) - before
+            place = self.counting[:total] if total <= CHUNK else np.arange(total)
+            there = place + np.repeat(starts[at:stop] - first, many)
+            differing = np.bitwise_count(np.repeat(self.hashes[looking[at:stop]], many) ^ self.hashes[there])
+            near = np.flatnonzero(differing <= most)
+            if len(near):
+                a = self.order[looking[at + np.searchsorted(first, near, side="right") - 1]]
+                b = self.order[there[near]]
+                if mask:
+                    found.append(np.minimum(a, b) * len(self.hashes) + np.maximum(a, b))
+                else:  # within one key, each pair is found from both sides, and each image beside itself
+                    found.append((a * len(self.hashes) + b)[a < b])
+            at = stop
+        return np.concatenate(found)
 
 
 def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, most: int) -> np.ndarray:

@@ -93,7 +93,7 @@ def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: 
         source.classes = tuple(shown(name) for name in source.classes)
     source.notes = [shown(note) for note in layout.said()] + source.notes
     source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
-    groups = {split: [shown(file.group) for file in kept if file.split == split] for split in source.parts}
+    groups = {split: [file.group and shown(file.group) for file in kept if file.split == split] for split in source.parts}
     number_groups(source, shown(layout.grouping.found_in), groups)
 
 

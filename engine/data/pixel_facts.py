@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -72,6 +73,11 @@ class PixelFacts:
         if "clear" in facts:
             self.clear.append([float(value) for value in facts["clear"]])
 
+    def add_plain(self, count: int, top: int) -> None:
+        """Count in good files of 8 bits that were taken as they are, with their highest value."""
+        self.files += count
+        self.top = max(self.top, top)
+
     def agreed(self, recipe: ImportRecipe, sizes: Iterable[Size], shape: Size) -> tuple[Preprocessing, list[str]]:
         """The decisions for the whole set, and what is to be said of them."""
         how, notes = as_asked(recipe), []
@@ -120,7 +126,12 @@ class PixelFacts:
 def _kept_by_crop(sizes: Iterable[Size], shape: Size) -> float:
     """The share of a picture that a centred cut keeps, in the middle of all."""
     _, height, width = shape
-    kept = [min(w, h * width / height) * min(h, w * height / width) / (w * h) for _, h, w in sizes]
+
+    def share(w: int, h: int) -> float:
+        return min(w, h * width / height) * min(h, w * height / width) / (w * h)
+
+    counted = Counter((w, h) for _, h, w in sizes)
+    kept = [one for size, count in counted.items() for one in [share(*size)] * count]
     return median(kept) if kept else 1.0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
 from engine.data.splits import drawn_from
@@ -42,13 +43,17 @@ def find_twins(parts: dict[str, Part]) -> Generator[Step, None, Numbers]:
     done = 0
     for name, part in parts.items():
         found: list[int] = []
-        for chunk in chunks(part.images):
-            for row in chunk.reshape(len(chunk), -1):
-                found.append(seen.setdefault(hashlib.blake2b(row, digest_size=16).digest(), len(seen)))
-            done += len(chunk)
+        for digests in in_threads(_digests, chunks(part.images)):
+            found += [seen.setdefault(digest, len(seen)) for digest in digests]
+            done += len(digests)
             yield Step(done, total, "image", "Looking for duplicates")
         numbers[name] = np.array(found, np.int64)
     return numbers
+
+
+def _digests(images: np.ndarray) -> list[bytes]:
+    """Of each image of a stretch of memory [n, C, H, W]."""
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in images.reshape(len(images), -1)]
 
 
 def group(parts: dict[str, Part], twins: Numbers) -> None:

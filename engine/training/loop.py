@@ -98,7 +98,7 @@ def _run(trainer: Trainer, writer: RunWriter, data: DataSet, job: str, old: Run 
         verb = (yield None) or verb
     if verb != "discard":
         verb = (yield from recorder.cross()) or verb
-        verb = (yield from recorder.save(keep=verb != "pause", verb=verb)) or verb
+        verb = (yield from recorder.save(keep=verb != "pause", verb=verb, last=True)) or verb
     if verb == "discard":
         stays = what_stays(writer.path, writer.discard())
         return Outcome("discarded", f"The run was discarded.{stays}", run, trainer.step_number, recorder.rate)

@@ -178,20 +178,20 @@ class RunRecorder:
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
-    def save(self, keep: bool, verb: Verb | None = None) -> Recording[Verb | None]:
+    def save(self, keep: bool, verb: Verb | None = None, last: bool = False) -> Recording[Verb | None]:
         """Validate, then write a resumable checkpoint; it stays for good when `keep`, otherwise until newer ones have come.
 
-        Where somebody waits for the end (`verb`) and validation would take long, it is written without a number of its own. One that
-        was not the last, and whose validation was given up, is not written: the last one follows.
+        Where somebody waits for the end (`verb`, before validation or within it) and validation would take long, the `last` one is
+        written without a number of its own. Any other one is not written then: the last one follows.
 
         Raises: TrainingFailed: a weight is no finite number.
         """
-        started, last = time.perf_counter(), verb is not None
+        started = time.perf_counter()
         trainer = self.trainer
         again = self._looked is not None and self._looked[0] == trainer.step_number
         terms, verb = yield from self.validate(verb)
         if not terms:
-            return (yield from self._save_unjudged(keep)) or verb if last else verb
+            return (yield from self._save_unjudged(keep)) or verb if last and verb != "discard" else verb
         steps = np.array([trainer.step_number])
         values = {f"valid {name}": np.array([value], dtype=np.float32) for name, value in terms.items()}
         self._require_finite(steps, values)

@@ -37,6 +37,7 @@ SAYS_OTHERWISE = {
     "LikelihoodPane": "it empties itself; its own tests look at that",
     "SamplingPane": "samples carry the step they were drawn at; its own tests look at that",
     "BayesPane": "its own tests look at that",
+    "ErrorsPane": "its own tests look at that",
 }
 
 

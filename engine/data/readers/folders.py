@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.common.file_endings import PICTURES
 from engine.data.clips import Clips, find_clips, group_by_clip, join_frames, placed_frames
 from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
@@ -34,33 +35,10 @@ from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
 
-_PICTURES = frozenset(
-    (
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".avif",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pfm",
-        ".ico",
-        ".jp2",
-        ".heic",
-        ".heif",
-        ".dcm",
-    )
-)
-
 
 def recognizes(path: Path) -> bool:
     """Whether it is a folder or an image file."""
-    return path.is_dir() or (path.is_file() and path.suffix.lower() in _PICTURES)
+    return path.is_dir() or (path.is_file() and path.suffix.lower() in PICTURES)
 
 
 def summary(path: Path) -> str:
@@ -217,6 +195,7 @@ def _decoded(
                 good = _take_over(mine[place : place + len(batch.sizes)], batch, source, images, len(names))
                 kept += good
                 names += [shown(file.name) for file in good]
+                found.add_plain(batch.plain, batch.top)
                 for facts in batch.facts:
                     found.add(facts)
                 shapes += [size for size in batch.sizes if not isinstance(size, str)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.file_endings import HDF5
 from engine.data.dataset import BadData, Source, Step
 from engine.data.extras import how_to_get, library
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MAX_TENSORS, MIB
@@ -23,7 +24,6 @@ from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows
 from engine.data.tables import Table, read_tables
 
-_ENDINGS = (".h5", ".hdf5", ".he5")
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_FILES = 64
 _DEEPEST = 4  # groups within groups
@@ -35,7 +35,7 @@ _TEXT = np.dtype("U64")  # of a label
 def recognizes(path: Path) -> bool:
     """Whether it is an HDF5 file of any program, or a folder with some and no other data."""
     if path.is_file():
-        return path.name.lower().endswith(_ENDINGS) or (path.suffix.lower() == ".mat" and _is_hdf5(path))
+        return path.name.lower().endswith(HDF5) or (path.suffix.lower() == ".mat" and _is_hdf5(path))
     return bool(_files(path))
 
 
@@ -86,7 +86,7 @@ def _files(path: Path) -> list[Path]:
             for entry in entries:
                 if is_litter(entry.name):
                     continue
-                if entry.name.lower().endswith(_ENDINGS) and entry.is_file():
+                if entry.name.lower().endswith(HDF5) and entry.is_file():
                     found.append(Path(entry.path))
                 elif not entry.name.lower().endswith((".txt", ".md", ".csv", ".json", ".pdf", ".gz")) or len(found) > _MOST_FILES:
                     return []

@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.data.dataset import BadData, Source, Step
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MAX_TENSORS, MIB
+from engine.data.mat_structs import part
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows
 from engine.data.tables import Table, read_tables
@@ -142,27 +143,19 @@ def _header(data: bytes, start: int, length: int, packed: bool) -> _Stored | str
     """What the parts of a miMATRIX say, or the name of an array that is none of numbers. Raises: struct.error: cut off."""
     flags = struct.unpack_from("<I", data, 8)[0]
     place = 16
-    _, size, at, place = _part(data, place)
+    _, size, at, place = part(data, place)
     shape = struct.unpack_from(f"<{size // 4}i", data, at) if size <= 32 else ()
-    _, size, at, place = _part(data, place)
+    _, size, at, place = part(data, place)
     name = data[at : at + min(size, 200)].decode("ascii", "replace")
     if flags & 0xFF not in _NUMERIC or flags & 0x0800 or not shape:  # complex numbers are none
         return name
-    kind, size, at, _ = _part(data, place)
+    kind, size, at, _ = part(data, place)
     if kind not in _NUMBERS or any(n < 0 for n in shape):
         return name
     dtype = np.dtype(f"<{_NUMBERS[kind]}")
     if math.prod(shape) * dtype.itemsize != size:
         raise struct.error
     return _Stored(name, shape, dtype, start, length, packed, at + (8 if packed else 0))
-
-
-def _part(data: bytes, place: int) -> tuple[int, int, int, int]:
-    """(kind, bytes, where they are, where the next part is) of a data element; small ones lie in their own tag."""
-    kind, size = struct.unpack_from("<II", data, place)
-    if kind >> 16:
-        return kind & 0xFFFF, kind >> 16, place + 4, place + 8
-    return kind, size, place + 8, place + 8 + (size + 7) // 8 * 8
 
 
 def images_last(shape: tuple[int, ...], counts: set[int]) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
@@ -48,7 +49,6 @@ from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.streamed import Content, StreamedPictures
 
-_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
 _LABEL_BYTES = 4_096
@@ -57,7 +57,7 @@ _BESIDE = (".csv", ".tsv", ".jsonl", ".json", ".txt")  # tables beside the archi
 
 def recognizes(path: Path) -> bool:
     """Whether it is an archive, or a folder of shards."""
-    return (path.is_file() and path.name.lower().endswith(_ENDINGS)) or bool(_shards(path))
+    return (path.is_file() and path.name.lower().endswith(ARCHIVES)) or bool(_shards(path))
 
 
 def summary(path: Path) -> str:
@@ -72,7 +72,7 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
     try:
         with ExitStack() as stack:
             files = [path] if path.is_file() else _contents(path)
-            archives = [file for file in files if file.name.lower().endswith(_ENDINGS)]
+            archives = [file for file in files if file.name.lower().endswith(ARCHIVES)]
             packed = _Packed(stack, archives, [file for file in files if file not in archives])
             yield from packed.listed()
             paths, labels = packed.paths_and_labels()
@@ -104,7 +104,7 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
 
 def _shards(path: Path) -> list[Path]:
     """The archives of a folder that holds nothing else but a few texts."""
-    return [file for file in _contents(path) if file.name.lower().endswith(_ENDINGS)]
+    return [file for file in _contents(path) if file.name.lower().endswith(ARCHIVES)]
 
 
 def _contents(path: Path) -> list[Path]:
@@ -115,7 +115,7 @@ def _contents(path: Path) -> list[Path]:
             for entry in entries:
                 if is_litter(entry.name):
                     continue
-                archive = entry.name.lower().endswith(_ENDINGS)
+                archive = entry.name.lower().endswith(ARCHIVES)
                 if len(found) > MAX_SHARDS or entry.is_dir() or not (archive or not may_be_a_picture(entry.name)):
                     return []
                 if archive or entry.name.lower().endswith(_BESIDE):
@@ -245,7 +245,7 @@ class _Packed:
 
     def in_reading_order(self, files: list[PlacedFile]) -> list[PlacedFile]:
         """By their paths, as a folder is read; by their places where going back means unpacking all again."""
-        packed = any(file.name.lower().endswith(_ENDINGS[2:]) for file in self.files)
+        packed = any(file.name.lower().endswith(COMPRESSED_TARS) for file in self.files)
         return sorted(files, key=lambda file: self.members[file.path].place) if packed else files
 
     def table(self, path: str) -> RawTable | None:
@@ -310,7 +310,7 @@ def _of_shard(file: Path) -> str:
 def _stem(file: Path) -> str:
     """“train” of train.tar.gz."""
     return re.sub(
-        rf"({'|'.join(re.escape(ending) for ending in sorted(_ENDINGS, key=len, reverse=True))})$", "", file.name, flags=re.IGNORECASE
+        rf"({'|'.join(re.escape(ending) for ending in sorted(ARCHIVES, key=len, reverse=True))})$", "", file.name, flags=re.IGNORECASE
     )
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.common.file_endings import PARQUET
 from engine.data.confinement import allow_bytes
 from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
@@ -31,7 +32,6 @@ from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.streamed import Content, StreamedPictures
 
-_ENDING = ".parquet"
 _COLUMNS = "columns.csv"  # what the columns that are no pictures are called as a table
 _IMAGE_NAMES = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "images", "pixels")
 _PIECE_BYTES = 8 * MIB  # of pictures that are in memory at once
@@ -44,7 +44,7 @@ _NUMBERING = re.compile(r"[-_.]?\d+([-_]of[-_]\d+)?([-_.][0-9a-f]{8,})?$")  # tr
 
 def recognizes(path: Path) -> bool:
     """Whether it is a Parquet file, or a folder with some and no pictures beside them."""
-    return (path.is_file() and path.name.lower().endswith(_ENDING)) or (path.is_dir() and bool(_shards(path)))
+    return (path.is_file() and path.name.lower().endswith(PARQUET)) or (path.is_dir() and bool(_shards(path)))
 
 
 def summary(path: Path) -> str:
@@ -97,7 +97,7 @@ def _shards(path: Path) -> list[Path]:
                     if entry.is_dir(follow_symlinks=False):
                         if depth < _DEEPEST:
                             waiting.append((entry.path, depth + 1))
-                    elif entry.name.lower().endswith(_ENDING):
+                    elif entry.name.lower().endswith(PARQUET):
                         found.append(Path(entry.path))
                     elif may_be_a_picture(entry.name) or len(found) > MAX_SHARDS:
                         return []

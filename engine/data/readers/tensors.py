@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.file_endings import TENSORS
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.confinement import allow_bytes
 from engine.data.dataset import BadData, Part, Source, Step
@@ -23,13 +24,12 @@ from engine.data.rows import PixelRows
 from engine.data.tables import CHUNK_BYTES, Table, exactly, read_tables, rows_of_file
 from engine.data.unpickling import Refused, Tensor, unpickle
 
-_SUFFIXES = (".pt", ".pth")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def recognizes(path: Path) -> bool:
     """Whether it is a file of torch tensors, or a folder of torchvision's with some."""
-    return (path.is_file() and path.suffix.lower() in _SUFFIXES) or _processed(path) is not None
+    return (path.is_file() and path.suffix.lower() in TENSORS) or _processed(path) is not None
 
 
 def summary(path: Path) -> str:

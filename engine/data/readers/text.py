@@ -6,11 +6,11 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+from engine.common.file_endings import TEXTS
 from engine.data.dataset import BadData, Source, Step
 from engine.data.limits import MAX_TEXT_BYTES, MIB
 from engine.data.recipe import ImportRecipe
 
-SUFFIXES = (".txt", ".md", ".text", ".rst", ".py", ".csv", ".json", ".html", ".xml", ".tex")
 _HEAD = 1 << 16  # bytes looked at to tell text from anything else
 _CHUNK = 4 << 20
 _LEAST = 100  # bytes
@@ -68,7 +68,7 @@ def _file(path: Path) -> Path | None:
 
 
 def _is_text(path: Path) -> bool:
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in TEXTS:
         return True
     if path.suffix:
         return False

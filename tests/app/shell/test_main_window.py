@@ -137,6 +137,9 @@ def test_the_verbs_follow_the_engine(window: Window, engine: FakeEngine, qtbot: 
     assert engine.sent[-1] == m.StopJob("train-1")
     assert window.verbs.buttons[1].text() == "Stopping…"
     engine.say(m.Ended("train-1", "stopped", "Stopped at step 4200 and kept.", "/runs/a"))
+    qtbot.waitUntil(lambda: window.verbs.verbs == ["", "", ""])  # until the list says how the run stands
+    stopped = [replace(info, status="stopped") if info.run == "/runs/a" else info for info in window.state.runs.values()]
+    engine.say(m.RunsListed(tuple(stopped), "/runs"))
     qtbot.waitUntil(lambda: window.verbs.verbs[1] == "continue")
 
 

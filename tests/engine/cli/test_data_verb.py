@@ -41,6 +41,13 @@ def test_that_a_folder_is_described_as_it_is_understood(tmp_path: Path, capsys: 
     assert result(capsys, "data", "digits")["splits"] == {"train": 1455, "valid": 162, "test": 180}
 
 
+def test_that_a_person_reads_lines_and_a_name_cannot_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class_folders(tmp_path / "se\nt")
+    assert main(["data", str(tmp_path / "se\nt"), "--quiet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("se\\nt: images, 3×16×16") and lines[1].split()[0] == "train" and len(lines) > 8
+
+
 def test_that_decisions_are_repeatable_from_their_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flat(tmp_path / "set", [f"{n}.png" for n in range(12)])
     write_csv(

@@ -65,6 +65,49 @@ def test_that_a_curated_set_is_the_set_without_what_was_left_out_and_with_the_cl
     assert Path(told.file) == folder.with_name("set.curation.json") and json.loads(Path(told.file).read_bytes())["version"] == 1
 
 
+def splits_of(data: DataSet) -> dict[str, str]:
+    """name -> its split."""
+    return {name: split for split, some in data.splits.items() for name in some.names}
+
+
+@pytest.mark.parametrize("also", [{}, {"group": "folder"}, {"size": 16}])
+def test_that_every_image_that_is_not_left_out_stays_in_its_split(tmp_path: Path, also: dict[str, Any]) -> None:
+    folder = class_folders(tmp_path / "set", ("cats", "dogs", "eels"), count=40)
+    for place in range(12):  # copies, so that groups are drawn whole
+        (folder / "cats" / f"copy {place}.png").write_bytes((folder / "cats" / f"{place // 3}.png").read_bytes())
+    name, session = f"{folder}?{json.dumps(also)}" if also else str(folder), QuerySession()
+    before = splits_of(open_data(name))
+    held_out = [one for one, split in before.items() if split != "train"]
+    out = {"cats/0.png", "dogs/7.png", held_out[0], held_out[-1]}
+    decide(session, name, "exclude", *out)
+    told = decide(session, name, "relabel", *[one for one in before if one.startswith("dogs") and one not in out][:9], value="eels")
+    after = open_data(told.curated)
+    assert splits_of(after) == {one: split for one, split in before.items() if one not in out}
+    assert all(len(split.index) == len(split) == len(split.names) for split in after.splits.values())
+
+
+def test_that_a_leak_that_was_left_out_is_not_warned_of_any_more(tmp_path: Path) -> None:
+    data = class_folders(tmp_path / "set", splits=("train", "test"), count=20)
+    (data / "test" / "cats" / "0.png").write_bytes((data / "train" / "cats" / "3.png").read_bytes())
+    patients = {"test/dogs/1.png": "p1", "train/dogs/2.png": "p1", "train/dogs/5.png": "p2", "train/cats/5.png": "p2"}
+    (data / "meta.csv").write_text("file,patient\n" + "".join(f"{file},{patient}\n" for file, patient in patients.items()))
+    name = f'{data}?{{"group": "patient"}}'
+    assert [one.kind for one in open_data(name).report.warnings] == ["leak", "leak"]
+    session = QuerySession()
+    copy = open_data(decide(session, name, "exclude", "test/cats/0.png").curated)
+    assert [one.text[:12] for one in copy.report.warnings] == ["Leak: 1 test"] and copy.report.duplicates == 0
+    assert not open_data(decide(session, name, "exclude", "test/dogs/1.png").curated).report.warnings
+
+
+def test_that_a_split_of_which_nothing_is_left_is_one_sentence_and_is_brought_back(folder: Path) -> None:
+    session, names = QuerySession(), splits_of(open_data(str(folder)))
+    told = decide(session, str(folder), "exclude", *[name for name, split in names.items() if split == "valid"])
+    with pytest.raises(BadData, match="All validation images of “set” were left out") as caught:
+        open_data(told.curated)
+    look_at(str(caught.value))
+    assert open_data(decide(session, str(folder), "undo").curated).hash == open_data(str(folder)).hash
+
+
 def test_that_undo_and_redo_go_through_all_states_bit_by_bit(folder: Path) -> None:
     session = QuerySession()
     hashes = [open_data(str(folder)).hash]

@@ -17,6 +17,7 @@ from engine.data import open_data
 from engine.data.dataset import Numbered, Part, Source, Step
 from engine.data.near_duplicates import (
     DRAWINGS,
+    FEW,
     PHOTOGRAPHS,
     _candidates,
     bound_groups,
@@ -143,14 +144,45 @@ def test_that_exact_copies_and_empty_images_are_no_near_duplicates() -> None:
 @pytest.mark.parametrize(("name", "rule"), [("digits", DRAWINGS), ("photo-patches", PHOTOGRAPHS)])
 def test_that_unrelated_digits_are_not_chained_into_groups(name: str, rule) -> None:
     data = open_data(name)
-    images = np.concatenate([some.images for some in data.splits.values()])[:: 1 if name == "digits" else 81]
+    images = np.concatenate([some.images for some in data.splits.values()])[:: 1 if name == "digits" else 40]
     parts = {"all": Part(images, None, Numbered("image", np.arange(len(images))))}
-    assert rule_for(hashes_of(lowest_coefficients(images))) is (rule if len(images) >= 200 else PHOTOGRAPHS)
+    assert len(images) > FEW and rule_for(hashes_of(lowest_coefficients(images))) is rule
     twins = finished(find_twins(parts))
     near = finished(find_near_duplicates(parts, twins))
     groups = bound_groups(parts, near, twins)
     largest = 1 if groups is None else np.unique(groups["all"], return_counts=True)[1].max()
     assert largest <= 2 and len(near.pairs) <= 0.01 * len(images)
+
+
+def films(scenes: int, frames: int, strongest: int) -> tuple[Part, np.ndarray]:
+    """Images of a camera that stands still before each of some scenes, in a mixed order, and the scene [N] of each."""
+    rng = np.random.default_rng(scenes)
+    coarse = rng.integers(30, 225, (scenes, 3, 12, 12), dtype=np.uint8)
+    clear = [[Image.fromarray(one).resize((32, 32), Image.Resampling.BICUBIC) for one in colours] for colours in coarse]
+    of = rng.permutation(np.repeat(np.arange(scenes), frames))
+    noise = rng.integers(-strongest, strongest + 1, (len(of), 3, 32, 32))
+    images = np.clip(np.array([[np.asarray(one) for one in colours] for colours in clear])[of] + noise, 0, 255).astype(np.uint8)
+    return Part(images, None, Numbered("image", np.arange(len(images)))), of
+
+
+@pytest.mark.parametrize(("scenes", "frames"), [(150, 8), (60, 12), (20, 25), (4, 60)])
+@pytest.mark.parametrize("strongest", [2, 12])
+def test_that_however_few_the_scenes_of_a_film_none_is_held_out_and_trained_on(scenes: int, frames: int, strongest: int) -> None:
+    part, of = films(scenes, frames, strongest)
+    source = Source("mine", {"all": part})
+    assert rule_for(hashes_of(lowest_coefficients(part.images))) is PHOTOGRAPHS
+    twins = finished(find_twins(source.parts))
+    groups = bound_groups(source.parts, finished(find_near_duplicates(source.parts, twins)), twins)
+    assert groups is not None
+    after, _, _ = keep_near_together(source, split(source)[0], groups)
+    held_out = np.concatenate([after[name].index for name in ("valid", "test")])
+    assert len(held_out) and np.isin(of[held_out], of[after["train"].index]).mean() <= 0.02
+
+
+def test_that_copies_among_digits_make_no_photographs_of_them() -> None:
+    images = np.concatenate([some.images for some in open_data("digits").splits.values()])
+    darker_ones = (images[:300] * 0.8).astype(np.uint8)
+    assert rule_for(hashes_of(lowest_coefficients(np.concatenate([images, *[darker_ones] * 4])))) is DRAWINGS
 
 
 def test_that_near_duplicates_are_drawn_together_and_what_is_held_out_was_held_out_before() -> None:

@@ -252,7 +252,7 @@ def test_that_a_set_without_twins_has_no_groups_and_is_split_as_in_version_0_2(t
 def test_that_a_run_trained_before_twins_were_kept_together_is_told_so(tmp_path: Path) -> None:
     data = saved(tmp_path, np.concatenate([noise(60), noise(60)]))
     assert data.former_hash not in ("", data.hash)
-    manifest = SimpleNamespace(data=data.data, data_hash=data.former_hash)
+    manifest = SimpleNamespace(data=data.data, data_hash=data.former_hash, counts={}, kind="images")
     with pytest.raises(BadRun, match="divided differently"):
         require_same_data(manifest, "old", data.hash, former_hash=data.former_hash)
     manifest.data_hash = "something else"

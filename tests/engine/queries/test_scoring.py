@@ -454,7 +454,7 @@ def test_that_the_verb_says_what_the_pane_is_told(runs, say, tmp_path):
         assert cell["direction"] in ("higher", "lower") and cell["score"] == pytest.approx(score.score, rel=1e-6)
         assert cell["p_value"] == score.p_value and cell["density"] in ("exact", "bound", "none")
     assert told["step"] == 8 and len(told["weights"]) == 64 and told["step_rule"]
-    assert told["held_out"] == {"split": "valid", "images": HELD_OUT, "groups": HELD_OUT, "limit": HELD_OUT}
+    assert told["held_out"] == {"split": "valid", "images": HELD_OUT, "groups": HELD_OUT, "limit": HELD_OUT, "missing": None}
     assert told["data_hash"] == open_data("digits").hash and (told["scored"], told["unreadable"]) == (1, 2)
     assert told["images"][0]["notes"] == list(pane.notes) and told["images"][0]["combined"]["p_value"] == pane.combined[0].p_value
     assert not told["images"][0]["combined"]["marked"]

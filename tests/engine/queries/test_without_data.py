@@ -29,6 +29,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "pixel_cnn": {"width": 4, "layers": 1, "levels": 2, "batch_size": 8},
     "simclr": {"width": 4, "batch_size": 8},
     "classifier": {"width": 4, "batch_size": 8},
+    "mae": {"width": 16, "blocks": 1, "batch_size": 8},
     "conditional_vae": {"network": "mlp", "width": 8, "latent": 2, "batch_size": 8},
 }
 
@@ -69,6 +70,11 @@ def of(kind: type[Any], **values: Any) -> Asked:
     return ask
 
 
+def beside(run: str, file: str) -> m.PatchImages:
+    """A picture beside three images of the run's own data."""
+    return m.PatchImages(run, m.PictureRef(label="one", path=file), others=3)
+
+
 PCA = m.MapSettings("pca")
 ZEROS = np.zeros((1, 2), np.float32)
 NEED_NONE: dict[str, tuple[str, Asked]] = {
@@ -85,6 +91,8 @@ NEED_NONE: dict[str, tuple[str, Asked]] = {
     "samples": ("pixel_cnn", of(m.DrawSamples, samples=(0,), seed=1)),
     "Bayes' rule of a file": ("conditional_vae", of(m.AskBayes, picture="file")),
     "where the data are": ("vae", of(m.CheckData)),
+    "patches described": ("mae", of(m.DescribePatches)),
+    "attention on a file": ("mae", of(m.ShowAttention, picture="file")),
     "a placed file": ("simclr", lambda run, file: m.MeasureInvariance(run=run, picture=m.PictureRef(label="one", path=file))),
 }
 NEED_DATA: dict[str, tuple[str, Asked]] = {
@@ -97,11 +105,16 @@ NEED_DATA: dict[str, tuple[str, Asked]] = {
     "a probe": ("simclr", of(m.Probe, data="", limit=8)),
     "training images": ("vae", lambda run, _: m.ReadTrainingImages(job="j", runs=((run, None),))),
     "scores of its own data": ("vae", of(m.ScoreData, data="", limit=4)),
+    "errors": ("classifier", lambda run, _: m.FindErrors(job="j", of=m.AnswersOf(run, limit=8))),
+    "images of errors": ("classifier", lambda run, _: m.BrowseErrors(of=m.AnswersOf(run, limit=8))),
+    "patches as colours": ("mae", lambda run, file: m.ColorPatches(job="j", images=beside(run, file))),
+    "patches compared": ("mae", lambda run, file: m.CompareToPatch(job="j", images=beside(run, file))),
     "locate": ("vae", of(m.LocateData)),
 }
 ELSEWHERE = {  # asked of other data, of other files or of other kinds of runs: no run's data are meant
     m.BrowseData, m.ExportRun, m.ImportRun, m.RunChains, m.MeasureDisentanglement, m.MeasureRateDistortion, m.RollOut, m.ShowQueue,
     m.PosePuzzle, m.FillMask, m.ColorPoints, m.PlaceImage, m.SymbolDistribution, m.ReadSymbols, m.Corrupt, m.Calibrate, m.ScoreImages,
+    m.Curate, m.ClassExamples,
 }  # fmt: skip
 
 

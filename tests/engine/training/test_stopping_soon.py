@@ -105,3 +105,17 @@ def test_that_the_first_checkpoint_is_there_though_nothing_was_judged(tmp_path: 
     run = Run.open(tmp_path / "run")
     assert outcome.status == "stopped" and run.manifest.best is None and run.newest_resumable() == 0
     assert run.info().headline == ""
+
+
+@pytest.mark.parametrize(("verb", "status"), [("stop", "stopped"), ("pause", "paused")])
+def test_that_a_verb_in_the_look_after_the_last_step_loses_nothing(
+    verb: str, status: str, tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recorder, "LAST_LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(recorder, "NEWEST_SECONDS", math.inf)
+    whole = math.ceil(min(512, len(open_data("digits").splits["valid"])) / Diffusion.valid_slice)
+    outcome, steps, slices = until(train(diffusion(steps=14), tmp_path), counted, 14, verb, 5 * whole + 2)  # after 0, 1, 2, 4, 8
+    assert (outcome.status, outcome.step, steps, slices) == (status, 14, 0, 0) and "14" in outcome.message and "disk" not in outcome.message
+    run = Run.open(tmp_path / "run")
+    assert run.newest_resumable() == 14 and run.manifest.step == 14
+    assert [entry.step for entry in run.manifest.checkpoints if entry.best] == [run.manifest.best.step] != [14]

@@ -229,7 +229,7 @@ def test_that_log_axes_place_points_by_their_logarithm_and_say_what_has_no_place
     x, y = pane.plot._items[f"{RUN} loss"][1].getData()
     np.testing.assert_allclose(x, [0, 1, 2, 3])
     np.testing.assert_allclose(y, [3, 1, np.nan, -1], rtol=1e-6)
-    assert "1 values ≤ 0 have no place" in pane.plot_card.readout.text
+    assert "1 value ≤ 0 without a place" in pane.plot_card.readout.text
 
 
 def test_that_a_hidden_pane_draws_nothing(kit: Kit, pane: CurvesPane) -> None:
