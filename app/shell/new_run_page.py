@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVB
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.forms import Choice, Draft, Group, Row, groups_of
+from engine.common.data_names import split_name
 from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
 from engine.messages import DataInfo, DataReport, FieldInfo, MethodInfo, Ready, StartRun
@@ -308,7 +309,11 @@ class NewRunPage(QWidget):
         elif lacking := self._lacking(info):
             chosen = self.data[self.data_box.currentData()].name
             conditional = "" if info.needs else " where it is conditional"
-            advice = f"choose data with {lacking}" if lacking != "frames" else "choose “moving-shapes”"
+            advice = (
+                f"choose data with {lacking}"
+                if lacking != "frames"
+                else "choose “moving-shapes”, or open clips of your own (frames: clips)"
+            )
             why = f"{info.title} needs {lacking}{conditional}, and {chosen} has none; {advice}."
         elif self.errors:
             why = "One setting is not usable: " + self.errors[0]
@@ -344,7 +349,8 @@ class NewRunPage(QWidget):
         has = chosen.has
         if has is None:
             classes = self._classes.get(chosen.data)
-            return needs if needs == "frames" or (needs == "classes" and classes is False) else ""  # no file holds clips
+            clips = '"frames"' in split_name(chosen.data)[1]  # of files only those that are read as clips
+            return needs if (needs == "frames" and not clips) or (needs == "classes" and classes is False) else ""
         return "" if needs in has else needs
 
     def _has_effect(self, name: str) -> bool:

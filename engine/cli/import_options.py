@@ -9,7 +9,22 @@ from typing import Any
 from engine.cli.errors import Usage
 from engine.cli.parser import Parser
 
-_NAMES = ("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "array", "leave_out", "size", "colour")
+_NAMES = (
+    "labels",
+    "class_level",
+    "split",
+    "group",
+    "scale",
+    "background",
+    "fit",
+    "bands",
+    "pages",
+    "frames",
+    "array",
+    "leave_out",
+    "size",
+    "colour",
+)
 
 
 def add_import_options(sub: Parser) -> None:
@@ -25,6 +40,7 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--fit", choices=("crop", "letterbox", "squeeze"), help="how images of another shape become the common one")
     group.add_argument("--bands", choices=("rgb", "alpha"), help="what the fourth band of an image is: left out, or transparency")
     group.add_argument("--pages", choices=("first", "all"), help="of TIFF files and animations")
+    group.add_argument("--frames", choices=("clips",), help="a GIF, or a folder of numbered frames, is a clip (for next_frame)")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")
     group.add_argument("--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”")
     group.add_argument("--curation", metavar="FILE", help="decisions about single images (`curate`): beside (the data), or a file of them")

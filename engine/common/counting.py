@@ -18,11 +18,6 @@ def was_or_were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def is_or_are(number: int) -> str:
-    """The verb after so many."""
-    return "is" if number == 1 else "are"
-
-
 def has_or_have(number: int) -> str:
     """The verb after so many."""
     return "has" if number == 1 else "have"

@@ -17,6 +17,7 @@ CHOICES = {
     "background": ("white", "black", "grey"),
     "bands": ("rgb", "alpha"),
     "pages": ("first", "all"),
+    "frames": ("clips",),
     "colour": ("grey", "colour"),
 }
 _GIVEN = re.compile(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*", re.IGNORECASE)
@@ -37,6 +38,7 @@ class ImportRecipe:
     fit: str = ""
     bands: str = ""  # of four: red, green and blue only, or with transparency
     pages: str = ""  # of a TIFF or an animation
+    frames: str = ""  # "clips": animations and folders of numbered frames are clips, an image a frame with the four before it
     array: str = ""  # the array of images, where a file has several
     leave_out: tuple[str, ...] = ()  # patterns of paths, as in a shell
     size: int | None = None  # pixels, both sides

@@ -20,7 +20,10 @@ def told_of(split: Split, spec: DataSpec, condition: str, device: str) -> Tensor
     """
     if condition == "frames":
         if split.before is None:
-            raise BadData("These images are no frames of clips, so nothing comes before them; choose “moving-shapes”.")
+            raise BadData(
+                "These images are no frames of clips, so nothing comes before them; choose “moving-shapes”, or have a folder of clips "
+                "read as such (frames clips)."
+            )
         return torch.from_numpy(np.ascontiguousarray(split.before)).to(device)
     if condition == "caption":
         return torch.from_numpy(encode_captions(split.names, spec.words, strict=False)).to(device)

@@ -36,6 +36,7 @@ FIELDS = {
         _choice("colour", "colour", "Whether all images are grey or in colour.", "grey", "colour"),
         _choice("bands", "fourth band", "What the fourth band of an image is: left out (rgb), or transparency (alpha).", "rgb", "alpha"),
         _choice("pages", "pages", "Of TIFF files and animations: the first page, or every page as an image.", "first", "all"),
+        _choice("frames", "frames", "Clips: an animation or a folder of numbered frames is one, for a model of the next frame.", "clips"),
         FieldInfo("leave_out", "leave out", "text", "", "Files that are not used, as patterns with commas between them: drafts/*, *.tif"),
         FieldInfo("rename", "class names", "text", "", "Other names for classes."),
     )

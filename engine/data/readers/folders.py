@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from engine.common.file_endings import PICTURES
+from engine.data.clips import Clips, find_clips, group_by_clip, join_frames, placed_frames
 from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.label_tables import RawTable
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
-from engine.data.path_words import is_litter
+from engine.data.path_words import is_litter, may_be_a_picture
 from engine.data.picture_sets import (
     common_shape,
     every_page,
@@ -50,22 +51,32 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if path.is_file():
         raise BadData(f"“{path.name}” is a single picture; drop it onto a pane, or choose the folder it lies in.")
     source = Source(path.resolve().name)
-    layout = yield from _understood(path, recipe, source)
+    paths, litter = yield from _walk(path, source)
+    clips: Clips = {}
+    if recipe.frames == "clips":
+        clips = yield from find_clips(path.name, paths, partial(_frames_at, path))
+        paths = [one for one in paths if not may_be_a_picture(one.rpartition("/")[2])] + list(clips)
+    layout = yield from _understood(path, sorted(paths), litter, recipe)
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
-    if recipe.pages == "all":
+    if clips:
+        layout.files = placed_frames(layout.files, clips)
+    elif recipe.pages == "all":
         layout.files = yield from every_page(path.name, layout.files, partial(_frames, path))
     shape = yield from _guess(path, layout.files, recipe)
     kept = yield from read_in_agreement(partial(_decoded, path, layout.files), shape, source, recipe)
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
+    if clips:
+        kept = join_frames(source, kept, clips)
     name_classes(source, layout, kept)
+    if clips:
+        group_by_clip(source, kept, clips)
     say_what_is_bad(source)
     return source
 
 
-def _understood(root: Path, recipe: ImportRecipe, source: Source) -> Generator[Step, None, Layout]:
-    paths, litter = yield from _walk(root, source)
+def _understood(root: Path, paths: list[str], litter: int, recipe: ImportRecipe) -> Generator[Step, None, Layout]:
     found: list[Layout | BaseException] = []
     given_up = threading.Event()
 
@@ -142,8 +153,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _frames(root: Path, file: PlacedFile) -> int:
+    return _frames_at(root, file.path)
+
+
+def _frames_at(root: Path, path: str) -> int:
     try:
-        return frames_of(os.path.join(root, file.path))
+        return frames_of(os.path.join(root, path))
     except Undecodable:
         return 1  # it is refused by name when it is read
 

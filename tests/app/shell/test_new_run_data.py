@@ -36,7 +36,8 @@ def test_that_only_frames_are_data_for_the_next_frame(form: Window) -> None:
     for data in ("digits", "shapes", "photo-patches", "/data/plain"):
         form.new_run("next_frame", data)
         assert not page.start.isEnabled()
-        assert page.summary.text() == f"Next frame needs frames, and {form.state.data[data].name} has none; choose “moving-shapes”."
+        advice = "choose “moving-shapes”, or open clips of your own (frames: clips)."
+        assert page.summary.text() == f"Next frame needs frames, and {form.state.data[data].name} has none; {advice}"
     form.new_run("next_frame", "moving-shapes")
     assert page.start.isEnabled()
 

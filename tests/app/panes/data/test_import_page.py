@@ -26,8 +26,8 @@ from engine.data.recipe import parted_name, recipe_of, with_recipe
 from tests.kit.panes import Kit, report
 
 OFFERED = (
-    "labels", "class_level", "split", "scale", "background", "fit", "bands", "pages", "leave_out", "size", "colour", "rename", "array",
-    "group",
+    "labels", "class_level", "split", "scale", "background", "fit", "bands", "pages", "frames", "leave_out", "size", "colour", "rename",
+    "array", "group",
 )  # fmt: skip
 
 
@@ -188,6 +188,7 @@ def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, fold
         ("colour", "grey", "grey"),
         ("bands", "rgb", "rgb"),
         ("pages", "all", "all"),
+        ("frames", "clips", "clips"),
         ("array", "other", "other"),
     ],
 )
