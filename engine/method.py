@@ -174,6 +174,11 @@ class Method(nn.Module):
         """Take over the weights of the run named by `setting`, once, before the first step. arrays [...] by name."""
 
     @classmethod
+    def settings_to_keep(cls, config: Any) -> dict[str, Any]:
+        """Settings that the program notes of a new run by itself: what older versions did otherwise, so that their runs go on as begun."""
+        return {}
+
+    @classmethod
     def settings_from_pretrained(cls, found: Any) -> dict[str, Any]:
         """Settings that a folder of pretrained weights decides (`engine.storage.pretrained_folder.Pretrained`)."""
         return {}

@@ -27,7 +27,7 @@ from engine.protocols import FlowDensity
 
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0)  # σ at which the loss is told by itself, in deviations of the images
 HIGH_LEVELS = (10.0, 30.0)  # further ones where captions are told: there place and shape are decided
-CAPTION_SHIFT = 1.0  # of the mean of ln σ in training: one shape of a 32×32 image is hidden by 10 to 30 deviations, not by 1 to 3
+CAPTION_SHIFT = 1.0  # of the mean of ln σ in new runs: one shape of a 32×32 image is hidden by 10 to 30 deviations, not by 1 to 3
 JUDGED_LEVELS = (0.1, 0.3, 1.0)  # where there is much to learn of any images
 DESCRIBED = 128  # held-out images of a checkpoint's description
 SMALLEST_DEVIATION = 2 / 255  # of images on [-1, 1]
@@ -63,6 +63,7 @@ class DenoisingSettings(Training):
         high=5.0,
         group="Objective",
     )
+    noise_shift: float = setting(0.0, "Added to noise_mean; absent in runs begun before captions shifted it.", group="", kept=True)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ class Denoiser(Method):
         self.register_buffer("mean", torch.empty(data.shape[0], 1, 1))  # of each channel, on [-1, 1]
         self.register_buffer("mean_image", torch.empty(data.shape))  # of each pixel, on [-1, 1]
         self.register_buffer("sigma_data", torch.empty(()))  # deviation of all numbers, on [-1, 1]
+
+    @classmethod
+    def settings_to_keep(cls, config: Any) -> dict[str, Any]:
+        """How far new runs shift the mean of ln σ; those begun without a shift go on without."""
+        return {"noise_shift": CAPTION_SHIFT} if config.conditioned_on == "caption" else {}
 
     def reset(self, generator: torch.Generator) -> None:
         """As if the images had mean grey and EDM's deviation."""
@@ -200,8 +206,7 @@ class Denoiser(Method):
         Noise hides what is large and told once, as a colour or a place in an image of many pixels, only at a high level (Hoogeboom et al.
         2023). What a caption says is decided there, so it is learned only as far as such levels are drawn.
         """
-        shift = CAPTION_SHIFT if self.condition == "caption" else 0.0
-        return self.config.noise_mean + shift, self.config.noise_std
+        return self.config.noise_mean + self.config.noise_shift, self.config.noise_std
 
     @property
     def levels(self) -> tuple[float, ...]:

@@ -110,9 +110,11 @@ def resolve(plan: Plan | ResumePlan) -> ResolvedPlan:
     method = method_named(plan.method)
     device = devices.choose(plan.device)
     config = make_config(method.Config, plan.config)
-    if old is None:
-        require_effect(config)
-    return ResolvedPlan(plan, method, config, device, precisions.resolve(plan.precision, device), old)
+    resolved = ResolvedPlan(plan, method, config, device, precisions.resolve(plan.precision, device), old)
+    if old is not None:
+        return resolved
+    require_effect(config)
+    return resolved.with_settings(method.settings_to_keep(config))
 
 
 def fit(resolved: ResolvedPlan, data: DataSet, root: Path) -> ResolvedPlan:

@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 import engine.bases.probability_flow as flow
 from engine import messages as m
+from engine.bases import denoising
 from engine.bases.denoising import LEVELS, DenoisingSampler, diagnose
 from engine.config import BadSetting, make_config
 from engine.data import open_data
@@ -31,6 +32,7 @@ from engine.losses.likelihoods import image_generators
 from engine.method import CannotLearn, DataSpec, StepContext, build
 from engine.methods.diffusion import Config, Diffusion
 from engine.queries.session import Model, QuerySession
+from engine.storage.atomic_io import seal, write_file
 from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan, ResumePlan
@@ -44,7 +46,9 @@ def make(
     shape: tuple[int, ...] = SHAPE, classes: tuple[str, ...] = CLASSES, moved: bool = False, words: tuple[str, ...] = (), **settings: Any
 ) -> Diffusion:
     """Untrained, of images as `images` gives them; with `moved` weights its network says something."""
-    made = build(Diffusion, make_config(Config, {"width": 4} | settings), DataSpec(shape, classes, words=words), seed=0)
+    config = make_config(Config, {"width": 4} | settings)
+    config = replace(config, **Diffusion.settings_to_keep(config))  # as of a new run
+    made = build(Diffusion, config, DataSpec(shape, classes, words=words), seed=0)
     assert isinstance(made, Diffusion)
     made.init_from_data(images(64, shape))
     if moved:
@@ -355,6 +359,33 @@ def test_that_training_draws_the_noise_that_is_set_and_more_of_it_where_captions
     method.train().loss(images(4000), y, StepContext(generator=seeded()))
     log_sigma = 4 * seen[0] + math.log(0.5)  # the network is told ln σ / 4, in deviations of the images; EDM's are of 0.5
     assert (log_sigma.mean().item(), log_sigma.std().item()) == pytest.approx((mean, std), abs=0.02)
+
+
+@pytest.mark.slow
+def test_that_a_run_of_captions_goes_on_with_the_noise_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = {"width": 4, "batch_size": 8, "conditional": True, "condition": "caption", "schedule": "constant"}
+
+    def trained(name: str, steps: int) -> Path:
+        list(train(Plan("diffusion", "shapes:600", settings, steps=steps, name=name, device="cpu", precision="fp32"), tmp_path))
+        return tmp_path / name
+
+    def weights(run: Path) -> dict[str, np.ndarray]:
+        return Run.open(run).load(4, "resume.safetensors")[1]
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(denoising, "CAPTION_SHIFT", 0.0)
+        without, old = weights(trained("whole", 4)), trained("old", 2)
+    manifest = Run.open(old).manifest
+    assert manifest is not None
+    config = {name: value for name, value in manifest.config.items() if name != "noise_shift"}  # as versions wrote it that had no shift
+    write_file(old / "manifest.json", seal(manifest.model_copy(update={"config": config}).model_dump()))
+    new = trained("new", 2)
+    for run in (old, new):
+        list(train(ResumePlan(run, steps=4, device="cpu"), tmp_path))
+    assert all(np.array_equal(weights(old)[name], value) for name, value in without.items())
+    shifted = weights(trained("whole again", 4))
+    assert all(np.array_equal(weights(new)[name], value) for name, value in shifted.items())
+    assert not all(np.array_equal(without[name], value) for name, value in shifted.items())
 
 
 def test_that_a_run_of_captions_tells_its_loss_at_high_noise_too():
