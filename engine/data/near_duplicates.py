@@ -25,6 +25,11 @@ LOWEST = 8  # cosine coefficients along each side; all but the mean
 BANDS, BAND_BITS = 4, 16
 CHUNK = 1 << 17  # of them at once: what fits into a processor's own memory
 COMPARED = 150_000_000  # hashes at most; about two seconds. Beyond it the most common bands, which tell least, are not looked at
+CUT_SHORT = (
+    "So many images look alike that not all were compared for near duplicates; the validation and test figures may be too good by some."
+)
+CROWD = 500  # images with one band in common; of more, those that are copies of one another are compared with the first of them only
+LEADERS = 32  # of one crowd, at most
 PAIRS = 200_000  # that are looked at pixel by pixel, the nearest first
 LOOKED_AT = 32  # pixels of a side, for that; larger images are averaged
 FAINTEST = 2.0  # grey levels of contrast (standard deviation); less of it, and the hash is that of noise
@@ -56,7 +61,8 @@ class NearPairs:
     pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     bits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # [P]: near enough to be kept in one split
-    notes: list[str] = field(default_factory=list)
+    stands: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # [T]: for every image the one it was a copy of in a crowd
+    notes: list[str] = field(default_factory=list)  # where the comparison was cut short
 
 
 @dataclass(frozen=True)
@@ -91,19 +97,30 @@ def find_near_duplicates(parts: dict[str, Part], twins: Numbers) -> Generator[St
     hashes = hashes_of(low)
     rule = rule_for(hashes)
     result = NearPairs()
-    a, b = yield from _candidates(hashes, rule.bits, result.notes)
-    bits = np.bitwise_count(hashes[a] ^ hashes[b]).astype(np.int64)
+    first = (yield from _first_of_crowds(hashes, low)) if rule.bound_bits >= 0 else np.arange(len(hashes))
+    alone, crowded = (np.flatnonzero((first == np.arange(len(first))) == which) for which in (True, False))
+    a, b = yield from _candidates(hashes[alone], rule.bits, result.notes)
+    a, b = alone[a], alone[b]
     like = np.concatenate(
-        [_correlation(low[a[at : at + 65_536]], low[b[at : at + 65_536]]) >= rule.coarse for at in range(0, len(a), 65_536)] or [[]]
+        [_correlation(low[a[at : at + 65_536]], low[b[at : at + 65_536]]) >= rule.coarse for at in range(0, len(a), 65_536)]
+        or [np.zeros(0, bool)]
     )
-    rows = np.flatnonzero(like)
-    rows = rows[np.argsort(bits[rows], kind="stable")]
-    if len(rows) > PAIRS:
-        result.notes.append(f"Only the nearest {PAIRS:,} of {len(rows):,} pairs of similar images were looked at for near duplicates.")
-        rows = rows[:PAIRS]
+    a, b = np.concatenate([first[crowded], a[like]]), np.concatenate([crowded, b[like]])
+    bits = np.bitwise_count(hashes[a] ^ hashes[b]).astype(np.int64)
+    rows = _linking_first(a, b, bits)
+    if len(rows) < len(bits):
+        result.notes.append(
+            f"Only the nearest {len(rows):,} of {len(bits):,} pairs of similar images were looked at for near duplicates; the validation "
+            "and test figures may be too good by others."
+        )
+    crowd = rows < len(crowded)
     a, b, bits = some[a[rows]], some[b[rows]], bits[rows]
     fine = yield from _fine(parts, a, b)
     near = fine >= rule.fine
+    result.stands = np.arange(total)
+    result.stands[b[near & crowd]] = a[near & crowd]
+    while (further := result.stands[result.stands]).tobytes() != result.stands.tobytes():  # along those that stand for one that stands
+        result.stands = further
     result.pairs, result.bits = np.stack([a[near], b[near]], 1), bits[near]
     result.bound = (result.bits <= rule.bound_bits) & (fine[near] >= rule.bound_fine)
     return result
@@ -153,6 +170,51 @@ def rule_for(hashes: np.ndarray) -> Rule:
     return PHOTOGRAPHS if not len(unlike) or np.percentile(unlike, 1) >= UNLIKE else DRAWINGS
 
 
+def _first_of_crowds(hashes: np.ndarray, low: np.ndarray) -> Generator[Step, None, np.ndarray]:
+    """For each of hashes [N] the earlier image int64 [N] that it is a copy of, where one band is common to a crowd; else itself.
+
+    A copy differs from it in as few bits as copies beyond doubt do, and the coefficients [N, 63] correlate as well as their pixels.
+    Those that are no copy get a first of their own. So a film of one scene costs as many comparisons as it has images, not their square.
+    """
+    bands = hashes.view(np.uint16).reshape(-1, BANDS)
+    first = np.arange(len(hashes))
+    for band in range(BANDS):
+        rows = np.flatnonzero(first == np.arange(len(first)))
+        rows = rows[np.argsort(bands[rows, band], kind="stable")]
+        counts = np.bincount(bands[rows, band], minlength=1 << BAND_BITS)
+        ends = np.cumsum(counts)
+        for key in np.flatnonzero(counts > CROWD).tolist():
+            left = rows[ends[key] - counts[key] : ends[key]]
+            for _ in range(LEADERS):
+                if len(left) <= CROWD:
+                    break
+                one, left = left[0], left[1:]
+                near = np.flatnonzero(np.bitwise_count(hashes[left] ^ hashes[one]) <= PHOTOGRAPHS.bound_bits)
+                near = near[_correlation(low[left[near]], low[one][None]) >= PHOTOGRAPHS.bound_fine]
+                first[left[near]] = one
+                left = np.delete(left, near)
+        yield Step(band, BANDS, "band", "Comparing images")
+    return first
+
+
+def _linking_first(a: np.ndarray, b: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Places int64 [n] of those pairs a < b that are looked at, the nearest first: all, or so many that what is linked stays linked.
+
+    Of too many, the edges of a minimum spanning forest (Kruskal 1956) come in, then the nearest of the others.
+    """
+    order = np.argsort(bits, kind="stable")
+    if len(order) <= PAIRS:
+        return order
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    count = int(b.max()) + 1
+    forest = minimum_spanning_tree(coo_matrix((bits + 1, (a, b)), (count, count))).tocoo()
+    linking = np.isin(a * count + b, forest.row.astype(np.int64) * count + forest.col)[order]
+    others = np.flatnonzero(~linking)[: max(0, PAIRS - int(linking.sum()))]
+    return order[np.sort(np.concatenate([np.flatnonzero(linking), others]))]
+
+
 def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[Step, None, tuple[np.ndarray, np.ndarray]]:
     """Pairs a < b int64 [P] of hashes that differ in at most `most` bits, each once."""
     bands = hashes.view(np.uint16).reshape(-1, BANDS)
@@ -163,7 +225,7 @@ def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[St
         cap, left_out = cap // 2, True
         counts[counts > cap] = 0
     if left_out:
-        notes.append("So many images look alike that not all were compared for near duplicates.")
+        notes.append(CUT_SHORT)
     found = [np.zeros(0, np.int64)]
     for band in range(BANDS):
         order = np.argsort(bands[:, band], kind="stable")
@@ -313,20 +375,25 @@ def near_copies_of(source: Source, splits: dict[str, Split], near: NearPairs) ->
     order = np.sort(place[pairs], 1)
     number = {name: n for n, name in enumerate(splits)}
     kinds = where[pairs]
+    crowds = np.unique(near.stands[near.stands != np.arange(len(near.stands))])
     across = {}
     for name, others in (("valid", ["train"]), ("test", ["train", "valid"])):
         inside, outside = kinds == number[name], np.isin(kinds, [number[other] for other in others])
-        across[name] = len(np.unique(np.concatenate([pairs[inside[:, one] & outside[:, 1 - one], one] for one in (0, 1)])))
+        found = [pairs[inside[:, one] & outside[:, 1 - one], one] for one in (0, 1)]
+        if len(crowds):
+            known = np.intersect1d(crowds, near.stands[np.isin(where, [number[other] for other in others])])
+            found.append(np.flatnonzero((where == number[name]) & np.isin(near.stands, known)))
+        across[name] = len(np.unique(np.concatenate(found)))
     shown = np.argsort(kinds[:, 0] == kinds[:, 1], kind="stable")[:DUPLICATES_LISTED]  # those across splits first, the nearest first
     examples = tuple((names[int(order[row, 0])], names[int(order[row, 1])], int(bits[row])) for row in shown.tolist())
-    notes = list(near.notes)
+    notes = []
     count = len(np.unique(order[:, 1]))
     if count:
         notes.append(
             f"{number_of(count, 'image')} {is_or_are(count)} nearly the same as another (recompressed, brighter or darker, slightly "
             "cropped); the report names some."
         )
-    leaks = []
+    leaks = list(near.notes)
     for name, what in (("valid", "validation"), ("test", "test")):
         if across[name]:
             trained = "one for training" if name == "valid" else "one for training or validation"
