@@ -64,8 +64,11 @@ class CurationLine(QWidget):
         return " · ".join(part for part in parts if part)
 
     def _on_change(self, event: CurationChanged) -> None:
-        if self.data and split_name(event.told.data)[0] == split_name(self.data)[0]:
+        """The same files read by another recipe are another set: what was told of that one is asked anew for the one that is shown."""
+        if event.told.data == self.data:
             self._show(event.told)
+        elif self.data and split_name(event.told.data)[0] == split_name(self.data)[0]:
+            self.context.bridge.ask(self.channel, Curate(data=self.data), self._show, self._cannot)
 
     def _cannot(self, _failure: QueryFailed) -> None:
         self.hide()  # what comes with the program, or a text

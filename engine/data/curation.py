@@ -238,14 +238,17 @@ def keep(data: str | Path, curation: Curation) -> Path:
     return path
 
 
+def file_carried(data: str | Path, carried: str) -> Path:
+    """The file of what a recipe carries: the one beside the data where it names none."""
+    match = _CARRIED.fullmatch(carried)
+    if match is not None and match["path"] is None:
+        return file_of(data)
+    return Path(os.path.expanduser(carried if match is None else match["path"]))
+
+
 def carried_state(data: str | Path, carried: str) -> Curation:
     """The state that a recipe carries: STEPS-CHECK, PATH#STEPS-CHECK, or the path of a file that counts whole. Raises: BadData."""
-    match = _CARRIED.fullmatch(carried)
-    path = (
-        file_of(data)
-        if match is not None and match["path"] is None
-        else Path(os.path.expanduser(carried if match is None else match["path"]))
-    )
+    match, path = _CARRIED.fullmatch(carried), file_carried(data, carried)
     if not path.exists():
         raise BadData(f"The decisions about single images are missing: there is no “{path}”; put it back, or leave them out (curation).")
     found = read(path)

@@ -12,7 +12,7 @@ from engine import messages as m
 from engine.data import DataSet
 from engine.data.builtin import is_built_in
 from engine.data.curating import hash_of, view_of
-from engine.data.curation import Curation, Decision, carried_state, decided, file_of, keep, names_in, read
+from engine.data.curation import Curation, Decision, carried_state, decided, file_carried, file_of, keep, names_in, read
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.queries.answers import answers
 from engine.queries.session import CannotAnswer, QuerySession
@@ -37,11 +37,16 @@ class CurationDesk:
         data = self.session.data(query.data)
         if data.kind != "images":
             raise CannotAnswer(f"“{data.name}” is text and has no images to decide about.")
-        curation = own_curation(path, recipe)
+        curation, file = own_curation(path, recipe)
         if query.act != "look":
+            if file != file_of(path) and read(file_of(path)).steps:
+                raise CannotAnswer(
+                    f"Here the decisions of “{file.name}” are in force, and others lie beside the data ({file_of(path)}), where this one "
+                    "would go: open the data without “curation” to go on with those, or move that file away."
+                )
             curation = decided(curation, query.act, self._images(data, query), query.value, view_of(data.shape, data.preprocessing))
-            keep(path, curation)
-        return _told(query, path, recipe, data, curation)
+            file = keep(path, curation)
+        return _told(query, path, recipe, data, curation, file)
 
     def _images(self, data: DataSet, query: m.Curate) -> list[tuple[str, str]]:
         """(name, hash of the pixels). Raises: CannotAnswer: an image or a class that there is not."""
@@ -63,15 +68,22 @@ class CurationDesk:
         return images
 
 
-def own_curation(path: str, recipe: ImportRecipe) -> Curation:
-    """The decisions beside a data set, or those of the file that its recipe names. Raises: BadData."""
+def own_curation(path: str, recipe: ImportRecipe) -> tuple[Curation, Path]:
+    """(The decisions about a data set as its recipe names them, with those that came later; their file). Raises: BadData.
+
+    The log beside the data goes on with those of a file that the recipe names where it begins with them, as it does once something was
+    decided about such a set; where it does not, only the file counts.
+    """
     beside = read(file_of(path))
-    if recipe.curation and not beside.steps:
-        return carried_state(path, recipe.curation)
-    return beside
+    if recipe.curation:
+        state = carried_state(path, recipe.curation)
+        if beside.steps[: len(state.steps)] != state.steps:
+            return state, file_carried(path, recipe.curation)
+    return beside, file_of(path)
 
 
-def _told(query: m.Curate, path: str, recipe: ImportRecipe, data: DataSet, curation: Curation) -> m.Curated:
+def _told(query: m.Curate, path: str, recipe: ImportRecipe, data: DataSet, curation: Curation, file: Path) -> m.Curated:
+    carried = curation.carried(None if file == file_of(path) else file)
     known = curation.known()
     tags = Counter(tag for one in known.values() for tag in one.tags)
     plain = replace(recipe, curation="")
@@ -80,7 +92,7 @@ def _told(query: m.Curate, path: str, recipe: ImportRecipe, data: DataSet, curat
         channel=query.channel,
         data=query.data,
         plain=with_recipe(path, plain),
-        curated=with_recipe(path, replace(plain, curation=curation.carried())),
+        curated=with_recipe(path, replace(plain, curation=carried)),
         decisions=len(curation.in_force()),
         images=tuple(m.CuratedImage(name, one.excluded, one.label, one.tags) for name, one in known.items()),
         excluded=sum(one.excluded for one in known.values()),
@@ -89,7 +101,7 @@ def _told(query: m.Curate, path: str, recipe: ImportRecipe, data: DataSet, curat
         classes=data.classes,
         undo=in_words(curation.next_undone("undo")),
         redo=in_words(curation.next_undone("redo")),
-        file=str(file_of(Path(path))),
+        file=str(file),
     )
 
 

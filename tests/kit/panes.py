@@ -21,7 +21,7 @@ from app.shell.bridge import Bridge
 from app.shell.state import State
 from engine import messages as m
 from engine.common import significance
-from engine.common.data_names import name_with
+from engine.common.data_names import name_with, path_and_decisions
 from engine.data import moving_shapes
 from engine.data.curation import Curation, decided
 
@@ -168,11 +168,13 @@ def _curate(engine: FakeEngine, q: m.Curate) -> m.Answer:
     log = engine.curation
     if q.act != "look":
         log = engine.curation = decided(log, q.act, [(name, "") for name in q.names], q.value)
-    known, plain = log.known(), q.data.partition("?")[0]
+    known, (path, recipe) = log.known(), path_and_decisions(q.data)
+    plain = {name: value for name, value in recipe.items() if name != "curation"}
     tags = Counter(tag for one in known.values() for tag in one.tags)
     undo, redo = log.next_undone("undo"), log.next_undone("redo")
     return m.Curated(
-        stamp=q.stamp, channel=q.channel, data=q.data, plain=plain, curated=name_with(plain, {"curation": log.carried()} if known else {}),
+        stamp=q.stamp, channel=q.channel, data=q.data, plain=name_with(path, plain),
+        curated=name_with(path, plain | ({"curation": log.carried()} if known else {})),
         decisions=len(log.in_force()), images=tuple(m.CuratedImage(name, one.excluded, one.label, one.tags) for name, one in known.items()),
         excluded=sum(one.excluded for one in known.values()), relabelled=sum(bool(one.label) for one in known.values()),
         tags=tuple(tags.items()), classes=("cats", "dogs"), undo=undo.act if undo else "", redo=redo.act if redo else "",

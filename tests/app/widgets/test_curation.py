@@ -14,6 +14,7 @@ from app.panes.data.pane import DataPane
 from app.panes.embedding.lasso_page import LassoPage, Selected
 from app.widgets.curation_menu import CurationMenu
 from engine import messages as m
+from engine.common.data_names import name_with, path_and_decisions
 from tests.kit.panes import Kit, digits, report
 
 PETS = "/pictures/pets"
@@ -130,6 +131,16 @@ def test_that_the_curated_set_is_chosen_and_left_by_one_click(kit: Kit, pane: Da
     line.show_data(curated)
     kit.pump()
     assert line.isVisibleTo(pane.browser) and line.use_button.text() == "Use the whole set"
+
+
+def test_that_a_decision_about_the_set_at_another_size_leads_to_the_shown_set_curated(kit: Kit, pane: DataPane) -> None:
+    CurationMenu(kit.context, name_with(PETS, {"size": 32}), (names_of(pane)[0],), pane).decide("exclude", "", "Leave it out")
+    kit.pump()
+    line = pane.browser.curation
+    assert line.isVisibleTo(pane.browser) and line.told is not None and line.told.plain == PETS
+    line.use_button.click()
+    path, recipe = path_and_decisions(kit.engine.of(m.OpenData)[-1].data)
+    assert path == PETS and list(recipe) == ["curation"]
 
 
 def test_that_the_menu_opens_by_mouse_and_by_key(kit: Kit, pane: DataPane) -> None:

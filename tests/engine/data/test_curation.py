@@ -236,6 +236,45 @@ def test_that_a_failed_write_leaves_the_decisions_as_they_were(folder: Path, mon
     assert len(read(Path(first.file)).steps) == 1 and [path.name for path in folder.parent.glob("*.json*")] == ["set.curation.json"]
 
 
+def elsewhere(folder: Path, *names: str) -> tuple[Path, str]:
+    """(A file of decisions that leaves some images out and lies elsewhere, the name of the set that is curated by it.)"""
+    told = decide(QuerySession(), str(folder), "exclude", *names)
+    file = Path(told.file).rename(folder.parent / "mine.json")
+    carried = json.loads(told.curated[len(str(folder)) + 1 :])["curation"]
+    return file, f"{folder}?{json.dumps({'curation': f'{file}#{carried}'})}"
+
+
+def test_that_a_set_that_is_curated_by_a_file_elsewhere_is_named_with_it_and_opens(folder: Path) -> None:
+    file, name = elsewhere(folder, "cats/1.png", "dogs/2.png")
+    told = decide(QuerySession(), name, "look")
+    assert (told.curated, told.file, told.excluded, told.decisions) == (name, str(file), 2, 1)
+    assert open_data(told.curated).hash == open_data(name).hash != open_data(str(folder)).hash
+
+
+def test_that_deciding_about_a_set_goes_on_from_the_file_that_it_is_curated_by(folder: Path) -> None:
+    file, name = elsewhere(folder, "cats/1.png", "dogs/2.png")
+    before = file.read_bytes()
+    told = decide(QuerySession(), name, "exclude", "cats/4.png")
+    told = decide(QuerySession(), name, "tag", "cats/5.png", value="x")  # the set is still shown by its old name
+    assert {one.name for one in told.images if one.excluded} == {"cats/1.png", "dogs/2.png", "cats/4.png"} and told.decisions == 3
+    assert Path(told.file) == file_of(folder) and file.read_bytes() == before and decide(QuerySession(), str(folder), "look").excluded == 3
+    assert set(content(open_data(str(folder)))) - set(content(open_data(told.curated))) == {"cats/1.png", "dogs/2.png", "cats/4.png"}
+
+
+def test_that_decisions_of_two_files_are_not_mixed_and_none_is_lost(folder: Path) -> None:
+    file, name = elsewhere(folder, "cats/1.png", "dogs/2.png")
+    decide(QuerySession(), str(folder), "tag", "dogs/3.png", value="x")
+    both = file.read_bytes(), file_of(folder).read_bytes()
+    told = decide(QuerySession(), name, "look")
+    assert (told.excluded, told.tags, told.curated, told.file) == (2, (), name, str(file))
+    for act in ("exclude", "undo"):
+        with pytest.raises(CannotAnswer, match="others lie beside the data") as caught:
+            decide(QuerySession(), name, act, *(["cats/4.png"] if act == "exclude" else []))
+        look_at(str(caught.value))
+    assert (file.read_bytes(), file_of(folder).read_bytes()) == both
+    assert decide(QuerySession(), str(folder), "exclude", "cats/4.png").tags == (("x", 1),)
+
+
 BASE = written(
     Curation([Decision("exclude", (("a.png", "0" * 16),), "", "0" * 8), Decision("tag", (("b", ""),), "x"), Decision("undo")]), "set"
 )
