@@ -188,6 +188,30 @@ def test_that_an_image_can_be_given_another_class_or_left_out(kit: Kit) -> None:
     menu.close()
 
 
+def test_that_test_images_are_looked_at_with_a_warning_that_stays_and_are_not_relabelled(kit: Kit) -> None:
+    pane = ready(kit)
+    assert not pane.page.test_line.isVisible()
+    box = pane.page.split
+    for split in ("test", "valid"):
+        box.setCurrentIndex(box.findData(split))
+        box.activated.emit(box.currentIndex())
+        pane.controller._settle()
+        assert asked(kit).of.split == split
+        tell(kit)
+        show(kit)
+        QTest.mouseClick(pane.page.gallery, Qt.MouseButton.LeftButton, pos=pane.page.gallery.place(2).center().toPoint())
+        assert pane.page.score_button.isEnabled()
+        assert pane.page.curate_button.isEnabled() == (split == "valid") == (not pane.page.test_line.isVisible())
+        pane.exports.copy(pane.page.matrix)  # another word in the status line
+        if split == "test":
+            line = pane.page.test_line
+            assert line.isVisible() and "look too good" in line.text and "not relabelled" in pane.page.curate_button.toolTip()
+            painted, ink = line.grab().toImage(), QColor(theme.colors(kit.state.theme).warning_text)
+            assert any(painted.pixelColor(x, y) == ink for x in range(painted.width()) for y in range(painted.height()))
+            pane.page.curate_button.click()
+            assert not pane.findChildren(CurationMenu)
+
+
 def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
     pane = open_pane(kit)
     tell(kit)
@@ -295,6 +319,9 @@ def test_that_every_text_has_room(kit: Kit, qapp, width: int) -> None:
         pane.choose_cell(0, 1)
         show(kit)
         pane._say_image(0)
+        kit.pump()
+        assert misfits(pane) == []
+        pane.page.test_line.show()
         kit.pump()
         assert misfits(pane) == []
     finally:
