@@ -225,6 +225,31 @@ def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
     assert kit.engine.of(m.BrowseErrors)[-1].offset == 0
 
 
+def test_that_a_new_step_leaves_the_reader_on_the_page(kit: Kit) -> None:
+    """As a training tells one checkpoint after the other; where there are fewer errors now, on the last page."""
+    pane = open_pane(kit)
+    tell(kit)
+    room = pane.controller.count
+    show(kit, total=3 * room, n=room)
+    for page in (1, 2):
+        pane.page.next.click()
+        assert show(kit, total=3 * room, n=room).offset == page * room
+    for total, offset, words in ((2 * room + 3, 2 * room, f"{2 * room + 1}–{2 * room + 3}"), (room + 2, room, f"{room + 1}–{room + 2}")):
+        kit.state.set_cursor(512 if total > 2 * room else 256)
+        pane.controller._settle()
+        tell(kit)
+        if total > 2 * room:
+            assert show(kit, total=total, n=3).offset == offset
+        else:
+            assert show(kit, total=total, n=0).offset == 2 * room  # there is no such page any more
+            assert show(kit, total=total, n=2).offset == offset
+        assert pane.page.where.text() == f"{words} of {total}" and pane.page.previous.isEnabled() and not pane.page.next.isEnabled()
+    kit.state.set_cursor(1024)
+    pane.controller._settle()
+    tell(kit)
+    assert show(kit, total=0, n=0).offset == room and pane.controller.offset == 0 and not pane.page.previous.isEnabled()
+
+
 def test_that_the_figures_say_what_the_calibration_is_and_lead_to_the_pairs(kit: Kit) -> None:
     pane = ready(kit)
     assert "40.0" in pane.page.figures.cells["accuracy"].text() and "Over-confident" in pane.page.figures.verdict.text
