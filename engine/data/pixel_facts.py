@@ -50,7 +50,8 @@ class PixelFacts:
     deep: Measured | None = None
     deep_files: int = 0
     own: set[tuple[float, float]] = field(default_factory=set)
-    windows: set[tuple[float, float] | None] = field(default_factory=set)  # that the files of more than 8 bits state
+    windows: set[tuple[float, float] | None] = field(default_factory=set)  # that the files of more than 8 bits state; None: not all do
+    window_files: int = 0  # that state one
     clear: list[list[float]] = field(default_factory=list)
     top: int = -1  # the highest value of the 8-bit files
     bytes: Measured | None = None  # of the 8-bit files, where a scale was asked for
@@ -65,6 +66,7 @@ class PixelFacts:
             self.deep_files += 1
             self.own.add((float(deep["own"][0]), float(deep["own"][1])))
             window = deep.get("window")
+            self.window_files += window is not None
             self.windows.add(None if window is None else (float(window[0]), float(window[1])))
         else:
             self.top = max(self.top, int(facts.get("top", 255)))
@@ -89,8 +91,8 @@ class PixelFacts:
             if window is not None:
                 words = f"Values from {window[0]:g} to {window[1]:g}, the window that all of them state, were scaled to 0..255."
                 scaling = Scaling(*window, (f"{words} Others can be asked for (scale range, or scale 0..4095).",))
-            elif len(self.windows - {None}) > 1 and not recipe.scale:
-                notes.append(f"The files state {len(self.windows - {None}):,} different windows; all have one scale in their place.")
+            elif self.window_files and not recipe.scale:
+                notes.append(self._unused_windows())
             how = replace(how, black=scaling.black, white=scaling.white)
             notes += [f"{number_of(self.deep_files, 'file')} of more than 8 bits: {note}" for note in scaling.notes]
             if self.deep_files < self.files:
@@ -113,6 +115,18 @@ class PixelFacts:
         if not recipe.fit and _kept_by_crop(sizes, shape) < KEPT_BY_CROP:
             how = replace(how, fit="letterbox")
         return how, notes
+
+    def _unused_windows(self) -> str:
+        """Why the windows that files state are not used."""
+        stated = self.windows - {None}
+        which = f"{len(stated):,} different windows" if len(stated) > 1 else "a window ({:g} to {:g})".format(*next(iter(stated)))
+        if self.window_files == self.deep_files:
+            return f"The files state {which}; all have one scale in their place."
+        verb = "states" if self.window_files == 1 else "state"
+        return (
+            f"{self.window_files:,} of {self.deep_files:,} files {verb} {which}; it was not used, as all have one scale. "
+            "Another can be asked for (scale 0..4095)."
+        ).replace("windows; it was", "windows; they were")
 
     def _ground(self) -> str:
         """White where shapes can be told from it, else the ground that they differ most from."""

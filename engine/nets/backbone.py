@@ -30,6 +30,8 @@ RANDOM = {
 """What stands in where no folder was named: a tiny one, with random weights."""
 SPREAD = 0.02  # of random weights
 WITHOUT_POOLER = "priorama_without_pooler"  # entry of a description: the folder has no weights for the pooler that its kind has
+FETCHING = {"use_kernels", "kernel_config", "distributed_config"}
+"""Entries of a description, beside all “…_implementation”, that let the library fetch code or start processes."""
 PIXELS_AT_ONCE = 1 << 19  # of the images that go through the network together where nothing is learned: ten of 224×224
 
 
@@ -38,7 +40,7 @@ class NotInstalled(ImportError):
 
 
 def library() -> Any:
-    """The transformers library.
+    """The transformers library, which reads nothing from the net: a description may name a model of another folder as a part.
 
     Raises:
         NotInstalled
@@ -46,11 +48,20 @@ def library() -> Any:
     try:
         with IMPORTING:
             import transformers
+            from huggingface_hub import constants
     except ImportError:
         raise NotInstalled("Pretrained backbones need the library transformers: install it with “pip install priorama[hf]”.") from None
+    constants.HF_HUB_OFFLINE = True
     transformers.utils.logging.disable_progress_bar()  # it would write to the console, from a thread of its own
     transformers.utils.logging.set_verbosity_error()  # what it warns of is said here, or of no matter: weights of heads left out
     return transformers
+
+
+def _without_fetching(told: Any) -> Any:
+    """A description or a part of one, without what says by whose code it is computed: that is the library's own, always."""
+    if isinstance(told, dict):
+        return {k: _without_fetching(v) for k, v in told.items() if not (k in FETCHING or "_implementation" in k)}
+    return [_without_fetching(part) for part in told] if isinstance(told, list) else told
 
 
 def vision_model(description: dict[str, Any], attention: str | None = None) -> Any:
@@ -66,7 +77,7 @@ def vision_model(description: dict[str, Any], attention: str | None = None) -> A
         own = "comes with code of its own, which is never run here" if "auto_map" in description else "is not known to it"
         raise ValueError(f"the library transformers {transformers.__version__} cannot build “{kind}”, which {own}; choose another model.")
     try:
-        config = transformers.AutoConfig.for_model(**description)
+        config = transformers.AutoConfig.for_model(**_without_fetching(description))
         if hasattr(config, "mask_ratio"):
             config.mask_ratio = 0.0  # of masked autoencoders: they see the whole image
         if type(config) not in transformers.MODEL_MAPPING:

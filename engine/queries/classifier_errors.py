@@ -18,7 +18,7 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.counting import number_of, was_or_were
 from engine.data import DataSet
-from engine.data.splits import spread
+from engine.data.splits import draw, spread
 from engine.detectors.base import FEATURES_AT_ONCE, aside
 from engine.evaluation.bayes import bayes
 from engine.evaluation.classifier_errors import KINDS, Answered, Bins, answered, chosen, joined, report
@@ -38,6 +38,7 @@ FITTED_ON = 5000  # training images of a linear probe
 KEPT = 64  # sets of answers
 PAGE_LIMIT = 240  # images of one page
 TELL_SECONDS = 0.1
+SEEN = "The run was trained on these images, so the figures are too good for new ones."
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
 
@@ -152,7 +153,12 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[KeptA
     limit = of.limit
     if of.through == BAYES and provides(model.method, ProbabilityFlow):
         limit = min(limit or FLOW_IMAGES, FLOW_IMAGES)
-    rows = spread(split, limit)
+    rows, words = spread(split, limit), ""
+    if of.through == PROBE and of.split == "train":
+        others = np.setdiff1d(np.arange(len(split)), _fitted_on(data))
+        words = " Those are left out here." if len(others) else " Those are these very images."
+        if len(others):
+            rows = others[draw(len(others), min(limit or len(others), len(others)), split.labels[others])]
     labels = np.asarray(split.labels[rows], np.int64)
     known = labels >= 0
     rows, labels, total = rows[known], labels[known], int((np.asarray(split.labels) >= 0).sum())
@@ -161,10 +167,13 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[KeptA
     note, probe = "", None
     if of.through == PROBE:
         probe, note = yield from _probe(job, model, data, of)
+        note += words
     elif of.through == BAYES:
         note = "By Bayes’ rule on p(x|y), all classes equally likely beforehand."
         if limit != of.limit:
             note += f" Its density takes many passes for each image, so {len(rows)} were asked about."
+    if of.split == "train":
+        note = f"{SEEN} {note}".strip()
     progress = ProgressReporter(job, of.run, len(rows), "image", f"Asking about {SPLITS[of.split]} images", every=TELL_SECONDS)
     size, parts = min(model.method.valid_slice, FEATURES_AT_ONCE), []
     for start in range(0, len(rows), size):
@@ -220,12 +229,18 @@ def _encoded(method: Any, images: np.ndarray) -> Tensor:
             return end.value[""]
 
 
-def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear, str]]:
-    """A linear probe of the frozen features, as the Probe pane fits it, and what it is fitted on, in words."""
+def _fitted_on(data: DataSet) -> np.ndarray:
+    """The places int64 [n] of the training images that a linear probe is fitted on."""
     train = data.splits["train"]
     if train.labels is None:
         raise CannotAnswer(f"{data.name} has no training images with a class that a probe could be fitted on.")
-    rows = spread(train, FITTED_ON)
+    return spread(train, FITTED_ON)
+
+
+def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear, str]]:
+    """A linear probe of the frozen features, as the Probe pane fits it, and what it is fitted on, in words."""
+    train, rows = data.splits["train"], _fitted_on(data)
+    assert train.labels is not None
     progress = ProgressReporter(job, of.run, len(rows), "image", "Encoding the training images of the probe", every=TELL_SECONDS)
     features = []
     for some in np.split(rows, range(FEATURES_AT_ONCE, len(rows), FEATURES_AT_ONCE)):

@@ -139,6 +139,11 @@ class ErrorsController(JobController):
     def _on_page(self, query: BrowseErrors, page: ErrorImages) -> None:
         choice = AnswerChoice(query.kind, query.true, query.predicted)
         if self.found is not None and query.of == self.found.of and choice == self.choice and query.offset == self.offset:
+            if self.offset >= page.total and self.offset:  # a newer step has fewer of them: their last page
+                self.offset = max(0, page.total - 1) // self.count * self.count
+                if page.total:
+                    self.browse()
+                    return
             self.page, self._anew = page, 0
             self.page_changed.emit()
 
@@ -157,8 +162,7 @@ class ErrorsController(JobController):
             new_classes = self.found is None or self.found.classes != event.classes
             self.found, self._found_for = event, self._look
             if new_classes:
-                self.choice = AnswerChoice()
-            self.offset = 0
+                self.choice, self.offset = AnswerChoice(), 0
             self.say("")
             self.found_changed.emit()
             self.browse()

@@ -18,6 +18,9 @@ from app.widgets.shown_step import ShownStep
 SPLITS = {"valid": "validation", "test": "test", "train": "training"}
 SIZES = (2000, 5000, 10_000, None)
 WAYS = {"classifier": "the classifier", "bayes": "Bayes’ rule", "probe": "a linear probe"}
+CURATE = "Give this image another class, leave it out or tag it; the files stay as they are, and Ctrl+Z takes it back."
+NO_CURATE = "Test images are not relabelled by a classifier’s answers: its figures on them would look too good. Choose validation images."
+ON_TEST = "Look at test images last: whatever is chosen by them, or relabelled, makes their figures look too good."
 UPPER, LOWER = 334, 236  # pixels of the two rows at least
 
 
@@ -60,6 +63,10 @@ class ErrorsPage(QScrollArea):
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(6)
         column.addLayout(self._controls())
+        self.test_line = TextLines(1, "About test images")
+        self.test_line.set_text(ON_TEST, "warning")
+        self.test_line.hide()
+        column.addWidget(self.test_line)
         row = QHBoxLayout()
         self.status = TextLines(2, "What was asked about, and what is going on")
         self.shown_step = ShownStep()
@@ -179,9 +186,7 @@ class ErrorsPage(QScrollArea):
         row.setSpacing(6)
         self.mark_button = button("Embedding", None, "Mark this image on the map of the features.")
         self.score_button = button("Likelihood", None, "Put this image among those that are scored.")
-        self.curate_button = button(
-            "Relabel…", None, "Give this image another class, leave it out or tag it; the files stay as they are, and Ctrl+Z takes it back."
-        )
+        self.curate_button = button("Relabel…", None, CURATE)
         row.addWidget(muted("Show in", wrap=False))
         for made, name in (
             (self.mark_button, "Show in Embedding"),
@@ -223,6 +228,6 @@ class ErrorsPage(QScrollArea):
         return self.figures
 
     def set_colors(self, c: Colors) -> None:
-        parts = (self.status, self.shown_step, self.cell_line, self.image_line, self.bin_line)
+        parts = (self.status, self.test_line, self.shown_step, self.cell_line, self.image_line, self.bin_line)
         for part in (*parts, self.matrix, self.gallery, self.reliability, self.figures):
             part.set_colors(c)

@@ -14,10 +14,11 @@ from app.panes import Context
 from app.panes.errors.controller import AnswerChoice, ErrorsController
 from app.panes.errors.export import ErrorsExports
 from app.panes.errors.matrix import MOST_SHOWN, Confusion
-from app.panes.errors.page import SPLITS, WAYS, ErrorsPage
+from app.panes.errors.page import CURATE, NO_CURATE, SPLITS, WAYS, ErrorsPage
 from app.shell import theme
 from app.shell.formatting import count, number
 from app.shell.pane_availability import Unavailable
+from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
 from app.widgets.curation_menu import CurationMenu
 from app.widgets.parts import set_heading
@@ -144,6 +145,7 @@ class ErrorsPane(RunPane):
     def _changed(self, _index: int = 0) -> None:
         self.check_empty()
         state, page = self.context.state, self.page
+        page.test_line.setVisible(page.split.currentData() == "test")
         if not self.able() or state.run is None or state.step is None:
             self.controller.want(None)
             return
@@ -275,7 +277,10 @@ class ErrorsPane(RunPane):
     def _say_image(self, index: int) -> None:
         found, images, page = self.controller.found, self.controller.page, self.page
         chosen = found is not None and images is not None and 0 <= index < len(images.indices)
-        for made in (page.mark_button, page.score_button, page.curate_button):
+        on_test = found is not None and found.of.split == "test"
+        set_tip(page.curate_button, NO_CURATE if on_test else CURATE)
+        page.curate_button.setEnabled(chosen and not on_test)
+        for made in (page.mark_button, page.score_button):
             made.setEnabled(chosen)
         if not chosen or found is None or images is None:
             page.image_line.set_text("" if images is None or not len(images.images) else "Choose an image to read more of it.")

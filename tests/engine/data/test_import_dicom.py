@@ -100,6 +100,23 @@ def test_that_different_windows_are_said_and_no_slice_has_its_own(tmp_path: Path
     assert said(data, "4 different windows") and all((found[f"{n + 1}.dcm"] >= found[f"{n}.dcm"]).all() for n in range(3))
 
 
+@pytest.mark.parametrize("stating", [1, 5])
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_that_windows_that_only_some_files_state_are_named_and_not_used(tmp_path: Path, stating: int, kinds: int) -> None:
+    if kinds > stating:
+        return
+    for n in range(8):
+        window = {"WindowCenter": 1000 + 50 * (n % kinds), "WindowWidth": 300} if n < stating else {}
+        write_dicom(tmp_path / f"{n}.dcm", slices(1)[0], **window)
+    data = opened(tmp_path)
+    (note,) = [note for note in data.report.notes if "window" in note]
+    assert note.startswith(f"{stating} of 8 files state") and "not used" in note and ("2 different windows" in note) == (kinds == 2)
+    if kinds == 1:
+        assert "850 to 1149" in note  # PS3.3 C.11.2.1.2: c - 0.5 ± (w - 1) / 2
+    assert data.preprocessing.scale is not None and data.preprocessing.scale[1] - data.preprocessing.scale[0] > 500
+    assert not any("window" in note for note in opened(tmp_path, scale="0..4095").report.notes)
+
+
 def test_that_monochrome1_is_turned_round(tmp_path: Path) -> None:
     stored = slices(1)[0]
     write_dicom(tmp_path / "a.dcm", stored, BitsStored=12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 from engine.nets.backbone import Backbone, library, require_vision
 from engine.nets.backbone_tokens import NoPatches, NoSuchPooling, TokenLayout, grid_of
 from engine.protocols import PatchTokens
-from tests.kit.backbones import CLS, KINDS, REGISTERS, TRANSFORMERS, backbone, built
+from tests.kit.backbones import CLS, KINDS, REGISTERS, SMALL, TRANSFORMERS, backbone, built
 
 pytest.importorskip("transformers", reason="the library transformers is not installed")
 
@@ -198,3 +199,42 @@ def test_that_models_whose_library_forgot_to_say_so_see_images_all_the_same():
     require_vision({"model_type": "focalnet"})
     with pytest.raises(ValueError, match="part or a pair of models"):
         require_vision({"model_type": "vision-encoder-decoder"})
+
+
+WHOSE = {"attn_implementation": "someone/kernel", "_attn_implementation": "someone/kernel", "experts_implementation": "someone/kernel"}
+
+
+@pytest.mark.parametrize("entry", WHOSE)
+@pytest.mark.parametrize("inside", [False, True])
+def test_that_a_description_never_says_whose_code_computes(entry: str, inside: bool, monkeypatch: pytest.MonkeyPatch):
+    """With the library “kernels” installed, the name of a repository there would be fetched and run."""
+    asked: list[object] = []
+    kind = library().modeling_utils.PreTrainedModel
+    for name in ("_check_and_adjust_attn_implementation", "_check_and_adjust_experts_implementation"):
+        whole = getattr(kind, name)
+
+        def noted(self: Any, told: object, *rest: Any, whole: Any = whole, **more: Any) -> Any:
+            asked.append(told)
+            return whole(self, told, *rest, **more)
+
+        monkeypatch.setattr(kind, name, noted)
+    more = {"use_kernels": True, "kernel_config": {"kernel_mapping": {}}}
+    if inside:
+        part = {**KINDS["clip_vision_model"], entry: WHOSE[entry]}
+        require_vision({"model_type": "clip", "vision_config": part, "text_config": {"num_hidden_layers": 1}, **more})
+    else:
+        require_vision({"model_type": "vit", **SMALL, entry: WHOSE[entry], **more})
+    assert asked and not {told for told in asked if told is not None and "/" in str(told)}
+
+
+def test_that_a_part_that_lies_elsewhere_is_not_looked_for_in_the_net(monkeypatch: pytest.MonkeyPatch):
+    sought: list[object] = []
+
+    def sought_for(*where: Any, **_rest: Any) -> Any:
+        sought.append(where)
+        raise OSError("no net")
+
+    monkeypatch.setattr(socket, "getaddrinfo", sought_for)
+    with pytest.raises(ValueError, match="no vision backbone that transformers can build"):
+        require_vision({"model_type": "detr", "backbone": "someone/part", "use_timm_backbone": False, "backbone_config": None})
+    assert sought == []

@@ -19,6 +19,7 @@ from engine import messages as m
 from engine.cli import main
 from engine.data import open_data
 from engine.data.splits import spread
+from engine.queries import classifier_errors
 from engine.queries.classifier_errors import ClassifierErrors
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_reader import Run
@@ -145,6 +146,28 @@ def test_that_bayes_rule_and_a_linear_probe_answer_where_there_is_no_classifier(
     wanted = theirs.predict_proba(scaler.transform(encoded(images)))
     assert abs(found.matrix - confusion_matrix(labels, wanted.argmax(1), labels=np.arange(10))).sum() <= 4  # solvers differ a little
     assert found.figures["log_loss"] == pytest.approx(log_loss(labels, wanted, labels=np.arange(10)), abs=0.02)
+
+
+def test_that_a_probe_is_not_asked_about_what_it_was_fitted_on_or_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    session = QuerySession()
+    everything, _ = ask(session, runs / "simclr", split="train")
+    assert "Those are these very images" in everything.note and "was trained on these images" in everything.note
+    count = len(open_data("digits").splits["train"])
+    monkeypatch.setattr(classifier_errors, "FITTED_ON", count - 40)
+    session.room(ClassifierErrors)._kept.clear()
+    fitted = set(spread(open_data("digits").splits["train"], count - 40).tolist())
+    for limit, wanted in ((None, 40), (17, 17), (4000, 40)):
+        found, _ = ask(session, runs / "simclr", split="train", limit=limit)
+        asked = [int(i) for kind in ("wrong", "unsure") for i in browse(session, found, kind=kind, count=count, pixels=False).indices]
+        assert found.images == wanted == len(set(asked)) and not fitted & set(asked) and "Those are left out here" in found.note
+    assert "left out" not in ask(session, runs / "simclr")[0].note
+
+
+def test_that_figures_on_training_images_say_so(runs: Path):
+    session = QuerySession()
+    assert "was trained on these images" in ask(session, runs / "classifier", split="train")[0].note
+    for split in ("valid", "test"):
+        assert ask(session, runs / "classifier", split=split)[0].note == ""
 
 
 def test_that_a_run_that_tells_no_classes_apart_and_a_wrong_word_get_one_sentence(runs: Path):

@@ -188,6 +188,30 @@ def test_that_an_image_can_be_given_another_class_or_left_out(kit: Kit) -> None:
     menu.close()
 
 
+def test_that_test_images_are_looked_at_with_a_warning_that_stays_and_are_not_relabelled(kit: Kit) -> None:
+    pane = ready(kit)
+    assert not pane.page.test_line.isVisible()
+    box = pane.page.split
+    for split in ("test", "valid"):
+        box.setCurrentIndex(box.findData(split))
+        box.activated.emit(box.currentIndex())
+        pane.controller._settle()
+        assert asked(kit).of.split == split
+        tell(kit)
+        show(kit)
+        QTest.mouseClick(pane.page.gallery, Qt.MouseButton.LeftButton, pos=pane.page.gallery.place(2).center().toPoint())
+        assert pane.page.score_button.isEnabled()
+        assert pane.page.curate_button.isEnabled() == (split == "valid") == (not pane.page.test_line.isVisible())
+        pane.exports.copy(pane.page.matrix)  # another word in the status line
+        if split == "test":
+            line = pane.page.test_line
+            assert line.isVisible() and "look too good" in line.text and "not relabelled" in pane.page.curate_button.toolTip()
+            painted, ink = line.grab().toImage(), QColor(theme.colors(kit.state.theme).warning_text)
+            assert any(painted.pixelColor(x, y) == ink for x in range(painted.width()) for y in range(painted.height()))
+            pane.page.curate_button.click()
+            assert not pane.findChildren(CurationMenu)
+
+
 def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
     pane = open_pane(kit)
     tell(kit)
@@ -199,6 +223,31 @@ def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
     assert pane.page.previous.isEnabled() and not pane.page.next.isEnabled()
     QTest.keyClick(pane.page.gallery, Qt.Key.Key_PageUp)
     assert kit.engine.of(m.BrowseErrors)[-1].offset == 0
+
+
+def test_that_a_new_step_leaves_the_reader_on_the_page(kit: Kit) -> None:
+    """As a training tells one checkpoint after the other; where there are fewer errors now, on the last page."""
+    pane = open_pane(kit)
+    tell(kit)
+    room = pane.controller.count
+    show(kit, total=3 * room, n=room)
+    for page in (1, 2):
+        pane.page.next.click()
+        assert show(kit, total=3 * room, n=room).offset == page * room
+    for total, offset, words in ((2 * room + 3, 2 * room, f"{2 * room + 1}–{2 * room + 3}"), (room + 2, room, f"{room + 1}–{room + 2}")):
+        kit.state.set_cursor(512 if total > 2 * room else 256)
+        pane.controller._settle()
+        tell(kit)
+        if total > 2 * room:
+            assert show(kit, total=total, n=3).offset == offset
+        else:
+            assert show(kit, total=total, n=0).offset == 2 * room  # there is no such page any more
+            assert show(kit, total=total, n=2).offset == offset
+        assert pane.page.where.text() == f"{words} of {total}" and pane.page.previous.isEnabled() and not pane.page.next.isEnabled()
+    kit.state.set_cursor(1024)
+    pane.controller._settle()
+    tell(kit)
+    assert show(kit, total=0, n=0).offset == room and pane.controller.offset == 0 and not pane.page.previous.isEnabled()
 
 
 def test_that_the_figures_say_what_the_calibration_is_and_lead_to_the_pairs(kit: Kit) -> None:
@@ -295,6 +344,9 @@ def test_that_every_text_has_room(kit: Kit, qapp, width: int) -> None:
         pane.choose_cell(0, 1)
         show(kit)
         pane._say_image(0)
+        kit.pump()
+        assert misfits(pane) == []
+        pane.page.test_line.show()
         kit.pump()
         assert misfits(pane) == []
     finally:
