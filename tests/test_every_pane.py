@@ -12,6 +12,7 @@ from app.shell.state import State
 from tests.kit.panes import OTHER, PLAIN, RUN, Kit, report, run_info
 
 PANES = find_panes()
+THIRD = "/runs/vae-digits-3"
 
 
 @pytest.fixture(params=PANES, ids=lambda pane: pane.__name__)
@@ -67,6 +68,24 @@ def kept_for(run: str, thing: object, seen: set[int], at: str = "") -> list[str]
     if not type(thing).__module__.startswith("app."):
         return []
     return [place for name, value in vars(thing).items() for place in kept_for(run, value, seen, f"{at}.{name}")]
+
+
+def test_that_it_never_says_of_a_run_with_checkpoints_that_it_has_none(kit: Kit, kind: type[Pane]) -> None:
+    """Standing on the pane, another run is chosen at the left; the first checkpoint of a run that trains lands."""
+    able = ("encode", "decode", "latents", "posterior", "log_prob", "sample", "views", "classify")
+    waits = run_info(THIRD, capabilities=able, checkpoints=())
+    kit.look_at(run_info(capabilities=able, status="done"), run_info(OTHER, capabilities=able, status="done"), waits)
+    pane = kit.open(kind)
+    kit.engine.answering = False  # what is asked for comes later
+    for run in (OTHER, RUN):
+        kit.state.set_run(run)
+        kit.pump()
+        assert "No checkpoint yet" not in said(pane), run
+    kit.state.set_run(THIRD)
+    kit.pump()
+    kit.state.checkpoint_saved(THIRD, 16, False)
+    kit.pump()
+    assert "No checkpoint yet" not in said(pane)
 
 
 def test_that_it_keeps_nothing_of_a_run_that_is_gone(kit: Kit, kind: type[Pane]) -> None:

@@ -32,7 +32,9 @@ class RunPane(Pane):
             card.inside.addWidget(self.empty)
         self.stack.addWidget(card if margin else self.empty)
         self.stack.addWidget(page)
-        self.context.state.methods_changed.connect(self.check_empty)
+        state = self.context.state
+        for changed in (state.run_changed, state.step_changed, state.runs_changed, state.methods_changed):
+            changed.connect(self.check_empty)  # whatever else a pane does then: a run that is chosen has no step until it is settled
 
     def why_not(self, info: RunInfo | None) -> Unavailable | None:
         """Why there is nothing to see of a run now and what to do; None when there is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -122,15 +123,17 @@ class Elided(QLabel):
 class TextLines(QWidget):
     """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew.
 
-    What needs more than its `lines` makes the place higher; it stays so until it is emptied or gets another width.
+    What needs more than its `lines` makes the place higher; it stays so until it is emptied or gets another width. One that does not
+    grow, where what stands above it must not move under the mouse, ends in “…”, and its tip says the whole.
     """
 
     side = Qt.AlignmentFlag.AlignLeft
 
-    def __init__(self, lines: int, name: str, *, centred: bool = False, small: bool = False) -> None:
+    def __init__(self, lines: int, name: str, *, centred: bool = False, small: bool = False, grows: bool = True) -> None:
         super().__init__()
         self.centred = centred  # in its height
         self.lines = lines
+        self.grows = grows
         self._fitted_width = 0
         self.text, self.level = "", ""
         self.setFont(font(11 if small else 13))
@@ -154,12 +157,25 @@ class TextLines(QWidget):
     def _least_height(self) -> int:
         return self.lines * QFontMetrics(self.font()).lineSpacing() + 4
 
+    def _needed(self, text: str) -> int:
+        """Pixels of height that a text needs at this width."""
+        around = QRect(0, 0, max(self.width(), 1), 10_000)
+        return QFontMetrics(self.font()).boundingRect(around, WRAPS.value, text).height() + 4
+
+    def painted(self) -> str:
+        """As much of the text as has room."""
+        if self.grows or self._needed(self.text) <= self.height():
+            return self.text
+        kept = bisect_left(range(len(self.text)), True, key=lambda n: self._needed(f"{self.text[:n]}…") > self.height())
+        return f"{self.text[: max(kept - 1, 0)].rstrip()}…"
+
     def _fit(self) -> None:
         """High enough for the text at this width."""
         same = self.width() == self._fitted_width and bool(self.text)
         self._fitted_width = self.width()
-        around = QRect(0, 0, max(self.width(), 1), 10_000)
-        needed = QFontMetrics(self.font()).boundingRect(around, WRAPS.value, self.text).height() + 4 if self.text else 0
+        if not self.grows:
+            return
+        needed = self._needed(self.text) if self.text else 0
         height = max(self._least_height(), needed, self.height() if same else 0)
         if height != self.height():
             self.setFixedHeight(height)
@@ -172,7 +188,7 @@ class TextLines(QWidget):
         painter = QPainter(self)
         painter.setPen(self._inks[self.level])
         align = Qt.AlignmentFlag.AlignVCenter if self.lines == 1 or self.centred else Qt.AlignmentFlag.AlignTop
-        painter.drawText(self.rect(), align | self.side | WRAPS, self.text)
+        painter.drawText(self.rect(), align | self.side | WRAPS, self.painted())
 
 
 class EmptyState(QWidget):

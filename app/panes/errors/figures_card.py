@@ -27,6 +27,7 @@ FIGURES = (
 PAIRS = 4
 FINE = 0.1  # a limit from which on too few images were asked about to judge
 LEAST = 0.01  # an ECE not worth a word
+BRIEF = 24  # letters of a class in a pair
 
 
 class ErrorFiguresCard(Card):
@@ -79,7 +80,7 @@ class ErrorFiguresCard(Card):
             self.cells[name].setText(text)
         self.verdict.set_text(*verdict(found))
         for true, answer, images in found.pairs[:PAIRS]:
-            made = QPushButton(f"{found.classes[true]} → {found.classes[answer]}: {count(images)}")
+            made = QPushButton(f"{brief(found.classes[true])} → {brief(found.classes[answer])}: {count(images)}")
             made.setProperty("kind", "link")
             made.setAccessibleName(f"{found.classes[true]} taken for {found.classes[answer]}, {images} times")
             set_tip(made, f"Show the images of {found.classes[true]} that were taken for {found.classes[answer]}.")
@@ -90,6 +91,11 @@ class ErrorFiguresCard(Card):
 
     def _picked(self, true: int, answer: int, _checked: bool = False) -> None:
         self.picked.emit(true, answer)
+
+
+def brief(name: str) -> str:
+    """A class in a line that shares its width with another one: a long name loses its middle, or it would make the page wider."""
+    return name if len(name) <= BRIEF else f"{name[: BRIEF // 2]}…{name[-BRIEF // 2 :]}"
 
 
 def verdict(found: ErrorsFound) -> tuple[str, str]:

@@ -16,7 +16,7 @@ LINES = 2  # of text below a picture
 LEAST, MOST = 64, 150  # pixels of a tile's width
 PICTURE = 58  # pixels of a picture at most
 GAP = 8
-INSIDE = 3  # pixels between the frame of the chosen tile and its text
+INSIDE = 4  # pixels between the frame of the chosen tile and its picture and text
 ARROW = "→ "
 
 
@@ -56,11 +56,11 @@ class ErrorGallery(ImageStrip):
     # where things are
 
     def picture_side(self) -> float:
-        return min(self.tile(), PICTURE)
+        return min(self.tile() - 2 * INSIDE, PICTURE)
 
     def high(self) -> float:
         """Pixels of a tile with its text."""
-        return self.picture_side() + LINES * self._line + 2
+        return self.picture_side() + 2 + LINES * self._line + 2 * INSIDE
 
     def place(self, index: int) -> QRectF:
         across, wide = self._across(self.width()), self.tile()
@@ -79,7 +79,7 @@ class ErrorGallery(ImageStrip):
         return False
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(LEAST, PICTURE + LINES * self._line + 4)
+        return QSize(LEAST, PICTURE + LINES * self._line + 2 * INSIDE + 4)
 
     # drawing
 
@@ -92,12 +92,13 @@ class ErrorGallery(ImageStrip):
         metrics, side = painter.fontMetrics(), self.picture_side()
         for index, image in enumerate(self.images):
             place = self.place(index)
-            picture = fitted(image.size(), QRectF(place.left(), place.top(), side, side))
+            picture = fitted(image.size(), QRectF(place.left() + INSIDE, place.top() + INSIDE, side, side))
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, image.width() > picture.width() * self.devicePixelRatioF())
             painter.drawImage(picture, image)
             for line, (text, ink) in enumerate(zip(self.texts[index], (self._muted, self._text), strict=True)):
                 painter.setPen(ink)
-                box = QRectF(place.left() + INSIDE, place.top() + side + 2 + line * self._line, place.width() - 2 * INSIDE, self._line)
+                top = place.top() + INSIDE + side + 2 + line * self._line
+                box = QRectF(place.left() + INSIDE, top, place.width() - 2 * INSIDE, self._line)
                 told = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, int(box.width()))
                 painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, told)
         if 0 <= self.chosen < len(self.images):

@@ -142,7 +142,7 @@ class ErrorsPage(QScrollArea):
         self.matrix = ConfusionMatrix()
         self.area = MatrixArea(self.matrix)
         card.inside.addWidget(self.area, 1)
-        self.cell_line = TextLines(2, "About the cell", small=True)
+        self.cell_line = TextLines(2, "About the cell", small=True, grows=False)
         card.inside.addWidget(self.cell_line)
         return card
 
@@ -180,7 +180,7 @@ class ErrorsPage(QScrollArea):
         card.inside.addLayout(self._gallery_tools())
         self.gallery = ErrorGallery()
         card.inside.addWidget(self.gallery, 1)
-        self.image_line = TextLines(2, "About the image", small=True)
+        self.image_line = TextLines(3, "About the image", small=True, grows=False)
         card.inside.addWidget(self.image_line)
         row = QHBoxLayout()
         row.setSpacing(6)
@@ -213,7 +213,7 @@ class ErrorsPage(QScrollArea):
         card = Card(8, 4)
         self.reliability = ReliabilityDiagram()
         card.inside.addWidget(self.reliability, 1)
-        self.bin_line = TextLines(2, "About the bin", small=True)
+        self.bin_line = TextLines(2, "About the bin", small=True, grows=False)
         card.inside.addWidget(self.bin_line)
         return card
 

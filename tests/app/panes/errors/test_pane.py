@@ -112,6 +112,45 @@ def test_that_it_asks_once_about_the_step_at_the_time_cursor_and_follows_it(kit:
     assert pane.page.shown_step.text == "Step 512"
 
 
+def test_that_one_click_on_an_image_chooses_it_and_nothing_moves(kit: Kit) -> None:
+    """Long names of classes and files: what is said of an image needs many lines, and takes no room from the images."""
+    pane = open_pane(kit)
+    names = tuple(f"{word} of " + "a genus, a family, an order, " * 8 for word in NAMES)  # as taxonomies have them
+    tell(kit, names=names)
+    show(kit, total=4, n=4)
+    assert pane.page.widget().width() <= pane.page.viewport().width(), "a long name made the page wider than its place"
+    pages, area = len(kit.engine.of(m.BrowseErrors)), pane.page.gallery.geometry()
+    first = pane.page.gallery.place(0)
+    hover(pane.page.gallery, first.center().toPoint())
+    kit.pump()
+    QTest.mouseClick(pane.page.gallery, Qt.MouseButton.LeftButton, pos=first.center().toPoint())
+    kit.pump()
+    assert pane.page.gallery.chosen == 0 and pane.page.curate_button.isEnabled()
+    assert len(kit.engine.of(m.BrowseErrors)) == pages, "another page was asked for"
+    assert pane.page.gallery.geometry() == area and pane.page.gallery.place(0) == first and pane.page.where.text() == "1–4 of 4"
+    line = pane.page.image_line
+    assert line.painted().endswith("…") and line.toolTip() and names[0] in line.text  # what has no room is in the tip
+    matrix = pane.page.matrix.size()
+    hover(pane.page.matrix, cell(pane, 0, 1))
+    kit.pump()
+    assert pane.page.matrix.size() == matrix
+
+
+def test_that_the_frame_of_the_chosen_image_touches_neither_its_picture_nor_its_text(kit: Kit) -> None:
+    pane = ready(kit)
+    gallery = pane.page.gallery
+    gallery._text = gallery._muted = QColor("#ff0000")  # ink that nothing else has
+    gallery.choose(0)
+    image, place = gallery.grab().toImage(), gallery.place(0).toAlignedRect()
+    frame = gallery._accent.name()
+    for inset in (2, 3):  # pixels just inside the frame: background alone
+        ring = place.adjusted(inset, inset, -inset - 1, -inset - 1)
+        at = [(x, y) for x in range(ring.left(), ring.right()) for y in (ring.top(), ring.bottom())]
+        at += [(x, y) for x in (ring.left(), ring.right()) for y in range(ring.top(), ring.bottom())]
+        inks = {image.pixelColor(x, y).name() for x, y in at}
+        assert len(inks - {frame}) == 1, (inset, inks)
+
+
 def test_that_the_cells_are_painted_by_their_share_and_right_and_wrong_ones_differ(kit: Kit) -> None:
     pane = ready(kit)
     pane.page.matrix.show_shares(True)
