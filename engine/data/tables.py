@@ -126,6 +126,7 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
         raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
     if any(split != "all" for split in images):
         images.pop("all", None)
+    source.understood["array"] = ", ".join(table.name for table in images.values())
     if len(images) > 1:
         source.understood["splits"] = f"arrays {', '.join(table.name for table in images.values())}"
     others = [table.name for table in fitting if table not in images.values()]
