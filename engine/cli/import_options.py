@@ -38,7 +38,7 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--scale", metavar="RULE", help="of values beyond 8 bits: range, robust, or LOW..HIGH")
     group.add_argument("--background", choices=("white", "black", "grey"), help="under what is transparent, and around letterboxed images")
     group.add_argument("--fit", choices=("crop", "letterbox", "squeeze"), help="how images of another shape become the common one")
-    group.add_argument("--bands", choices=("rgb", "alpha"), help="what the fourth band of an image is: left out, or transparency")
+    group.add_argument("--bands", choices=("rgb", "alpha"), help="what an alpha channel (a fourth band) is: left out, or transparency")
     group.add_argument("--pages", choices=("first", "all"), help="of TIFF files and animations")
     group.add_argument("--frames", choices=("clips",), help="a GIF, or a folder of numbered frames, is a clip (for next_frame)")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")

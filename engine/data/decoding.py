@@ -397,7 +397,10 @@ def _of_values(
     values: np.ndarray, bits: int | None, clear: Any, how: Preprocessing, facts: Facts, window: tuple[float, float] | None = None
 ) -> tuple[np.ndarray, list[str]]:
     """Numbers [H, W] by the scale of the set, or else by their own `window` or range."""
-    scaling = scaling_for(values.dtype, Range.of(values), bits if values.dtype.kind in "iu" else None)
+    seen = Range.of(values)
+    if seen.holes == values.size:
+        raise Bad("every value is NaN or infinite; save it again")
+    scaling = scaling_for(values.dtype, seen, bits if values.dtype.kind in "iu" else None)
     if window is not None:
         scaling = Scaling(*window, (f"Values from {window[0]:g} to {window[1]:g} (the window that the file states) became 0..255.",))
     elif values.dtype.kind in "iu":

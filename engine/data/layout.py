@@ -75,6 +75,7 @@ class Layout:
     grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    class_level: int | None = None  # which of them names the class: 1 the outermost, −1 the innermost
     levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
     def leave_out(self, paths: Iterable[str], reason: str) -> None:
@@ -88,7 +89,7 @@ class Layout:
         left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
-            "columns": self.tables, "group_columns": self.grouping.columns,
+            "columns": self.tables, "group_columns": self.grouping.columns, "class_level": self.class_level,
         }  # fmt: skip
 
     def said(self) -> list[str]:
@@ -296,7 +297,7 @@ def _from_folders(
             for path in found:
                 labels.pop(path, None)
     if labels:
-        layout.labels_from = "folders"
+        layout.labels_from, layout.class_level = "folders", level
         if background := [name for name in names if "background" in name.lower().split("_")]:
             layout.notes.append(f"{listed_words(background)} may be no class but what is around them; it can be left out (leave_out).")
         if deeper:

@@ -127,6 +127,7 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
         raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
     if any(split != "all" for split in images):
         images.pop("all", None)
+    source.understood["array"] = ", ".join(table.name for table in images.values())
     if len(images) > 1:
         source.understood["splits"] = f"arrays {', '.join(table.name for table in images.values())}"
     others = [table.name for table in fitting if table not in images.values()]
@@ -246,14 +247,16 @@ def _scaling(images: dict[str, Table], file: str, recipe: ImportRecipe, source: 
     longest = max((table.shape[0] for table in images.values()), default=1)
     for table in images.values():
         _check_size(table, file)
-        done, piece = 0, min(_piece(table), longest)
+        done, holes, piece = 0, 0, min(_piece(table), longest)
         for rows in table.rows(piece):
             some = Measured.of(rows, most=-(-SAMPLE_OF_PIECE * len(rows) // piece))  # few rows at the end count for few
             seen[table.dtype] = seen[table.dtype].joined(some) if table.dtype in seen else some
-            done += len(rows)
+            done, holes = done + len(rows), holes + some.range.holes
             if table.dtype == np.uint8 and not recipe.scale and seen[table.dtype].range.high > 1:
                 break  # ordinary bytes; no more is asked of them
             yield Step(done, table.shape[0], "image", f"Looking at the values of {file}")
+        if holes and holes == math.prod(table.shape):
+            raise BadData(f"“{table.name}” of {file} holds no image: every value is NaN or infinite; make the file again.")
     if _meant_alike(seen, recipe):
         scaling = _common_scaling(set(seen), reduce(Measured.joined, seen.values()), recipe, source)
         return dict.fromkeys(images, scaling)

@@ -96,6 +96,9 @@ class ImportFacts:
     group_columns: tuple[str, ...] = ()  # that could say which images belong together
     levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
     arrays: tuple[str, ...] = ()  # that could be the images
+    class_level: int | None = None  # which of the levels names the class, where folders do
+    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | "none"
+    array: str = ""  # what the images are taken from, where they are arrays
     original_classes: tuple[str, ...] = ()  # before they were renamed
     left_out: tuple[LeftOutFiles, ...] = ()
     scale: tuple[float, float] | None = None  # the values that become black and white; None: 8 bits as they are

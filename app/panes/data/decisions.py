@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from app.widgets.forms import Draft
-from engine.messages import FieldInfo, ImportFacts
+from engine.messages import DataReport, FieldInfo, ImportFacts
 
 FOUND = "as found"
+SHOWN = 12  # characters of what was found, which fit a box; the column beside it says all
 SIZES = (8, 16, 24, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256)
 SCALES = (FOUND, "range", "robust", "numbers")
+WORDS = {"range": "whole range", "robust": "robust range", "numbers": "given range", "rgb": "ignored", "alpha": "transparency"}
 
 
 def _choice(name: str, label: str, help: str, *choices: str) -> FieldInfo:
@@ -27,16 +29,16 @@ FIELDS = {
         _choice("labels", "classes from", "Where the classes come from: folders, the files’ names, a column of a table, or none."),
         _choice("class_level", "class folder", "Which folder below the splits names the class."),
         _choice("split", "splits", "Whether folders, tables or lists called train, valid and test are splits.", "folders", "none"),
-        _choice("group", "kept together", "Images with the same value, such as those of one patient, stay in one split.", "folder"),
-        _choice("scale", "scale", "Which values become black and white: the range, all but half a percent, or two numbers.", *SCALES[1:]),
+        _choice("group", "group by", "Images with the same value, such as those of one patient, stay in one split.", "folder"),
+        _choice("scale", "scale", "What becomes black and white: the whole range, 99 % of the values, or what is given.", *SCALES[1:]),
         FieldInfo("numbers", "black..white", "text", "", "The values that become black and white, such as 0..4095."),
-        _choice("background", "ground", "Under what is transparent, and around letterboxed images.", "white", "black", "grey"),
+        _choice("background", "background", "Under what is transparent, and around letterboxed images.", "white", "black", "grey"),
         _choice("fit", "fit", "How images of another shape become the common one.", "crop", "letterbox", "squeeze"),
         _choice("size", "size", "Both sides of all images, in pixels."),
         _choice("colour", "colour", "Whether all images are grey or in colour.", "grey", "colour"),
-        _choice("bands", "fourth band", "What the fourth band of an image is: left out (rgb), or transparency (alpha).", "rgb", "alpha"),
-        _choice("pages", "pages", "Of TIFF files and animations: the first page, or every page as an image.", "first", "all"),
-        _choice("frames", "frames", "Clips: an animation or a folder of numbered frames is one, for a model of the next frame.", "clips"),
+        _choice("bands", "alpha channel", "What a fourth channel is: ignored (bands rgb), or transparency (alpha).", "rgb", "alpha"),
+        _choice("pages", "pages", "Of TIFF files and animations: the first page or frame, or each as an image.", "first", "all"),
+        _choice("frames", "clips", "Clips: an animation or a folder of numbered frames is one, for a model of the next frame.", "clips"),
         FieldInfo("leave_out", "leave out", "text", "", "Files that are not used, as patterns with commas between them: drafts/*, *.tif"),
         FieldInfo("rename", "class names", "text", "", "Other names for classes."),
     )
@@ -71,14 +73,39 @@ def fields_for(facts: ImportFacts | None) -> tuple[FieldInfo, ...]:
     return tuple(made)
 
 
-def words_of_choice(name: str, value: str, facts: ImportFacts | None) -> str:
-    """How a box shows one of its choices."""
+def found_of(report: DataReport, facts: ImportFacts) -> dict[str, str]:
+    """What each decision comes to, in words; those that were made are not among them."""
+    _, height, width = report.shape
+    scale = facts.scale and f"{facts.scale[0]:g}..{facts.scale[1]:g}"
+    found = {
+        "array": facts.array,
+        "labels": facts.classes_from.rpartition(":")[2],
+        "class_level": "" if facts.class_level is None else words_of_choice("class_level", str(facts.class_level), None),
+        "split": "at random" if facts.splits_from == "none" else facts.splits_from.rpartition(":")[2],
+        "group": facts.groups_from.rpartition(":")[2],
+        "scale": scale or "8 bits",
+        "background": facts.background,
+        "fit": facts.fit,
+        "size": str(width) if width == height else f"{width}×{height}",
+        "colour": "grey" if report.shape[0] == 1 else "colour",
+        "bands": "each file",
+        "pages": "first",
+    }
+    return {name: words for name, words in found.items() if words and name not in facts.decisions}
+
+
+def words_of_choice(name: str, value: str, facts: ImportFacts | None, found: str = "") -> str:
+    """How a box shows one of its choices; `found`: what the set comes to where nothing is decided."""
+    if value == FOUND:
+        return f"{FOUND}: {found if len(found) <= SHOWN else found[: SHOWN - 1] + '…'}" if found else FOUND
     if name in ("labels", "group") and facts and value in (*facts.columns, *facts.group_columns):
         table, _, column = value.rpartition(":")
         return f"{column} · {table}" if table and (table not in facts.columns) else value
-    if name == "class_level" and value != FOUND and facts:
-        return "innermost" if value == "-1" else f"{value}: {facts.levels[int(value) - 1]}"
-    return {"range": "whole range", "robust": "robust range"}.get(value, value) if name == "scale" else value
+    if name == "class_level":
+        level = int(value)
+        named = facts.levels[level - 1] if facts and 0 < level <= len(facts.levels) else ""
+        return "innermost" if level == -1 else f"{value}: {named}" if named else value
+    return WORDS.get(value, value) if name in ("scale", "bands") else value
 
 
 def recipe_from(draft: Draft, scope: str) -> dict[str, Any]:

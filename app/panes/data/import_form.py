@@ -10,13 +10,14 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
-from app.panes.data.decisions import fields_for, words_of_choice
+from app.panes.data.decisions import FOUND, fields_for, found_of, words_of_choice
 from app.shell import theme
 from app.widgets.forms import Draft, Group, Row
 from app.widgets.parts import Card, button, heading
-from engine.messages import FieldInfo, ImportFacts
+from engine.messages import DataReport, FieldInfo, ImportFacts
 
-WIDTH = 316
+WIDTH = 344
+LABELS = 92  # px
 NAMED = re.compile(r"\((\w+) ")  # a decision that a sentence of the engine names: “(bands alpha)”
 
 
@@ -31,6 +32,7 @@ class ImportForm(QScrollArea):
         self.scope = ""
         self.group: Group | None = None
         self._fields: tuple[FieldInfo, ...] = ()
+        self._found: dict[str, str] = {}  # what each decision came to when it was last left open
         self.setAccessibleName("Decisions of the import")
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -66,12 +68,20 @@ class ImportForm(QScrollArea):
         self.column.addWidget(card)
         self.column.addStretch(1)
 
-    def show_set(self, scope: str, facts: ImportFacts | None) -> None:
+    def show_set(self, scope: str, report: DataReport | None) -> None:
         """The rows that make sense for a set; they are left as they are where nothing about them has changed."""
+        facts = None if report is None else report.understood
         fields = fields_for(facts)
+        if scope != self.scope:
+            self._found = {}
         if (scope, fields) != (self.scope, self._fields):
             self.scope, self._fields = scope, fields
             self._rebuild(facts)
+        if report is not None and facts is not None:
+            self._found |= found_of(report, facts)
+        for name, row in self._rows().items():
+            if isinstance(row.editor, QComboBox):
+                row.editor.setItemText(row.editor.findData(FOUND), words_of_choice(name, FOUND, facts, self._found.get(name, "")))
         self.show_values()
 
     def _rebuild(self, facts: ImportFacts | None) -> None:
@@ -81,6 +91,7 @@ class ImportForm(QScrollArea):
             self.group.hide()
             self.group.deleteLater()
         self.group = Group("Decisions", self.scope, self._fields, self.draft)
+        self.group.grid.setColumnMinimumWidth(1, LABELS)
         for name, row in self.group.rows.items():
             row.hint.hide()  # it is in the tooltip, and the rows would fill two screens
             self.group.grid.setRowMinimumHeight(3 * list(self.group.rows).index(name) + 2, 2)

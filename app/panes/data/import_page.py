@@ -72,7 +72,7 @@ class ImportPage(QWidget):
         undo = self.context.undo
         self.undo_button = button("Undo", undo.undo, "Take the last decision back.")
         self.redo_button = button("Redo", undo.redo, "Decide again what was taken back.")
-        self.reset_button = button("As understood", self.reset, "Take all decisions back.")
+        self.reset_button = button("Reset to detected", self.reset, "Take all decisions back.")
         self.images_button = button("Images", self.images_asked.emit, "Look at the images, one page after the other.")
         self.use_button = button("Use as data set", self._use, "Put the set on the list as it is read here, for new runs.", primary=True)
         self.decision_buttons = (self.undo_button, self.redo_button, self.reset_button)
@@ -183,7 +183,7 @@ class ImportPage(QWidget):
         self.summary.show()
         self.nothing.hide()
         self.form.setVisible(bool(facts.offered))
-        self.form.show_set(self.scope, facts)
+        self.form.show_set(self.scope, report)
         self.form.point_at("")
         self.summary.show_report(report, facts)
         for one in (*self.decision_buttons, self.use_button):
@@ -221,7 +221,7 @@ class ImportPage(QWidget):
 
     def reset(self) -> None:
         """Take all decisions back, as one step."""
-        self.context.undo.beginMacro("as understood")
+        self.context.undo.beginMacro("reset to detected")
         for name in list(self.draft.differing(self.scope)):
             self.decide(name, str(FIELDS[name].default))
         self.context.undo.endMacro()

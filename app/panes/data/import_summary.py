@@ -43,7 +43,7 @@ class ImportSummary(QScrollArea):
         self.rename_hint = muted(RENAME_HINT)
         self.rename_hint.setProperty("role", "small")
         column.addWidget(self.rename_hint)
-        column.addWidget(heading("As it was understood"))
+        column.addWidget(heading("As detected"))
         card = Card(12, 4)
         self.facts = QGridLayout()
         self.facts.setHorizontalSpacing(12)
@@ -126,7 +126,7 @@ def facts_in_words(report: DataReport, facts: ImportFacts) -> list[tuple[str, st
         ("sizes", _sizes(report)),
         ("fit", {"crop": "cut to the centre", "letterbox": "whole, with borders", "squeeze": "squeezed"}[facts.fit] + _if_needed(report)),
         ("scale", _scale(facts)),
-        ("ground", f"{facts.background}, where an image is transparent"),
+        ("background", f"{facts.background}, where an image is transparent"),
     ]
     train = [n for n in report.class_counts.get("train", ()) if n]
     if len(train) > 1:

@@ -45,10 +45,11 @@ def test_that_what_can_be_decided_is_told(tmp_path: Path) -> None:
     told = facts(str(tmp_path / "set"))
     assert {"labels", "class_level", "split", "scale", "fit", "rename", "leave_out", "size"} <= set(told.offered)
     assert told.classes_from == "folders" and told.splits_from == "folders" and told.levels == ("cats, dogs",)
-    assert told.columns == ("meta.csv:colour",)
+    assert told.columns == ("meta.csv:colour",) and told.class_level == 1 and told.groups_from == "none" and told.array == ""
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 8, 8), np.uint8) + 7, other=np.zeros((9, 8, 8), np.uint8) + 9, y=np.arange(9) % 2)
     told = facts(str(tmp_path / "a.npz"))
     assert told.arrays == ("x", "other") and told.columns == ("y",) and told.classes_from == "array y" and "class_level" not in told.offered
+    assert told.array == "x" and told.class_level is None
 
 
 def test_that_renamed_classes_are_merged_and_keep_their_images(tmp_path: Path) -> None:

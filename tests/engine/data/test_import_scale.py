@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.data import BadData, adapt, open_data, read_image
 from engine.data.preprocessing import preprocessing_of
@@ -106,3 +108,26 @@ def test_that_parts_that_reach_differently_far_are_asked_about(tmp_path: Path) -
         np.savez(tmp_path / f"{divisor}.npz", train_images=arrays["train_images"], test_images=dim)
         data = opened(tmp_path / f"{divisor}.npz")
         assert np.array_equal(data.splits["test"].images[:, 0], dim) and not said(data, "different kinds")
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_that_an_array_without_a_single_value_is_refused_and_one_value_is_enough(
+    tmp_path: Path, refusal: Callable[[Path], str], hole: float
+) -> None:
+    images = np.full((50, 8, 8), hole, np.float32)
+    np.savez(tmp_path / "a.npz", x=images, y=np.arange(50) % 2)
+    assert "“x” of a.npz holds no image: every value is NaN or infinite" in refusal(tmp_path / "a.npz")
+    np.savez(tmp_path / "parts.npz", x_train=np.random.default_rng(0).random((50, 8, 8)).astype(np.float32), x_test=images)
+    assert "“x_test” of parts.npz" in refusal(tmp_path / "parts.npz")
+    images[7, 3, 3] = 0.5
+    np.savez(tmp_path / "b.npz", x=images)
+    assert sum(opened(tmp_path / "b.npz").report.counts.values()) == 50
+
+
+def test_that_a_file_without_a_single_value_is_left_out_by_name(tmp_path: Path) -> None:
+    for number in range(9):
+        values = np.full((8, 8), np.nan, np.float32) if number == 4 else np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8) + number
+        Image.fromarray(values).save(tmp_path / f"{number}.tif")
+    report = opened(tmp_path).report
+    assert [(Path(bad.path).name, bad.reason) for bad in report.bad] == [("4.tif", "Every value is NaN or infinite; save it again.")]
+    assert sum(report.counts.values()) == 8

@@ -12,7 +12,7 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit
+from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
 from app.panes.data.decisions import command_for
@@ -169,6 +169,35 @@ def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, fold
     kit.pump()
     assert len(tree.images_of(("train", 3))) == 5
     assert page.summary.before.borders == (0.0, 4095.0) and page.summary.before.table()[1][0] == (2.0, 2.0 + 3998 / 32, 5)
+
+
+def test_that_an_open_decision_says_what_was_found_also_after_another_was_taken(kit: Kit, page: ImportPage, tried: Any) -> None:
+    def open_one(name: str) -> str:
+        box = page.form.editor(name)
+        assert isinstance(box, QComboBox)
+        return box.itemText(box.findData("as found"))
+
+    expected = {
+        "labels": "folders", "split": "folders", "group": "none", "scale": "0..4095", "background": "white", "fit": "crop", "size": "8",
+        "colour": "grey", "pages": "first",
+    }  # fmt: skip
+    assert {name: open_one(name) for name in expected} == {name: f"as found: {words}" for name, words in expected.items()}
+    for name in expected:
+        shown = page.form.editor(name)
+        assert isinstance(shown, QComboBox)
+        option = QStyleOptionComboBox()
+        shown.initStyleOption(option)
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = shown.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, shown).width()
+        assert shown.fontMetrics().horizontalAdvance("as found: letterbox") <= room
+    box = page.form.editor("fit")
+    assert isinstance(box, QComboBox)
+    click(box, "squeeze")
+    tried()
+    job = page.preview.job
+    kit.bridge.tell(report(job, data=kit.engine.of(m.OpenData)[-1].data, understood=facts(decisions={"fit": "squeeze"}, fit="squeeze")))
+    assert page.report is not None and page.report.understood is not None and page.report.understood.fit == "squeeze"
+    assert open_one("fit") == "as found: crop" and box.currentText() == "squeeze"
 
 
 @pytest.mark.parametrize(
