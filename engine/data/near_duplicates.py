@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from engine.common.counting import is_or_are, number_of
+from engine.common.importing import IMPORTING
 from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
@@ -205,8 +206,9 @@ def _linking_first(a: np.ndarray, b: np.ndarray, bits: np.ndarray) -> np.ndarray
     order = np.argsort(bits, kind="stable")
     if len(order) <= PAIRS:
         return order
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import minimum_spanning_tree
+    with IMPORTING:
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import minimum_spanning_tree
 
     count = int(b.max()) + 1
     forest = minimum_spanning_tree(coo_matrix((bits + 1, (a, b)), (count, count))).tocoo()
