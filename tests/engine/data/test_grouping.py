@@ -10,7 +10,9 @@ import pytest
 
 from engine.common.significance import count_groups
 from engine.data import DataSet
+from engine.data.grouping import _root, grouping_of
 from engine.data.label_tables import LabelTable
+from engine.data.recipe import ImportRecipe
 from tests.engine.data.test_import_cases import assert_labels_fit_pixels, opened, said
 from tests.kit.import_cases import flat, picture, save, write_csv
 
@@ -140,6 +142,26 @@ def test_that_given_splits_that_tear_a_patient_apart_are_named_and_left_alone(tm
         f"p{int(Path(name).stem) % 20}" for name in data.splits["valid"].names
     }
     assert not torn
+
+
+class CountedLinks(dict[str, str]):
+    """Links between groups that count how often one is followed."""
+
+    followed = 0
+
+    def __getitem__(self, group):
+        CountedLinks.followed += 1
+        return super().__getitem__(group)
+
+
+def test_that_a_long_chain_of_groups_is_followed_once() -> None:
+    links = CountedLinks({f"{n:05}": f"{n - 1:05}" for n in range(1, 8_000)})
+    CountedLinks.followed = 0
+    assert {_root(links, f"{n:05}") for n in range(7_999, -1, -1)} == {"00000"} and CountedLinks.followed <= 4 * 8_000
+    rows = [(f"{n}.png", [f"{group:05}"]) for n in range(3_000) for group in (n, n + 1)]
+    table = LabelTable("meta.csv", [], rows=[*rows[::-1], ("alone.png", ["x"])], headings=["patient"])
+    found = grouping_of([], [table], ImportRecipe(group="patient"))
+    assert set(found.of.values()) == {"00000", "x"} and len(found.of) == 3_001 and "3,000 groups share an image" in found.notes[0]
 
 
 def test_that_images_without_a_value_stand_alone_and_a_missing_column_is_said(tmp_path: Path) -> None:
