@@ -50,23 +50,17 @@ def grouping_of(pictures: list[str], tables: list[LabelTable], recipe: ImportRec
 def _by_column(asked: str, tables: list[LabelTable], result: Grouping) -> None:
     place, _, column = asked.rpartition(":")
     linked: dict[str, str] = {}  # group -> one that it is the same as, through an image of both
-
-    def root(group: str) -> str:
-        while group in linked:
-            group = linked[group]
-        return group
-
     for table in tables:
         name = asked if asked in table.headings else column if place in ("", table.path) else ""
         values = table.values(name)
         for picture, cell in values:
-            first, other = root(result.of.setdefault(picture, cell)), root(cell)
+            first, other = _root(linked, result.of.setdefault(picture, cell)), _root(linked, cell)
             if first != other:
                 linked[max(first, other)] = min(first, other)
         if values:
             result.tables.append(table.path)
             result.found_in = f"{table.path}:{name}"
-    result.of = {picture: root(group) for picture, group in result.of.items()}
+    result.of = {picture: _root(linked, group) for picture, group in result.of.items()}
     if linked:
         result.notes.append(
             f"{number_of(len(linked), 'group')} {'shares' if len(linked) == 1 else 'share'} an image with another (it has several "
@@ -77,6 +71,17 @@ def _by_column(asked: str, tables: list[LabelTable], result: Grouping) -> None:
         result.notes.append(
             f"No table has a column “{asked}”, so images are not grouped; there are: {', '.join(offered[:OFFERED]) or 'none'}."
         )
+
+
+def _root(linked: dict[str, str], group: str) -> str:
+    """The group that stands for all that a group is linked to; every one on the way is linked to it directly (path compression)."""
+    way = []
+    while group in linked:
+        way.append(group)
+        group = linked[group]
+    for one in way:
+        linked[one] = group
+    return group
 
 
 def number_groups(source: Source, found_in: str, groups: dict[str, list[str]]) -> None:

@@ -38,6 +38,8 @@ _GROUP_NAMES = (
     "plateid", "photo", "photograph", "photographid", "original", "source", "sourceimage",
 )  # fmt: skip
 _GROUPS_LOOKED_AT = 100  # columns
+_GROUP_ROWS = 5_000  # of a table, from all over it, tell whether a column groups
+_FEWEST_GROUPS = 10  # of which a tenth can be held out
 _LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
 _MOST_DOUBTFUL = 0.5  # of the pictures may have two values in a column; more of them, and it says nothing of a picture
 _MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
@@ -88,14 +90,27 @@ class LabelTable:
         return [(picture, row[place]) for picture, row in self.rows if row[place]]
 
     def group_columns(self) -> list[str]:
-        """The columns that could say which pictures belong together: some values stand at several of them, and not one at all."""
-        found = []
-        for column in self.headings[:_GROUPS_LOOKED_AT]:
-            pairs = set(self.values(column))
-            values = {cell for _, cell in pairs}
-            if 2 <= len(values) < len(pairs) and not _is_measure(values):
-                found.append(column)
-        return found
+        """The columns that could say which pictures belong together: some values stand at several of them, and not one at all.
+
+        Told from some of the rows, or from all while no value has come twice. A column of so few values that no tenth can be drawn of
+        them is an attribute or a class, unless its name says otherwise; and the one of the classes groups nothing.
+        """
+        stride = max(1, len(self.rows) // _GROUP_ROWS)
+        return [
+            column
+            for place, column in enumerate(self.headings[:_GROUPS_LOOKED_AT])
+            if column != self.chosen and self._groups(place, stride, 2 if _squeezed(column) in _GROUP_NAMES else _FEWEST_GROUPS)
+        ]
+
+    def _groups(self, place: int, stride: int, fewest: int) -> bool:
+        first: dict[str, str] = {}  # cell -> the first picture that it stands at
+        again = False
+        for picture, row in self.rows[::stride]:
+            if cell := row[place]:
+                again |= first.setdefault(cell, picture) != picture
+        if not again and stride > 1:
+            again = any(first.setdefault(row[place], picture) != picture for picture, row in self.rows if row[place])
+        return again and len(first) >= fewest and not _is_measure(set(first))
 
     def likely_group(self, columns: list[str]) -> str:
         """The one of the columns that by its name says which patient, place or picture an image is of; "" for none."""

@@ -20,7 +20,8 @@ from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
 from engine.data.limits import DUPLICATES_LISTED
 from engine.data.splits import drawn_from
-from engine.data.twins import Numbers, chunks, united
+from engine.data.storage import room_for
+from engine.data.twins import CHUNK_BYTES, Numbers, chunks, united
 
 LOWEST = 8  # cosine coefficients along each side; all but the mean
 BANDS, BAND_BITS = 4, 16
@@ -310,21 +311,41 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _fine(parts: dict[str, Part], a: np.ndarray, b: np.ndarray) -> Generator[Step, None, np.ndarray]:
     """Correlation [P] of the pixels of images a and b, each channel around its own mean."""
-    ends = np.cumsum([len(part.images) for part in parts.values()])
-    images = [part.images for part in parts.values()]
+    correlation = np.zeros(len(a))
+    if not len(a):
+        return correlation
+    rows, places = np.unique(np.concatenate([a, b]), return_inverse=True)
+    a, b = np.split(places.reshape(-1), 2)
+    small = yield from _small(parts, rows)
+    size = max(1, (1 << 19) // int(np.prod(small.shape[1:])))
 
-    def pixels(rows: np.ndarray) -> np.ndarray:
-        part = np.searchsorted(ends, rows, side="right")
-        found = np.stack([images[p][row - (ends[p - 1] if p else 0)] for p, row in zip(part, rows, strict=True)]).astype(np.float32)
-        found = _averaged(found)
+    def pixels(some: np.ndarray) -> np.ndarray:
+        found = small[some].astype(np.float32)
         return (found - found.mean((2, 3), keepdims=True)).reshape(len(found), -1)
 
-    correlation = np.zeros(len(a))
-    size = max(1, (1 << 19) // max(1, int(np.prod(images[0].shape[1:])) if images else 1))
     for at in range(0, len(a), size):
         correlation[at : at + size] = _correlation(pixels(a[at : at + size]), pixels(b[at : at + size]))
         yield Step(at, len(a), "pair", "Looking at near duplicates")
     return correlation
+
+
+def _small(parts: dict[str, Part], rows: np.ndarray) -> Generator[Step, None, np.ndarray]:
+    """Images uint8 [n, C, h, w] of sides of about 32 pixels at sorted rows int64 [n] over all parts; each is read and averaged once.
+
+    Many of them lie in a mapped file, as the images themselves do.
+    """
+    room, done, start = None, 0, 0
+    for part in parts.values():
+        own = rows[(rows >= start) & (rows < start + len(part.images))] - start
+        start += len(part.images)
+        size = max(1, CHUNK_BYTES // max(1, int(np.prod(part.images.shape[1:]))))
+        for at in range(0, len(own), size):
+            averaged = _averaged(part.images[own[at : at + size]])
+            room = room_for((len(rows), *averaged.shape[1:])) if room is None else room
+            room[done : done + len(averaged)] = np.rint(averaged)
+            done += len(averaged)
+            yield Step(done, len(rows), "image", "Looking at near duplicates")
+    return np.zeros((0, 1, 1, 1), np.uint8) if room is None else room
 
 
 def _averaged(images: np.ndarray) -> np.ndarray:

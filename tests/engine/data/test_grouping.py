@@ -10,6 +10,9 @@ import pytest
 
 from engine.common.significance import count_groups
 from engine.data import DataSet
+from engine.data.grouping import _root, grouping_of
+from engine.data.label_tables import LabelTable
+from engine.data.recipe import ImportRecipe
 from tests.engine.data.test_import_cases import assert_labels_fit_pixels, opened, said
 from tests.kit.import_cases import flat, picture, save, write_csv
 
@@ -55,7 +58,7 @@ def test_that_without_being_asked_images_are_split_as_before_and_the_column_is_o
     data = opened(tmp_path)
     assert any(len(splits) > 1 for splits in splits_of(data).values()) and all(split.groups is None for split in data.splits.values())
     assert said(data, "“patient” of meta.csv may say which images belong together; group patient")
-    assert data.understood["group_columns"] == {"meta.csv": ["label", "patient"]}
+    assert data.understood["group_columns"] == {"meta.csv": ["patient"]}
     assert not said(opened(tmp_path, group="patient"), "may say which")
 
 
@@ -76,6 +79,33 @@ def test_that_a_column_that_tells_nearly_all_images_apart_can_be_the_group(tmp_p
     assert said(data, "58 groups.")
     where = {name: split for split, one in data.splits.items() for name in one.names}
     assert where["0.png"] == where["3.png"] == where["41.png"]
+
+
+class CountedRow(list[str]):
+    """A row of a table that counts how often a cell is read."""
+
+    reads = 0
+
+    def __getitem__(self, place):
+        CountedRow.reads += 1
+        return super().__getitem__(place)
+
+
+def test_that_attributes_are_not_offered_as_groups_and_most_cells_of_a_long_table_are_not_read() -> None:
+    rng = np.random.default_rng(0)
+    count = 30_000
+    columns = ["file", *(f"attribute {n}" for n in range(40)), "length", "patient", "lesion", "site id"]
+    rare = {7: 20_001}  # of two images far apart
+    rows = [
+        CountedRow([f"{n}.png", *map(str, rng.choice([-1, 1], 40)), f"{n % 500 / 7:.3f}", f"p{n // 3}", f"L{rare.get(n, n)}", f"s{n % 20}"])
+        for n in range(count)
+    ]
+    table = LabelTable("meta.csv", [], rows=[(row[0], row) for row in rows], headings=columns)
+    CountedRow.reads = 0
+    assert table.group_columns() == ["patient", "lesion", "site id"]
+    assert CountedRow.reads < count * len(columns) / 3
+    few = LabelTable("few.csv", [], rows=[(f"{n}.png", [f"{n % 4}", f"{n % 4}"]) for n in range(40)], headings=["age", "location_id"])
+    assert few.group_columns() == ["location_id"]
 
 
 def test_that_the_innermost_folder_can_be_the_group(tmp_path: Path) -> None:
@@ -114,6 +144,26 @@ def test_that_given_splits_that_tear_a_patient_apart_are_named_and_left_alone(tm
     assert not torn
 
 
+class CountedLinks(dict[str, str]):
+    """Links between groups that count how often one is followed."""
+
+    followed = 0
+
+    def __getitem__(self, group):
+        CountedLinks.followed += 1
+        return super().__getitem__(group)
+
+
+def test_that_a_long_chain_of_groups_is_followed_once() -> None:
+    links = CountedLinks({f"{n:05}": f"{n - 1:05}" for n in range(1, 8_000)})
+    CountedLinks.followed = 0
+    assert {_root(links, f"{n:05}") for n in range(7_999, -1, -1)} == {"00000"} and CountedLinks.followed <= 4 * 8_000
+    rows = [(f"{n}.png", [f"{group:05}"]) for n in range(3_000) for group in (n, n + 1)]
+    table = LabelTable("meta.csv", [], rows=[*rows[::-1], ("alone.png", ["x"])], headings=["patient"])
+    found = grouping_of([], [table], ImportRecipe(group="patient"))
+    assert set(found.of.values()) == {"00000", "x"} and len(found.of) == 3_001 and "3,000 groups share an image" in found.notes[0]
+
+
 def test_that_images_without_a_value_stand_alone_and_a_missing_column_is_said(tmp_path: Path) -> None:
     flat(tmp_path, SIXTY)
     write_csv(
@@ -122,7 +172,7 @@ def test_that_images_without_a_value_stand_alone_and_a_missing_column_is_said(tm
     data = opened(tmp_path, group="patient")
     assert said(data, "5 groups; 40 images have none and stand alone")
     missing = opened(tmp_path, group="pateint")
-    assert said(missing, "No table has a column “pateint”, so images are not grouped; there are: “label” (meta.csv), “patient” (meta.csv).")
+    assert said(missing, "No table has a column “pateint”, so images are not grouped; there are: “patient” (meta.csv).")
 
 
 def test_that_patients_who_share_an_image_are_one_group(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from engine.data.near_duplicates import (
     DRAWINGS,
     FEW,
     PHOTOGRAPHS,
+    _averaged,
     _candidates,
+    _fine,
     bound_groups,
     find_near_duplicates,
     hashes_of,
@@ -199,6 +201,29 @@ def test_that_of_a_crowd_of_copies_every_one_is_found_and_none_held_out(monkeypa
     after, _, _ = keep_near_together(source, before, groups)
     held_out = np.concatenate([after["valid"].index, after["test"].index])
     assert frame[after["train"].index].any() and not frame[held_out].any() and len(held_out) > 50
+
+
+@pytest.mark.parametrize("side", [32, 100])
+def test_that_each_image_is_averaged_once_however_many_are_like_it(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    part, of = films(10, 24, 6)
+    part.images = part.images.repeat(side // 32, 2).repeat(side // 32, 3)
+    averaged: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        averaged.append(len(images))
+        return _averaged(images)
+
+    monkeypatch.setattr("engine.data.near_duplicates._averaged", counted)
+    parts = {"valid": Part(part.images[:50], None, part.names[:50]), "train": Part(part.images[50:], None, part.names[50:])}
+    near = finished(find_near_duplicates(parts, finished(find_twins(parts))))
+    assert len(near.pairs) > 2_000 and sum(averaged) <= len(of)
+    a, b = near.pairs.T
+    assert (of[a] == of[b]).all()
+    for one, other in near.pairs[::200]:
+        pixels = [part.images[row].astype(float) - part.images[row].mean((1, 2), keepdims=True) for row in (one, other)]
+        wanted = (pixels[0] * pixels[1]).sum() / np.linalg.norm(pixels[0]) / np.linalg.norm(pixels[1])
+        found = finished(_fine(parts, np.array([one]), np.array([other])))
+        assert found == pytest.approx(wanted, abs=1e-4)
 
 
 def test_that_of_more_pairs_than_are_looked_at_those_are_that_link_all(monkeypatch: pytest.MonkeyPatch) -> None:
