@@ -71,13 +71,13 @@ class Curation:
 
     def in_force(self) -> list[Decision]:
         """The decisions that were not undone, in their order."""
-        return self._stacks()[0]
+        return [self.steps[place] for place in self._stacks()[0]]
 
-    def _stacks(self) -> tuple[list[Decision], list[Decision]]:
-        """(in force, undone and not yet overtaken by a new decision)."""
-        done: list[Decision] = []
-        undone: list[Decision] = []
-        for step in self.steps:
+    def _stacks(self) -> tuple[list[int], list[int]]:
+        """Places of (what is in force, what was undone and not yet overtaken by a new decision)."""
+        done: list[int] = []
+        undone: list[int] = []
+        for place, step in enumerate(self.steps):
             if step.act == "undo":
                 if done:
                     undone.append(done.pop())
@@ -85,14 +85,19 @@ class Curation:
                 if undone:
                     done.append(undone.pop())
             else:
-                done.append(step)
+                done.append(place)
                 undone.clear()
         return done, undone
 
     def next_undone(self, act: str) -> Decision | None:
         """The decision that "undo" would take back, or "redo" bring back; None for none."""
         stack = self._stacks()[0 if act == "undo" else 1]
-        return stack[-1] if stack else None
+        return self.steps[stack[-1]] if stack else None
+
+    def sign_of_next(self, act: str) -> str:
+        """What that decision is known by, as long as the log lasts: PLACE-CHECK of the log up to it; "" for none."""
+        stack = self._stacks()[0 if act == "undo" else 1]
+        return f"{stack[-1]}-{self.check(stack[-1] + 1)}" if stack else ""
 
     def known(self) -> dict[str, Known]:
         """What is in force about each image, by its name."""
