@@ -274,6 +274,29 @@ def pinned(data: str | Path, curation: str) -> str:
     return read(path).carried(None if path == file_of(data) else path)
 
 
+def carried_at(data: str | Path, carried: str, formerly: Iterable[str | Path]) -> str:
+    """How a recipe carries a state once its data lie at `data`: as before where the file came along or is named and there; else with the
+    path of a file that holds it, of those of the places where the data were `formerly`. As before, too, where none does.
+    """
+    match = _CARRIED.fullmatch(carried)
+    if match is None:
+        return carried
+    state = f"{match['steps']}-{match['check']}"
+    for named in (carried, state):
+        if _holds(data, named):
+            return named
+    places = [*places_of(data), *(file for place in formerly for file in places_of(place))]
+    return next((named for file in places if _holds(data, named := f"{file}#{state}")), carried)
+
+
+def _holds(data: str | Path, carried: str) -> bool:
+    try:
+        carried_state(data, carried)
+    except BadData:
+        return False
+    return True
+
+
 def names_in(sequence: Sequence[str]) -> dict[str, int]:
     """name -> its first place."""
     found: dict[str, int] = {}
