@@ -38,7 +38,7 @@ class _Found:
 
 
 @dataclass
-class Curated:
+class CuratedParts:
     """What was decided about the images of each part; it is followed once they are split, so that no other image changes its split."""
 
     kept: dict[str, np.ndarray]  # part -> whether an image stays, bool [N]
@@ -60,7 +60,7 @@ class Curated:
         return result
 
 
-def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> Curated | None:
+def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> CuratedParts | None:
     """What the decisions in force say of the images of a source whose pixels are as they will be; None for nothing."""
     known = curation.known()
     if not known:
@@ -98,7 +98,7 @@ def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> Curate
         if names:
             more = ", …" if len(names) > NAMED else ""
             source.notes.append(f"{len(names):,} images {words}: {', '.join(names[:NAMED])}{more}.")
-    return Curated(kept, labels)
+    return CuratedParts(kept, labels)
 
 
 def _found(source: Source, known: dict[str, Known], view: str) -> _Found:
