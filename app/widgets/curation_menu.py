@@ -37,21 +37,23 @@ class CurationContext(Protocol):
 
 
 class CurationStep(QUndoCommand):
-    """One decision; undone and done again in the file beside the data."""
+    """One decision; undone and done again in the file beside the data, and only where no other window has decided since."""
 
     def __init__(
-        self, context: CurationContext, data: str, act: str, names: tuple[str, ...] = (), value: str = "", words: str = ""
+        self, context: CurationContext, data: str, act: str, names: tuple[str, ...] = (), value: str = "", words: str = "", of: str = ""
     ) -> None:
         super().__init__(words)
         self.context, self.data = context, data
         self.decision = (act, names, value)
+        self.of = of  # which decision this is about, or is: its sign, or until that is told the channel that it was asked on
         self.done = self.failed = False
 
     def redo(self) -> None:
         """Decide; or do again what was undone."""
         act, names, value = self.decision
         if not self.done:
-            self._ask(act, names, value)
+            channel = self._ask(act, names, value)
+            self.of = self.of or channel
         elif not self.failed:
             self._ask("undo" if act == "undo" else "redo")
         self.done = True
@@ -61,10 +63,16 @@ class CurationStep(QUndoCommand):
         if not self.failed:
             self._ask("redo" if self.decision[0] == "undo" else "undo")
 
-    def _ask(self, act: str, names: tuple[str, ...] = (), value: str = "") -> None:
-        query = Curate(data=self.data, act=act, names=names, value=value)
-        bridge = self.context.bridge
-        bridge.ask(f"curation-{next(_channels)}", query, lambda told: bridge.tell(CurationChanged(told)), self._on_failure)
+    def _ask(self, act: str, names: tuple[str, ...] = (), value: str = "") -> str:
+        """Ask on a channel of its own -> the channel."""
+        channel = f"curation-{next(_channels)}"
+        query = Curate(data=self.data, act=act, names=names, value=value, of=self.of)
+        self.context.bridge.ask(channel, query, partial(self._on_told, act), self._on_failure)
+        return channel
+
+    def _on_told(self, act: str, told: Curated) -> None:
+        self.of = told.redo_sign if act == "undo" else told.undo_sign
+        self.context.bridge.tell(CurationChanged(told))
 
     def _on_failure(self, failure: QueryFailed) -> None:
         self.failed = True
@@ -114,15 +122,18 @@ class CurationMenu(QMenu):
         self._add_classes(told)
         self._add_tags(told, mine)
         self.addSeparator()
-        self._act(f"Undo: {told.undo}" if told.undo else "Undo", "undo", enabled=bool(told.undo), words=f"Undo “{told.undo}”")
+        undo = f"Undo: {told.undo}" if told.undo else "Undo"
+        self._act(undo, "undo", enabled=bool(told.undo), words=f"Undo “{told.undo}”", of=told.undo_sign)
         if told.redo:
-            self._act(f"Redo: {told.redo}", "redo", words=f"Redo “{told.redo}”")
+            self._act(f"Redo: {told.redo}", "redo", words=f"Redo “{told.redo}”", of=told.redo_sign)
 
-    def _act(self, text: str, act: str, value: str = "", *, enabled: bool = True, menu: QMenu | None = None, words: str = "") -> None:
+    def _act(
+        self, text: str, act: str, value: str = "", *, enabled: bool = True, menu: QMenu | None = None, words: str = "", of: str = ""
+    ) -> None:
         """An action; `words` stand for it on the undo stack, where its text would not do."""
         made = (menu or self).addAction(without_markup(text).replace("&", "&&"))
         made.setEnabled(enabled and (bool(self.names) or act in ("undo", "redo")))
-        made.triggered.connect(lambda _checked=False: self.decide(act, value, words or text))
+        made.triggered.connect(lambda _checked=False: self.decide(act, value, words or text, of))
 
     def _add_classes(self, told: Curated) -> None:
         menu = self.addMenu("Class")
@@ -155,7 +166,7 @@ class CurationMenu(QMenu):
             self.close()
             self.decide("tag", text, f"Tag {self.images} “{text}”")
 
-    def decide(self, act: str, value: str = "", words: str = "") -> None:
-        """Decide about the images, so that Ctrl+Z takes it back."""
+    def decide(self, act: str, value: str = "", words: str = "", of: str = "") -> None:
+        """Decide about the images, so that Ctrl+Z takes it back; `of` says which decision is undone or redone."""
         names = () if act in ("undo", "redo") else self.names
-        push(self.context.undo, CurationStep(self.context, self.data, act, names, value, words))
+        push(self.context.undo, CurationStep(self.context, self.data, act, names, value, words, of))

@@ -72,13 +72,13 @@ class Curation:
 
     def in_force(self) -> list[Decision]:
         """The decisions that were not undone, in their order."""
-        return self._stacks()[0]
+        return [self.steps[place] for place in self._stacks()[0]]
 
-    def _stacks(self) -> tuple[list[Decision], list[Decision]]:
-        """(in force, undone and not yet overtaken by a new decision)."""
-        done: list[Decision] = []
-        undone: list[Decision] = []
-        for step in self.steps:
+    def _stacks(self) -> tuple[list[int], list[int]]:
+        """Places of (what is in force, what was undone and not yet overtaken by a new decision)."""
+        done: list[int] = []
+        undone: list[int] = []
+        for place, step in enumerate(self.steps):
             if step.act == "undo":
                 if done:
                     undone.append(done.pop())
@@ -86,14 +86,19 @@ class Curation:
                 if undone:
                     done.append(undone.pop())
             else:
-                done.append(step)
+                done.append(place)
                 undone.clear()
         return done, undone
 
     def next_undone(self, act: str) -> Decision | None:
         """The decision that "undo" would take back, or "redo" bring back; None for none."""
         stack = self._stacks()[0 if act == "undo" else 1]
-        return stack[-1] if stack else None
+        return self.steps[stack[-1]] if stack else None
+
+    def sign_of_next(self, act: str) -> str:
+        """What that decision is known by, as long as the log lasts: PLACE-CHECK of the log up to it; "" for none."""
+        stack = self._stacks()[0 if act == "undo" else 1]
+        return f"{stack[-1]}-{self.check(stack[-1] + 1)}" if stack else ""
 
     def known(self) -> dict[str, Known]:
         """What is in force about each image, by its name."""
@@ -280,6 +285,29 @@ def pinned(data: str | Path, curation: str) -> str:
     if not path.exists():
         raise BadData(f"There are no decisions about single images in “{path}”; make some with “curate”, or check the path.")
     return read(path).carried(None if path == file_of(data) else path)
+
+
+def carried_at(data: str | Path, carried: str, formerly: Iterable[str | Path]) -> str:
+    """How a recipe carries a state once its data lie at `data`: as before where the file came along or is named and there; else with the
+    path of a file that holds it, of those of the places where the data were `formerly`. As before, too, where none does.
+    """
+    match = _CARRIED.fullmatch(carried)
+    if match is None:
+        return carried
+    state = f"{match['steps']}-{match['check']}"
+    for named in (carried, state):
+        if _holds(data, named):
+            return named
+    places = [*places_of(data), *(file for place in formerly for file in places_of(place))]
+    return next((named for file in places if _holds(data, named := f"{file}#{state}")), carried)
+
+
+def _holds(data: str | Path, carried: str) -> bool:
+    try:
+        carried_state(data, carried)
+    except BadData:
+        return False
+    return True
 
 
 def names_in(sequence: Sequence[str]) -> dict[str, int]:

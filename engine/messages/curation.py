@@ -20,6 +20,7 @@ class Curate(Query):
     act: str = "look"  # "exclude" | "include" | "relabel" | "tag" | "untag" | "undo" | "redo" | "look"
     names: tuple[str, ...] = ()  # of the images, as in the set
     value: str = ""  # the class or the tag
+    of: str = ""  # which decision to undo or redo: its sign, or the channel that it was asked on; "": the newest, whoever made it
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Curated(Answer):
     classes: tuple[str, ...]  # that an image can be given
     undo: str = ""  # what an undo would take back, in words; "" for nothing
     redo: str = ""
+    undo_sign: str = ""  # of that decision
+    redo_sign: str = ""
     file: str = ""  # where they are kept
 
 

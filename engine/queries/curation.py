@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,13 @@ from engine import messages as m
 from engine.data import DataSet
 from engine.data.builtin import is_built_in
 from engine.data.curating import hash_of, view_of
-from engine.data.curation import Curation, Decision, carried_state, decided, file_carried, file_of, keep, names_in, read
+from engine.data.curation import Curation, Decision, carried_state, decided, file_carried, file_of, keep, names_in, places_of, read
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.queries.answers import answers
 from engine.queries.session import CannotAnswer, QuerySession
+from engine.storage.file_lock import Held, Lock
 
+LOCK_SECONDS = 2.0  # another window reads and replaces its file of decisions in less
 _WORDS = {"exclude": "leave out", "include": "take in again", "relabel": "give the class", "tag": "tag", "untag": "take off the tag"}
 
 
@@ -27,6 +32,7 @@ class CurationDesk:
         self.session = session
         self._of: tuple[str, str] = ("", "")
         self._rows: dict[str, tuple[str, int]] = {}
+        self._signs: dict[str, str] = {}  # channel -> the decision that was asked for on it
 
     @answers(m.Curate)
     def curate(self, query: m.Curate) -> m.Curated:
@@ -37,16 +43,30 @@ class CurationDesk:
         data = self.session.data(query.data)
         if data.kind != "images":
             raise CannotAnswer(f"“{data.name}” is text and has no images to decide about.")
+        if query.act == "look":
+            return _told(query, path, recipe, data, *own_curation(path, recipe))
+        with _alone(path):
+            return _told(query, path, recipe, data, *self._decided(query, path, recipe, data))
+
+    def _decided(self, query: m.Curate, path: str, recipe: ImportRecipe, data: DataSet) -> tuple[Curation, Path]:
+        """(The log with one decision more, its file). Raises: as `curate`."""
         curation, file = own_curation(path, recipe)
-        if query.act != "look":
-            if file != file_of(path) and read(file_of(path)).steps:
-                raise CannotAnswer(
-                    f"Here the decisions of “{file.name}” are in force, and others lie beside the data ({file_of(path)}), where this one "
-                    "would go: open the data without “curation” to go on with those, or move that file away."
-                )
-            curation = decided(curation, query.act, self._images(data, query), query.value, view_of(data.shape, data.preprocessing))
-            file = keep(path, curation)
-        return _told(query, path, recipe, data, curation, file)
+        if file != file_of(path) and read(file_of(path)).steps:
+            raise CannotAnswer(
+                f"Here the decisions of “{file.name}” are in force, and others lie beside the data ({file_of(path)}), where this one "
+                "would go: open the data without “curation” to go on with those, or move that file away."
+            )
+        newest = curation.next_undone(query.act) if query.of else None
+        if newest is not None and self._signs.get(query.of, query.of) != curation.sign_of_next(query.act):
+            moves = "taken back" if query.act == "undo" else "brought back"
+            raise CannotAnswer(
+                f"Another window has decided since ({in_words(newest)}), so nothing was {moves}; the menu of an image can {query.act} that."
+            )
+        curation = decided(curation, query.act, self._images(data, query), query.value, view_of(data.shape, data.preprocessing))
+        file = keep(path, curation)
+        if query.channel:
+            self._signs[query.channel] = curation.sign_of_next("redo" if query.act == "undo" else "undo")
+        return curation, file
 
     def _images(self, data: DataSet, query: m.Curate) -> list[tuple[str, str]]:
         """(name, hash of the pixels). Raises: CannotAnswer: an image or a class that there is not."""
@@ -66,6 +86,32 @@ class CurationDesk:
             else:
                 raise CannotAnswer(f"There is no image “{name[:100]}” in this data set; check its name.")
         return images
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """No other window decides about these data meanwhile. The lock lies in the program's own folder, so that none litters the data's.
+
+    Raises: CannotAnswer: another one does for long.
+    """
+    own = places_of(path)[1]
+    lock, until = None, time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            own.parent.mkdir(parents=True, exist_ok=True)
+            lock = Lock(own.with_name(f".{own.name}.lock"))
+            break
+        except Held:
+            if time.monotonic() > until:
+                raise CannotAnswer("Another window is deciding about these data just now, so nothing was decided; try again.") from None
+            time.sleep(0.02)
+        except OSError:
+            break  # that folder cannot be written: decided as before, without a lock
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def own_curation(path: str, recipe: ImportRecipe) -> tuple[Curation, Path]:
@@ -101,6 +147,8 @@ def _told(query: m.Curate, path: str, recipe: ImportRecipe, data: DataSet, curat
         classes=data.classes,
         undo=in_words(curation.next_undone("undo")),
         redo=in_words(curation.next_undone("redo")),
+        undo_sign=curation.sign_of_next("undo"),
+        redo_sign=curation.sign_of_next("redo"),
         file=str(file),
     )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.common.counting import number_of
 from engine.common.user_folders import person_path
 from engine.data import BadData, DataSet, inspect, lasting
 from engine.data.builtin import is_built_in
+from engine.data.curation import carried_at
 from engine.data.recipe import parted_name, with_recipe
 from engine.messages import Event, Notice, Progress
 from engine.storage.disk import DiskRefuses
@@ -251,7 +253,7 @@ def locate(run: Run, data: str, job: str = "", read: Reader = read_data) -> Read
     places = [given]
     if not is_built_in(given) and not parted_name(given)[1].changed():
         within = os.path.join(given, os.path.basename(path_of(manifest.data)))
-        places = [with_recipe(place, parted_name(manifest.data)[1]) for place in (within, given) if place == given or os.path.exists(place)]
+        places = [_name_at(manifest, place) for place in (within, given) if place == given or os.path.exists(place)]
     faults: list[BadData | BadRun] = []
     for place in places:
         try:
@@ -263,6 +265,15 @@ def locate(run: Run, data: str, job: str = "", read: Reader = read_data) -> Read
             note_place(run, found.data)
             return found
     raise faults[-1]
+
+
+def _name_at(manifest: Manifest, place: str) -> str:
+    """What a run’s data are called at another place: of the same recipe and the same decisions, which may have stayed behind."""
+    recipe = parted_name(manifest.data)[1]
+    if recipe.curation:
+        formerly = [path_of(name) for name in (place_of(manifest), manifest.data, *reversed(manifest.former_places))]
+        recipe = replace(recipe, curation=carried_at(place, recipe.curation, formerly))
+    return with_recipe(place, recipe)
 
 
 def note_place(run: Run, name: str) -> None:
@@ -282,10 +293,9 @@ def note_place(run: Run, name: str) -> None:
 
 def _search(run: Run, manifest: Manifest, tried: str, job: str, read: Reader) -> Generator[Event, Any, DataSet | None]:
     """The run's data at one of the places that are known; None where they are at none."""
-    recipe = parted_name(manifest.data)[1]
     names = {tried}
     for known in known_places(run):
-        name = with_recipe(path_of(known), recipe)
+        name = _name_at(manifest, path_of(known))
         if name in names or is_built_in(name):
             continue
         names.add(name)

@@ -178,7 +178,7 @@ def _curate(engine: FakeEngine, q: m.Curate) -> m.Answer:
         decisions=len(log.in_force()), images=tuple(m.CuratedImage(name, one.excluded, one.label, one.tags) for name, one in known.items()),
         excluded=sum(one.excluded for one in known.values()), relabelled=sum(bool(one.label) for one in known.values()),
         tags=tuple(tags.items()), classes=("cats", "dogs"), undo=undo.act if undo else "", redo=redo.act if redo else "",
-        file="/p.curation.json",
+        undo_sign=log.sign_of_next("undo"), redo_sign=log.sign_of_next("redo"), file="/p.curation.json",
     )  # fmt: skip
 
 

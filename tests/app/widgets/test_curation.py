@@ -94,6 +94,32 @@ def test_that_classes_and_tags_are_given_from_the_menu(kit: Kit, pane: DataPane)
     assert acts(kit)[-1][0] == "redo"
 
 
+def test_that_undo_names_the_decision_that_it_takes_back(kit: Kit, pane: DataPane) -> None:
+    for name in names_of(pane)[:2]:
+        CurationMenu(kit.context, PETS, (name,), pane).decide("exclude", "", "Leave it out")
+    kit.pump()
+    kit.context.undo.undo()
+    kit.pump()
+    kit.context.undo.undo()
+    kit.pump()
+    kit.context.undo.redo()
+    kit.pump()
+    signs = [f"{place}-{kit.engine.curation.check(place + 1)}" for place in range(2)]
+    assert [(one.act, one.of) for one in kit.engine.of(m.Curate)[-3:]] == [("undo", signs[1]), ("undo", signs[0]), ("redo", signs[0])]
+    action(menu_of(kit, names_of(pane)[0], over=pane), "Undo: exclude").trigger()
+    assert kit.engine.of(m.Curate)[-1].of == signs[0]
+
+
+def test_that_undo_before_the_answer_names_the_channel_of_the_decision(kit: Kit, pane: DataPane) -> None:
+    kit.engine.answering = False
+    for name in names_of(pane)[:2]:
+        CurationMenu(kit.context, PETS, (name,), pane).decide("exclude", "", "Leave it out")
+    kit.context.undo.undo()
+    kit.context.undo.undo()
+    channels = [one.channel for one in kit.engine.of(m.Curate) if one.act == "exclude"]
+    assert [one.of for one in kit.engine.of(m.Curate) if one.act == "undo"] == channels[::-1]
+
+
 def test_that_quick_decisions_are_all_asked(kit: Kit, pane: DataPane) -> None:
     kit.engine.answering = False
     for name in names_of(pane)[:5]:

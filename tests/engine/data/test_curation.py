@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,57 @@ def test_that_a_failed_write_leaves_the_decisions_as_they_were(folder: Path, mon
         decide(QuerySession(), str(folder), "exclude", "cats/2.png")
     monkeypatch.undo()
     assert len(read(Path(first.file)).steps) == 1 and [path.name for path in folder.parent.glob("*.json*")] == ["set.curation.json"]
+
+
+def test_that_undo_takes_back_only_the_decision_that_it_names(folder: Path) -> None:
+    one, other, data = QuerySession(), QuerySession(), str(folder)
+    mine = one.answer(m.Curate(data=data, act="exclude", names=("cats/1.png",), channel="curation-1"))
+    assert isinstance(mine, m.Curated)
+    theirs = decide(other, data, "relabel", "dogs/2.png", value="cats")
+    kept = file_of(folder).read_bytes()
+    for sign in (mine.undo_sign, "curation-1", "curation-2", "0-00000000"):
+        with pytest.raises(CannotAnswer, match=r"Another window has decided since \(give one image the class “cats”\)") as caught:
+            one.answer(m.Curate(data=data, act="undo", of=sign))
+        look_at(str(caught.value))
+    assert file_of(folder).read_bytes() == kept
+    told = other.answer(m.Curate(data=data, act="undo", of=theirs.undo_sign, channel="curation-1"))
+    assert isinstance(told, m.Curated) and (told.redo_sign, told.undo_sign) == (theirs.undo_sign, mine.undo_sign)
+    told = one.answer(m.Curate(data=data, act="undo", of="curation-1"))
+    assert isinstance(told, m.Curated) and not told.images
+    with pytest.raises(CannotAnswer, match="nothing was brought back"):
+        other.answer(m.Curate(data=data, act="redo", of="curation-1"))
+    assert decide(other, data, "redo").excluded == 1
+
+
+def test_that_decisions_of_two_windows_at_once_are_all_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.queries import curation as desk
+
+    real = desk.decided
+
+    def slowly(*words: Any) -> Curation:
+        time.sleep(0.05)  # between reading the file and replacing it
+        return real(*words)
+
+    sessions = [QuerySession(), QuerySession()]
+    for session in sessions:
+        decide(session, str(folder), "look")
+    monkeypatch.setattr(desk, "decided", slowly)
+    monkeypatch.setattr(desk, "LOCK_SECONDS", 60.0)
+    names = [[f"{kind}/{n}.png" for n in range(4)] for kind in ("cats", "dogs")]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda pair: [decide(pair[0], str(folder), "exclude", name) for name in pair[1]], zip(sessions, names, strict=True)))
+    assert sorted(read(file_of(folder)).known()) == sorted(name for some in names for name in some)
+    assert [path.name for path in folder.parent.iterdir() if path.is_file()] == ["set.curation.json"], "no lock lies beside the data"
+
+
+def test_that_a_window_that_decides_for_long_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.queries import curation as desk
+
+    monkeypatch.setattr(desk, "LOCK_SECONDS", 0.0)
+    with desk._alone(str(folder)), pytest.raises(CannotAnswer, match="Another window is deciding") as caught:
+        decide(QuerySession(), str(folder), "exclude", "cats/1.png")
+    look_at(str(caught.value))
+    assert decide(QuerySession(), str(folder), "exclude", "cats/1.png").excluded == 1
 
 
 def elsewhere(folder: Path, *names: str) -> tuple[Path, str]:

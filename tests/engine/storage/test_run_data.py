@@ -11,6 +11,9 @@ import pytest
 
 from engine import messages as m
 from engine.data import BadData
+from engine.data.curation import read
+from engine.data.recipe import ImportRecipe, parted_name, with_recipe
+from engine.queries.session import QuerySession
 from engine.storage.manifest import place_of
 from engine.storage.run_data import DataMissing, locate, open_run_data, path_of, remember_place, why_unreachable
 from engine.storage.run_folders import BadRun
@@ -114,6 +117,40 @@ def test_that_the_recipe_is_kept_and_only_the_path_changes(tmp_path):
     end_of(locate(run, str(tmp_path / "new")))
     assert Run.open(run.path).manifest.data == f'{tmp_path / "new"}?{{"size": 8}}'
     assert path_of(Run.open(run.path).manifest.data) == str(tmp_path / "new")
+
+
+@pytest.mark.parametrize("log", ["stays behind", "comes along", "is in the program's folder", "is named"])
+def test_that_a_curated_set_that_was_moved_is_found_with_its_decisions(tmp_path, monkeypatch, log):
+    data = images(tmp_path / "before" / "set")
+    monkeypatch.setattr("engine.data.curation.user_folder", lambda kind: tmp_path / "own" / kind)
+    if log == "is in the program's folder":
+        allowed = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
+    told = QuerySession().answer(m.Curate(data=data, act="exclude", names=("cats/1.png", "dogs/2.png")))
+    monkeypatch.undo()
+    monkeypatch.setattr("engine.data.curation.user_folder", lambda kind: tmp_path / "own" / kind)
+    curated, file = told.curated, Path(told.file)
+    if log == "is named":
+        state = parted_name(curated)[1].curation
+        file = file.rename(tmp_path / "mine.json")
+        curated = with_recipe(data, ImportRecipe(curation=f"{file}#{state}"))
+    run = trained(tmp_path / "runs", curated)
+    new = tmp_path / "after" / "set"
+    shutil.move(data, new)
+    if log == "comes along":
+        file = file.rename(new.with_name(file.name))
+    _, found = end_of(locate(run, str(new)))
+    assert found.hash == run.manifest.data_hash and "cats/1.png" not in {name for split in found.splits.values() for name in split.names}
+    path, recipe = parted_name(Run.open(run.path).manifest.data)
+    steps = f"1-{read(file).check()}"
+    assert path == str(new) and recipe.curation == (steps if log == "comes along" else f"{file}#{steps}")
+
+    last = tmp_path / "last" / "set"  # and once more, found by its content where it was seen
+    shutil.move(new, last)
+    if log == "comes along":
+        file.rename(last.with_name(file.name))
+    remember_place(tmp_path / "runs", str(last), run.manifest.data_hash)
+    assert end_of(open_run_data(Run.open(run.path)))[1].hash == run.manifest.data_hash
 
 
 def test_that_the_folder_around_the_moved_one_will_do(tmp_path):
