@@ -135,9 +135,8 @@ def export_run(path: Path, out: Path, with_data: bool = False, without_resume: b
             with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
                 for count, (name, file) in enumerate(sources.items()):
                     yield count, len(sources)
-                    fact = (
-                        _pack_unresumable(archive, name, file) if without_resume and file.name == MANIFEST else _pack(archive, name, file)
-                    )
+                    own = file.name == MANIFEST and name.startswith(f"{RUN}/")
+                    fact = _pack_manifest(archive, name, file, without_resume) if own else _pack(archive, name, file)
                     if fact is None:
                         left_out.append(f"“{name}” could not be read, so it is not in the bundle.")
                     else:
@@ -252,18 +251,22 @@ def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
         return _copied(source, target)
 
 
-def _pack_unresumable(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
-    """Write a manifest whose checkpoints have no resume file; as it is where it cannot be read."""
+def _pack_manifest(archive: zipfile.ZipFile, name: str, file: Path, without_resume: bool) -> _File | None:
+    """Write a manifest that does not tell where on this machine the data lay before, and, `without_resume`, whose checkpoints have no
+    resume file; as it is where that changes nothing or it cannot be read.
+    """
     manifest, fault = read_manifest(file.parent)
-    if manifest is None or fault:
+    if manifest is None or fault or not (without_resume or manifest.former_places):
         return _pack(archive, name, file)
-    checkpoints = tuple(
-        entry.model_copy(
-            update={"resumable": False, "files": {one: fact for one, fact in entry.files.items() if one != RESUME_FILE}},
+    checkpoints = manifest.checkpoints
+    if without_resume:
+        checkpoints = tuple(
+            entry.model_copy(
+                update={"resumable": False, "files": {one: fact for one, fact in entry.files.items() if one != RESUME_FILE}},
+            )
+            for entry in checkpoints
         )
-        for entry in manifest.checkpoints
-    )
-    content = atomic_io.seal(manifest.model_copy(update={"checkpoints": checkpoints}).model_dump())
+    content = atomic_io.seal(manifest.model_copy(update={"checkpoints": checkpoints, "former_places": ()}).model_dump())
     archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return _File(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
@@ -357,12 +360,13 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
             name = next_free(name, [*taken, name])
     elif name in taken or (listed.data and DATA_FOLDER.format(name) in taken):
         raise BadRun(f"There is already a run or a folder “{name}” in {root}: choose another name.")
+    _forget_places(folder)
     data: Path | None = None
     if listed.data:
         home = root / DATA_FOLDER.format(name)
         data = home / PurePosixPath(listed.data).name
         named = with_recipe(str(data.absolute()), _data_of(manifest)[1])
-        manifest = manifest.model_copy(update={"data": named})
+        manifest = manifest.model_copy(update={"data": named, "former_places": ()})
         atomic_io.write_file(folder / MANIFEST, atomic_io.seal(manifest.model_dump()))
         atomic_io.layer.replace(unfinished / DATA, home)
     try:
@@ -373,6 +377,15 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
         raise
     atomic_io.layer.sync_folder(root)
     return Imported(root / name, data, listed.without_resume)
+
+
+def _forget_places(folder: Path) -> None:
+    """Let no manifest of an unpacked run say where its data lay on another machine: what it names would be read here."""
+    for way, _ in list(_own_files(folder)):
+        path = folder.joinpath(*way[:-1])
+        manifest = read_manifest(path)[0] if way[-1] == MANIFEST else None
+        if manifest is not None and manifest.former_places:
+            atomic_io.write_file(path / MANIFEST, atomic_io.seal(manifest.model_copy(update={"former_places": ()}).model_dump()))
 
 
 def _sweep(root: Path) -> None:
