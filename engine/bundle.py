@@ -150,7 +150,7 @@ def export_run(path: Path, out: Path, with_data: bool = False, without_resume: b
             with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
                 for count, (name, file) in enumerate(sources.items()):
                     yield count, len(sources)
-                    own = file.name == MANIFEST and name.startswith(f"{RUN}/") and (without_resume or carried is not None)
+                    own = file.name == MANIFEST and name.startswith(f"{RUN}/")
                     fact = _pack_manifest(archive, name, file, without_resume, carried) if own else _pack(archive, name, file)
                     if fact is None:
                         left_out.append(f"“{name}” could not be read, so it is not in the bundle.")
@@ -277,22 +277,24 @@ def _pack(archive: zipfile.ZipFile, name: str, file: Path) -> _File | None:
 
 
 def _pack_manifest(archive: zipfile.ZipFile, name: str, file: Path, without_resume: bool, carried: str | None) -> _File | None:
-    """Write a manifest, as it is where it cannot be read: without resume files, and with decisions about images `carried` so."""
+    """Write a manifest that does not tell where on this machine the data lay before; `without_resume`, its checkpoints have no resume
+    file; with decisions about images it names them as `carried`. As it is where that changes nothing or it cannot be read.
+    """
     manifest, fault = read_manifest(file.parent)
-    if manifest is None or fault:
+    if manifest is None or fault or not (without_resume or manifest.former_places or carried is not None):
         return _pack(archive, name, file)
+    checkpoints = manifest.checkpoints
     if without_resume:
         checkpoints = tuple(
             entry.model_copy(
                 update={"resumable": False, "files": {one: fact for one, fact in entry.files.items() if one != RESUME_FILE}},
             )
-            for entry in manifest.checkpoints
+            for entry in checkpoints
         )
-        manifest = manifest.model_copy(update={"checkpoints": checkpoints})
     place, recipe = _data_of(manifest)
     if carried is not None and recipe.curation:
         manifest = manifest.model_copy(update={"data": with_recipe(str(place), replace(recipe, curation=carried))})
-    content = atomic_io.seal(manifest.model_dump())
+    content = atomic_io.seal(manifest.model_copy(update={"checkpoints": checkpoints, "former_places": ()}).model_dump())
     archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return _File(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
@@ -388,12 +390,13 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
             name = next_free(name, [*taken, name])
     elif name in taken or (listed.data and DATA_FOLDER.format(name) in taken):
         raise BadRun(f"There is already a run or a folder “{name}” in {root}: choose another name.")
+    _forget_places(folder)
     data: Path | None = None
     if listed.data:
         home = root / DATA_FOLDER.format(name)
         data = home / PurePosixPath(listed.data).name / listed.inside
         named = with_recipe(str(data.absolute()), _data_of(manifest)[1])
-        manifest = manifest.model_copy(update={"data": named})
+        manifest = manifest.model_copy(update={"data": named, "former_places": ()})
         atomic_io.write_file(folder / MANIFEST, atomic_io.seal(manifest.model_dump()))
         atomic_io.layer.replace(unfinished / DATA, home)
     try:
@@ -404,6 +407,15 @@ def _placed(bundle: Path, unfinished: Path, root: Path, listed: _List, name: str
         raise
     atomic_io.layer.sync_folder(root)
     return Imported(root / name, data, listed.without_resume)
+
+
+def _forget_places(folder: Path) -> None:
+    """Let no manifest of an unpacked run say where its data lay on another machine: what it names would be read here."""
+    for way, _ in list(_own_files(folder)):
+        path = folder.joinpath(*way[:-1])
+        manifest = read_manifest(path)[0] if way[-1] == MANIFEST else None
+        if manifest is not None and manifest.former_places:
+            atomic_io.write_file(path / MANIFEST, atomic_io.seal(manifest.model_copy(update={"former_places": ()}).model_dump()))
 
 
 def _sweep(root: Path) -> None:

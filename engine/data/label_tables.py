@@ -99,7 +99,7 @@ class LabelTable:
         return [
             column
             for place, column in enumerate(self.headings[:_GROUPS_LOOKED_AT])
-            if column != self.chosen and self._groups(place, stride, 2 if _squeezed(column) in _GROUP_NAMES else _FEWEST_GROUPS)
+            if column != self.chosen and self._groups(place, stride, 2 if squeezed(column) in _GROUP_NAMES else _FEWEST_GROUPS)
         ]
 
     def _groups(self, place: int, stride: int, fewest: int) -> bool:

@@ -8,7 +8,7 @@ from engine import messages as m
 from engine.queries.answers import Job, answers
 from engine.queries.session import QuerySession
 from engine.storage.manifest import place_of
-from engine.storage.run_data import locate, open_run_data, path_of, why_unreachable
+from engine.storage.run_data import forget_refuted, locate, open_run_data, path_of, why_unreachable
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 
@@ -26,11 +26,13 @@ def check_data(session: QuerySession, query: m.CheckData) -> m.DataChecked:
 
 @answers(m.LocateData)
 def locate_data(session: QuerySession, work: m.LocateData) -> Job:
-    """Raises: BadRun: another content. BadData: it cannot be read, or is nowhere."""
+    """Everything is read anew: the files may have been mended since. Raises: BadRun: another content. BadData: unreadable, or nowhere."""
     run = Run.open(Path(work.run))
+    if run.manifest is not None:
+        forget_refuted(run.manifest)
     if work.place:
-        found = yield from locate(run, work.place, work.job, session.load_data)
+        found = yield from locate(run, work.place, work.job, session.load_data_anew)
     else:
-        found = yield from open_run_data(run, work.job, read=session.load_data)
+        found = yield from open_run_data(run, work.job, read=session.load_data_anew)
     yield m.DataLocated(work.job, work.run, path_of(found.data))
     return f"The data of “{run.name}” are in “{path_of(found.data)}”."

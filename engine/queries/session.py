@@ -275,7 +275,8 @@ class QuerySession:
     # -- data ----------------------------------------------------------------------------------------------------------
 
     def keep_data(self, data: DataSet) -> None:
-        """Keep a data set as the newest; the oldest is forgotten beyond `DATA_KEPT`."""
+        """Keep a data set as the newest; the oldest is forgotten beyond `DATA_KEPT`. What was looked for there is there again."""
+        self._lost.pop((data.data, data.hash), None)
         self._data[data.data] = data
         self._data.move_to_end(data.data)
         while len(self._data) > DATA_KEPT:
@@ -295,9 +296,15 @@ class QuerySession:
         Raises: BadData.
         """
         if name not in self._data:
-            self.keep_data((yield from read_data(name, job)))
+            return (yield from self.load_data_anew(name, job))
         self._data.move_to_end(name)
         return self._data[name]
+
+    def load_data_anew(self, name: str, job: str) -> Generator[m.Event, None, DataSet]:
+        """The same as it lies there now, whatever was read before. Raises: BadData."""
+        data = yield from read_data(name, job)
+        self.keep_data(data)
+        return data
 
     def own_data(self, model: Model) -> str:
         """Under which name the data are opened that the run was trained on."""

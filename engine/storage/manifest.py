@@ -23,6 +23,8 @@ from engine.storage.run_files import CHECKPOINTS, MANIFEST, PROBE, RESUME_FILE, 
 
 FORMAT = 1
 LAST_SECOND = 253_402_300_800  # of the year 9999, the last that a date can be made of
+PLACES_KEPT = 16  # where a run's data lay before
+LONGEST_PLACE = 8192  # characters: a path and a recipe
 _YOUNG_SECONDS = 0.1  # a file changed within a clock tick can look unchanged, so a young one is read again
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
@@ -124,7 +126,13 @@ class Manifest(Facts):
     files: dict[FileName, FileFact] = {}
     checkpoints: tuple[CheckpointEntry, ...] = ()  # by step
     final_figures: tuple[FinalReading, ...] = ()  # oldest first; absent before version 0.3
-    former_places: tuple[str, ...] = ()  # of the data, as `data` names them now, oldest first
+    former_places: tuple[str, ...] = ()  # of the data on this machine, as `data` names them now, oldest first; in no bundle
+
+    @pydantic.field_validator("former_places")
+    @classmethod
+    def _few_places(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        """The newest of them: each is a folder that is read when the data are looked for."""
+        return tuple(place for place in places if len(place) <= LONGEST_PLACE)[-PLACES_KEPT:]
 
 
 _places: dict[tuple[str, str], str] = {}  # (name of a data set, its content) -> its name where it lies now

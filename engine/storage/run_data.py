@@ -145,6 +145,11 @@ def remember_place(root: Path, data: str, data_hash: str) -> None:
         file.change(edit, [])
 
 
+def forget_refuted(manifest: Manifest) -> None:
+    """Let a run's data be looked for again at every place where they were looked for in vain: what lies there may have been mended."""
+    _refuted.difference_update([one for one in _refuted if one[1] == manifest.data_hash])
+
+
 def known_places(run: Run) -> Iterator[str]:
     """Names under which a run's data may be found, likeliest first: where their content was seen, where they lay before, where other
     runs of the same content have them, and sets of the same file name that were opened.

@@ -33,7 +33,7 @@ from engine.storage.disk import (
     said_plainly,
 )
 from engine.storage.final_readings import FinalReading, Readings, read_copy, sealed_copy, united
-from engine.storage.manifest import CheckpointEntry, Facts, FileFact, Manifest, RunMetadata, parse_manifest
+from engine.storage.manifest import PLACES_KEPT, CheckpointEntry, Facts, FileFact, Manifest, RunMetadata, parse_manifest
 from engine.storage.metrics_file import MetricsFile, metrics_line
 from engine.storage.old_names import VOCABULARY
 from engine.storage.run_files import (
@@ -53,7 +53,6 @@ from engine.storage.run_reader import Run
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)  # what a folder answers that is not there any more
 KEPT_RESUMABLE = 2
-PLACES_KEPT = 16  # where a run's data lay before
 
 
 class RunWriter:

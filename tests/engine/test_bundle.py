@@ -17,8 +17,11 @@ from engine.bundle import BadBundle, export_run, import_run
 from engine.cli import main
 from engine.data import open_data
 from engine.data.curation import Curation, decided, written
+from engine.storage.atomic_io import seal
+from engine.storage.manifest import Manifest
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
+from engine.storage.run_writer import RunWriter
 from engine.training.loop import train
 from engine.training.plan import Plan
 from tests.kit.import_cases import write_idx
@@ -364,3 +367,42 @@ def test_that_decisions_which_are_missing_are_one_sentence(pictures, tmp_path):
     with pytest.raises(BadRun, match="decisions about single images are missing"):
         drained(export_run(run, tmp_path / "out.zip", with_data=True))
     assert not (tmp_path / "out.zip").exists()
+
+
+def with_places(content: bytes, places: tuple[str, ...]) -> bytes:
+    """A manifest that says that its data lay there before."""
+    return seal(Manifest.model_validate(json.loads(content)).model_copy(update={"former_places": places}).model_dump())
+
+
+def test_that_no_bundle_tells_where_the_data_lay_before(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "a run"))
+    with RunWriter.resume(copy) as writer:
+        for place in ("/home/me/secret/pets", "digits"):
+            writer.set_data(place)
+    assert Run.open(copy).manifest.former_places == ("/home/me/secret/pets",)
+    shutil.copytree(copy, copy / "background")
+    for without_resume in (False, True):
+        out = tmp_path / f"{without_resume}.zip"
+        drained(export_run(copy, out, without_resume=without_resume))
+        with zipfile.ZipFile(out) as archive:
+            texts = {name: archive.read(name) for name in archive.namelist() if name.endswith("json")}
+        assert {"run/manifest.json", "run/background/manifest.json"} < texts.keys()
+        assert not [name for name, text in texts.items() if b"secret" in text]
+    assert Run.open(copy).manifest.former_places == ("/home/me/secret/pets",)  # the run itself keeps them
+
+
+@pytest.mark.parametrize("where", ["run/manifest.json", "run/background/manifest.json"])
+def test_that_an_imported_run_names_no_folder_of_this_machine_to_be_looked_into(where, packed, tmp_path):
+    def named(files):
+        return listing_with(files, {where: with_places(files["run/manifest.json"], (str(tmp_path / "private"),))})
+
+    at = drained(import_run(rewritten(packed, tmp_path / "hostile.zip", named), tmp_path / "runs")).run
+    manifest = Run.open((at / where.removeprefix("run/")).parent).manifest
+    assert manifest is not None and manifest.former_places == () and b"private" not in (at / where.removeprefix("run/")).read_bytes()
+    assert Run.open(at).verify() == []
+
+
+def test_that_a_manifest_names_few_places_and_short_ones(run):
+    places = ("x" * 100_000, *(f"/places/{n}" for n in range(500)), "y" * 100_000)
+    content = json.loads((run / "manifest.json").read_bytes()) | {"former_places": places}
+    assert Manifest.model_validate(content).former_places == tuple(f"/places/{n}" for n in range(484, 500))
