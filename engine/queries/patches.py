@@ -284,10 +284,13 @@ class PatchComparisons:
 
     def _place_in(self, picture: m.PictureRef, named: m.Subset, model: Model) -> int | None:
         """Which image of the split the picture is; None: none of it."""
-        own = lasting(picture.data) if picture.data is not None else model.manifest.data
-        if picture.path is not None or picture.image is not None or (own, picture.split) != (named.data, named.split):
+        if picture.path is not None or picture.image is not None or picture.split != named.split:
             return None
-        return (picture.index or 0) % len(self.session.data(named.data).splits[named.split])
+        shown = self.session.data(named.data)
+        own = self.session.run_data(model) if picture.data is None else self.session.data(lasting(picture.data))
+        if own.hash != shown.hash:  # data that were moved have several names
+            return None
+        return (picture.index or 0) % len(shown.splits[named.split])
 
     def _features(self, model: Model, network: PatchTokens, images: np.ndarray, job: str) -> Part[list[Tensor]]:
         """Patch features [h, w, D] of each image [N, C, H, W], one after the other; of fewer where they fill the memory."""

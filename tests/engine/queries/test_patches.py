@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from engine.data import open_data
 from engine.data.splits import spread
 from engine.queries import patches
 from engine.queries.session import CannotAnswer, QuerySession
+from engine.storage.run_data import locate
+from engine.storage.run_reader import Run
 from engine.training.loop import train
 from engine.training.plan import Plan
+from tests.kit.import_cases import class_folders
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mae": {"width": 16, "blocks": 1, "decoder_width": 16, "batch_size": 16},
@@ -156,6 +160,22 @@ def test_that_the_images_are_the_one_asked_for_and_others_of_the_split_the_same_
         np.testing.assert_array_equal(found.indices[1:], [i for i in spread(valid, 6) if i != place])
         np.testing.assert_array_equal(found.seen, valid.images[found.indices])
         assert valid.labels is not None and found.labels == ("x", *(str(valid.labels[i]) for i in found.indices[1:]))
+
+
+@pytest.mark.parametrize("named", ["old", "new", ""])
+def test_that_an_image_is_not_beside_itself_where_the_data_were_moved(tmp_path: Path, session: QuerySession, named: str) -> None:
+    """The window may still name the picture by the place where the data lay when it was chosen."""
+    old, new = class_folders(tmp_path / "old", count=40), tmp_path / "new"
+    list(train(Plan("mae", str(old), SETTINGS["mae"], steps=1, name="run", device="cpu"), tmp_path / "runs"))
+    asked = m.PatchImages(str(tmp_path / "runs" / "run"), m.PictureRef("x", index=1), 1, others=30)
+    colored(session, replace(asked, others=2))
+    shutil.move(old, new)
+    list(locate(Run.open(tmp_path / "runs" / "run"), str(new)))
+    if named:
+        asked = replace(asked, picture=replace(asked.picture, data=str(tmp_path / named)))
+    found = colored(session, asked)
+    assert sorted(found.indices) == list(range(len(found.seen))) and found.indices[0] == 1
+    assert len({image.tobytes() for image in found.seen}) == len(found.seen) > 2
 
 
 def test_that_colours_come_from_the_components_of_all_patches_as_scikit_learn_finds_them(runs, session) -> None:
