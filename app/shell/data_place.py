@@ -18,6 +18,7 @@ from app.shell.state import State
 from app.widgets.export import ask_folder, ask_which
 from app.widgets.parts import button, heading, offer
 from engine import messages as m
+from engine.common.remedies import BUTTON_LOCATE, LOCATE, WINDOW_LOCATE
 
 LOOK_MS = 3000  # between two looks whether missing data have come back, with their drive for example
 HELP = "Choose where the data are now. They are taken when their content is the same; the run keeps its settings and numbers."
@@ -55,6 +56,7 @@ class DataPlaceCard(QFrame):
 
     def show_fault(self, fault: str, line: str = "", busy: bool = False) -> None:
         """`fault` empty hides it all; `busy`: a place is being checked."""
+        fault = fault.replace(LOCATE, BUTTON_LOCATE).replace(WINDOW_LOCATE, BUTTON_LOCATE)
         self.fault.setText(fault.replace("/", f"/{BREAK}").replace("\\", f"\\{BREAK}"))
         self.line.setText((line or NEEDLESS).replace("/", f"/{BREAK}"))
         self.locate.setVisible(not busy)

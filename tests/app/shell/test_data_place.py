@@ -50,6 +50,7 @@ def test_that_nothing_is_said_where_the_data_are_there(window: Window, engine: F
 def test_that_missing_data_are_looked_for_and_then_said(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
     card = missing(window, engine, qtbot)
     assert "not at “/\u200bold” any more" in card.fault.text() and not card.isHidden()
+    assert "--data" not in card.fault.text() + card.line.text() and card.fault.text().endswith("with “Locate…”.")  # which stands below it
     window.choose_run("/runs/b")
     qtbot.waitUntil(card.isHidden)
 
