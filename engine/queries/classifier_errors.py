@@ -71,7 +71,7 @@ class ClassifierErrors:
             self._kept.keep(key, (yield from _asked(work.job, model, data, of)))
         self._kept.move_to_end(key)
         event = self._kept[key].event
-        yield replace(event, job=work.job, of=of)  # the same weights may be those of another run or step
+        yield replace(event, job=work.job, of=of, data=data.data)  # the same weights and content may be those of another run or place
         return f"{event.images:,} {SPLITS[of.split]} images were asked about."
 
     @answers(m.BrowseErrors)
