@@ -78,7 +78,27 @@ def test_that_other_content_is_said_and_the_line_stays(window: Window, engine: F
     window.inspection.data_place.try_place("/other")
     engine.say(m.Ended(engine.told(m.LocateData)[-1].job, "failed", "/other is not what a was trained on."))
     qtbot.waitUntil(lambda: "is not what a was trained on" in card.line.text())
-    assert not card.isHidden()
+    assert not card.isHidden() and card.line.property("role") == "warning"
+    window.inspection.data_place.try_place("/next")
+    assert card.line.property("role") == "small" and "Checking" in card.line.text()
+
+
+def test_that_a_place_that_was_taken_is_said(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    card = missing(window, engine, qtbot)
+    window.message_bar.dismiss()  # the fault was read
+    window.inspection.data_place.try_place("/new")
+    engine.data_fault = ""
+    job = engine.told(m.LocateData)[-1].job
+    engine.say(m.DataLocated(job, "/runs/a", "/new"), m.Ended(job, "ok", ""))
+    qtbot.waitUntil(card.isHidden)
+    qtbot.waitUntil(lambda: window.message_bar.current is not None)
+    told = window.message_bar.current
+    assert told is not None and told.level == "good" and "are in “/new”" in told.text
+
+
+def test_that_data_that_lie_nowhere_stay_on_the_list_and_can_be_chosen_nowhere(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    window.state.set_data((m.DataInfo("/old", "old", "images", "not found", lost=True), m.DataInfo("/here", "here", "images", "5")))
+    assert set(window.left.data_list.lines) == {"/old", "/here"} and set(window.state.data) == {"/here"}
 
 
 def test_that_data_which_come_back_end_it_and_the_panes_ask_anew(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
