@@ -153,7 +153,7 @@ def moved_data(data: str) -> str:
     now, seen = path, set[str]()
     while now not in seen and not os.path.lexists(now):
         seen.add(now)
-        now = next((split_name(new)[0] for (old, _), new in reversed(_places.items()) if split_name(old)[0] == now), now)
+        now = next((split_name(new)[0] for (old, _), new in reversed([*_places.items()]) if split_name(old)[0] == now), now)
     return data if now == path else name_with(now, decisions)
 
 
