@@ -107,7 +107,7 @@ class DataLine(QWidget):
         painter.drawText(QRectF(left, 3, room, 20), int(Qt.AlignmentFlag.AlignVCenter), name)
         small = theme.font(12)
         painter.setFont(small)
-        painter.setPen(QColor(c.muted))
+        painter.setPen(QColor(c.warning_text if self.info.lost else c.muted))
         place = QRectF(left, SUMMARY_TOP, room, self._summary_height())
         painter.drawText(place, int(Qt.TextFlag.TextWordWrap.value), self.info.summary)
 
@@ -180,7 +180,7 @@ class DataList(QScrollArea):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         data = line.info.data
         menu.addAction("Look at it", lambda: self.chosen.emit(data))
-        menu.addAction("New run on it…", lambda: self.train_chosen.emit(data))
+        menu.addAction("New run on it…", lambda: self.train_chosen.emit(data)).setEnabled(not line.info.lost)
         if not line.info.built_in:
             menu.addSeparator()
             menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(data))

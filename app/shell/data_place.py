@@ -18,6 +18,7 @@ from app.shell.state import State
 from app.widgets.export import ask_folder, ask_which
 from app.widgets.parts import button, heading, offer
 from engine import messages as m
+from engine.common.remedies import BUTTON_LOCATE, LOCATE, WINDOW_LOCATE
 
 LOOK_MS = 3000  # between two looks whether missing data have come back, with their drive for example
 HELP = "Choose where the data are now. They are taken when their content is the same; the run keeps its settings and numbers."
@@ -53,8 +54,13 @@ class DataPlaceCard(QFrame):
         self.setAccessibleName("Data of the run: not found")
         self.hide()
 
-    def show_fault(self, fault: str, line: str = "", busy: bool = False) -> None:
-        """`fault` empty hides it all; `busy`: a place is being checked."""
+    def show_fault(self, fault: str, line: str = "", busy: bool = False, refused: bool = False) -> None:
+        """`fault` empty hides it all; `busy`: a place is being checked; `refused`: the line says why one was not taken."""
+        role = "warning" if refused else "small"
+        if self.line.property("role") != role:
+            self.line.setProperty("role", role)
+            theme.restyle(self.line)
+        fault = fault.replace(LOCATE, BUTTON_LOCATE).replace(WINDOW_LOCATE, BUTTON_LOCATE)
         self.fault.setText(fault.replace("/", f"/{BREAK}").replace("\\", f"\\{BREAK}"))
         self.line.setText((line or NEEDLESS).replace("/", f"/{BREAK}"))
         self.locate.setVisible(not busy)
@@ -81,6 +87,7 @@ class DataPlaceController(QObject):
         self.fault = ""
         self.asked: tuple[str, str, str] | None = None  # job, run, place
         self.line = ""
+        self.refused = False  # the line says why a place was not taken
         self._searched: set[tuple[str, str]] = set()  # (run, what was wrong) that was looked for at all known places
         self._query = LatestQuery(bridge, "data place", self._checked, lambda _failure: None)
         self.timer = QTimer(self)
@@ -106,7 +113,7 @@ class DataPlaceController(QObject):
     def look(self) -> None:
         """Show what is known."""
         busy = self.asked is not None
-        self.card.show_fault("" if self.form_is_open() else self.fault, self.line, busy)
+        self.card.show_fault("" if self.form_is_open() else self.fault, self.line, busy, self.refused)
         (self.timer.start if self.fault and not busy else self.timer.stop)()
 
     def try_place(self, place: str) -> None:
@@ -115,6 +122,7 @@ class DataPlaceController(QObject):
             return
         job = self.bridge.new_job("locate")
         self.asked = job, self.state.run, place
+        self.refused = False
         self.line = f"Checking {os.path.abspath(place)}…" if place else "Looking for them by their content where data were opened before…"
         self.bridge.send(m.LocateData(job=job, channel="locate", run=self.state.run, place=place))
         self.look()
@@ -133,6 +141,7 @@ class DataPlaceController(QObject):
             self.cancel()
             self.asked = None
         self.fault = self.line = ""
+        self.refused = False
         self._query.forget()
         self.look()
         self.check()
@@ -158,15 +167,20 @@ class DataPlaceController(QObject):
 
     def _located(self, event: m.DataLocated) -> None:
         if event.run == self.state.run:
+            given = self.asked is not None and bool(self.asked[2])
             self.fault = self.line = ""
             self.asked = None
             self.look()
             self.state.look_again()
+            if given:  # where they were found without being asked, the engine says so
+                name = self.state.runs[event.run].name if event.run in self.state.runs else event.run
+                self.bridge.tell(m.Notice("good", f"The data of “{name}” are in “{event.data}”: their content is the same."))
 
     def _ended(self, event: m.Ended) -> None:
         if self.asked is not None and event.job == self.asked[0]:
             place, self.asked = self.asked[2], None
             self.line = "" if event.outcome == "ok" or not place else event.message
+            self.refused = event.outcome == "failed" and bool(place)
             self.look()
         elif event.outcome == "failed":
             self.check()  # it may have failed because the data are not what they were

@@ -103,4 +103,4 @@ class LeftSide(QFrame):
         self.run_list.show_runs({**waiting, **newest_first(state.runs)}, by_run, state.run)
 
     def show_data(self) -> None:
-        self.data_list.show_data(self.state.data, self.state.selected_data)
+        self.data_list.show_data({**self.state.data, **self.state.lost_data}, self.state.selected_data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
@@ -86,6 +86,7 @@ class RunList(QScrollArea):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.cards: dict[str, RunEntry] = {}
         self._waiting: list[str] = []  # runs that the line stands for
+        self._led_to: str | None = None  # the chosen run that was scrolled to
 
     def show_runs(self, runs: dict[str, RunInfo], jobs: dict[str, JobChanged], selected: str | None) -> None:
         """`jobs` by run. New cards are made, gone ones removed, the rest shown afresh; order is that of `runs`."""
@@ -110,6 +111,15 @@ class RunList(QScrollArea):
         waiting = [run for run in runs if run != selected and waits(jobs.get(run))]
         self._waiting = waiting if len(waiting) >= FOLDED_FROM else []
         self._show_waiting()
+        if selected != self._led_to:
+            self._led_to = selected
+            QTimer.singleShot(0, self, self.lead_to_chosen)  # when all cards have their places
+
+    def lead_to_chosen(self) -> None:
+        """Scroll to the chosen run, which a start or another place of the window may have chosen."""
+        card = self.cards.get(self._led_to or "")
+        if card is not None and not card.isHidden():
+            self.ensureWidgetVisible(card, 0, 8)
 
     def _show_waiting(self) -> None:
         """The trainings that wait: one line, and below it their cards once it was opened."""

@@ -54,6 +54,7 @@ class State(QObject):
         self.methods: dict[str, MethodInfo] = {}
         self.engine: Ready | None = None
         self.data: dict[str, DataInfo] = {}
+        self.lost_data: dict[str, DataInfo] = {}  # stay on the list, and can be chosen nowhere
         self.selected_data: str | None = None
         self.jobs: dict[str, JobChanged] = {}
         self.progress: dict[str, Progress] = {}
@@ -200,7 +201,8 @@ class State(QObject):
         self.methods_changed.emit()
 
     def set_data(self, data: tuple[DataInfo, ...]) -> None:
-        self.data = {info.data: info for info in data}
+        self.data = {info.data: info for info in data if not info.lost}
+        self.lost_data = {info.data: info for info in data if info.lost}
         self.data_changed.emit()
 
     def select_data(self, data: str | None) -> None:

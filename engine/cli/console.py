@@ -15,6 +15,7 @@ from engine import messages as m
 from engine.cli.errors import Failed
 from engine.cli.signals import StopSignals
 from engine.cli.text import json_line, visible
+from engine.common.remedies import for_verbs
 
 Result = TypeVar("Result")
 
@@ -134,7 +135,7 @@ def write_stdout(text: str) -> None:
     if stream is None:
         return
     try:
-        stream.write(_writable(text + "\n", stream))
+        stream.write(_writable(for_verbs(text) + "\n", stream))
         stream.flush()
     except BrokenPipeError:
         _give_up(stream)
@@ -150,7 +151,7 @@ def write_stderr(text: str) -> None:
     if stream is None:
         return
     try:
-        stream.write(_writable(text, stream))
+        stream.write(_writable(for_verbs(text), stream))
         stream.flush()
     except (OSError, ValueError):
         _give_up(stream)

@@ -7,6 +7,8 @@ import math
 import unicodedata
 from typing import Any
 
+from engine.common.remedies import for_verbs
+
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories: controls, formats such as a change of direction, lone surrogates, line ends
 JOINERS = "\u200c\u200d"  # harmless, and part of words and of emoji
 
@@ -48,4 +50,6 @@ def _finite(value: Any) -> Any:
         return [_finite(one) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if value is None or isinstance(value, (str, int, float)) else _finite(value.tolist())  # of numpy
+    if isinstance(value, str):
+        return for_verbs(value)
+    return value if value is None or isinstance(value, (int, float)) else _finite(value.tolist())  # of numpy

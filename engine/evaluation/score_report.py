@@ -300,10 +300,10 @@ def table(result: dict[str, Any]) -> str:
         for name, score in image["scores"].items():
             value = "no number" if score["value"] is None else f"{score['value']:.4f}{_error(score)} {score['unit']}".rstrip()
             arrow = "↑" if score["direction"] == "higher" else "↓"
-            lines.append(f"  {name:<20}{value:>22} {arrow}  {_p(score)}   {score['verdict']}")
+            lines.append(f"  {name:<20}{value:>22} {arrow}  {_p(score)}   {_verdict(score, result)}".rstrip())
         combined = image["combined"]
         marked = f"; marked among {number_of(result['scored'], 'image')}" if combined["marked"] and result["scored"] > 1 else ""
-        lines.append(f"  {'all together (Holm)':<20}{'':>22}    {_p(combined)}   {combined['verdict']}{marked}")
+        lines.append(f"  {'all together (Holm)':<20}{'':>22}    {_p(combined)}   {_verdict(combined, result)}{marked}".rstrip())
     if result["scored"] > 1:
         lines += ["", f"{result['summary']} (Benjamini–Hochberg, all scores together)."]
     if result["batch"] is not None:
@@ -321,6 +321,12 @@ def _p(score: dict[str, Any]) -> str:
     if score["p_value"] is None:
         return "p   –     "
     return f"p {'≤' if score['p_value'] <= score['p_floor'] else ' '} {score['p_value']:.4f}"
+
+
+def _verdict(about: dict[str, Any], result: dict[str, Any]) -> str:
+    """The verdict on a p-value; nothing where there is none for the reason that stands above all images."""
+    why = result["held_out"]["missing"]
+    return "" if why and why in about["verdict"] else about["verdict"]
 
 
 def _first_line(result: dict[str, Any]) -> str:
@@ -356,7 +362,16 @@ def _interval(cell: dict[str, Any]) -> str:
 
 
 def _missing(result: dict[str, Any]) -> list[str]:
-    return ["", *(f"{name} is left out: {why}" for name, why in result["missing"].items())] if result["missing"] else []
+    """The scores that a run lacks, together where the reason is the same, and without it where it stands above all images."""
+    above = result.get("held_out", {}).get("missing")
+    by_reason: dict[str, list[str]] = {}
+    for name, why in result["missing"].items():
+        by_reason.setdefault(why, []).append(name)
+    lines = [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} left out" + (" for the same reason." if why == above else f": {why}")
+        for why, names in by_reason.items()
+    ]
+    return ["", *lines] if lines else []
 
 
 def write_csv(path: Path, result: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ class ClassifierErrors:
             self._kept.keep(key, (yield from _asked(work.job, model, data, of)))
         self._kept.move_to_end(key)
         event = self._kept[key].event
-        yield replace(event, job=work.job, of=of)  # the same weights may be those of another run or step
+        yield replace(event, job=work.job, of=of, data=data.data)  # the same weights and content may be those of another run or place
         return f"{number_of(event.images, SPLITS[of.split] + ' image')} {was_or_were(event.images)} asked about."
 
     @answers(m.BrowseErrors)

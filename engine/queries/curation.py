@@ -20,6 +20,7 @@ from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.queries.answers import answers
 from engine.queries.session import CannotAnswer, QuerySession
 from engine.storage.file_lock import Held, Lock
+from engine.storage.manifest import moved_data
 
 LOCK_SECONDS = 2.0  # another window reads and replaces its file of decisions in less
 _WORDS = {"exclude": "leave out", "include": "take in again", "relabel": "give the class", "tag": "tag", "untag": "take off the tag"}
@@ -37,10 +38,11 @@ class CurationDesk:
     @answers(m.Curate)
     def curate(self, query: m.Curate) -> m.Curated:
         """Follow a decision and tell what is in force. Raises: BadData, CannotAnswer, DiskRefuses."""
-        path, recipe = parted_name(query.data)
+        name = moved_data(query.data)
+        path, recipe = parted_name(name)
         if is_built_in(path):
             raise CannotAnswer(f"“{path}” comes with the program and stays as it is; curate data of your own.")
-        data = self.session.data(query.data)
+        data = self.session.data(name)
         if data.kind != "images":
             raise CannotAnswer(f"“{data.name}” is text and has no images to decide about.")
         if query.act == "look":

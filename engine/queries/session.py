@@ -27,7 +27,7 @@ from engine.protocols import LatentSpace, provides
 from engine.queries.answers import Job, handlers
 from engine.queries.arrays import image_tensor
 from engine.storage.checkpoint_choice import choose_step, load_chosen
-from engine.storage.manifest import MANIFEST, Manifest, place_of
+from engine.storage.manifest import MANIFEST, Manifest, moved_data, place_of
 from engine.storage.run_data import REMEDY, DataMissing, open_run_data, read_data, why_unreachable
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
@@ -295,6 +295,8 @@ class QuerySession:
 
         Raises: BadData.
         """
+        if name not in self._data:
+            name = moved_data(name)
         if name not in self._data:
             return (yield from self.load_data_anew(name, job))
         self._data.move_to_end(name)

@@ -13,6 +13,7 @@ import numpy as np
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.common.data_names import name_with, path_and_decisions, split_name
 from engine.messages import RunFigure
 from engine.storage import atomic_io
 from engine.storage.disk import entries, is_link
@@ -152,6 +153,16 @@ def move_place(manifest: Manifest, name: str) -> None:
     _places.pop((name, manifest.data_hash), None)
     for old in {manifest.data, place_of(manifest)} - {name}:
         _places[old, manifest.data_hash] = name
+
+
+def moved_data(data: str) -> str:
+    """Where nothing lies at a data set's path any more: its name at the place where this process has found it since; else as it is."""
+    path, decisions = path_and_decisions(data)
+    now, seen = path, set[str]()
+    while now not in seen and not os.path.lexists(now):
+        seen.add(now)
+        now = next((split_name(new)[0] for (old, _), new in reversed([*_places.items()]) if split_name(old)[0] == now), now)
+    return data if now == path else name_with(now, decisions)
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.common.counting import number_of
+from engine.common.remedies import LOCATE
 from engine.common.user_folders import person_path
 from engine.data import BadData, DataSet, inspect, lasting
 from engine.data.builtin import is_built_in
@@ -26,7 +27,6 @@ from engine.storage.run_reader import Run, list_runs
 from engine.storage.run_writer import RunWriter
 
 REMEDY = "; put the old files back"
-LOCATE = "give their new place with --data, or with “Locate…” in the inspector"
 PLACES = "data_places.json"  # in the folder of runs: which content was seen where
 PLACES_KEPT = 300
 OPENED = "data.json"  # in the folder of runs: the data sets that were opened there

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import messages as m
+from engine.common.remedies import for_window
 
 
 class Lane(threading.Thread):
@@ -64,7 +65,7 @@ class Lane(threading.Thread):
         sentence = str(error).strip() or type(error).__name__
         if not _is_sentence(error):
             sentence = f"Something went wrong that Priorama did not expect: {type(error).__name__}: {sentence}"
-        return sentence, "".join(traceback.format_exception(error))
+        return for_window(sentence), "".join(traceback.format_exception(error))
 
 
 def _is_sentence(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from engine.worker.startup import Startup
 if TYPE_CHECKING:
     from engine.queries.session import QuerySession
 
+LOST = "not found at its place; “Locate…” of a run on it leads here, too"
 SLICE_SECONDS = 0.02  # a job yields to queries at least this often
 SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
@@ -177,6 +178,7 @@ class QueryLane(Lane):
                     continue
                 if isinstance(item, m.DataLocated):
                     self.runs.list_runs()  # before the panes ask anew
+                    self._list_data()
                 if isinstance(item, m.Event):
                     self.publish(item)
                 else:
@@ -229,5 +231,10 @@ class QueryLane(Lane):
 
     def _list_data(self) -> None:
         from engine.data import built_in, describe_data
+        from engine.storage.manifest import moved_data
 
-        self.publish(m.DataListed((*built_in(), *(describe_data(d) for d in self.remembered if os.path.exists(split_name(d)[0])))))
+        if any(moved_data(data) != data for data in self.remembered):  # a run's data were found elsewhere
+            self._change_remembered(lambda rows: list(dict.fromkeys(moved_data(str(data)) for data in rows)))
+        here = [data for data in self.remembered if os.path.exists(split_name(data)[0])]
+        lost = [m.DataInfo(data, short_name(data), "images", LOST, lost=True) for data in self.remembered if data not in here]
+        self.publish(m.DataListed((*built_in(), *map(describe_data, here), *lost)))

@@ -50,6 +50,7 @@ def test_that_nothing_is_said_where_the_data_are_there(window: Window, engine: F
 def test_that_missing_data_are_looked_for_and_then_said(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
     card = missing(window, engine, qtbot)
     assert "not at “/\u200bold” any more" in card.fault.text() and not card.isHidden()
+    assert "--data" not in card.fault.text() + card.line.text() and card.fault.text().endswith("with “Locate…”.")  # which stands below it
     window.choose_run("/runs/b")
     qtbot.waitUntil(card.isHidden)
 
@@ -77,7 +78,27 @@ def test_that_other_content_is_said_and_the_line_stays(window: Window, engine: F
     window.inspection.data_place.try_place("/other")
     engine.say(m.Ended(engine.told(m.LocateData)[-1].job, "failed", "/other is not what a was trained on."))
     qtbot.waitUntil(lambda: "is not what a was trained on" in card.line.text())
-    assert not card.isHidden()
+    assert not card.isHidden() and card.line.property("role") == "warning"
+    window.inspection.data_place.try_place("/next")
+    assert card.line.property("role") == "small" and "Checking" in card.line.text()
+
+
+def test_that_a_place_that_was_taken_is_said(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    card = missing(window, engine, qtbot)
+    window.message_bar.dismiss()  # the fault was read
+    window.inspection.data_place.try_place("/new")
+    engine.data_fault = ""
+    job = engine.told(m.LocateData)[-1].job
+    engine.say(m.DataLocated(job, "/runs/a", "/new"), m.Ended(job, "ok", ""))
+    qtbot.waitUntil(card.isHidden)
+    qtbot.waitUntil(lambda: window.message_bar.current is not None)
+    told = window.message_bar.current
+    assert told is not None and told.level == "good" and "are in “/new”" in told.text
+
+
+def test_that_data_that_lie_nowhere_stay_on_the_list_and_can_be_chosen_nowhere(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    window.state.set_data((m.DataInfo("/old", "old", "images", "not found", lost=True), m.DataInfo("/here", "here", "images", "5")))
+    assert set(window.left.data_list.lines) == {"/old", "/here"} and set(window.state.data) == {"/here"}
 
 
 def test_that_data_which_come_back_end_it_and_the_panes_ask_anew(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:

@@ -102,6 +102,23 @@ def test_that_many_runs_leave_the_data_sets_their_share(qtbot: QtBot, height: in
     assert left.minimumSizeHint().height() <= 340, "the window can be made small again"
 
 
+def test_that_the_chosen_run_is_scrolled_to_once_and_stays_where_it_is_scrolled_away(qtbot: QtBot) -> None:
+    left = shown_left(qtbot, 9, 634)
+    order = sorted(left.run_list.cards, key=lambda name: left.run_list.cards[name].y())
+    seen = left.run_list.viewport()
+    for name in (order[-1], order[0]):
+        left.state.set_run(name)
+        left.show_runs()
+        qtbot.waitUntil(lambda name=name: not left.run_list.cards[name].visibleRegion().isEmpty())
+        card = left.run_list.cards[name]
+        top = card.mapTo(seen, card.rect().topLeft()).y()
+        assert top >= 0 and top + card.height() <= seen.height()
+    left.run_list.verticalScrollBar().setValue(left.run_list.verticalScrollBar().maximum())
+    left.show_runs()
+    qtbot.wait(20)
+    assert left.run_list.verticalScrollBar().value() == left.run_list.verticalScrollBar().maximum()
+
+
 def test_that_few_runs_need_no_bar(qtbot: QtBot) -> None:
     left = shown_left(qtbot, 2, 634)
     assert not left.run_list.verticalScrollBar().isVisible() and not left.data_list.verticalScrollBar().isVisible()

@@ -22,6 +22,7 @@ from engine.queries.answers import handlers
 from engine.queries.session import QuerySession
 from engine.training.loop import train
 from engine.training.plan import Plan
+from engine.worker.lane import Lane
 from tests.kit.import_cases import class_folders, picture, save
 
 PLANS: dict[str, dict[str, Any]] = {
@@ -140,6 +141,14 @@ def test_that_every_kind_of_question_is_on_a_list():
     assert set(handlers()) - ELSEWHERE <= known
 
 
+def test_that_the_window_names_its_button_and_no_option_of_a_verb(root: Path, session: QuerySession, one: str):
+    method, asked = next(iter(NEED_DATA.values()))
+    with pytest.raises(BadData) as caught:
+        answered(session, asked(str(root / method), one))
+    sentence, _ = Lane("test", print).report(caught.value)
+    assert "with “Locate…” in the inspector" in sentence and "--data" not in sentence
+
+
 @pytest.mark.parametrize("method", ["vae", "pixel_cnn", "classifier"])
 def test_that_a_dropped_picture_gets_its_scores_without_p_values_and_the_reason(method: str, root: Path, session: QuerySession, one: str):
     work = m.ScoreImages(job="j", runs=((str(root / method), None),), pictures=(m.PictureRef(label="one", path=one),), limit=8, samples=2)
@@ -190,3 +199,5 @@ def test_which_verbs_need_the_data(name: str, root: Path, tmp_path: Path, one: s
             assert image.size
     if name == "score":
         assert "no p-values: The data of “vae” are not at" in said.out and "p   –" in said.out
+        assert said.out.count("are not at") == 1 and "left out for the same reason." in said.out  # one sentence, said once
+    assert "inspector" not in said.out + said.err  # which a verb has none of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import threading
 import time
 from collections.abc import Generator
@@ -24,6 +25,7 @@ from engine.storage.run_writer import RunWriter
 from engine.training.loop import Plan, train
 from engine.worker.engine import Engine
 from engine.worker.run_follower import RunFollower, history_points
+from tests.kit.import_cases import class_folders
 
 SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
 PATIENCE = 300.0  # seconds; imports of torch on a busy machine
@@ -333,6 +335,26 @@ def test_data_are_inspected_remembered_and_forgotten(watched, tmp_path):
     again.until(lambda e: isinstance(e, m.DataListed) and any(d.data.endswith("noise.npy") for d in e.data))
     again.engine.send(m.ForgetData(str(tmp_path / "noise.npy")))
     again.until(lambda e: isinstance(e, m.DataListed) and not any(d.data.endswith("noise.npy") for d in e.data))
+
+
+def test_that_moved_data_stay_on_the_list_and_follow_the_run_that_they_were_located_for(watched, tmp_path):
+    old, new, root = str(class_folders(tmp_path / "old", count=12)), str(tmp_path / "new"), tmp_path / "runs"
+    name = f'{old}?{{"size": 8}}'
+    settings = {"network": "mlp", "width": 8, "latent": 2, "batch_size": 4}
+    list(train(Plan("vae", name, settings, steps=1, name="run", device="cpu"), root))
+    w = watched(root)
+    w.engine.send(m.ListData(name))
+    w.until(lambda e: isinstance(e, m.DataListed) and any(d.data == name and not d.lost for d in e.data))
+    shutil.move(old, new)
+    again = watched(root)
+    again.until(lambda e: isinstance(e, m.DataListed) and any(d.data == name and d.lost for d in e.data))
+    again.engine.send(m.LocateData(job="l", run=str(root / "run"), place=new))
+    moved = f'{new}?{{"size": 8}}'
+    listed = again.until(lambda e: isinstance(e, m.DataListed) and any(d.data == moved and not d.lost for d in e.data))
+    assert [d.data for d in listed.data if not d.built_in] == [moved]
+    again.engine.send(m.Curate(data=name))  # what a pane still holds under the old name
+    told = again.until(lambda e: isinstance(e, (m.Curated, m.QueryFailed)))
+    assert isinstance(told, m.Curated) and told.file.startswith(new)
 
 
 def test_that_data_that_are_only_tried_are_listed_when_they_are_used(watched, tmp_path):
