@@ -6,7 +6,6 @@ The pane only puts its parts together: `inspection` asks what is in a set, `repo
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -15,13 +14,14 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
 from app.panes.data.browser import DataBrowser
+from app.panes.data.decisions import decisions_may_help
 from app.panes.data.export import DataExports
 from app.panes.data.import_page import ImportPage
 from app.panes.data.inspection import InspectionController, InspectionPage
 from app.panes.data.report_column import ReportColumn
 from app.shell import theme
 from app.widgets.parts import EmptyState, offer
-from engine.common.data_names import short_name, split_name
+from engine.common.data_names import short_name
 from engine.messages import DataReport, Ended, ListData
 
 
@@ -213,7 +213,7 @@ class DataPane(Pane):
     def _on_failure(self, data: str, event: Ended) -> None:
         if data != self.data:
             return
-        if event.outcome == "failed" and os.path.exists(split_name(data)[0]):
+        if event.outcome == "failed" and decisions_may_help(data, event.message):
             self.import_page.show_failure(data, event.message)
             self.stack.setCurrentIndex(3)
             return

@@ -379,6 +379,23 @@ def test_that_a_set_that_cannot_be_read_is_asked_about(kit: Kit, tmp_path: Path,
     assert kit.state.selected_data == made.data == with_recipe(str(tmp_path), recipe_of({"bands": "rgb"}))
 
 
+def test_that_a_single_file_is_asked_about_only_where_a_decision_can_help(kit: Kit, tmp_path: Path) -> None:
+    pane = kit.open(DataPane)
+    assert isinstance(pane, DataPane)
+    said = "“words.png” cannot be read: it holds text, not an image; choose an image file."
+    for name, refusal, helps in (
+        ("words.png", said, False),
+        ("a.npz", "“x” of a.npz is [9, 8, 4]: say so by its name (array x).", True),
+        ("b.zip", "“b.zip” holds no image that can be read, so choose another.", True),
+    ):
+        (tmp_path / name).write_text("x")
+        kit.state.open_data(str(tmp_path / name))
+        kit.bridge.tell(m.Ended(pane.job, "failed", refusal))
+        assert (pane.stack.currentWidget() is pane.import_page) == helps
+        if not helps:
+            assert pane.empty.isVisible() and said in [label.text() for label in pane.empty.findChildren(QLabel)]
+
+
 def test_that_use_puts_it_on_the_list_and_chooses_it_without_reading_it_again(
     kit: Kit, pane: DataPane, page: ImportPage, tried: Any, folder: str
 ) -> None:
