@@ -112,6 +112,7 @@ class ImportPage(QWidget):
         self.preview.stopped.connect(self._on_stopped)
         self.form.copy_asked.connect(self._copy)
         self.summary.tree.tree_model.rename_asked.connect(self._rename)
+        self.summary.decision_asked.connect(self.decide)
         self.summary.tree.examples_wanted.connect(self._ask_examples)
         for chart in (self.summary.before, self.summary.after):
             chart.saved_asked.connect(partial(self._ask_chart, chart))

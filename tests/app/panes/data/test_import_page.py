@@ -12,7 +12,7 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QStyle, QStyleOptionComboBox
+from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
 from app.panes.data.decisions import command_for
@@ -377,6 +377,25 @@ def test_that_a_set_that_cannot_be_read_is_asked_about(kit: Kit, tmp_path: Path,
     assert page.report is made and page.summary.isVisible() and page.use_button.isEnabled()
     QTest.mouseClick(page.use_button, Qt.MouseButton.LeftButton)
     assert kit.state.selected_data == made.data == with_recipe(str(tmp_path), recipe_of({"bands": "rgb"}))
+
+
+def test_that_a_warning_that_a_decision_mends_has_its_button_and_another_has_none(kit: Kit, pane: DataPane, page: ImportPage) -> None:
+    def shown(**changes: Any) -> list[QPushButton]:
+        page.decide("fit", changes.pop("fit"))
+        QTest.qWait(20)
+        answer(kit, page, warnings=(m.DataWarning("leak", "Others."), m.DataWarning("ungrouped", "Torn.", **changes)))
+        return page.summary.warnings_card.findChildren(QPushButton)
+
+    assert shown(fit="squeeze") == []
+    assert shown(fit="crop", decision=("unknown", "x"), offer="No such decision") == []
+    (mend,) = shown(fit="letterbox", decision=("group", "meta.csv:patient"), offer="Keep together by patient")
+    assert mend.text() == "Keep together by patient" and mend.isVisible()
+    QTest.mouseClick(mend, Qt.MouseButton.LeftButton)
+    assert page.recipe == {"fit": "letterbox", "group": "meta.csv:patient"}
+    box = page.form.editor("group")
+    assert isinstance(box, QComboBox) and box.currentData() == "meta.csv:patient"
+    kit.undo.undo()
+    assert page.recipe == {"fit": "letterbox"}
 
 
 def test_that_a_single_file_is_asked_about_only_where_a_decision_can_help(kit: Kit, tmp_path: Path) -> None:
