@@ -164,7 +164,11 @@ class ImportPage(QWidget):
 
     def _begin(self, data: str, keep: bool = False) -> None:
         self.leave()
-        self.path, recipe = path_and_decisions(data)
+        before, (self.path, recipe) = self.path, path_and_decisions(data)
+        if self.path != before:
+            for column in (self.form, self.summary):
+                column.verticalScrollBar().setValue(0)
+            self.summary.tree.verticalScrollBar().setValue(0)
         self._failed, self.shown, self.failing = False, None, None
         if not keep:
             self._load(recipe)

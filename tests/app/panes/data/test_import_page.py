@@ -398,6 +398,25 @@ def test_that_a_warning_that_a_decision_mends_has_its_button_and_another_has_non
     assert page.recipe == {"fit": "letterbox"}
 
 
+def test_that_another_set_is_shown_from_its_top(kit: Kit, pane: DataPane, page: ImportPage, tmp_path: Path) -> None:
+    pane.resize(700, 260)
+    kit.pump()
+    bars = [page.form.verticalScrollBar(), page.summary.verticalScrollBar()]
+    for bar in bars:
+        bar.setValue(bar.maximum())
+    assert all(bar.value() > 0 for bar in bars)
+    page.decide("fit", "squeeze")
+    QTest.qWait(20)
+    answer(kit, page)
+    assert all(bar.value() > 0 for bar in bars)  # the same set stays where it was
+    other = tmp_path / "other"
+    other.mkdir()
+    kit.state.open_data(str(other))
+    kit.bridge.tell(report(pane.job, data=str(other), understood=facts()))
+    kit.pump()
+    assert [bar.value() for bar in bars] == [0, 0]
+
+
 def test_that_a_single_file_is_asked_about_only_where_a_decision_can_help(kit: Kit, tmp_path: Path) -> None:
     pane = kit.open(DataPane)
     assert isinstance(pane, DataPane)
