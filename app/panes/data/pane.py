@@ -84,6 +84,7 @@ class DataPane(Pane):
         self.report_column.bad_files.export_asked.connect(partial(self.exports.ask, "bad"))
         self.exports.reported.connect(self.browser.line.set_text)
         self.report_column.import_asked.connect(self.show_import)
+        self.report_column.train_asked.connect(self._train)
         page = self.import_page
         page.images_asked.connect(self.show_images)
         page.used.connect(self._use)
@@ -176,6 +177,12 @@ class DataPane(Pane):
             self._selected()
         else:
             self.context.state.select_data(report.data)
+
+    def _train(self) -> None:
+        """Describe a new run on the set that is looked at."""
+        if self.data is not None:
+            self.context.state.data_used.emit(self.data)
+            self.context.actions["run.new"].trigger()
 
     def _show_undone(self, path: str) -> None:
         """What was undone is seen."""

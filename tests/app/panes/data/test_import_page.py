@@ -454,6 +454,20 @@ def test_that_use_puts_it_on_the_list_and_chooses_it_without_reading_it_again(
     assert tried() == {}
 
 
+def test_that_a_set_in_use_offers_a_run_on_it(kit: Kit, pane: DataPane, page: ImportPage, tried: Any) -> None:
+    used: list[str] = []
+    page.decide("fit", "squeeze")
+    tried()
+    made = answer(kit, page)
+    QTest.mouseClick(page.use_button, Qt.MouseButton.LeftButton)
+    kit.state.data_used.connect(used.append)
+    train, read = pane.report_column.train_button, pane.report_column.import_button
+    assert train.isVisible() and not train.geometry().intersects(read.geometry())
+    assert train.width() >= train.sizeHint().width() and read.width() >= read.sizeHint().width()
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+    assert used == [made.data] and kit.triggered == ["run.new"]
+
+
 def test_that_undo_of_a_decision_about_another_set_leads_to_it(kit: Kit, pane: DataPane, page: ImportPage, tried: Any, folder: str) -> None:
     page.decide("fit", "squeeze")
     tried()
