@@ -69,7 +69,7 @@ def speed(per_second: float) -> str:
 def term(name: str) -> str:
     """A term of a loss as it is read: "energy distance · validation" of "valid energy_distance"."""
     own = name.removeprefix("valid ")
-    return own.replace("_", " ") + (" · validation" if own != name else "")
+    return own.replace("_", " ").replace("top1 ", "top-1 ") + (" · validation" if own != name else "")
 
 
 DECODED = {"mean": ("mean of p(x|z)", "means of p(x|z)"), "sample": ("sample of p(x|z)", "samples of p(x|z)")}

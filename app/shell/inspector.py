@@ -265,7 +265,8 @@ class Inspector(QScrollArea):
         self.diagnosis_heading.setVisible(bool(diagnosis))
         self.diagnosis_card.setVisible(bool(diagnosis))
         if described is not None:
-            self.show_waiting("" if numbers else "This method reports no numbers for a checkpoint.")
+            none = "There are no numbers of this checkpoint; below is said why." if diagnosis else "This method reports no numbers."
+            self.show_waiting("" if numbers else none)
 
     def _show_pictures(self, described: Described | None) -> None:
         """What the weights look like, of the methods that can show it."""

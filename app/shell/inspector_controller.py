@@ -163,6 +163,10 @@ class InspectorController(QObject):
             self.inspector.show_waiting("No run is chosen." if self.state.root else "Loading your runs…")
         elif info.fault:
             self.inspector.show_waiting(info.fault)
+        elif self.state.step is None and any(not one.fault for one in info.checkpoints):
+            self.inspector.show_waiting(
+                "Looking at this checkpoint…"
+            )  # its step is chosen in a moment, its numbers come when the engine is ready
         elif self.state.step is None and info.status in ENDED_EARLY and self.state.job_of(info.run) is None:
             self.inspector.show_waiting("It ended before its first checkpoint, so there are no numbers of it.")
         elif self.state.step is None:

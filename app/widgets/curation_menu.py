@@ -82,8 +82,12 @@ class CurationStep(QUndoCommand):
 class CurationMenu(QMenu):
     """What can be decided about some images of a data set; it asks what is in force and fills itself when the answer comes."""
 
-    def __init__(self, context: CurationContext, data: str, names: Sequence[str], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, context: CurationContext, data: str, names: Sequence[str], parent: QWidget | None = None, classes: Sequence[str] = ()
+    ) -> None:
+        """`classes`: those of the images as the set is read; none where they are not known."""
         super().__init__(parent)
+        self.classes = tuple(classes) or ("",) * len(names)
         self.context, self.data, self.names = context, data, tuple(names)
         self.told: Curated | None = None
         self.tag_line: QLineEdit | None = None
@@ -119,7 +123,7 @@ class CurationMenu(QMenu):
         self._act(f"Leave {self.images} out", "exclude", enabled=not all(one.excluded for one in mine))
         if any(one.excluded for one in mine):
             self._act(f"Take {self.images} in again", "include")
-        self._add_classes(told)
+        self._add_classes(told, mine)
         self._add_tags(told, mine)
         self.addSeparator()
         undo = f"Undo: {told.undo}" if told.undo else "Undo"
@@ -135,11 +139,18 @@ class CurationMenu(QMenu):
         made.setEnabled(enabled and (bool(self.names) or act in ("undo", "redo")))
         made.triggered.connect(lambda _checked=False: self.decide(act, value, words or text, of))
 
-    def _add_classes(self, told: Curated) -> None:
+    def _add_classes(self, told: Curated, mine: list[CuratedImage]) -> None:
+        """The class that all images have already is ticked, and choosing it decides nothing."""
         menu = self.addMenu("Class")
         menu.setEnabled(bool(told.classes) and bool(self.names))
         menu.setStyleSheet("QMenu { menu-scrollable: 1; }")
+        have = {one.label or own for one, own in zip(mine, self.classes, strict=True)}
         for name in told.classes[:MOST_CLASSES]:
+            if have == {name}:
+                ticked = menu.addAction(without_markup(name).replace("&", "&&"))
+                ticked.setCheckable(True)
+                ticked.setChecked(True)
+                continue
             self._act(name, "relabel", name, menu=menu, words=f"Give {self.images} the class “{name}”")
 
     def _add_tags(self, told: Curated, mine: list[CuratedImage]) -> None:

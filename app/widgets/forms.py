@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
-from PySide6.QtGui import QUndoCommand, QUndoStack, QWheelEvent
+from PySide6.QtCore import QEvent, QObject, Signal
+from PySide6.QtGui import QKeyEvent, QKeySequence, QUndoCommand, QUndoStack, QWheelEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
@@ -146,6 +146,22 @@ class Choice(QComboBox):
         event.ignore()
 
 
+class Line(QLineEdit):
+    """A field whose Ctrl+Z takes back what is being typed, and once that is taken over, leaves undo to the window."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.row = row
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            undo = event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
+            if undo and self.text() == shown(self.row.field, self.row.value):
+                event.ignore()
+                return False
+        return super().event(event)
+
+
 class Row(QObject):
     """Label, editor, unit, reset, and below them the help or what is wrong."""
 
@@ -182,6 +198,11 @@ class Row(QObject):
     def widgets(self) -> tuple[QWidget, ...]:
         return (self.mark, self.label, self.editor, self.unit, self.reset, self.hint)
 
+    @property
+    def value(self) -> Any:
+        """As the draft has it."""
+        return self.draft.get(self.scope, self.field)
+
     def _make_editor(self) -> QWidget:
         if self.field.kind == "choice":
             box = Choice()
@@ -195,7 +216,7 @@ class Row(QObject):
             check = QCheckBox()
             check.clicked.connect(lambda on: self.draft.set(self.scope, self.field, bool(on)))
             return check
-        line = QLineEdit()
+        line = Line(self)
         line.setMaxLength(1000 if self.field.kind == "text" else 120)
         line.textEdited.connect(self._typed)
         line.editingFinished.connect(self._finished)

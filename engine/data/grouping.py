@@ -24,6 +24,7 @@ class Grouping:
     tables: list[str] = field(default_factory=list)  # that were used
     notes: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the group
+    likely: str = ""  # "TABLE:COLUMN" that by its name is the group, though nobody asked for it
 
 
 def grouping_of(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe) -> Grouping:
@@ -40,6 +41,7 @@ def grouping_of(pictures: list[str], tables: list[LabelTable], recipe: ImportRec
     else:
         for table in tables:
             if column := table.likely_group(result.columns.get(table.path, [])):
+                result.likely = f"{table.path}:{column}"
                 result.notes.append(
                     f"The column “{column}” of {table.path} may say which images belong together; group {column} keeps them in one split."
                 )

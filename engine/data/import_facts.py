@@ -63,6 +63,16 @@ def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, nea
         images = "One test image is" if copies.across == 1 else f"{copies.across:,} test images are"
         found.append(DataWarning("leak", f"{images} pixel by pixel one for training or validation: the test figures will be too good."))
     found += [DataWarning("near_leak", words) for words in near.leaks]
+    if likely := source.understood.get("likely_group"):
+        table, _, column = likely.rpartition(":")
+        found.append(
+            DataWarning(
+                "ungrouped",
+                f"Images of one “{column}” ({table}) may lie in several splits, and the test figures would then be too good.",
+                ("group", likely),
+                f"Keep together by {column}",
+            )
+        )
     if source.classes and splits["train"].labels is not None:
         found += _of_classes(source.classes, splits)
     bands = [bad for bad in source.bad if "four bands" in bad.reason]

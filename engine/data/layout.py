@@ -90,6 +90,7 @@ class Layout:
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
             "columns": self.tables, "group_columns": self.grouping.columns, "class_level": self.class_level,
+            "likely_group": self.grouping.likely,
         }  # fmt: skip
 
     def said(self) -> list[str]:

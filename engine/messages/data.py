@@ -81,8 +81,10 @@ class LeftOutFiles:
 class DataWarning:
     """What a person should know of a set before they train on it."""
 
-    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands"
+    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands" | "ungrouped"
     text: str
+    decision: tuple[str, str] | None = None  # that would mend it: its name and value in a recipe
+    offer: str = ""  # that decision in words
 
 
 @dataclass(frozen=True, eq=False)

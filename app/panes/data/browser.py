@@ -284,7 +284,8 @@ class DataBrowser(QWidget):
 
     def _open_menu(self, index: int, place: QPoint) -> None:
         if self.page is not None and self.report is not None and index < len(self.page.names):
-            CurationMenu(self.context, self.report.data, (self.page.names[index],), self).open_at(place)
+            classes = self.page.labels[index : index + 1]
+            CurationMenu(self.context, self.report.data, (self.page.names[index],), self, classes).open_at(place)
 
     def _mark_curated(self) -> None:
         """A sign on the images that are left out of the curated set."""

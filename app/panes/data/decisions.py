@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from app.widgets.forms import Draft
+from engine.common.data_names import path_and_decisions
 from engine.messages import DataReport, FieldInfo, ImportFacts
 
 FOUND = "as found"
@@ -43,6 +46,8 @@ FIELDS = {
         FieldInfo("rename", "class names", "text", "", "Other names for classes."),
     )
 }  # fmt: skip
+NAMED = re.compile(r"\((\w+) ")  # a decision that a sentence of the engine names: “(bands alpha)”
+PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".parquet")  # files that hold others, as folders do
 _WHOLE = ("class_level", "size")  # numbers in a recipe
 
 
@@ -71,6 +76,16 @@ def fields_for(facts: ImportFacts | None) -> tuple[FieldInfo, ...]:
         if offered and name != "rename" and (choices or field.kind == "text"):
             made.append(replace(field, choices=choices))
     return tuple(made)
+
+
+def decisions_may_help(data: str, refusal: str) -> bool:
+    """Whether a set that could not be read may be readable by other decisions: a folder or archive, or where the refusal asks for one.
+
+    A single file that is damaged or no image stays so, whatever is decided.
+    """
+    path, made = path_and_decisions(data)
+    asked = not FIELDS.keys().isdisjoint(NAMED.findall(refusal))
+    return os.path.isdir(path) or (os.path.exists(path) and (bool(made) or asked or path.lower().endswith(PACKED)))
 
 
 def found_of(report: DataReport, facts: ImportFacts) -> dict[str, str]:

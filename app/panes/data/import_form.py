@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
-from app.panes.data.decisions import FOUND, fields_for, found_of, words_of_choice
+from app.panes.data.decisions import FOUND, NAMED, fields_for, found_of, words_of_choice
 from app.shell import theme
 from app.widgets.forms import Draft, Group, Row
 from app.widgets.parts import Card, button, heading
@@ -18,7 +17,6 @@ from engine.messages import DataReport, FieldInfo, ImportFacts
 
 WIDTH = 344
 LABELS = 92  # px
-NAMED = re.compile(r"\((\w+) ")  # a decision that a sentence of the engine names: “(bands alpha)”
 
 
 class ImportForm(QScrollArea):

@@ -112,6 +112,7 @@ class ImportPage(QWidget):
         self.preview.stopped.connect(self._on_stopped)
         self.form.copy_asked.connect(self._copy)
         self.summary.tree.tree_model.rename_asked.connect(self._rename)
+        self.summary.decision_asked.connect(self.decide)
         self.summary.tree.examples_wanted.connect(self._ask_examples)
         for chart in (self.summary.before, self.summary.after):
             chart.saved_asked.connect(partial(self._ask_chart, chart))
@@ -163,7 +164,11 @@ class ImportPage(QWidget):
 
     def _begin(self, data: str, keep: bool = False) -> None:
         self.leave()
-        self.path, recipe = path_and_decisions(data)
+        before, (self.path, recipe) = self.path, path_and_decisions(data)
+        if self.path != before:
+            for column in (self.form, self.summary):
+                column.verticalScrollBar().setValue(0)
+            self.summary.tree.verticalScrollBar().setValue(0)
         self._failed, self.shown, self.failing = False, None, None
         if not keep:
             self._load(recipe)

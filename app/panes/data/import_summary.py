@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.panes.data.bad_files import BadFilesTable
@@ -13,14 +14,16 @@ from app.panes.data.split_tree import SplitTree
 from app.panes.data.value_chart import ValueChart, value_in_words
 from app.shell import theme
 from app.shell.formatting import count, number
-from app.widgets.parts import Card, clear, heading, muted, plain, set_heading
+from app.widgets.parts import Card, button, clear, heading, muted, plain, set_heading
 from engine.messages import DataReport, ImportFacts
 
 RENAME_HINT = "Double-click a class, or press F2, to rename it; a name that another class has makes the two one."
 
 
 class ImportSummary(QScrollArea):
-    """The right side of the page."""
+    """The right side of the page. `decision_asked(name, value)` by the button of a warning."""
+
+    decision_asked = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +80,10 @@ class ImportSummary(QScrollArea):
     def show_report(self, report: DataReport, facts: ImportFacts) -> None:
         """All of it."""
         _fill(self.warnings_card, (warning.text for warning in report.warnings), "warning")
+        for warning in report.warnings:
+            if warning.decision is not None and warning.decision[0] in facts.offered:
+                mend = button(warning.offer, partial(self.decision_asked.emit, *warning.decision), "Decide so, and read the set again.")
+                self.warnings_card.inside.addWidget(mend, 0, Qt.AlignmentFlag.AlignLeft)
         can_rename = "rename" in facts.offered
         self.tree.set_report(report, can_rename)
         self.rename_hint.setVisible(can_rename and bool(report.classes))

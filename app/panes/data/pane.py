@@ -6,7 +6,6 @@ The pane only puts its parts together: `inspection` asks what is in a set, `repo
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -15,13 +14,14 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.panes import Context, Pane
 from app.panes.data.browser import DataBrowser
+from app.panes.data.decisions import decisions_may_help
 from app.panes.data.export import DataExports
 from app.panes.data.import_page import ImportPage
 from app.panes.data.inspection import InspectionController, InspectionPage
 from app.panes.data.report_column import ReportColumn
 from app.shell import theme
 from app.widgets.parts import EmptyState, offer
-from engine.common.data_names import short_name, split_name
+from engine.common.data_names import short_name
 from engine.messages import DataReport, Ended, ListData
 
 
@@ -84,6 +84,7 @@ class DataPane(Pane):
         self.report_column.bad_files.export_asked.connect(partial(self.exports.ask, "bad"))
         self.exports.reported.connect(self.browser.line.set_text)
         self.report_column.import_asked.connect(self.show_import)
+        self.report_column.train_asked.connect(self._train)
         page = self.import_page
         page.images_asked.connect(self.show_images)
         page.used.connect(self._use)
@@ -177,6 +178,12 @@ class DataPane(Pane):
         else:
             self.context.state.select_data(report.data)
 
+    def _train(self) -> None:
+        """Describe a new run on the set that is looked at."""
+        if self.data is not None:
+            self.context.state.data_used.emit(self.data)
+            self.context.actions["run.new"].trigger()
+
     def _show_undone(self, path: str) -> None:
         """What was undone is seen."""
         if self.stack.currentWidget() is self.import_page and self.import_page.path == path:
@@ -213,7 +220,7 @@ class DataPane(Pane):
     def _on_failure(self, data: str, event: Ended) -> None:
         if data != self.data:
             return
-        if event.outcome == "failed" and os.path.exists(split_name(data)[0]):
+        if event.outcome == "failed" and decisions_may_help(data, event.message):
             self.import_page.show_failure(data, event.message)
             self.stack.setCurrentIndex(3)
             return

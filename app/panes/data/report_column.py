@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.class_bars import ClassBalance
@@ -19,9 +19,10 @@ SIZES_LISTED = 6
 
 
 class ReportColumn(QScrollArea):
-    """The left side of the pane. `import_asked` by the button that leads to the page of the import."""
+    """The left side of the pane. `import_asked` by the button that leads to the page of the import, `train_asked` by that of a new run."""
 
     import_asked = Signal()
+    train_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +46,13 @@ class ReportColumn(QScrollArea):
         facts_card.inside.addLayout(self.facts)
         column.addWidget(facts_card)
         self.import_button = button("How it was read…", self.import_asked.emit, "See what was understood of it, and change how it is read.")
-        column.addWidget(self.import_button)
+        self.train_button = button("Train on it…", self.train_asked.emit, "Describe a new run on this data set.", primary=True)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.train_button)
+        row.addWidget(self.import_button)
+        row.addStretch(1)
+        column.addLayout(row)
         self.bad_files = BadFilesTable()
         column.addWidget(self.bad_files)
         self.balance = ClassBalance()

@@ -201,7 +201,8 @@ class ErrorsPane(RunPane):
         """Decide about the chosen image."""
         found, images, chosen, made = self.controller.found, self.controller.page, self.page.gallery.chosen, self.page.curate_button
         if found is not None and images is not None and 0 <= chosen < len(images.names):
-            menu = CurationMenu(self.context, found.data, (images.names[chosen],), self)
+            own = found.classes[int(images.labels[chosen])]
+            menu = CurationMenu(self.context, found.data, (images.names[chosen],), self, (own,))
             menu.open_at(made.mapToGlobal(made.rect().bottomLeft()))
 
     def picture(self) -> PictureRef | None:

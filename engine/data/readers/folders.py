@@ -49,6 +49,10 @@ def summary(path: Path) -> str:
 def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     """Every image of the folder at one size; what cannot be read is listed with the reason. Raises BadData when nothing is left."""
     if path.is_file():
+        try:
+            look(str(path))
+        except Undecodable as bad:
+            raise BadData(f"“{path.name}” cannot be read: {bad}.") from None
         raise BadData(f"“{path.name}” is a single picture; drop it onto a pane, or choose the folder it lies in.")
     source = Source(path.resolve().name)
     paths, litter = yield from _walk(path, source)

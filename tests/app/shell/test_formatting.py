@@ -54,4 +54,4 @@ def test_slow_speeds_keep_a_digit() -> None:
 
 def test_terms_are_words() -> None:
     assert formatting.term("valid energy_distance") == "energy distance · validation"
-    assert (formatting.term("top1_retrieval"), formatting.term("loss σ 0.1")) == ("top1 retrieval", "loss σ 0.1")
+    assert (formatting.term("top1_retrieval"), formatting.term("loss σ 0.1")) == ("top-1 retrieval", "loss σ 0.1")

@@ -56,6 +56,28 @@ def test_that_no_checkpoint_is_promised_of_a_run_that_was_stopped(open_window: O
     assert window.inspector.waiting.text() == "It ended before its first checkpoint, so there are no numbers of it."
 
 
+def test_that_a_run_with_checkpoints_is_not_said_to_have_ended_before_its_first_while_the_engine_starts(
+    open_window: OpenWindow, qtbot: QtBot
+) -> None:
+    window = opened(open_window, qtbot, run("a", steps=(0, 16), status="done"))
+    window.state.set_run(None)
+    window.state.set_run("/runs/a")  # no answer has come yet
+    assert window.inspector.waiting.text() == "Looking at this checkpoint…"
+
+
+def test_that_where_a_diagnosis_says_why_there_are_no_numbers_the_method_is_not_blamed(open_window: OpenWindow, qtbot: QtBot) -> None:
+    window = opened(open_window, qtbot, run("a"))
+    qtbot.waitUntil(lambda: len(window.inspector.rows) == 4)
+    few = m.Diagnosis("warning", "5 held-out images are too few to judge.")
+    described = m.Described(
+        stamp=0, channel="", run="/runs/a", step=16, numbers=(), diagnosis=(few,), latent=0, kl=None, scale=None, centre=None
+    )
+    window.inspector.show_described(described)
+    assert window.inspector.waiting.text() == "There are no numbers of this checkpoint; below is said why."
+    window.inspector.show_described(replace(described, diagnosis=()))
+    assert window.inspector.waiting.text() == "This method reports no numbers."
+
+
 def test_that_queued_runs_are_called_by_title_and_seed_and_one_of_them_is_next(open_window: OpenWindow, qtbot: QtBot) -> None:
     jobs = [m.JobChanged(f"t{n}", "train", "queued", label="gmm · shapes", place=n, seed=n) for n in range(2)]
     other = m.JobChanged("t2", "train", "queued", label="vae · digits", place=2, seed=0)

@@ -73,6 +73,29 @@ def test_that_an_image_of_the_browser_is_left_out_shown_as_such_and_brought_back
     assert pane.browser.grid.marked == {2: "×"} and [act for act, *_ in acts(kit)] == ["exclude", "undo", "redo"]
 
 
+def test_that_the_class_an_image_has_is_ticked_and_choosing_it_decides_nothing(kit: Kit, pane: DataPane) -> None:
+    name, last = names_of(pane)[2:4]
+    own, other = "cats", "dogs"
+
+    def opened(*names: str, classes: tuple[str, ...]) -> CurationMenu:
+        menu = CurationMenu(kit.context, PETS, names, pane, classes)
+        kit.pump()
+        return menu
+
+    menu = opened(name, classes=(own,))
+    assert action(menu, own).isChecked() and not action(menu, other).isChecked()
+    action(menu, own).trigger()
+    kit.pump()
+    assert acts(kit) == [] and not kit.context.undo.canUndo()
+    action(menu, other).trigger()
+    kit.pump()
+    assert acts(kit) == [("relabel", (name,), other)]
+    menu = opened(name, classes=(own,))  # it has the other now
+    assert action(menu, other).isChecked() and not action(menu, own).isChecked()
+    two = opened(name, last, classes=(own, own))  # of different classes by now
+    assert not action(two, own).isChecked() and not action(two, other).isChecked()
+
+
 def test_that_classes_and_tags_are_given_from_the_menu(kit: Kit, pane: DataPane) -> None:
     one, other = names_of(pane)[:2]
     action(menu_of(kit, one, other, over=pane), "dogs").trigger()

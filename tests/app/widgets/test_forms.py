@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtGui import QUndoStack
+from PySide6.QtGui import QAction, QKeySequence, QUndoStack
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.panes.views.augmentation_settings import ViewSettings
@@ -118,6 +118,40 @@ def test_that_a_text_is_taken_as_it_is_typed(qtbot: QtBot) -> None:
     assert draft.differing("token_transformer") == {"tokenizer": "/runs/a:b"} and not group.errors
     draft.undo.undo()
     assert line.text() == "" and draft.differing("token_transformer") == {}
+
+
+def test_that_the_undo_key_takes_back_typing_and_then_the_setting_though_the_field_keeps_the_keyboard(qtbot: QtBot) -> None:
+    draft = Draft(QUndoStack())
+    window = QWidget()
+    undo, redo = QAction("Undo", window), QAction("Redo", window)
+    for action, key, slot in (
+        (undo, QKeySequence.StandardKey.Undo, draft.undo.undo),
+        (redo, QKeySequence.StandardKey.Redo, draft.undo.redo),
+    ):
+        action.setShortcut(key)
+        action.triggered.connect(slot)
+        window.addAction(action)
+    qtbot.addWidget(window)
+    group = Group("model", "m", [FieldInfo("leave_out", "leave out", "text", "", "Files.")], draft)
+    QVBoxLayout(window).addWidget(group)
+    window.show()
+    qtbot.waitExposed(window)
+    window.activateWindow()
+    line = group.rows["leave_out"].editor
+    assert isinstance(line, QLineEdit)
+    line.setFocus()
+    qtbot.waitUntil(line.hasFocus)
+    QTest.keyClicks(line, "*_1*")
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert draft.differing("m") == {"leave_out": "*_1*"}
+    QTest.keyClicks(line, "typed")
+    QTest.keySequence(line, QKeySequence.StandardKey.Undo)  # of what is being typed
+    assert draft.differing("m") == {"leave_out": "*_1*"} and "typed" not in line.text()
+    line.setText("*_1*")
+    QTest.keySequence(line, QKeySequence.StandardKey.Undo)
+    assert draft.differing("m") == {} and line.text() == "" and line.hasFocus()
+    QTest.keySequence(line, QKeySequence.StandardKey.Redo)
+    assert draft.differing("m") == {"leave_out": "*_1*"} and line.text() == "*_1*"
 
 
 @given(st.floats(1e-6, 1.0))

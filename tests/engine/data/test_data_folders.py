@@ -177,3 +177,10 @@ def test_that_a_folder_yields_often_and_says_how_far_it_is(tmp_path):
     *steps, data = progress
     assert steps[-1].job == "job" and data.report.duplicates == 999
     assert any(step.total == 1000 and step.unit == "file" for step in steps)
+
+
+def test_that_a_single_file_says_whether_it_is_a_picture(tmp_path, refusal):
+    (tmp_path / "words.png").write_text("No picture at all.\n")
+    assert refusal(tmp_path / "words.png") == "“words.png” cannot be read: it holds text, not an image; choose an image file."
+    save(tmp_path / "one.png", np.zeros((8, 8), np.uint8))
+    assert "“one.png” is a single picture" in refusal(tmp_path / "one.png")

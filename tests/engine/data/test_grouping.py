@@ -59,7 +59,12 @@ def test_that_without_being_asked_images_are_split_as_before_and_the_column_is_o
     assert any(len(splits) > 1 for splits in splits_of(data).values()) and all(split.groups is None for split in data.splits.values())
     assert said(data, "“patient” of meta.csv may say which images belong together; group patient")
     assert data.understood["group_columns"] == {"meta.csv": ["patient"]}
-    assert not said(opened(tmp_path, group="patient"), "may say which")
+    (warning,) = [one for one in data.report.warnings if one.kind == "ungrouped"]
+    assert "“patient” (meta.csv)" in warning.text and warning.offer == "Keep together by patient"
+    assert warning.decision is not None
+    mended = opened(tmp_path, **dict([warning.decision]))
+    assert all(len(splits) == 1 for splits in splits_of(mended).values())
+    assert not said(mended, "may say which") and not [one for one in mended.report.warnings if one.kind == "ungrouped"]
 
 
 def test_that_an_archive_is_grouped_as_its_folder_is(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_that_a_run_without_a_term_that_has_to_fall_is_not_called_too_short(kit:
     assert "no rule of losses applies" in said(pane)
     kit.look_at(run_info(newest=m.RunFigure("top1_retrieval", 0.7, "", True, 64)))
     feed(kit, pane, "top1_retrieval")
-    assert said(pane) == "“top1 retrieval” is meant to rise: these rules are for losses, which fall."
+    assert said(pane) == "“top-1 retrieval” is meant to rise: these rules are for losses, which fall."
 
 
 def wheel(pane: CurvesPane, over: QPoint, modifiers: Qt.KeyboardModifier) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QStyle, QStyleOptionComboBox
+from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
 from app.panes.data.decisions import command_for
@@ -380,6 +380,61 @@ def test_that_a_set_that_cannot_be_read_is_asked_about(kit: Kit, tmp_path: Path,
     assert kit.state.selected_data == made.data == with_recipe(str(tmp_path), recipe_of({"bands": "rgb"}))
 
 
+def test_that_a_warning_that_a_decision_mends_has_its_button_and_another_has_none(kit: Kit, pane: DataPane, page: ImportPage) -> None:
+    def shown(**changes: Any) -> list[QPushButton]:
+        page.decide("fit", changes.pop("fit"))
+        QTest.qWait(20)
+        answer(kit, page, warnings=(m.DataWarning("leak", "Others."), m.DataWarning("ungrouped", "Torn.", **changes)))
+        return page.summary.warnings_card.findChildren(QPushButton)
+
+    assert shown(fit="squeeze") == []
+    assert shown(fit="crop", decision=("unknown", "x"), offer="No such decision") == []
+    (mend,) = shown(fit="letterbox", decision=("group", "meta.csv:patient"), offer="Keep together by patient")
+    assert mend.text() == "Keep together by patient" and mend.isVisible()
+    QTest.mouseClick(mend, Qt.MouseButton.LeftButton)
+    assert page.recipe == {"fit": "letterbox", "group": "meta.csv:patient"}
+    box = page.form.editor("group")
+    assert isinstance(box, QComboBox) and box.currentData() == "meta.csv:patient"
+    kit.undo.undo()
+    assert page.recipe == {"fit": "letterbox"}
+
+
+def test_that_another_set_is_shown_from_its_top(kit: Kit, pane: DataPane, page: ImportPage, tmp_path: Path) -> None:
+    pane.resize(700, 260)
+    kit.pump()
+    bars = [page.form.verticalScrollBar(), page.summary.verticalScrollBar()]
+    for bar in bars:
+        bar.setValue(bar.maximum())
+    assert all(bar.value() > 0 for bar in bars)
+    page.decide("fit", "squeeze")
+    QTest.qWait(20)
+    answer(kit, page)
+    assert all(bar.value() > 0 for bar in bars)  # the same set stays where it was
+    other = tmp_path / "other"
+    other.mkdir()
+    kit.state.open_data(str(other))
+    kit.bridge.tell(report(pane.job, data=str(other), understood=facts()))
+    kit.pump()
+    assert [bar.value() for bar in bars] == [0, 0]
+
+
+def test_that_a_single_file_is_asked_about_only_where_a_decision_can_help(kit: Kit, tmp_path: Path) -> None:
+    pane = kit.open(DataPane)
+    assert isinstance(pane, DataPane)
+    said = "“words.png” cannot be read: it holds text, not an image; choose an image file."
+    for name, refusal, helps in (
+        ("words.png", said, False),
+        ("a.npz", "“x” of a.npz is [9, 8, 4]: say so by its name (array x).", True),
+        ("b.zip", "“b.zip” holds no image that can be read, so choose another.", True),
+    ):
+        (tmp_path / name).write_text("x")
+        kit.state.open_data(str(tmp_path / name))
+        kit.bridge.tell(m.Ended(pane.job, "failed", refusal))
+        assert (pane.stack.currentWidget() is pane.import_page) == helps
+        if not helps:
+            assert pane.empty.isVisible() and said in [label.text() for label in pane.empty.findChildren(QLabel)]
+
+
 def test_that_use_puts_it_on_the_list_and_chooses_it_without_reading_it_again(
     kit: Kit, pane: DataPane, page: ImportPage, tried: Any, folder: str
 ) -> None:
@@ -398,6 +453,20 @@ def test_that_use_puts_it_on_the_list_and_chooses_it_without_reading_it_again(
     assert page.recipe == {"labels": "meta.csv:dx"} and not page.preview.busy  # the form holds what the name says
     kit.undo.undo()
     assert tried() == {}
+
+
+def test_that_a_set_in_use_offers_a_run_on_it(kit: Kit, pane: DataPane, page: ImportPage, tried: Any) -> None:
+    used: list[str] = []
+    page.decide("fit", "squeeze")
+    tried()
+    made = answer(kit, page)
+    QTest.mouseClick(page.use_button, Qt.MouseButton.LeftButton)
+    kit.state.data_used.connect(used.append)
+    train, read = pane.report_column.train_button, pane.report_column.import_button
+    assert train.isVisible() and not train.geometry().intersects(read.geometry())
+    assert train.width() >= train.sizeHint().width() and read.width() >= read.sizeHint().width()
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+    assert used == [made.data] and kit.triggered == ["run.new"]
 
 
 def test_that_undo_of_a_decision_about_another_set_leads_to_it(kit: Kit, pane: DataPane, page: ImportPage, tried: Any, folder: str) -> None:
