@@ -262,7 +262,7 @@ def carried_state(data: str | Path, carried: str) -> Curation:
     state = Curation(found.steps[: int(match["steps"])])
     if len(state.steps) != int(match["steps"]) or state.check() != match["check"]:
         raise BadData(
-            f"“{path.name}” is not the file of decisions that was named (its first {number_of(match['steps'], 'step')} "
+            f"“{path.name}” is not the file of decisions that was named (its first {number_of(int(match['steps']), 'step')} "
             f"differ); put it back."
         )
     return state

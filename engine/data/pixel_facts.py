@@ -118,8 +118,8 @@ class PixelFacts:
 
     def _unused_windows(self) -> str:
         """Why the windows that files state are not used."""
-        stated = self.windows - {None}
-        which = f"{len(stated):,} different windows" if len(stated) > 1 else "a window ({:g} to {:g})".format(*next(iter(stated)))
+        stated = [window for window in self.windows if window is not None]
+        which = f"{len(stated):,} different windows" if len(stated) > 1 else "a window ({:g} to {:g})".format(*stated[0])
         if self.window_files == self.deep_files:
             return f"The files state {which}; all have one scale in their place."
         verb = "states" if self.window_files == 1 else "state"
