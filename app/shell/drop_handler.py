@@ -27,7 +27,7 @@ MOST_DROPPED = 64
 MOST_OF_A_BATCH = 2000  # files that a pane for batches is given at once
 CIFAR = ("data_batch_1", "test_batch", "train", "test")  # files without an ending
 BUNDLE_FILTER = "Exported runs (*.zip);;All files (*)"
-DATA_FILTER = dialog_filter("Data", DATA)
+DATA_FILTER = dialog_filter("Data files", DATA)
 
 
 def kind_of(path: str) -> str:

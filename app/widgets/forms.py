@@ -146,7 +146,7 @@ class Choice(QComboBox):
         event.ignore()
 
 
-class Line(QLineEdit):
+class TypedLine(QLineEdit):
     """A field whose Ctrl+Z takes back what is being typed, and once that is taken over, leaves undo to the window."""
 
     def __init__(self, row: Row) -> None:
@@ -216,7 +216,7 @@ class Row(QObject):
             check = QCheckBox()
             check.clicked.connect(lambda on: self.draft.set(self.scope, self.field, bool(on)))
             return check
-        line = Line(self)
+        line = TypedLine(self)
         line.setMaxLength(1000 if self.field.kind == "text" else 120)
         line.textEdited.connect(self._typed)
         line.editingFinished.connect(self._finished)

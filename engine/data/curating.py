@@ -90,15 +90,27 @@ def curate(source: Source, curation: Curation, shape: tuple[int, ...]) -> KeptIm
         source.notes.append(f"Curated: {'; '.join(said)}.")
     if left_out:
         source.notes.append("The splits were drawn before images were left out, so every other image is in the split that it was in.")
-    for names, words in (
-        (found.renamed, "have another name than when they were decided about, and are known by their pixels"),
-        (found.changed, "have changed since they were decided about, so nothing was decided for them"),
-        (found.gone, "that were decided about are not in the data any more"),
-        (strange, "were to get a class that the set does not have, and keep theirs"),
+    for names, one, many in (
+        (
+            found.renamed,
+            "has another name than when it was decided about, and is known by its pixels",
+            "have another name than when they were decided about, and are known by their pixels",
+        ),
+        (
+            found.changed,
+            "has changed since it was decided about, so nothing was decided for it",
+            "have changed since they were decided about, so nothing was decided for them",
+        ),
+        (found.gone, "that was decided about is not in the data any more", "that were decided about are not in the data any more"),
+        (
+            strange,
+            "was to get a class that the set does not have, and keeps its own",
+            "were to get a class that the set does not have, and keep theirs",
+        ),
     ):
         if names:
             more = ", …" if len(names) > NAMED else ""
-            source.notes.append(f"{number_of(len(names), 'image')} {words}: {', '.join(names[:NAMED])}{more}.")
+            source.notes.append(f"{number_of(len(names), 'image')} {one if len(names) == 1 else many}: {', '.join(names[:NAMED])}{more}.")
     return KeptImages(kept, labels)
 
 

@@ -172,12 +172,9 @@ def test_that_renamed_changed_and_missing_images_are_noticed_and_said(folder: Pa
     names = set(content(after))
     assert "cats/one.png" not in names and "cats/2.png" in names and "cats/4.png" not in names
     notes = " ".join(after.report.notes)
-    assert (
-        "1 images have another name than when they were decided about, and are known by their pixels: cats/1.png (now cats/one.png)."
-        in notes
-    )
-    assert "1 images have changed since they were decided about, so nothing was decided for them: cats/2.png." in notes
-    assert "1 images that were decided about are not in the data any more: cats/3.png." in notes
+    assert "1 image has another name than when it was decided about, and is known by its pixels: cats/1.png (now cats/one.png)." in notes
+    assert "1 image has changed since it was decided about, so nothing was decided for it: cats/2.png." in notes
+    assert "1 image that was decided about is not in the data any more: cats/3.png." in notes
 
 
 def test_that_decisions_hold_at_another_size(folder: Path) -> None:

@@ -141,7 +141,7 @@ def test_that_an_unreadable_file_is_refused(tmp_path, monkeypatch):
     from engine.data import decoding
 
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(PHOTO)))
-    monkeypatch.setattr(decoding, "_at_once", lambda path, flags: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(decoding.os, "open", lambda path, flags: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(decoding.Bad, match="Permission denied"):
         decoding.read_bytes(str(tmp_path / "a.png"))
 
