@@ -255,6 +255,17 @@ def test_that_a_message_is_light_and_every_file_of_them_says_what_it_gives():
             assert sorted(told) == sorted(node.name for node in tree.body if isinstance(node, ast.ClassDef)), path
 
 
+def test_that_no_generator_rests_without_gradients():
+    """A generator left between two of its steps would leave its whole thread without them."""
+    found = []
+    for path in sources("engine"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.With) and any(word in ast.unparse(node.items[0]) for word in ("no_grad", "inference_mode", "set_grad")):
+                rests = any(isinstance(child, (ast.Yield, ast.YieldFrom)) for child in ast.walk(node))
+                found += [f"{path.relative_to(ROOT)}:{node.lineno}"] if rests else []
+    assert found == []
+
+
 def test_that_the_import_contracts_hold():
     """import-linter follows chains of imports, which the tests above do not."""
     script = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"

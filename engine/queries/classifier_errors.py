@@ -211,8 +211,7 @@ def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | None)
     if through == BAYES:
         return bayes((yield from given_in_steps(method, x, len(model.spec.classes)))).log_posterior
     assert provides(method, Classifier)
-    with torch.no_grad():
-        return (yield from aside(partial(_classified, method, x)))
+    return (yield from aside(partial(_classified, method, x)))
 
 
 @torch.no_grad()
