@@ -26,7 +26,8 @@ ROOMS = (
 NEVER_ONE = re.compile(
     r"[A-Z_]+( \+ 1)?(:,)?"  # limits
     r"|count\((MOST_DROPPED|MOST_OF_A_BATCH|len\((paths|taken)\)|left)\)|len\(paths\)|room|len\(parts\)"  # each said apart where it is one
-    r"|self\.deep_files:,|len\(others\) \+ 1|len\(work\.samples\)|work\.length:,|frames|n|fitted:,|job\.samples|self\.micro_batch_size|report\.bad_total:,"
+    r"|self\.deep_files:,"
+    r"|len\(others\) \+ 1|len\(work\.samples\)|work\.length:,|frames|n|fitted:,|job\.samples|self\.micro_batch_size|report\.bad_total:,"
     r"|phase\.optimizer for phase in method\.phases|path\.name|"  # no numbers
     r"|SPLITS\[.*\]|number_of\(.*\)|of|split|extractor\.run\.path\.name|method\.title|frame\.frames|frames:,(\.0f)?|"
     r"|event\.rate:,\.0f|length|words|what|kind|run\.name|fact|name"

@@ -15,13 +15,14 @@ from scipy.stats import multivariate_normal
 from app.panes.bayes.pane import BayesPane
 from engine import messages as m
 from engine.common.bayes_rule import posterior
-from engine.data import BadData, open_data
+from engine.data import open_data
 from engine.data.splits import spread
 from engine.queries.arrays import image_tensor
 from engine.queries.session import CannotAnswer, QuerySession
 from engine.training.loop import train
 from engine.training.plan import Plan
 from tests.kit.panes import Kit, run_info
+from tests.kit.session_engine import PatientEngine
 
 SHRINKAGE = 0.1
 RUNS = {
@@ -119,42 +120,11 @@ def test_that_what_cannot_be_answered_is_one_sentence(session: QuerySession, run
     assert isinstance(foreign, m.BayesAnswered) and foreign.classifier is None and foreign.beside_fault.endswith(".")
 
 
-class SessionEngine:
-    """The engine without its threads: whatever is asked is answered at once by a real session."""
-
-    def __init__(self, session: QuerySession) -> None:
-        self.session, self.events, self.sent = session, [], []
-
-    def start(self) -> None: ...
-
-    def send(self, message: Any) -> None:
-        self.sent.append(message)
-        try:
-            if isinstance(message, m.Query):
-                self.events.append(self.session.answer(message))
-            elif isinstance(message, m.Work):
-                told = [event for event in self.session.work(message) if event is not None]
-                self.events += [*told, m.Ended(message.job, "ok", "Done.")]
-        except (CannotAnswer, BadData) as error:
-            if isinstance(message, m.Query):
-                about = {"stamp": message.stamp, "channel": message.channel, "kind": type(message).__name__}
-                self.events.append(m.QueryFailed(**about, message=str(error)))
-            else:
-                self.events.append(m.Ended(message.job, "failed", str(error)))
-
-    def drain(self, limit: int = 200) -> list[Any]:
-        out, self.events = self.events, []
-        return out
-
-    def close(self, timeout: float = 2.5) -> bool:
-        return True
-
-
 @pytest.fixture
 def kit(qapp, session: QuerySession) -> Iterator[Kit]:
     made = Kit()
     made.engine.answering = False
-    made.bridge.engine = SessionEngine(session)
+    made.bridge.engine = PatientEngine(session)
     made.state.methods = {
         **made.state.methods,
         **{name: m.MethodInfo(name, name, "", "bound", "direct", True, ("log_prob", "conditional"), "", "", "", ()) for name in DENSITIES},
