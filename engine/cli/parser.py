@@ -99,6 +99,14 @@ def positive(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """An argument that is a share: above 0, at most 1."""
+    value = positive(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"“{text}” is a share above 1")
+    return value
+
+
 def shares(text: str) -> tuple[float, ...]:
     """Numbers above 0 and up to 1, with commas between."""
     found = tuple(positive(part) for part in text.split(","))
