@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from engine.cli.console import write_stdout
 from engine.cli.errors import Usage
 
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}  # in words
+
 
 class Parser(argparse.ArgumentParser):
     """Raises `Usage` where argparse would end the program."""

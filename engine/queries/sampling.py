@@ -128,15 +128,16 @@ def finished_samples(model: Model, work: m.DrawSamples) -> tuple[np.ndarray | No
 
 
 def film_of_samples(model: Model, work: m.DrawSamples) -> Iterator[tuple[int, int, np.ndarray]]:
-    """How `finished_samples` come about: (steps or rows of symbols done, of how many, images uint8 [n, C, H, W]), the last the finished ones.
+    """How `finished_samples` come about: (steps or rows of symbols done, of how many, images uint8 [n, C, H, W]), the
+    finished ones last.
 
     Raises: CannotSample: texts, or a sampler that draws in one pass. BadData.
     """
     method = sampler_of(model)
-    if model.spec.kind == "text" or not (provides(method, SymbolSequence) or model.method.sampling == "iterative"):
-        raise CannotSample(
-            f"{model.method.title} makes no film of its samples; name a file that ends in {'.txt' if model.spec.kind == 'text' else '.png'}."
-        )
+    text = model.spec.kind == "text"
+    if text or not (provides(method, SymbolSequence) or model.method.sampling == "iterative"):
+        ending = ".txt" if text else ".png"
+        raise CannotSample(f"{model.method.title} makes no film of its samples; name a file that ends in {ending}.")
     y = _labels(model, work)
     if not provides(method, SymbolSequence):
         for frame in _frames(work, model, method, y):
