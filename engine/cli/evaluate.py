@@ -131,9 +131,14 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
     if settings:
         _check(Run.open(path), settings)
     try:
-        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=split, prior=options.prior))
+        with console.signals.gently():
+            at = (path, options.step, options.limit, options.k, options.seed)
+            result = console.run(evaluate(*at, split=split, prior=options.prior, stop=lambda: console.stopped))
         values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": split}
         values |= {**({"images": result.images} if result.images else {}), **result.values}
+        if result.stopped:
+            console.say(table(values))
+            return values | {"stopped": result.stopped}
     except BadPrior as error:
         raise Usage(str(error)) from None
     except CannotAnswer:
