@@ -31,6 +31,7 @@ REZIPPED, REGZIPPED = ("npz", "pt", "labels", "zip"), ("idx.gz", "tar.gz")
 RECIPES = (
     ImportRecipe(),
     ImportRecipe(pages="all"),
+    ImportRecipe(frames="clips"),
     ImportRecipe(labels="names"),
     ImportRecipe(class_level=-1, split="folders"),
     ImportRecipe(split="none", fit="letterbox", leave_out=("*/1*", "[!a]*")),
