@@ -32,7 +32,7 @@ except ImportError:  # Windows: the look at the highest memory is left out
 
 FEW, MANY = 60, 10_000
 ALL = int(os.environ.get("PRIORAMA_FUZZ", "0"))  # inputs of every kind, without a budget; 0: as many as the budget allows
-CPU_SECONDS = 10.0  # of each kind, in this process and in those that read
+CPU_SECONDS = 8.0  # of each kind, in this process and in those that read
 LOOK_EVERY = 20  # inputs between two looks at the budget
 EACH_DAY = 997  # numbers that a slow run begins further on than the day before; prime to MANY, so that all have their turn
 HANG = 2.0  # seconds of computing for one input

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +14,7 @@ from engine.data.dataset import BadData
 from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import understand
 from engine.data.recipe import ImportRecipe, parsed_recipe, parted_name, with_recipe
+from tests.kit import fuzzing
 from tests.kit.fuzz_seeds import LABELS, mat_structs
 from tests.kit.fuzzing import TIMEOUT, fuzz, generator, mutated, mutated_json
 from tests.kit.sentences import look_at
@@ -160,3 +162,41 @@ def test_that_many_mutated_tables_are_read_or_known_to_be_none(kind):
 def test_that_every_table_is_one_before_it_is_mutated(kind):
     for content in contents(kind):
         parse_table(TABLES[kind][0], content)
+
+
+# -- the kit -------------------------------------------------------------------------------------------------------------
+
+
+def test_that_each_day_tries_other_numbers_and_a_failure_is_found_by_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fuzzing, "ALL", 0)
+    monkeypatch.delenv("PRIORAMA_FUZZ_FROM", raising=False)
+    assert set(range(fuzzing.FEW)) <= set(fuzzing.numbers("recipe", many=False)) >= set(fuzzing.ONCE_FAILED["recipe"])
+    ticks = itertools.count()
+    monkeypatch.setattr(fuzzing, "cpu_seconds", lambda: next(ticks))  # so a budget is 8 looks
+    tried: set[int] = set()
+    for day in range(400):
+        monkeypatch.setattr(fuzzing.time, "time", lambda day=day: 86_400.0 * (20_000 + day))
+        found = list(fuzzing.numbers("npy", many=True))
+        assert fuzzing.FEW < len(found) < fuzzing.FEW + 10 * fuzzing.LOOK_EVERY
+        tried |= set(found)
+    assert len(tried) == fuzzing.MANY
+    monkeypatch.setattr(fuzzing, "ALL", 1)
+    monkeypatch.setenv("PRIORAMA_FUZZ_FROM", "77")
+    assert list(fuzzing.numbers("npy", many=True)) == [77]
+
+
+def test_that_a_fault_names_its_number_and_a_hang_is_one(monkeypatch: pytest.MonkeyPatch):
+    def fails(number: int) -> bool:
+        assert number != 7, "it broke"
+        return True
+
+    monkeypatch.setattr(fuzzing, "ALL", 0)
+    with pytest.raises(AssertionError) as caught:
+        fuzzing.fuzz("npy", fails, many=False)
+    assert "input 7 of “npy”" in caught.value.__notes__[0]
+    monkeypatch.setattr(fuzzing, "HANG", -1.0)
+    with pytest.raises(AssertionError, match="it computes for"):
+        fuzzing.fuzz("npy", lambda number: True, many=False)
+    with pytest.raises(AssertionError, match="only 0 of 60 opened"):
+        monkeypatch.setattr(fuzzing, "HANG", 2.0)
+        fuzzing.fuzz("npy", lambda number: False, many=False)
