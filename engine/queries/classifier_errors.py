@@ -139,7 +139,7 @@ def _facts(model: Model, data: DataSet, of: m.AnswersOf) -> dict[str, Any]:
         "split": of.split,
         "limit": of.limit,
         "through": of.through,
-        "fitted on": FITTED_ON if of.through == PROBE else 0,
+        "fitted on": FITTED_ON,
         "flow images": FLOW_IMAGES,
     }
 
@@ -187,21 +187,20 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf, facts: dict[s
     rows, labels, total = rows[known], labels[known], int((np.asarray(split.labels) >= 0).sum())
     if not len(rows):
         raise CannotAnswer(f"No {SPLITS[of.split]} image of {data.name} has a class; choose another split.")
-    note = ""
-    if of.through == PROBE:
-        note = f"By a linear probe of the frozen features, fitted on {number_of(len(_fitted_on(data)), 'training image')}.{words}"
-    elif of.through == BAYES:
+    files = ScoreFiles(model.run.path)
+    kept = _kept_answers(files.load(FILE, facts), labels, len(classes)) if model.weights else None
+    if kept is None:
+        kept = yield from _told(job, model, data, of, rows, labels)
+        if model.weights:
+            files.keep(FILE, facts, vars(kept[0]) | {"note": np.frombuffer(kept[1].encode(), np.uint8)})
+    told, note = kept
+    note += words
+    if of.through == BAYES:
         note = "By Bayes’ rule on p(x|y), all classes equally likely beforehand."
         if limit != of.limit:
             note += f" Its density takes many passes for each image, so {len(rows)} were asked about."
     if of.split == "train":
         note = f"{SEEN} {note}".strip()
-    files = ScoreFiles(model.run.path)
-    told = _kept_answers(files.load(FILE, facts), labels, len(classes)) if model.weights else None
-    if told is None:
-        told = yield from _told(job, model, data, of, rows, labels)
-        if model.weights:
-            files.keep(FILE, facts, vars(told))
     progress = ProgressReporter(job, of.run, len(rows), "image", timed=False)
     progress.done = len(rows)  # all have their answers
     yield progress.say("Finding how sure the figures are")
@@ -213,23 +212,25 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf, facts: dict[s
     return KeptAnswers(rows, told, event)
 
 
-def _kept_answers(arrays: dict[str, np.ndarray] | None, labels: np.ndarray, classes: int) -> Answered | None:
-    """The answers in a file; None where there is none, or one that does not fit images of these classes int64 [N]."""
-    if arrays is None or set(arrays) != set(Answered.__dataclass_fields__):
+def _kept_answers(arrays: dict[str, np.ndarray] | None, labels: np.ndarray, classes: int) -> tuple[Answered, str] | None:
+    """(the answers, the note) in a file; None where there is none, or one that does not fit images of these classes int64 [N]."""
+    if arrays is None or set(arrays) != {*Answered.__dataclass_fields__, "note"}:
         return None
+    note = arrays.pop("note").tobytes().decode("utf-8", "replace")
     told = Answered(**arrays)
     for name, values in arrays.items():
         kind = np.int64 if name in ("labels", "predicted", "second") else np.float64
         if values.dtype != kind or values.shape != labels.shape:
             return None
     known = all(0 <= answers.min() <= answers.max() < classes for answers in (told.predicted, told.second))
-    return told if known and np.array_equal(told.labels, labels) and np.isfinite(told.confidence).all() else None
+    fits = known and np.array_equal(told.labels, labels) and np.isfinite(told.confidence).all()
+    return (told, note) if fits and (note.isprintable() or not note) else None
 
 
-def _told(job: str, model: Model, data: DataSet, of: m.AnswersOf, rows: np.ndarray, labels: np.ndarray) -> Part[Answered]:
-    """Ask about the images `rows` [N] of a split, one small batch after the other: of its answers a few numbers are kept."""
+def _told(job: str, model: Model, data: DataSet, of: m.AnswersOf, rows: np.ndarray, labels: np.ndarray) -> Part[tuple[Answered, str]]:
+    """(what is answered, by what in words): ask about the images `rows` [N] of a split, one small batch after the other."""
     split, shape = data.splits[of.split], model.spec.shape
-    probe = (yield from _probe(job, model, data, of)) if of.through == PROBE else None
+    probe, note = (None, "") if of.through in (CLASSIFIER, BAYES) else (yield from _probe(job, model, data, of))
     progress = ProgressReporter(job, of.run, len(rows), "image", f"Asking about {SPLITS[of.split]} images", every=TELL_SECONDS)
     size, parts = min(model.method.valid_slice, FEATURES_AT_ONCE), []
     for start in range(0, len(rows), size):
@@ -242,7 +243,7 @@ def _told(job: str, model: Model, data: DataSet, of: m.AnswersOf, rows: np.ndarr
             )
         parts.append(answered(log_p.numpy(), labels[start : start + size]))
         yield progress.add(len(some))
-    return joined(parts)
+    return joined(parts), note
 
 
 def _table(bins: Bins) -> np.ndarray:
@@ -285,8 +286,8 @@ def _fitted_on(data: DataSet) -> np.ndarray:
     return spread(train, FITTED_ON)
 
 
-def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[Linear]:
-    """A linear probe of the frozen features, as the Probe pane fits it."""
+def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear, str]]:
+    """A linear probe of the frozen features, as the Probe pane fits it, and what it is fitted on, in words."""
     train, rows = data.splits["train"], _fitted_on(data)
     assert train.labels is not None
     progress = ProgressReporter(job, of.run, len(rows), "image", "Encoding the training images of the probe", every=TELL_SECONDS)
@@ -306,7 +307,7 @@ def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[Linea
     while (step := (yield from aside(lambda: next(iterations, None)))) is not None:
         last = step
     assert last is not None
-    return last.linear
+    return last.linear, f"By a linear probe of the frozen features, fitted on {number_of(len(rows), 'training image')}."
 
 
 # ---------------------------------------------------------------------------------------------------------------------
