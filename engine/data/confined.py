@@ -13,6 +13,7 @@ from queue import Empty, Full, Queue
 
 import numpy as np
 
+from engine.data.clips import join_frames
 from engine.data.dataset import BadData, Source, Step
 from engine.data.limits import SILENT_SECONDS
 from engine.data.reader_process import Frame, ReaderLate, ReaderMissing, ReaderProcess, borrowed
@@ -43,6 +44,7 @@ def read_file(reader: str, path: Path, recipe: ImportRecipe) -> Generator[Step, 
             _finish(process, thread, answers)
     if isinstance(found, BadData):  # the process has said so itself, and is as good as before
         raise found
+    join_frames(found)
     return found
 
 

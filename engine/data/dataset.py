@@ -186,6 +186,7 @@ class Part:
     names: Sequence[str]
     groups: np.ndarray | None = None  # int64 [N], numbered over all parts, where the reader knows what belongs together
     before: np.ndarray | None = None  # of clips: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
+    past: np.ndarray | None = None  # of clips while `images` holds single frames: rows int64 [N, 5], the four before and the image itself
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.common.file_endings import PICTURES
-from engine.data.clips import Clips, find_clips, group_by_clip, join_frames, placed_frames
+from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, join_frames, placed_frames
 from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
@@ -72,7 +72,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
     if clips:
-        kept = join_frames(source, kept, clips)
+        kept = choose_frames(source, layout.files, kept, clips)
+        join_frames(source)
     name_classes(source, layout, kept)
     if clips:
         group_by_clip(source, kept, clips)

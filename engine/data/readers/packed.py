@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from engine.common.counting import number_of
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
+from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, placed_frames
 from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
 from engine.data.label_tables import NoTable, RawTable, parse_table
@@ -44,11 +45,10 @@ from engine.data.picture_sets import (
     say_what_is_bad,
     shown,
 )
-from engine.data.pixel_facts import PixelFacts, Size
-from engine.data.preprocessing import Preprocessing
+from engine.data.pixel_facts import Size
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
-from engine.data.streamed import Content, StreamedPictures
+from engine.data.streamed import Content, read_streamed
 
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
@@ -77,6 +77,10 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
             packed = _Packed(stack, archives, [file for file in files if file not in archives])
             yield from packed.listed()
             paths, labels = packed.paths_and_labels()
+            clips: Clips = {}
+            if recipe.frames == "clips":
+                clips = yield from find_clips(source.name, paths, packed.frames_at)
+                paths = [one for one in paths if not may_be_a_picture(one.rpartition("/")[2])] + list(clips)
             layout = understand(
                 paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter, packed.label_table
             )
@@ -86,10 +90,12 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
+            if clips:
+                layout.files = placed_frames(layout.files, clips)
             pictures = packed.in_reading_order(layout.files)
-            if recipe.pages == "all":
-                pictures = yield from every_page(path.name, pictures, packed.frames)
-            attempt = partial(_attempt, packed, pictures)
+            if recipe.pages == "all" and not clips:
+                pictures = yield from every_page(path.name, pictures, lambda file: packed.frames_at(file.path))
+            attempt = partial(read_streamed, pictures, partial(packed.contents, pictures))
             kept = yield from read_in_agreement(attempt, _guess(packed, pictures, recipe), source, recipe, (Restart(),))
     except tarfile.ReadError:
         raise BadData(f"{path.name} is damaged or no archive; save or download it again.") from None
@@ -98,7 +104,11 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
     if not kept:
         raise BadData(f"{path.name} holds no image that can be read: {source.bad[0].reason}")
     source.notes += packed.notes
+    if clips:
+        kept = choose_frames(source, layout.files, kept, clips)
     name_classes(source, layout, kept)
+    if clips:
+        group_by_clip(source, kept, clips)
     say_what_is_bad(source)
     return source
 
@@ -224,11 +234,13 @@ class _Packed:
         with stream:
             return stream.read(most + 1)
 
-    def contents(self, files: list[PlacedFile]) -> Iterator[tuple[PlacedFile, Content]]:
-        """The bytes of each file, unpacked once for all its pages."""
+    def contents(self, files: list[PlacedFile], split: str) -> Iterator[tuple[PlacedFile, Content]]:
+        """The bytes of each file of a split, unpacked once for all its pages."""
         last = ""
         data: Content = b""
         for file in files:
+            if file.split != split:
+                continue
             if file.path != last:
                 last = file.path
                 try:
@@ -237,10 +249,10 @@ class _Packed:
                     data = bad
             yield file, data
 
-    def frames(self, file: PlacedFile) -> int:
+    def frames_at(self, path: str) -> int:
         """How many pages a picture of the tree has."""
         try:
-            return look(self.content(file.path)).frames
+            return look(self.content(path)).frames
         except Bad:
             return 1  # it is refused by name when it is read
 
@@ -325,19 +337,3 @@ def _guess(packed: _Packed, files: list[PlacedFile], recipe: ImportRecipe) -> Si
             continue
         sizes.append((seen.channels, seen.height, seen.width))
     return common_shape(Source(""), sizes, recipe) if sizes else (3, 32, 32)
-
-
-def _attempt(
-    packed: _Packed,
-    files: list[PlacedFile],
-    shape: Size,
-    how: Preprocessing,
-    source: Source,
-    found: PixelFacts,
-    counts: Counter[str],
-) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
-    pictures = StreamedPictures(shape, how, source, found, counts, len(files))
-    for split in ("all", "train", "valid", "test"):
-        mine = [file for file in files if file.split == split]
-        yield from pictures.part(split, len(mine), packed.contents(mine))
-    return pictures.kept, pictures.sizes

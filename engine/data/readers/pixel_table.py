@@ -31,6 +31,7 @@ _HEAD = 1 << 16  # bytes that are looked at
 _SAMPLE = 64  # rows that tell the size
 _AT_ONCE = 2 << 20  # pixels that are handed over at once
 _LEAST_NUMBERS = 16
+_LONGEST_CELL = 8 * LONGEST_SIDE**2  # characters; the csv module takes 131,072 by itself, which 200×200 pixels are more than
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def _columns(file: Path) -> _Columns | None:
 def _rows(file: Path, columns: _Columns) -> Iterator[list[str]]:
     """All rows under the headings, short ones filled up with empty cells. Raises: BadData: no table any more."""
     width = len(columns.names)
+    csv.field_size_limit(_LONGEST_CELL)
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         lines = csv.reader((line.replace("\0", "") for line in stream), delimiter=columns.sign)
         try:
