@@ -174,6 +174,7 @@ class Window(QMainWindow):
         state.handed_over.connect(self.centre.hand_over)
         state.data_opened.connect(self.new_run_page.wish_data)
         state.data_used.connect(self.new_run_page.wish_data)
+        state.data_page_wanted.connect(lambda: self.centre.show_pane(self.docks.data_page()))
 
         self.run_list.chosen.connect(runs.choose)
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))

@@ -40,6 +40,7 @@ class State(QObject):
     selected_data_changed = Signal()
     data_used = Signal(str)  # a set was chosen for the next run
     data_opened = Signal(str)  # a set was opened by hand: what was known of it is out of date
+    data_page_wanted = Signal()  # and it should be seen
     jobs_changed = Signal()
     progress_changed = Signal(str)  # job
     theme_changed = Signal()
@@ -217,6 +218,7 @@ class State(QObject):
             self.selected_data_changed.emit()
         else:
             self.select_data(data)
+        self.data_page_wanted.emit()
 
     def set_job(self, job: JobChanged) -> None:
         if job.state == "queued" and job.kind == "train":
