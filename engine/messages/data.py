@@ -100,7 +100,7 @@ class ImportFacts:
     levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
     arrays: tuple[str, ...] = ()  # that could be the images
     class_level: int | None = None  # which of the levels names the class, where folders do
-    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | "none"
+    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | an array | "none"
     array: str = ""  # what the images are taken from, where they are arrays
     original_classes: tuple[str, ...] = ()  # before they were renamed
     left_out: tuple[LeftOutFiles, ...] = ()

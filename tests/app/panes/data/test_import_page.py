@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
-from app.panes.data.decisions import command_for
+from app.panes.data.decisions import command_for, fields_for, words_of_choice
 from app.panes.data.import_page import ImportPage
 from app.panes.data.pane import DataPane
 from app.panes.data.split_tree import ROW
@@ -523,3 +523,12 @@ def test_that_decisions_outlast_a_look_elsewhere(kit: Kit, pane: DataPane, page:
     kit.state.select_data(folder)
     pane.show_import()
     assert page.recipe == {"fit": "squeeze", "colour": "grey"} and page.again.isVisible() and not page.preview.busy
+
+
+def test_that_a_file_of_arrays_offers_each_array_of_groups_and_no_folder() -> None:
+    """And no row at all where no array has one value for each image."""
+    offered = ("labels", "group", "scale", "array", "size", "colour", "rename")
+    shown = facts(offered=offered, levels=(), columns=("y",), group_columns=("patient", "site"))
+    (group,) = [field for field in fields_for(shown) if field.name == "group"]
+    assert group.choices == ("as found", "patient", "site") and words_of_choice("group", "patient", shown) == "patient"
+    assert not [field for field in fields_for(facts(offered=offered, levels=(), group_columns=())) if field.name == "group"]
