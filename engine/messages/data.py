@@ -28,6 +28,7 @@ class DataInfo:
     training_images: int | None = None  # where it is known without opening the set
     has: tuple[str, ...] | None = None  # of "classes", "captions", "frames"; None where it is not known without opening the set
     lost: bool = False  # it was opened before, and nothing lies at its place now
+    decided: str = ""  # how it is read, in words: “labels dx · curated: 2 left out”
 
 
 @dataclass(frozen=True, eq=False)

@@ -215,7 +215,7 @@ class EmbeddingPane(RunPane):
     def _name_data(self) -> None:
         info = self.context.state.run_info
         own = f"its own: {info.data_name}" if info else "its own"
-        sets = [(one.name, data) for data, one in self.context.state.data.items() if one.kind == "images"]
+        sets = [(self.context.state.data_title(data), data) for data, one in self.context.state.data.items() if one.kind == "images"]
         chosen = self.page.controls.value().data
         if chosen and chosen not in {data for _, data in sets}:
             sets.append((Path(chosen).name, chosen))

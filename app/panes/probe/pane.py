@@ -156,7 +156,7 @@ class ProbePane(RunPane):
         box.addItem(f"its own: {info.data_name}" if info else "its own", "")
         for data, one in state.data.items():
             if one.kind == "images" and (info is None or data != info.data):
-                box.addItem(one.name, data)
+                box.addItem(state.data_title(data), data)
         box.setCurrentIndex(max(0, box.findData(chosen)))
 
     def has_blocks(self) -> bool:
