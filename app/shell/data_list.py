@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -153,8 +153,11 @@ class DataList(QScrollArea):
 
     def show_note(self, data: str, note: str, busy: bool = False, refused: bool = False) -> None:
         """What is being done about a set whose files are gone, or why a place was not taken; "" for nothing."""
-        if data in self.lines:
-            self.lines[data].show_note(note, busy, refused)
+        line = self.lines.get(data)
+        if line is not None:
+            line.show_note(note, busy, refused)
+            if refused:
+                QTimer.singleShot(0, line, lambda: self.ensureWidgetVisible(line, 0, 8))  # once it has its height
 
     def sizeHint(self) -> QSize:
         return QSize(theme.LEFT_WIDTH - 1, height_of(self.column, theme.LEFT_WIDTH - 1) + 2)

@@ -126,6 +126,19 @@ def test_that_a_dropped_folder_leads_to_its_import_and_a_chosen_one_to_its_image
     assert not kit.engine.of(m.ListData)
 
 
+def test_that_a_used_set_offers_the_next_step_at_once(kit: Kit, pane: DataPane, page: ImportPage, folder: str) -> None:
+    used: list[str] = []
+    asked: list[bool] = []
+    kit.state.data_used.connect(used.append)
+    kit.context.actions["run.new"].triggered.connect(lambda: asked.append(True))
+    QTest.mouseClick(page.use_button, Qt.MouseButton.LeftButton)
+    kit.pump()
+    train = pane.report_column.train_button
+    assert train.isVisible() and train.text() == "Train on it…" and train.property("kind") == "primary"
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+    assert used[-1] == folder and asked == [True]
+
+
 def test_that_a_text_stays_as_it_was(kit: Kit, pane: DataPane) -> None:
     kit.state.open_data("/texts/a.txt")
     kit.bridge.tell(report(pane.job, data="/texts/a.txt", kind="text", shape=(), classes=(), class_counts={}, text_sample="abc"))
