@@ -29,6 +29,7 @@ from app.shell.focus_guard import FocusGuard, attention
 from app.shell.inspector import Inspector
 from app.shell.inspector_controller import InspectorController
 from app.shell.left_side import LeftSide
+from app.shell.listed_data import ListedDataController
 from app.shell.palette import Item, Palette
 from app.shell.palette_items import palette_items
 from app.shell.pane_availability import why_unavailable
@@ -174,6 +175,7 @@ class Window(QMainWindow):
         state.handed_over.connect(self.centre.hand_over)
         state.data_opened.connect(self.new_run_page.wish_data)
         state.data_used.connect(self.new_run_page.wish_data)
+        state.data_page_wanted.connect(lambda: self.centre.show_pane(self.docks.data_page()))
 
         self.run_list.chosen.connect(runs.choose)
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))
@@ -188,6 +190,7 @@ class Window(QMainWindow):
         self.data_list.chosen.connect(self.centre.show_data)
         self.data_list.forget_chosen.connect(lambda data: bridge.send(m.ForgetData(data)))
         self.data_list.copy_path_chosen.connect(self.centre.copy)
+        self.listed_data = ListedDataController(self.data_list, state, bridge, self)
         self.data_list.train_chosen.connect(lambda data: self.new_run(data=data))
         self.verbs.chosen.connect(runs.do_to_chosen)
         self.verbs.continue_to.connect(runs.continue_to)

@@ -69,6 +69,7 @@ class NewRunPage(QWidget):
         self.sides: list[QVBoxLayout] = []
         self._steps = DEFAULT_STEPS  # the length that the form offers for these data
         self._classes: dict[str, bool] = {}  # data -> whether an inspection found classes
+        self._awaited = ""  # data that were to be chosen before the engine had them on the list
         self.wished_data = ""  # what the user chose here, or opened, since he chose a run
         self._stale = True  # the cards are not those of the chosen method
 
@@ -148,7 +149,7 @@ class NewRunPage(QWidget):
         self.choose_method(chosen if chosen in methods else next(iter(fitting or methods), ""))
 
     def set_data(self, data: dict[str, DataInfo]) -> None:
-        chosen = self.data_box.currentData()
+        chosen = self._awaited if self._awaited in data else self.data_box.currentData()
         self.data = data
         self.data_box.clear()
         for name, info in data.items():
@@ -185,12 +186,13 @@ class NewRunPage(QWidget):
 
     def choose_data(self, data: str) -> None:
         at = self.data_box.findData(data)
+        self._awaited = data if at < 0 else ""
         if at >= 0:
             self.data_box.setCurrentIndex(at)
         self._offer_length()
 
     def _choose_data(self) -> None:
-        self.wished_data = self.data_box.currentData() or ""
+        self.wished_data, self._awaited = self.data_box.currentData() or "", ""
         self._offer_length()
 
     def wish_data(self, data: str) -> None:

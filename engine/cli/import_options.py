@@ -34,7 +34,9 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--labels", metavar="COLUMN", help="where classes come from: folders, names, none, or a column of a table")
     group.add_argument("--class-level", type=int, metavar="N", help="which folder below the splits is the class: 1 outermost, -1 innermost")
     group.add_argument("--split", choices=("folders", "none"), help="whether folders called train, valid and test are splits")
-    group.add_argument("--group", metavar="COLUMN", help="what stays in one split together: folder (the innermost), or a column of a table")
+    group.add_argument(
+        "--group", metavar="COLUMN", help="what stays in one split: folder (the innermost), a column of a table, or an array"
+    )
     group.add_argument("--scale", metavar="RULE", help="of values beyond 8 bits: range, robust, or LOW..HIGH")
     group.add_argument("--background", choices=("white", "black", "grey"), help="under what is transparent, and around letterboxed images")
     group.add_argument("--fit", choices=("crop", "letterbox", "squeeze"), help="how images of another shape become the common one")

@@ -24,14 +24,13 @@ NAMED = 5  # classes in a sentence
 def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) -> ImportFacts:
     """What was understood of a set of images, and which decisions can change it."""
     told, how, values = source.understood, source.preprocessing, source.values
-    columns = told.get("columns", {})
     return ImportFacts(
         decisions=recipe.changed(),
         offered=tuple(told.get("offered", ())),
         classes_from=told.get("labels", "the data" if source.classes else "none") if source.classes else "none",
         splits_from=told.get("splits", "the data" if len(source.parts) > 1 else "none"),
-        columns=tuple(f"{table}:{column}" if table else column for table, some in columns.items() for column in some),
-        group_columns=tuple(f"{table}:{column}" for table, some in told.get("group_columns", {}).items() for column in some),
+        columns=_columns(told.get("columns", {})),
+        group_columns=_columns(told.get("group_columns", {})),
         levels=tuple(_words_of_level(level) for level in told.get("levels", ())),
         arrays=tuple(told.get("arrays", ())),
         class_level=told.get("class_level"),
@@ -51,6 +50,11 @@ def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) 
     )
 
 
+def _columns(of: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Table -> columns, or "" -> arrays, as a recipe names them."""
+    return tuple(f"{table}:{column}" if table else column for table, some in of.items() for column in some)
+
+
 def _words_of_level(level: Mapping[str, Any]) -> str:
     names, count = list(level["examples"]), int(level["folders"])
     return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
@@ -65,10 +69,11 @@ def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, nea
     found += [DataWarning("near_leak", words) for words in near.leaks]
     if likely := source.understood.get("likely_group"):
         table, _, column = likely.rpartition(":")
+        of = f" ({table})" if table else ""
         found.append(
             DataWarning(
                 "ungrouped",
-                f"Images of one “{column}” ({table}) may lie in several splits, and the test figures would then be too good.",
+                f"Images of one “{column}”{of} may lie in several splits, and the test figures would then be too good.",
                 ("group", likely),
                 f"Keep together by {column}",
             )

@@ -17,6 +17,7 @@ from engine.data.curation import carried_state
 from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
 from engine.data.grouping import torn_groups
 from engine.data.import_facts import facts_of, warnings_of
+from engine.data.listing import decided_in_words
 from engine.data.near_duplicates import NearPairs, bound_groups, find_near_duplicates, near_copies_of
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape, notes_of_cost
@@ -86,7 +87,7 @@ def describe_data(data: str) -> DataInfo:
         number = data.partition(":")[2]
         return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
     try:
-        where, recipe = parted_name(data)
+        where, _ = parted_name(data)
         path = person_path(where)
     except BadData as error:
         return DataInfo(data, data, "images", f"cannot be read: {error}")
@@ -94,16 +95,10 @@ def describe_data(data: str) -> DataInfo:
     try:
         reader = reader_for(path)
         kind = "text" if reader.__name__.endswith(".text") else "images"
-        return DataInfo(data, name, kind, " · ".join((reader.summary(path), *_decided(recipe))))
+        decided = decided_in_words(data)
+        return DataInfo(data, name, kind, " · ".join(filter(None, (reader.summary(path), decided))), decided=decided)
     except (BadData, OSError) as error:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
-
-
-def _decided(recipe: ImportRecipe) -> list[str]:
-    """The decisions in a few words, for a list where a set can stand several times."""
-    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict)) and name != "curation"}
-    lists = [name.replace("_", " ") for name, value in recipe.changed().items() if isinstance(value, (list, dict))]
-    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists, *(["curated"] if recipe.curation else [])]
 
 
 def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:

@@ -99,7 +99,7 @@ class LabelTable:
         return [
             column
             for place, column in enumerate(self.headings[:_GROUPS_LOOKED_AT])
-            if column != self.chosen and self._groups(place, stride, 2 if squeezed(column) in _GROUP_NAMES else _FEWEST_GROUPS)
+            if column != self.chosen and self._groups(place, stride, 2 if is_group_name(column) else _FEWEST_GROUPS)
         ]
 
     def _groups(self, place: int, stride: int, fewest: int) -> bool:
@@ -114,7 +114,13 @@ class LabelTable:
 
     def likely_group(self, columns: list[str]) -> str:
         """The one of the columns that by its name says which patient, place or picture an image is of; "" for none."""
-        return next((name for name in columns if squeezed(name) in _GROUP_NAMES and name != self.chosen), "")
+        return next((name for name in columns if is_group_name(name) and name != self.chosen), "")
+
+
+def is_group_name(name: str) -> bool:
+    """Whether a column or an array says by its name which patient, place or picture an image is of."""
+    words = squeezed(name)
+    return words in _GROUP_NAMES or words.removesuffix("s") in _GROUP_NAMES
 
 
 def parse_table(name: str, data: bytes) -> RawTable:

@@ -32,7 +32,7 @@ class ImportRecipe:
     labels: str = ""  # "folders" | "names" | "none" | the column of a table | "TABLE:COLUMN"
     class_level: int | None = None  # which folder below the splits names the class: 1 the outermost, −1 the innermost
     split: str = ""  # "folders" | "none"
-    group: str = ""  # "folder" | the column of a table | "TABLE:COLUMN": images with the same value stay in one split
+    group: str = ""  # "folder" | the column of a table | "TABLE:COLUMN" | an array: images with the same value stay in one split
     scale: str = ""  # "range" | "robust" | "LOW..HIGH": which values become black and white
     background: str = ""  # under what is transparent, and around letterboxed pictures
     fit: str = ""

@@ -28,6 +28,7 @@ class DataInfo:
     training_images: int | None = None  # where it is known without opening the set
     has: tuple[str, ...] | None = None  # of "classes", "captions", "frames"; None where it is not known without opening the set
     lost: bool = False  # it was opened before, and nothing lies at its place now
+    decided: str = ""  # how it is read, in words: “labels dx · curated: 2 left out”
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ class ImportFacts:
     levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
     arrays: tuple[str, ...] = ()  # that could be the images
     class_level: int | None = None  # which of the levels names the class, where folders do
-    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | "none"
+    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | an array | "none"
     array: str = ""  # what the images are taken from, where they are arrays
     original_classes: tuple[str, ...] = ()  # before they were renamed
     left_out: tuple[LeftOutFiles, ...] = ()

@@ -25,7 +25,7 @@ from engine.data.splits import draw, spread
 from engine.detectors.base import FEATURES_AT_ONCE, aside
 from engine.evaluation.bayes import bayes, given_in_steps
 from engine.evaluation.classifier_errors import KINDS, Answered, Bins, answered, chosen, joined, report
-from engine.evaluation.linear_probe import Linear, features_of, fit
+from engine.evaluation.linear_probe import NEIGHBOURS, Linear, Neighbours, features_of, fit
 from engine.protocols import Classifier, Density, Encoder, ProbabilityFlow, provides
 from engine.queries.answers import Job, Part, answers
 from engine.queries.arrays import image_tensor
@@ -37,8 +37,9 @@ from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.score_cache import ScoreFiles
 
-CLASSIFIER, BAYES, PROBE = "classifier", "bayes", "probe"
-FITTED_ON = 5000  # training images of a linear probe
+CLASSIFIER, BAYES, PROBE, KNN = "classifier", "bayes", "probe", "knn"
+OF_FEATURES = (PROBE, KNN)
+FITTED_ON = 5000  # training images that a linear probe is fitted on, or that are the neighbours
 KEPT = 64  # sets of answers
 PAGE_LIMIT = 240  # images of one page
 TELL_SECONDS = 0.1
@@ -157,7 +158,7 @@ def ways(model: Model, wanted: str = "") -> list[str]:
             f"{name} was trained on images without classes, so no answer is right or wrong; choose a run of data with classes."
         )
     conditional = method.density != "none" and method.conditional and provides(method, Density)
-    able = {CLASSIFIER: provides(method, Classifier), BAYES: conditional, PROBE: provides(method, Encoder)}
+    able = {CLASSIFIER: provides(method, Classifier), BAYES: conditional, PROBE: provides(method, Encoder), KNN: provides(method, Encoder)}
     found = [way for way, can in able.items() if can]
     if not found:
         raise CannotAnswer(f"{method.title} tells no classes apart; choose a classifier, a density p(x|y) or a run with an encoder.")
@@ -177,7 +178,7 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf, facts: dict[s
     if of.through == BAYES and provides(model.method, ProbabilityFlow):
         limit = min(limit or FLOW_IMAGES, FLOW_IMAGES)
     rows, words = spread(split, limit), ""
-    if of.through == PROBE and of.split == "train":
+    if of.through in OF_FEATURES and of.split == "train":
         others = np.setdiff1d(np.arange(len(split)), _fitted_on(data))
         words = " Those are left out here." if len(others) else " Those are these very images."
         if len(others):
@@ -251,12 +252,12 @@ def _table(bins: Bins) -> np.ndarray:
     return np.stack([np.asarray(column, np.float64) for column in bins], 1)
 
 
-def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | None) -> Generator[None, None, Tensor]:
+def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | Neighbours | None) -> Generator[None, None, Tensor]:
     """log p(y|x) float64 [n, K] of uint8 images [n, C, H, W]."""
     method = model.method
     if probe is not None:
         features = yield from aside(lambda: _encoded(method, images))
-        return probe.logits(features).log_softmax(1)
+        return probe.log_p(features) if isinstance(probe, Neighbours) else probe.logits(features).log_softmax(1)
     x = image_tensor(images)
     if through == BAYES:
         return bayes((yield from given_in_steps(method, x, len(model.spec.classes))).log_p).log_posterior
@@ -286,8 +287,8 @@ def _fitted_on(data: DataSet) -> np.ndarray:
     return spread(train, FITTED_ON)
 
 
-def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear, str]]:
-    """A linear probe of the frozen features, as the Probe pane fits it, and what it is fitted on, in words."""
+def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear | Neighbours, str]]:
+    """What answers from the frozen features as in the Probe pane, a linear probe or neighbours, and what it rests on, in words."""
     train, rows = data.splits["train"], _fitted_on(data)
     assert train.labels is not None
     progress = ProgressReporter(job, of.run, len(rows), "image", "Encoding the training images of the probe", every=TELL_SECONDS)
@@ -299,10 +300,16 @@ def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple
     known = torch.cat(features)
     if not bool(torch.isfinite(known).all()):
         raise CannotAnswer(f"{model.run.path.name} at step {model.step:,} gives features that are not finite numbers; choose another step.")
-    if known.shape[1] > MOST_FEATURES:
+    if of.through == PROBE and known.shape[1] > MOST_FEATURES:
         raise CannotAnswer(f"{known.shape[1]:,} features are more than the {MOST_FEATURES:,} that a linear probe is fitted to.")
+    labels = torch.from_numpy(np.asarray(train.labels[rows])).long()
+    if of.through == KNN:
+        bank = torch.nn.functional.normalize(known.float(), dim=1)
+        near = number_of(min(NEIGHBOURS, len(bank)), "nearest", "nearest")
+        words = f"By a vote of the {near} of {number_of(len(rows), 'training image')}; one vote more is spread over all classes."
+        return Neighbours(bank, labels, len(model.spec.classes)), words
     yield progress.say("Fitting the linear probe")
-    iterations = fit(known, torch.from_numpy(np.asarray(train.labels[rows])).long(), len(model.spec.classes))
+    iterations = fit(known, labels, len(model.spec.classes))
     last = None
     while (step := (yield from aside(lambda: next(iterations, None)))) is not None:
         last = step

@@ -151,8 +151,15 @@ def place_of(manifest: Manifest) -> str:
 def move_place(manifest: Manifest, name: str) -> None:
     """For this process the run's data are opened as `name`, also where the manifest cannot be written."""
     _places.pop((name, manifest.data_hash), None)
-    for old in {manifest.data, place_of(manifest)} - {name}:
-        _places[old, manifest.data_hash] = name
+    for old in {manifest.data, place_of(manifest)}:
+        move_data(old, manifest.data_hash, name)
+
+
+def move_data(old: str, data_hash: str, name: str) -> None:
+    """For this process a data set of that content is opened as `name`."""
+    _places.pop((name, data_hash), None)
+    if old != name:
+        _places[old, data_hash] = name
 
 
 def moved_data(data: str) -> str:

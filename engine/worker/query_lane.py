@@ -20,7 +20,7 @@ from engine.worker.startup import Startup
 if TYPE_CHECKING:
     from engine.queries.session import QuerySession
 
-LOST = "not found at its place; “Locate…” of a run on it leads here, too"
+LOST = "not found"
 SLICE_SECONDS = 0.02  # a job yields to queries at least this often
 SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
@@ -176,7 +176,9 @@ class QueryLane(Lane):
                 item = next(self.jobs[job])
                 if item is None:
                     continue
-                if isinstance(item, m.DataLocated):
+                if isinstance(item, m.ListedLocated):
+                    self._change_remembered(partial(_renamed, item.data, item.now))
+                if isinstance(item, (m.DataLocated, m.ListedLocated)):
                     self.runs.list_runs()  # before the panes ask anew
                     self._list_data()
                 if isinstance(item, m.Event):
@@ -222,7 +224,7 @@ class QueryLane(Lane):
         from engine.data import built_in
 
         if data not in self.remembered and data not in {d.data for d in built_in()}:
-            self._change_remembered(lambda rows: rows if data in rows else [*rows, data])
+            self._change_remembered(partial(_with_set, data))
             self._list_data()
 
     def _change_remembered(self, edit: Callable[[list[Any]], list[Any]]) -> None:
@@ -231,10 +233,31 @@ class QueryLane(Lane):
 
     def _list_data(self) -> None:
         from engine.data import built_in, describe_data
+        from engine.data.listing import decided_in_words, identity
         from engine.storage.manifest import moved_data
 
         if any(moved_data(data) != data for data in self.remembered):  # a run's data were found elsewhere
             self._change_remembered(lambda rows: list(dict.fromkeys(moved_data(str(data)) for data in rows)))
+        if len({*map(identity, self.remembered)}) < len(self.remembered):
+            self._change_remembered(lambda rows: list({identity(str(row)): row for row in rows}.values()))
         here = [data for data in self.remembered if os.path.exists(split_name(data)[0])]
-        lost = [m.DataInfo(data, short_name(data), "images", LOST, lost=True) for data in self.remembered if data not in here]
+        lost = []
+        for data in (data for data in self.remembered if data not in here):
+            decided = decided_in_words(data)
+            summary = " · ".join(filter(None, (LOST, decided)))
+            lost.append(m.DataInfo(data, short_name(data), "images", summary, lost=True, decided=decided))
         self.publish(m.DataListed((*built_in(), *map(describe_data, here), *lost)))
+
+
+def _with_set(data: str, rows: list[Any]) -> list[Any]:
+    """The list with one set more, in the place of one that is the same by another name."""
+    from engine.data.listing import identity
+
+    same = identity(data)
+    places = [place for place, row in enumerate(rows) if row == data or identity(str(row)) == same]
+    return [data if place in places[:1] else row for place, row in enumerate(rows) if place not in places[1:]] if places else [*rows, data]
+
+
+def _renamed(old: str, now: str, rows: list[Any]) -> list[Any]:
+    """The list with another name of one set, and no set twice."""
+    return list(dict.fromkeys(now if row == old else row for row in rows))

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVB
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
+from app.widgets.curation_line import CurationLine
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, TextLines, button
 
@@ -34,6 +35,7 @@ class LassoPage(Card):
     curate_asked = Signal()
     kept = Signal(str)  # as "a" | "b"
     direction_asked = Signal()
+    selection_shown = Signal()
 
     def __init__(self) -> None:
         super().__init__(10, 6)
@@ -92,6 +94,11 @@ class LassoPage(Card):
         self.show_ends(None, None)
         self.show_way("", None)
 
+    def hold_curation(self, line: CurationLine) -> None:
+        """What was decided about the images, above them; a right click on one asks `images.menu_asked`."""
+        self.images.has_menu = True
+        self.inside.insertWidget(1, line)
+
     def set_colors(self, c: Colors) -> None:
         for part in (self.words, self.images, self.ends, self.way, self.note):
             part.set_colors(c)
@@ -107,6 +114,7 @@ class LassoPage(Card):
             self.images.empty_text = ""
             self.images.set_pixels(None)
             self.images.setFixedHeight(28)
+            self.selection_shown.emit()
             return
         parts = [f"{name}: {count(n)}" for name, n in selected.classes]
         more = f", {count(len(selected.images))} of them below" if len(selected.images) < selected.total else ""
@@ -114,6 +122,7 @@ class LassoPage(Card):
         self.area.verticalScrollBar().setValue(0)
         self.images.set_pixels(selected.images, selected.tips)
         self._fit()
+        self.selection_shown.emit()
 
     def _fit(self) -> None:
         """The grid is as high as its tiles need; the area around it scrolls."""

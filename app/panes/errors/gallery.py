@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 
 from app.shell.formatting import number
 from app.shell.theme import Colors, font
-from app.widgets.image_strip import ImageStrip
+from app.widgets.image_strip import FAINT, ImageStrip
 from app.widgets.image_view import fitted
 from engine.messages import ErrorImages
 
@@ -29,6 +29,8 @@ class ErrorGallery(ImageStrip):
     def __init__(self) -> None:
         super().__init__("Images of the answers", least=LEAST, most=MOST, gap=GAP)
         self.texts: list[tuple[str, str]] = []  # the true class, and the answer with its probability
+        self._true: list[str] = []
+        self.has_menu = True
         self.setFont(font(11))
         self._line = QFontMetrics(self.font()).lineSpacing()
 
@@ -39,12 +41,20 @@ class ErrorGallery(ImageStrip):
     def show_page(self, page: ErrorImages | None, classes: tuple[str, ...]) -> None:
         self.texts = []
         if page is None:
+            self._true = []
             self.set_pixels(None)
             return
         for true, answer, sure in zip(page.labels, page.answers, page.confidence, strict=True):
             self.texts.append((classes[true], f"{ARROW}{classes[answer]} {number(100 * float(sure), 0, '%')}"))
+        self._true = [true for true, _ in self.texts]
         self.set_pixels(page.images, [f"{a} {b} · {name}" for (a, b), name in zip(self.texts, page.names, strict=True)])
         self.choose(-1)
+
+    def show_given(self, classes: dict[int, str]) -> None:
+        """The classes that were given to images, by their place, stand in the place of the true ones."""
+        own = self._true
+        self.texts = [(f"now {classes[place]}" if place in classes else own[place], told) for place, (_, told) in enumerate(self.texts)]
+        self.update()
 
     def fit_classes(self, classes: tuple[str, ...]) -> None:
         """Tiles as wide as the longest answer, as far as that goes."""
@@ -94,7 +104,11 @@ class ErrorGallery(ImageStrip):
             place = self.place(index)
             picture = fitted(image.size(), QRectF(place.left() + INSIDE, place.top() + INSIDE, side, side))
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, image.width() > picture.width() * self.devicePixelRatioF())
+            painter.setOpacity(FAINT if index in self.faint else 1.0)
             painter.drawImage(picture, image)
+            painter.setOpacity(1.0)
+            if index in self.marked:
+                self._mark(painter, picture, self.marked[index])
             for line, (text, ink) in enumerate(zip(self.texts[index], (self._muted, self._text), strict=True)):
                 painter.setPen(ink)
                 top = place.top() + INSIDE + side + 2 + line * self._line

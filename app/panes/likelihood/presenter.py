@@ -120,7 +120,7 @@ class LikelihoodPresenter:
         """What held-out images can be compared with."""
         compare = self._selection.compare
         choices = [("vs dropped images", "")]
-        choices += [(f"vs {info.name}", data) for data, info in self._state.data.items() if info.kind == "images"]
+        choices += [(f"vs {self._state.data_title(data)}", data) for data, info in self._state.data.items() if info.kind == "images"]
         if compare and compare not in {data for _, data in choices}:
             choices.append((f"vs {Path(compare).name}", compare))
         self._page.distribution.set_choices([*choices, ("vs other data…", OTHER)], compare)

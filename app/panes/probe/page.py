@@ -15,6 +15,8 @@ from app.widgets.parts import Card, TextLines, button, heading, muted
 from app.widgets.shown_step import ShownStep
 
 SIZES = (2000, 5000, 10_000)
+ERRORS = "The images that it gets wrong, in Errors: there each can be given another class, left out or tagged."
+OWN_DATA = "Errors shows the run’s own data: choose “its own” above."
 
 
 class ProbePage(QScrollArea):
@@ -45,11 +47,12 @@ class ProbePage(QScrollArea):
         self.export_button.setAccessibleName("Export")
         self.export_menu = QMenu(self)
         self.export_button.setMenu(self.export_menu)
-        self.errors_button = button("Which images are wrong…", None, "Confusion matrix and images of the wrong answers, in Errors.")
-        self.errors_button.setProperty("kind", "link")
+        self.errors_button, self.knn_errors_button = button("Linear probe’s errors…", None), button("kNN’s errors…", None)
         row.addWidget(self.bars_heading)
         row.addStretch(1)
-        row.addWidget(self.errors_button)
+        for made in (self.errors_button, self.knn_errors_button):
+            made.setProperty("kind", "link")
+            row.addWidget(made)
         row.addWidget(self.export_button)
         column.addLayout(row)
         self.bars = ProbeBars()
@@ -135,8 +138,13 @@ class ProbePage(QScrollArea):
             grid.setColumnStretch(place % 2, 1)
         return grid
 
-    def show_offers(self, blocks: bool) -> None:
-        """`blocks`: whether the encoder can be asked after each of its blocks. An empty chart says what fills it."""
+    def show_offers(self, blocks: bool, own: bool) -> None:
+        """`blocks`: whether the encoder can be asked after each of its blocks; `own`: of the run's own data. An empty chart says what
+        fills it.
+        """
+        for made in (self.errors_button, self.knn_errors_button):
+            made.setEnabled(own)
+            set_tip(made, ERRORS if own else OWN_DATA)
         self.blocks.setVisible(blocks)
         for chart, box in ((self.by_block, self.blocks), (self.by_labels, self.labels)):
             chart.set_hint("Measure, and it appears here." if box.isChecked() else f"Tick “{box.text()}” and measure.")

@@ -87,3 +87,20 @@ def test_that_the_form_starts_with_the_data_of_the_run_or_those_chosen_in_it(for
     form.state.open_data("/data/plain")
     form.new_run()
     assert page.data_box.currentData() == "/data/plain"
+
+
+def test_that_a_set_that_was_just_used_is_the_one_of_the_form_though_the_list_has_it_later(form: Window, qtbot: QtBot) -> None:
+    page, engine = form.new_run_page, form.bridge.engine
+    assert isinstance(engine, FakeEngine)
+    form.new_run("vae", "digits")
+    form.centre.show_panes()
+    form.state.data_used.emit("/data/fresh")
+    form.new_run()
+    engine.say(m.DataListed((*DATA, m.DataInfo("/data/fresh", "fresh", "images", "folder of images"))))
+    qtbot.waitUntil(lambda: page.data_box.currentData() == "/data/fresh")
+    form.new_run("vae", "/data/none")  # and what was chosen by hand meanwhile stays
+    page.data_box.setCurrentIndex(page.data_box.findData("shapes"))
+    page.data_box.activated.emit(page.data_box.currentIndex())
+    engine.say(m.DataListed((*DATA, m.DataInfo("/data/none", "none", "images", "folder of images"))))
+    qtbot.waitUntil(lambda: "/data/none" in form.state.data)
+    assert page.data_box.currentData() == "shapes"

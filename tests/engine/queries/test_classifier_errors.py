@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, log_loss
-from sklearn.preprocessing import StandardScaler
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler, normalize
 
 from engine import messages as m
 from engine.cli import main
@@ -261,6 +262,28 @@ def test_that_bayes_rule_and_a_linear_probe_answer_where_there_is_no_classifier(
     wanted = theirs.predict_proba(scaler.transform(encoded(images)))
     assert abs(found.matrix - confusion_matrix(labels, wanted.argmax(1), labels=np.arange(10))).sum() <= 4  # solvers differ a little
     assert found.figures["log_loss"] == pytest.approx(log_loss(labels, wanted, labels=np.arange(10)), abs=0.02)
+
+
+def test_that_the_vote_of_neighbours_answers_as_an_independent_one_does(runs: Path):
+    session = QuerySession()
+    found, _ = ask(session, runs / "classifier", through="knn")
+    train, (_, images, labels) = open_data("digits").splits["train"], held_out()
+    method = Model(Run.open(runs / "classifier"), None).method
+
+    def unit(some: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return normalize(method.encode(torch.from_numpy(np.array(some)).float() / 255).double().numpy())  # type: ignore[attr-defined]
+
+    # of unit vectors the cosine is 1 - distance² / 2
+    theirs = KNeighborsClassifier(200, weights=lambda apart: np.exp(-(apart**2) / 2 / 0.1), algorithm="brute")
+    theirs.fit(unit(train.images), train.labels)
+    wanted = theirs.predict_proba(unit(images))  # of all votes; one more, of the mean weight, is spread over the ten classes
+    wanted = (wanted + 1 / 200 / 10) / (1 + 1 / 200)
+    assert abs(found.matrix - confusion_matrix(labels, wanted.argmax(1), labels=np.arange(10))).sum() <= 2  # ties in float32
+    assert found.figures["log_loss"] == pytest.approx(log_loss(labels, wanted, labels=np.arange(10)), abs=1e-3)
+    assert "200 nearest" in found.note and found.of.through == "knn"
+    page = browse(session, found)
+    assert (page.answers != page.labels).all() and len(page.images) == len(page.names) > 0
 
 
 def test_that_a_probe_is_not_asked_about_what_it_was_fitted_on_or_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch):

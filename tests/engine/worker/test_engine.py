@@ -292,6 +292,33 @@ def test_that_moved_data_stay_on_the_list_and_follow_the_run_that_they_were_loca
     assert isinstance(told, m.Curated) and told.file.startswith(new)
 
 
+def test_that_a_lost_set_of_the_list_is_located_with_every_entry_of_its_folder_and_none_stands_twice(watched, tmp_path):
+    old, new, root = str(class_folders(tmp_path / "old", count=12)), str(tmp_path / "new"), tmp_path / "runs"
+    small = f'{old}?{{"fit": "crop", "size": 8}}'
+    w = watched(root)
+    w.engine.send(m.OpenData("d", old))
+    w.ended("d")
+    w.engine.send(m.ListData(small))
+    w.engine.send(m.ListData(f'{old}?{{"size": 8, "fit": "crop"}}'))  # the same by another name
+    w.engine.send(m.ListData(f"{old}?{{}}"))
+    w.until(lambda e: isinstance(e, m.DataListed) and sum(not d.built_in for d in e.data) == 2)
+    shutil.move(old, new)
+    again = watched(root)
+    listed = again.until(lambda e: isinstance(e, m.DataListed) and any(d.lost for d in e.data))
+    assert [d.summary for d in listed.data if d.lost] == ["not found", "not found · fit crop · size 8"]
+    held = next(d.data for d in listed.data if d.lost and not d.decided)
+    again.engine.send(
+        m.LocateListed(job="l", channel="l", data=held, place=str(class_folders(tmp_path / "other", count=15)), root=str(root))
+    )
+    ended = again.ended("l")
+    assert ended.outcome == "failed" and "is another set than “old”" in ended.message
+    again.engine.send(m.LocateListed(job="k", channel="l", data=held, place=new, root=str(root)))
+    told = again.until(lambda e: isinstance(e, m.ListedLocated))
+    assert told.compared and again.ended("k").outcome == "ok"
+    listed = [e for e in again.events if isinstance(e, m.DataListed)][-1]
+    assert [d.data.partition("?")[0] for d in listed.data if not d.built_in] == [new, new] and not any(d.lost for d in listed.data)
+
+
 def test_that_data_that_are_only_tried_are_listed_when_they_are_used(watched, tmp_path):
     path = tmp_path / "noise.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8))

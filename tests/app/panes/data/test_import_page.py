@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
-from app.panes.data.decisions import command_for
+from app.panes.data.decisions import command_for, fields_for, words_of_choice
 from app.panes.data.import_page import ImportPage
 from app.panes.data.pane import DataPane
 from app.panes.data.split_tree import ROW
@@ -124,6 +124,19 @@ def test_that_a_dropped_folder_leads_to_its_import_and_a_chosen_one_to_its_image
     assert pane.stack.currentWidget() is pane.import_page and not pane.import_page.form.isVisible()  # nothing to decide
     assert not pane.import_page.undo_button.isVisible() and pane.import_page.summary.tree.isVisible()
     assert not kit.engine.of(m.ListData)
+
+
+def test_that_a_used_set_offers_the_next_step_at_once(kit: Kit, pane: DataPane, page: ImportPage, folder: str) -> None:
+    used: list[str] = []
+    asked: list[bool] = []
+    kit.state.data_used.connect(used.append)
+    kit.context.actions["run.new"].triggered.connect(lambda: asked.append(True))
+    QTest.mouseClick(page.use_button, Qt.MouseButton.LeftButton)
+    kit.pump()
+    train = pane.report_column.train_button
+    assert train.isVisible() and train.text() == "Train on it…" and train.property("kind") == "primary"
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+    assert used[-1] == folder and asked == [True]
 
 
 def test_that_a_text_stays_as_it_was(kit: Kit, pane: DataPane) -> None:
@@ -523,3 +536,12 @@ def test_that_decisions_outlast_a_look_elsewhere(kit: Kit, pane: DataPane, page:
     kit.state.select_data(folder)
     pane.show_import()
     assert page.recipe == {"fit": "squeeze", "colour": "grey"} and page.again.isVisible() and not page.preview.busy
+
+
+def test_that_a_file_of_arrays_offers_each_array_of_groups_and_no_folder() -> None:
+    """And no row at all where no array has one value for each image."""
+    offered = ("labels", "group", "scale", "array", "size", "colour", "rename")
+    shown = facts(offered=offered, levels=(), columns=("y",), group_columns=("patient", "site"))
+    (group,) = [field for field in fields_for(shown) if field.name == "group"]
+    assert group.choices == ("as found", "patient", "site") and words_of_choice("group", "patient", shown) == "patient"
+    assert not [field for field in fields_for(facts(offered=offered, levels=(), group_columns=())) if field.name == "group"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QGuiApplication
+from PySide6.QtGui import QColor, QContextMenuEvent, QGuiApplication
 from PySide6.QtTest import QTest
 
 from app.panes.embedding.lasso_page import EMPTY, LassoPage
@@ -24,6 +24,7 @@ from app.panes.embedding.pane import SCORES, EmbeddingPane
 from app.shell import theme
 from app.shell.application import prepare
 from app.shell.formatting import count
+from app.widgets.curation_menu import CurationMenu
 from engine import messages as m
 from tests.kit import paper_map
 from tests.kit.panes import ANSWERS, OTHER, PLAIN, RUN, WORKS, Kit, digits, run_info
@@ -755,3 +756,25 @@ def test_that_the_sentence_how_to_select_is_whole(qapp, width: int) -> None:
     assert not exceeds(*sizes) and page.words.isVisible()
     page.close()
     page.deleteLater()
+
+
+def test_that_one_of_the_selected_images_is_decided_about_and_marked(kit: Kit, pane: EmbeddingPane) -> None:
+    assert pane.points.drawn is not None
+    pane.points.drawn = replace(pane.points.drawn, subset=replace(pane.points.drawn.subset, data="/pictures/pets"))
+    assert not pane.curation.isVisible()
+    pane.points.select(np.array([3, 9, 30]))
+    kit.pump()
+    assert pane.curation.isVisible() and "Right-click an image" in pane.curation.words.text
+    strip = pane.page.selection.images
+    at = strip.place(1).center().toPoint()
+    QGuiApplication.sendEvent(strip, QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, strip.mapToGlobal(at)))
+    kit.pump()
+    (menu,) = pane.findChildren(CurationMenu)
+    assert menu.names == (pane.points.drawn.names[9],) and pane.points.pinned == 9  # whose card says which image it is
+    menu.decide("tag", "blurred", "Tag this image")
+    menu.close()
+    kit.pump()
+    assert strip.marked == {1: "#"} and "1 tagged" in pane.curation.words.text
+    pane.points.select(None)
+    kit.pump()
+    assert not pane.curation.isVisible()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QMouseEvent
+from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
@@ -225,6 +225,63 @@ def test_that_an_image_can_be_given_another_class_or_left_out(kit: Kit) -> None:
     (decided,) = [query for query in kit.engine.of(m.Curate) if query.act == "relabel"]
     assert (decided.data, decided.names, decided.value) == ("digits", ("digit 2",), "one")
     menu.close()
+
+
+def tell_decisions(kit: Kit) -> None:
+    """What the engine says of each question about curation."""
+    for query in [one for one in kit.engine.open if isinstance(one, m.Curate)]:
+        kit.engine.open.remove(query)
+        kit.engine.reply(query)
+    kit.pump()
+
+
+def test_that_the_pane_says_how_to_decide_and_a_decision_is_seen_at_once_with_its_undo(kit: Kit) -> None:
+    pane = open_pane(kit)
+    tell(kit, data="/pictures/pets")
+    show(kit)
+    tell_decisions(kit)
+    line, gallery = pane.curation, pane.page.gallery
+    assert line.isVisible() and "Right-click an image" in line.words.text and not line.undo_button.isVisible()
+    at = gallery.place(1).center().toPoint()
+    menu = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, gallery.mapToGlobal(at))
+    QCoreApplication.sendEvent(gallery, menu)
+    (opened,) = pane.findChildren(CurationMenu)
+    assert opened.names == ("digit 1",) and gallery.chosen == 1 and "digit 1" in pane.page.image_line.text  # below it is named which one
+    plain = gallery.grab().toImage()
+    tell_decisions(kit)
+    opened.decide("exclude", "", "Leave this image out")
+    opened.close()
+    tell_decisions(kit)
+    assert gallery.marked == {1: "×"} and gallery.faint == {1}
+    marked, inside = gallery.grab().toImage(), gallery.place(1).toRect().adjusted(4, 4, -4, -40)
+    row = inside.center().y()
+    assert any(plain.pixelColor(x, row) != marked.pixelColor(x, row) for x in range(inside.left(), inside.right()))
+    assert "1 left out" in line.words.text and pane.page.image_line.text.startswith("Left out. ")
+    QTest.mouseClick(line.undo_button, Qt.MouseButton.LeftButton)
+    tell_decisions(kit)
+    assert gallery.marked == {} and "Right-click" in line.words.text and "eft out" not in pane.page.image_line.text
+    CurationMenu(kit.context, "/pictures/pets", ("digit 2",), pane).decide("relabel", "one", "Give it another class")
+    tell_decisions(kit)
+    assert gallery.marked == {2: "→"} and gallery.texts[2][0] == "now one" and gallery.texts[1][0] == NAMES[1]
+    for split in ("test", "valid"):  # answers on test images are not for relabelling
+        box = pane.page.split
+        box.setCurrentIndex(box.findData(split))
+        box.activated.emit(box.currentIndex())
+        pane.controller._settle()
+        tell(kit, data="/pictures/pets")
+        show(kit)
+        tell_decisions(kit)
+        assert line.isVisible() == (split == "valid") and bool(gallery.marked) == (split == "valid")
+
+
+def test_that_another_pane_chooses_what_answers_and_the_split(kit: Kit) -> None:
+    pane = open_pane(kit)
+    assert pane.take_over("errors", ("knn", "test"))
+    pane.controller._settle()
+    assert (asked(kit).of.through, asked(kit).of.split) == ("knn", "test")
+    assert pane.take_over("errors", "")
+    pane.controller._settle()
+    assert (asked(kit).of.through, asked(kit).of.split) == ("classifier", "test")
 
 
 def test_that_test_images_are_looked_at_with_a_warning_that_stays_and_are_not_relabelled(kit: Kit) -> None:
