@@ -23,7 +23,7 @@ from engine.losses.energy import contrastive_energy
 from engine.losses.energy_distance import energy_distance
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, StepContext
+from engine.method import DataSpec, Description, Diverged, Frame, Method, ParameterGroup, StepContext
 from engine.nets.energy import EnergyNet, pixel_gradient
 from engine.precision import full
 
@@ -158,7 +158,7 @@ class EnergyBased(Method):
     def after_step(self, context: StepContext) -> None:
         """Move the next step's chains along the new weights.
 
-        Raises: CannotLearn: most chains have diverged for many steps.
+        Raises: Diverged: most chains have diverged for many steps.
         """
         if not len(self.replay):
             return
@@ -181,7 +181,7 @@ class EnergyBased(Method):
             share = bad.float().mean()
             self.trouble.copy_(torch.stack([share, torch.where(share > 0.5, self.trouble[1] + 1, torch.zeros_like(share))]))
         if context.step % PATIENCE == 0 and float(self.trouble[1]) >= PATIENCE:
-            raise CannotLearn(
+            raise Diverged(
                 f"The energies diverged: beyond ±{BOUND:g} for {int(self.trouble[1])} steps. The last good checkpoint is kept; start a new "
                 f"run with a lower learning_rate (this one has {c.learning_rate:g}), a larger alpha or smaller langevin_size."
             )
