@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.probability_flow import SAMPLERS, Denoise, log_density, sampled, standard_normal
+from engine.common.spacing import evenly
 from engine.config import BadSetting, Training, setting
 from engine.losses import diffusion, likelihoods
 from engine.messages import Diagnosis, Number
@@ -356,7 +357,7 @@ class Denoiser(Method):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """The weighted loss at each of `levels` on held-out images [N, C, H, W], and what it means."""
-        x = x[:DESCRIBED]
+        x = x[torch.from_numpy(evenly(len(x), DESCRIBED)).to(x.device)]
         clean = self._from_images(x, generator)
         numbers, means, errors = [], [], []
         for level in self.levels:
