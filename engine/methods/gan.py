@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from engine.common.intervals import share_interval
 from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
@@ -22,7 +23,7 @@ from engine.precision import full
 
 MEASURED_AT_ONCE = 256  # images whose features are computed together
 DIRECTION_CODES = 128  # codes at which the generator's derivatives are taken
-AHEAD, BLIND = 0.98, 0.55  # pairs of a real image and a sample that are ranked right
+AHEAD, BLIND = 0.95, 0.65  # pairs of a real image and a sample that are ranked right
 FAR = 1.25  # squared distance of the samples' mean image from that of the data, in variances of an image: 1 is a usual single image
 PATIENCE = 100  # steps in a row without a way back that end the training
 LOOK_EVERY = 25  # steps between two looks at how many there are: a number leaves the device
@@ -350,7 +351,7 @@ class GAN(Method):
                     Number("real taken for real", 100 * (real > 0).double().mean().item(), "%", 1, "Held-out images with D(x) > 0."),
                     Number("samples seen through", 100 * (fake < 0).double().mean().item(), "%", 1, "Samples with D(G(z)) < 0."),
                 ]
-            words.append(balance(ranked))
+            words.append(balance(ranked, len(x)))
         modes = mode_count(x, frame.x, generator)
         if modes is not None:
             about = (
@@ -383,25 +384,30 @@ def ranked_right(real: Tensor, fake: Tensor) -> float:
     return (above.double() + 0.5 * (real[:, None] == fake).double()).mean().item()
 
 
-def balance(ranked: float) -> Diagnosis:
-    """Which network is ahead, from the share of pairs that the discriminator ranks right.
+def balance(ranked: float, images: int) -> Diagnosis:
+    """Which network is ahead, from the share of pairs of so many images and as many samples that the discriminator ranks right.
 
-    - 98 % or more: the discriminator; warning.
-    - 55 % or less: it cannot tell; said as it is, since both a perfect generator and a blind discriminator look so.
-    - else: balanced; good.
+    - shown to be above 95 %: the discriminator; warning.
+    - shown to be below 65 %: it cannot tell; said as it is, since both a perfect generator and a blind discriminator look so.
+    - shown to be above 50 %, and not nearly all: balanced; good. Else so few images do not tell.
     """
     share = f"{100 * ranked:.0f} %"
-    if ranked >= AHEAD:
+    low, high = share_interval(ranked * images, images)  # no narrower than that of the pairs (Birnbaum and Klose 1957)
+    if low > AHEAD:
         return Diagnosis(
             "warning",
             f"The discriminator is far ahead: it ranks {share} of the pairs right. Train longer; if that stays, raise gamma or lower "
             "discriminator_rate.",
         )
-    if ranked <= BLIND:
+    if high < BLIND:
         return Diagnosis(
             "muted",
             f"The discriminator cannot tell samples from held-out images ({share} of the pairs; chance: 50 %): they are that good, "
             "or it is too weak. Look at them, and measure their distance in an encoder's features.",
+        )
+    if low <= 0.5 or ranked > 0.5 * (1 + AHEAD):
+        return Diagnosis(
+            "muted", f"{images} held-out images are too few to tell which network is ahead ({share} of the pairs ranked right)."
         )
     return Diagnosis("good", f"The two networks are in balance: the discriminator ranks {share} of the pairs right.")
 

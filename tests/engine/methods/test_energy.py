@@ -159,10 +159,12 @@ def test_that_a_training_whose_energies_run_away_ends_with_a_sentence_and_is_sho
 
 
 def test_that_energies_that_run_away_and_noise_as_likely_as_images_are_said():
-    assert diagnose(0.0, 1.0, 0.99).level == "good"
-    assert "another order" in diagnose(0.0, 1.0, 0.5).text
-    assert "Noise" in diagnose(1.0, 0.5, 0.9).text
-    assert "run away" in diagnose(BOUND, 0.0, 0.9).text
+    assert diagnose(0.0, 1.0, 0.3, 0.99, 256).level == "good"
+    assert "another order" in diagnose(0.0, 1.0, 0.3, 0.5, 256).text
+    assert "Noise" in diagnose(1.0, 0.5, 0.3, 0.9, 256).text
+    for energies in ((BOUND, 0.0), (0.0, -BOUND), (float("nan"), 0.0), (0.0, float("nan"))):
+        assert "run away" in diagnose(*energies, 0.3, 0.9, 256).text
+    assert [diagnose(0.0, 1.0, 0.3, 1.0, images).level for images in (1, 2, 256)] == ["muted", "muted", "good"]
 
 
 def test_that_the_score_is_the_energy_has_no_bits_and_is_not_offered_of_others():

@@ -376,8 +376,10 @@ def test_that_pairs_ranked_right_are_the_area_under_the_curve_ties_included():
     real, fake = torch.tensor([0.1, 2.0, 0.5, 0.5]), torch.tensor([0.5, -1.0, 0.2])
     wanted = roc_auc_score([1] * 4 + [0] * 3, torch.cat([real, fake]).numpy())
     assert ranked_right(real, fake) == pytest.approx(wanted)
-    assert balance(ranked_right(real + 9, fake)).level == "warning" and balance(ranked_right(fake, fake)).level == "muted"
-    assert balance(0.8).level == "good"
+    assert balance(ranked_right(real + 9, fake), 256).level == "warning"
+    assert "cannot tell" in balance(ranked_right(fake, fake), 256).text
+    assert balance(0.8, 256).level == "good"
+    assert [balance(share, 6).text.split(" to tell")[0] for share in (0.5, 0.8, 1.0)] == ["6 held-out images are too few"] * 3
 
 
 def test_that_a_generator_of_one_image_is_called_collapsed_and_early_steps_are_not_judged():
