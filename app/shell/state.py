@@ -11,7 +11,7 @@ from engine.messages import CheckpointInfo, DataInfo, JobChanged, MethodInfo, Pr
 
 VALID = "valid "  # what the name of a validation term begins with
 NEWEST, BEST = "newest", "best"  # what the time cursor can follow
-ENDED = ("done", "stopped")  # a run of this status is looked at where it was best, as the engine does
+ENDED = ("done", "stopped", "failed")  # a run of this status is looked at where it was best, as the engine does
 RULES = {NEWEST: "newest", BEST: "best on validation", "": "chosen by hand"}
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
+from engine.common.intervals import margin
 from engine.config import setting
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, StepContext, View
@@ -128,7 +129,8 @@ class Inpainting(EncoderMethod):
         base = hidden_error(others_mean(x), x, hidden)  # [N]
         guess = base.mean().item()
         explained = 1 - error.mean().item() / guess if guess > 0 else 0.0
-        reach = 2 * (error - (1 - explained) * base).std().item() / (guess * math.sqrt(len(x))) if guess > 0 and len(x) > 1 else math.inf
+        apart = error - (1 - explained) * base
+        reach = margin(apart.std().item() / (guess * math.sqrt(len(x))), len(x)) if guess > 0 and len(x) > 1 else math.inf
         spread = described(self.encode(x))
         numbers = (
             Number("error", 100 * error.sqrt().mean().item(), "%", 1, "Root mean square of the hidden pixels, of the range of values."),
@@ -149,7 +151,7 @@ def diagnose(explained: float, reach: float) -> Diagnosis:
     - neither shown to be below LITTLE nor above 0: nothing can be said of so few images.
 
     Args:
-        reach: two standard errors of the share.
+        reach: half the width of the 95 % interval of the share.
     """
     share = f"{100 * explained:.0f} % of what is hidden"
     if explained - reach <= 0 and explained + reach >= LITTLE:

@@ -120,6 +120,7 @@ class Manifest(Facts):
 
     status: str
     message: str = ""
+    diverged: bool = False  # it failed because its numbers ran away: no training goes on from its checkpoints
     step: Count = 0
     headline: str = ""  # the number of the best checkpoint in words; of the newest in version 0.1.0
     best: RunFigure | None = None  # of the best checkpoint; absent in version 0.1.0, as is the next

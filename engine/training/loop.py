@@ -14,12 +14,13 @@ from engine.common.counting import number_of
 from engine.data import DataSet
 from engine.device import device_lost, out_of_memory
 from engine.messages import DataReport, Notice, Progress
+from engine.method import Diverged
 from engine.storage.disk import DiskRefuses
 from engine.storage.run_data import open_run_data, read_data
 from engine.storage.run_folders import RunGone, delete_run, what_stays
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training.plan import Plan, ResumePlan, TrainingFailed, fit, resolve
+from engine.training.plan import NotFinite, Plan, ResumePlan, TrainingFailed, fit, resolve
 from engine.training.recorder import Recording, RunRecorder, Verb, begin_run
 from engine.training.trainer import Trainer
 
@@ -49,6 +50,7 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
 
     Raises:
         TrainingFailed: no memory, or numbers that are not finite any more (the last good checkpoint is kept).
+        CannotLearn: what the method says; Diverged, that its numbers ran away (likewise).
         BadData, BadRun, BadSetting, UnknownMethod, NoDevice: each one sentence.
     """
     resolved = resolve(plan)
@@ -69,7 +71,7 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
         _last_words(writer, "interrupted", "It was left in the middle; go on from its newest checkpoint.")
         raise
     except BaseException as error:
-        _last_words(writer, "failed", str(error) or type(error).__name__)
+        _last_words(writer, "failed", str(error) or type(error).__name__, diverged=isinstance(error, Diverged | NotFinite))
         raise
     finally:
         writer.close()
@@ -166,7 +168,7 @@ def _machine_said_plainly() -> Iterator[None]:
         ) from error
 
 
-def _last_words(writer: RunWriter, status: str, message: str) -> None:
+def _last_words(writer: RunWriter, status: str, message: str, diverged: bool = False) -> None:
     """Note in the manifest how it ended, if the disk lets us; the reason itself is on its way to the person."""
     with contextlib.suppress(OSError, RunGone, MemoryError):
-        writer.set_status(status, message)
+        writer.set_status(status, message, diverged=diverged or None)
