@@ -1,5 +1,6 @@
-"""Looks at a whole window as a reader would: which texts are shortened, cut off, out of reach or too small. It uses Qt's font metrics
-and the places that widgets really have, and nothing of the program's own layout.
+"""Looks at a whole window as a reader would: which texts are shortened, cut off, out of reach, over each other or too small.
+
+It uses Qt's font metrics and the places that widgets really have, and nothing of the program's own layout.
 
 Painted texts are seen by listening to `QPainter.drawText` and `QFontMetrics.elidedText` while the window is drawn; texts of Qt's own
 widgets are measured in the rectangle that the style gives them.
@@ -27,8 +28,10 @@ from PySide6.QtWidgets import (
     QGraphicsView,
     QHeaderView,
     QLabel,
+    QLayout,
     QLineEdit,
     QListView,
+    QMainWindow,
     QMenuBar,
     QPushButton,
     QRadioButton,
@@ -52,7 +55,7 @@ LEAST_FONT = 12  # px
 class Misfit:
     """One text that cannot be read as it stands."""
 
-    kind: str  # "elided" | "clipped" | "cut off" | "needs sideways scrolling" | "too small"
+    kind: str  # "elided" | "clipped" | "cut off" | "overlaps" | "needs sideways scrolling" | "too small"
     text: str
     where: str
 
@@ -150,7 +153,39 @@ def misfits(window: QWidget, names: Iterable[str] = (), *, sideways: bool = Fals
         if is_control(widget):
             name = widget.accessibleName() or str(getattr(widget, "text", str)()) or type(widget).__name__
             report_reach(say, name, widget, QRectF(widget.rect()), window, sideways)
+        for one, other in overlaps(widget):
+            say("overlaps", f"{told_by(one)} / {told_by(other)}", widget)
     return list(dict.fromkeys(found))
+
+
+def overlaps(parent: QWidget) -> list[tuple[QWidget, QWidget]]:
+    """Visible widgets of one layout that lie over each other; what no layout holds may lie where it likes."""
+    layout = parent.layout()
+    if layout is None or isinstance(parent, QMainWindow):
+        return []
+    laid = [widget for widget in widgets_in(layout) if widget.isVisible() and widget.parentWidget() is parent]
+    slack = round(SLACK)
+    return [
+        (one, other)
+        for place, one in enumerate(laid)
+        for other in laid[place + 1 :]
+        if one.geometry().adjusted(slack, slack, -slack, -slack).intersects(other.geometry())
+    ]
+
+
+def widgets_in(layout: QLayout) -> Iterator[QWidget]:
+    """What a layout holds, and the layouts in it."""
+    for item in (layout.itemAt(place) for place in range(layout.count())):
+        inner, widget = (None, None) if item is None else (item.layout(), item.widget())
+        if widget is not None:
+            yield widget
+        elif inner is not None:
+            yield from widgets_in(inner)
+
+
+def told_by(widget: QWidget) -> str:
+    """What a widget is called."""
+    return widget.accessibleName() or (widget.text() if isinstance(widget, QLabel) else type(widget).__name__)
 
 
 def exceeds(wanted: QRectF, room: QRectF) -> bool:

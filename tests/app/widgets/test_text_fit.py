@@ -128,3 +128,34 @@ def test_that_lines_grow_with_their_text_and_stay_so_until_it_is_gone(found) -> 
     assert lines.height() == least
     lines.set_text(TEXT * 6)
     assert found(lines) == set()
+
+
+def test_that_texts_which_lie_over_each_other_are_found(found) -> None:
+    card = QWidget()
+    column = QVBoxLayout(card)
+    for name in ("above", "below"):
+        line = TextLines(3, name)
+        line.set_text(TEXT)
+        column.addWidget(line)
+    assert found(card) == set()
+    card = QWidget()
+    column = QVBoxLayout(card)
+    for name in ("above", "below"):
+        column.addWidget(fixed(QLabel(name), 100, 40))
+    card.setFixedHeight(60)
+    assert "overlaps" in found(card)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ("a_class/of_photographs/taken_in_the_second_survey/scan-2024-11-00744.left.png", "x" * 90, "/long" * 20),
+    ids=("path", "x", "steps"),
+)
+def test_that_a_word_longer_than_the_line_goes_on_in_the_next(qtbot: QtBot, word: str) -> None:
+    line = TextLines(1, "A file")
+    qtbot.addWidget(line)
+    line.setFixedWidth(120)
+    line.set_text(word)
+    line.show()
+    assert misfits(line) == []
+    assert line.height() > 3 * line.fontMetrics().lineSpacing(), "all of it is there"
