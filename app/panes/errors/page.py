@@ -12,7 +12,7 @@ from app.panes.errors.reliability import ReliabilityDiagram
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
-from app.widgets.parts import Card, TextLines, button, heading, muted
+from app.widgets.parts import Card, Elided, TextLines, button, heading, muted
 from app.widgets.shown_step import ShownStep
 
 SPLITS = {"valid": "validation", "test": "test", "train": "training"}
@@ -148,9 +148,9 @@ class ErrorsPage(QScrollArea):
 
     def _gallery_head(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        self.gallery_heading = heading("Errors")
+        self.gallery_heading = Elided("ERRORS")  # long names of classes make neither column wider
+        self.gallery_heading.setProperty("role", "heading")
         row.addWidget(self.gallery_heading)
-        row.addStretch(1)
         return row
 
     def _gallery_tools(self) -> QHBoxLayout:
