@@ -329,7 +329,7 @@ class Window(QMainWindow):
     def _apply_theme(self) -> None:
         app = QApplication.instance()
         assert isinstance(app, QApplication)
-        theme.apply_theme(app, self.state.theme)
+        theme.apply_theme(app, self.state.theme, self.docks.behind())
         colors = theme.colors(self.state.theme)
         for part in (self.left, self.inspector, self.centre, self.bottom, self.left_fold.strip, self.right_fold.strip):
             part.set_colors(colors)
