@@ -28,6 +28,7 @@ from app.shell.drop_target import DropTarget
 from app.shell.focus_guard import FocusGuard, attention
 from app.shell.inspector import Inspector
 from app.shell.inspector_controller import InspectorController
+from app.shell.latest_query import LatestQuery
 from app.shell.left_side import LeftSide
 from app.shell.palette import Item, Palette
 from app.shell.palette_items import palette_items
@@ -193,6 +194,8 @@ class Window(QMainWindow):
         self.verbs.continue_to.connect(runs.continue_to)
         self.top.run_chosen.connect(runs.choose)
         self.new_run_page.started.connect(self._start_run)
+        folders = LatestQuery(self.bridge, "form.folder", lambda query, answer: self.new_run_page.note_folder(query.path, answer.fault))
+        self.new_run_page.folder_named.connect(lambda kind, path: folders.want(m.InspectFolder(kind=kind, path=path)))
         self.new_run_page.method_changed.connect(lambda _name: self.inspection.show_method())
         self.pages.currentChanged.connect(lambda _page: self.inspection.show_method())
         self.playback.changed.connect(self.bottom.show_playing)

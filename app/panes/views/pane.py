@@ -263,7 +263,9 @@ class ViewsPane(RunPane):
         patches = self._can("patches")
         there = {PUZZLE: puzzle in self.puzzle.kinds, QUEUE: queue > 0, PATCHES: patches}
         there[BATCH] = there[SIMILARITY] = self._can("views") or not patches
-        self.patches_page.say_empty(self._no_patches())
+        runs = self.context.state.runs.values()
+        having = [run.name for run in runs if "patches" in run.capabilities and run.config.get("encoder") == "vit"]
+        self.patches_page.say_empty(self.patches.why_not and f"{self.patches.why_not}\n\n{runs_with_patches(having)}")
         for page, offered in there.items():
             self.tabs.button(page).setVisible(offered)
         if self.page != self._offered(self.wished):
@@ -271,18 +273,8 @@ class ViewsPane(RunPane):
 
     def _offered(self, page: int) -> int:
         """The page itself if the run has it, else the first that it has something for."""
-        order = (page, BATCH, INVARIANCE) if self._no_patches() else (page, BATCH, PATCHES, INVARIANCE)
+        order = (page, BATCH, INVARIANCE) if self.patches.why_not else (page, BATCH, PATCHES, INVARIANCE)
         return next(one for one in order if not self.tabs.button(one).isHidden())
-
-    def _no_patches(self) -> str:
-        """Why the run's network has no patches, and which runs have; empty where it has some, and while that is not known."""
-        network = self.patches.network
-        if network is None or not network.why_not:
-            return ""
-        having = [
-            run.name for run in self.context.state.runs.values() if "patches" in run.capabilities and run.config.get("encoder") == "vit"
-        ]
-        return f"{network.why_not}\n\n{runs_with_patches(having)}"
 
     def show_page(self, page: int) -> None:
         """Bring a page to the front, and ask for what it shows."""
