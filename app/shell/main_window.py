@@ -171,6 +171,7 @@ class Window(QMainWindow):
         state.data_changed.connect(self._data_changed)
         state.selected_data_changed.connect(self.left.show_data)
         state.theme_changed.connect(self._apply_theme)
+        state.run_gone.connect(self.message_bar.settle)
         state.run_proposed.connect(self.new_run)
         state.handed_over.connect(self.centre.hand_over)
         state.data_opened.connect(self.new_run_page.wish_data)
@@ -314,6 +315,8 @@ class Window(QMainWindow):
 
     def _job_changed(self, event: m.JobChanged) -> None:
         self.runs.job_changed(event)
+        if event.state == "running":
+            self.message_bar.settle(event.run)
 
     def _metrics(self, event: m.Metrics) -> None:
         self.bottom.add_metrics(event)
@@ -322,9 +325,13 @@ class Window(QMainWindow):
         job = self.runs.ended(event)
         if job is not None and job.kind == "work":
             return  # the pane that asked for it says how it ended
+        about = ("" if job is None else job.kind, event.run)
         if event.outcome == "failed":
-            self.say("bad", event.message, event.details)
-        elif event.message:
+            self.centre.say("bad", event.message, event.details, frozenset(about))
+            return
+        if event.outcome == "ok":
+            self.message_bar.settle(*about)
+        if event.message:
             self.say("good" if event.outcome == "ok" else "info", event.message, event.details)
 
     # Showing --------------------------------------------------------------------------------------------------------
