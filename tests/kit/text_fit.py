@@ -1,4 +1,4 @@
-"""Looks at a whole window as a reader would: which texts are shortened, cut off, out of reach, over each other or too small.
+"""Looks at a whole window as a reader would: which texts are shortened, cut off, out of reach or too small.
 
 It uses Qt's font metrics and the places that widgets really have, and nothing of the program's own layout.
 
@@ -55,7 +55,7 @@ LEAST_FONT = 12  # px
 class Misfit:
     """One text that cannot be read as it stands."""
 
-    kind: str  # "elided" | "clipped" | "cut off" | "overlaps" | "needs sideways scrolling" | "too small"
+    kind: str  # "elided" | "clipped" | "cut off" | "needs sideways scrolling" | "too small"
     text: str
     where: str
 
@@ -153,8 +153,6 @@ def misfits(window: QWidget, names: Iterable[str] = (), *, sideways: bool = Fals
         if is_control(widget):
             name = widget.accessibleName() or str(getattr(widget, "text", str)()) or type(widget).__name__
             report_reach(say, name, widget, QRectF(widget.rect()), window, sideways)
-        for one, other in overlaps(widget):
-            say("overlaps", f"{told_by(one)} / {told_by(other)}", widget)
     return list(dict.fromkeys(found))
 
 
@@ -181,11 +179,6 @@ def widgets_in(layout: QLayout) -> Iterator[QWidget]:
             yield widget
         elif inner is not None:
             yield from widgets_in(inner)
-
-
-def told_by(widget: QWidget) -> str:
-    """What a widget is called."""
-    return widget.accessibleName() or (widget.text() if isinstance(widget, QLabel) else type(widget).__name__)
 
 
 def exceeds(wanted: QRectF, room: QRectF) -> bool:

@@ -13,6 +13,7 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, Elided, TextLines, button, heading, muted
+from app.widgets.scrolled_column import ScrolledColumn
 from app.widgets.shown_step import ShownStep
 
 SPLITS = {"valid": "validation", "test": "test", "train": "training"}
@@ -50,16 +51,10 @@ class MatrixArea(QScrollArea):
         return QSize(200, 180)
 
 
-class ErrorsPage(QScrollArea):
+class ErrorsPage(ScrolledColumn):
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(6)
         column.addLayout(self._controls())

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from app.shell import theme
 from app.widgets.parts import TextLines
-from tests.kit.text_fit import misfits
+from tests.kit.text_fit import misfits, overlaps
 
 TEXT = "a text that needs some room"
 
@@ -130,20 +130,17 @@ def test_that_lines_grow_with_their_text_and_stay_so_until_it_is_gone(found) -> 
     assert found(lines) == set()
 
 
-def test_that_texts_which_lie_over_each_other_are_found(found) -> None:
-    card = QWidget()
-    column = QVBoxLayout(card)
-    for name in ("above", "below"):
-        line = TextLines(3, name)
-        line.set_text(TEXT)
-        column.addWidget(line)
-    assert found(card) == set()
-    card = QWidget()
-    column = QVBoxLayout(card)
-    for name in ("above", "below"):
-        column.addWidget(fixed(QLabel(name), 100, 40))
-    card.setFixedHeight(60)
-    assert "overlaps" in found(card)
+def test_that_widgets_which_lie_over_each_other_are_found(qtbot: QtBot) -> None:
+    for height, found in ((200, 0), (60, 1)):
+        card = QWidget()
+        qtbot.addWidget(card)
+        column = QVBoxLayout(card)
+        for name in ("above", "below"):
+            column.addWidget(fixed(QLabel(name), 100, 40))
+        card.setFixedHeight(height)
+        card.show()
+        QCoreApplication.sendPostedEvents()
+        assert len(overlaps(card)) == found
 
 
 @pytest.mark.parametrize(
