@@ -48,12 +48,15 @@ def run_fields(ready: Ready | None, steps: int = DEFAULT_STEPS) -> tuple[FieldIn
 
 
 class NewRunPage(QWidget):
-    """Emits `started(StartRun)` with an empty job, `cancelled`, and `wanted` when a setting was undone and should be seen."""
+    """Emits `started(StartRun)` with an empty job, `cancelled`, `wanted` when a setting was undone and should be seen, and
+    `folder_named(kind, path)` when a folder should be looked into.
+    """
 
     started = Signal(object)
     cancelled = Signal()
     wanted = Signal()
     method_changed = Signal(str)
+    folder_named = Signal(str, str)
 
     def __init__(self, undo: QUndoStack, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -278,12 +281,23 @@ class NewRunPage(QWidget):
         heights = [0, 0]
         for group in self.groups:
             group.validity_changed.connect(self._check)
+            group.folder_named.connect(self.folder_named)
             shorter = 0 if heights[0] <= heights[1] else 1
             heights[shorter] += len(group.rows) + 1
             self.sides[shorter].addWidget(group)
         for side in self.sides:
             side.addStretch()
+        for row in self._rows():
+            row.look_into_folder()
         self._check()
+
+    def _rows(self) -> list[Row]:
+        return [row for group in self.groups for row in group.rows.values()]
+
+    def note_folder(self, path: str, fault: str) -> None:
+        """What was found in a folder that a field names."""
+        for row in self._rows():
+            row.note_folder(path, fault)
 
     @property
     def errors(self) -> list[str]:
@@ -296,10 +310,9 @@ class NewRunPage(QWidget):
             self.groups[0].rows["steps"].set_visible(length == "steps")
             self.groups[0].rows["minutes"].set_visible(length == "minutes")
         info = self.method_info
-        for group in self.groups:
-            for row in group.rows.values():
-                if row.field.needs:
-                    row.set_visible(self._has_effect(row.field.name))
+        for row in self._rows():
+            if row.field.needs:
+                row.set_visible(self._has_effect(row.field.name))
         if info is None:
             why = "The methods appear once the engine is ready, in a moment."
         elif not self.data_box.currentData():

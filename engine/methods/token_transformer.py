@@ -34,7 +34,9 @@ TOKENIZER = {"codes": "codes", "code_size": "code_size", "tokenizer_width": "wid
 @dataclass(frozen=True)
 class Config(Training):
     tokenizer: str = setting(
-        "", "Name or folder of a VQ-VAE run whose codes are learned, and whose sizes are then taken; empty trains one first."
+        "",
+        "Name or folder of a VQ-VAE run whose codes are learned, and whose sizes are then taken; empty trains one first.",
+        folder="run",
     )
     tokenizer_share: float = setting(
         0.4, "Share of the training that goes to a tokenizer of its own, which is then frozen.", low=0.0, high=1.0, group="Tokenizer"

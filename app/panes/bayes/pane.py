@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout
 
 from app.panes import Context
 from app.panes.bayes.chart import HEAD, BayesBars
@@ -29,6 +29,7 @@ from app.widgets.figure import DRAWINGS
 from app.widgets.image_view import ImageView
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, Elided, TextLines, button, clear, heading, muted, set_heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.common.bayes_rule import posterior, with_share
 from engine.messages import AskBayes, BayesAnswered, PictureRef, QueryFailed, RunInfo
 
@@ -70,13 +71,8 @@ class BayesPane(RunPane):
         self.check_empty()
 
     def _build(self) -> None:
-        contents, page = QWidget(), QScrollArea()
-        contents.setObjectName("contents")
-        page.setWidgetResizable(True)
-        page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        page.setWidget(contents)
-        column, row = QVBoxLayout(contents), QHBoxLayout()
+        page = ScrolledColumn()
+        column, row = QVBoxLayout(page.contents), QHBoxLayout()
         column.setContentsMargins(0, 0, 0, 0)
         self.index = QSpinBox()
         self.index.setRange(-1, 999_999)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QVBoxLayout
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.report_column import shape_words
@@ -15,26 +15,21 @@ from app.panes.data.value_chart import ValueChart, value_in_words
 from app.shell import theme
 from app.shell.formatting import count, number
 from app.widgets.parts import Card, button, clear, heading, muted, plain, set_heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.messages import DataReport, ImportFacts
 
 RENAME_HINT = "Double-click a class, or press F2, to rename it; a name that another class has makes the two one."
 
 
-class ImportSummary(QScrollArea):
+class ImportSummary(ScrolledColumn):
     """The right side of the page. `decision_asked(name, value)` by the button of a warning."""
 
     decision_asked = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("What was understood")
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(8)
         self.warnings_card = Card(12, 6)

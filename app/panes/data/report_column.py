@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.class_bars import ClassBalance
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, Elided, button, clear, heading, muted, plain, set_heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.messages import DataReport
 
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 SIZES_LISTED = 6
 
 
-class ReportColumn(QScrollArea):
+class ReportColumn(ScrolledColumn):
     """The left side of the pane. `import_asked` by the button that leads to the page of the import, `train_asked` by that of a new run."""
 
     import_asked = Signal()
@@ -26,14 +27,8 @@ class ReportColumn(QScrollArea):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFixedWidth(300)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(8)
         self.heading = heading("Data set")

@@ -27,7 +27,7 @@ FIGURES = (
 PAIRS = 4
 FINE = 0.1  # a limit from which on too few images were asked about to judge
 LEAST = 0.01  # an ECE not worth a word
-BRIEF = 24  # letters of a class in a pair
+BRIEF = 16  # letters of a class in a pair: two of them must not make the column wider than the other
 
 
 class ErrorFiguresCard(Card):

@@ -18,6 +18,7 @@ LEAST_CELL = 7  # pixels; a matrix of more classes than have room scrolls
 MOST_CELL = 44
 NAMED = 15  # pixels of a cell from which on its class has a name
 NAMES = 140.0  # pixels that names have at most
+NAMES_LEAST = 64.0  # pixels that long names have where the cells need the rest
 BARE = 8.0  # pixels where there are none
 HEAD = 18  # pixels above the cells: what rows and columns are
 MOST_SHOWN = 20  # classes, where only the most confused are
@@ -115,8 +116,9 @@ class ConfusionMatrix(Chart):
         """Pixels of the longest name beside the rows."""
         if self.confusion is None or cell < NAMED:
             return BARE
-        metrics = QFontMetrics(self._small)
-        return min(max((metrics.horizontalAdvance(self.row_name(int(k), cell)) for k in self.classes), default=0) + 8.0, NAMES)
+        metrics, left = QFontMetrics(self._small), self.width() - 4 - NAMED * len(self.classes)
+        widest = max((metrics.horizontalAdvance(self.row_name(int(k), cell)) for k in self.classes), default=0) + 8.0
+        return min(widest, NAMES, max(left, NAMES_LEAST))
 
     def side(self) -> float:
         """Pixels of a cell."""
@@ -218,7 +220,7 @@ class ConfusionMatrix(Chart):
         metrics, room, numbered = painter.fontMetrics(), place.left() - 6, self._numbered(cell)
         painter.setPen(QColor(self._c.text))
         for at, k in enumerate(self.classes):
-            name = metrics.elidedText(self.row_name(int(k), cell), Qt.TextElideMode.ElideMiddle, int(NAMES - 6))
+            name = metrics.elidedText(self.row_name(int(k), cell), Qt.TextElideMode.ElideMiddle, int(room))
             painter.drawText(QRectF(0, place.top() + at * cell, room, cell), RIGHT | MIDDLE, name)
             below = str(k) if numbered else self.confusion.names[k]
             box = QRectF(place.left() + at * cell - 4, place.bottom() + 2, cell + 8, metrics.height())

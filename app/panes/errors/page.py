@@ -13,7 +13,8 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.curation_line import CurationLine
-from app.widgets.parts import Card, TextLines, button, heading, muted
+from app.widgets.parts import Card, Elided, TextLines, button, heading, muted
+from app.widgets.scrolled_column import ScrolledColumn
 from app.widgets.shown_step import ShownStep
 
 SPLITS = {"valid": "validation", "test": "test", "train": "training"}
@@ -51,16 +52,10 @@ class MatrixArea(QScrollArea):
         return QSize(200, 180)
 
 
-class ErrorsPage(QScrollArea):
+class ErrorsPage(ScrolledColumn):
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(6)
         column.addLayout(self._controls())
@@ -149,9 +144,9 @@ class ErrorsPage(QScrollArea):
 
     def _gallery_head(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        self.gallery_heading = heading("Errors")
+        self.gallery_heading = Elided("ERRORS")  # long names of classes make neither column wider
+        self.gallery_heading.setProperty("role", "heading")
         row.addWidget(self.gallery_heading)
-        row.addStretch(1)
         return row
 
     def _gallery_tools(self) -> QHBoxLayout:

@@ -198,6 +198,7 @@ class ErrorsPane(RunPane):
         self.page.where.setText(where)
         name = {"unsure": "Right but unsure", "cell": "Answers", "wrong": "Errors"}[choice.kind]
         set_heading(self.page.gallery_heading, name, tail)
+        set_tip(self.page.gallery_heading, name + tail)
 
     def _hand_over(self, purpose: str) -> None:
         """Have another pane show the chosen image."""
@@ -278,14 +279,18 @@ class ErrorsPane(RunPane):
         self._fit_gallery()
 
     def _fit_gallery(self) -> None:
-        """As many images as have room."""
-        images, room = self.controller.page, self.page.gallery.capacity()
-        if not self.shown or room == self.controller.count:
+        """As many images as have room, all of them from the first where they fit on one page."""
+        controller, images, room = self.controller, self.controller.page, self.page.gallery.capacity()
+        if not self.shown or room == controller.count:
             return
-        self.controller.count = room
-        more = images is not None and self.controller.offset + len(images.images) < images.total
-        if images is not None and (len(images.images) > room or more):
-            self.controller.browse(room)
+        controller.count = room
+        if images is None:
+            return
+        if images.total <= room:
+            controller.offset = 0
+        shown = len(images.images)
+        if controller.offset != images.offset or shown > room or (shown < room and images.offset + shown < images.total):
+            controller.browse(room)
 
     # ------------------------------------------------------------------------------------------------ words
 

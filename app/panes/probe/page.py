@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QMenu, QPushButton, QVBoxLayout
 
 from app.panes.probe.bars import ProbeBars
 from app.panes.probe.lines import ProbeLines
@@ -12,6 +12,7 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, muted
+from app.widgets.scrolled_column import ScrolledColumn
 from app.widgets.shown_step import ShownStep
 
 SIZES = (2000, 5000, 10_000)
@@ -19,16 +20,10 @@ ERRORS = "The images that it gets wrong, in Errors: there each can be given anot
 OWN_DATA = "Errors shows the run’s own data: choose “its own” above."
 
 
-class ProbePage(QScrollArea):
+class ProbePage(ScrolledColumn):
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(16, 16, 16, 16)
         column.setSpacing(6)
         column.addLayout(self._controls())

@@ -49,23 +49,45 @@ def attention_picture(shown: AttentionShown, head: int) -> PatchPicture:
         chosen_tile=0 if chosen == heads else chosen + 1,
         low="0 %",
         high=percent(shown.maps[chosen].max()),
-        legend="share of the attention; each tile from 0 to its own largest",
+        legend="share of the attention; each small map from 0 to its own largest",
     )
 
 
 def attention_words(shown: AttentionShown, head: int) -> str:
-    """What the chosen map says in numbers."""
+    """Whose attention the chosen map is, of which layer and head."""
     heads = len(shown.maps) - 1
     place = map_of(head, heads)
     name = head_names(heads)[0 if place == heads else place + 1]
     whose = f"{shown.query[:1].upper()}{shown.query[1:]}"
-    rest = f" {percent(shown.rest[place])} goes to {shown.rest_name}, which no patch shows." if shown.rest_name else ""
+    return " ".join([f"{whose}, layer {shown.layer} of {shown.layers}, {name}.", *shown.notes])
+
+
+def attention_measures(shown: AttentionShown, head: int) -> tuple[tuple[str, str], ...]:
+    """The chosen map in numbers: (what is said with its meaning, formula and source) each."""
+    heads = len(shown.maps) - 1
+    place = map_of(head, heads)
     most = math.log(shown.maps[0].size)
-    entropy = f"Attention entropy {number(shown.entropies[place])} of at most {number(most)} nats."
-    even = number(shown.even_distance, 1)
-    far = f"Mean attention distance of the layer’s patches {number(shown.distances[place], 1)} patches; even attention has {even}."
-    notes = f" {' '.join(shown.notes)}" if shown.notes else ""
-    return f"{whose}, layer {shown.layer} of {shown.layers}, {name}.{rest} {entropy} {far}{notes}"
+    said = [
+        (
+            f"Attention entropy {number(shown.entropies[place])} of at most {number(most)} nats: low when few patches get the attention, "
+            "high when all get alike.",
+            "H = −Σ p ln p over the patches, p the shares of the patches, scaled to sum to 1; at most ln(number of patches).",
+        ),
+        (
+            f"Mean attention distance {number(shown.distances[place], 1)} patches: how far patches of this layer look. Even attention: "
+            f"{number(shown.even_distance, 1)}.",
+            "Mean over patches i of Σ p(i, j) · |place i − place j|, in patches. Dosovitskiy et al. 2021, section 4.5 (arXiv 2010.11929).",
+        ),
+    ]
+    if shown.rest_name:
+        said.append(
+            (
+                f"{percent(shown.rest[place])} goes to {shown.rest_name}: a token that stands for no patch, so the picture lacks it.",
+                "A transformer adds tokens to those of the patches: the class token, which gathers the whole image, and in some networks "
+                "registers (Darcet et al. 2024, arXiv 2309.16588). The attention of one token sums to 100\u202f% over all tokens.",
+            )
+        )
+    return tuple(said)
 
 
 def attention_table(shown: AttentionShown) -> Table:

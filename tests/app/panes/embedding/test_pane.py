@@ -28,7 +28,7 @@ from app.widgets.curation_menu import CurationMenu
 from engine import messages as m
 from tests.kit import paper_map
 from tests.kit.panes import ANSWERS, OTHER, PLAIN, RUN, WORKS, Kit, digits, run_info
-from tests.kit.text_fit import exceeds, listening
+from tests.kit.text_fit import exceeds, listening, overlaps
 
 SETS = (
     m.DataInfo("digits", "digits", "images", "1 797", True),
@@ -778,3 +778,28 @@ def test_that_one_of_the_selected_images_is_decided_about_and_marked(kit: Kit, p
     pane.points.select(None)
     kit.pump()
     assert not pane.curation.isVisible()
+
+
+@pytest.mark.parametrize(
+    "name", ("scan.png", "class_3_of_the_second_survey/scan_2024-11-00744_left_camera_corrected.png", "three words and more " * 4)
+)
+@pytest.mark.parametrize("before", ("", "scan.png"), ids=("first", "after-a-short-one"))
+def test_that_the_card_of_a_point_is_as_high_as_its_texts(kit: Kit, pane: EmbeddingPane, name: str, before: str) -> None:
+    """At the first card no text has a width yet, and whoever learns its width late needs more lines than it thought."""
+    event, card = pane.points.drawn, pane.page.hover_card
+    assert event is not None
+    if before:
+        pane.points.drawn = replace(event, names=(before,) * len(event.places))
+        pane.points.pin(3)
+        kit.pump()
+    pane.points.drawn = replace(event, names=(name,) * len(event.places))
+    pane.points.pin(3)
+    kit.pump()
+    assert overlaps(card) == []
+    with listening() as heard:
+        card.grab()
+    assert name.split("_")[0].split()[0] in "".join(text for *_, text, _size in heard.texts).replace("\u200b", "")
+    assert not [text for _, wanted, room, text, _ in heard.texts if exceeds(wanted, room)]
+    assert pane.page.map.rect().contains(card.geometry())
+    assert card.image.y() + card.image.height() <= card.near_words.y()
+    assert card.lines.mapTo(card, card.lines.rect().bottomLeft()).y() < card.near_words.y() < card.near.y()

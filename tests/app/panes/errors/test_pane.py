@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
@@ -319,6 +319,51 @@ def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
     assert pane.page.previous.isEnabled() and not pane.page.next.isEnabled()
     QTest.keyClick(pane.page.gallery, Qt.Key.Key_PageUp)
     assert kit.engine.of(m.BrowseErrors)[-1].offset == 0
+
+
+@pytest.mark.parametrize("total", (1, 2, 5, 9, 40))
+@pytest.mark.parametrize("names", (NAMES, tuple(f"class_{word}_of_the_second_survey" for word in NAMES)), ids=("short", "long"))
+@pytest.mark.parametrize("size", ((700, 400), (860, 560), (1200, 900)), ids=str)
+def test_that_the_gallery_is_as_full_as_it_can_be(kit: Kit, size: tuple[int, int], names: tuple[str, ...], total: int) -> None:
+    """No further row or column has room at a legible size, all images that have room are shown, and none lies over another."""
+    pane = open_pane(kit)
+    pane.resize(*size)
+    tell(kit, names=names)
+    answered, n = 0, 0
+    while answered < len(kit.engine.of(m.BrowseErrors)):  # until no other number is asked for
+        answered, n = len(kit.engine.of(m.BrowseErrors)), min(kit.engine.of(m.BrowseErrors)[-1].count, total)
+        show(kit, total=total, n=n)
+        kit.pump()
+    gallery = pane.page.gallery
+    assert len(gallery.images) == min(total, pane.controller.count) and pane.controller.offset == 0
+    places = [gallery.place(k) for k in range(n)]
+    room = QRectF(gallery.rect())
+    assert all(room.contains(place) for place in places)
+    assert not [(a, b) for a in places for b in places if a is not b and a.intersects(b)]
+    assert [gallery.at(place.center().toPoint()) for place in places] == list(range(n))
+    if n < total:  # neither a third of a tile beside them nor below: what is over is less than a tile of the least size
+        right, below = max(place.right() for place in places), max(place.bottom() for place in places)
+        assert room.right() - right < 120 and room.bottom() - below < 80
+        assert len({place.top() for place in places}) > 1, "more than one row, even where the page is as low as it can be"
+    else:
+        assert gallery.picture_side() >= 44
+
+
+def test_that_the_columns_stay_where_they_are_whatever_the_names_of_the_classes(kit: Kit) -> None:
+    pane = open_pane(kit)
+    tell(kit)
+    show(kit, total=4, n=4)
+    kit.pump()
+    before = pane.page.area.geometry(), pane.page.gallery.geometry()
+    names = tuple(f"class_{word}_of_the_second_survey_in_the_north" for word in NAMES)
+    kit.state.set_cursor(512)
+    pane.controller._settle()
+    tell(kit, names=names)
+    pane.choose_cell(0, 1)
+    show(kit, total=2, n=2)
+    kit.pump()
+    assert (pane.page.area.geometry(), pane.page.gallery.geometry()) == before
+    assert names[0] in pane.page.gallery_heading.toolTip()
 
 
 def test_that_a_new_step_leaves_the_reader_on_the_page(kit: Kit) -> None:
