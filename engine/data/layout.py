@@ -10,7 +10,7 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from engine.common.counting import has_or_have, number_of, was_or_were
@@ -222,7 +222,12 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
 
 
 def _trail(path: str) -> Trail:
-    return tuple(path.split("/")[:-1])
+    return _folders(path.rpartition("/")[0])
+
+
+@lru_cache(65_536)
+def _folders(path: str) -> Trail:
+    return tuple(path.split("/")) if path else ()
 
 
 def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Trail]:

@@ -157,11 +157,16 @@ class SplitTree(QTreeView):
         """The splits and classes of a set; the images of the one before are gone."""
         self._images.clear()
         self._missing.clear()
-        self.tree_model.set_report(report, can_rename)
-        for place in range(len(self.tree_model.splits)):
-            if place == 0 or len(report.classes) <= FEW:
-                self.expand(self.tree_model.index(place, 0))
+        before, model = self.tree_model.report, self.tree_model
+        same = before is not None and (before.name, before.classes) == (report.name, report.classes)
+        unfolded = {split: self.isExpanded(self._top(place)) for place, split in enumerate(model.splits)} if same else {}
+        scrolled = self.verticalScrollBar().value() if same else 0
+        model.set_report(report, can_rename)
+        for place, split in enumerate(model.splits):
+            if unfolded.get(split, place == 0 or len(report.classes) <= FEW):
+                self.expand(self._top(place))
         self._fit()
+        self.verticalScrollBar().setValue(scrolled)
 
     def _fit(self, *_: object) -> None:
         model = self.tree_model
