@@ -104,7 +104,8 @@ def describe_data(data: str) -> DataInfo:
     if builtin.is_built_in(data):
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
-        return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
+        summary = f"{number} · {info.summary.partition(' · ')[2]}"
+        return DataInfo(data, data, info.kind, summary, True, has=info.has, grey=info.grey) if number else info
     try:
         where, recipe = parted_name(data)
         path = person_path(where)

@@ -27,6 +27,7 @@ class DataInfo:
     built_in: bool = False
     training_images: int | None = None  # where it is known without opening the set
     has: tuple[str, ...] | None = None  # of "classes", "captions", "frames"; None where it is not known without opening the set
+    grey: bool | None = None  # whether its images have one channel; None where it is not known without opening the set
     lost: bool = False  # it was opened before, and nothing lies at its place now
 
 

@@ -25,6 +25,7 @@ class FieldInfo:
     log: bool = False  # a range better walked by factors
     group: str = "Model"  # heading in the form: "Model", "Objective", "Training"
     needs: str = ""  # the switch without which it has no effect
+    of_colour: bool = False  # it has no effect on images of one channel
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,9 @@ def test_that_every_class_of_every_split_has_images_of_its_own_spread_over_it(fo
             mine = some.images[some.labels == place]
             assert len(mine) >= min(n, 2), (split, place)
             assert all(80 * place <= int(image.mean()) < 80 * place + 60 for image in mine)
-    names = [name for name, label in zip(data.splits["train"].names, data.splits["train"].labels, strict=True) if label == 0]
+    labels = data.splits["train"].labels
+    assert labels is not None
+    names = [name for name, label in zip(data.splits["train"].names, labels, strict=True) if label == 0]
     numbers = sorted(int(name[-8:-4]) for name in names)
     assert numbers[0] < 90 and numbers[-1] > 810  # not the head of a class
 
