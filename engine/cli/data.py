@@ -72,6 +72,7 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "notes": list(report.notes),
         "warnings": [{"kind": warning.kind, "text": warning.text} for warning in report.warnings],
         "left_out": data.understood.get("left_out", []),
+        "not_needed": data.understood.get("not_needed", []),
         "bad": [{"file": bad.path, "reason": bad.reason} for bad in report.bad],
         "bad_total": report.bad_total,
         **_copies(report),

@@ -88,7 +88,7 @@ def test_that_bad_files_are_listed_and_the_others_read(tmp_path):
     report = open_data(str(tmp_path)).report
     assert report.bad_total == 3 and {bad.path for bad in report.bad} == {"broken.png", "cut.png", "dangling.png"}
     assert all(bad.reason.endswith(".") and bad.reason[0].isupper() for bad in report.bad)
-    assert sum(report.counts.values()) == 5 and any("1 files that are no images" in note for note in report.notes)
+    assert sum(report.counts.values()) == 5 and any("1 file that is no image" in note for note in report.notes)
 
 
 def test_that_the_list_of_bad_files_is_capped_and_the_total_exact(tmp_path, monkeypatch):
