@@ -424,7 +424,7 @@ def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: li
     for table in chosen:
         _say_doubtful(table, table.chosen, "class", layout)
     if rows := sum(table.unmatched for table in chosen):
-        layout.notes.append(f"{rows:,} rows of {chosen[0].path} name no image that is here.")
+        layout.notes.append(f"In {chosen[0].path} {number_of(rows, 'row names', 'rows name')} no image that is here.")
     return labels
 
 

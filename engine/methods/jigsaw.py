@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
+from engine.common.counting import number_of
 from engine.config import setting
 from engine.messages import Number
 from engine.method import DataSpec, Description, StepContext, View
@@ -195,7 +196,7 @@ class Jigsaw(EncoderMethod):
         placed = (self.permutations[answer] == self.permutations[order]).double().mean().item()
         spread = described(self.encode(x))
         numbers = (
-            Number("accuracy", 100 * right, "%", 1, f"Of {len(x)} shuffled pictures; chance level {100 / choices:.1f} %."),
+            Number("accuracy", 100 * right, "%", 1, f"Of {number_of(len(x), 'shuffled picture')}; chance level {100 / choices:.1f} %."),
             Number("tiles in their place", 100 * placed, "%", 1, f"Guessing would give {100 / self.side**2:.0f} %."),
             Number(
                 "cross-entropy",

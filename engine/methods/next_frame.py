@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from engine.bases.autoregressive import Memory, at_least_float32
 from engine.common.conditions import PAST_FRAMES
+from engine.common.counting import number_of
 from engine.common.pixels import to_float
 from engine.config import setting
 from engine.losses import likelihoods
@@ -167,7 +168,7 @@ class NextFrame(PixelCNN):
         error = self.bits_per_dim(((alone - given).std() / math.sqrt(len(x))).item()) if len(x) > 1 else math.inf
         numbers = (
             Number("−log p(x | four before)", given.mean().item(), "nat", 1, "Exact, per frame: the chain rule over all its pixels."),
-            Number("−log p(x | four before), bits/dim", bits, "bits/dim", 3, f"Code length of {len(x)} held-out frames."),
+            Number("−log p(x | four before), bits/dim", bits, "bits/dim", 3, f"Code length of {number_of(len(x), 'held-out frame')}."),
             Number("−log p(x), bits/dim", before, "bits/dim", 3, "Code length of the same frames where nothing before them is told."),
         )
         return Description(numbers, _diagnose(bits, before, error))

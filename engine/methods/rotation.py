@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
+from engine.common.counting import number_of
 from engine.config import setting
 from engine.messages import Number
 from engine.method import DataSpec, Description, StepContext, View
@@ -114,7 +115,7 @@ class Rotation(EncoderMethod):
         spread = described(self.encode(x))
         asked = len(TURNS) * len(x)
         numbers = (
-            Number("accuracy", 100 * right.mean().item(), "%", 1, f"Of {asked} turned pictures; chance level 25 %."),
+            Number("accuracy", 100 * right.mean().item(), "%", 1, f"Of {number_of(asked, 'turned picture')}; chance level 25 %."),
             Number("hardest turn", 100 * right.min().item(), "%", 1, f"Accuracy where the picture is {TURNS[int(right.argmin())]}."),
             Number(
                 "cross-entropy",

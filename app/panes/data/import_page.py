@@ -294,10 +294,9 @@ class ImportPage(QWidget):
     # ------------------------------------------------------------------------------------------------ what comes of them
 
     def _show_progress(self, event: Progress) -> None:
-        of = f" of {count(event.total)}" if event.total else ""
         left = f" · {number(event.seconds_left, 0, 's')} left" if event.seconds_left and event.seconds_left > 1 else ""
         whole = "Reading all of it" if self._from_sample() else "Reading it again"
-        done = f"{count(event.done)}{of} {event.unit}s" if event.total else things(event.done, event.unit)
+        done = f"{count(event.done)} of {things(event.total, event.unit)}" if event.total else things(event.done, event.unit)
         self.status.set_text(f"{whole}: {done}{left}. {self._what_is_shown()}")
 
     def _from_sample(self) -> bool:

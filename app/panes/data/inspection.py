@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from app.panes import Context
 from app.panes.data.import_preview import SAMPLE, TRIED
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.widgets.parts import TextLines, button, plain
 from engine.common.data_names import short_name, split_name
 from engine.messages import DataReport, DataSampled, Ended, OpenData, Progress, StopJob
@@ -146,9 +146,9 @@ class InspectionPage(QWidget):
         if event.total:
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)
-        of = f" of {count(event.total)}" if event.total else ""
         left = f" · {number(event.seconds_left, 0, 's')} left" if event.seconds_left and event.seconds_left > 1 else ""
-        self.note.set_text(f"{count(event.done)}{of} {event.unit}s{left}{' · ' + event.note if event.note else ''}")
+        done = f"{count(event.done)} of {things(event.total, event.unit)}" if event.total else things(event.done, event.unit)
+        self.note.set_text(f"{done}{left}{' · ' + event.note if event.note else ''}")
 
     def show_stopping(self) -> None:
         self.cancel.setEnabled(False)

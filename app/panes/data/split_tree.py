@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeView
 
 from app.panes.data.report_column import SPLIT_NAMES
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.widgets.image_view import chw_to_qimage
 from engine.messages import ClassExamplesFound, DataReport
 
@@ -77,7 +77,7 @@ class SplitTreeModel(QAbstractItemModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() == 1:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{name}, {count(n)} images"
+            return f"{name}, {things(n, 'image')}"
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from engine.common.counting import number_of
+from engine.common.counting import number_of, was_or_were
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
@@ -196,9 +196,12 @@ class _Packed:
             self.members.setdefault(file.name, Member(-1, file, file.stat().st_size, len(self.members)))
         if odd:
             names = ", ".join(shown(name)[:60] for name in odd[:5])
-            self.notes.append(
-                f"{len(odd):,} entries that are no files, point outside the archive or are there twice were left out: {names}."
+            entries = number_of(
+                len(odd),
+                "entry that is no file, points outside the archive or is there twice",
+                "entries that are no files, point outside the archive or are there twice",
             )
+            self.notes.append(f"{entries} {was_or_were(len(odd))} left out: {names}.")
 
     def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
