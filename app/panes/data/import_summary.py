@@ -17,6 +17,7 @@ from app.shell.formatting import count, number, things
 from app.widgets.parts import Card, button, clear, heading, muted, plain, set_heading
 from engine.messages import DataReport, ImportFacts
 
+EVEN = 1.05  # times as many images as the smallest class, up to which the largest is about as large
 RENAME_HINT = "Double-click a class, or press F2, to rename it; a name that another class has makes the two one."
 
 
@@ -139,7 +140,9 @@ def facts_in_words(report: DataReport, facts: ImportFacts) -> list[tuple[str, st
     ]
     train = [n for n in report.class_counts.get("train", ()) if n]
     if len(train) > 1:
-        balance = f"the largest class has {number(max(train) / min(train), 1)} times as many training images as the smallest"
+        ratio = number(max(train) / min(train), 1)
+        uneven = f"the largest class has {ratio} times as many training images as the smallest"
+        balance = "all classes have about as many training images" if max(train) < EVEN * min(train) else uneven
         rows.insert(1, ("balance", balance))
     if report.duplicates:
         twins = " · ".join(f"“{a}” = “{b}”" for a, b in report.duplicate_examples[:2])
