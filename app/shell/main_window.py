@@ -32,7 +32,7 @@ from app.shell.latest_query import LatestQuery
 from app.shell.left_side import LeftSide
 from app.shell.listed_data import ListedDataController
 from app.shell.palette import Item, Palette
-from app.shell.palette_items import palette_items
+from app.shell.palette_items import palette_items, pane_items
 from app.shell.pane_availability import why_unavailable
 from app.shell.plain_text import set_tip
 from app.shell.playback import Playback
@@ -424,7 +424,11 @@ class Window(QMainWindow):
 
     def findable(self) -> list[Item]:
         """Everything the palette reaches now."""
-        return palette_items(self.registry, self.state, self.choose_run, self.centre.show_data)
+        found = palette_items(self.registry, self.state, self.choose_run, self.centre.show_data)
+        for name, dock in self.docks.docks.items():
+            if not dock.why:
+                found += pane_items(dock.pane, dock.pane.title, partial(self.show_pane, name))
+        return found
 
     def find(self) -> None:
         self.finder.open(self.findable())

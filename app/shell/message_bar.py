@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app.shell import theme
+from app.shell.formatting import things
 from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.parts import Elided
 
@@ -159,7 +160,7 @@ class MessageBar(QWidget):
         """How many messages wait for this one to be closed."""
         n = len(self._waiting)
         self.more.setText(f"+{n}" if n else "")
-        set_tip(self.more, f"{n} more message{'s' if n > 1 else ''}: close this one to read the next" if n else "")
+        set_tip(self.more, f"{things(n, 'more message')}: close this one to read the next" if n else "")
         self.more.setVisible(n > 0)
 
     def _offer(self) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVB
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.forms import Choice, Draft, Group, Row, groups_of
-from engine.common.data_names import split_name
+from engine.common.data_names import path_and_decisions, split_name
 from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
 from engine.messages import DataInfo, DataReport, FieldInfo, MethodInfo, Ready, StartRun
@@ -73,6 +73,7 @@ class NewRunPage(QWidget):
         self._steps = DEFAULT_STEPS  # the length that the form offers for these data
         self._classes: dict[str, bool] = {}  # data -> whether an inspection found classes
         self._awaited = ""  # data that were to be chosen before the engine had them on the list
+        self._grey: dict[str, bool] = {}  # data -> whether an inspection found one channel
         self.wished_data = ""  # what the user chose here, or opened, since he chose a run
         self._stale = True  # the cards are not those of the chosen method
 
@@ -162,6 +163,7 @@ class NewRunPage(QWidget):
     def note_report(self, report: DataReport) -> None:
         """What an inspection found in a data set."""
         self._classes[report.data] = bool(report.classes)
+        self._grey[report.data] = report.shape[:1] == (1,)
         self._check()
 
     def set_names(self, taken: frozenset[str]) -> None:
@@ -311,7 +313,7 @@ class NewRunPage(QWidget):
             self.groups[0].rows["minutes"].set_visible(length == "minutes")
         info = self.method_info
         for row in self._rows():
-            if row.field.needs:
+            if row.field.needs or row.field.of_colour:
                 row.set_visible(self._has_effect(row.field.name))
         if info is None:
             why = "The methods appear once the engine is ready, in a moment."
@@ -369,11 +371,21 @@ class NewRunPage(QWidget):
         return "" if needs in has else needs
 
     def _has_effect(self, name: str) -> bool:
-        """Whether the switch that a setting of the method needs is on."""
+        """Whether the switch that a setting of the method needs is on, and the images are not known to lack the colours that it changes."""
         info = self.method_info
         fields = {} if info is None else {field.name: field for field in info.fields}
+        if name in fields and fields[name].of_colour and self._is_grey():
+            return False
         needed = fields[name].needs if name in fields else ""
         return info is None or not needed or bool(self.draft.get(info.name, fields[needed]))
+
+    def _is_grey(self) -> bool:
+        """Whether the chosen images are known to have one channel."""
+        chosen = self.data.get(self.data_box.currentData() or "")
+        if chosen is None:
+            return False
+        asked = path_and_decisions(chosen.data)[1].get("colour")
+        return asked == "grey" or self._grey.get(chosen.data, chosen.grey is True)
 
     def _changed(self, info: MethodInfo) -> dict[str, object]:
         """The settings of the method that were changed and have an effect."""

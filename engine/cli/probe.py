@@ -68,7 +68,7 @@ def table(values: dict[str, Any]) -> str:
     cells = [(words, _share(figures, f"{prefix}linear"), _share(figures, f"{prefix}knn")) for words, figures, prefix in rows]
     width = max(len(words) for words, *_ in cells)
     head = (
-        f"{values['data']}, step {values['step']:,} ({values['step_rule']}), {values['features']:,} features: fitted on "
+        f"{values['data']}, step {values['step']:,} ({values['step_rule']}), {number_of(values['features'], 'feature')}: fitted on "
         f"{number_of(values['n_train'], 'training image')}, asked about {number_of(values['n_test'], SPLITS[values['split']] + ' image')}"
     )
     lines = [head, "", f"{'':<{width}}  {'linear probe':>14}  {str(values['k']) + ' neighbours':>14}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,13 +60,15 @@ def _words_of_level(level: Mapping[str, Any]) -> str:
     return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
 
 
-def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, near: NearCopies) -> tuple[DataWarning, ...]:
-    """What a person should know before they train on it."""
+def warnings_of(
+    source: Source, counts: Mapping[str, Sequence[int]], copies: Copies | None = None, near: NearCopies | None = None
+) -> tuple[DataWarning, ...]:
+    """What a person should know before they train on it; `counts`: of the images of each class in each split, empty without classes."""
     found: list[DataWarning] = []
-    if copies.across:
+    if copies is not None and copies.across:
         images = "One test image is" if copies.across == 1 else f"{copies.across:,} test images are"
         found.append(DataWarning("leak", f"{images} pixel by pixel one for training or validation: the test figures will be too good."))
-    found += [DataWarning("near_leak", words) for words in near.leaks]
+    found += [DataWarning("near_leak", words) for words in (near.leaks if near else ())]
     if likely := source.understood.get("likely_group"):
         table, _, column = likely.rpartition(":")
         of = f" ({table})" if table else ""
@@ -78,8 +80,8 @@ def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, nea
                 f"Keep together by {column}",
             )
         )
-    if source.classes and splits["train"].labels is not None:
-        found += _of_classes(source.classes, splits)
+    if source.classes and counts:
+        found += _of_classes(source.classes, {name: np.array(some, np.int64) for name, some in counts.items()})
     bands = [bad for bad in source.bad if "four bands" in bad.reason]
     if bands:
         files = "One file has" if len(bands) == 1 else f"{len(bands):,} files have"
@@ -87,8 +89,7 @@ def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, nea
     return tuple(found)
 
 
-def _of_classes(classes: tuple[str, ...], splits: Mapping[str, Split]) -> list[DataWarning]:
-    counts = {name: _counts(split, len(classes)) for name, split in splits.items()}
+def _of_classes(classes: tuple[str, ...], counts: Mapping[str, np.ndarray]) -> list[DataWarning]:
     train, found = counts["train"], []
     absent = [name for name, count in zip(classes, train, strict=True) if not count]
     if absent:
@@ -113,10 +114,6 @@ def _of_classes(classes: tuple[str, ...], splits: Mapping[str, Split]) -> list[D
             )
         )
     return found
-
-
-def _counts(split: Split, classes: int) -> np.ndarray:
-    return np.bincount(np.zeros(0, np.int64) if split.labels is None else split.labels, minlength=classes)
 
 
 def _named(names: list[str]) -> str:

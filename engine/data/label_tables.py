@@ -59,6 +59,7 @@ class RawTable:
     columns: list[str]
     rows: list[list[str]]
     headed: bool = True  # whether the first line names the columns
+    numbered_by: str = ""  # the table that says which picture has which number, where the rows are by number
 
     def column(self, place: int) -> list[str]:
         """The cells of a column, from the first row on."""
@@ -81,6 +82,7 @@ class LabelTable:
     listed: list[str] = field(default_factory=list)  # the pictures that it names
     rows: list[tuple[str, list[str]]] = field(default_factory=list)  # (picture, the cells of its row) of every row that names one
     headings: list[str] = field(default_factory=list)  # of all cells
+    numbered_by: str = ""  # as of a `RawTable`
 
     def values(self, column: str) -> list[tuple[str, str]]:
         """(picture, cell) of every row whose cell is not empty; nothing where there is no such column."""
@@ -384,7 +386,9 @@ def joined_by_number(tables: list[LabelTable], others: dict[str, RawTable]) -> d
     The column of what a table says is called like the table, since such tables have no headings.
     """
     files: dict[str, str] = {}
+    numbers = ""
     for table in tables:
+        numbers = table.path
         for place in range(len(table.headings)):
             pairs = [(row[place], picture) for picture, row in table.rows]
             if len(table.headings) == 2 and len({cell for cell, _ in pairs}) == len(pairs) > 1 and all(cell.isdigit() for cell, _ in pairs):
@@ -397,7 +401,8 @@ def joined_by_number(tables: list[LabelTable], others: dict[str, RawTable]) -> d
             continue
         known = sum(row[0] in files for row in raw.rows)
         if known == len({row[0] for row in raw.rows}) == len(raw.rows) >= _LEAST_MATCHED * len(files):
-            joined[path] = RawTable(["file", stem_of(path.rpartition("/")[2])], [[files[number], value] for number, value in raw.rows])
+            columns = ["file", stem_of(path.rpartition("/")[2])]
+            joined[path] = RawTable(columns, [[files[number], value] for number, value in raw.rows], numbered_by=numbers)
     return joined
 
 

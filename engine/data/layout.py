@@ -10,10 +10,11 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from engine.common.counting import has_or_have, number_of, was_or_were
+from engine.data.beside import said_beside
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
@@ -76,13 +77,21 @@ class Layout:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     class_level: int | None = None  # which of them names the class: 1 the outermost, −1 the innermost
+    read_for: dict[str, list[str]] = field(default_factory=dict)  # table -> what it was read for, in words
+    not_needed: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)  # kind of description -> files, and some of them
     levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
-    def leave_out(self, paths: Iterable[str], reason: str) -> None:
-        """Count files that are not used, and name the first."""
+    def leave_out(self, paths: Iterable[str], one: str, many: str) -> None:
+        """Count files that are not used, and name the first; the reason as the end of a sentence about one and about many."""
         paths = list(paths)
         if paths:
-            self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), reason))
+            self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), one if len(paths) == 1 else many))
+
+    def read(self, paths: Iterable[str], what: str) -> None:
+        """Note what tables were read for."""
+        for path in paths:
+            if what not in (roles := self.read_for.setdefault(path, [])):
+                roles.append(what)
 
     def as_json(self) -> dict[str, Any]:
         """What is a source's `understood`."""
@@ -90,7 +99,8 @@ class Layout:
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
             "columns": self.tables, "group_columns": self.grouping.columns, "class_level": self.class_level,
-            "likely_group": self.grouping.likely,
+            "likely_group": self.grouping.likely, "read_for": self.read_for,
+            "not_needed": [{"kind": kind, "count": n, "examples": list(some)} for kind, (n, some) in self.not_needed.items()],
         }  # fmt: skip
 
     def said(self) -> list[str]:
@@ -111,11 +121,15 @@ def understand(
     layout = Layout()
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
-    lists: set[str] = set()
-    tables = _tables(paths, pictures, read_table, layout, lists)
-    used = _place(pictures, tables, recipe, layout) | lists
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
-    layout.leave_out(others, "files that are no images by their name were left out")
+    tables = _tables(paths, pictures, read_table, layout)
+    _place(pictures, tables, recipe, layout)
+    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path != made]
+    stems = {stem_of(path).rpartition("/")[2] for path in pictures} if others else set()
+    beside = said_beside(others, stems, layout.read_for, {table.path: bool(table.columns) for table in tables})
+    layout.not_needed = {kind: (len(some), tuple(some[:LEFT_OUT_LISTED])) for kind, some in beside.kinds.items()}
+    layout.notes += beside.notes
+    few = "file that is no image by its name was left out", "files that are no images by their name were left out"
+    layout.leave_out(beside.unknown, *few)
     if litter:
         layout.notes.append(
             f"{number_of(litter, 'file or folder', 'files or folders')} of the system (.DS_Store, __MACOSX, Thumbs.db and others) "
@@ -128,7 +142,7 @@ def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> list[st
     pictures = [path for path in paths if may_be_a_picture(path.rpartition("/")[2])]
     if recipe.leave_out:
         asked = [path for path in pictures if any(fnmatch.fnmatchcase(path, pattern) for pattern in recipe.leave_out)]
-        layout.leave_out(asked, "images were left out, as asked for")
+        layout.leave_out(asked, "image was left out, as asked for", "images were left out, as asked for")
         without = set(asked)
         pictures = [path for path in pictures if path not in without]
     return sorted(pictures)
@@ -154,15 +168,13 @@ def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
         return bool(folders) and _trail(path) in folders
 
     masks = [path for path in pictures if is_a_mask(path)]
-    layout.leave_out(masks, "images are masks of others and were left out")
+    layout.leave_out(masks, "image is a mask of another and was left out", "images are masks of others and were left out")
     without = set(masks)
     return [path for path in pictures if path not in without]
 
 
-def _tables(
-    paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout, used: set[str]
-) -> list[LabelTable]:
-    """The tables that name pictures, the nearest to the root first. Adds those that only name classes to `used`."""
+def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout) -> list[LabelTable]:
+    """The tables that name pictures, the nearest to the root first. Notes those that only name classes as read."""
     candidates = [path for path in paths if path.lower().endswith(TABLES)]
     if len(candidates) > MAX_TABLES:  # one text beside every picture is no table of them
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
@@ -172,7 +184,7 @@ def _tables(
     others: dict[str, RawTable] = {}  # that name no picture, perhaps by its number
     read = {path: read_table(path) for path in sorted(candidates, key=lambda path: (path.count("/"), path))}
     raws = {path: raw for path, raw in read.items() if raw is not None}
-    used.update(named_by_lists(raws))
+    layout.read(sorted(named_by_lists(raws)), "the names of the classes")
     for path, raw in raws.items():
         table = match_table(path, raw, pictures)
         if table is not None:
@@ -181,6 +193,7 @@ def _tables(
             others[path] = raw
     for path, raw in joined_by_number(found, others).items():
         if (table := match_table(path, raw, pictures)) is not None:
+            table.numbered_by = raw.numbered_by
             found.append(table)
     for table in found:
         if table.columns:
@@ -194,19 +207,18 @@ def _tables(
     return found
 
 
-def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> set[str]:
-    """Fill the layout's files; returns the tables that were used."""
-    used: set[str] = set()
+def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> None:
+    """Fill the layout's files, and note which tables were read for what."""
     trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
     found = splits_of(pictures, trails, tables, recipe)
     splits, trails = found.of, found.trails
     layout.splits_from = found.found_in
     layout.notes += found.notes
-    used.update(found.tables)
-    labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
+    layout.read(sorted(found.tables), "the splits")
+    labels = _labels(pictures, trails, splits, tables, recipe, layout)
     groups = layout.grouping = grouping_of(pictures, tables, recipe)
     layout.notes += groups.notes
-    used.update(groups.tables)
+    layout.read(groups.tables, "the groups")
     files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, ""), groups.of.get(path, "")) for path in pictures]
     if any(file.split != "all" for file in files):
         files = _within_splits(files, layout)
@@ -218,11 +230,17 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
         _same_class(files, layout)
     layout.labelled = layout.labels_from != "none"
     layout.files = files
-    return used
+    numbered = {table.numbered_by for table in tables if table.numbered_by and table.path in layout.read_for}
+    layout.read(sorted(numbered), "the numbers of the images")
 
 
 def _trail(path: str) -> Trail:
-    return tuple(path.split("/")[:-1])
+    return _folders(path.rpartition("/")[0])
+
+
+@lru_cache(65_536)
+def _folders(path: str) -> Trail:
+    return tuple(path.split("/")) if path else ()
 
 
 def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Trail]:
@@ -248,7 +266,6 @@ def _labels(
     tables: list[LabelTable],
     recipe: ImportRecipe,
     layout: Layout,
-    used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
     layout.levels = folder_levels(trails.values())
@@ -258,9 +275,9 @@ def _labels(
     if asked == "names":
         return _from_names(pictures, layout, asked=True)
     if asked not in ("", "folders"):
-        return _from_column(asked, tables, layout, used)
+        return _from_column(asked, tables, layout)
     labels = _from_folders(pictures, trails, splits, recipe, layout)
-    tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout, used)
+    tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout)
     if tabled:
         return tabled
     return labels or ({} if asked == "folders" else _from_names(pictures, layout))
@@ -345,7 +362,7 @@ def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
     return {path: kept(trail) for path, trail in trails.items()} if strip else trails
 
 
-def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set[str]) -> dict[str, str]:
+def _from_column(asked: str, tables: list[LabelTable], layout: Layout) -> dict[str, str]:
     """By the column of a table that was asked for: “dx”, or “meta.csv:dx”."""
     path, _, column = asked.rpartition(":")
     labels: dict[str, str] = {}
@@ -353,7 +370,7 @@ def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set
         name = asked if asked in table.labels else column if column in table.labels and path in ("", table.path) else ""
         if name:
             labels |= table.labels[name]
-            used.add(table.path)
+            layout.read([table.path], "the classes")
             layout.labels_from = f"{table.path}:{name}"
             _say_doubtful(table, name, "class", layout)
     if not labels:
@@ -369,7 +386,7 @@ def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> 
         layout.notes.append(words)
 
 
-def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout, used: set[str]) -> dict[str, str]:
+def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout) -> dict[str, str]:
     """By the tables' columns of classes. Where folders are classes, only what they do not say."""
     chosen = [table for table in tables if table.chosen]
     offered = [(table.path, column) for table in tables for column in table.columns if column != table.chosen]
@@ -390,7 +407,7 @@ def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: li
         if not missing:
             layout.notes.append(f"The classes are the folders; {chosen[0].path} has the column “{first}”, which can be chosen instead.")
             return {}
-        used.update(table.path for table in chosen)
+        layout.read((table.path for table in chosen), "the classes")
         layout.notes.append(
             f"{number_of(len(missing), 'image')} outside the class folders {has_or_have(len(missing))} a class from {chosen[0].path}."
         )
@@ -400,14 +417,14 @@ def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: li
             f"{chosen[0].path} gives a class to {len(labels):,} of {number_of(len(pictures), 'image')} only, so it was not used."
         )
         return {}
-    used.update(table.path for table in chosen)
+    layout.read((table.path for table in chosen), "the classes")
     layout.labels_from = f"{chosen[0].path}:{first}"
     others = f" Other columns: {', '.join(f'“{column}”' for _, column in offered[:10])}." if offered else ""
     layout.notes.append(f"The classes are the column “{first}” of {', '.join(table.path for table in chosen[:3])}.{others}")
     for table in chosen:
         _say_doubtful(table, table.chosen, "class", layout)
     if rows := sum(table.unmatched for table in chosen):
-        layout.notes.append(f"{rows:,} rows of {chosen[0].path} name no image that is here.")
+        layout.notes.append(f"In {chosen[0].path} {number_of(rows, 'row names', 'rows name')} no image that is here.")
     return labels
 
 
@@ -427,7 +444,11 @@ def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
     """Images beside the splits are trained on when nothing else is, and left out otherwise; test images never become others."""
     beside = [file for file in files if file.split == "all"]
     if any(file.split == "train" for file in files):
-        layout.leave_out((file.path for file in beside), "images that lie beside the train and test folders were left out")
+        layout.leave_out(
+            (file.path for file in beside),
+            "image that lies beside the train and test folders was left out",
+            "images that lie beside the train and test folders were left out",
+        )
         return [file for file in files if file.split != "all"]
     if not beside:
         only = listed_words({file.split for file in files})
@@ -444,13 +465,16 @@ def _with_classes(files: list[PlacedFile], layout: Layout, folders: bool) -> lis
         mine = [file for file in files if file.split == split]
         if mine and not any(file.label for file in mine):
             layout.leave_out(
-                (file.path for file in mine), f"images of {split} have no class and were left out; {split} is drawn from the others"
+                (file.path for file in mine),
+                f"image of {split} has no class and was left out; {split} is drawn from the others",
+                f"images of {split} have no class and were left out; {split} is drawn from the others",
             )
             files = [file for file in files if file.split != split]
     bare = [file for file in files if not file.label]
     if len(bare) <= FEW * len(files) or not folders:
-        reason = "images lie in no class folder and were left out" if folders else "images have no class and were left out"
-        layout.leave_out((file.path for file in bare), reason)
+        one = "image lies in no class folder" if folders else "image has no class"
+        many = "images lie in no class folder" if folders else "images have no class"
+        layout.leave_out((file.path for file in bare), f"{one} and was left out", f"{many} and were left out")
         return [file for file in files if file.label]
     layout.labels_from = "none"
     layout.notes.append("Some images lie in no class folder, so no image has a class.")

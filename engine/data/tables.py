@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from engine.common.counting import has_or_have, number_of, was_or_were
+from engine.common.counting import has_or_have, is_or_are, number_of, was_or_were
 from engine.data.array_groups import group_arrays, group_by_array
 from engine.data.array_labels import NO_LABEL, ArrayLabels, column_of, could_be_labels, numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
@@ -206,7 +206,7 @@ def _kept(labels: ArrayLabels, source: Source) -> tuple[ArrayLabels | None, dict
         return labels, {}
     if len(labels.classes) < 2:
         total = sum(map(len, bare.values()))
-        only = f"{total - count:,} are of class {', '.join(labels.classes)}"
+        only = f"{total - count:,} {is_or_are(total - count)} of class {', '.join(labels.classes)}"
         source.notes.append(
             f"{count:,} of {number_of(total, 'image')} {has_or_have(count)} no label (−1) and {only}: "
             "no classes to tell apart, so no image has one."

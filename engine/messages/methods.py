@@ -26,6 +26,7 @@ class FieldInfo:
     group: str = "Model"  # heading in the form: "Model", "Objective", "Training"
     needs: str = ""  # the switch without which it has no effect
     folder: str = ""  # it names a folder: "model" (config.json with weights) | "run" (or the name of a run)
+    of_colour: bool = False  # it has no effect on images of one channel
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from engine.common.counting import number_of
 from engine.common.intervals import margin, share_interval
 from engine.config import Training, setting
 from engine.losses import likelihoods
@@ -185,8 +186,9 @@ class EnergyBased(Method):
             self.trouble.copy_(torch.stack([share, torch.where(share > 0.5, self.trouble[1] + 1, torch.zeros_like(share))]))
         if context.step % PATIENCE == 0 and float(self.trouble[1]) >= PATIENCE:
             raise Diverged(
-                f"The energies diverged: beyond ±{BOUND:g} for {int(self.trouble[1])} steps. The last good checkpoint is kept; start a new "
-                f"run with a lower learning_rate (this one has {c.learning_rate:g}), a larger alpha or smaller langevin_size."
+                f"The energies diverged: beyond ±{BOUND:g} for {number_of(int(self.trouble[1]), 'step')}. The last good checkpoint is "
+                f"kept; start a new run with a lower learning_rate (this one has {c.learning_rate:g}), a larger "
+                "alpha or smaller langevin_size."
             )
 
     def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: Randomness | None) -> tuple[Tensor, Tensor]:

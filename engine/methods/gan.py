@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from engine.common.counting import number_of
 from engine.common.intervals import share_interval
 from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
@@ -354,9 +355,8 @@ class GAN(Method):
             words.append(balance(ranked, len(x)))
         modes = mode_count(x, frame.x, generator)
         if modes is not None:
-            about = (
-                f"Of k-means in the pixels of held-out images, that {len(x)} samples fall into; as many real images: {modes.expected:.1f}."
-            )
+            samples, expected = number_of(len(x), "sample"), f"{modes.expected:.1f}"
+            about = f"Of k-means in the pixels of held-out images, that {samples} fall into; as many real images: {expected}."
             ratio = "Mean distance between two samples, of that between two held-out images, in pixels."
             numbers += [
                 Number("clusters reached", modes.reached, f"of {modes.clusters}", 0, about),

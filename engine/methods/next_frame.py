@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from engine.bases.autoregressive import Memory, at_least_float32
 from engine.common.conditions import PAST_FRAMES
+from engine.common.counting import number_of
 from engine.common.intervals import margin
 from engine.common.pixels import to_float
 from engine.config import setting
@@ -170,7 +171,7 @@ class NextFrame(PixelCNN):
         reach = self.bits_per_dim(margin(saved.std().item() / math.sqrt(len(x)), len(x))) if len(x) > 1 else math.inf
         numbers = (
             Number("−log p(x | four before)", given.mean().item(), "nat", 1, "Exact, per frame: the chain rule over all its pixels."),
-            Number("−log p(x | four before), bits/dim", bits, "bits/dim", 3, f"Code length of {len(x)} held-out frames."),
+            Number("−log p(x | four before), bits/dim", bits, "bits/dim", 3, f"Code length of {number_of(len(x), 'held-out frame')}."),
             Number("−log p(x), bits/dim", before, "bits/dim", 3, "Code length of the same frames where nothing before them is told."),
         )
         return Description(numbers, diagnose(bits, before, reach))

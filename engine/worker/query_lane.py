@@ -18,9 +18,11 @@ from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup
 
 if TYPE_CHECKING:
+    from engine.data import DataSet
     from engine.queries.session import QuerySession
 
 LOST = "not found"
+SAMPLE_SECONDS = 0.6  # of looking at images for a first answer about a data set
 SLICE_SECONDS = 0.02  # a job yields to queries at least this often
 SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
@@ -116,7 +118,7 @@ class QueryLane(Lane):
             case m.OpenData(job=job, data=data):
                 if not message.listed:
                     self._tried.add(job)
-                self._open_data(job, data)
+                self._open_data(job, data, message.sample)
             case m.Work():
                 self._begin_work(message)
             case m.ListData(data=data):
@@ -160,14 +162,16 @@ class QueryLane(Lane):
         self.jobs[work.job] = self.session.work(work)
         self.publish(m.JobChanged(work.job, "work", "running"))
 
-    def _open_data(self, job: str, data: str) -> None:
-        from engine.data import inspect, lasting
+    def _open_data(self, job: str, data: str, sample: int) -> None:
+        from engine.data import SampleWish, inspect, lasting
 
-        self.jobs[job] = inspect(lasting(data), job)
+        self.jobs[job] = inspect(lasting(data), job, wish=SampleWish(sample, SAMPLE_SECONDS) if sample > 0 else None)
         kind = "work" if job in self._tried else "data"  # who only tries it says himself how it ended
         self.publish(m.JobChanged(job, kind, "running", label=short_name(data)))
 
     def _advance_job(self) -> None:
+        from engine.data import FirstAnswer
+
         job = next(iter(self.jobs))
         self.jobs[job] = self.jobs.pop(job)
         until = time.perf_counter() + (SHORT_SLICE_SECONDS if self.queries else SLICE_SECONDS)
@@ -183,6 +187,8 @@ class QueryLane(Lane):
                     self._list_data()
                 if isinstance(item, m.Event):
                     self.publish(item)
+                elif isinstance(item, FirstAnswer):
+                    self._show_sample(job, item.data)
                 else:
                     self._data_is_here(job, item)
                     self._end(job, "ok", f"{item.name} is ready.")
@@ -192,6 +198,11 @@ class QueryLane(Lane):
         except Exception as error:
             sentence, details = self.report(error)
             self._end(job, "failed", sentence, details)
+
+    def _show_sample(self, job: str, data: DataSet) -> None:
+        assert self.session is not None
+        self.session.sample = data
+        self.publish(m.DataSampled(job, replace(data.report, job=job)))
 
     def _data_is_here(self, job: str, data: Any) -> None:
         assert self.session is not None

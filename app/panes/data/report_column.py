@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.class_bars import ClassBalance
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, Elided, button, clear, heading, muted, plain, set_heading
 from app.widgets.scrolled_column import ScrolledColumn
@@ -85,8 +85,8 @@ class ReportColumn(ScrolledColumn):
 
 def facts_of(report: DataReport) -> list[tuple[str, str, str]]:
     """Name, value and tooltip of every line of the report."""
-    unit = "bytes" if report.kind == "text" else "images"
-    rows = [(SPLIT_NAMES.get(split, split), f"{count(n)} {unit}", "") for split, n in report.counts.items() if n]
+    unit = "byte" if report.kind == "text" else "image"
+    rows = [(SPLIT_NAMES.get(split, split), things(n, unit), "") for split, n in report.counts.items() if n]
     if report.kind != "text":
         rows.append(("the network gets", shape_words(report.shape), ""))
         rows += _sizes(report)
@@ -108,7 +108,7 @@ def _sizes(report: DataReport) -> list[tuple[str, str, str]]:
         for place, (size, n) in enumerate(list(report.sizes.items())[:SIZES_LISTED])
     ]
     if len(report.sizes) > SIZES_LISTED:
-        rows.append(("", f"and {count(len(report.sizes) - SIZES_LISTED)} more sizes", ""))
+        rows.append(("", f"and {things(len(report.sizes) - SIZES_LISTED, 'more size')}", ""))
     return rows
 
 

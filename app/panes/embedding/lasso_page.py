@@ -8,7 +8,7 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.curation_line import CurationLine
@@ -118,7 +118,7 @@ class LassoPage(Card):
             return
         parts = [f"{name}: {count(n)}" for name, n in selected.classes]
         more = f", {count(len(selected.images))} of them below" if len(selected.images) < selected.total else ""
-        self.words.set_text(f"{count(selected.total)} image{'s' if selected.total != 1 else ''}{more}\n{' · '.join(parts)}")
+        self.words.set_text(f"{things(selected.total, 'image')}{more}\n{' · '.join(parts)}")
         self.area.verticalScrollBar().setValue(0)
         self.images.set_pixels(selected.images, selected.tips)
         self._fit()
@@ -137,7 +137,7 @@ class LassoPage(Card):
 
     def show_ends(self, a: int | None, b: int | None) -> None:
         """How many points were kept as A and as B."""
-        parts = [f"{letter}: {count(n)} image{'s' if n != 1 else ''}" for letter, n in (("A", a), ("B", b)) if n is not None]
+        parts = [f"{letter}: {things(n, 'image')}" for letter, n in (("A", a), ("B", b)) if n is not None]
         self.ends.set_text(" · ".join(parts))
         self.ends.setVisible(bool(parts))
         self.direction_button.setEnabled(a is not None and b is not None)

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPen
 
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import show_tip
 from app.shell.theme import CATEGORIES, contrast
 from app.widgets.chart import MIDDLE, RIGHT, Chart
@@ -168,9 +168,11 @@ class ConfusionMatrix(Chart):
         if true >= 0 and answer >= 0:
             return c.said(true, answer)
         if true >= 0:
-            return f"{c.names[true]}: {count(int(c.totals[true] - c.matrix[true, true]))} errors on {count(int(c.totals[true]))} images"
+            return (
+                f"{c.names[true]}: {things(int(c.totals[true] - c.matrix[true, true]), 'error')} on {things(int(c.totals[true]), 'image')}"
+            )
         wrong = int(c.matrix[:, answer].sum() - c.matrix[answer, answer])
-        return f"{c.names[answer]} answered {count(int(c.matrix[:, answer].sum()))} times, {count(wrong)} of them wrongly"
+        return f"{c.names[answer]} answered {things(int(c.matrix[:, answer].sum()), 'time')}, {count(wrong)} of them wrongly"
 
     def _describe(self) -> None:
         self.setAccessibleDescription(self.said(self.focused) if len(self.classes) else self.hint)

@@ -16,7 +16,7 @@ from app.panes.errors.export import ErrorsExports
 from app.panes.errors.matrix import MOST_SHOWN, Confusion
 from app.panes.errors.page import CURATE, NO_CURATE, SPLITS, WAYS, ErrorsPage
 from app.shell import theme
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.pane_availability import Unavailable
 from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
@@ -334,9 +334,9 @@ class ErrorsPane(RunPane):
             page.status.set_text(controller.line, controller.level)
         elif found is not None:
             wrong = int(found.matrix.sum() - found.matrix.trace())
-            of = "all" if found.images == found.total else f"{count(found.images)} of"
-            images = f"{of} {count(found.total)} {SPLITS[found.of.split]} images of {found.data_name}"
-            page.status.set_text(f"{count(wrong)} errors on {images}. {found.note}".strip())
+            of = ("the" if found.total == 1 else "all") if found.images == found.total else f"{count(found.images)} of"
+            images = f"{of} {things(found.total, f'{SPLITS[found.of.split]} image')} of {found.data_name}"
+            page.status.set_text(f"{things(wrong, 'error')} on {images}. {found.note}".strip())
         else:
             page.status.set_text("")
 

@@ -299,8 +299,9 @@ class ViewsPane(RunPane):
         state, run_views = self.context.state, self.run_views
         at: dict[str, Any] = {"run": state.run, "step": state.step}
         if method := state.method_info:
-            fields = tuple(field for field in method.fields if field.group == "Augmentation")
             info = state.run_info
+            grey = info is not None and info.shape[:1] == (1,)
+            fields = tuple(field for field in method.fields if field.group == "Augmentation" and not (grey and field.of_colour))
             self.settings.set_fields(fields, info.config if info else {})
             if self.settings.settings() != run_views.settings:
                 self.settings.show_settings(run_views.settings)

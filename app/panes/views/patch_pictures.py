@@ -8,7 +8,7 @@ import numpy as np
 
 from app.panes.views.formatting import cosine, digits_for
 from app.panes.views.patch_board import PatchPicture, heat_colors
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from engine.messages import AttentionShown, PatchesColored, PatchesCompared
 
 RGB = (("#ff0000", "red"), ("#00c000", "green"), ("#0000ff", "blue"))
@@ -130,7 +130,8 @@ def color_picture(event: PatchesColored) -> PatchPicture:
 def color_words(event: PatchesColored, patch: tuple[int, int] | None) -> str:
     """How much the components say, and of what; with a patch its own scores."""
     kept, total = int(event.kept.sum()), event.kept.size
-    told = [f"Principal components of {count(kept)} patches of {len(event.seen)} images, {count(event.features)} features each:"]
+    patches = f"{things(kept, 'patch', 'patches')} of {things(len(event.seen), 'image')}"
+    told = [f"Principal components of {patches}, {things(event.features, 'feature')} each:"]
     shares = [percent(share) for share in event.explained]
     told.append(f"the first three hold {shares[0]}, {shares[1]} and {shares[2]} of the variance.")
     if event.foreground:
@@ -178,8 +179,8 @@ def cosine_picture(event: PatchesCompared) -> PatchPicture:
 def cosine_words(event: PatchesCompared) -> str:
     """The patch, and the images' notes."""
     row, column = event.patch
-    told = f"The patch in row {row}, column {column} of {event.labels[0]}, compared with all patches of {len(event.seen)} images"
-    return " ".join([f"{told} by {count(event.features)} features each.", *event.notes])
+    told = f"The patch in row {row}, column {column} of {event.labels[0]}, compared with all patches of {things(len(event.seen), 'image')}"
+    return " ".join([f"{told} by {things(event.features, 'feature')} each.", *event.notes])
 
 
 def match_lines(event: PatchesCompared) -> list[str]:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from engine.common.counting import number_of
+from engine.common.counting import number_of, was_or_were
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, placed_frames
-from engine.data.dataset import BadData, Source, Step
+from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
 from engine.data.decoding import Bad, look
 from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import PlacedFile, understand
@@ -48,6 +48,7 @@ from engine.data.picture_sets import (
 from engine.data.pixel_facts import Size
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
+from engine.data.sampled import first_answer
 from engine.data.streamed import Content, read_streamed
 
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
@@ -66,8 +67,10 @@ def summary(path: Path) -> str:
     return "archive of images" if path.is_file() else f"{number_of(len(_shards(path)), 'shard')} of images"
 
 
-def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Restart, None, Source]:
-    """Every picture of the archives at one size. Raises BadData for a damaged archive, or one without pictures."""
+def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Generator[Step | PixelRows | Restart | Sampled, None, Source]:
+    """Every picture of the archives at one size, after a sample that is wished for. Raises BadData for a damaged archive, or one without
+    pictures.
+    """
     name = path.name if path.is_dir() else re.sub(r"\.(zip|tar|tgz|tbz2|txz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
     source = Source(name or path.name)
     try:
@@ -92,6 +95,16 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
                 )
             if clips:
                 layout.files = placed_frames(layout.files, clips)
+            if wish is not None and not packed.compressed:
+                yield from first_answer(
+                    source.name,
+                    layout,
+                    recipe,
+                    wish,
+                    partial(_guessed, packed, recipe),
+                    lambda some: partial(read_streamed, some, partial(packed.contents, some)),
+                    (Restart(),),
+                )
             pictures = packed.in_reading_order(layout.files)
             if recipe.pages == "all" and not clips:
                 pictures = yield from every_page(path.name, pictures, lambda file: packed.frames_at(file.path))
@@ -193,9 +206,12 @@ class _Packed:
             self.members.setdefault(file.name, Member(-1, file, file.stat().st_size, len(self.members)))
         if odd:
             names = ", ".join(shown(name)[:60] for name in odd[:5])
-            self.notes.append(
-                f"{len(odd):,} entries that are no files, point outside the archive or are there twice were left out: {names}."
+            entries = number_of(
+                len(odd),
+                "entry that is no file, points outside the archive or is there twice",
+                "entries that are no files, point outside the archive or are there twice",
             )
+            self.notes.append(f"{entries} {was_or_were(len(odd))} left out: {names}.")
 
     def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
@@ -256,10 +272,14 @@ class _Packed:
         except Bad:
             return 1  # it is refused by name when it is read
 
+    @property
+    def compressed(self) -> bool:
+        """Whether an archive is packed as a whole, so that going back in it means unpacking all again."""
+        return any(file.name.lower().endswith(COMPRESSED_TARS) for file in self.files)
+
     def in_reading_order(self, files: list[PlacedFile]) -> list[PlacedFile]:
         """By their paths, as a folder is read; by their places where going back means unpacking all again."""
-        packed = any(file.name.lower().endswith(COMPRESSED_TARS) for file in self.files)
-        return sorted(files, key=lambda file: self.members[file.path].place) if packed else files
+        return sorted(files, key=lambda file: self.members[file.path].place) if self.compressed else files
 
     def table(self, path: str) -> RawTable | None:
         """The cells of a table of the tree."""
@@ -337,3 +357,8 @@ def _guess(packed: _Packed, files: list[PlacedFile], recipe: ImportRecipe) -> Si
             continue
         sizes.append((seen.channels, seen.height, seen.width))
     return common_shape(Source(""), sizes, recipe) if sizes else (3, 32, 32)
+
+
+def _guessed(packed: _Packed, recipe: ImportRecipe, files: list[PlacedFile]) -> Generator[Step, None, Size]:
+    yield Step(0, None, "image", "Looking at sizes")
+    return _guess(packed, files, recipe)

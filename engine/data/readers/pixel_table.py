@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
 from engine.data.array_labels import numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.label_tables import CLASS_NAMES, SPLIT_NAMES, squeezed
@@ -99,7 +100,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
     if not any(numbers.values()):
         raise BadData(f"{file.name} holds no image that can be read: {source.bad[0].reason}")
     if source.bad_total:
-        source.notes.append(f"{source.bad_total:,} of {total:,} rows were left out, first {source.bad[0].path}: {source.bad[0].reason}")
+        rows = f"{source.bad_total:,} of {number_of(total, 'row')} {was_or_were(source.bad_total)}"
+        source.notes.append(f"{rows} left out, first {source.bad[0].path}: {source.bad[0].reason}")
     _name_classes(source, columns, label, cells)
     others = [name for place, name in enumerate(columns.names) if place not in (columns.pixels, columns.usage)]
     source.understood |= {"columns": {"": others}, "splits": columns.names[columns.usage] if meaning else "none"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtTest import QTest
@@ -46,6 +47,19 @@ def test_the_palette_finds_and_does(window: Window, qtbot: QtBot) -> None:
     QTest.keyClick(window.finder.field, Qt.Key.Key_Return)
     QTest.keyClick(window.finder.field, Qt.Key.Key_Escape)
     assert not window.finder.isVisible()
+
+
+@pytest.mark.parametrize("word", ["theme", "dark", "light"])
+def test_that_the_palette_finds_the_three_themes_by_each_word_for_them(window: Window, word: str) -> None:
+    window.find()
+    QTest.keyClicks(window.finder.field, word)
+    rows = [window.finder.list.item(row).text().partition("    ")[0] for row in range(window.finder.list.count())]
+    themes = {"Dark theme": "dark", "Light theme": "light"}
+    assert set(rows[:4]) == {*themes, "Theme of the system", "Light or dark"}
+    if rows[0] in themes:
+        QTest.keyClick(window.finder.field, Qt.Key.Key_Return)
+        assert window.settings.theme == window.state.theme == themes[rows[0]]
+    window.finder.shut()
 
 
 def test_standard_shortcuts_are_those_of_the_platform(window: Window) -> None:

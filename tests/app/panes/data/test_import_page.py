@@ -166,7 +166,7 @@ def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, fold
         "the column “dx” of meta.csv",
         "4 images are in training and in test.",
         "LEFT OUT · 3 FILES",
-        "the largest class has 1.0 times",
+        "all classes have about as many training images",
         "a.txt, b.txt, …",
         "3: “a.png” ≈ “b.png”",
     ):
