@@ -10,7 +10,7 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from engine.common.counting import has_or_have, number_of, was_or_were
@@ -109,12 +109,12 @@ def understand(
         made: a table among the paths that is no file but was made by the reader.
     """
     layout = Layout()
-    pictures = _pictures(paths, recipe, layout)
+    pictures, others = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
     lists: set[str] = set()
     tables = _tables(paths, pictures, read_table, layout, lists)
     used = _place(pictures, tables, recipe, layout) | lists
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
+    others = [path for path in others if path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
         layout.notes.append(
@@ -124,31 +124,37 @@ def understand(
     return layout
 
 
-def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> list[str]:
-    pictures = [path for path in paths if may_be_a_picture(path.rpartition("/")[2])]
+def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> tuple[list[str], list[str]]:
+    """(What is taken for pictures, in the order of their paths, what is none by its name)."""
+    pictures: list[str] = []
+    others: list[str] = []
+    for path in paths:
+        (pictures if may_be_a_picture(path.rpartition("/")[2]) else others).append(path)
     if recipe.leave_out:
         asked = [path for path in pictures if any(fnmatch.fnmatchcase(path, pattern) for pattern in recipe.leave_out)]
         layout.leave_out(asked, "images were left out, as asked for")
         without = set(asked)
         pictures = [path for path in pictures if path not in without]
-    return sorted(pictures)
+    return sorted(pictures), others
 
 
 def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
     """Without masks: in a folder beside one of images, or with “_mask” behind the name of another picture."""
     beside: dict[Trail, set[str]] = defaultdict(set)
-    for trail in {_trail(path) for path in pictures}:
+    trails = {_trail(path) for path in pictures}
+    for trail in trails:
         for place, name in enumerate(trail):
             beside[trail[:place]].add(name)
 
     def in_a_folder_of_masks(trail: Trail) -> bool:
         return any(is_mask_word(name) and any(map(is_image_word, beside[trail[:place]])) for place, name in enumerate(trail))
 
-    folders = {trail for trail in {_trail(path) for path in pictures} if in_a_folder_of_masks(trail)}
-    stems = {stem_of(path) for path in pictures}
+    folders = {trail for trail in trails if in_a_folder_of_masks(trail)}
+    stem_by_path = {path: stem_of(path) for path in pictures}
+    stems = set(stem_by_path.values())
 
     def is_a_mask(path: str) -> bool:
-        stem = stem_of(path)
+        stem = stem_by_path[path]
         if stem.endswith(_MASK_ENDINGS) and any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _MASK_ENDINGS):
             return True
         return bool(folders) and _trail(path) in folders
@@ -222,7 +228,12 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
 
 
 def _trail(path: str) -> Trail:
-    return tuple(path.split("/")[:-1])
+    return _folders_of(path.rpartition("/")[0])
+
+
+@lru_cache(4096)
+def _folders_of(folder: str) -> Trail:
+    return tuple(folder.split("/")) if folder else ()
 
 
 def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Trail]:

@@ -211,7 +211,8 @@ def _linking_first(a: np.ndarray, b: np.ndarray, bits: np.ndarray) -> np.ndarray
 def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[Step, None, tuple[np.ndarray, np.ndarray]]:
     """Pairs a < b int64 [P] of hashes that differ in at most `most` bits, each once."""
     bands = hashes.view(np.uint16).reshape(-1, BANDS)
-    masks = [0, *(sum(1 << bit for bit in bits) for count in range(1, most // BANDS + 1) for bits in combinations(range(BAND_BITS), count))]
+    widest = most // BANDS
+    masks = _masks(widest)
     counts = np.stack([np.bincount(bands[:, band], minlength=1 << BAND_BITS) for band in range(BANDS)])  # [4, 65536]
     cap, left_out = int(counts.max(initial=0)), False
     while _comparisons(counts, masks) > COMPARED:
@@ -220,16 +221,24 @@ def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[St
     if left_out:
         notes.append(CUT_SHORT)
     found = [np.zeros(0, np.int64)]
+    reach: list[int] = []  # bits that the keys of each band may differ in
     for band in range(BANDS):
+        # hashes that differ in 10 bits, 3 in each of three bands, differ in one in the fourth; with keys left out each band stands alone
+        reach.append(widest if left_out or band <= most % BANDS else widest - 1)
         order = np.argsort(bands[:, band], kind="stable")
         shelf = _Shelf(hashes[order], bands[order, band], order, counts[band])
-        looked = in_threads(partial(shelf.like, most=most), masks)
+        looked = in_threads(partial(shelf.like, most=most), _masks(reach[band]))
         for done, pairs in enumerate(looked):
             if len(pairs):
-                found.append(_not_seen(hashes, pairs, counts[:band], most // BANDS))
+                found.append(_not_seen(hashes, pairs, counts[:band], reach))
             yield Step(band * len(masks) + done, BANDS * len(masks), "band", "Comparing images")
     pairs = np.sort(np.concatenate(found))
     return pairs // len(hashes), pairs % len(hashes)
+
+
+def _masks(reach: int) -> list[int]:
+    """All numbers of 16 bits of which at most `reach` are set."""
+    return [sum(1 << bit for bit in bits) for count in range(reach + 1) for bits in combinations(range(BAND_BITS), count)]
 
 
 def _comparisons(counts: np.ndarray, masks: list[int]) -> int:
@@ -284,12 +293,14 @@ class _Shelf:
         return np.concatenate(found)
 
 
-def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, most: int) -> np.ndarray:
-    """Of pairs a · N + b those that no earlier band has found; its sizes [B, 65536] are 0 where it did not look."""
+def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, reach: list[int]) -> np.ndarray:
+    """Of pairs a · N + b those that no earlier band has found, whose keys may differ in `reach` bits; its sizes [B, 65536] are 0 where it
+    did not look.
+    """
     a, b = (hashes[rows].view(np.uint16).reshape(-1, BANDS) for rows in np.divmod(pairs, len(hashes)))
     seen = np.zeros(len(pairs), bool)
     for band, sizes in enumerate(earlier):
-        seen |= (np.bitwise_count(a[:, band] ^ b[:, band]) <= most) & (sizes[a[:, band]] > 0) & (sizes[b[:, band]] > 0)
+        seen |= (np.bitwise_count(a[:, band] ^ b[:, band]) <= reach[band]) & (sizes[a[:, band]] > 0) & (sizes[b[:, band]] > 0)
     return pairs[~seen]
 
 
