@@ -43,9 +43,6 @@ def plain_header(data: bytes) -> tuple[int, int, int] | None:
     return None if zlib.crc32(data[12:29]) != checksum else (height, width, _KINDS[kind][1])
 
 
-_used: dict[tuple[str, int], tuple[int, Any]] = {}  # the last image of a sheet: (mode, width) -> (height, image), for the next
-
-
 class Sheet:
     """Common PNG files of one size, decoded one below the other into one tall image: so they become an array at once, channel by channel.
 
@@ -53,7 +50,7 @@ class Sheet:
     """
 
     def __init__(self, channels: int, height: int, width: int, most: int) -> None:
-        self.taken = 0
+        self.taken = 0  # files that are on it
         self._shape, self._most = (height, width, channels), most
         self._mode = "L" if channels == 1 else "RGB"
         self._image: Any = None
@@ -67,12 +64,21 @@ class Sheet:
             return False
         height, width, _ = self._shape
         if self._image is None:
-            self._image = _image_for(self._mode, width, height * self._most)
+            core: Any = Image.core
+            self._image = core.new(self._mode, (width, height * self._most))
         top = self.taken * height
         if not _decoded(self._image, self._mode, (0, top, width, top + height), pieces):
             return False
         self.taken += 1
         return True
+
+    def fits(self, channels: int, height: int, width: int, most: int) -> bool:
+        """Whether it can be used again for `most` files of a size."""
+        return self._shape == (height, width, channels) and self._most >= most
+
+    def clear(self) -> None:
+        """Begin anew, in the memory that it has."""
+        self.taken = 0
 
     def pixels(self, others: Sequence[tuple[int, np.ndarray]]) -> tuple[np.ndarray, int]:
         """(What was taken, in order, as uint8 [N, C, H, W], with images [C, H, W] in between: (row, image); the highest value of what was
@@ -96,17 +102,6 @@ class Sheet:
         if others:
             found[rows] = own
         return found, int(own.max()) if self.taken else -1
-
-
-def _image_for(mode: str, width: int, height: int) -> Any:
-    """An image of at least that height: that of the last sheet, or a new one."""
-    known, image = _used.get((mode, width), (0, None))
-    if known < height:
-        core: Any = Image.core
-        _used.clear()
-        image = core.new(mode, (width, height))
-        _used[mode, width] = height, image
-    return image
 
 
 def _decoded(image: Any, mode: str, box: tuple[int, int, int, int], pieces: list[bytes]) -> bool:

@@ -25,12 +25,16 @@ from engine.data.fingerprints import packed_prints
 from engine.data.frames import receive, send
 from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
 from engine.data.pixel_facts import Facts
+from engine.data.plain_png import Sheet
 from engine.data.preprocessing import Preprocessing, preprocessing_of
 from engine.data.recipe import recipe_of
 from engine.data.rows import PixelRows, Restart, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
 READERS = ("arrays", "cifar", "hdf5", "idx", "matlab", "packed", "parquet", "pixel_table", "stl10", "tensors", "text")
+
+
+_sheets: list[Sheet] = []
 
 
 def main() -> None:
@@ -82,7 +86,8 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
         while True:
             item = next(steps)
             if isinstance(item, PixelRows):
-                send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
+                head = {"rows": item.part, "room": list(item.room), "prints": bool(item.prints)}
+                send(answers, head, np.ascontiguousarray(item.pixels), item.prints)
             elif isinstance(item, Restart):
                 send(answers, {"restart": True})
             elif isinstance(item, Step) and time.monotonic() - told >= TELL_SECONDS:
@@ -159,7 +164,6 @@ def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], memoryview, bytes]:
     which nothing is to be said but the highest value of all these, "top".
     """
     from engine.data.decoding import read_bytes
-    from engine.data.plain_png import Sheet
 
     until = time.monotonic() + BATCH_SECONDS
     told: list[Any] = []
@@ -167,7 +171,7 @@ def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], memoryview, bytes]:
     how = preprocessing_of(request["how"])
     as_they_are = not (how.asked or how.of_bytes)
     channels, height, width = request["shape"]
-    sheet = Sheet(channels, height, width, len(names))
+    sheet = _sheet_for(channels, height, width, len(names))
     others: list[tuple[int, np.ndarray]] = []  # (row, image) of those that are not on the sheet
 
     def found(path: str, page: int | None) -> tuple[dict[str, Any], Any]:
@@ -189,6 +193,14 @@ def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], memoryview, bytes]:
     prints = packed_prints(pixels) if len(pixels) else b""
     _time_limit(0)
     return {"files": told, "top": top}, pixels.data, prints
+
+
+def _sheet_for(channels: int, height: int, width: int, most: int) -> Sheet:
+    """An empty one for `most` files: that of the last batch where it fits, since new memory takes time."""
+    if not (_sheets and _sheets[0].fits(channels, height, width, most)):
+        _sheets[:] = [Sheet(channels, height, width, most)]
+    _sheets[0].clear()
+    return _sheets[0]
 
 
 def _caught(work: Any) -> tuple[dict[str, Any], Any]:

@@ -141,3 +141,16 @@ def test_that_processes_made_ready_are_those_that_decode_and_an_import_that_is_g
     with pytest.raises(KeyboardInterrupt), reader_process.made_ready(2):
         raise KeyboardInterrupt
     assert not [thread for thread in threading.enumerate() if thread.name == "starting a reading process"]
+
+
+def test_that_pictures_of_one_width_and_many_heights_do_not_get_into_each_other(tmp_path: Path) -> None:
+    """Common files of one size are decoded into one image; others among them are not."""
+    expected = []
+    for number in range(90):
+        pixels = RNG.integers(0, 256, (16 if number % 3 else 16 + number % 4, 16, 3), np.uint8)
+        save(tmp_path / f"{number:03}.png", pixels)
+        expected.append(pixels)
+    prints, (first, second) = decoded(tmp_path, [f"{number:03}.png" for number in range(90)], (3, 16, 16))
+    assert first.good + second.good == 90
+    for image, pixels in zip(prints.images, expected, strict=True):
+        assert pixels.shape[0] != 16 or np.array_equal(image, pixels.transpose(2, 0, 1))
