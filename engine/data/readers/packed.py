@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from engine.common.counting import number_of, was_or_were
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
@@ -149,12 +149,12 @@ def _contents(path: Path) -> list[Path]:
     return sorted(found)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Member:
     """A file in one of the archives."""
 
     archive: int
-    entry: zipfile.ZipInfo | tarfile.TarInfo | Path  # a path: a file beside the archives
+    entry: zipfile.ZipInfo | tarfile.TarInfo | int | Path  # an int: where it begins in a tar; a path: a file beside the archives
     size: int
     place: int  # in the order of the archives
 
@@ -184,9 +184,9 @@ class _Packed:
                 total += size
                 if total > most:
                     raise BadData(f"{file.name} was not opened: it unpacks to far more than it is; get it from a place you trust.")
-                clean = PurePosixPath(path.replace("\\", "/"))
-                parts = tuple(part for part in clean.parts if part != ".")
-                if entry is None or clean.is_absolute() or ".." in parts or not parts:
+                clean = path.replace("\\", "/")
+                parts = tuple(part for part in clean.split("/") if part not in ("", "."))
+                if entry is None or clean.startswith("/") or ".." in parts or not parts:
                     odd.append(path)
                 elif any(map(is_litter, parts)):
                     self.litter += 1
@@ -213,15 +213,28 @@ class _Packed:
             )
             self.notes.append(f"{entries} {was_or_were(len(odd))} left out: {names}.")
 
-    def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
+    def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | int | None]]:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
         archive = self._archive(number)
         if isinstance(archive, zipfile.ZipFile):
             yield from ((entry.filename, entry.file_size, entry) for entry in archive.infolist() if not entry.filename.endswith("/"))
         else:
-            for entry in archive:
+            while (entry := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # they take a kilobyte each, and are not asked for again
                 if not entry.isdir():
-                    yield entry.name, max(0, entry.size), entry if entry.isreg() else None
+                    where = entry if entry.issparse() else entry.offset_data
+                    yield entry.name, max(0, entry.size), where if entry.isreg() else None
+            self._check_end(archive, self.files[number])
+
+    def _check_end(self, archive: tarfile.TarFile, file: Path) -> None:
+        """Say where a tar does not end with a block of zeros, as POSIX has it: what is behind damage looks as if it were not there."""
+        if archive.fileobj is not None:
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                self.notes.append(
+                    f"{file.name} is cut off or damaged behind {number_of(len(self.members), 'file')}, and what may follow is missing; "
+                    "save or download it again."
+                )
 
     def _archive(self, number: int) -> zipfile.ZipFile | tarfile.TarFile:
         if number not in self._open:
@@ -243,6 +256,12 @@ class _Packed:
         archive, stream = self._archive(member.archive), None
         if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
             stream = archive.open(member.entry)
+        elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, int) and archive.fileobj is not None:
+            archive.fileobj.seek(member.entry)
+            data = archive.fileobj.read(member.size)
+            if len(data) < member.size:
+                raise tarfile.ReadError
+            return data
         elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, tarfile.TarInfo):
             stream = archive.extractfile(member.entry)
         if stream is None:
