@@ -70,7 +70,7 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
     if wish is not None:
         yield from first_answer(
-            source.name, layout, recipe, wish, lambda files: _guess(path, files, recipe), lambda files: partial(_decoded, path, files)
+            source.name, layout, recipe, wish, lambda files: _guess(path, files, recipe), lambda files: partial(_decoded, path, files, odd)
         )
     if clips:
         layout.files = placed_frames(layout.files, clips)
