@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from engine.cli.console import Console
 from engine.cli.errors import Failed
 from engine.cli.out_file import writable
-from engine.cli.parser import VerbParsers, positive_int
+from engine.cli.parser import SPLITS, VerbParsers, positive_int
 from engine.cli.runs import run_path
 from engine.common.counting import number_of
 
 if TYPE_CHECKING:
     from engine.messages import ErrorImages, ErrorsFound
 
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 WAYS = ("classifier", "bayes", "probe", "knn")
 COLUMNS = ("index", "file", "true", "answer", "confidence", "p_true", "second", "p_second")
 PAIRS_SHOWN = 8

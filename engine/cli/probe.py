@@ -9,11 +9,10 @@ from typing import Any
 from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.evaluate import note_readings
-from engine.cli.parser import VerbParsers, positive_int, shares
+from engine.cli.parser import SPLITS, VerbParsers, positive_int, shares
 from engine.cli.runs import run_path
 from engine.common.counting import number_of
 
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 ROWS = (("", "this checkpoint"), ("random_init_", "random encoder"), ("pixels_", "raw pixels"))
 
 

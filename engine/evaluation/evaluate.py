@@ -21,7 +21,7 @@ from engine.data import DataSet
 from engine.data.splits import spread
 from engine.data.tokens import unknown_in
 from engine.detectors.base import finish
-from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
+from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class, marginal_error
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Event, Progress
 from engine.protocols import (
@@ -198,10 +198,12 @@ def _scores(
             found["distortion_nats"] = found["elbo_nats"] - found["rate_nats"]
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
-        rule = bayes(given, log_prior)
+        rule = bayes(given.log_p, log_prior)
         found["nats"] = -rule.log_marginal
+        if given.solver_error is not None:
+            found[SOLVER_ERROR] = marginal_error(given.solver_error, rule.log_posterior)
         if y is not None:
-            found["nats_given_class"] = -given.gather(1, y.long()[:, None])[:, 0]
+            found["nats_given_class"] = -given.log_p.gather(1, y.long()[:, None])[:, 0]
             found |= _answered(rule.log_posterior, y, "bayes_")
     elif method.density != "none" and provides(method, ProbabilityFlow):
         told = finish(method.log_prob_steps(x, None, model.generator(seed)))

@@ -20,13 +20,13 @@ from engine.common.counting import number_of, was_or_were
 from engine.data import DataSet
 from engine.data.splits import draw, spread
 from engine.detectors.base import FEATURES_AT_ONCE, aside
-from engine.evaluation.bayes import bayes
+from engine.evaluation.bayes import bayes, given_in_steps
 from engine.evaluation.classifier_errors import KINDS, Answered, Bins, answered, chosen, joined, report
 from engine.evaluation.linear_probe import NEIGHBOURS, Linear, Neighbours, features_of, fit
 from engine.protocols import Classifier, Density, Encoder, ProbabilityFlow, provides
 from engine.queries.answers import Job, Part, answers
 from engine.queries.arrays import image_tensor
-from engine.queries.bayes import FLOW_IMAGES, given_in_steps
+from engine.queries.bayes import FLOW_IMAGES
 from engine.queries.feature_cache import BoundedCache
 from engine.queries.pictures import adapted, require_images
 from engine.queries.probing import MOST_FEATURES
@@ -210,7 +210,7 @@ def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | Neigh
         return probe.log_p(features) if isinstance(probe, Neighbours) else probe.logits(features).log_softmax(1)
     x = image_tensor(images)
     if through == BAYES:
-        return bayes((yield from given_in_steps(method, x, len(model.spec.classes)))).log_posterior
+        return bayes((yield from given_in_steps(method, x, len(model.spec.classes))).log_p).log_posterior
     assert provides(method, Classifier)
     return (yield from aside(partial(_classified, method, x)))
 

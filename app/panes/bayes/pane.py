@@ -297,7 +297,7 @@ class BayesPane(RunPane):
             self.data_prior.setEnabled(answer.shares is not None)
             rule = posterior(answer.given, self.prior)
             p = np.exp(rule.log_posterior)
-            self.bars.set_answer(answer.classes, answer.given, p, answer.classifier)
+            self.bars.set_answer(answer.classes, answer.given, p, answer.classifier, answer.errors)
             self.seen.set_pixels(answer.seen)
             self.status.set_text(self._in_words(answer, p, float(rule.log_marginal)), "warning" if answer.beside_fault else "")
         self._draw_comparison()
@@ -337,7 +337,8 @@ class BayesPane(RunPane):
         if answer.classifier is not None:
             other = int(answer.classifier.argmax())
             said += f"The classifier: {answer.classes[other]}, {number(100 * float(answer.classifier[other]), 1, '%')}. "
-        said += f"log p(x) {self._sign(answer)} {number(log_p, 1, 'nat')} ({number(bits, 2, 'bits/dim')}). "
+        off = "" if answer.errors is None else f" ± {number(float((p * answer.errors).sum()), 1)}"
+        said += f"log p(x) {self._sign(answer)} {number(log_p, 1)}{off} nat ({number(bits, 2, 'bits/dim')}). "
         said += "A posterior adds up to one over the known classes, also for a picture of none; only p(x) can tell."
         return " ".join((said, answer.beside_fault, *answer.notes)).strip()
 
