@@ -21,6 +21,7 @@ RISEN_SOON = 30  # likewise where stretches are too short to show the noise
 LEAST_AFTER = 5  # validation losses after the lowest one: fewer cannot rise steadily enough to be no chance
 MOST_AFTER = 60  # of which the distribution is computed exactly
 ALARM = 0.01
+WANDERS = 12  # times the noise that is seen between neighbours: as far as values of correlation 0.8 stray in hardly a run of 20
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def rising(steps: np.ndarray, values: np.ndarray, loss: tuple[np.ndarray, np.nda
     """Overfitting: the validation loss had fallen, rises since its minimum by more than chance, and the training loss does not.
 
     After the minimum of a flat, noisy curve the values come in any order, whatever the noise: how often a later one is higher
-    (Mann 1945) then has a known distribution, and is held against that. Nothing is said before LEAST_AFTER values have come.
+    (Mann 1945) then has a known distribution, and is held against that. Values that hang together from checkpoint to checkpoint wander:
+    a rise must also be larger than noise of correlation 0.8 goes by itself in a run. Nothing is said before LEAST_AFTER values have come.
     """
     good = np.isfinite(values)
     steps, values = steps[good], values[good].astype(np.float64)
@@ -121,7 +123,8 @@ def rising(steps: np.ndarray, values: np.ndarray, loss: tuple[np.ndarray, np.nda
         return None
     fallen = float(values[:best].max() - values[best])
     noise = float(np.maximum(-np.diff(after), 0).mean()) / 0.564  # of what goes down in between; a normal one goes down by .564 σ
-    if fallen <= 4 * noise or float(np.median(after[-3:])) - values[best] <= max(3 * noise, 0.01 * fallen):
+    bends = float(np.median(np.abs(np.diff(values, 2)))) / (0.6745 * math.sqrt(6))  # of independent values their deviation, else less
+    if fallen <= 4 * noise or float(np.median(after[-3:])) - values[best] <= max(WANDERS * max(noise, bends), 0.01 * fallen):
         return None
     if chance_of_rise(after) > ALARM or (loss is not None and _rises_too(*loss, int(steps[best]))):
         return None
@@ -129,7 +132,7 @@ def rising(steps: np.ndarray, values: np.ndarray, loss: tuple[np.ndarray, np.nda
         "warning",
         f"Overfitting: the validation loss has been rising since step {count(int(steps[best]))}. Use that step.",
         f"Since its minimum, at least {LEAST_AFTER} validation losses rise more steadily than they would by chance in {100 * ALARM:g} % of "
-        "flat curves (Mann–Kendall), by three times their noise, and the training loss does not rise.",
+        f"flat curves (Mann–Kendall), by {WANDERS} times their noise, and the training loss does not rise.",
     )
 
 

@@ -86,6 +86,19 @@ def test_that_a_curve_is_thinned_evenly_and_keeps_its_end() -> None:
 # -- hundreds of curves whose story is known ---------------------------------------------------------------------------
 
 DRAWS = 300
+RUNS, POINTS, EVERY = 120, 1500, 15  # curves, points of each, points between two looks
+ALARMS = 0.05 * RUNS + 2 * (RUNS * 0.05 * 0.95) ** 0.5  # of a rule of exactly 5 %, in 97.5 % of such tests
+
+
+def noisy(seed: int, holds_on: float, points: int = POINTS) -> np.ndarray:
+    """Noise of deviation 1 whose points are correlated with the one before by `holds_on`."""
+    drawn = np.random.default_rng(seed).normal(0, 1, points)
+    if holds_on:
+        drawn[1:] *= (1 - holds_on**2) ** 0.5
+        drawn = lfilter([1.0], [1.0, -holds_on], drawn)
+    return drawn
+
+
 CHECKPOINTS = np.array([0, *(2**i for i in range(11)), *range(1200, 4001, 200)])
 
 
@@ -104,8 +117,17 @@ def test_that_overfitting_is_hardly_ever_said_of_a_flat_or_falling_validation_lo
     assert sum(rising(np.arange(40), np.random.default_rng(i).standard_t(3, 40)) is not None for i in range(DRAWS)) <= 0.05 * DRAWS
 
 
+@pytest.mark.parametrize("holds_on", [0.0, 0.5, 0.8])
+@pytest.mark.parametrize("fall", [5, 40])
+def test_that_a_validation_loss_that_wanders_is_hardly_ever_called_overfitting_at_any_time(fall: float, holds_on: float) -> None:
+    steps = np.array([*CHECKPOINTS, *range(4200, 8001, 200)])
+    curves = (fall * np.exp(-steps / 100) + 0.5 * noisy(seed, holds_on, len(steps)) for seed in range(RUNS))
+    assert sum(any(rising(steps[:n], curve[:n]) for n in range(8, len(steps) + 1)) for curve in curves) <= ALARMS
+
+
 def test_that_overfitting_is_found_where_it_is() -> None:
-    assert sum(rising(*validation(15, 0.5, seed)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
+    for after in (5, 15):
+        assert sum(rising(*validation(after, 0.5, seed)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
     digits = np.array([0, 128, 256, 512, 1024, 1871, 2048, 2794, 3524, 4000])
     measured = np.array([208.7, 171.2, 163.6, 160.6, 168.3, 224.9, 241.6, 368.0, 729.0, 1076.0])  # a VAE on digits
     found = rising(digits, measured)
@@ -138,19 +160,6 @@ def test_that_standstill_is_said_where_it_is_and_not_elsewhere() -> None:
 
     assert sum(flat(*told(-0.3, seed)) is not None for seed in range(DRAWS)) <= 0.05 * DRAWS
     assert sum(flat(*told(0, seed)) is not None for seed in range(DRAWS)) >= 0.9 * DRAWS
-
-
-RUNS, POINTS, EVERY = 120, 1500, 15  # curves, points of each, points between two looks
-ALARMS = 0.05 * RUNS + 2 * (RUNS * 0.05 * 0.95) ** 0.5  # of a rule of exactly 5 %, in 97.5 % of such tests
-
-
-def noisy(seed: int, holds_on: float, points: int = POINTS) -> np.ndarray:
-    """Noise of deviation 1 whose points are correlated with the one before by `holds_on`."""
-    drawn = np.random.default_rng(seed).normal(0, 1, points)
-    if holds_on:
-        drawn[1:] *= (1 - holds_on**2) ** 0.5
-        drawn = lfilter([1.0], [1.0, -holds_on], drawn)
-    return drawn
 
 
 def spoke_at(curve: np.ndarray) -> int | None:
