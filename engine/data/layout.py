@@ -430,7 +430,7 @@ def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
         layout.leave_out((file.path for file in beside), "images that lie beside the train and test folders were left out")
         return [file for file in files if file.split != "all"]
     if not beside:
-        only = listed_words({file.split for file in files})
+        only = listed_words(sorted({file.split for file in files}))
         layout.notes.append(f"There are only images for {only} here, so those to train on were drawn from them.")
     return [replace(file, split="train") if file.split == "all" else file for file in files]
 

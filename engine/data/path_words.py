@@ -18,10 +18,15 @@ _NO_IMAGES = frozenset((
 _NO_IMAGE_NAMES = frozenset((
     "readme", "license", "licence", "changelog", "copying", "authors", "checksums", "md5sums", "sha256sums", "makefile", "dicomdir",
 ))  # fmt: skip
-SPLIT_WORDS = {
+SPLIT_WORDS = {  # without accents; the other languages are German, French, Spanish, Italian and Portuguese
     "train": "train", "training": "train", "trn": "train", "trainset": "train", "trainingset": "train",
-    "test": "test", "testing": "test", "tst": "test", "testset": "test",
+    "test": "test", "testing": "test", "tst": "test", "testset": "test", "eval": "test", "evaluation": "test", "holdout": "test",
     "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "valset": "valid", "validset": "valid",
+    "trainieren": "train", "trainingsdaten": "train", "testen": "test", "testdaten": "test", "prufung": "test",
+    "validierung": "valid", "validierungsdaten": "valid",
+    "entrainement": "train", "apprentissage": "train",
+    "entrenamiento": "train", "prueba": "test", "pruebas": "test", "validacion": "valid",
+    "addestramento": "train", "validazione": "valid", "treino": "train", "treinamento": "train", "teste": "test", "validacao": "valid",
 }  # fmt: skip
 _BESIDE = frozenset((
     "set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "split", "seg", "labels", "label", "folder", "list",
@@ -47,10 +52,14 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name in LITTER
 
 
+def _unaccented(name: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+
+
 @lru_cache(4096)
 def split_word(name: str) -> str:
     """ "train", "valid" or "test" where a name means a split, in any of its spellings; "" otherwise."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainImages
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _unaccented(name))  # TrainImages
     words = [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 and all(word in SPLIT_WORDS or word in _BESIDE for word in words) else ""
@@ -59,9 +68,13 @@ def split_word(name: str) -> str:
 @lru_cache(4096)
 def split_and_rest(name: str) -> tuple[str, str]:
     """(split, what else a name says): “cars_train” is a split of “cars”; ("", name) where no one word of it means a split."""
-    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) if word]
-    found = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
-    return (found[0], " ".join(word for word in words if word not in SPLIT_WORDS)) if len(found) == 1 else ("", name)
+    words = list(re.finditer(r"[^\W_](?:(?!(?<=[a-z])[A-Z])[^\W_])*", name))  # trainA is two
+    found = [(SPLIT_WORDS[plain], word) for word in words if (plain := _unaccented(word[0]).lower()) in SPLIT_WORDS]
+    if len(found) != 1:
+        return "", name
+    ((split, word),) = found
+    before, after = re.sub(r"[\W_]+$", "", name[: word.start()]), re.sub(r"^[\W_]+", "", name[word.end() :])
+    return split, f"{before}_{after}" if before and after else before or after
 
 
 @lru_cache(4096)
