@@ -14,12 +14,12 @@ from functools import cache
 from typing import Any
 
 from engine.common.counting import has_or_have, number_of, was_or_were
+from engine.data.file_names import classes_in_names
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
-    class_in_name,
     class_key,
     folder_levels,
     in_order,
@@ -34,7 +34,6 @@ from engine.data.recipe import ImportRecipe
 from engine.data.split_places import FEW, Trail, listed_words, splits_of, words_of_doubt
 
 CROSSED = 0.8  # of all pairs of an outer and an inner folder exist, where the inner ones are the classes
-MOST_NAMED = 0.95  # of the pictures must have a class in their name
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
 
 
@@ -256,14 +255,14 @@ def _labels(
     if asked == "none":
         return {}
     if asked == "names":
-        return _from_names(pictures, layout, asked=True)
+        return _from_names(pictures, splits, layout, asked=True)
     if asked not in ("", "folders"):
         return _from_column(asked, tables, layout, used)
     labels = _from_folders(pictures, trails, splits, recipe, layout)
     tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout, used)
     if tabled:
         return tabled
-    return labels or ({} if asked == "folders" else _from_names(pictures, layout))
+    return labels or ({} if asked == "folders" else _from_names(pictures, splits, layout))
 
 
 def _from_folders(
@@ -411,15 +410,12 @@ def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: li
     return labels
 
 
-def _from_names(pictures: list[str], layout: Layout, asked: bool = False) -> dict[str, str]:
-    """By what a file's name begins with, where nearly all begin with one of a few words before a number."""
-    labels = {path: name for path in pictures if (name := class_in_name(path))}
-    found = {class_key(name) for name in labels.values()}
-    if not asked and (len(labels) < MOST_NAMED * len(pictures) or not 2 <= len(found) <= len(labels) / 2):
-        return {}
+def _from_names(pictures: list[str], splits: dict[str, str], layout: Layout, asked: bool = False) -> dict[str, str]:
+    """By what a file's name says, where nearly all to train on bear one of a few words before or behind a number."""
+    labels = classes_in_names(pictures, splits, asked)
     if labels:
         layout.labels_from = "names"
-        layout.notes.append(f"The classes are what the files’ names begin with: {listed_words(in_order(set(labels.values())))}.")
+        layout.notes.append(f"The classes are words in the files’ names: {listed_words(in_order(set(labels.values())))}.")
     return labels
 
 

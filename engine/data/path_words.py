@@ -120,12 +120,22 @@ def folder_levels(trails: Iterable[tuple[str, ...]]) -> list[dict[str, Any]]:
 
 
 def class_in_name(path: str) -> str:
-    """The class that a file's name begins with, before a number: “cat.12.jpg”, “Abyssinian_100.jpg”; "" where it has none."""
-    match = re.fullmatch(r"(.*?[^\W\d_])[\W_]*\d+", stem_of(PurePosixPath(path).name))
-    if match is None:
-        return ""
-    words = [word for word in re.split(r"[\W\d_]+", match[1].lower()) if word]
-    return "" if not words or any(word in _GENERIC or split_word(word) for word in words) else match[1]
+    """The class that a file's name begins with, before numbers: “cat.12.jpg”, “rain (3).jpg”, “CNV-101-1.jpeg”; "" where it has none.
+
+    Digits at the word are its number, but for those of a WordNet id (n01440764_10).
+    """
+    stem = re.sub(r"[\W_]+$", "", stem_of(PurePosixPath(path).name))
+    stem = re.sub(r"(?<=\d)[\W_]+of[\W_]+(?=\d)", " ", stem)  # 3 of 12
+    if match := re.match(r"(n\d{8})(?:[\W_]+\d+)+$", stem):
+        return match[1]
+    match = re.fullmatch(r"(.*?[^\W\d_])(?:\d+|(?:[\W_]+\d+)+)", stem)
+    return match[1] if match and is_plain_name(match[1]) else ""
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name says more than that it is an image, a number or a split."""
+    words = [word for word in re.split(r"[\W\d_]+", name.lower()) if word]
+    return bool(words) and not any(word in _GENERIC or split_word(word) for word in words)
 
 
 def looks_like_a_part(names: set[str]) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from engine.data.file_names import splits_in_names
 from engine.data.label_tables import LabelTable
 from engine.data.path_words import class_key, split_and_rest, split_word, stem_of
 from engine.data.recipe import ImportRecipe
@@ -22,13 +23,13 @@ class FoundSplits:
 
     trails: dict[str, Trail]  # the folders of each picture, without those that name splits
     of: dict[str, str] = field(default_factory=dict)
-    found_in: str = "none"  # "folders" | "TABLE:COLUMN" | "LIST, LIST"
+    found_in: str = "none"  # "folders" | "TABLE:COLUMN" | "LIST, LIST" | "names"
     tables: set[str] = field(default_factory=set)  # that were used
     notes: list[str] = field(default_factory=list)
 
 
 def splits_of(pictures: list[str], trails: dict[str, Trail], tables: list[LabelTable], recipe: ImportRecipe) -> FoundSplits:
-    """The splits as they are said; folders come before columns, columns before lists."""
+    """The splits as they are said; folders come before columns, columns before lists, and those before the names of files."""
     found = FoundSplits(trails)
     if recipe.split == "none":
         return found
@@ -51,7 +52,11 @@ def splits_of(pictures: list[str], trails: dict[str, Trail], tables: list[LabelT
             if words := words_of_doubt(table, table.split_column, "split"):
                 found.notes.append(words)
             return replace(found, of=table.splits, found_in=f"{table.path}:{table.split_column}", tables={table.path})
-    return _listed(pictures, tables, found)
+    found = _listed(pictures, tables, found)
+    if not found.of and (named := splits_in_names(pictures)):
+        found.notes.append("The splits are words in the files’ names.")
+        return replace(found, of=named, found_in="names")
+    return found
 
 
 def _without(level: int, trail: Trail) -> Trail:

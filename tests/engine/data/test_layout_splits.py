@@ -22,7 +22,10 @@ def read(layout: Layout) -> Found:
 def built(place: str, splits: dict[str, str], classes: tuple[str, ...], count: int = 6) -> Found:
     """place: a pattern such as “{split}/{label}/{n}.png”; splits: the word in it -> what it means."""
     return {
-        place.format(split=word, label=label, n=n): (split, label) for word, split in splits.items() for label in classes for n in range(count)
+        place.format(split=word, label=label, n=n): (split, label)
+        for word, split in splits.items()
+        for label in classes
+        for n in range(count)
     }
 
 
