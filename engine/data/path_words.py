@@ -44,6 +44,7 @@ _GENERIC = frozenset((
     "i", "x", "n", "id", "no", "s", "data", "item", "tile", "patch", "slice", "crop", "copy", "new", "export", "bild", "foto", "part",
     "batch", "clip", "seq", "view",
 ))  # fmt: skip
+MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")  # of a file that is called like another but for them
 LITTER = ("__MACOSX", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "$RECYCLE.BIN", "@eaDir")
 
 
