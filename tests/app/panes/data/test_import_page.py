@@ -258,7 +258,7 @@ def test_that_patterns_and_numbers_are_typed(page: ImportPage, tried: Any, qtbot
     assert tried() == {"leave_out": ["drafts/*", "*.tif"], "scale": "0..5000"}
 
 
-def test_that_files_that_a_rule_left_out_are_taken_back_by_a_click(page: ImportPage, tried: Any, qtbot: QtBot) -> None:
+def test_that_files_that_a_rule_left_out_are_taken_back_by_a_click(kit: Kit, page: ImportPage, tried: Any) -> None:
     ruled = (
         m.LeftOutFiles(3, ("masks/0.png",), "images are masks of others and were left out", ("masks/*",)),
         m.LeftOutFiles(2, ("extra/0.png",), "images that lie beside the train and test folders were left out", ("extra/*", "*_x.*")),
@@ -267,6 +267,7 @@ def test_that_files_that_a_rule_left_out_are_taken_back_by_a_click(page: ImportP
     page.summary.show_report(report(), facts(left_out=ruled))
 
     def offered() -> list[QPushButton]:
+        kit.pump()
         card = page.summary.left_out_card
         return [one for one in card.findChildren(QPushButton) if one.text() == "Use them" and one.isVisibleTo(card)]
 
