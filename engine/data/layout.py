@@ -7,7 +7,7 @@ left out is counted and named.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +18,13 @@ from engine.data.file_names import classes_in_names
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import SUFFIXES as TABLES
 from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
-from engine.data.left_out import LeftOut, left_out, matching
-from engine.data.limits import MAX_TABLES
+from engine.data.left_out import LeftOut, left_out, matching, parents_of
+from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_key,
     folder_levels,
     in_order,
+    is_hidden,
     may_be_a_picture,
     split_word,
     stem_of,
@@ -89,14 +90,21 @@ class Layout:
 
 
 def understand(
-    paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0, made: str = ""
+    paths: list[str],
+    recipe: ImportRecipe,
+    read_table: Callable[[str], RawTable | None],
+    litter: Sequence[str] = (),
+    made: str = "",
+    empty: Sequence[str] = (),
 ) -> Layout:
     """What the files of a tree are.
 
     Args:
-        paths: below the root, with “/”, without the litter of the system, which is only counted.
+        paths: below the root, with “/”, without the litter.
         read_table: gives the cells of a file, or None where it is no table.
+        litter: hidden files and folders and those of the system; nothing in these folders is looked at.
         made: a table among the paths that is no file but was made by the reader.
+        empty: folders without a file.
     """
     layout = Layout()
     every = _pictures(paths, recipe, layout)
@@ -107,12 +115,41 @@ def understand(
     used = _place(pictures, kept, tables, recipe, layout) | lists
     others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
-    if litter:
-        layout.notes.append(
-            f"{number_of(litter, 'file or folder', 'files or folders')} of the system (.DS_Store, __MACOSX, Thumbs.db and others) "
-            f"{was_or_were(litter)} left out."
-        )
+    _say_litter(litter, layout)
+    if layout.labels_from == "folders":
+        _say_bare_folders(every, [path.rpartition("/")[0] for path in paths] + list(empty), layout)
     return layout
+
+
+def _say_litter(litter: Sequence[str], layout: Layout) -> None:
+    hidden = sorted({path for path in litter if is_hidden(path.rpartition("/")[2])})
+    ours = len(set(litter)) - len(hidden)
+    if ours:
+        names = sorted({path.rpartition("/")[2] for path in set(litter).difference(hidden)})
+        more = ", …" if len(names) > LEFT_OUT_LISTED else ""
+        layout.notes.append(
+            f"{number_of(ours, 'file or folder', 'files or folders')} of the system {was_or_were(ours)} left out: "
+            f"{', '.join(names[:LEFT_OUT_LISTED])}{more}."
+        )
+    if hidden:
+        more = ", …" if len(hidden) > LEFT_OUT_LISTED else ""
+        layout.notes.append(
+            f"{number_of(len(hidden), 'hidden file or folder', 'hidden files or folders')} {was_or_were(len(hidden))} left out, with whatever "
+            f"is in {'it' if len(hidden) == 1 else 'them'}: {', '.join(hidden[:LEFT_OUT_LISTED])}{more}. Without the dot before its name "
+            "it is used."
+        )
+
+
+def _say_bare_folders(pictures: list[str], folders: list[str], layout: Layout) -> None:
+    """Name the folders without an image that stand beside those of the classes."""
+    classes = {class_key(name) for name in {file.label for file in layout.files}}
+    known = {parent for path in pictures for parent in parents_of(path)}
+    beside = {folder.rpartition("/")[0] for folder in known if class_key(folder.rpartition("/")[2]) in classes}
+    bare = sorted({one for folder in folders for one in parents_of(f"{folder}/") if one not in known and one.rpartition("/")[0] in beside})
+    if bare:
+        layout.notes.append(
+            f"No image lies in {listed_words(bare)} beside the class folders, so no class is made of {'it' if len(bare) == 1 else 'them'}."
+        )
 
 
 def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from engine.data.limits import LEFT_OUT_LISTED
@@ -50,7 +50,7 @@ def _patterns(paths: list[str], others: Iterable[str]) -> tuple[str, ...]:
     every, mine = Counter(_folders(others)), Counter(_folders(paths))
     found: set[str] = set()
     for path in paths:
-        whole = next((folder for folder in _folders([path]) if every[folder] == mine[folder]), None)
+        whole = next((folder for folder in parents_of(path) if every[folder] == mine[folder]), None)
         found.add(_escaped(path) if whole is None else f"{_escaped(whole)}/*")
         if len(found) > MOST_PATTERNS:
             return ()
@@ -58,12 +58,15 @@ def _patterns(paths: list[str], others: Iterable[str]) -> tuple[str, ...]:
 
 
 def _folders(paths: Iterable[str]) -> Iterable[str]:
-    """Every folder around each path, the outermost first."""
-    for path in paths:
-        place = path.find("/")
-        while place >= 0:
-            yield path[:place]
-            place = path.find("/", place + 1)
+    return (folder for path in paths for folder in parents_of(path))
+
+
+def parents_of(path: str) -> Iterator[str]:
+    """Every folder around a path, the outermost first."""
+    place = path.find("/")
+    while place >= 0:
+        yield path[:place]
+        place = path.find("/", place + 1)
 
 
 def _escaped(path: str) -> str:

@@ -48,9 +48,21 @@ MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")  # o
 LITTER = ("__MACOSX", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "$RECYCLE.BIN", "@eaDir")
 
 
+_OF_PROGRAMS = frozenset((
+    ".ds_store", ".trashes", ".spotlight-v100", ".fseventsd", ".documentrevisions-v100", ".temporaryitems", ".apdisk", ".localized",
+    ".directory", ".nomedia", ".thumbnails", ".cache", ".picasa.ini", ".git", ".gitattributes", ".gitignore", ".gitkeep", ".keep",
+    ".ipynb_checkpoints", ".huggingface", ".idea", ".vscode",
+))  # fmt: skip
+
+
 def is_litter(name: str) -> bool:
-    """Whether a system or a program leaves such a file or folder: .DS_Store, ._x, __MACOSX, Thumbs.db."""
+    """Whether a file or folder is hidden, or a system or a program leaves it: .DS_Store, ._x, __MACOSX, Thumbs.db."""
     return name.startswith(".") or name in LITTER
+
+
+def is_hidden(name: str) -> bool:
+    """Whether it is hidden and is not known to be of a system or a program: a person may have hidden it, or may not see it."""
+    return name.startswith(".") and not name.startswith("._") and name.lower() not in _OF_PROGRAMS
 
 
 def _unaccented(name: str) -> str:

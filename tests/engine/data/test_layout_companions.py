@@ -190,3 +190,18 @@ def test_that_no_test_image_is_taken_back_into_training() -> None:
     paths = tree("train/cats|dogs/#.png", "test/#.png")
     layout = understand(paths, ImportRecipe(keep=("*",)), lambda path: None)
     assert {split for split, _ in read(layout).values()} == {"train"} and gone(layout) == 4
+
+
+# -- what nobody sees --------------------------------------------------------------------------------------------------------
+
+
+def test_that_hidden_folders_and_empty_ones_are_named() -> None:
+    paths = tree("a|b/#.png", "notes/#.txt")
+    layout = understand(
+        paths, ImportRecipe(), lambda path: None, [".DS_Store", "a/.DS_Store", "._a", ".hidden", "b/.old"], empty=["c", "a/x"]
+    )
+    said = "\n".join(layout.said())
+    assert "3 files or folders of the system were left out: ._a, .DS_Store" in said or "of the system were left out: .DS_Store, ._a" in said
+    assert "2 hidden files or folders" in said and ".hidden, b/.old" in said
+    assert "No image lies in “c”, “notes” beside the class folders" in said
+    assert not understand(tree("a|b/#.png"), ImportRecipe(), lambda path: None).notes
