@@ -134,7 +134,7 @@ def _say_litter(litter: Sequence[str], layout: Layout) -> None:
     if hidden:
         more = ", …" if len(hidden) > LEFT_OUT_LISTED else ""
         layout.notes.append(
-            f"{number_of(len(hidden), 'hidden file or folder', 'hidden files or folders')} {was_or_were(len(hidden))} left out, with whatever "
+            f"{number_of(len(hidden), 'hidden file or folder', 'hidden files or folders')} {was_or_were(len(hidden))} left out, with what "
             f"is in {'it' if len(hidden) == 1 else 'them'}: {', '.join(hidden[:LEFT_OUT_LISTED])}{more}. Without the dot before its name "
             "it is used."
         )

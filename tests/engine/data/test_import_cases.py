@@ -281,5 +281,5 @@ def test_that_hidden_and_empty_folders_and_targa_files_get_a_line(tmp_path: Path
         )
     data = opened(root)
     assert data.classes == CATS_AND_DOGS and sum(data.report.counts.values()) == 12
-    assert said(data, "1 hidden file or folder was left out, with whatever is in it: .hidden") and said(data, "No image lies in “birds”")
+    assert said(data, "1 hidden file or folder was left out, with what is in it: .hidden") and said(data, "No image lies in “birds”")
     assert data.report.bad_total == 2 and all("Targa" in bad.reason for bad in data.report.bad)
