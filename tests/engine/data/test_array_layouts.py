@@ -13,7 +13,8 @@ from tests.engine.data.test_import_cases import noise, opened, said
 @pytest.mark.parametrize("bare", [("test",), ("val",), ("val", "test")])
 def test_that_labels_of_training_are_kept_where_others_have_none(tmp_path: Path, bare: tuple[str, ...]) -> None:
     rng = np.random.default_rng(5)
-    images = {f"{split}_images": rng.integers(0, 256, (count, 12, 12), np.uint8) for split, count in (("train", 40), ("val", 12), ("test", 16))}
+    many = {"train": 40, "val": 12, "test": 16}
+    images = {f"{split}_images": rng.integers(0, 256, (count, 12, 12), np.uint8) for split, count in many.items()}
     labels = {f"{split}_labels": np.arange(len(images[f"{split}_images"])) % 4 for split in ("train", "val", "test") if split not in bare}
     np.savez(tmp_path / "set.npz", **images, **labels)
     data = opened(tmp_path / "set.npz")
