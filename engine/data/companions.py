@@ -29,20 +29,20 @@ _COMPANIONS = frozenset((
 
 
 @dataclass
-class Companions:
+class CompanionFiles:
     """The pictures that belong to others, by what they are, and folders that may be pairs."""
 
     found: list[tuple[list[str], str]] = field(default_factory=list)  # (paths, the end of the sentence that begins with their number)
     doubts: list[tuple[str, str]] = field(default_factory=list)  # (a sentence, a pattern that leaves one of the two out)
 
 
-def companions_of(pictures: list[str]) -> Companions:
+def companions_of(pictures: list[str]) -> CompanionFiles:
     """Masks in a folder beside one of images, or with “_mask” behind the name of another picture; and what else stands beside images.
 
     A folder that is called like what belongs to images (labels, depth, LR, thumbnails) is that where the folder beside it is called
     like images and holds files of the same names. Folders with other names whose files are called alike are only said.
     """
-    result = Companions()
+    result = CompanionFiles()
     trails = {path: tuple(path.split("/")[:-1]) for path in pictures}
     masks = _masks(pictures, trails)
     if masks:
