@@ -22,6 +22,7 @@ _NAMES = (
     "frames",
     "array",
     "leave_out",
+    "keep",
     "size",
     "colour",
 )
@@ -45,6 +46,9 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--frames", choices=("clips",), help="a GIF, or a folder of numbered frames, is a clip (for next_frame)")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")
     group.add_argument("--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”")
+    group.add_argument(
+        "--keep", action="append", metavar="PATTERN", help="files that are used though a rule leaves them out, such as masks"
+    )
     group.add_argument("--curation", metavar="FILE", help="decisions about single images (`curate`): beside (the data), or a file of them")
     group.add_argument("--size", type=int, metavar="PIXELS", help="both sides of all images")
     group.add_argument("--colour", choices=("grey", "colour"), help="of all images")

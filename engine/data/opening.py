@@ -13,7 +13,7 @@ from engine.data.recipe import ImportRecipe
 
 _BY_ALL = frozenset(("size", "colour", "rename", "curation"))
 _OF_ARRAYS = frozenset(("labels", "group", "scale", "array", "bands", "background"))
-_OF_PICTURES = frozenset(("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "leave_out"))
+_OF_PICTURES = frozenset(("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "leave_out", "keep"))
 SAMPLING = frozenset(("folders", "packed"))  # readers that give a sample before they have read the whole
 _USED = {  # which decisions each reader follows
     "idx": frozenset[str](), "cifar": frozenset(("labels",)), "text": frozenset[str](), "pixel_table": frozenset(("labels",)),

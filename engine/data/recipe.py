@@ -21,6 +21,7 @@ CHOICES = {
     "colour": ("grey", "colour"),
 }
 _GIVEN = re.compile(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*", re.IGNORECASE)
+_PATTERNS = ("leave_out", "keep")  # lists of them
 _TEXT = 200  # characters of a column or a pattern
 _PATH = 4_096  # of a path
 
@@ -41,6 +42,7 @@ class ImportRecipe:
     frames: str = ""  # "clips": animations and folders of numbered frames are clips, an image a frame with the four before it
     array: str = ""  # the array of images, where a file has several
     leave_out: tuple[str, ...] = ()  # patterns of paths, as in a shell
+    keep: tuple[str, ...] = ()  # patterns of paths that no rule leaves out (masks, what lies beside the splits); `leave_out` goes first
     size: int | None = None  # pixels, both sides
     colour: str = ""
     rename: tuple[tuple[str, str], ...] = ()  # (class, its new name); classes of one name become one
@@ -70,8 +72,9 @@ def recipe_of(decisions: Any) -> ImportRecipe:
     given = {name: value for name, value in decisions.items() if value not in (None, "", [])}
     for name, value in given.items():
         _check(name, value)
-    if "leave_out" in given:
-        given["leave_out"] = tuple(given["leave_out"])
+    for name in _PATTERNS:
+        if name in given:
+            given[name] = tuple(given[name])
     if "rename" in given:
         given["rename"] = tuple(sorted(given["rename"].items()))  # in the order that a data set’s name keeps
     return replace(ImportRecipe(), **given)
@@ -88,9 +91,9 @@ def _check(name: str, value: Any) -> None:
     elif name == "class_level":
         if type(value) is not int or value < -1 or value > MAX_DEPTH or value == 0:
             raise BadData(f"{value!r:.40} is no class level; 1 is the outermost folder below the splits, −1 the innermost.")
-    elif name == "leave_out":
+    elif name in _PATTERNS:
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and len(v) <= _TEXT for v in value) or len(value) > 1000:
-            raise BadData("“leave_out” is no list of at most 1,000 short patterns; write one such as [“drafts/*”].")
+            raise BadData(f"“{name}” is no list of at most 1,000 short patterns; write one such as [“drafts/*”].")
     elif name == "rename":
         names = [*value, *value.values()] if isinstance(value, dict) else [None]
         if not all(isinstance(one, str) and one.strip() and len(one) <= _TEXT for one in names):

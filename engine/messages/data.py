@@ -81,13 +81,14 @@ class LeftOutFiles:
     count: int
     examples: tuple[str, ...]
     reason: str  # ends the sentence that begins with their number
+    keep: tuple[str, ...] = ()  # patterns of the decision `keep` that use them all the same; none where they cannot be used
 
 
 @dataclass(frozen=True, eq=False)
 class DataWarning:
     """What a person should know of a set before they train on it."""
 
-    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands" | "ungrouped"
+    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands" | "ungrouped" | "doubt"
     text: str
     decision: tuple[str, str] | None = None  # that would mend it: its name and value in a recipe
     offer: str = ""  # that decision in words

@@ -43,11 +43,13 @@ FIELDS = {
         _choice("pages", "pages", "Of TIFF files and animations: the first page or frame, or each as an image.", "first", "all"),
         _choice("frames", "clips", "Clips: an animation or a folder of numbered frames is one, for a model of the next frame.", "clips"),
         FieldInfo("leave_out", "leave out", "text", "", "Files that are not used, as patterns with commas between them: drafts/*, *.tif"),
+        FieldInfo("keep", "keep", "text", "", "Files that are used though a rule leaves them out, such as masks/*, with commas between."),
         FieldInfo("rename", "class names", "text", "", "Other names for classes."),
     )
 }  # fmt: skip
 NAMED = re.compile(r"\((\w+) ")  # a decision that a sentence of the engine names: “(bands alpha)”
 PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".parquet")  # files that hold others, as folders do
+PATTERNS = ("leave_out", "keep")  # with commas between them
 _WHOLE = ("class_level", "size")  # numbers in a recipe
 
 
@@ -134,7 +136,7 @@ def recipe_from(draft: Draft, scope: str) -> dict[str, Any]:
         if name == "scale" and value == "numbers":
             if numbers:
                 recipe[name] = numbers
-        elif name == "leave_out":
+        elif name in PATTERNS:
             patterns = [one.strip() for one in value.split(",") if one.strip()]
             recipe |= {name: patterns} if patterns else {}
         elif name == "rename":
@@ -152,11 +154,17 @@ def put_recipe(draft: Draft, scope: str, recipe: Mapping[str, Any]) -> None:
             value = "numbers"
         elif name == "numbers":
             value = "" if recipe.get("scale", FOUND) in SCALES else recipe["scale"]
-        elif name == "leave_out" and value:
+        elif name in PATTERNS and value:
             value = ", ".join(value)
         elif name == "rename" and value:
             value = json.dumps(value, ensure_ascii=False)
         draft.put(scope, field, str(value))
+
+
+def joined_patterns(before: str, more: str) -> str:
+    """Patterns as a text of the form, with others behind them; none twice."""
+    both = [one.strip() for one in f"{before},{more}".split(",") if one.strip()]
+    return ", ".join(dict.fromkeys(both))
 
 
 def renamed(facts: ImportFacts, shown: str, new: str) -> dict[str, str]:

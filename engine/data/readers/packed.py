@@ -167,7 +167,7 @@ class _Packed:
     files: list[Path]
     beside: list[Path] = field(default_factory=list)  # tables, as if they lay in the archives
     members: dict[str, Member] = field(default_factory=dict)  # by the path in the tree
-    litter: int = 0
+    litter: list[str] = field(default_factory=list)  # paths of what is hidden or of a system
     notes: list[str] = field(default_factory=list)
     label_table: str = "labels beside the images.csv"
     _open: dict[int, zipfile.ZipFile | tarfile.TarFile] = field(default_factory=dict)
@@ -189,7 +189,8 @@ class _Packed:
                 if entry is None or clean.startswith("/") or ".." in parts or not parts:
                     odd.append(path)
                 elif any(map(is_litter, parts)):
-                    self.litter += 1
+                    place = next(place for place, part in enumerate(parts) if is_litter(part))
+                    self.litter.append("/".join(parts[: place + 1]))
                 else:
                     if of_class is None:
                         of_class = _named_by(file, parts[-1])

@@ -264,10 +264,10 @@ class _Tables:
                     row[place] = "" if row[place] == "-1" else row[place]
         table = RawTable(["file", *self.others], [[path, *row] for path, row in zip(paths, cells, strict=True)]) if self.others else None
         named = [name for name in self.others if name in self.names]
-        layout = understand([*paths, _COLUMNS], recipe, lambda one: table, 0, _COLUMNS)
+        layout = understand([*paths, _COLUMNS], recipe, lambda one: table, (), _COLUMNS)
         if layout.labels_from == "none" and not recipe.labels and named:
             best = max(named, key=lambda name: len(self.names[name]))
-            layout = understand([*paths, _COLUMNS], replace(recipe, labels=best), lambda one: table, 0, _COLUMNS)
+            layout = understand([*paths, _COLUMNS], replace(recipe, labels=best), lambda one: table, (), _COLUMNS)
             if others := [name for name in named if name != best]:
                 self.notes.append(f"The classes are the column “{best}”, the finest; {', '.join(others)} can be chosen instead.")
         layout.notes = [note.replace(f" of {_COLUMNS}", " of the table").replace(_COLUMNS, "the table") for note in layout.notes]

@@ -35,7 +35,7 @@ def test_that_a_folder_is_described_as_it_is_understood(tmp_path: Path, capsys: 
         and told["splits_from"] == "folders"
         and told["labels"]["counts"]["test"] == {"cats": 6, "dogs": 6}
     )
-    assert told["left_out"] == [{"count": 1, "examples": ["cover.png"], "reason": told["left_out"][0]["reason"]}]
+    assert told["left_out"] == [{"count": 1, "examples": ["cover.png"], "reason": told["left_out"][0]["reason"], "keep": ["cover.png"]}]
     assert told["recipe"] == {} and told["scale"] is None and told["fit"] == "crop" and told["bad"] == []
     assert main(["data", str(tmp_path / "set"), "--quiet"]) == 0 and "classes from folders" in capsys.readouterr().out
     assert result(capsys, "data", "digits")["splits"] == {"train": 1455, "valid": 162, "test": 180}
@@ -64,6 +64,18 @@ def test_that_decisions_are_repeatable_from_their_recipe(tmp_path: Path, capsys:
     assert again["hash"] == told["hash"] and again["recipe"] == told["recipe"]
     other = result(capsys, "data", str(tmp_path / "set"), "--recipe", str(tmp_path / "recipe.json"), "--labels", "shape")
     assert other["classes"] == ["long", "round"] and other["shape"] == [1, 16, 16]
+
+
+def test_that_files_that_a_rule_leaves_out_are_kept_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flat(tmp_path / "set", [f"{folder}/{n}{end}.png" for folder in ("cats", "dogs") for n in range(6) for end in ("", "_label")])
+    told = result(capsys, "data", str(tmp_path / "set"))
+    assert sum(told["splits"].values()) == 12 and told["recipe"] == {}
+    (left,) = [some for some in told["left_out"] if "masks" in some["reason"]]
+    told = result(capsys, "data", str(tmp_path / "set"), *(word for pattern in left["keep"] for word in ("--keep", pattern)))
+    assert sum(told["splits"].values()) == 24 and told["recipe"] == {"keep": left["keep"]} and not told["left_out"]
+    told = result(capsys, "data", str(tmp_path / "set"), "--keep", "dogs/0_*", "--leave-out", "cats/*")
+    assert sum(told["splits"].values()) == 7
+    assert "short patterns" in refusal(capsys, "data", f'{tmp_path}/set?{{"keep": "x"}}')
 
 
 def test_that_wrong_decisions_are_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

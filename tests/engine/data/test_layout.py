@@ -299,6 +299,7 @@ def test_that_every_file_of_any_tree_is_used_or_named(seed: int) -> None:
         class_level=rng.choice([None, None, 1, 2, -1]),
         split=rng.choice(["", "", "folders", "none"]),
         leave_out=rng.choice([(), (), ("*/cats/*",)]),
+        keep=rng.choice([(), (), ("*_mask*",), ("*",)]),
     )
     layout = understand(paths, recipe, read_table)
     used = [file.path for file in layout.files]
