@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from engine.common.counting import has_or_have, number_of, was_or_were
+from engine.common.counting import number_of, was_or_were
 from engine.data.grouping import Grouping, grouping_of
-from engine.data.label_tables import SUFFIXES as TABLES
-from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
+from engine.data.label_tables import LabelTable, joined_by_number, match_table, named_by_lists
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.path_words import (
     class_in_name,
@@ -31,10 +30,15 @@ from engine.data.path_words import (
     stem_of,
 )
 from engine.data.recipe import ImportRecipe
-from engine.data.split_places import FEW, Trail, listed_words, splits_of, words_of_doubt
+from engine.data.split_places import FEW, Trail, listed_words, splits_of
+from engine.data.table_classes import TableClasses, classes_of_column, classes_of_tables
+from engine.data.table_text import SUFFIXES as TABLES
+from engine.data.table_text import RawTable, is_picture
 
 CROSSED = 0.8  # of all pairs of an outer and an inner folder exist, where the inner ones are the classes
 MOST_NAMED = 0.95  # of the pictures must have a class in their name
+_SURELY_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")  # others may be any text
+_ROWS_LOOKED_AT, _CELLS_SHOWN = 20, 4
 _MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
 
 
@@ -112,8 +116,12 @@ def understand(
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
     lists: set[str] = set()
-    tables = _tables(paths, pictures, read_table, layout, lists)
+    tables = _tables(paths, pictures, read_table, recipe, layout, lists)
     used = _place(pictures, tables, recipe, layout) | lists
+    layout.notes += [f"{table.path} {table.remark}." for table in tables if table.remark and table.path in used]
+    unused = [table.path for table in tables if table.path not in used and table.path != made]
+    layout.leave_out(unused, "table that names images was not used" if len(unused) == 1 else "tables that name images were not used")
+    used.update(unused)
     others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
     layout.leave_out(others, "files that are no images by their name were left out")
     if litter:
@@ -160,7 +168,12 @@ def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
 
 
 def _tables(
-    paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout, used: set[str]
+    paths: list[str],
+    pictures: list[str],
+    read_table: Callable[[str], RawTable | None],
+    recipe: ImportRecipe,
+    layout: Layout,
+    used: set[str],
 ) -> list[LabelTable]:
     """The tables that name pictures, the nearest to the root first. Adds those that only name classes to `used`."""
     candidates = [path for path in paths if path.lower().endswith(TABLES)]
@@ -174,14 +187,15 @@ def _tables(
     raws = {path: raw for path, raw in read.items() if raw is not None}
     used.update(named_by_lists(raws))
     for path, raw in raws.items():
-        table = match_table(path, raw, pictures)
+        table = match_table(path, raw, pictures, recipe)
         if table is not None:
             found.append(table)
         else:
             others[path] = raw
     for path, raw in joined_by_number(found, others).items():
-        if (table := match_table(path, raw, pictures)) is not None:
+        if (table := match_table(path, raw, pictures, recipe)) is not None:
             found.append(table)
+    _say_what_names_no_image({path: raw for path, raw in others.items() if path not in {table.path for table in found}}, layout, used)
     for table in found:
         if table.columns:
             layout.tables[table.path] = table.columns
@@ -192,6 +206,17 @@ def _tables(
                     "so it was not used."
                 )
     return found
+
+
+def _say_what_names_no_image(tables: dict[str, RawTable], layout: Layout, used: set[str]) -> None:
+    """Name the tables that were understood but whose cells are no pictures here, and show how they call them."""
+    for path, raw in tables.items():
+        head = [cell for row in raw.rows[:_ROWS_LOOKED_AT] for cell in row]
+        if path in used or not (path.lower().endswith(_SURELY_TABLES) or any(map(is_picture, head))):
+            continue
+        cells = ", ".join(f"“{cell[:40]}”" for cell in raw.rows[0][:_CELLS_SHOWN]) if raw.rows else ""
+        layout.leave_out([path], f"table was left out, since none of its columns names an image here (its first row is {cells})")
+        used.add(path)
 
 
 def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> set[str]:
@@ -258,12 +283,20 @@ def _labels(
     if asked == "names":
         return _from_names(pictures, layout, asked=True)
     if asked not in ("", "folders"):
-        return _from_column(asked, tables, layout, used)
+        return _taken(classes_of_column(asked, tables, layout.tables), layout, used)
     labels = _from_folders(pictures, trails, splits, recipe, layout)
-    tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout, used)
+    tabled = {} if asked == "folders" else _taken(classes_of_tables(tables, labels, pictures), layout, used)
     if tabled:
         return tabled
     return labels or ({} if asked == "folders" else _from_names(pictures, layout))
+
+
+def _taken(found: TableClasses, layout: Layout, used: set[str]) -> dict[str, str]:
+    layout.notes += found.notes
+    used.update(found.tables)
+    if found.found_in:
+        layout.labels_from = found.found_in
+    return found.labels
 
 
 def _from_folders(
@@ -345,72 +378,6 @@ def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
     return {path: kept(trail) for path, trail in trails.items()} if strip else trails
 
 
-def _from_column(asked: str, tables: list[LabelTable], layout: Layout, used: set[str]) -> dict[str, str]:
-    """By the column of a table that was asked for: “dx”, or “meta.csv:dx”."""
-    path, _, column = asked.rpartition(":")
-    labels: dict[str, str] = {}
-    for table in tables:
-        name = asked if asked in table.labels else column if column in table.labels and path in ("", table.path) else ""
-        if name:
-            labels |= table.labels[name]
-            used.add(table.path)
-            layout.labels_from = f"{table.path}:{name}"
-            _say_doubtful(table, name, "class", layout)
-    if not labels:
-        offered = [f"“{column}” ({path})" for path, columns in layout.tables.items() for column in columns]
-        layout.notes.append(
-            f"No table has a column “{asked}” of classes, so no image has a class; there are: {', '.join(offered[:20]) or 'none'}."
-        )
-    return labels
-
-
-def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> None:
-    if words := words_of_doubt(table, column, what):
-        layout.notes.append(words)
-
-
-def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout, used: set[str]) -> dict[str, str]:
-    """By the tables' columns of classes. Where folders are classes, only what they do not say."""
-    chosen = [table for table in tables if table.chosen]
-    offered = [(table.path, column) for table in tables for column in table.columns if column != table.chosen]
-    if not chosen:
-        if offered and not folders:
-            words = ", ".join(f"“{column}” of {path}" for path, column in offered[:20])
-            layout.notes.append(f"No column of a table is plainly the class; choose one to have classes: {words}.")
-        return {}
-    first = chosen[0].chosen
-    labels: dict[str, str] = {}
-    for table in chosen:
-        if table.chosen == first or not folders:
-            for picture, label in table.labels[table.chosen].items():
-                labels.setdefault(picture, label)
-    names = {class_key(name) for name in folders.values()}
-    if folders:
-        missing = {picture: label for picture, label in labels.items() if picture not in folders and class_key(label) in names}
-        if not missing:
-            layout.notes.append(f"The classes are the folders; {chosen[0].path} has the column “{first}”, which can be chosen instead.")
-            return {}
-        used.update(table.path for table in chosen)
-        layout.notes.append(
-            f"{number_of(len(missing), 'image')} outside the class folders {has_or_have(len(missing))} a class from {chosen[0].path}."
-        )
-        return {**folders, **missing}
-    if len(labels) < 0.5 * len(pictures):
-        layout.notes.append(
-            f"{chosen[0].path} gives a class to {len(labels):,} of {number_of(len(pictures), 'image')} only, so it was not used."
-        )
-        return {}
-    used.update(table.path for table in chosen)
-    layout.labels_from = f"{chosen[0].path}:{first}"
-    others = f" Other columns: {', '.join(f'“{column}”' for _, column in offered[:10])}." if offered else ""
-    layout.notes.append(f"The classes are the column “{first}” of {', '.join(table.path for table in chosen[:3])}.{others}")
-    for table in chosen:
-        _say_doubtful(table, table.chosen, "class", layout)
-    if rows := sum(table.unmatched for table in chosen):
-        layout.notes.append(f"{rows:,} rows of {chosen[0].path} name no image that is here.")
-    return labels
-
-
 def _from_names(pictures: list[str], layout: Layout, asked: bool = False) -> dict[str, str]:
     """By what a file's name begins with, where nearly all begin with one of a few words before a number."""
     labels = {path: name for path in pictures if (name := class_in_name(path))}
@@ -427,7 +394,8 @@ def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
     """Images beside the splits are trained on when nothing else is, and left out otherwise; test images never become others."""
     beside = [file for file in files if file.split == "all"]
     if any(file.split == "train" for file in files):
-        layout.leave_out((file.path for file in beside), "images that lie beside the train and test folders were left out")
+        where = "lie beside the train and test folders" if layout.splits_from == "folders" else "are in no split"
+        layout.leave_out((file.path for file in beside), f"images that {where} were left out")
         return [file for file in files if file.split != "all"]
     if not beside:
         only = listed_words({file.split for file in files})

@@ -41,7 +41,7 @@ def main() -> None:
     from PIL import Image
 
     import engine.data.decoding
-    import engine.data.label_tables
+    import engine.data.table_text
     import engine.data.unpickling  # noqa: F401
 
     for reader in READERS:
@@ -135,7 +135,7 @@ def _adapted(
 
 def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The cells of a table beside pictures as JSON; {"bad"} where it is none."""
-    from engine.data.label_tables import NoTable, parse_table
+    from engine.data.table_text import NoTable, parse_table
 
     def found() -> tuple[dict[str, Any], Any]:
         path = Path(request["path"])
@@ -145,7 +145,7 @@ def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             table = parse_table(path.name, path.read_bytes())
         except NoTable:
             return {"bad": "it is no table"}, b""
-        return {"columns": table.columns, "headed": table.headed}, json.dumps(table.rows).encode("ascii")
+        return {"columns": table.columns, "headed": table.headed, "remark": table.remark}, json.dumps(table.rows).encode("ascii")
 
     return _caught(found)
 

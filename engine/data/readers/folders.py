@@ -16,7 +16,6 @@ from engine.data.clips import Clips, find_clips, group_by_clip, join_frames, pla
 from engine.data.dataset import BadData, Part, Source, Step
 from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
-from engine.data.label_tables import RawTable
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture
@@ -34,6 +33,7 @@ from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
 from engine.data.storage import room_for
+from engine.data.table_text import RawTable
 
 
 def recognizes(path: Path) -> bool:

@@ -23,7 +23,6 @@ from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
 from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
-from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import PlacedFile, understand
 from engine.data.limits import (
     MAX_FILE_BYTES,
@@ -49,6 +48,7 @@ from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.streamed import Content, StreamedPictures
+from engine.data.table_text import NoTable, RawTable, parse_table
 
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard

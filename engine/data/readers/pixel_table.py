@@ -14,11 +14,12 @@ import numpy as np
 
 from engine.data.array_labels import numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
-from engine.data.label_tables import CLASS_NAMES, SPLIT_NAMES, squeezed
+from engine.data.label_tables import CLASS_NAMES
 from engine.data.limits import LONGEST_SIDE, MAX_FILES, MAX_SET_BYTES
 from engine.data.path_words import split_word
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
+from engine.data.split_columns import squeezed
 
 _PIXELS = ("pixels", "pixel", "pixelvalues")
 _LABELS = ("emotion", *CLASS_NAMES)
@@ -26,6 +27,7 @@ _USAGES = {
     "publictest": "valid",
     "privatetest": "test",
 }  # of a contest: the part its competitors could measure themselves by, and the other
+_SPLIT_NAMES = ("split", "set", "usage")
 _ENDINGS = (".csv", ".tsv")
 _HEAD = 1 << 16  # bytes that are looked at
 _SAMPLE = 64  # rows that tell the size
@@ -141,7 +143,7 @@ def _columns(file: Path) -> _Columns | None:
         return None
     names = tuple(name.strip() for name in rows[0])
     pixels = next((place for place, name in enumerate(names) if squeezed(name) in _PIXELS), -1)
-    usage = next((place for place, name in enumerate(names) if squeezed(name) in SPLIT_NAMES), -1)
+    usage = next((place for place, name in enumerate(names) if squeezed(name) in _SPLIT_NAMES), -1)
     if pixels < 0 or pixels >= len(rows[1]) or len(set(names)) < len(names):
         return None
     words = rows[1][pixels].split()[:_LEAST_NUMBERS]
