@@ -229,7 +229,8 @@ def _listed(pictures: list[str], tables: list[LabelTable], found: FoundSplits, a
         if not lists or not agree:
             if len(known) > 1:
                 found.notes.append(
-                    f"The lists {listed_words(sorted(one.path for one in lists))} name some images for two splits, so they are not used as splits."
+                    f"The lists {listed_words(sorted(one.path for one in lists))} name some images for two splits, "
+                    "so they are not used as splits."
                 )
             continue
         if "train" in known and len(known) > 1:

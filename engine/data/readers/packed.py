@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from engine.common.counting import number_of
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
@@ -45,6 +46,8 @@ from engine.data.picture_sets import (
 )
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
+from engine.data.readers import pixel_table
+from engine.data.readers.pixel_table import PixelFile
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.streamed import Content, StreamedPictures
@@ -53,6 +56,7 @@ from engine.data.table_text import NoTable, RawTable, parse_table
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
 _LABEL_BYTES = 4_096
+_HEAD = 1 << 16
 _BESIDE = (".csv", ".tsv", ".jsonl", ".json", ".txt")  # tables beside the archives of a folder
 
 
@@ -83,6 +87,10 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
             if packed.label_table in layout.tables or labels is not None:
                 layout.notes = [note.replace(packed.label_table, "the files beside the images") for note in layout.notes]
             if not layout.files:
+                tables = yield from pixel_table.read_files(packed.pixel_tables(), source.name, recipe)
+                if tables is not None:
+                    tables.notes += packed.notes
+                    return tables
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
@@ -211,9 +219,13 @@ class _Packed:
         member = self.members[path]
         if member.size > most:
             raise Bad(f"it has {member.size / MIB:,.0f} MB and the limit is {most / MIB:g} MB; save it smaller")
+        with self._stream(member) as stream:
+            return stream.read(most + 1)
+
+    def _stream(self, member: Member) -> IO[bytes]:
+        """A file of the tree from its start. Raises: Bad."""
         if isinstance(member.entry, Path):
-            with member.entry.open("rb") as file:
-                return file.read(most + 1)
+            return member.entry.open("rb")
         archive, stream = self._archive(member.archive), None
         if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
             stream = archive.open(member.entry)
@@ -221,8 +233,7 @@ class _Packed:
             stream = archive.extractfile(member.entry)
         if stream is None:
             raise Bad("it is no ordinary file")
-        with stream:
-            return stream.read(most + 1)
+        return stream
 
     def contents(self, files: list[PlacedFile]) -> Iterator[tuple[PlacedFile, Content]]:
         """The bytes of each file, unpacked once for all its pages."""
@@ -255,6 +266,16 @@ class _Packed:
             return parse_table(path, self.content(path, MAX_TABLE_BYTES)) if path in self.members else None
         except (Bad, NoTable):
             return None
+
+    def pixel_tables(self) -> list[PixelFile]:
+        """The tables whose first bytes may be those of images as numbers."""
+        found: list[PixelFile] = []
+        for path in self.members:
+            if path.lower().endswith(pixel_table.ENDINGS):
+                with self._stream(self.members[path]) as stream:
+                    if pixel_table.looks_like_pixels(stream.read(_HEAD)):
+                        found.append(PixelFile(path, partial(self._stream, self.members[path])))
+        return found
 
     def paths_and_labels(self) -> tuple[list[str], RawTable | None]:
         """All paths; where every picture has a file with its label beside it (000.jpg, 000.cls), a table of these in their place."""
