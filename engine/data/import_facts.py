@@ -32,6 +32,7 @@ def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) 
         splits_from=told.get("splits", "the data" if len(source.parts) > 1 else "none"),
         columns=tuple(f"{table}:{column}" if table else column for table, some in columns.items() for column in some),
         group_columns=tuple(f"{table}:{column}" for table, some in told.get("group_columns", {}).items() for column in some),
+        split_columns=tuple(told.get("split_columns", ())),
         levels=tuple(_words_of_level(level) for level in told.get("levels", ())),
         arrays=tuple(told.get("arrays", ())),
         class_level=told.get("class_level"),

@@ -37,6 +37,7 @@ _FEWEST_GROUPS = 10  # of which a tenth can be held out
 _LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
 _MOST_DOUBTFUL = 0.5  # of the pictures may have two values in a column; more of them, and it says nothing of a picture
 _MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
+_MOST_SPLITS = 5  # values of a column that is offered as that of the splits
 _MISSING = frozenset(("nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "?"))  # as programs write an empty cell
 _ONE_HOT = "the column that is 1"
 
@@ -54,6 +55,7 @@ class LabelTable:
     split_meaning: str = ""  # of numbers, as the end of a phrase: “ (1 train, 0 test)”
     split_unknown: tuple[str, ...] = ()  # words of that column that mean no split here; their images are in none
     perhaps_splits: dict[str, tuple[str, ...]] = field(default_factory=dict)  # column whose words may be splits -> its words
+    split_columns: list[str] = field(default_factory=list)  # that could be the splits
     doubtful: dict[str, int] = field(default_factory=dict)  # column -> pictures whose rows say different things; they have no value
     missing: dict[str, int] = field(default_factory=dict)  # column -> cells such as “nan”, which are read as empty
     several: dict[str, str] = field(default_factory=dict)  # column -> a cell that holds several classes
@@ -218,6 +220,8 @@ def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | N
         result.labels = {_ONE_HOT: labels}
     result.labels = {name: labels for name, labels in result.labels.items() if labels}
     result.columns = list(result.labels)
+    few = [name for name in result.columns if len({*result.labels[name].values()}) <= _MOST_SPLITS and name != _ONE_HOT]
+    result.split_columns = [table.columns[place] for place in sorted(taken)] + few
     plausible = [name for name in result.columns if name not in result.perhaps_splits]
     named = sorted((name for name in plausible if squeezed(name) in CLASS_NAMES), key=lambda name: CLASS_NAMES.index(squeezed(name)))
     if named:
@@ -231,11 +235,13 @@ def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | N
 def _split_columns(result: LabelTable, table: RawTable, counted: dict[int, Counter[str]], recipe: ImportRecipe) -> set[int]:
     """Find the splits that columns tell; returns the columns that are none of classes."""
     said = {class_key(word): split for word, split in recipe.split_names}
+    stem = stem_of(result.path.rpartition("/")[2])  # of a list of two columns tells what the second is: “train_test_split”
+    of_stem = not table.headed and len(counted) == 1 and not split_and_rest(stem)[0]  # but test.txt has classes, 0 and 1 too
     readings: dict[int, SplitReading] = {}
     asked = -1
     for place, counts in counted.items():
         name = table.columns[place]
-        told = name if table.headed or len(counted) > 1 else stem_of(result.path.rpartition("/")[2])
+        told = stem if of_stem else name
         wanted = recipe.split in (name, f"{result.path}:{name}")
         if (reading := split_reading(told, counts, said, wanted)) is not None:
             readings[place] = reading

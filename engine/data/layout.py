@@ -30,7 +30,7 @@ from engine.data.path_words import (
     stem_of,
 )
 from engine.data.recipe import ImportRecipe
-from engine.data.split_places import FEW, Trail, listed_words, splits_of
+from engine.data.split_places import FEW, Trail, is_split_list, listed_words, splits_of
 from engine.data.table_classes import TableClasses, classes_of_column, classes_of_tables
 from engine.data.table_text import SUFFIXES as TABLES
 from engine.data.table_text import RawTable, is_picture
@@ -76,6 +76,7 @@ class Layout:
     labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
     splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    split_columns: list[str] = field(default_factory=list)  # "TABLE:COLUMN" that could be the splits, and lists of files
     grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -93,7 +94,8 @@ class Layout:
         left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
-            "columns": self.tables, "group_columns": self.grouping.columns, "class_level": self.class_level,
+            "columns": self.tables, "group_columns": self.grouping.columns,
+            "split_columns": self.split_columns, "class_level": self.class_level,
             "likely_group": self.grouping.likely,
         }  # fmt: skip
 
@@ -197,6 +199,8 @@ def _tables(
             found.append(table)
     _say_what_names_no_image({path: raw for path, raw in others.items() if path not in {table.path for table in found}}, layout, used)
     for table in found:
+        layout.split_columns += [f"{table.path}:{column}" for column in table.split_columns]
+        layout.split_columns += [table.path] if is_split_list(table) else []
         if table.columns:
             layout.tables[table.path] = table.columns
         for column, count in table.doubtful.items():

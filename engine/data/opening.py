@@ -17,7 +17,8 @@ _OF_PICTURES = frozenset(
     ("labels", "class_level", "split", "split_names", "group", "scale", "background", "fit", "bands", "pages", "leave_out")
 )
 _USED = {  # which decisions each reader follows
-    "idx": frozenset[str](), "cifar": frozenset(("labels",)), "text": frozenset[str](), "pixel_table": frozenset(("labels", "split", "split_names")),
+    "idx": frozenset[str](), "cifar": frozenset(("labels",)), "text": frozenset[str](),
+    "pixel_table": frozenset(("labels", "split", "split_names")),
     "stl10": _OF_ARRAYS, "arrays": _OF_ARRAYS,
     "tensors": _OF_ARRAYS, "hdf5": _OF_ARRAYS, "matlab": _OF_ARRAYS, "packed": _OF_PICTURES, "folders": _OF_PICTURES | {"frames"},
     "parquet": (_OF_PICTURES | {"array"}) - {"pages", "class_level"},

@@ -55,6 +55,8 @@ def main() -> None:
             _read(request, answers)
         elif request["op"] == "batch":
             send(answers, *_batch(request))
+        elif request["op"] == "summary":
+            send(answers, *_summary(request))
         elif request["op"] == "table":
             send(answers, *_table(request))
         else:
@@ -131,6 +133,19 @@ def _adapted(
         pixels, said = adapt(Picture(pixels, (), how), tuple(shape))
         notes += said
     return pixels, notes, ([seen.channels, seen.height, seen.width], seen.facts)
+
+
+def _summary(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """What the list of data sets says of a file; {"bad"} where that cannot be told."""
+    if request["reader"] not in READERS:
+        return {"bad": "there is no such reader"}, b""
+    _time_limit(DECODE_SECONDS)
+    try:
+        return {"summary": importlib.import_module(f"engine.data.readers.{request['reader']}").summary(Path(request["path"]))}, b""
+    except Exception as error:
+        return {"bad": _sentence(Path(request["path"]).name, error)}, b""
+    finally:
+        _time_limit(0)
 
 
 def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

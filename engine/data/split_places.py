@@ -123,7 +123,7 @@ def _with_splits(tables: list[LabelTable], found: FoundSplits) -> list[LabelTabl
         for column, words in table.perhaps_splits.items():
             found.notes.append(
                 f"The column “{column}” of {table.path} may be the splits, but none of its words is known as one ({listed_words(words)}); "
-                f"say which they are (split names), for instance --split-name test={words[-1]}."
+                f"say which they are (split names), for instance --split-names {words[-1]}=test."
             )
     told = [table for table in tables if table.split_column]
     if not told:
@@ -139,7 +139,7 @@ def _unknown_words(table: LabelTable) -> list[str]:
         return []
     return [
         f"The words {listed_words(table.split_unknown)} of “{table.split_column}” mean no split, so their images are left out; say "
-        f"what they are (split names), for instance --split-name test={table.split_unknown[0]}."
+        f"what they are (split names), for instance --split-names {table.split_unknown[0]}=test."
     ]
 
 
@@ -169,7 +169,7 @@ def _chosen(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe,
         if words := table.perhaps_splits.get(recipe.split) or table.perhaps_splits.get(column if path in ("", table.path) else ""):
             found.notes.append(
                 f"No word of “{column}” in {table.path} is known as a split ({listed_words(words)}), so it was not used; say which "
-                f"they are (split names), for instance --split-name test={words[-1]}."
+                f"they are (split names), for instance --split-names {words[-1]}=test."
             )
             return found
     columns = [f"“{name}” ({table.path})" for table in tables for name in table.headings[:20]]
@@ -197,6 +197,11 @@ def _key_of(table: LabelTable) -> tuple[tuple[str, str], str]:
         return (number, ""), "trainval" if joined else split
     split, rest = split_and_rest(plain if joined else stem)
     return (number, rest), "trainval" if joined and split else split
+
+
+def is_split_list(table: LabelTable) -> bool:
+    """Whether a table is called after a split and names images."""
+    return bool(table.listed and _key_of(table)[1])
 
 
 def _listed(pictures: list[str], tables: list[LabelTable], found: FoundSplits, asked: tuple[str, str] | None = None) -> FoundSplits:

@@ -28,6 +28,7 @@ from engine.data.layout import PlacedFile, understand
 from engine.data.limits import (
     MAX_FILE_BYTES,
     MAX_GZIP_RATIO,
+    MAX_NESTED_BYTES,
     MAX_PACKED_FILES,
     MAX_SET_BYTES,
     MAX_SHARDS,
@@ -46,8 +47,8 @@ from engine.data.picture_sets import (
 )
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
-from engine.data.readers import pixel_table
-from engine.data.readers.pixel_table import PixelFile
+from engine.data.readers.arrays import read_npz, read_zipped
+from engine.data.readers.pixel_table import ENDINGS, PixelFile, looks_like_pixels, read_files
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.streamed import Content, StreamedPictures
@@ -87,10 +88,10 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
             if packed.label_table in layout.tables or labels is not None:
                 layout.notes = [note.replace(packed.label_table, "the files beside the images") for note in layout.notes]
             if not layout.files:
-                tables = yield from pixel_table.read_files(packed.pixel_tables(), source.name, recipe)
-                if tables is not None:
-                    tables.notes += packed.notes
-                    return tables
+                numbers = yield from packed.images_as_numbers(source.name, recipe)
+                if numbers is not None:
+                    numbers.notes += packed.notes
+                    return numbers
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
@@ -267,13 +268,33 @@ class _Packed:
         except (Bad, NoTable):
             return None
 
+    def images_as_numbers(self, name: str, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source | None]:
+        """From tables of pixels, or from arrays of NumPy; None where there are none. Raises: BadData."""
+        source = yield from read_files(self.pixel_tables(), name, recipe)
+        if source is not None:
+            return source
+        archive = self._archive(0)
+        if isinstance(archive, zipfile.ZipFile) and any(path.lower().endswith(".npy") for path in self.members):
+            return (yield from read_zipped(archive, Path(f"{name}.zip"), recipe))
+        nested = sorted((path for path in self.members if path.lower().endswith(".npz")), key=lambda path: (path.count("/"), path))
+        if not nested:
+            return None
+        try:
+            content = self.content(nested[0], MAX_NESTED_BYTES)
+        except Bad as bad:
+            raise BadData(f"{nested[0]} in the archive was not opened: {bad}, or unpack it.") from None
+        source = yield from read_npz(Path(nested[0]), recipe, content)
+        if len(nested) > 1:
+            source.notes.append(f"The images are those of {nested[0]}; other arrays in the archive are left out: {', '.join(nested[1:6])}.")
+        return source
+
     def pixel_tables(self) -> list[PixelFile]:
         """The tables whose first bytes may be those of images as numbers."""
         found: list[PixelFile] = []
         for path in self.members:
-            if path.lower().endswith(pixel_table.ENDINGS):
+            if path.lower().endswith(ENDINGS):
                 with self._stream(self.members[path]) as stream:
-                    if pixel_table.looks_like_pixels(stream.read(_HEAD)):
+                    if looks_like_pixels(stream.read(_HEAD)):
                         found.append(PixelFile(path, partial(self._stream, self.members[path])))
         return found
 

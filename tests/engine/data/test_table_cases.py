@@ -84,7 +84,7 @@ def test_that_known_words_are_splits_and_images_of_others_are_left_out_by_name(
     assert splits(layout) == {file: meaning[word] for file, word in zip(FILES, of, strict=True) if word in meaning}
     assert len(labels(layout)) == len(layout.files)
     for word in {*words} - {*meaning}:
-        assert said(layout, f"“{word}”") and said(layout, f"--split-name test={word}") and said(layout, "are in no split were left out")
+        assert said(layout, f"“{word}”") and said(layout, f"--split-names {word}=test") and said(layout, "are in no split were left out")
 
 
 def test_that_what_may_be_splits_and_is_not_known_is_said_and_no_class() -> None:
@@ -109,6 +109,16 @@ def test_that_several_columns_of_yes_and_no_count_together() -> None:
     tables = {"labels.csv": lines("file,label,is_valid,is_test", *(row.replace(",1,0,0", ",0,0").replace(",0,1,0", ",1,0").replace(
         ",0,0,1", ",0,1") for row in rows))}  # fmt: skip
     assert splits(look(FILES, tables)) == {file: ("train", "valid", "test")[n % 3] for n, file in enumerate(FILES)}
+
+
+def test_that_zeros_and_ones_of_the_list_of_a_split_are_classes() -> None:
+    lists: dict[str, bytes | str] = {
+        f"{one}.txt": lines(*(f"{file} {n // 2 % 2}" for n, file in enumerate(FILES) if (n < 8) == (one == "train")))
+        for one in ("train", "test")
+    }
+    layout = look(FILES, lists)
+    assert labels(layout) == {file: str(n // 2 % 2) for n, file in enumerate(FILES)}
+    assert splits(layout) == {file: "train" if n < 8 else "test" for n, file in enumerate(FILES)}
 
 
 def test_that_tables_of_one_split_each_are_splits_together() -> None:

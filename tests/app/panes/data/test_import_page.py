@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
-from app.panes.data.decisions import command_for
+from app.panes.data.decisions import command_for, fields_for
 from app.panes.data.import_page import ImportPage
 from app.panes.data.pane import DataPane
 from app.panes.data.split_tree import ROW
@@ -523,3 +523,14 @@ def test_that_decisions_outlast_a_look_elsewhere(kit: Kit, pane: DataPane, page:
     kit.state.select_data(folder)
     pane.show_import()
     assert page.recipe == {"fit": "squeeze", "colour": "grey"} and page.again.isVisible() and not page.preview.busy
+
+
+def test_that_the_column_of_splits_and_their_words_can_be_decided(page: ImportPage, tried: Callable[[], dict[str, Any]]) -> None:
+    offered = facts(offered=(*OFFERED, "split_names"), split_columns=("meta.csv:fold", "test1.txt"))
+    (split,) = [field for field in fields_for(offered) if field.name == "split"]
+    assert split.choices == ("as found", "folders", "none", "meta.csv:fold", "test1.txt")
+    page.decide("split", "meta.csv:fold")
+    page.decide("split_names", "Prüfung=test, dev = valid, odd, a=b")
+    decided = tried()
+    assert decided == {"split": "meta.csv:fold", "split_names": {"Prüfung": "test", "dev": "valid"}}
+    assert recipe_of(decided).changed() == decided and "--split-names Prüfung=test" in command_for("x", decided, "vae").replace("'", "")
