@@ -348,6 +348,8 @@ def _list_of(bundle: Path, archive: zipfile.ZipFile) -> _List:
             raise BadBundle(f"“{name}” in “{bundle.name}” is not as long as the list says: export the run again, or fetch it again.")
     if listed.inside and f"{listed.data}/{listed.inside}" not in listed.files:
         raise BadBundle(f"“{bundle.name}” does not hold the file of data that it names, so nothing was unpacked: export the run again.")
+    if listed.data and not any(name.startswith(f"{DATA}/") and "/".join(name.split("/")[:2]) == listed.data for name in listed.files):
+        raise BadBundle(f"“{bundle.name}” does not hold the data that it names, so nothing was unpacked: export the run again.")
     if f"{RUN}/{MANIFEST}" not in listed.files:
         raise BadBundle(f"“{bundle.name}” has no {MANIFEST}, so it holds no run: export the run again.")
     return listed

@@ -29,14 +29,18 @@ def setting(
     group: str = "Model",
     kept: bool = False,
     needs: str = "",
+    folder: str = "",
+    of_colour: bool = False,
 ) -> Any:
     """A dataclass field that knows its range (inclusive), unit and one sentence of help.
 
     Without a group it is offered nowhere; it then holds its default, or, `kept`, what the program itself notes of a run. `needs` is the
-    switch (a setting that is true or false) without which it has no effect.
+    switch (a setting that is true or false) without which it has no effect; one `of_colour` has none on images of one channel. `folder`: it
+    names a folder, see `FieldInfo`.
     """
     about = {"help": help, "low": low, "high": high, "unit": unit, "choices": choices, "log": log, "kept": kept, "needs": needs}
-    return dataclasses.field(default=default, metadata={**about, "label": label, "group": group})
+    about |= {"label": label, "group": group, "folder": folder, "of_colour": of_colour}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def condition_setting() -> Any:
@@ -118,6 +122,8 @@ def fields_of(config: type) -> tuple[FieldInfo, ...]:
                 log=about["log"],
                 group=about["group"],
                 needs=about["needs"],
+                folder=about["folder"],
+                of_colour=about["of_colour"],
             )
         )
     return tuple(sorted(infos, key=lambda info: info.group == "Training"))

@@ -6,6 +6,8 @@ import os
 
 import torch
 
+LOST = ("cuda error", "cudnn error", "cuda driver error", "cuda initialization", "hip error", "mps backend", "accelerator", "nccl error")
+
 
 class NoDevice(ValueError):
     """One sentence: the device that is missing and what there is instead."""
@@ -59,6 +61,17 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     words = ("out of memory", "can't allocate memory", "cannot allocate memory")
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+def device_lost(error: BaseException) -> str:
+    """What a GPU or its driver answered when it failed for another reason than memory, in its own words; "" for any other error.
+
+    torch words it as “CUDA error: …” with lines of advice to programmers below, or by the status of a library of the driver's.
+    """
+    first = str(error).strip().partition("\n")[0].strip().rstrip(".")
+    if isinstance(error, RuntimeError) and not out_of_memory(error) and first.lower().startswith(LOST):
+        return first
+    return ""
 
 
 def fits(bytes_: int, device: str) -> bool:

@@ -32,6 +32,10 @@ class CannotLearn(ValueError):
     """One sentence: why a method cannot learn from this data, and which data it can."""
 
 
+class Diverged(CannotLearn):
+    """One sentence: the numbers of a training ran away, which with the same settings they would do again; and what to change."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What a network must know of its data."""
@@ -77,6 +81,7 @@ class ParameterGroup:
 
     parameters: tuple[nn.Parameter, ...]
     learning_rate: float | None = None  # at its highest; warm-up and schedule are the run's
+    rate_setting: str = "learning_rate"  # what a person changes to have another one
     weight_decay: float | None = None  # never of biases and norms
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float | None = None  # longest gradient; 0: any

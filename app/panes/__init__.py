@@ -49,7 +49,8 @@ class Pane(QWidget):
     takes_data: ClassVar[bool] = False  # a data set dropped on it is not opened as a page of its own
     takes_folders: ClassVar[bool] = False  # a folder dropped on it is a batch of images, and so are files of any kind
 
-    # What other panes may hand over to it (`State.handed_over`): "score" or "mark" a `PictureRef`, "errors" found through what.
+    # What other panes may hand over to it (`State.handed_over`): "score" or "mark" a `PictureRef`, "errors" through what, or
+    # (through what, split).
     takes_over: ClassVar[tuple[str, ...]] = ()
 
     most_images: ClassVar[int] = 1  # images of one drop that it has room for, where `accept_images` is not written anew

@@ -21,6 +21,7 @@ class Entry:
     name: str  # "run.new"
     menu: str  # "Run"
     action: QAction
+    words: str = ""  # by which the palette finds it, beside its name
     hint: str = ""  # a key that is handled by the focused widget and not by the action, for example "Space"
 
     @property
@@ -50,6 +51,7 @@ class Actions(QObject):
         help: str = "",
         checkable: bool = False,
         hint: str = "",
+        words: str = "",
     ) -> QAction:
         """Register an action; `menu` is "File", "Edit", "Run", "View", "Go" or "Help".
 
@@ -64,7 +66,7 @@ class Actions(QObject):
         set_tip(action, help or text)
         action.setShortcuts(self._free(shortcut))
         action.triggered.connect(lambda _checked=False: run())
-        self.entries[name] = Entry(name, menu, action, hint)
+        self.entries[name] = Entry(name, menu, action, words, hint)
         self.changed.emit()
         return action
 

@@ -134,10 +134,10 @@ class Centre(QWidget):
 
     # Saying ---------------------------------------------------------------------------------------------------------
 
-    def say(self, level: str, text: str, details: str = "") -> None:
-        """One sentence in the message bar and in the log; details are one click away."""
+    def say(self, level: str, text: str, details: str = "", about: frozenset[str] = frozenset()) -> None:
+        """One sentence in the message bar and in the log; details are one click away. `about`: see `MessageBar.settle`."""
         record = self.log.add(level, text, details)
-        self.message_bar.say(level, text, "Details" if details else "", partial(self.log_pane.show_record, record))
+        self.message_bar.say(level, text, "Details" if details else "", partial(self.log_pane.show_record, record), about)
 
     def show_record(self, record: Record) -> None:
         """What is in the log already, such as an exception that nobody caught."""

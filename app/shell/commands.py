@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtGui import QAction, QKeySequence, QUndoStack
 
@@ -95,9 +96,13 @@ def add_view_actions(
     help = "Find anything by a few letters"
     add("view.find", "Search runs, panes, actions…", find, menu="View", shortcut=["Ctrl+K", "Ctrl+Shift+P"], help=help)
     help = "Switch between light and dark"
-    add("view.theme", "Light or dark", themes.toggle, menu="View", shortcut="Ctrl+Shift+T", help=help)
-    help = "Follow the system’s choice of light or dark again"
-    add("view.theme_system", "Theme of the system", lambda: themes.choose("system"), menu="View", help=help)
+    add("view.theme", "Light or dark", themes.toggle, menu="View", shortcut="Ctrl+Shift+T", help=help, words="theme dark light")
+    for name, text, help in (
+        ("dark", "Dark theme", "Light letters on a dark ground"),
+        ("light", "Light theme", "Dark letters on a light ground"),
+        ("system", "Theme of the system", "Follow the system’s choice of light or dark again"),
+    ):
+        add(f"view.theme_{name}", text, partial(themes.choose, name), menu="View", help=help, words="theme dark light system")
     help = "Show or hide the left side"
     add("view.left", "Runs and data", left.toggle, menu="View", shortcut="Ctrl+B", help=help)
     help = "Show or hide the right side"

@@ -2,114 +2,108 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QFrame, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.shell import theme
+from app.shell.list_row import ListRow
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.run_list import Contents, height_of
+from engine.common.data_names import split_name
 from engine.messages import DataInfo
 
 HEIGHT = 42
 EDGE = 11  # px at either side
 SUMMARY_TOP = 22
+WRAPS = Qt.TextFlag.TextWordWrap.value
+BREAK = "\u200b"
+HELP = "Choose where the data are now. They are taken when their content is the same; their decisions and the runs on them follow."
 
 
-class DataLine(QWidget):
+class DataLine(ListRow):
+    """A data set; where its files are gone with “Locate…” below, and what became of that."""
+
     def __init__(self, owner: DataList, info: DataInfo) -> None:
-        super().__init__()
+        super().__init__(owner, HEIGHT)
         self.owner = owner
         self.info = info
-        self.selected = False
-        self._hovered = False
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.note, self.refused = "", False  # what is going on, or why a place was not taken
+        self.locate = QPushButton("Locate…", self)
+        self.locate.setProperty("kind", "link")
+        set_tip(self.locate, HELP)
+        self.locate.clicked.connect(self._ask)
         self.show_data(info)
 
     def show_data(self, info: DataInfo) -> None:
+        if info.data != self.info.data or not info.lost:
+            self.note, self.refused = "", False
         self.info = info
-        self.setAccessibleName(f"Data {info.name}, {info.summary}")
-        set_tip(self, f"{info.name}: {info.summary}" if info.built_in else f"{info.name}: {info.summary}\n{info.data}")
+        self.locate.setAccessibleName(f"Locate {info.name}")
+        self._show()
+
+    def show_note(self, note: str, busy: bool, refused: bool = False) -> None:
+        """`busy`: a place is being checked; `refused`: the note says why one was not taken."""
+        self.note, self.refused = note, refused
+        self.locate.setEnabled(not busy)
+        self._show()
+
+    @property
+    def told(self) -> str:
+        """What stands below the name."""
+        return self.note or self.info.summary
+
+    def _show(self) -> None:
+        info = self.info
+        self.setAccessibleName(f"Data {info.name}, {self.told}")
+        set_tip(self, f"{info.name}: {self.told}" if info.built_in else f"{info.name}: {self.told}\n{split_name(info.data)[0]}")
+        self.locate.setVisible(info.lost)
         self._fit()
         self.update()
 
-    def sizeHint(self) -> QSize:
-        return QSize(theme.LEFT_WIDTH - 24, HEIGHT)
+    def _ask(self, _checked: bool = False) -> None:
+        self.owner.locate_chosen.emit(self.info.data)
 
-    def _summary_height(self) -> int:
-        """Of what the set holds, wrapped at this width."""
+    def sizeHint(self) -> QSize:
+        return QSize(theme.LEFT_WIDTH - 24, self.minimumHeight() or HEIGHT)
+
+    def _told_height(self) -> int:
+        """Of what stands below the name, wrapped at this width."""
         room = QRect(0, 0, max(self.width() - 2 * EDGE, 1), 10_000)
-        return QFontMetrics(theme.font(12)).boundingRect(room, Qt.TextFlag.TextWordWrap.value, self.info.summary).height()
+        return QFontMetrics(theme.font(12)).boundingRect(room, WRAPS, breakable(self.told)).height()
 
     def _fit(self) -> None:
-        """As high as the summary needs."""
-        height = max(HEIGHT, SUMMARY_TOP + self._summary_height() + 5)
-        if height != self.height():
+        """As high as its lines need."""
+        below = SUMMARY_TOP + self._told_height() + 5
+        button = self.locate.sizeHint() if self.info.lost else QSize(0, 0)
+        self.locate.setGeometry(EDGE, below - 2, button.width(), button.height())
+        height = max(HEIGHT, below + button.height())
+        if height != self.height() or height != self.minimumHeight():
             self.setFixedHeight(height)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._fit()
 
-    def set_selected(self, selected: bool) -> None:
-        if selected != self.selected:
-            self.selected = selected
-            self.update()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.owner.chosen.emit(self.info.data)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        match event.key():
-            case Qt.Key.Key_Return | Qt.Key.Key_Enter:
-                self.owner.chosen.emit(self.info.data)
-            case Qt.Key.Key_Up:
-                self.owner.walk(self, -1)
-            case Qt.Key.Key_Down:
-                self.owner.walk(self, 1)
-            case Qt.Key.Key_Menu:
-                self.owner.menu(self, self.mapToGlobal(QPoint(16, HEIGHT - 8)))
-            case _:
-                super().keyPressEvent(event)
-
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        self.owner.menu(self, event.globalPos())
-
-    def enterEvent(self, event: object) -> None:
-        self._hovered = True
-        self.update()
-
-    def leaveEvent(self, event: object) -> None:
-        self._hovered = False
-        self.update()
-
-    def focusInEvent(self, event: object) -> None:
-        self.owner.ensureWidgetVisible(self, 0, 8)
-        self.update()
-
-    def focusOutEvent(self, event: object) -> None:
-        self.update()
+    def pick(self) -> None:
+        self.owner.chosen.emit(self.info.data)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         c = self.owner.colors
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self.selected or self._hovered or self.hasFocus():
-            painter.setBrush(QColor(c.raised if self.selected else c.panel))
-            painter.setPen(QPen(QColor(c.accent if self.hasFocus() else c.line), 1))
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
+        painter = self.begin_painting()
         font = theme.font(13)
         painter.setFont(font)
         left, room = EDGE, self.width() - 2 * EDGE
         name = QFontMetrics(font).elidedText(self.info.name, Qt.TextElideMode.ElideMiddle, room)
         painter.setPen(QColor(c.text))
         painter.drawText(QRectF(left, 3, room, 20), int(Qt.AlignmentFlag.AlignVCenter), name)
-        small = theme.font(12)
-        painter.setFont(small)
-        painter.setPen(QColor(c.warning_text if self.info.lost else c.muted))
-        place = QRectF(left, SUMMARY_TOP, room, self._summary_height())
-        painter.drawText(place, int(Qt.TextFlag.TextWordWrap.value), self.info.summary)
+        painter.setFont(theme.font(12))
+        painter.setPen(QColor(c.warning_text if self.info.lost and (self.refused or not self.note) else c.muted))
+        painter.drawText(QRectF(left, SUMMARY_TOP, room, self._told_height()), WRAPS, breakable(self.told))
+
+
+def breakable(text: str) -> str:
+    """A path in it may go on in the next line."""
+    return text.replace("/", f"/{BREAK}").replace("\\", f"\\{BREAK}")
 
 
 class DataList(QScrollArea):
@@ -117,6 +111,7 @@ class DataList(QScrollArea):
     train_chosen = Signal(str)
     forget_chosen = Signal(str)
     copy_path_chosen = Signal(str)
+    locate_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -156,6 +151,14 @@ class DataList(QScrollArea):
             line.set_selected(name == selected)
         self.empty.setVisible(not data)
 
+    def show_note(self, data: str, note: str, busy: bool = False, refused: bool = False) -> None:
+        """What is being done about a set whose files are gone, or why a place was not taken; "" for nothing."""
+        line = self.lines.get(data)
+        if line is not None:
+            line.show_note(note, busy, refused)
+            if refused:
+                QTimer.singleShot(0, line, lambda: self.ensureWidgetVisible(line, 0, 8))  # once it has its height
+
     def sizeHint(self) -> QSize:
         return QSize(theme.LEFT_WIDTH - 1, height_of(self.column, theme.LEFT_WIDTH - 1) + 2)
 
@@ -183,6 +186,8 @@ class DataList(QScrollArea):
         menu.addAction("New run on it…", lambda: self.train_chosen.emit(data)).setEnabled(not line.info.lost)
         if not line.info.built_in:
             menu.addSeparator()
+            if line.info.lost:
+                menu.addAction("Locate…", lambda: self.locate_chosen.emit(data))
             menu.addAction("Copy path", lambda: self.copy_path_chosen.emit(data))
             set_tip(menu.addAction("Take off this list", lambda: self.forget_chosen.emit(data)), "The files stay where they are.")
         menu.popup(at)

@@ -199,7 +199,6 @@ class DropHandler:
         for path in paths[:-1] if pane else paths:
             self.bridge.send(m.OpenData(self.bridge.new_job("data"), path))
         self.state.open_data(paths[-1])
-        self.centre.show_pane(pane)
 
     def takers(self, dock: PaneDock | None) -> list[PaneDock]:
         """The panes that may take an image: the one it was dropped on, then the front one, then the others."""

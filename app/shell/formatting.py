@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from engine.common.counting import number_of
+
 THIN = "\u202f"  # a narrow space that does not break
 MINUS = "\u2212"
 
@@ -15,8 +17,8 @@ def count(value: int) -> str:
 
 
 def things(number: int, noun: str, plural: str = "") -> str:
-    """12000, "image" -> "12 000 images", and "1 image"; `plural` where that is not the noun with an s."""
-    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
+    """12000, "image" -> "12 000 images", and "1 image", as `number_of` says it with numbers as the window writes them."""
+    return number_of(number, noun, plural, count)
 
 
 def number(value: float, digits: int = 2, unit: str = "") -> str:

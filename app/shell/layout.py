@@ -64,7 +64,7 @@ class PaneDock(QDockWidget):
         self.no_title = QWidget()
         self.setTitleBarWidget(self.no_title)
         self.why = ""  # it cannot be used at all, and why
-        holder = QWidget()
+        self.contents = holder = QWidget()
         holder.setObjectName("pane_holder")
         self.stack = QStackedLayout(holder)
         self.area = QScrollArea()  # a small window shows a part of the pane, and can show every part
@@ -76,6 +76,7 @@ class PaneDock(QDockWidget):
         self.setWidget(holder)
         self.in_front = False  # raised among its tabs, or floating
         self.seen = False  # in front and usable: the pane is active
+        self.behind_the_theme = False  # it was changed while nobody saw the pane
 
     @cached_property
     def availability(self) -> AvailabilityPage:
@@ -268,6 +269,8 @@ class Docks(QMainWindow):
         self._wanted.start()
 
     def _set_seen(self, dock: PaneDock, seen: bool) -> None:
+        if dock.in_front:
+            self._catch_up(dock)
         if seen == dock.seen:
             return
         dock.seen = seen
@@ -275,6 +278,18 @@ class Docks(QMainWindow):
             dock.pane.activate()
         else:
             dock.pane.deactivate()
+
+    def behind(self) -> list[QWidget]:
+        """The contents of panes that nobody sees, for a change of the theme: each is styled when its pane comes to the front."""
+        unseen = [dock for dock in self.docks.values() if not dock.in_front and dock.visibleRegion().isEmpty()]
+        for dock in unseen:
+            dock.behind_the_theme = True
+        return [dock.contents for dock in unseen]
+
+    def _catch_up(self, dock: PaneDock) -> None:
+        if dock.behind_the_theme:
+            dock.behind_the_theme = False
+            theme.catch_up(dock.contents)
 
     def tidy(self) -> None:
         """Titles only where there is no tab; tabs with their tooltips, greyed where the pane cannot be used."""

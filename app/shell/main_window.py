@@ -28,9 +28,11 @@ from app.shell.drop_target import DropTarget
 from app.shell.focus_guard import FocusGuard, attention
 from app.shell.inspector import Inspector
 from app.shell.inspector_controller import InspectorController
+from app.shell.latest_query import LatestQuery
 from app.shell.left_side import LeftSide
+from app.shell.listed_data import ListedDataController
 from app.shell.palette import Item, Palette
-from app.shell.palette_items import palette_items
+from app.shell.palette_items import palette_items, pane_items
 from app.shell.pane_availability import why_unavailable
 from app.shell.plain_text import set_tip
 from app.shell.playback import Playback
@@ -170,10 +172,12 @@ class Window(QMainWindow):
         state.data_changed.connect(self._data_changed)
         state.selected_data_changed.connect(self.left.show_data)
         state.theme_changed.connect(self._apply_theme)
+        state.run_gone.connect(self.message_bar.settle)
         state.run_proposed.connect(self.new_run)
         state.handed_over.connect(self.centre.hand_over)
         state.data_opened.connect(self.new_run_page.wish_data)
         state.data_used.connect(self.new_run_page.wish_data)
+        state.data_page_wanted.connect(lambda: self.centre.show_pane(self.docks.data_page()))
 
         self.run_list.chosen.connect(runs.choose)
         self.run_list.delete_chosen.connect(lambda run: runs.do("delete", run))
@@ -188,11 +192,14 @@ class Window(QMainWindow):
         self.data_list.chosen.connect(self.centre.show_data)
         self.data_list.forget_chosen.connect(lambda data: bridge.send(m.ForgetData(data)))
         self.data_list.copy_path_chosen.connect(self.centre.copy)
+        self.listed_data = ListedDataController(self.data_list, state, bridge, self)
         self.data_list.train_chosen.connect(lambda data: self.new_run(data=data))
         self.verbs.chosen.connect(runs.do_to_chosen)
         self.verbs.continue_to.connect(runs.continue_to)
         self.top.run_chosen.connect(runs.choose)
         self.new_run_page.started.connect(self._start_run)
+        folders = LatestQuery(self.bridge, "form.folder", lambda query, answer: self.new_run_page.note_folder(query.path, answer.fault))
+        self.new_run_page.folder_named.connect(lambda kind, path: folders.want(m.InspectFolder(kind=kind, path=path)))
         self.new_run_page.method_changed.connect(lambda _name: self.inspection.show_method())
         self.pages.currentChanged.connect(lambda _page: self.inspection.show_method())
         self.playback.changed.connect(self.bottom.show_playing)
@@ -311,6 +318,8 @@ class Window(QMainWindow):
 
     def _job_changed(self, event: m.JobChanged) -> None:
         self.runs.job_changed(event)
+        if event.state == "running":
+            self.message_bar.settle(event.run)
 
     def _metrics(self, event: m.Metrics) -> None:
         self.bottom.add_metrics(event)
@@ -319,9 +328,13 @@ class Window(QMainWindow):
         job = self.runs.ended(event)
         if job is not None and job.kind == "work":
             return  # the pane that asked for it says how it ended
+        about = ("" if job is None else job.kind, event.run)
         if event.outcome == "failed":
-            self.say("bad", event.message, event.details)
-        elif event.message:
+            self.centre.say("bad", event.message, event.details, frozenset(about))
+            return
+        if event.outcome == "ok":
+            self.message_bar.settle(*about)
+        if event.message:
             self.say("good" if event.outcome == "ok" else "info", event.message, event.details)
 
     # Showing --------------------------------------------------------------------------------------------------------
@@ -329,7 +342,7 @@ class Window(QMainWindow):
     def _apply_theme(self) -> None:
         app = QApplication.instance()
         assert isinstance(app, QApplication)
-        theme.apply_theme(app, self.state.theme)
+        theme.apply_theme(app, self.state.theme, self.docks.behind())
         colors = theme.colors(self.state.theme)
         for part in (self.left, self.inspector, self.centre, self.bottom, self.left_fold.strip, self.right_fold.strip):
             part.set_colors(colors)
@@ -411,7 +424,11 @@ class Window(QMainWindow):
 
     def findable(self) -> list[Item]:
         """Everything the palette reaches now."""
-        return palette_items(self.registry, self.state, self.choose_run, self.centre.show_data)
+        found = palette_items(self.registry, self.state, self.choose_run, self.centre.show_data)
+        for name, dock in self.docks.docks.items():
+            if not dock.why:
+                found += pane_items(dock.pane, dock.pane.title, partial(self.show_pane, name))
+        return found
 
     def find(self) -> None:
         self.finder.open(self.findable())

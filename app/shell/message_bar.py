@@ -13,10 +13,11 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app.shell import theme
+from app.shell.formatting import things
 from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.parts import Elided
 
-STAYS_MS = {"info": 6000, "good": 6000, "warning": 15000, "bad": 0}  # 0: until it is closed
+STAYS_MS = {"info": 6000, "good": 6000, "warning": 15000, "bad": 60_000}  # a fault only while somebody is at the window
 SEEN_MS = 8000  # then a fault gives way to what comes after it; it stays in the log
 MOST_WAITING = 20
 HEIGHT = 30  # px, whether there is a message or not
@@ -28,6 +29,7 @@ class Message:
     text: str
     button: str = ""
     act: Callable[[], object] | None = None
+    about: frozenset[str] = frozenset()  # what it is about: a run, a kind of job
 
     @property
     def weight(self) -> int:
@@ -55,7 +57,11 @@ class Dot(QWidget):
 
 
 class MessageBar(QWidget):
-    """Shows one message at a time, the worst first, of equal ones the newest; "+2" says that two more wait. All stay in the log."""
+    """Shows one message at a time, the worst first, of equal ones the newest; "+2" says that two more wait. All stay in the log.
+
+    A fault goes when it is closed, when its cause is gone or the same was done with success (`settle`), when it was read and something
+    else is to be said, and after a minute.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,7 +95,7 @@ class MessageBar(QWidget):
         self.setSizePolicy(keeps)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.dismiss)
+        self._timer.timeout.connect(self._leave)
         self._seen = False  # the message has stood long enough to be read
         self._reading = QTimer(self)
         self._reading.setSingleShot(True)
@@ -102,9 +108,27 @@ class MessageBar(QWidget):
         if self._waiting:
             self.dismiss()
 
-    def say(self, level: str, text: str, button: str = "", act: Callable[[], object] | None = None) -> None:
+    def _leave(self) -> None:
+        """Its time is over; a fault that nobody can have seen stays."""
+        if self.current is not None and self.current.weight == 2 and not self.window().isActiveWindow():
+            self._timer.start(STAYS_MS[self.current.level])
+        else:
+            self.dismiss()
+
+    def settle(self, *about: str) -> None:
+        """What was wrong with a run or a kind of job is so no longer: faults about them go, also those that wait."""
+        gone = frozenset(about) - {""}
+        self._waiting = [message for message in self._waiting if not (message.weight and message.about & gone)]
+        if self.current is not None and self.current.weight and self.current.about & gone:
+            self.dismiss()
+        else:
+            self._count()
+
+    def say(
+        self, level: str, text: str, button: str = "", act: Callable[[], object] | None = None, about: frozenset[str] = frozenset()
+    ) -> None:
         """`act` is what the button does; without words for it, it is offered where the line is too short for the text."""
-        message = Message(level, text, button, act)
+        message = Message(level, text, button, act, about - {""})
         if self.current is not None and self.current.weight > message.weight and not self._seen:
             self._wait(message)
             self._count()
@@ -136,7 +160,7 @@ class MessageBar(QWidget):
         """How many messages wait for this one to be closed."""
         n = len(self._waiting)
         self.more.setText(f"+{n}" if n else "")
-        set_tip(self.more, f"{n} more message{'s' if n > 1 else ''}: close this one to read the next" if n else "")
+        set_tip(self.more, f"{things(n, 'more message')}: close this one to read the next" if n else "")
         self.more.setVisible(n > 0)
 
     def _offer(self) -> None:

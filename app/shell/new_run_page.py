@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVB
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
 from app.widgets.forms import Choice, Draft, Group, Row, groups_of
-from engine.common.data_names import split_name
+from engine.common.data_names import path_and_decisions, split_name
 from engine.common.run_length import MOST_STEPS, default_steps
 from engine.common.run_names import name_fault, next_free
 from engine.messages import DataInfo, DataReport, FieldInfo, MethodInfo, Ready, StartRun
@@ -48,12 +48,15 @@ def run_fields(ready: Ready | None, steps: int = DEFAULT_STEPS) -> tuple[FieldIn
 
 
 class NewRunPage(QWidget):
-    """Emits `started(StartRun)` with an empty job, `cancelled`, and `wanted` when a setting was undone and should be seen."""
+    """Emits `started(StartRun)` with an empty job, `cancelled`, `wanted` when a setting was undone and should be seen, and
+    `folder_named(kind, path)` when a folder should be looked into.
+    """
 
     started = Signal(object)
     cancelled = Signal()
     wanted = Signal()
     method_changed = Signal(str)
+    folder_named = Signal(str, str)
 
     def __init__(self, undo: QUndoStack, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,6 +72,8 @@ class NewRunPage(QWidget):
         self.sides: list[QVBoxLayout] = []
         self._steps = DEFAULT_STEPS  # the length that the form offers for these data
         self._classes: dict[str, bool] = {}  # data -> whether an inspection found classes
+        self._awaited = ""  # data that were to be chosen before the engine had them on the list
+        self._grey: dict[str, bool] = {}  # data -> whether an inspection found one channel
         self.wished_data = ""  # what the user chose here, or opened, since he chose a run
         self._stale = True  # the cards are not those of the chosen method
 
@@ -148,7 +153,7 @@ class NewRunPage(QWidget):
         self.choose_method(chosen if chosen in methods else next(iter(fitting or methods), ""))
 
     def set_data(self, data: dict[str, DataInfo]) -> None:
-        chosen = self.data_box.currentData()
+        chosen = self._awaited if self._awaited in data else self.data_box.currentData()
         self.data = data
         self.data_box.clear()
         for name, info in data.items():
@@ -158,6 +163,7 @@ class NewRunPage(QWidget):
     def note_report(self, report: DataReport) -> None:
         """What an inspection found in a data set."""
         self._classes[report.data] = bool(report.classes)
+        self._grey[report.data] = report.shape[:1] == (1,)
         self._check()
 
     def set_names(self, taken: frozenset[str]) -> None:
@@ -185,12 +191,13 @@ class NewRunPage(QWidget):
 
     def choose_data(self, data: str) -> None:
         at = self.data_box.findData(data)
+        self._awaited = data if at < 0 else ""
         if at >= 0:
             self.data_box.setCurrentIndex(at)
         self._offer_length()
 
     def _choose_data(self) -> None:
-        self.wished_data = self.data_box.currentData() or ""
+        self.wished_data, self._awaited = self.data_box.currentData() or "", ""
         self._offer_length()
 
     def wish_data(self, data: str) -> None:
@@ -276,12 +283,23 @@ class NewRunPage(QWidget):
         heights = [0, 0]
         for group in self.groups:
             group.validity_changed.connect(self._check)
+            group.folder_named.connect(self.folder_named)
             shorter = 0 if heights[0] <= heights[1] else 1
             heights[shorter] += len(group.rows) + 1
             self.sides[shorter].addWidget(group)
         for side in self.sides:
             side.addStretch()
+        for row in self._rows():
+            row.look_into_folder()
         self._check()
+
+    def _rows(self) -> list[Row]:
+        return [row for group in self.groups for row in group.rows.values()]
+
+    def note_folder(self, path: str, fault: str) -> None:
+        """What was found in a folder that a field names."""
+        for row in self._rows():
+            row.note_folder(path, fault)
 
     @property
     def errors(self) -> list[str]:
@@ -294,10 +312,9 @@ class NewRunPage(QWidget):
             self.groups[0].rows["steps"].set_visible(length == "steps")
             self.groups[0].rows["minutes"].set_visible(length == "minutes")
         info = self.method_info
-        for group in self.groups:
-            for row in group.rows.values():
-                if row.field.needs:
-                    row.set_visible(self._has_effect(row.field.name))
+        for row in self._rows():
+            if row.field.needs or row.field.of_colour:
+                row.set_visible(self._has_effect(row.field.name))
         if info is None:
             why = "The methods appear once the engine is ready, in a moment."
         elif not self.data_box.currentData():
@@ -354,11 +371,21 @@ class NewRunPage(QWidget):
         return "" if needs in has else needs
 
     def _has_effect(self, name: str) -> bool:
-        """Whether the switch that a setting of the method needs is on."""
+        """Whether the switch that a setting of the method needs is on, and the images are not known to lack the colours that it changes."""
         info = self.method_info
         fields = {} if info is None else {field.name: field for field in info.fields}
+        if name in fields and fields[name].of_colour and self._is_grey():
+            return False
         needed = fields[name].needs if name in fields else ""
         return info is None or not needed or bool(self.draft.get(info.name, fields[needed]))
+
+    def _is_grey(self) -> bool:
+        """Whether the chosen images are known to have one channel."""
+        chosen = self.data.get(self.data_box.currentData() or "")
+        if chosen is None:
+            return False
+        asked = path_and_decisions(chosen.data)[1].get("colour")
+        return asked == "grey" or self._grey.get(chosen.data, chosen.grey is True)
 
     def _changed(self, info: MethodInfo) -> dict[str, object]:
         """The settings of the method that were changed and have an effect."""

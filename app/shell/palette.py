@@ -21,6 +21,7 @@ class Item:
     kind: str  # "action" | "run" | "pane" | "data"
     act: Callable[[], object]
     hint: str = ""  # shortcut or a word of detail
+    words: str = ""  # by which it is found too
     enabled: bool = True
 
 
@@ -89,7 +90,7 @@ class Palette(QFrame):
         self.setGeometry((self.over.width() - width) // 2, theme.TOP_HEIGHT + 8, width, min(440, self.over.height() - 160))
 
     def _filter(self, text: str) -> None:
-        scored = [(score(text, f"{item.text} {item.hint}" if item.kind == "run" else item.text), i) for i, item in enumerate(self.items)]
+        scored = [(self._score(text, item), i) for i, item in enumerate(self.items)]
         found = sorted(((value, i) for value, i in scored if value is not None), key=lambda pair: (-pair[0], pair[1]))[:MOST]
         self.list.clear()
         for _, i in found:
@@ -105,6 +106,13 @@ class Palette(QFrame):
             row.setFlags(Qt.ItemFlag.NoItemFlags)
             self.list.addItem(row)
         self.list.setCurrentRow(0)
+
+    @staticmethod
+    def _score(text: str, item: Item) -> float | None:
+        """By what it is called, or less well by its other words."""
+        named = score(text, f"{item.text} {item.hint}" if item.kind == "run" else item.text)
+        other = score(text, item.words) if item.words else None
+        return named if other is None else max(other - 1.0, other if named is None else named)
 
     def _take(self) -> None:
         row = self.list.currentItem()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from PySide6.QtCore import QPoint, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
+from app.shell.list_row import ListRow, RowOwner
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.run_standing import WAITING, standing
 from engine.messages import JobChanged, RunInfo
@@ -31,35 +32,26 @@ QUESTIONS = {
 }
 
 
-class CardOwner(Protocol):
-    """The list that a card stands in: its signals, and what it does for its cards."""
+class CardOwner(RowOwner, Protocol):
+    """The list that a card stands in: its signals."""
 
-    colors: theme.Colors
     chosen: Any
     continue_chosen: Any
     delete_chosen: Any
     verb_chosen: Any
 
-    def ensureWidgetVisible(self, widget: QWidget, x: int, y: int, /) -> None: ...  # Qt's
-    def walk(self, card: RunEntry, by: int) -> None: ...
-    def menu(self, card: RunEntry, at: QPoint) -> None: ...
 
-
-class RunEntry(QWidget):
+class RunEntry(ListRow):
     """One run. Its lines are painted; a reason or a question stands below them in widgets of its own."""
 
     def __init__(self, owner: CardOwner, info: RunInfo) -> None:
-        super().__init__()
+        super().__init__(owner, HEIGHT)
         self.owner = owner
         self.info = info
         self.job: JobChanged | None = None
         self.standing = standing(info, None)
         self._verbs = ("", "")
-        self.selected = False
-        self._hovered = False
         self._asking = ""  # "delete" or "discard" while the card asks whether to
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.resize(theme.LEFT_WIDTH - 24, HEIGHT)
         self.column = column = QVBoxLayout(self)
         column.setContentsMargins(EDGE, HEIGHT - 6, 9, 9)
@@ -203,59 +195,22 @@ class RunEntry(QWidget):
         elif verb in ("first", "resume", "discard"):
             self.owner.verb_chosen.emit(run, verb)
 
-    def set_selected(self, selected: bool) -> None:
-        if selected != self.selected:
-            self.selected = selected
-            self.update()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.owner.chosen.emit(self.info.run)
-
-    def enterEvent(self, event: object) -> None:
-        self._hovered = True
-        self.update()
-
-    def leaveEvent(self, event: object) -> None:
-        self._hovered = False
-        self.update()
-
-    def focusInEvent(self, event: object) -> None:
-        self.owner.ensureWidgetVisible(self, 0, 8)
-        self.update()
-
-    def focusOutEvent(self, event: object) -> None:
-        self.update()
+    def pick(self) -> None:
+        self.owner.chosen.emit(self.info.run)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         match event.key():
-            case Qt.Key.Key_Return | Qt.Key.Key_Enter:
-                self.owner.chosen.emit(self.info.run)
-            case Qt.Key.Key_Up:
-                self.owner.walk(self, -1)
-            case Qt.Key.Key_Down:
-                self.owner.walk(self, 1)
             case Qt.Key.Key_Delete:
                 if self.job is None and not self.info.elsewhere:
                     self.ask("delete")
-            case Qt.Key.Key_Menu:
-                self.owner.menu(self, self.mapToGlobal(QPoint(16, HEIGHT - 8)))
             case Qt.Key.Key_Escape if self._asking:
                 self._answer(1)
             case _:
                 super().keyPressEvent(event)
 
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        self.owner.menu(self, event.globalPos())
-
     def paintEvent(self, event: QPaintEvent) -> None:
         c = self.owner.colors
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self.selected or self._hovered or self.hasFocus():
-            painter.setBrush(QColor(c.raised if self.selected else c.panel))
-            painter.setPen(QPen(QColor(c.accent if self.hasFocus() else c.line), 1))
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
+        painter = self.begin_painting()
         left, right = EDGE, self.width() - EDGE
         bold, small = theme.font(13, bold=True), theme.font(12)
         painter.setFont(bold)

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal
 
+from app.shell.data_titles import told_apart
 from engine.messages import CheckpointInfo, DataInfo, JobChanged, MethodInfo, Progress, Ready, RunInfo
 
 VALID = "valid "  # what the name of a validation term begins with
 NEWEST, BEST = "newest", "best"  # what the time cursor can follow
-ENDED = ("done", "stopped")  # a run of this status is looked at where it was best, as the engine does
+ENDED = ("done", "stopped", "failed")  # a run of this status is looked at where it was best, as the engine does
 RULES = {NEWEST: "newest", BEST: "best on validation", "": "chosen by hand"}
 
 
@@ -40,6 +41,7 @@ class State(QObject):
     selected_data_changed = Signal()
     data_used = Signal(str)  # a set was chosen for the next run
     data_opened = Signal(str)  # a set was opened by hand: what was known of it is out of date
+    data_page_wanted = Signal()  # and it should be seen
     jobs_changed = Signal()
     progress_changed = Signal(str)  # job
     theme_changed = Signal()
@@ -55,6 +57,7 @@ class State(QObject):
         self.engine: Ready | None = None
         self.data: dict[str, DataInfo] = {}
         self.lost_data: dict[str, DataInfo] = {}  # stay on the list, and can be chosen nowhere
+        self._titles: dict[str, str] = {}  # data set -> its name with what tells it apart from others
         self.selected_data: str | None = None
         self.jobs: dict[str, JobChanged] = {}
         self.progress: dict[str, Progress] = {}
@@ -201,9 +204,14 @@ class State(QObject):
         self.methods_changed.emit()
 
     def set_data(self, data: tuple[DataInfo, ...]) -> None:
-        self.data = {info.data: info for info in data if not info.lost}
-        self.lost_data = {info.data: info for info in data if info.lost}
+        told, self._titles = told_apart(data)
+        self.data = {info.data: info for info in told if not info.lost}
+        self.lost_data = {info.data: info for info in told if info.lost}
         self.data_changed.emit()
+
+    def data_title(self, data: str) -> str:
+        """What a set of the list is called where no other is called so."""
+        return self._titles.get(data, data)
 
     def select_data(self, data: str | None) -> None:
         if data != self.selected_data:
@@ -217,6 +225,7 @@ class State(QObject):
             self.selected_data_changed.emit()
         else:
             self.select_data(data)
+        self.data_page_wanted.emit()
 
     def set_job(self, job: JobChanged) -> None:
         if job.state == "queued" and job.kind == "train":

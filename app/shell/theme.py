@@ -5,12 +5,14 @@ Every colour on screen comes from here. Widgets choose a look with the property 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -73,6 +75,12 @@ MONOSPACE = ("SF Mono", "Cascadia Mono", "Noto Sans Mono", "DejaVu Sans Mono")
 ICONS = Path(__file__).resolve().parents[2] / "assets" / "icons"
 
 LEAST_FONT = 12  # px; what is smaller is hard to read
+
+POLISHED, OWN_STYLE, GIVEN_FONT = (
+    Qt.WidgetAttribute.WA_WState_Polished,
+    Qt.WidgetAttribute.WA_SetStyle,
+    Qt.WidgetAttribute.WA_SetFont,
+)
 
 TOP_HEIGHT = 44
 LEFT_WIDTH = 232
@@ -170,25 +178,70 @@ def qt_palette(c: Colors) -> QPalette:
     return palette
 
 
-def apply_theme(app: QApplication, theme: str) -> None:
-    """Put a theme on every window of the program; every widget is polished twice, whatever it lies in.
+def apply_theme(app: QApplication, theme: str, behind: Iterable[QWidget] = ()) -> None:
+    """Put a theme on every window of the program; each widget is styled once, whatever it lies in.
 
     There is one style sheet for all: with a second one on every pane each widget would be matched and polished twice.
     A sheet that replaces another is matched anew for each widget once for each of its ancestors (`updateObjects` in Qt's
     qstylesheetstyle.cpp walks down from every widget): eleven times here. Taking the old one off first avoids that walk.
     Fonts that widgets were given are put back, since Qt forgets them with the old sheet.
+
+    What is in `behind` is seen by nobody, such as a pane behind the tab of another. It keeps its old looks until `catch_up`.
     """
     sheet = style_sheet(colors(theme))
     if app.styleSheet() == sheet:
         app.setPalette(qt_palette(colors(theme)))
         return
-    fonts = [(widget, widget.font()) for widget in app.allWidgets() if widget.testAttribute(Qt.WidgetAttribute.WA_SetFont)]
-    app.setStyleSheet("")
-    app.setPalette(qt_palette(colors(theme)))
-    app.setStyleSheet(sheet)
+    asleep = [widget for root in behind for widget in within(root)]
+    with flagged(asleep, POLISHED, False), flagged(asleep, OWN_STYLE, True):
+        every = app.allWidgets()
+        fonts = [(w, w.font()) for w in every if w.testAttribute(GIVEN_FONT) and w.testAttribute(POLISHED)]
+        with flagged(every, OWN_STYLE, True):  # nobody is told of the moment without a sheet
+            app.setStyleSheet("")
+        app.setPalette(qt_palette(colors(theme)))
+        app.setStyleSheet(sheet)
+        put_back(fonts)
+
+
+def catch_up(root: QWidget) -> None:
+    """Style a widget and all in it that lay behind while the theme was changed, as `apply_theme` does with what is seen."""
+    late = [widget for widget in within(root) if widget.testAttribute(POLISHED)]  # others are polished when they are first shown
+    fonts = [(widget, widget.font()) for widget in late if widget.testAttribute(GIVEN_FONT)]
+    for widget in late:
+        widget.setPalette(QPalette())  # the colours that the old sheet gave it
+    for widget in late:
+        widget.style().polish(widget)
+    for widget in late:
+        QApplication.sendEvent(widget, QEvent(QEvent.Type.StyleChange))
+    put_back(fonts)
+
+
+def within(root: QWidget) -> list[QWidget]:
+    """The widget and all that are in it."""
+    return [root, *root.findChildren(QWidget)]
+
+
+def put_back(fonts: list[tuple[QWidget, QFont]]) -> None:
+    """Give widgets the fonts again that they had."""
     for widget, given in fonts:
         if widget.font() != given:
             widget.setFont(given)
+
+
+@contextmanager
+def flagged(widgets: list[QWidget], flag: Qt.WidgetAttribute, value: bool) -> Iterator[None]:
+    """Set a flag of these widgets for a while: Qt then takes them for never polished, or for having a style of their own.
+
+    When the style of the program changes, Qt restyles none of the first kind, and tells none of the second (`QApplication::setStyle`).
+    """
+    changed = [widget for widget in widgets if widget.testAttribute(flag) != value]
+    for widget in changed:
+        widget.setAttribute(flag, value)
+    try:
+        yield
+    finally:
+        for widget in changed:
+            widget.setAttribute(flag, not value)
 
 
 def icon(name: str, c: Colors) -> str:

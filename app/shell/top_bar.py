@@ -7,6 +7,7 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
 
 from app.shell import formatting, theme
+from app.shell.formatting import things
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.run_standing import newest_first
 from app.shell.state import State
@@ -123,7 +124,7 @@ class TopBar(QFrame):
 
     def show_engine(self, ready: Ready) -> None:
         """Where new runs train."""
-        cores = f"{ready.cores} core{'s' if ready.cores != 1 else ''}"
+        cores = things(ready.cores, "core")
         self.device.setText(f"{ready.device} · {cores} · {ready.precision}")
         versions = ", ".join(f"{name} {version}" for name, version in ready.versions.items())
         set_tip(self.device, f"New runs train here, in {ready.precision}. {versions}. Ready after {ready.seconds:.1f} s.")

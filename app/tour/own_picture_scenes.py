@@ -138,7 +138,7 @@ class OwnPictureScenes:
     def no_import(self) -> str:
         pane = self.driver.pane("DataPane")
         page = pane.import_page
-        shown = pane.stack.currentWidget() is page and page.report is not None and page.path == str(self.folder)
+        shown = pane.stack.currentWidget() is page and page.whole is not None and page.path == str(self.folder)
         return "" if shown else "the page of the import did not open"
 
     def no_curation(self) -> str:

@@ -1,67 +1,30 @@
-"""A film of pictures as one file, GIF, WebP or animated PNG, that repeats and carries its recipe; and the menu of its speed."""
+"""A film of the window's pictures as one file, and the menu of its speed."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QActionGroup, QImage
 from PySide6.QtWidgets import QMenu
 
-FILMS = ("webp", "apng")  # endings of files that a film can be saved as, beside "gif"
-FRAME_MS = 80
-LAST_MS = 2000  # the finished picture stays
-SHORTEST_MS = 20  # of a frame: what a GIF's viewers show no faster
+from engine.common import films
+from engine.common.films import FRAME_MS, LAST_MS
+
+OTHER_FILMS = tuple(ending for ending in films.FILMS if ending != "gif")
 SPEEDS = {0.5: "½×", 1.0: "1×", 2.0: "2×"}
-IMAGE_DESCRIPTION = 0x010E  # the EXIF tag that holds the recipe of a WebP
 
 
 def film_bytes(
-    frames: Sequence[QImage],
-    ending: str,
-    about: Mapping[str, object],
-    factor: int = 1,
-    frame_ms: float = FRAME_MS,
-    last_ms: float = LAST_MS,
+    frames: Sequence[QImage], path: str, about: Mapping[str, object], factor: int = 1, frame_ms: float = FRAME_MS, last_ms: float = LAST_MS
 ) -> bytes:
-    """Frames of one size, every pixel `factor` pixels wide, again and again; each stays `frame_ms` milliseconds, the last `last_ms`.
-
-    `about` stands in the file as JSON: a GIF's comment, a WebP's EXIF description, an animated PNG's text “priorama”.
+    """Frames of one size as the kind of film that the name of the file asks for, a GIF where it asks for none; else as
+    `engine.common.films.film_bytes`.
     """
-    from PIL import Image, PngImagePlugin
-
-    pictures = []
-    for frame in frames:
-        small = Image.fromarray(pixels(frame))
-        if ending == "gif":
-            small = small.quantize(256, dither=Image.Dither.NONE)  # each frame has a palette of its own
-        pictures.append(small.resize((small.width * factor, small.height * factor), Image.Resampling.NEAREST))
-    first, *others = pictures
-    stays = [max(SHORTEST_MS, round(frame_ms))] * len(others) + [max(SHORTEST_MS, round(last_ms))]
-    told, out = json.dumps(about), io.BytesIO()
-    film = {"save_all": True, "append_images": others, "duration": stays, "loop": 0}
-    if ending == "gif":
-        first.save(out, "GIF", comment=told.encode("ascii"), optimize=False, **film)
-    elif ending == "webp":
-        exif = Image.Exif()
-        exif[IMAGE_DESCRIPTION] = told
-        first.save(out, "WEBP", lossless=True, exif=exif, **film)
-    else:
-        text = PngImagePlugin.PngInfo()
-        text.add_text("priorama", told)
-        first.save(out, "PNG", pnginfo=text, **film)
-    return out.getvalue()
-
-
-def film_ending(path: str) -> str:
-    """What kind of film a file's name asks for: "webp" or "apng"; else "gif"."""
-    ending = Path(path).suffix.lower().removeprefix(".")
-    return ending if ending in FILMS else "gif"
+    ending = films.film_ending(path) or "gif"
+    return films.film_bytes([pixels(frame) for frame in frames], ending, about, factor, frame_ms, last_ms)
 
 
 class FilmSpeed(QObject):

@@ -79,6 +79,16 @@ class CurationStep(QUndoCommand):
         self.context.bridge.tell(Notice("bad", failure.message, failure.details))
 
 
+def take_back(context: CurationContext, told: Curated) -> None:
+    """Undo the newest decision about a data set: as Ctrl+Z does where it was the last thing done here, else as a step of its own."""
+    stack = context.undo
+    newest = stack.command(stack.index() - 1) if stack.index() else None
+    if isinstance(newest, CurationStep) and newest.decision[0] != "undo" and newest.of == told.undo_sign:
+        stack.undo()
+    elif told.undo:
+        push(stack, CurationStep(context, told.data, "undo", words=f"Undo “{told.undo}”", of=told.undo_sign))
+
+
 class CurationMenu(QMenu):
     """What can be decided about some images of a data set; it asks what is in force and fills itself when the answer comes."""
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QUndoCommand, QUndoStack, QWheelEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence, QUndoCommand, QUndoStack, QWheelEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QGridLayout, QLineEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.shell import formatting, theme
 from app.shell.plain_text import PlainLabel, set_tip
+from app.widgets.export import ask_folder
 from engine.messages import FieldInfo
 
 WORDS = ("text", "name")  # kinds of settings that are typed as they are
@@ -162,10 +163,39 @@ class TypedLine(QLineEdit):
         return super().event(event)
 
 
+class FolderLine(TypedLine):
+    """A field that names a folder: one may be dropped on it. `dropped(path)`."""
+
+    dropped = Signal(str)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if local_path(event) is not None:
+            event.acceptProposedAction()
+        else:
+            super().dragEnterEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = local_path(event)
+        if path is None:
+            super().dropEvent(event)
+        else:
+            event.acceptProposedAction()
+            self.dropped.emit(path)
+
+
+def local_path(event: QDropEvent) -> str | None:
+    """Of the first file or folder that is dragged; None where there is none."""
+    return next((url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()), None)
+
+
 class Row(QObject):
-    """Label, editor, unit, reset, and below them the help or what is wrong."""
+    """Label, editor, unit, reset, and below them the help or what is wrong.
+
+    `folder_named(kind, path)`: a folder was named that somebody should look into; the answer comes by `note_folder`.
+    """
 
     validity_changed = Signal()
+    folder_named = Signal(str, str)
 
     def __init__(self, scope: str, field: FieldInfo, draft: Draft, parent: QObject) -> None:
         super().__init__(parent)
@@ -180,7 +210,10 @@ class Row(QObject):
         self.editor.setAccessibleDescription(field.help)
         set_tip(self.editor, f"{field.help}\n{allowed(field).capitalize()}." if field.kind not in WORDS else field.help)
         self.label.setBuddy(self.editor)
-        self.unit = theme.role(PlainLabel(field.unit), "small")
+        self.unit: QWidget = theme.role(PlainLabel(field.unit), "small")
+        self._faults: dict[str, str] = {}  # what is wrong with folders that were looked into
+        if field.folder:
+            self.unit = self._make_browse()
         self.reset = QToolButton()
         self.reset.setText("↺")
         self.reset.setAccessibleName(f"Reset {field.label}")
@@ -216,13 +249,39 @@ class Row(QObject):
             check = QCheckBox()
             check.clicked.connect(lambda on: self.draft.set(self.scope, self.field, bool(on)))
             return check
-        line = TypedLine(self)
+        line = FolderLine(self) if self.field.folder else TypedLine(self)
+        if isinstance(line, FolderLine):
+            line.dropped.connect(self.take_folder)
         line.setMaxLength(1000 if self.field.kind == "text" else 120)
         line.textEdited.connect(self._typed)
         line.editingFinished.connect(self._finished)
         if self.field.kind in WORDS:
             line.setPlaceholderText("none" if self.field.kind == "text" else "by itself")
         return line
+
+    def _make_browse(self) -> QPushButton:
+        browse = QPushButton("Browse…")
+        browse.setAccessibleName(f"Browse for {self.field.label}")
+        set_tip(browse, "Choose the folder; it can be dropped on the field, too.")
+        browse.clicked.connect(lambda _checked=False: ask_folder(self.editor, f"Choose: {self.field.label}", self.take_folder))
+        return browse
+
+    def take_folder(self, path: str) -> None:
+        """The folder that was chosen or dropped."""
+        self.draft.set(self.scope, self.field, path)
+        self.refresh()
+        self.look_into_folder()
+
+    def look_into_folder(self) -> None:
+        """Have the folder looked into that the draft names, if it names one."""
+        if self.field.folder and self.value:
+            self.folder_named.emit(self.field.folder, self.value)
+
+    def note_folder(self, path: str, fault: str) -> None:
+        """What was found in a folder: one sentence; empty: it can be used."""
+        self._faults[path] = fault
+        if self.field.folder and path == self.value:
+            self._say(fault)
 
     def _typed(self, text: str) -> None:
         try:
@@ -239,9 +298,10 @@ class Row(QObject):
         except BadValue as wrong:
             self._say(str(wrong))
         else:
-            self._say("")
+            self._say(self._faults.get(value, "") if self.field.folder else "")
             self.draft.set(self.scope, self.field, value)
             self.refresh()
+            self.look_into_folder()
 
     def _say(self, error: str) -> None:
         if error == self.error:
@@ -263,6 +323,8 @@ class Row(QObject):
         if (scope, name) == (self.scope, self.field.name):
             self._say("")
             self.refresh()
+            if self.field.folder:
+                self._say(self._faults.get(self.value, ""))
 
     def refresh(self) -> None:
         """Show the draft's value, and whether it differs from the default."""
@@ -271,7 +333,7 @@ class Row(QObject):
             self.editor.setCurrentIndex(self.editor.findData(value))
         elif isinstance(self.editor, QCheckBox):
             self.editor.setChecked(bool(value))
-        elif isinstance(self.editor, QLineEdit) and not self.error:
+        elif isinstance(self.editor, QLineEdit) and (not self.error or self.field.folder):
             text = shown(self.field, value)
             if self.editor.text() != text:
                 self.editor.setText(text)
@@ -291,6 +353,7 @@ class Group(QFrame):
     """The rows of one heading, on a card."""
 
     validity_changed = Signal()
+    folder_named = Signal(str, str)
 
     def __init__(self, title: str, scope: str, fields: Iterable[FieldInfo], draft: Draft) -> None:
         super().__init__()
@@ -316,7 +379,7 @@ class Group(QFrame):
         at = 3 * len(self.rows)
         self.grid.addWidget(row.mark, at, 0)
         self.grid.addWidget(row.label, at, 1)
-        wide = not row.field.unit and row.field.kind != "bool"  # no unit stands behind it
+        wide = not row.field.unit and not row.field.folder and row.field.kind != "bool"  # no unit stands behind it
         self.grid.addWidget(row.unit, at, 3)
         self.grid.addWidget(row.editor, at, 2, 1, 2 if wide else 1)
         self.grid.addWidget(row.reset, at, 4)
@@ -324,6 +387,7 @@ class Group(QFrame):
         self.grid.setRowMinimumHeight(at + 2, 8)
         self.rows[row.field.name] = row
         row.validity_changed.connect(self.validity_changed)
+        row.folder_named.connect(self.folder_named)
 
     @property
     def errors(self) -> list[str]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QContextMenuEvent, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.shell.plain_text import show_tip
 from app.shell.theme import DARK, Colors
 from app.widgets.image_view import chw_to_qimage
 
+FAINT = 0.3  # opacity of what counts less
+
 
 class ImageStrip(QWidget):
     """Tiles in `columns` columns (0: as many as fit), all of one size between `least` and `most` pixels.
 
     `square` tiles keep the images' own shape. Emits `picked(index)` on click, Enter or Space, and `looked_at(index)` when the
-    chosen tile moves by keyboard.
+    chosen tile moves by keyboard or a menu opens over it.
     """
 
     picked = Signal(int)
     looked_at = Signal(int)
+    menu_asked = Signal(int, QPoint)  # where `has_menu`: about the image under the mouse, or the chosen one; where on the screen
 
     def __init__(self, name: str, *, columns: int = 0, least: int = 24, most: int = 96, gap: int = 2, rows: int | None = None) -> None:
         super().__init__()
@@ -28,6 +31,7 @@ class ImageStrip(QWidget):
         self.tips: list[str] = []
         self.columns, self.least, self.most, self.gap, self.rows = columns, least, most, gap, rows
         self.chosen = -1
+        self.has_menu = False
         self.marked: dict[int, str] = {}  # index -> a letter drawn in the corner
         self.faint: frozenset[int] = frozenset()  # tiles that are drawn faintly
         self.set_colors(DARK)
@@ -122,7 +126,7 @@ class ImageStrip(QWidget):
             if not place.intersects(QRectF(event.rect())):
                 continue
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, image.width() > place.width() * self.devicePixelRatioF())
-            painter.setOpacity(0.3 if index in self.faint else 1.0)
+            painter.setOpacity(FAINT if index in self.faint else 1.0)
             painter.drawImage(place, image)
             painter.setOpacity(1.0)
             if index in self.marked:
@@ -167,6 +171,16 @@ class ImageStrip(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         over = self.at(event.position().toPoint()) >= 0
         self.setCursor(Qt.CursorShape.PointingHandCursor if over else Qt.CursorShape.ArrowCursor)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        index = self.at(event.pos()) if by_mouse else self.chosen
+        if not self.has_menu or index < 0:
+            super().contextMenuEvent(event)
+            return
+        self.choose(index)
+        self.looked_at.emit(index)
+        self.menu_asked.emit(index, event.globalPos() if by_mouse else self.mapToGlobal(self.place(index).center().toPoint()))
 
     def event(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:

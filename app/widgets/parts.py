@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,6 +16,9 @@ from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.theme import DARK, Colors, font
 
 WRAPS = Qt.TextFlag.TextWordWrap
+ZERO_WIDTH_SPACE = "\u200b"
+LONG_WORD = re.compile(r"\S{20,}")
+BREAKS = re.compile(r"[/\\_.\-](?=[^/\\_.\-])|[^/\\_.\-]{12}(?=[^/\\_.\-])")  # after a separator, and within what has none
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -120,6 +124,11 @@ class Elided(QLabel):
         painter.drawText(self.rect(), self.alignment() | Qt.AlignmentFlag.AlignVCenter, text)
 
 
+def breakable(text: str) -> str:
+    """The text with a zero-width space wherever a long word, such as a file's path, may go on in the next line."""
+    return LONG_WORD.sub(lambda word: BREAKS.sub(f"\\g<0>{ZERO_WIDTH_SPACE}", word[0]), text)
+
+
 class TextLines(QWidget):
     """Text that changes often: painted in a place of fixed height, so that nothing is laid out anew.
 
@@ -160,7 +169,7 @@ class TextLines(QWidget):
     def _needed(self, text: str) -> int:
         """Pixels of height that a text needs at this width."""
         around = QRect(0, 0, max(self.width(), 1), 10_000)
-        return QFontMetrics(self.font()).boundingRect(around, WRAPS.value, text).height() + 4
+        return QFontMetrics(self.font()).boundingRect(around, WRAPS.value, breakable(text)).height() + 4
 
     def painted(self) -> str:
         """As much of the text as has room."""
@@ -188,7 +197,7 @@ class TextLines(QWidget):
         painter = QPainter(self)
         painter.setPen(self._inks[self.level])
         align = Qt.AlignmentFlag.AlignVCenter if self.lines == 1 or self.centred else Qt.AlignmentFlag.AlignTop
-        painter.drawText(self.rect(), align | self.side | WRAPS, self.painted())
+        painter.drawText(self.rect(), align | self.side | WRAPS, breakable(self.painted()))
 
 
 class EmptyState(QWidget):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.common.intervals import margin
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -348,21 +349,21 @@ class Autoregressive(Method):
                 "Code length of the same images where every pixel only knows how common each value is.",
             ),
         )
-        error = self.bits_per_dim(saving_error(each, tokens, self.symbols))
-        return Description(numbers, diagnose(bits, alone, error, "image"))
+        reach = self.bits_per_dim(margin(saving_error(each, tokens, self.symbols), len(each)))
+        return Description(numbers, diagnose(bits, alone, reach, "image"))
 
 
-def diagnose(bits: float, alone: float, error: float, what: str) -> tuple[Diagnosis, ...]:
+def diagnose(bits: float, alone: float, reach: float, what: str) -> tuple[Diagnosis, ...]:
     """What a code length means beside the marginal entropy of its symbols, both per symbol.
 
     - shown to save less than SOME of it: nothing of the order is used; bad. Not told from it on so few: nothing can be said.
     - a saving below MUCH: warning. More: good.
 
     Args:
-        error: standard error of the difference, over images.
+        reach: half the width of the 95 % interval of the difference.
     """
     before = "pixels" if what == "image" else "symbols"
-    saved, reach = alone - bits, 2 * error
+    saved = alone - bits
     if saved - reach <= 0:
         if saved + reach < SOME * alone:
             return (Diagnosis("bad", f"No shorter than the marginal entropy: the {before} before do not help it yet. Train longer."),)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from engine.bases.probability_flow import SAMPLERS, Denoise, log_density, sampled, standard_normal
+from engine.common.intervals import margin
+from engine.common.spacing import evenly
 from engine.config import BadSetting, Training, setting
 from engine.losses import diffusion, likelihoods
 from engine.messages import Diagnosis, Number
@@ -29,6 +31,7 @@ LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0)  # σ at which the loss is told by itself, i
 HIGH_LEVELS = (10.0, 30.0)  # further ones where captions are told: there place and shape are decided
 CAPTION_SHIFT = 1.0  # of the mean of ln σ in new runs: one shape of a 32×32 image is hidden by 10 to 30 deviations, not by 1 to 3
 JUDGED_LEVELS = (0.1, 0.3, 1.0)  # where there is much to learn of any images
+NOTHING = 0.8  # a weighted loss that is shown to be above it, and not to be below 1, has learned nothing
 DESCRIBED = 128  # held-out images of a checkpoint's description
 SMALLEST_DEVIATION = 2 / 255  # of images on [-1, 1]
 SCORED_AT_ONCE = 32  # images in one walk of the ODE: bounds the memory of its gradients
@@ -356,7 +359,7 @@ class Denoiser(Method):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """The weighted loss at each of `levels` on held-out images [N, C, H, W], and what it means."""
-        x = x[:DESCRIBED]
+        x = x[torch.from_numpy(evenly(len(x), DESCRIBED)).to(x.device)]
         clean = self._from_images(x, generator)
         numbers, means, errors = [], [], []
         for level in self.levels:
@@ -373,20 +376,22 @@ class Denoiser(Method):
             )
             if level in JUDGED_LEVELS:
                 means.append(each.mean().item())
-                errors.append(each.std().item() / math.sqrt(len(each)) if len(each) > 1 else math.inf)
+                errors.append(margin(each.std().item() / math.sqrt(len(each)), len(each)) if len(each) > 1 else math.inf)
         return Description(tuple(numbers), diagnose(sum(means) / len(means), max(errors)))
 
 
-def diagnose(loss: float, error: float) -> tuple[Diagnosis, ...]:
+def diagnose(loss: float, reach: float) -> tuple[Diagnosis, ...]:
     """What the weighted loss means, averaged over the levels that say most; 1 is the best that scaling the noisy image reaches.
 
-    - within two errors of 1 or above: nothing is shown to be learned; bad.
+    - not shown to be below 1, but above 0.8: nothing is learned; bad. Not told from either on so few: nothing can be said.
     - above 0.7: it has begun; warning. Else good.
 
     Args:
-        error: standard error of the loss, over images.
+        reach: half the width of the 95 % interval of the loss, over images.
     """
-    if not loss + 2 * error < 1:
+    if not loss + reach < 1:
+        if loss - reach <= NOTHING:
+            return (Diagnosis("muted", "The held-out images are too few to tell whether it takes away more noise than scaling would."),)
         return (Diagnosis("bad", "It takes away no more noise than scaling the image would: train longer, or lower learning_rate."),)
     explained = 100 * (1 - loss)
     if loss > 0.7:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Autoregressive, Memory, diagnose, entropy, saving_error
+from engine.common.intervals import margin
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -121,8 +122,8 @@ class TextAutoregressive(Autoregressive):
             ),
             Number("marginal entropy", alone, "nat", 3, f"What each {self.unit} would cost if only its frequency were known."),
         )
-        error = saving_error(each.sum(1), x, self.symbols) / x.shape[1]
-        return Description(numbers, diagnose(nats, alone, error, "text"))
+        reach = margin(saving_error(each.sum(1), x, self.symbols), len(x)) / x.shape[1]
+        return Description(numbers, diagnose(nats, alone, reach, "text"))
 
 
 def windows(tokens: Tensor, context: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import Console
 from engine.cli.import_options import add_import_options, data_named
-from engine.cli.parser import VerbParsers
+from engine.cli.parser import VerbParsers, positive_int
 from engine.cli.text import all_visible
 from engine.common.counting import number_of
 
@@ -21,28 +21,35 @@ def add(verbs: VerbParsers) -> None:
     """Its words."""
     sub = verbs.add("data", describe, "Say what is understood of a data set: classes, splits, scale, what is left out.")
     sub.add_argument("data", metavar="D", help="a built-in name or a path")
+    sub.add_argument(
+        "--sample",
+        type=positive_int,
+        metavar="N",
+        help="answer at once: counts by names and tables, all else from N images spread over classes and splits",
+    )
     add_import_options(sub)
 
 
 def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """{"kind", "shape", "classes", "splits", "labels", "scale", "fit", "background", "notes", "left_out", "bad", "recipe", …}"""
     from engine import messages as m
-    from engine.data import DataSet, inspect
+    from engine.data import FirstAnswer, first_answer_of, inspect
     from engine.data.recipe import parted_name
 
     name = data_named(options.data, options)
     data = None
-    for item in inspect(name):
+    for item in inspect(name) if options.sample is None else first_answer_of(name, options.sample):
         if isinstance(item, m.Progress):
             console.show(item)
-        elif isinstance(item, DataSet):
-            data = item
+        else:
+            data = item.data if isinstance(item, FirstAnswer) else item
     assert data is not None
     report, how = data.report, data.preprocessing
     result = {
         "data": parted_name(name)[0],
         "name": data.name,
         "kind": data.kind,
+        "sampled": report.sampled or None,
         "shape": list(data.shape),
         "classes": list(data.classes),
         "splits": dict(report.counts),
@@ -65,18 +72,22 @@ def describe(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "notes": list(report.notes),
         "warnings": [{"kind": warning.kind, "text": warning.text} for warning in report.warnings],
         "left_out": data.understood.get("left_out", []),
+        "not_needed": data.understood.get("not_needed", []),
         "bad": [{"file": bad.path, "reason": bad.reason} for bad in report.bad],
         "bad_total": report.bad_total,
-        "duplicates": report.duplicates,
-        "across_splits": report.across_splits,
-        "near_duplicates": report.near_duplicates,
-        "near_across_splits": report.near_across_splits,
+        **_copies(report),
         "near_examples": [{"images": [one, other], "bits": bits} for one, other, bits in report.near_examples],
-        "hash": data.hash,
+        "hash": data.hash or None,
         "recipe": parted_name(name)[1].changed(),
     }
     console.say(_in_words(all_visible(result)))
     return result
+
+
+def _copies(report: m.DataReport) -> dict[str, int | None]:
+    """How many images are as others; None where not all were compared."""
+    names = ("duplicates", "across_splits", "near_duplicates", "near_across_splits")
+    return {name: None if report.sampled else getattr(report, name) for name in names}
 
 
 def _in_words(result: dict[str, Any]) -> str:

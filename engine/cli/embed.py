@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.cli.console import Console
 from engine.cli.out_file import writable
-from engine.cli.parser import VerbParsers, positive_int
+from engine.cli.parser import SPLITS, VerbParsers, positive_int
 from engine.cli.runs import run_path
 from engine.common.counting import number_of
 
@@ -34,5 +34,6 @@ def embed_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         return result
     trust = "" if result["trustworthiness"] is None else f" · trustworthiness {result['trustworthiness']:.3f}"
     knn = "" if result["knn"] is None else f" · kNN on the map {result['knn']:.1%}"
-    console.say(f"{number_of(result['n'], 'image')} at step {result['step']:,} in {result['file']}{trust}{knn}")
+    images = number_of(result["n"], f"{SPLITS[result['split']]} image")
+    console.say(f"{images} at step {result['step']:,} ({result['step_rule']}) in {result['file']}{trust}{knn}")
     return result

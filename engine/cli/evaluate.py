@@ -59,13 +59,13 @@ DECODES = {"mean": "means of p(x|z)", "sample": "drawn from p(x|z)"}
 
 def add(verbs: VerbParsers) -> None:
     """Its words."""
-    sub = verbs.add_of_run("eval", evaluate_run, "Score a run on its test or validation split.")
+    sub = verbs.add_of_run("eval", evaluate_run, "Score a run on validation images; --final on test images.")
     add_place_of_data(sub)
     sub.add_argument("--limit", type=positive_int, help="how many images, spread over the split; of a text, symbols")
     sub.add_argument(
         "--split",
         choices=("test", "valid", "train"),
-        help="whose images: test when left out, valid for --disentanglement and --rate-distortion",
+        help="whose images: valid when left out; the final figures on test are read by --final",
     )
     sub.add_argument(
         "--final",
@@ -118,20 +118,27 @@ def evaluate_run(options: argparse.Namespace, console: Console) -> dict[str, Any
         return _disentanglement(options, console)
     if options.rate_distortion is not None:
         return _rate_distortion(options, console)
-    split = options.split or "test"
+    split = options.split or "valid"
     if settings and not options.features and not options.captions:
         raise Usage("--set is of the sampler, whose samples --features and --captions look at: give one of them, or leave out --set.")
     if options.final:
         return _final(options, console)
     if options.decode and not options.features:
         raise Usage("--decode says what the samples are that --features compares; name an encoder with --features, or use sample --decode.")
+    if split == "test":
+        console.note("These are test images: choose nothing by their figures. --final reads them once, all, and keeps what it finds.")
     encoder = run_path(options, options.features) if options.features else None
     if settings:
         _check(Run.open(path), settings)
     try:
-        result = console.run(evaluate(path, options.step, options.limit, options.k, options.seed, split=split, prior=options.prior))
+        with console.signals.gently():
+            at = (path, options.step, options.limit, options.k, options.seed)
+            result = console.run(evaluate(*at, split=split, prior=options.prior, stop=lambda: console.stopped))
         values: dict[str, Any] = {"step": result.step, "step_rule": result.step_rule, "split": split}
         values |= {**({"images": result.images} if result.images else {}), **result.values}
+        if result.stopped:
+            console.say(table(values))
+            return values | {"stopped": result.stopped}
     except BadPrior as error:
         raise Usage(str(error)) from None
     except CannotAnswer:
@@ -215,10 +222,11 @@ def _final(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Read the final figures and say which reading it was. Raises: Usage: words that would make it another measurement."""
     from engine.evaluation.final_figures import final_figures
 
-    plain = not (options.limit or options.features or options.captions) and options.step is None
+    plain = not (options.limit or options.features or options.captions or options.decode) and options.step is None
     if not plain or (options.split or "test") != "test" or options.prior != "uniform":
         raise Usage(
-            "--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior, --features and --captions."
+            "--final takes the best checkpoint and all test images: leave out --limit, --step, --split, --prior, --decode, --features and "
+            "--captions."
         )
     reading, count = console.run(final_figures(run_path(options), options.k, options.seed))
     values: dict[str, Any] = {"step": reading.step, "step_rule": reading.step_rule, "split": reading.split, "images": reading.images}

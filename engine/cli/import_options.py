@@ -37,7 +37,9 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument(
         "--split-names", action="append", metavar="WORD=SPLIT", help="a folder, or a word of that column, that means train, valid or test"
     )
-    group.add_argument("--group", metavar="COLUMN", help="what stays in one split together: folder (the innermost), or a column of a table")
+    group.add_argument(
+        "--group", metavar="COLUMN", help="what stays in one split: folder (the innermost), a column of a table, or an array"
+    )
     group.add_argument("--scale", metavar="RULE", help="of values beyond 8 bits: range, robust, or LOW..HIGH")
     group.add_argument("--background", choices=("white", "black", "grey"), help="under what is transparent, and around letterboxed images")
     group.add_argument("--fit", choices=("crop", "letterbox", "squeeze"), help="how images of another shape become the common one")

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 from engine.cli.console import Console
 from engine.cli.errors import Failed
 from engine.cli.out_file import writable
-from engine.cli.parser import VerbParsers, positive_int
+from engine.cli.parser import SPLITS, VerbParsers, positive_int
 from engine.cli.runs import add_place_of_data, located_run_path
 from engine.common.counting import number_of
 
 if TYPE_CHECKING:
     from engine.messages import ErrorImages, ErrorsFound
 
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
-WAYS = ("classifier", "bayes", "probe")
+WAYS = ("classifier", "bayes", "probe", "knn")
 COLUMNS = ("index", "file", "true", "answer", "confidence", "p_true", "second", "p_second")
 PAIRS_SHOWN = 8
 
@@ -34,7 +33,8 @@ def add(verbs: VerbParsers) -> None:
         "--through",
         default="",
         choices=WAYS,
-        help="what answers: the classifier, Bayes' rule on p(x|y), or a linear probe of the features; when left out the first that it has",
+        help="what answers: the classifier, Bayes' rule on p(x|y), a linear probe of the features or their nearest "
+        "neighbours; when left out the first that it has",
     )
     sub.add_argument("--csv", metavar="F.csv", help="write every wrong answer there, the surest first")
     sub.add_argument("--matrix", metavar="F.csv", help="write the confusion matrix there, a row for each true class")

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from engine.cli.console import write_stdout
 from engine.cli.errors import Usage
 
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}  # in words
+
 
 class Parser(argparse.ArgumentParser):
     """Raises `Usage` where argparse would end the program."""
@@ -96,6 +98,14 @@ def positive(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"“{text}” is not a number above zero")
+    return value
+
+
+def share(text: str) -> float:
+    """An argument that is a share: above 0, at most 1."""
+    value = positive(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"“{text}” is a share above 1")
     return value
 
 

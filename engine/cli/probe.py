@@ -9,11 +9,10 @@ from typing import Any
 from engine.cli.console import Console
 from engine.cli.errors import Usage
 from engine.cli.evaluate import note_readings
-from engine.cli.parser import VerbParsers, positive_int, shares
+from engine.cli.parser import SPLITS, VerbParsers, positive_int, shares
 from engine.cli.runs import run_path
 from engine.common.counting import number_of
 
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 ROWS = (("", "this checkpoint"), ("random_init_", "random encoder"), ("pixels_", "raw pixels"))
 
 
@@ -69,7 +68,7 @@ def table(values: dict[str, Any]) -> str:
     cells = [(words, _share(figures, f"{prefix}linear"), _share(figures, f"{prefix}knn")) for words, figures, prefix in rows]
     width = max(len(words) for words, *_ in cells)
     head = (
-        f"{values['data']}, step {values['step']:,} ({values['step_rule']}), {values['features']:,} features: fitted on "
+        f"{values['data']}, step {values['step']:,} ({values['step_rule']}), {number_of(values['features'], 'feature')}: fitted on "
         f"{number_of(values['n_train'], 'training image')}, asked about {number_of(values['n_test'], SPLITS[values['split']] + ' image')}"
     )
     lines = [head, "", f"{'':<{width}}  {'linear probe':>14}  {str(values['k']) + ' neighbours':>14}"]

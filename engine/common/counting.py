@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 
-def number_of(number: int, noun: str, plural: str = "") -> str:
-    """The number with its noun; `plural` where that is not the noun with an s."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+def number_of(number: int, noun: str, plural: str = "", written: Callable[[int], str] = "{:,}".format) -> str:
+    """The number, as it is `written`, with its noun; `plural` where that is not the noun with an s."""
+    return f"{written(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
 def is_or_are(number: int) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.common.counting import number_of
+
 ALPHAS = (0.05, 0.01)  # levels that verdicts are given at
 FALSE_DISCOVERIES = 0.05  # share of false ones among the images that are marked in a folder, at most, on average
 SLACK = 1e-9  # of a comparison with α: sums of weights are rounded
@@ -126,7 +128,7 @@ def verdict(p: float, groups: int, scores: int = 1, images: int | None = None) -
     first = ALPHAS[0]
     by = "by this score" if scores == 1 else f"by any of {scores} scores"
     if p_floor(groups, scores) > first + SLACK:
-        have = f"{groups:,}" if images in (None, groups) else f"{groups:,} groups (of {images:,} images)"
+        have = f"{groups:,}" if images in (None, groups) else f"{number_of(groups, 'group')} (of {images:,} images)"
         needed = f"at least {groups_needed(first, scores):,} needed for p ≤ {first}"
         return Verdict("none", f"too few held-out images for a verdict: {have}, {needed}")
     reached = [alpha for alpha in ALPHAS if p <= alpha + SLACK]

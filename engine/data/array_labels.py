@@ -51,7 +51,7 @@ def column_of(pieces: Iterator[np.ndarray], place: int | None) -> np.ndarray | N
 
 def numbered(columns: dict[str, np.ndarray]) -> ArrayLabels | str:
     """Classes of the labels of all parts; or why they are none, as the end of a sentence about them."""
-    words = {part: _words(values) for part, values in columns.items()}
+    words = {part: as_words(values) for part, values in columns.items()}
     bad = next((why for why in words.values() if isinstance(why, str)), None)
     if bad is not None:
         return bad
@@ -81,7 +81,7 @@ def numbered(columns: dict[str, np.ndarray]) -> ArrayLabels | str:
     return ArrayLabels(parts, classes, notes)
 
 
-def _words(values: np.ndarray) -> np.ndarray | str:
+def as_words(values: np.ndarray) -> np.ndarray | str:
     """Labels as text, "" for none; or why they are no labels."""
     if values.dtype.kind == "U":
         letters = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))

@@ -27,10 +27,16 @@ TILE_SHARE = 0.2  # of the tiles, for validation and for test: fewer than 20 ind
 def built_in() -> tuple[DataInfo, ...]:
     """What can be trained on without any file."""
     return (
-        DataInfo("digits", "digits", "images", "1,797 · 8×8 grey · built in", True, 1455, ("classes",)),
+        DataInfo("digits", "digits", "images", "1,797 · 8×8 grey · built in", True, 1455, ("classes",), True),
         DataInfo("shapes", "shapes", "images", f"{DEFAULT_SHAPES:,} · 32×32 colour · built in", True, has=("classes", "captions")),
         DataInfo(
-            "moving-shapes", "moving-shapes", "images", f"{DEFAULT_CLIPS:,} clips · 16×16 grey · built in", True, has=("classes", "frames")
+            "moving-shapes",
+            "moving-shapes",
+            "images",
+            f"{DEFAULT_CLIPS:,} clips · 16×16 grey · built in",
+            True,
+            has=("classes", "frames"),
+            grey=True,
         ),
         DataInfo("photo-patches", "photo-patches", "images", "9,720 · 32×32 colour · built in", True, has=("classes",)),
         DataInfo("pydoc-text", "pydoc-text", "text", "Python’s own help texts · built in", True, has=()),

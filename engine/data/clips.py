@@ -7,7 +7,8 @@ it, its name, a table) does so of a clip. All frames of a clip are of one group,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from engine.data.dataset import BadData, Chosen, Part, Source, Step
 from engine.data.layout import PlacedFile
 from engine.data.limits import MAX_FILES
 from engine.data.path_words import may_be_a_picture
-from engine.data.storage import room_for
+from engine.data.storage import with_frames_before
 
 ANIMATIONS = (".gif", ".webp", ".tif", ".tiff")
 LISTED = 3  # clips that a note names
@@ -36,7 +37,7 @@ Clips = dict[str, list[FrameFile]]  # clip -> its frames, in their order
 
 
 def find_clips(name: str, paths: list[str], count_frames: Callable[[str], int]) -> Generator[Step, None, Clips]:
-    """The clips among the paths of a folder `name`: each animation, and all other pictures of one folder in the order of their numbers.
+    """The clips among the paths of a folder or archive `name`: each animation, and all other pictures of a folder by their numbers.
 
     Raises: BadData: too many frames.
     """
@@ -49,7 +50,7 @@ def find_clips(name: str, paths: list[str], count_frames: Callable[[str], int]) 
         if count > 1:
             clips[path] = [FrameFile(path, page) for page in range(count)]
         else:
-            clips.setdefault(path.rpartition("/")[0] or name, []).append(FrameFile(path))
+            clips.setdefault(_as_picture(path.rpartition("/")[0] or name), []).append(FrameFile(path))
         total += count
         if total > MAX_FILES:
             raise BadData(f"“{name}” has more than {MAX_FILES:,} frames, the limit; use a part of it.")
@@ -57,6 +58,11 @@ def find_clips(name: str, paths: list[str], count_frames: Callable[[str], int]) 
     for frames in clips.values():
         frames.sort(key=lambda frame: (_in_numbers(frame.path), frame.page or 0))
     return clips
+
+
+def _as_picture(folder: str) -> str:
+    """The folder of a clip by a name that a picture may have: one called “walk.txt” is none of labels."""
+    return folder if may_be_a_picture(folder.rpartition("/")[2]) else f"{folder}.frames"
 
 
 def _in_numbers(path: str) -> list[tuple[int, str]]:
@@ -69,40 +75,53 @@ def placed_frames(placed: list[PlacedFile], clips: Clips) -> list[PlacedFile]:
     return [replace(clip, path=frame.path, page=frame.page) for clip in placed for frame in clips[clip.path]]
 
 
-def join_frames(source: Source, kept: list[PlacedFile], clips: Clips) -> list[PlacedFile]:
-    """Make of the frames in a source's parts images with the four frames before them; returns the files of those.
+def choose_frames(source: Source, placed: list[PlacedFile], kept: list[PlacedFile], clips: Clips) -> list[PlacedFile]:
+    """Say of each part of a source of single frames which are images with the four before them (`Part.past`); the files of those.
 
     Where a frame could not be read, the clip goes on anew after it.
+
+    Args:
+        placed: all frames, clip after clip. kept: those that were read, as the parts hold them, in any order.
 
     Raises: BadData: every clip is too short.
     """
     place = {(frame.path, frame.page): (clip, n) for clip, frames in clips.items() for n, frame in enumerate(frames)}
+    row_of: dict[tuple[str, int], int] = {}
+    counted: Counter[str] = Counter()
+    for file in kept:
+        row_of[place[file.path, file.page]] = counted[file.split]
+        counted[file.split] += 1
     later: list[PlacedFile] = []
-    used: set[str] = set()
-    for split, part in source.parts.items():
-        files = [file for file in kept if file.split == split]
-        rows = [
-            row for first, end in _stretches([place[file.path, file.page] for file in files]) for row in range(first + PAST_FRAMES, end)
-        ]
-        images = _taken(part.images, np.array(rows, np.int64))
-        before = room_for((len(rows), PAST_FRAMES, *part.images.shape[1:]))
-        for back in range(PAST_FRAMES):
-            for at, row in enumerate(rows):
-                before[at, back] = part.images[row - PAST_FRAMES + back]
-        source.parts[split] = Part(images, None, Chosen(part.names, np.array(rows, np.int64)), None, before)
-        later += [files[row] for row in rows]
-        used |= {place[files[row].path, files[row].page][0] for row in rows}
-    seen = {place[file.path, file.page][0] for file in kept}
-    short = sorted(seen - used)
+    rows: dict[str, list[list[int]]] = {split: [] for split in source.parts}
+    for file in placed:
+        clip, n = place[file.path, file.page]
+        last = [row_of.get((clip, at), -1) for at in range(n - PAST_FRAMES, n + 1)]
+        if min(last) >= 0:
+            rows[file.split].append(last)
+            later.append(file)
+    used = {place[file.path, file.page][0] for file in later}
     if not used:
         longest = max((len(frames) for frames in clips.values()), default=0)
         raise BadData(
             f"“{source.name}” has no clip of at least {PAST_FRAMES + 1} frames (the longest has {longest}); a frame needs the "
             f"{PAST_FRAMES} before it. Choose a folder of animations, or of folders with numbered frames."
         )
-    source.parts = {split: part for split, part in source.parts.items() if len(part.images)}
-    _say(source, len(used), len(later), short)
+    source.parts = {split: _of_images(part, rows[split]) for split, part in source.parts.items() if rows[split]}
+    _say(source, len(used), len(later), sorted({clip for clip, _ in row_of} - used))
     return later
+
+
+def _of_images(part: Part, rows: list[list[int]]) -> Part:
+    past = np.array(rows, np.int64)
+    return replace(part, names=Chosen(part.names, past[:, -1]), past=past)
+
+
+def join_frames(source: Source) -> None:
+    """Make of the frames in a source's parts the images that were chosen, with the four frames before each."""
+    for split, part in source.parts.items():
+        if part.past is not None:
+            images, before = with_frames_before(part.images, part.past)
+            source.parts[split] = replace(part, images=images, before=before, past=None)
 
 
 def group_by_clip(source: Source, later: list[PlacedFile], clips: Clips) -> None:
@@ -115,23 +134,6 @@ def group_by_clip(source: Source, later: list[PlacedFile], clips: Clips) -> None
     for split, part in source.parts.items():
         part.groups = np.array([number[clip_of[file.path, file.page]] for file in later if file.split == split], np.int64)
     source.grouped_by, source.group_names = "clip", tuple(names)
-
-
-def _stretches(places: list[tuple[str, int]]) -> Iterator[tuple[int, int]]:
-    """(first row, row after the last) of frames of one clip that follow each other."""
-    first = 0
-    for row in range(1, len(places) + 1):
-        if row == len(places) or places[row] != (places[row - 1][0], places[row - 1][1] + 1):
-            yield first, row
-            first = row
-
-
-def _taken(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The rows [n] of images, in room of their own."""
-    taken = room_for((len(rows), *images.shape[1:]))
-    for at, row in enumerate(rows.tolist()):
-        taken[at] = images[row]
-    return taken
 
 
 def _say(source: Source, clips: int, images: int, short: list[str]) -> None:

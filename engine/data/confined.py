@@ -10,28 +10,35 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 from queue import Empty, Full, Queue
+from typing import Any
 
 import numpy as np
 
-from engine.data.dataset import BadData, Source, Step
+from engine.data.clips import join_frames
+from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
 from engine.data.limits import SILENT_SECONDS
 from engine.data.reader_process import Frame, ReaderDead, ReaderLate, ReaderMissing, ReaderProcess, borrowed
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import source_from_frame
+from engine.data.sampled import PARTS
 from engine.data.storage import room_for
 
 WAIT_SECONDS = 0.005  # for an answer, between two yields
 _SUMMARY = 200  # characters
+DAMAGED = "The reading process gave a damaged answer; open the data again, or get the file from a place you trust."
 AHEAD = 4  # frames of at most 2 MB that wait to be taken over
 
 
-def read_file(reader: str, path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
-    """What the reader of that name makes of a file or folder. Closing the generator ends the process at once.
+def read_file(reader: str, path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Generator[Step | Sampled, None, Source]:
+    """What the reader of that name makes of a file or folder; a sample before, where one is wished for. Closing the generator ends the
+    process at once.
 
     Raises:
         BadData: one sentence.
     """
-    request = {"op": "read", "reader": reader, "path": os.path.abspath(path), "recipe": recipe.changed()}
+    request: dict[str, object] = {"op": "read", "reader": reader, "path": os.path.abspath(path), "recipe": recipe.changed()}
+    if wish is not None:
+        request["sample"] = [wish.images, wish.seconds]
     with borrowed() as process:
         answers: Queue[Frame | Exception] = Queue(AHEAD)
         given_up = threading.Event()
@@ -44,6 +51,7 @@ def read_file(reader: str, path: Path, recipe: ImportRecipe) -> Generator[Step, 
             _finish(process, thread, answers)
     if isinstance(found, BadData):  # the process has said so itself, and is as good as before
         raise found
+    join_frames(found)
     return found
 
 
@@ -91,7 +99,7 @@ def _put(answers: Queue[Frame | Exception], answer: Frame | Exception, given_up:
             continue
 
 
-def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step, None, Source | BadData]:
+def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step | Sampled, None, Source | BadData]:
     rooms: dict[str, np.ndarray] = {}
     filled: dict[str, int] = {}
     step = Step(0, None, "byte", f"Opening {path.name}")
@@ -108,6 +116,9 @@ def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step
             return source_from_frame(head["source"], payload, rooms, filled)
         if "bad" in head:
             return BadData(str(head["bad"]))
+        if "sampled" in head:
+            yield _sample(head, payload, rooms, filled)
+            continue
         if "rows" in head:
             _place(head, payload, rooms, filled)
         elif "restart" in head:
@@ -119,10 +130,23 @@ def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step
         yield step
 
 
+def _sample(head: dict[str, Any], payload: bytes, rooms: dict[str, np.ndarray], filled: dict[str, int]) -> Sampled:
+    """Raises: BadData: an answer that does not fit itself."""
+    source = source_from_frame(head["sampled"], payload, rooms, filled)
+    try:
+        counts = {name: int(head["counts"][name]) for name in PARTS}
+        class_counts = {str(name): [int(n) for n in some] for name, some in head["class_counts"].items()}
+        if class_counts and ({*class_counts} != {*PARTS} or any(len(some) != len(source.classes) for some in class_counts.values())):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        raise BadData(DAMAGED) from None
+    return Sampled(source, counts, class_counts)
+
+
 def _place(head: dict[str, object], payload: bytes, rooms: dict[str, np.ndarray], filled: dict[str, int]) -> None:
     """Put the next rows of a part where they belong. Raises: BadData: more than was announced, or than can be held."""
     name, room = str(head["rows"]), head["room"]
-    damaged = BadData("The reading process gave a damaged answer; open the data again, or get the file from a place you trust.")
+    damaged = BadData(DAMAGED)
     if name not in rooms:
         if name not in ("train", "valid", "test", "all") or not isinstance(room, list) or len(room) != 4:
             raise damaged

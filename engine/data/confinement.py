@@ -5,10 +5,13 @@ Called in the child only. Where the system lacks one of these (Windows, macOS in
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import platform
+import signal
 import struct
 import sys
+from collections.abc import Iterator
 
 from engine.data.limits import READER_BYTES
 
@@ -40,11 +43,31 @@ _CLONE_THREAD = 0x10000
 _ALLOW, _DENY, _ENOSYS = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # SECCOMP_RET_ALLOW, _ERRNO with EPERM, with ENOSYS
 _X32 = 0x40000000  # the other numbering of calls on x86-64
 
+_confined = False  # whether this process is
+
 
 def confine(memory: int = READER_BYTES) -> None:
     """Leave this process `memory` bytes of address space, and no way to write a file, use the network or start a process."""
+    global _confined
     filtered = sys.platform == "linux" and _filter_system_calls()
     _limit_resources(memory, not filtered)
+    _confined = True
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """A confined process ends when what is inside computes longer: a library may go round in circles where no Python code can stop it.
+
+    Elsewhere, and where the system has no such clock, there is no limit but the one that the program waits.
+    """
+    if not _confined or not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def allow_bytes(more: int) -> None:

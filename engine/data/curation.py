@@ -316,3 +316,25 @@ def names_in(sequence: Sequence[str]) -> dict[str, int]:
     for place, name in enumerate(sequence):
         found.setdefault(name, place)
     return found
+
+
+def in_brief(data: str | Path, carried: str) -> str:
+    """What a carried state says in a few words, for a list: “curated: 2 left out, 1 tagged”; only “curated” where it cannot be read."""
+    try:
+        known = carried_state(data, carried).known().values()
+    except BadData:
+        return "curated"
+    counts = (
+        (sum(one.excluded for one in known), "left out"),
+        (sum(bool(one.label) for one in known), "relabelled"),
+        (sum(bool(one.tags) for one in known), "tagged"),
+    )
+    return f"curated: {', '.join(f'{count:,} {words}' for count, words in counts if count) or 'nothing in force'}"
+
+
+def effect(data: str | Path, carried: str) -> str:
+    """What two carried states have in common that come to the same set, however often one of them was undone; as carried if unreadable."""
+    try:
+        return repr(sorted(carried_state(data, carried).known().items()))
+    except BadData:
+        return carried

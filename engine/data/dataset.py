@@ -177,6 +177,14 @@ class Step:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class SampleWish:
+    """A first answer that is wanted before the whole is read."""
+
+    images: int  # that it may look at
+    seconds: float | None = None  # that the looking may take; None: so many images, however long it takes
+
+
 @dataclass
 class Part:
     """Images as a source holds them: `train`, `valid`, `test`, or `all` when the source has no splits."""
@@ -186,6 +194,7 @@ class Part:
     names: Sequence[str]
     groups: np.ndarray | None = None  # int64 [N], numbered over all parts, where the reader knows what belongs together
     before: np.ndarray | None = None  # of clips: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
+    past: np.ndarray | None = None  # of clips while `images` holds single frames: rows int64 [N, 5], the four before and the image itself
 
 
 @dataclass
@@ -219,6 +228,22 @@ class Source:
         self.bad_total += 1
         if len(self.bad) < BAD_LISTED:
             self.bad.append(BadFile(path, reason))
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What is known of a source before all of it is read."""
+
+    source: Source  # a few images, in the parts “train”, “valid” and “test” that they will be in
+    counts: dict[str, int]  # split -> images of the whole, as far as names and tables tell
+    class_counts: dict[str, list[int]]  # split -> images of each class
+
+
+@dataclass(frozen=True)
+class FirstAnswer:
+    """A sample as a data set, whose report says how many images there are; the whole follows."""
+
+    data: DataSet
 
 
 def size_in_words(shape: tuple[int, ...]) -> str:

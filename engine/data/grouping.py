@@ -20,7 +20,7 @@ class Grouping:
     """Which picture is in which group, and where that is from."""
 
     of: dict[str, str] = field(default_factory=dict)  # picture -> group; one without any stands alone
-    found_in: str = "none"  # "folder" | "TABLE:COLUMN" | "none"
+    found_in: str = "none"  # "folder" | "TABLE:COLUMN" | the name of an array | "none"
     tables: list[str] = field(default_factory=list)  # that were used
     notes: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the group
@@ -110,7 +110,8 @@ def number_groups(source: Source, found_in: str, groups: dict[str, list[str]]) -
     source.grouped_by, source.group_names = what, tuple(number)
     source.understood["group_count"] = free
     alone = free - len(number)
-    where = "" if found_in == "folder" else f" of {found_in.rpartition(':')[0]}"
+    table = found_in.rpartition(":")[0]
+    where = f" of {table}" if table else ""
     rest = f"; {number_of(alone, 'image')} {'has none and stands' if alone == 1 else 'have none and stand'} alone" if alone else ""
     source.notes.append(f"Images of one {what}{where} stay together in one split: {number_of(len(number), 'group')}{rest}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,13 @@ NAMED = 5  # classes in a sentence
 def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) -> ImportFacts:
     """What was understood of a set of images, and which decisions can change it."""
     told, how, values = source.understood, source.preprocessing, source.values
-    columns = told.get("columns", {})
     return ImportFacts(
         decisions=recipe.changed(),
         offered=tuple(told.get("offered", ())),
         classes_from=told.get("labels", "the data" if source.classes else "none") if source.classes else "none",
         splits_from=told.get("splits", "the data" if len(source.parts) > 1 else "none"),
-        columns=tuple(f"{table}:{column}" if table else column for table, some in columns.items() for column in some),
-        group_columns=tuple(f"{table}:{column}" for table, some in told.get("group_columns", {}).items() for column in some),
+        columns=_columns(told.get("columns", {})),
+        group_columns=_columns(told.get("group_columns", {})),
         split_columns=tuple(told.get("split_columns", ())),
         levels=tuple(_words_of_level(level) for level in told.get("levels", ())),
         arrays=tuple(told.get("arrays", ())),
@@ -52,30 +51,38 @@ def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) 
     )
 
 
+def _columns(of: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Table -> columns, or "" -> arrays, as a recipe names them."""
+    return tuple(f"{table}:{column}" if table else column for table, some in of.items() for column in some)
+
+
 def _words_of_level(level: Mapping[str, Any]) -> str:
     names, count = list(level["examples"]), int(level["folders"])
     return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
 
 
-def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, near: NearCopies) -> tuple[DataWarning, ...]:
-    """What a person should know before they train on it."""
+def warnings_of(
+    source: Source, counts: Mapping[str, Sequence[int]], copies: Copies | None = None, near: NearCopies | None = None
+) -> tuple[DataWarning, ...]:
+    """What a person should know before they train on it; `counts`: of the images of each class in each split, empty without classes."""
     found: list[DataWarning] = []
-    if copies.across:
+    if copies is not None and copies.across:
         images = "One test image is" if copies.across == 1 else f"{copies.across:,} test images are"
         found.append(DataWarning("leak", f"{images} pixel by pixel one for training or validation: the test figures will be too good."))
-    found += [DataWarning("near_leak", words) for words in near.leaks]
+    found += [DataWarning("near_leak", words) for words in (near.leaks if near else ())]
     if likely := source.understood.get("likely_group"):
         table, _, column = likely.rpartition(":")
+        of = f" ({table})" if table else ""
         found.append(
             DataWarning(
                 "ungrouped",
-                f"Images of one “{column}” ({table}) may lie in several splits, and the test figures would then be too good.",
+                f"Images of one “{column}”{of} may lie in several splits, and the test figures would then be too good.",
                 ("group", likely),
                 f"Keep together by {column}",
             )
         )
-    if source.classes and splits["train"].labels is not None:
-        found += _of_classes(source.classes, splits)
+    if source.classes and counts:
+        found += _of_classes(source.classes, {name: np.array(some, np.int64) for name, some in counts.items()})
     bands = [bad for bad in source.bad if "four bands" in bad.reason]
     if bands:
         files = "One file has" if len(bands) == 1 else f"{len(bands):,} files have"
@@ -83,8 +90,7 @@ def warnings_of(source: Source, splits: Mapping[str, Split], copies: Copies, nea
     return tuple(found)
 
 
-def _of_classes(classes: tuple[str, ...], splits: Mapping[str, Split]) -> list[DataWarning]:
-    counts = {name: _counts(split, len(classes)) for name, split in splits.items()}
+def _of_classes(classes: tuple[str, ...], counts: Mapping[str, np.ndarray]) -> list[DataWarning]:
     train, found = counts["train"], []
     absent = [name for name, count in zip(classes, train, strict=True) if not count]
     if absent:
@@ -109,10 +115,6 @@ def _of_classes(classes: tuple[str, ...], splits: Mapping[str, Split]) -> list[D
             )
         )
     return found
-
-
-def _counts(split: Split, classes: int) -> np.ndarray:
-    return np.bincount(np.zeros(0, np.int64) if split.labels is None else split.labels, minlength=classes)
 
 
 def _named(names: list[str]) -> str:

@@ -10,14 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from engine.common.counting import number_of
 from engine.common.user_folders import person_path
 from engine.data import builtin
 from engine.data.confined import summary_of
 from engine.data.curating import curate
 from engine.data.curation import carried_state
-from engine.data.dataset import BadData, DataSet, Source, Split, Step, size_in_words
+from engine.data.dataset import BadData, DataSet, FirstAnswer, Sampled, SampleWish, Source, Split, Step, size_in_words
 from engine.data.grouping import torn_groups
 from engine.data.import_facts import facts_of, warnings_of
+from engine.data.listing import decided_in_words
 from engine.data.near_duplicates import NearPairs, bound_groups, find_near_duplicates, near_copies_of
 from engine.data.opening import read_source
 from engine.data.pictures import Picture, adapt, network_shape, notes_of_cost
@@ -25,6 +27,7 @@ from engine.data.pixel_facts import PixelFacts
 from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
+from engine.data.sampled import PARTS, WORTH_SECONDS, thinned
 from engine.data.splits import keep_near_together, split, text_spans
 from engine.data.storage import room_for
 from engine.data.twins import chunks, copies_of, find_twins, group
@@ -36,18 +39,21 @@ SAMPLE_BYTES = 2_000  # of a text, shown in the report
 ABSENT_LISTED = 5  # classes without a training image, named in a note
 
 
-def inspect(data: str, job: str = "", *, size: int | None = None, colour: str | None = None) -> Iterator[Progress | DataSet]:
+def inspect(
+    data: str, job: str = "", *, size: int | None = None, colour: str | None = None, wish: SampleWish | None = None
+) -> Iterator[Progress | FirstAnswer | DataSet]:
     """A job: reads a built-in set, a file or a folder; yields progress and, last, the data set.
 
     Args:
         data: “digits”, “shapes:50000”, a file or a folder.
         size: pixels of both sides that images become; None takes theirs, up to 64.
         colour: “grey” or “colour”; None takes theirs.
+        wish: a first answer that is yielded on the way; without a limit of time it is yielded however small the set is.
 
     Raises:
         BadData: one sentence.
     """
-    steps = _data_set(data, size, colour)
+    steps = _data_set(data, size, colour, wish)
     started = reported = time.perf_counter()
     while True:
         try:
@@ -59,6 +65,9 @@ def inspect(data: str, job: str = "", *, size: int | None = None, colour: str | 
             raise BadData(f"“{data}” could not be read ({error.strerror or error}); check the path and its permissions.") from error
         except MemoryError:
             raise BadData(f"“{data}” does not fit into this computer’s memory; use a part of it.") from None
+        if isinstance(step, FirstAnswer):
+            yield step
+            continue
         now = time.perf_counter()
         if now - reported >= REPORT_SECONDS:
             reported = now
@@ -75,6 +84,18 @@ def open_data(data: str, *, size: int | None = None, colour: str | None = None) 
     raise AssertionError("inspect ends with a data set")
 
 
+def first_answer_of(data: str, images: int) -> Iterator[Progress | FirstAnswer | DataSet]:
+    """A job that ends with the first answer, from a sample of so many images; with the data set itself where it is a text.
+
+    Raises:
+        BadData: one sentence.
+    """
+    for item in inspect(data, wish=SampleWish(images)):
+        yield item
+        if isinstance(item, FirstAnswer):
+            return
+
+
 def lasting(data: str) -> str:
     """A data set's name that holds in every folder: a path becomes absolute, a built-in name stays."""
     path, recipe = parted_name(data)
@@ -86,9 +107,10 @@ def describe_data(data: str) -> DataInfo:
     if builtin.is_built_in(data):
         info = next(info for info in builtin.built_in() if info.data == data.split(":")[0])
         number = data.partition(":")[2]
-        return info if not number else DataInfo(data, data, info.kind, f"{number} · {info.summary.partition(' · ')[2]}", True, has=info.has)
+        summary = f"{number} · {info.summary.partition(' · ')[2]}"
+        return DataInfo(data, data, info.kind, summary, True, has=info.has, grey=info.grey) if number else info
     try:
-        where, recipe = parted_name(data)
+        where, _ = parted_name(data)
         path = person_path(where)
     except BadData as error:
         return DataInfo(data, data, "images", f"cannot be read: {error}")
@@ -97,25 +119,34 @@ def describe_data(data: str) -> DataInfo:
         reader = reader_for(path)
         which = reader.__name__.rpartition(".")[2]
         words = summary_of(which, path) if which in _LOOKED_INTO else reader.summary(path)
-        return DataInfo(data, name, "text" if which == "text" else "images", " · ".join((words, *_decided(recipe))))
+        decided = decided_in_words(data)
+        kind = "text" if which == "text" else "images"
+        return DataInfo(data, name, kind, " · ".join(filter(None, (words, decided))), decided=decided)
     except (BadData, OSError) as error:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
 
 
-def _decided(recipe: ImportRecipe) -> list[str]:
-    """The decisions in a few words, for a list where a set can stand several times."""
-    words = {name: value for name, value in recipe.changed().items() if not isinstance(value, (list, dict)) and name != "curation"}
-    lists = [name.replace("_", " ") for name, value in recipe.changed().items() if isinstance(value, (list, dict))]
-    return [*(f"{name.replace('_', ' ')} {value}" for name, value in words.items()), *lists, *(["curated"] if recipe.curation else [])]
-
-
-def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step, None, DataSet]:
+def _data_set(data: str, size: int | None, colour: str | None, wish: SampleWish | None) -> Generator[Step | FirstAnswer, None, DataSet]:
     started = time.perf_counter()
     path, recipe = parted_name(data)
     recipe = replace(recipe, size=size or recipe.size, colour=colour or recipe.colour)
-    source = yield from _source(path, recipe)
+    steps, wanted = _source(path, recipe, wish), wish
+    try:
+        while True:
+            step = next(steps)
+            if isinstance(step, Sampled):
+                wanted = None
+                yield from _first_answer(data, step, recipe, started)
+            else:
+                yield step
+    except StopIteration as end:
+        source: Source = end.value
+    finally:
+        steps.close()
     if source.text is not None:
         return _text_set(data, source, started)
+    if wanted is not None and (wanted.seconds is None or time.perf_counter() - started > WORTH_SECONDS):
+        yield from _first_answer(data, thinned(source, wanted.images), recipe, started)
     shape = yield from _fit(source, recipe)
     curated = None
     if recipe.curation:
@@ -144,6 +175,8 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         former, digest = "", (yield from _hash(splits, shape))
     copies, near_copies = copies_of(source, splits, twins), near_copies_of(source, splits, near)
     notes += torn + copies.notes + near_copies.notes + _absent(splits["train"], source.classes)
+    class_counts = {name: _class_counts(some, len(source.classes)) for name, some in splits.items() if source.classes}
+    labelled = {} if splits["train"].labels is None else class_counts
     report = DataReport(
         job="",
         data=data,
@@ -152,7 +185,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         shape=shape,
         counts={name: len(some) for name, some in splits.items()},
         classes=source.classes,
-        class_counts={name: _class_counts(some, len(source.classes)) for name, some in splits.items() if source.classes},
+        class_counts=class_counts,
         sizes=source.sizes,
         bad=tuple(source.bad),
         bad_total=source.bad_total,
@@ -166,7 +199,7 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
         hash=digest,
         seconds=time.perf_counter() - started,
         understood=facts_of(source, recipe, splits),
-        warnings=(*warnings_of(source, splits, copies, near_copies), *(DataWarning("leak", words) for words in torn)),
+        warnings=(*warnings_of(source, labelled, copies, near_copies), *(DataWarning("leak", words) for words in torn)),
     )
     return DataSet(
         data,
@@ -186,7 +219,58 @@ def _data_set(data: str, size: int | None, colour: str | None) -> Generator[Step
     )
 
 
-def _source(data: str, recipe: ImportRecipe) -> Generator[Step, None, Source]:
+def _first_answer(data: str, sampled: Sampled, recipe: ImportRecipe, started: float) -> Generator[Step | FirstAnswer, None, None]:
+    """A sample as a data set, with the counts of the whole in its report."""
+    source = sampled.source
+    shape = yield from _fit(source, recipe)
+    empty = np.zeros((0, *shape), np.uint8)
+    splits = {name: Split(empty, None if not source.classes else np.zeros(0, np.int64), (), np.arange(0)) for name in PARTS}
+    for name, part in source.parts.items():
+        splits[name] = Split(part.images, part.labels, part.names, np.arange(len(part.images)))
+    images, total = sum(len(some) for some in splits.values()), sum(sampled.counts.values())
+    said = f"From a sample of {number_of(images, 'image')} of {total:,}; only their number and their classes are those of the whole."
+    later = ["What was decided about single images is followed when all are read."] if recipe.curation else []
+    pages = ["Pages are counted when all are read."] if recipe.pages == "all" else []
+    report = DataReport(
+        job="",
+        data=data,
+        name=source.name,
+        kind="images",
+        shape=shape,
+        counts=sampled.counts,
+        classes=source.classes,
+        class_counts={name: tuple(some) for name, some in sampled.class_counts.items()},
+        sizes=source.sizes,
+        bad=tuple(source.bad),
+        bad_total=source.bad_total,
+        duplicates=0,
+        duplicate_examples=(),
+        across_splits=0,
+        notes=(said, *source.notes, *later, *pages),
+        hash="",
+        seconds=time.perf_counter() - started,
+        understood=facts_of(source, recipe, splits),
+        warnings=warnings_of(source, sampled.class_counts),
+        sampled=images,
+    )
+    yield FirstAnswer(
+        DataSet(
+            data,
+            source.name,
+            "images",
+            shape,
+            source.classes,
+            splits,
+            "",
+            report,
+            preprocessing=source.preprocessing,
+            values=source.values,
+            understood=source.understood,
+        )
+    )
+
+
+def _source(data: str, recipe: ImportRecipe, wish: SampleWish | None) -> Generator[Step | Sampled, None, Source]:
     if builtin.is_built_in(data):
         return (yield from builtin.read(data))
     if not data.strip() or "\0" in data:
@@ -195,7 +279,7 @@ def _source(data: str, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if not path.exists():
         names = ", ".join(info.data for info in builtin.built_in())
         raise BadData(f"There is no file or folder “{data}”; check the path, or use a built-in data set ({names}).")
-    return (yield from read_source(path, recipe))
+    return (yield from read_source(path, recipe, wish))
 
 
 def _text_set(data: str, source: Source, started: float) -> DataSet:

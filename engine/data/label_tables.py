@@ -65,6 +65,7 @@ class LabelTable:
     listed: list[str] = field(default_factory=list)  # the pictures that it names
     rows: list[tuple[str, list[str]]] = field(default_factory=list)  # (picture, the cells of its row) of every row that names one
     headings: list[str] = field(default_factory=list)  # of all cells
+    numbered_by: str = ""  # as of a `RawTable`
 
     def values(self, column: str) -> list[tuple[str, str]]:
         """(picture, cell) of every row whose cell is not empty; nothing where there is no such column."""
@@ -83,7 +84,7 @@ class LabelTable:
         return [
             column
             for place, column in enumerate(self.headings[:_GROUPS_LOOKED_AT])
-            if column != self.chosen and self._groups(place, stride, 2 if squeezed(column) in _GROUP_NAMES else _FEWEST_GROUPS)
+            if column != self.chosen and self._groups(place, stride, 2 if is_group_name(column) else _FEWEST_GROUPS)
         ]
 
     def _groups(self, place: int, stride: int, fewest: int) -> bool:
@@ -98,7 +99,13 @@ class LabelTable:
 
     def likely_group(self, columns: list[str]) -> str:
         """The one of the columns that by its name says which patient, place or picture an image is of; "" for none."""
-        return next((name for name in columns if squeezed(name) in _GROUP_NAMES and name != self.chosen), "")
+        return next((name for name in columns if is_group_name(name) and name != self.chosen), "")
+
+
+def is_group_name(name: str) -> bool:
+    """Whether a column or an array says by its name which patient, place or picture an image is of."""
+    words = squeezed(name)
+    return words in _GROUP_NAMES or words.removesuffix("s") in _GROUP_NAMES
 
 
 def named_by_lists(tables: dict[str, RawTable]) -> set[str]:
@@ -304,7 +311,9 @@ def joined_by_number(tables: list[LabelTable], others: dict[str, RawTable]) -> d
     The column of what a table says is called like the table, since such tables have no headings.
     """
     files: dict[str, str] = {}
+    numbers = ""
     for table in tables:
+        numbers = table.path
         for place in range(len(table.headings)):
             pairs = [(row[place], picture) for picture, row in table.rows]
             if len(table.headings) == 2 and len({cell for cell, _ in pairs}) == len(pairs) > 1 and all(cell.isdigit() for cell, _ in pairs):
@@ -317,7 +326,8 @@ def joined_by_number(tables: list[LabelTable], others: dict[str, RawTable]) -> d
             continue
         known = sum(row[0] in files for row in raw.rows)
         if known == len({row[0] for row in raw.rows}) == len(raw.rows) >= _LEAST_MATCHED * len(files):
-            joined[path] = RawTable(["file", stem_of(path.rpartition("/")[2])], [[files[number], value] for number, value in raw.rows])
+            columns = ["file", stem_of(path.rpartition("/")[2])]
+            joined[path] = RawTable(columns, [[files[number], value] for number, value in raw.rows], numbered_by=numbers)
     return joined
 
 

@@ -10,10 +10,11 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from engine.common.counting import number_of, was_or_were
+from engine.data.beside import said_beside
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import LabelTable, joined_by_number, match_table, named_by_lists
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
@@ -81,22 +82,31 @@ class Layout:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     class_level: int | None = None  # which of them names the class: 1 the outermost, −1 the innermost
+    read_for: dict[str, list[str]] = field(default_factory=dict)  # table -> what it was read for, in words
+    not_needed: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)  # kind of description -> files, and some of them
     levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
 
-    def leave_out(self, paths: Iterable[str], reason: str) -> None:
-        """Count files that are not used, and name the first."""
+    def leave_out(self, paths: Iterable[str], one: str, many: str) -> None:
+        """Count files that are not used, and name the first; the reason as the end of a sentence about one and about many."""
         paths = list(paths)
         if paths:
-            self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), reason))
+            self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), one if len(paths) == 1 else many))
+
+    def read(self, paths: Iterable[str], what: str) -> None:
+        """Note what tables were read for."""
+        for path in paths:
+            if what not in (roles := self.read_for.setdefault(path, [])):
+                roles.append(what)
 
     def as_json(self) -> dict[str, Any]:
         """What is a source's `understood`."""
         left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
-            "columns": self.tables, "group_columns": self.grouping.columns,
-            "split_columns": self.split_columns, "class_level": self.class_level,
-            "likely_group": self.grouping.likely,
+            "columns": self.tables, "group_columns": self.grouping.columns, "split_columns": self.split_columns,
+            "class_level": self.class_level,
+            "likely_group": self.grouping.likely, "read_for": self.read_for,
+            "not_needed": [{"kind": kind, "count": n, "examples": list(some)} for kind, (n, some) in self.not_needed.items()],
         }  # fmt: skip
 
     def said(self) -> list[str]:
@@ -117,15 +127,17 @@ def understand(
     layout = Layout()
     pictures = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
-    lists: set[str] = set()
-    tables = _tables(paths, pictures, read_table, recipe, layout, lists)
-    used = _place(pictures, tables, recipe, layout) | lists
-    layout.notes += [f"{table.path} {table.remark}." for table in tables if table.remark and table.path in used]
-    unused = [table.path for table in tables if table.path not in used and table.path != made]
-    layout.leave_out(unused, "table that names images was not used" if len(unused) == 1 else "tables that name images were not used")
-    used.update(unused)
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in used and path != made]
-    layout.leave_out(others, "files that are no images by their name were left out")
+    foreign: set[str] = set()
+    tables = _tables(paths, pictures, read_table, recipe, layout, foreign)
+    _place(pictures, tables, recipe, layout)
+    layout.notes += [f"{table.path} {table.remark}." for table in tables if table.remark and table.path in layout.read_for]
+    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in foreign and path != made]
+    stems = {stem_of(path).rpartition("/")[2] for path in pictures} if others else set()
+    beside = said_beside(others, stems, layout.read_for, {table.path: bool(table.columns) for table in tables})
+    layout.not_needed = {kind: (len(some), tuple(some[:LEFT_OUT_LISTED])) for kind, some in beside.kinds.items()}
+    layout.notes += beside.notes
+    few = "file that is no image by its name was left out", "files that are no images by their name were left out"
+    layout.leave_out(beside.unknown, *few)
     if litter:
         layout.notes.append(
             f"{number_of(litter, 'file or folder', 'files or folders')} of the system (.DS_Store, __MACOSX, Thumbs.db and others) "
@@ -138,7 +150,7 @@ def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> list[st
     pictures = [path for path in paths if may_be_a_picture(path.rpartition("/")[2])]
     if recipe.leave_out:
         asked = [path for path in pictures if any(fnmatch.fnmatchcase(path, pattern) for pattern in recipe.leave_out)]
-        layout.leave_out(asked, "images were left out, as asked for")
+        layout.leave_out(asked, "image was left out, as asked for", "images were left out, as asked for")
         without = set(asked)
         pictures = [path for path in pictures if path not in without]
     return sorted(pictures)
@@ -164,7 +176,7 @@ def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
         return bool(folders) and _trail(path) in folders
 
     masks = [path for path in pictures if is_a_mask(path)]
-    layout.leave_out(masks, "images are masks of others and were left out")
+    layout.leave_out(masks, "image is a mask of another and was left out", "images are masks of others and were left out")
     without = set(masks)
     return [path for path in pictures if path not in without]
 
@@ -175,9 +187,11 @@ def _tables(
     read_table: Callable[[str], RawTable | None],
     recipe: ImportRecipe,
     layout: Layout,
-    used: set[str],
+    foreign: set[str],
 ) -> list[LabelTable]:
-    """The tables that name pictures, the nearest to the root first. Adds those that only name classes to `used`."""
+    """The tables that name pictures, the nearest to the root first. Notes those that only name classes as read, and adds those of which no
+    column names a picture to `foreign`.
+    """
     candidates = [path for path in paths if path.lower().endswith(TABLES)]
     if len(candidates) > MAX_TABLES:  # one text beside every picture is no table of them
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
@@ -187,7 +201,7 @@ def _tables(
     others: dict[str, RawTable] = {}  # that name no picture, perhaps by its number
     read = {path: read_table(path) for path in sorted(candidates, key=lambda path: (path.count("/"), path))}
     raws = {path: raw for path, raw in read.items() if raw is not None}
-    used.update(named_by_lists(raws))
+    layout.read(sorted(named_by_lists(raws)), "the names of the classes")
     for path, raw in raws.items():
         table = match_table(path, raw, pictures, recipe)
         if table is not None:
@@ -196,8 +210,9 @@ def _tables(
             others[path] = raw
     for path, raw in joined_by_number(found, others).items():
         if (table := match_table(path, raw, pictures, recipe)) is not None:
+            table.numbered_by = raw.numbered_by
             found.append(table)
-    _say_what_names_no_image({path: raw for path, raw in others.items() if path not in {table.path for table in found}}, layout, used)
+    _say_what_names_no_image({path: raw for path, raw in others.items() if path not in {table.path for table in found}}, layout, foreign)
     for table in found:
         layout.split_columns += [f"{table.path}:{column}" for column in table.split_columns]
         layout.split_columns += [table.path] if is_split_list(table) else []
@@ -212,30 +227,30 @@ def _tables(
     return found
 
 
-def _say_what_names_no_image(tables: dict[str, RawTable], layout: Layout, used: set[str]) -> None:
+def _say_what_names_no_image(tables: dict[str, RawTable], layout: Layout, foreign: set[str]) -> None:
     """Name the tables that were understood but whose cells are no pictures here, and show how they call them."""
     for path, raw in tables.items():
         head = [cell for row in raw.rows[:_ROWS_LOOKED_AT] for cell in row]
-        if path in used or not (path.lower().endswith(_SURELY_TABLES) or any(map(is_picture, head))):
+        if path in layout.read_for or not (path.lower().endswith(_SURELY_TABLES) or any(map(is_picture, head))):
             continue
         cells = ", ".join(f"“{cell[:40]}”" for cell in raw.rows[0][:_CELLS_SHOWN]) if raw.rows else ""
-        layout.leave_out([path], f"table was left out, since none of its columns names an image here (its first row is {cells})")
-        used.add(path)
+        reason = f"table was left out, since none of its columns names an image here (its first row is {cells})"
+        layout.leave_out([path], reason, reason)
+        foreign.add(path)
 
 
-def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> set[str]:
-    """Fill the layout's files; returns the tables that were used."""
-    used: set[str] = set()
+def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> None:
+    """Fill the layout's files, and note which tables were read for what."""
     trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
     found = splits_of(pictures, trails, tables, recipe)
     splits, trails = found.of, found.trails
     layout.splits_from = found.found_in
     layout.notes += found.notes
-    used.update(found.tables)
-    labels = _labels(pictures, trails, splits, tables, recipe, layout, used)
+    layout.read(sorted(found.tables), "the splits")
+    labels = _labels(pictures, trails, splits, tables, recipe, layout)
     groups = layout.grouping = grouping_of(pictures, tables, recipe)
     layout.notes += groups.notes
-    used.update(groups.tables)
+    layout.read(groups.tables, "the groups")
     files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, ""), groups.of.get(path, "")) for path in pictures]
     if any(file.split != "all" for file in files):
         files = _within_splits(files, layout)
@@ -247,11 +262,17 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
         _same_class(files, layout)
     layout.labelled = layout.labels_from != "none"
     layout.files = files
-    return used
+    numbered = {table.numbered_by for table in tables if table.numbered_by and table.path in layout.read_for}
+    layout.read(sorted(numbered), "the numbers of the images")
 
 
 def _trail(path: str) -> Trail:
-    return tuple(path.split("/")[:-1])
+    return _folders(path.rpartition("/")[0])
+
+
+@lru_cache(65_536)
+def _folders(path: str) -> Trail:
+    return tuple(path.split("/")) if path else ()
 
 
 def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Trail]:
@@ -277,7 +298,6 @@ def _labels(
     tables: list[LabelTable],
     recipe: ImportRecipe,
     layout: Layout,
-    used: set[str],
 ) -> dict[str, str]:
     """The class of each picture that has one."""
     layout.levels = folder_levels(trails.values())
@@ -287,17 +307,17 @@ def _labels(
     if asked == "names":
         return _from_names(pictures, layout, asked=True)
     if asked not in ("", "folders"):
-        return _taken(classes_of_column(asked, tables, layout.tables), layout, used)
+        return _taken(classes_of_column(asked, tables, layout.tables), layout)
     labels = _from_folders(pictures, trails, splits, recipe, layout)
-    tabled = {} if asked == "folders" else _taken(classes_of_tables(tables, labels, pictures), layout, used)
+    tabled = {} if asked == "folders" else _taken(classes_of_tables(tables, labels, pictures), layout)
     if tabled:
         return tabled
     return labels or ({} if asked == "folders" else _from_names(pictures, layout))
 
 
-def _taken(found: TableClasses, layout: Layout, used: set[str]) -> dict[str, str]:
+def _taken(found: TableClasses, layout: Layout) -> dict[str, str]:
     layout.notes += found.notes
-    used.update(found.tables)
+    layout.read(sorted(found.tables), "the classes")
     if found.found_in:
         layout.labels_from = found.found_in
     return found.labels
@@ -398,8 +418,12 @@ def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
     """Images beside the splits are trained on when nothing else is, and left out otherwise; test images never become others."""
     beside = [file for file in files if file.split == "all"]
     if any(file.split == "train" for file in files):
-        where = "lie beside the train and test folders" if layout.splits_from == "folders" else "are in no split"
-        layout.leave_out((file.path for file in beside), f"images that {where} were left out")
+        where = "the train and test folders" if layout.splits_from == "folders" else "those in splits"
+        layout.leave_out(
+            (file.path for file in beside),
+            f"image that lies beside {where} was left out",
+            f"images that lie beside {where} were left out",
+        )
         return [file for file in files if file.split != "all"]
     if not beside:
         only = listed_words({file.split for file in files})
@@ -416,13 +440,16 @@ def _with_classes(files: list[PlacedFile], layout: Layout, folders: bool) -> lis
         mine = [file for file in files if file.split == split]
         if mine and not any(file.label for file in mine):
             layout.leave_out(
-                (file.path for file in mine), f"images of {split} have no class and were left out; {split} is drawn from the others"
+                (file.path for file in mine),
+                f"image of {split} has no class and was left out; {split} is drawn from the others",
+                f"images of {split} have no class and were left out; {split} is drawn from the others",
             )
             files = [file for file in files if file.split != split]
     bare = [file for file in files if not file.label]
     if len(bare) <= FEW * len(files) or not folders:
-        reason = "images lie in no class folder and were left out" if folders else "images have no class and were left out"
-        layout.leave_out((file.path for file in bare), reason)
+        one = "image lies in no class folder" if folders else "image has no class"
+        many = "images lie in no class folder" if folders else "images have no class"
+        layout.leave_out((file.path for file in bare), f"{one} and was left out", f"{many} and were left out")
         return [file for file in files if file.label]
     layout.labels_from = "none"
     layout.notes.append("Some images lie in no class folder, so no image has a class.")

@@ -87,17 +87,27 @@ def name_classes(source: Source, layout: Layout, kept: list[PlacedFile], order: 
     Classes are in the order of their names, or as `order` lists them.
     """
     if layout.labelled and kept:
-        found = in_order({file.label for file in kept})
         place = {name: n for n, name in enumerate(order)}
-        source.classes = tuple(sorted(found, key=lambda name: place.get(name, len(place))))
-        number = {name: place for place, name in enumerate(source.classes)}
-        for split, part in source.parts.items():
-            part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
-        source.classes = tuple(shown(name) for name in source.classes)
-    source.notes = [shown(note) for note in layout.said()] + source.notes
-    source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
+        number_classes(source, kept, sorted(in_order({file.label for file in kept}), key=lambda name: place.get(name, len(place))))
+    say_layout(source, layout)
     groups = {split: [file.group and shown(file.group) for file in kept if file.split == split] for split in source.parts}
     number_groups(source, shown(layout.grouping.found_in), groups)
+
+
+def number_classes(source: Source, kept: list[PlacedFile], names: Sequence[str]) -> None:
+    """Let the good files have the numbers of their classes, whose names in order are `names`; nothing where there are none."""
+    if not names:
+        return
+    number = {name: place for place, name in enumerate(names)}
+    for split, part in source.parts.items():
+        part.labels = np.array([number[file.label] for file in kept if file.split == split], np.int64)
+    source.classes = tuple(shown(name) for name in names)
+
+
+def say_layout(source: Source, layout: Layout) -> None:
+    """Put what was understood of names and tables, and what is to be said of it, before what is said of the pixels."""
+    source.notes = [shown(note) for note in layout.said()] + source.notes
+    source.understood = _all_shown(layout.as_json() | {"levels": layout.levels})
 
 
 def _all_shown(value: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from engine.data.confinement import allow_bytes, confine
-from engine.data.dataset import BadData, Step
+from engine.data.dataset import BadData, Sampled, SampleWish, Step
 from engine.data.errors import Bad
 from engine.data.frames import receive, send
 from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
@@ -78,7 +78,8 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
         if request["reader"] not in READERS:
             raise BadData(f"There is no reader “{request['reader']}”.")
         reader = importlib.import_module(f"engine.data.readers.{request['reader']}")
-        steps = reader.read(Path(request["path"]), recipe_of(request["recipe"]))
+        wish = () if request.get("sample") is None else (SampleWish(*request["sample"]),)
+        steps = reader.read(Path(request["path"]), recipe_of(request["recipe"]), *wish)
         told = 0.0
         while True:
             item = next(steps)
@@ -86,6 +87,9 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
                 send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
             elif isinstance(item, Restart):
                 send(answers, {"restart": True})
+            elif isinstance(item, Sampled):
+                head, payload = source_frame(item.source)
+                send(answers, {"sampled": head["source"], "counts": item.counts, "class_counts": item.class_counts}, payload)
             elif isinstance(item, Step) and time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 send(answers, {"step": [item.done, item.total, item.unit, item.note]})

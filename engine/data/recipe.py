@@ -33,7 +33,7 @@ class ImportRecipe:
     class_level: int | None = None  # which folder below the splits names the class: 1 the outermost, −1 the innermost
     split: str = ""  # "folders" | "none" | the column of a table | "TABLE:COLUMN" | a list of files
     split_names: tuple[tuple[str, str], ...] = ()  # (folder, word in the column or list, the split that it is)
-    group: str = ""  # "folder" | the column of a table | "TABLE:COLUMN": images with the same value stay in one split
+    group: str = ""  # "folder" | the column of a table | "TABLE:COLUMN" | an array: images with the same value stay in one split
     scale: str = ""  # "range" | "robust" | "LOW..HIGH": which values become black and white
     background: str = ""  # under what is transparent, and around letterboxed pictures
     fit: str = ""
@@ -67,7 +67,7 @@ def recipe_of(decisions: Any) -> ImportRecipe:
     known = {field.name for field in fields(ImportRecipe)}
     for name in decisions:
         if name not in known:
-            raise BadData(f"A recipe has no “{str(name)[:40]}”; it may have {', '.join(sorted(known))}.")
+            raise BadData(f"A recipe has no “{_told(name)}”; it may have {', '.join(sorted(known))}.")
     given = {name: value for name, value in decisions.items() if value not in (None, "", [])}
     for name, value in given.items():
         _check(name, value)
@@ -75,7 +75,7 @@ def recipe_of(decisions: Any) -> ImportRecipe:
         given["leave_out"] = tuple(given["leave_out"])
     for name in ("rename", "split_names"):
         if name in given:
-            given[name] = tuple(given[name].items())
+            given[name] = tuple(sorted(given[name].items()))  # in the order that a data set’s name keeps
     return replace(ImportRecipe(), **given)
 
 
@@ -83,7 +83,7 @@ def _check(name: str, value: Any) -> None:
     """Raises: BadData."""
     if name in CHOICES:
         if value not in CHOICES[name]:
-            raise BadData(f"“{str(value)[:40]}” is no {name}; choose {_or(CHOICES[name])}.")
+            raise BadData(f"“{_told(value)}” is no {name}; choose {_or(CHOICES[name])}.")
     elif name == "size":
         if type(value) is not int or not SMALLEST_SIDE <= value <= LARGEST_SIDE:
             raise BadData(f"Images of size {value!r:.40} cannot be trained on; choose from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.")
@@ -92,11 +92,11 @@ def _check(name: str, value: Any) -> None:
             raise BadData(f"{value!r:.40} is no class level; 1 is the outermost folder below the splits, −1 the innermost.")
     elif name == "leave_out":
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and len(v) <= _TEXT for v in value) or len(value) > 1000:
-            raise BadData("“leave_out” is a list of patterns such as “drafts/*”.")
+            raise BadData("“leave_out” is no list of at most 1,000 short patterns; write one such as [“drafts/*”].")
     elif name == "rename":
         names = [*value, *value.values()] if isinstance(value, dict) else [None]
         if not all(isinstance(one, str) and one.strip() and len(one) <= _TEXT for one in names):
-            raise BadData("“rename” is an object of classes and their new names such as {“cat”: “animal”}.")
+            raise BadData("“rename” names no classes and their new names; write an object such as {“cat”: “animal”}.")
     elif name == "split_names":
         if not isinstance(value, dict) or not all(
             isinstance(word, str) and word.strip() and len(word) <= _TEXT and split in SPLITS for word, split in value.items()
@@ -107,7 +107,12 @@ def _check(name: str, value: Any) -> None:
     elif name == "scale":
         given = ImportRecipe(scale=value).given_range()
         if value not in ("range", "robust") and (given is None or not given[0] < given[1]):
-            raise BadData(f"“{value[:40]}” is no scale; choose range, robust or two numbers such as 0..4095.")
+            raise BadData(f"“{_told(value)}” is no scale; choose range, robust or two numbers such as 0..4095.")
+
+
+def _told(value: Any) -> str:
+    """The beginning of a foreign name or value as it can be printed in one line."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(value)[:40])
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -45,10 +45,14 @@ def source_frame(source: Source) -> tuple[dict[str, Any], bytes]:
         names = part.names.prefix if isinstance(part.names, Numbered) else list(part.names)
         parts[name] = {"shape": list(part.images.shape), "labels": part.labels is not None, "names": names}
         parts[name]["groups"] = part.groups is not None
+        if part.past is not None:  # the pixels that went before are single frames
+            parts[name] |= {"shape": [len(part.past), *part.images.shape[1:]], "frames": len(part.images), "past": part.past.shape[1]}
         if part.labels is not None:
             payload += np.ascontiguousarray(part.labels, "<i8").tobytes()
         if part.groups is not None:
             payload += np.ascontiguousarray(part.groups, "<i8").tobytes()
+        if part.past is not None:
+            payload += np.ascontiguousarray(part.past, "<i8").tobytes()
         if isinstance(part.names, Numbered):
             payload += np.ascontiguousarray(part.names.numbers, "<i8").tobytes()
     if source.text is not None:
@@ -81,7 +85,8 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             room = rooms.get(name)
             if room is None and count == 0:
                 room = np.zeros((0, *image), np.uint8)
-            if room is None or filled.get(name, 0) != count or tuple(image) != room.shape[1:]:
+            frames = int(about.get("frames", count))
+            if room is None or filled.get(name, 0) != frames or tuple(image) != room.shape[1:]:
                 raise ValueError
             labels = None
             if about["labels"]:
@@ -91,6 +96,12 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             if about["groups"]:
                 groups = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
                 place += 8 * count
+            past = None
+            if "past" in about:
+                past = np.frombuffer(payload, "<i8", count * int(about["past"]), place).astype(np.int64).reshape(count, -1)
+                place += past.nbytes
+                if past.size and not 0 <= past.min() <= past.max() < frames:
+                    raise ValueError
             if isinstance(about["names"], str):
                 names: Sequence[str] = Numbered(about["names"], np.frombuffer(payload, "<i8", count, place).astype(np.int64))
                 place += 8 * count
@@ -98,7 +109,7 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
                 names = [str(one) for one in about["names"]]
                 if len(names) != count:
                     raise ValueError
-            source.parts[name] = Part(room[:count], labels, names, groups)
+            source.parts[name] = Part(room[:frames], labels, names, groups, past=past)
         if head["text"] is not None:
             source.text = payload[place:]
             place += int(head["text"])

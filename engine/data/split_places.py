@@ -41,7 +41,8 @@ def splits_of(pictures: list[str], trails: dict[str, Trail], tables: list[LabelT
     level = _split_level(Counter(trails.values()), recipe.split == "folders")
     if level is not None:
         splits = {path: word for path, trail in trails.items() if len(trail) > level and (word := split_word(trail[level]))}
-        inner = {path: trail[:level] + trail[level + 1 :] if path in splits else trail for path, trail in trails.items()}
+        without = {trail: trail[:level] + trail[level + 1 :] for trail in set(trails.values())}
+        inner = {path: without[trail] if path in splits else trail for path, trail in trails.items()}
         spelled = {found.trails[path][level] for path in splits}
         if level > 0 or any(name.lower() not in ("train", "valid", "val", "test") for name in spelled):
             found.notes.append(f"The splits are the folders {listed_words(sorted(spelled))}.")
@@ -70,7 +71,8 @@ def _plain_words(trails: dict[str, Trail]) -> dict[str, Trail]:
             plain[level] = {name: split for name, (split, _) in parted.items()}
     if not plain:
         return trails
-    return {path: tuple(plain.get(level, {}).get(name, name) for level, name in enumerate(trail)) for path, trail in trails.items()}
+    renamed = {trail: tuple(plain.get(level, {}).get(name, name) for level, name in enumerate(trail)) for trail in set(trails.values())}
+    return {path: renamed[trail] for path, trail in trails.items()}
 
 
 def _split_level(trails: Counter[Trail], asked: bool) -> int | None:

@@ -14,12 +14,28 @@ from engine.common.user_folders import user_folder
 from engine.data.dataset import BadData
 from engine.data.limits import IN_MEMORY_BYTES, MAX_SET_BYTES
 
+_AT_ONCE = 64  # images that are copied at once
+
 
 def cache_folder() -> Path:
     """Where mapped pixels live: $PRIORAMA_CACHE or the system's cache folder."""
     if folder := os.environ.get("PRIORAMA_CACHE"):
         return Path(folder)
     return user_folder("cache") / "images"
+
+
+def with_frames_before(frames: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(images [N, C, H, W], the frames before each [N, K, C, H, W]), in room of their own, of single frames uint8 [M, C, H, W].
+
+    Args:
+        rows: int64 [N, K + 1]: where in `frames` the K before an image are, the oldest first, and then itself.
+    """
+    images, before = room_for((len(rows), *frames.shape[1:])), room_for((len(rows), rows.shape[1] - 1, *frames.shape[1:]))
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        images[start : start + len(some)] = frames[some[:, -1]]
+        before[start : start + len(some)] = frames[some[:, :-1]]
+    return images, before
 
 
 def room_for(shape: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from engine.data.picture_sets import kind_of, sentence_of, shown
 from engine.data.pictures import Picture, adapt
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
-from engine.data.rows import PixelRows, promised
+from engine.data.rows import PixelRows, Restart, promised
 
 _AT_ONCE = 2 * MIB  # pixels that are handed over at once
 
@@ -66,3 +66,20 @@ class StreamedPictures:
             yield PixelRows(split, room, np.stack(waiting))
         if count:
             self.source.parts[split] = Part(promised(len(names), *self.shape), None, names)
+
+
+def read_streamed(
+    files: Collection[PlacedFile],
+    contents: Callable[[str], Iterable[tuple[PlacedFile, Content]]],
+    shape: Size,
+    how: Preprocessing,
+    source: Source,
+    found: PixelFacts,
+    counts: Counter[str],
+) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
+    """One attempt (`picture_sets.Attempt`) to read all files, split after split; `contents` gives those of a split with their bytes."""
+    pictures = StreamedPictures(shape, how, source, found, counts, len(files))
+    for split in ("all", "train", "valid", "test"):
+        count = sum(file.split == split for file in files)
+        yield from pictures.part(split, count, contents(split) if count else ())
+    return pictures.kept, pictures.sizes

@@ -100,7 +100,7 @@ def classes_of_tables(tables: list[LabelTable], folders: dict[str, str], picture
     for table in chosen:
         result.notes += _remarks(table, table.chosen)
     if rows := sum(table.unmatched for table in chosen):
-        result.notes.append(f"{rows:,} rows of {chosen[0].path} name no image that is here.")
+        result.notes.append(f"In {chosen[0].path} {number_of(rows, 'row names', 'rows name')} no image that is here.")
     return result
 
 

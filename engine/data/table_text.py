@@ -44,6 +44,7 @@ class RawTable:
     columns: list[str]
     rows: list[list[str]]
     headed: bool = True  # whether the first line names the columns
+    numbered_by: str = ""  # the table that says which picture has which number, where the rows are by number
     remark: str = ""  # on its text, as the end of a sentence that begins with its name
 
     def column(self, place: int) -> list[str]:

@@ -13,7 +13,8 @@ from typing import IO
 
 import numpy as np
 
-from engine.common.counting import has_or_have, number_of, was_or_were
+from engine.common.counting import has_or_have, is_or_are, number_of, was_or_were
+from engine.data.array_groups import group_arrays, group_by_array
 from engine.data.array_labels import NO_LABEL, ArrayLabels, column_of, could_be_labels, numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.limits import MAX_IMAGE_BYTES, MAX_SET_BYTES
@@ -88,7 +89,7 @@ def read_tables(
     images = _image_tables(file, tables, recipe, source)
     if only is not None:
         images = {only: next(iter(images.values()))}
-    labels = _labels(file, tables, images, recipe, source, only)
+    labels, taken = _labels(file, tables, images, recipe, source, only)
     labels, kept = (None, {}) if labels is None else _kept(labels, source)
     scalings = yield from _scaling(images, file, recipe, source)
     for split, table in images.items():
@@ -98,6 +99,8 @@ def read_tables(
         names = Numbered(f"{'' if split == 'all' else split + ' '}image", np.arange(shape[0]) if rows is None else np.flatnonzero(rows))
         source.parts[split] = Part(promised(*shape), numbers, names)
     source.classes = () if labels is None else labels.classes
+    offered = group_arrays([table for table in tables if table not in images.values()], images, taken, lambda name: only or _split_of(name))
+    group_by_array(source, recipe.group, offered, kept)
     return source
 
 
@@ -139,12 +142,12 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
 
 def _labels(
     file: str, tables: list[Table], images: dict[str, Table], recipe: ImportRecipe, source: Source, only: str | None
-) -> ArrayLabels | None:
-    """The classes of all parts, or None. Raises: BadData: an array called labels that does not fit the images."""
+) -> tuple[ArrayLabels | None, list[str]]:
+    """(The classes of all parts, or None; the arrays they are from.) Raises: BadData: an array called labels that does not fit."""
     fitting = [table for table in tables if could_be_labels(table.shape, table.dtype.kind) and table not in images.values()]
     source.understood["columns"] = {"": [name for table in fitting for name in _columns_of(table)]} if fitting else {}
     if recipe.labels == "none":
-        return None
+        return None, []
     asked, _, place = recipe.labels.partition(":")
     column = int(place) if place.isascii() and place.isdigit() else None
     if asked not in ("", "folders", "names"):
@@ -177,14 +180,14 @@ def _labels(
     if not found or missing:
         if found:
             source.notes.append(f"There are no labels for {', '.join(missing)}, so no image has a class.")
-        return None
+        return None, []
     labels = numbered(found)
     if isinstance(labels, str):
         raise BadData(f"The labels of {file} {labels}.")
     source.notes += labels.notes
     if labels.classes:
         source.understood["labels"] = f"{'array' if len(taken) == 1 else 'arrays'} {', '.join(taken)}"
-    return labels if labels.classes else None
+    return (labels, [one.partition(":")[0] for one in taken]) if labels.classes else (None, [])
 
 
 def _columns_of(table: Table) -> list[str]:
@@ -203,7 +206,7 @@ def _kept(labels: ArrayLabels, source: Source) -> tuple[ArrayLabels | None, dict
         return labels, {}
     if len(labels.classes) < 2:
         total = sum(map(len, bare.values()))
-        only = f"{total - count:,} are of class {', '.join(labels.classes)}"
+        only = f"{total - count:,} {is_or_are(total - count)} of class {', '.join(labels.classes)}"
         source.notes.append(
             f"{count:,} of {number_of(total, 'image')} {has_or_have(count)} no label (−1) and {only}: "
             "no classes to tell apart, so no image has one."

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.counting import number_of, was_or_were
+
 NAN_BECOMES = 0  # black
 DARK = 0.25  # of the range of its bits; what uses less is stretched
 ROBUST = 0.005  # of the values, at either end, may be clipped
@@ -199,7 +201,10 @@ def _said(seen: Measured, borders: tuple[float, float], named: str) -> Scaling:
 
 
 def _holes(seen: Range) -> list[str]:
-    return [f"{seen.holes:,} values that are no numbers (NaN or infinity) were set to black."] if seen.holes else []
+    if not seen.holes:
+        return []
+    values = number_of(seen.holes, "value that is no number", "values that are no numbers")
+    return [f"{values} (NaN or infinity) {was_or_were(seen.holes)} set to black."]
 
 
 def scaling_for(dtype: np.dtype, seen: Range, bits: int | None = None) -> Scaling:

@@ -205,7 +205,8 @@ class Detector:
 
     name: ClassVar[str]
     title: ClassVar[str]
-    density: ClassVar[str]  # "exact" | "bound" | "none" | "P(y|x)" | "features" | as the method's: "exact or bound", "exact or none"
+    # "exact" | "bound" | "none" (a difference of two is no density either) | "P(y|x)" | "features" | as the method's: "exact or bound"
+    density: ClassVar[str]
     unit: ClassVar[str]
     score_unit: ClassVar[str] = ""  # where it is not the value's
     source: ClassVar[str]
@@ -245,11 +246,7 @@ class Detector:
 
     def info(self) -> DetectorInfo:
         """What the panes and `list` say about this detector."""
-        kind = self.density
-        if kind == "exact or none":
-            kind = "exact" if self.method.density == "exact" else "none"
-        elif kind == "exact or bound":
-            kind = self.method.density
+        kind = self.method.density if self.density == "exact or bound" else self.density
         return DetectorInfo(
             self.name,
             self.title,

@@ -18,7 +18,7 @@ class LikelihoodRatio(Detector):
 
     name = "likelihood_ratio"
     title = "likelihood ratio"
-    density = "exact or none"
+    density = "none"
     unit = "nat"
     source = "Ren et al., Likelihood Ratios for Out-of-Distribution Detection, 2019 (arXiv 1906.02845), eq. 3"
     help = (
@@ -92,7 +92,7 @@ class InputComplexity(Detector):
     name = "input_complexity"
     version = 2  # since images of few levels are packed before they are compressed
     title = "input complexity"
-    density = "exact or none"
+    density = "none"
     unit = "bits/dim"
     source = "Serrà et al., Input complexity and out-of-distribution detection, 2020 (arXiv 1909.11480), eq. 2"
     help = (

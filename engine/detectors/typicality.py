@@ -20,7 +20,7 @@ class Typicality(Detector):
     name = "typicality"
     version = 2  # since its centre comes from training images
     title = "typicality"
-    density = "exact or none"
+    density = "none"
     unit = "nat"
     source = "Nalisnick et al., Detecting Out-of-Distribution Inputs Using Typicality, 2019 (arXiv 1906.02994), with M = 1"
     help = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from engine.common.counting import is_or_are, number_of
+from engine.detectors.base import finish
 from engine.losses.calibration import calibration_error, calibration_limit
+from engine.protocols import FlowDensity, ProbabilityFlow, provides
 
 RESAMPLES = 200  # of the images, for the standard error of a calibration error
 UNIFORM, OF_DATA = "uniform", "data"
@@ -40,16 +42,43 @@ def bayes(given: Tensor, log_prior: Tensor | None = None) -> Bayes:
     return Bayes(joint - marginal[:, None], marginal)
 
 
-def given_each_class(method: object, x: Tensor, classes: int, seed: int = 0) -> Tensor:
-    """log p(x|y) of images [B, C, H, W] under a class-conditional method, for every class: float64 nats [B, K].
+class GivenClasses(NamedTuple):
+    """log p(x|y) of images for every class, in nats."""
 
-    Whatever a density draws (two levels, a posterior) is drawn alike for all classes.
+    log_p: Tensor  # float64 [B, K]
+    error: Tensor | None  # standard error of a probability flow's probes and solver [B, K]; None of other densities
+    solver_error: Tensor | None  # the solver's share of it [B, K]
+
+
+def given_in_steps(method: object, x: Tensor, classes: int, seed: int = 0) -> Generator[None, None, GivenClasses]:
+    """log p(x|y) of images [B, C, H, W] under a class-conditional method, for every class, with a yield after each, and between the passes
+    of a probability flow.
+
+    Whatever a density draws (two levels, a posterior, the probes of a flow) is drawn alike for all classes.
     """
-    columns = []
+    columns: list[FlowDensity] = []
     for label in range(classes):
-        y = torch.full((len(x),), label, device=x.device)
-        columns.append(method.log_prob(x, y, torch.Generator(x.device).manual_seed(seed)).double())  # type: ignore[attr-defined]
-    return torch.stack(columns, 1)
+        y, generator = torch.full((len(x),), label, device=x.device), torch.Generator(x.device).manual_seed(seed)
+        if provides(method, ProbabilityFlow):
+            columns.append((yield from method.log_prob_steps(x, y, generator)))
+        else:
+            log_p = method.log_prob(x, y, generator)  # type: ignore[attr-defined]
+            columns.append(FlowDensity(log_p, log_p, log_p))
+        yield
+    log_p = torch.stack([one.log_p.double() for one in columns], 1)
+    if not provides(method, ProbabilityFlow):
+        return GivenClasses(log_p, None, None)
+    return GivenClasses(log_p, torch.stack([one.error for one in columns], 1), torch.stack([one.solver_error for one in columns], 1))
+
+
+def given_each_class(method: object, x: Tensor, classes: int, seed: int = 0) -> GivenClasses:
+    """`given_in_steps` at a stretch."""
+    return finish(given_in_steps(method, x, classes, seed))
+
+
+def marginal_error(error: Tensor, log_posterior: Tensor) -> Tensor:
+    """How far log p(x) may be off [B] where each log p(x|y) may be off by `error` [B, K], all alike: Σ_y p(y|x) error."""
+    return (log_posterior.exp() * error).sum(1)
 
 
 def class_prior(text: str, classes: Sequence[str], labels: np.ndarray | None) -> np.ndarray:

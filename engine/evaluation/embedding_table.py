@@ -30,7 +30,8 @@ def map_file(
     features: Path | None = None,
     follow: Callable[[Any], Iterable[Any]] = iter,
 ) -> dict[str, Any]:
-    """Draw a map and write a line for each image: its place in the split, its class (empty without classes), x and y.
+    """Draw a map and write a line for each image: its place in the split, its class (empty without classes), x and y; then run, step, how
+    it was chosen, the weights' hash, data and split.
 
     Args:
         features: an .npz to write first: features float32 [N, D], index int64 [N], names [N], and labels int64 [N] with classes [K].
@@ -63,18 +64,27 @@ def map_file(
         if features is None:
             raise KeyboardInterrupt("It was stopped before the map was drawn.")
         return {"features": str(features), "stopped": "Stopped before the map was drawn; the features are kept."}
+    model = session.model(str(run), step)
+    facts = {
+        "run": str(run),
+        "step": model.step,
+        "step_rule": model.step_rule,
+        "weights": model.weights,
+        "data": data or model.manifest.data,
+        "split": split,
+    }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "label", "x", "y"])
+    writer.writerow(["index", "label", "x", "y", *facts])
     for point, (x, y) in enumerate(embedded.places):
         label = "" if embedded.labels is None or not embedded.classes else embedded.classes[int(embedded.labels[point])]
-        writer.writerow([int(embedded.indices[point]), label, float(x), float(y)])
+        writer.writerow([int(embedded.indices[point]), label, float(x), float(y), *facts.values()])
     _write(out, text.getvalue().encode("utf-8"), "The map", "--out")
     return {
         "file": str(out),
         "n": len(embedded.places),
         "step": embedded.subset.step,
-        "step_rule": session.model(str(run), step).step_rule,
+        "step_rule": model.step_rule,
         **({"features": str(features)} if features is not None else {}),
         "map": kind,
         "seed": seed,

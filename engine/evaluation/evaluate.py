@@ -6,22 +6,23 @@ A generator of progress.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from engine.bases.text import windows
+from engine.common.counting import number_of
 from engine.common.intervals import standard_error
 from engine.common.pixels import to_float
 from engine.data import DataSet
 from engine.data.splits import spread
 from engine.data.tokens import unknown_in
 from engine.detectors.base import finish
-from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class
+from engine.evaluation.bayes import UNIFORM, bayes, calibration, class_prior, given_each_class, marginal_error
 from engine.losses.likelihoods import image_generators, iwae
 from engine.messages import Event, Progress
 from engine.protocols import (
@@ -40,6 +41,8 @@ from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
 from engine.training.batches import text_of, tokens_of
 
+Batch = TypeVar("Batch", np.ndarray, torch.Tensor)
+
 DECODES = 8192  # images decoded at once while streaming: memory stays flat whatever K is
 BATCH = 128
 SOLVER_ERROR = "solver_error"  # of a probability flow: its name among the figures
@@ -55,6 +58,7 @@ class Evaluation:
     step_rule: str  # by which that checkpoint was taken
     images: int  # how many were scored; of a text 0
     values: dict[str, Any]  # as section "verbs" of the README names them
+    stopped: str = ""  # one sentence where it ended before all were scored
 
 
 def evaluate(
@@ -66,6 +70,7 @@ def evaluate(
     job: str = "",
     split: str = "test",
     prior: str = UNIFORM,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Event, None, Evaluation]:
     """Score the images of a split of the run's own data, or `limit` of them spread over it: eval mode, full precision, fixed seed.
 
@@ -82,6 +87,9 @@ def evaluate(
     Models of the next frame report p(x) of a frame alone, and `next_frame_nats` = -log p(x | four before) with `next_frame_bits_per_dim`.
     Every figure has its standard error beside it, as `nats_se`; images of one group count as one piece of evidence.
 
+    Args:
+        stop: asked after every batch whether to end there: what is scored by then, batches in an order drawn once, is what is reported.
+
     Raises:
         BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score. BadPrior.
     """
@@ -91,7 +99,7 @@ def evaluate(
     model = Model(run, step)
     data = yield from open_run_data(run, job)
     if data.kind == "text":
-        return (yield from _text(model, data, limit, job, split))
+        return (yield from _text(model, data, limit, job, split, stop))
     held_out = data.splits[split]
     rows = spread(held_out, limit)
     log_prior = None
@@ -103,8 +111,8 @@ def evaluate(
     if model.method.density == "none" and not provides(model.method, Classifier):
         raise CannotAnswer(f"{model.method.title} has no density and no classes, so there is nothing to score.")
     found: dict[str, list[np.ndarray]] = {}
-    done, batch = 0, max(1, min(BATCH, DECODES // min(k, DECODES)))
-    for some in np.split(rows, range(batch, len(rows), batch)):
+    done, batch, scored = 0, max(1, min(BATCH, DECODES // min(k, DECODES))), []
+    for some in _in_drawn_order(np.split(rows, range(batch, len(rows), batch))):
         x = to_float(torch.from_numpy(held_out.images[some]))
         y = None if held_out.labels is None else torch.from_numpy(held_out.labels[some])
         with torch.inference_mode():
@@ -113,10 +121,16 @@ def evaluate(
             if provides(model.method, FramePredictor) and held_out.before is not None:
                 given = model.method.log_prob(x, torch.from_numpy(held_out.before[some]), model.generator(seed))
                 found.setdefault("next_frame_nats", []).append(-given.double().numpy())
+        scored.append(some)
         done += len(some)
         yield Progress(job, str(path), done, len(rows), "image", 0.0, None)
-    groups = None if held_out.groups is None else held_out.groups[rows]
-    each = {name: np.concatenate(parts) for name, parts in found.items()}
+        if stop():
+            break
+    stopped = _stopped(done, len(rows), "image")
+    rows = np.concatenate(scored)
+    order = rows.argsort(kind="stable")
+    groups = None if held_out.groups is None else held_out.groups[rows[order]]
+    each = {name: np.concatenate(parts)[order] for name, parts in found.items()}
     off = each.pop(SOLVER_ERROR, None)
     sure = {name: each.pop(name) for name in [*each] if name.endswith("confidence")}
     values: dict[str, Any] = {name: float(figures.mean()) for name, figures in each.items()}
@@ -133,10 +147,22 @@ def evaluate(
             values |= {SOLVER_ERROR: float(off.mean()), f"bits_per_dim_{SOLVER_ERROR}": float(off.mean()) / model.spec.dims / math.log(2)}
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
-    return Evaluation(model.step, model.step_rule, len(rows), values)
+    return Evaluation(model.step, model.step_rule, len(rows), values, stopped)
 
 
-def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) -> Generator[Event, None, Evaluation]:
+def _in_drawn_order(batches: Sequence[Batch]) -> list[Batch]:
+    """The batches in an order that is always the same, the last one last: however far one comes, it is no head of a sorted split."""
+    return [batches[place] for place in np.random.default_rng(0).permutation(len(batches) - 1)] + [batches[-1]]
+
+
+def _stopped(done: int, of: int, unit: str) -> str:
+    """One sentence where less than all was scored."""
+    return f"Stopped after {done:,} of {number_of(of, unit)}; the figures are of those." if done < of else ""
+
+
+def _text(
+    model: Model, data: DataSet, limit: int | None, job: str, split: str, stop: Callable[[], bool]
+) -> Generator[Event, None, Evaluation]:
     """Every symbol of a split once, or of blocks spread over it, each with between context/2 and context - 1 symbols before it.
 
     The first ones are told from the end of the part before it. Text is read in windows that overlap by half, and
@@ -163,7 +189,7 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
     blocks: list[torch.Tensor] = []  # nats of the symbols of each block
     unknown = 0
     done, batch = 0, max(1, SYMBOLS // context)
-    for part in rows.split(batch):
+    for part in _in_drawn_order(rows.split(batch)):
         with torch.inference_mode():
             log_p = method.log_probs(read[part])[:, half:].double()
         for row, some in zip(part.tolist(), log_p, strict=True):
@@ -171,13 +197,15 @@ def _text(model: Model, data: DataSet, limit: int | None, job: str, split: str) 
             unknown += int(strange[row * stride :][: len(blocks[-1])].sum())
             done += len(blocks[-1])
         yield Progress(job, str(model.run.path), done, count, "symbol", 0.0, None)
+        if stop():
+            break
     each = torch.cat(blocks).numpy()
     nats = float(each.mean())
     error = standard_error(each, np.repeat(np.arange(len(blocks)), [len(block) for block in blocks]))
     values = {"nats_per_token": nats, "bits_per_token": nats / math.log(2), "tokens": done, "unknown_tokens": unknown}
     values["density"] = model.method.density
     values |= {"nats_per_token_se": error, "bits_per_token_se": error / math.log(2)}
-    return Evaluation(model.step, model.step_rule, 0, values)
+    return Evaluation(model.step, model.step_rule, 0, values, _stopped(done, count, "symbol"))
 
 
 def _scores(
@@ -198,10 +226,12 @@ def _scores(
             found["distortion_nats"] = found["elbo_nats"] - found["rate_nats"]
     elif method.density != "none" and provides(method, Density) and method.conditional:
         given = given_each_class(method, x, len(model.spec.classes), seed)
-        rule = bayes(given, log_prior)
+        rule = bayes(given.log_p, log_prior)
         found["nats"] = -rule.log_marginal
+        if given.solver_error is not None:
+            found[SOLVER_ERROR] = marginal_error(given.solver_error, rule.log_posterior)
         if y is not None:
-            found["nats_given_class"] = -given.gather(1, y.long()[:, None])[:, 0]
+            found["nats_given_class"] = -given.log_p.gather(1, y.long()[:, None])[:, 0]
             found |= _answered(rule.log_posterior, y, "bayes_")
     elif method.density != "none" and provides(method, ProbabilityFlow):
         told = finish(method.log_prob_steps(x, None, model.generator(seed)))

@@ -94,19 +94,51 @@ def knn(
         own: rows of the bank [M] that are the queries themselves, and have no vote about themselves.
     """
     bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
-    k = min(k, len(bank) - (own is not None))
     found = []
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         some = queries[start : start + QUERIES_AT_ONCE]
-        cosines = some @ bank.T
-        if own is not None:
-            cosines[torch.arange(len(some)), own[start : start + len(some)]] = -math.inf
-        near, places = cosines.topk(k, dim=1, sorted=False)
-        weights = ((near - 1) / temperature).exp()  # exp(-1 / temperature) is common to all
-        votes = torch.zeros(len(some), classes).scatter_add_(1, labels[places], weights)
-        found.append(votes.argmax(1))
+        mine = None if own is None else own[start : start + len(some)]
+        found.append(votes(bank, labels, some, classes, k, temperature, mine).argmax(1))
         yield start + len(some)
     return torch.cat(found)
+
+
+def votes(
+    bank: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    classes: int,
+    k: int = NEIGHBOURS,
+    temperature: float = TEMPERATURE,
+    own: Tensor | None = None,
+) -> Tensor:
+    """What each class [M, K] is voted for by the k nearest of the bank: Σ exp((cosine - 1) / temperature). As `knn`, of unit features."""
+    k = min(k, len(bank) - (own is not None))
+    cosines = queries @ bank.T
+    if own is not None:
+        cosines[torch.arange(len(queries)), own] = -math.inf
+    near, places = cosines.topk(k, dim=1, sorted=False)
+    weights = ((near - 1) / temperature).exp()  # exp(-1 / temperature) is common to all
+    return torch.zeros(len(queries), classes).scatter_add_(1, labels[places], weights)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """A vote of nearest neighbours as a classifier: p(y|x) = (votes of y + v / K) / (all votes + v), where v is the mean vote.
+
+    The one vote that is spread evenly keeps every class possible, so that the log loss is finite; the likeliest class is that of `knn`.
+    """
+
+    bank: Tensor  # unit features [N, D]
+    labels: Tensor  # int64 [N]
+    classes: int
+
+    def log_p(self, features: Tensor) -> Tensor:
+        """log p(y|x) float64 [M, K] of features [M, D]."""
+        given = votes(self.bank, self.labels, F.normalize(features.float(), dim=1), self.classes).double()
+        total = given.sum(1, keepdim=True)
+        mean = total / min(NEIGHBOURS, len(self.bank))
+        return ((given + mean / self.classes) / (total + mean)).log()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from engine.common.films import film_bytes, film_ending
 from engine.evaluation.sample_grid import GAP, CannotWrite
 from engine.messages import Event, Progress
 from engine.queries.rollout import Clip, RolledOutFrame, clip_of, predictor_of, roll_out, true_log_probs
@@ -27,16 +28,16 @@ GREY = 128  # where there is no frame
 def rollout_file(
     path: Path, out: Path, clip: int, frames: int, seed: int = 0, step: int | str | None = None
 ) -> Generator[Event, None, dict[str, Any]]:
-    """Draw the `frames` frames after the first four of a held-out clip and write them to `out`, .png or .gif, below or beside the true
-    ones. The window draws the same. Yields progress.
+    """Draw the `frames` frames after the first four of a held-out clip and write them to `out`, below the true ones as .png or beside
+    them as a film. The window draws the same. Yields progress.
 
     Values: `step`, `step_rule`, `clip`, `clips`, `frames`; log p in nats of each drawn frame given the four before it (`log_p`) and of each
     true one given the four true ones (`true_log_p`), and the means of both in bits/dim.
 
     Raises: CannotAnswer: a method of single images, no clips, or another kind of file. BadRun, BadData. CannotWrite.
     """
-    if out.suffix.lower() not in (".png", ".gif"):
-        raise CannotAnswer(f"A film is written as .png or .gif, and {out.name} is neither; name a file such as film.gif.")
+    if not film_ending(out) and out.suffix.lower() != ".png":
+        raise CannotAnswer(f"A film is written as .gif, .webp, .apng or .png, and {out.name} is none; name a file such as film.gif.")
     model = Model(Run.open(path), step)
     method = predictor_of(model, frames)
     data = yield from open_run_data(model.run)
@@ -49,7 +50,12 @@ def rollout_file(
             yield Progress("", str(path), len(drawn), frames, "frame", 0.0, None)
     log_p = [frame.log_p for frame in drawn]
     recipe = {"run": path.name, "step": model.step, "seed": seed, "clip": held_out.number + 1, "frames": frames}
-    content = (_gif if out.suffix.lower() == ".gif" else _png)(held_out, [frame.image for frame in drawn], json.dumps(recipe))
+    images = [frame.image for frame in drawn]
+    ending = film_ending(out)
+    if ending:
+        content = film_bytes(_pairs(held_out, images), ending, recipe, frame_ms=FRAME_MS, last_ms=FRAME_MS)
+    else:
+        content = _png(held_out, images, json.dumps(recipe))
     try:
         write_file(out.absolute(), content)
     except OSError as error:
@@ -72,15 +78,12 @@ def _png(clip: Clip, drawn: list[np.ndarray], recipe: str) -> bytes:
     return file.getvalue()
 
 
-def _gif(clip: Clip, drawn: list[np.ndarray], recipe: str) -> bytes:
-    """Frame after frame: the true one at the left, the drawn one at the right."""
+def _pairs(clip: Clip, drawn: list[np.ndarray]) -> list[np.ndarray]:
+    """Frame after frame uint8 [H, W, 3]: the true one at the left, the drawn one at the right."""
     nothing = [np.full_like(drawn[0], GREY)] * (len(drawn) - len(clip.truth))
     pairs = zip([*clip.before, *clip.truth, *nothing], [*clip.before, *drawn], strict=True)
-    pictures = [_picture(np.concatenate([_shown(true), _shown(ours)], 1)[:-GAP, :-GAP]) for true, ours in pairs]
-    file = io.BytesIO()
-    first, *others = pictures
-    first.save(file, format="GIF", save_all=True, append_images=others, duration=FRAME_MS, loop=0, comment=recipe.encode())
-    return file.getvalue()
+    pictures = (np.concatenate([_shown(true), _shown(ours)], 1)[:-GAP, :-GAP] for true, ours in pairs)
+    return [np.broadcast_to(picture, (*picture.shape[:2], 3)).copy() for picture in pictures]
 
 
 def _shown(frame: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Samples of a run as one file: a sheet of images as PNG with the recipe inside, or texts one below the other."""
+"""Samples of a run as one file: a sheet of images as PNG or a film of how they come about, with the recipe inside; or texts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from engine import messages as m
+from engine.common.films import LARGE_SIDE, film_bytes, film_ending, some_of
 from engine.data.tokens import encode
 from engine.method import Method
 from engine.protocols import ObservationSampler, Sampler, SymbolSequence, provides
-from engine.queries.sampling import finished_samples, sampler_settings
+from engine.queries.sampling import film_of_samples, finished_samples, sampler_settings
 from engine.queries.session import CannotAnswer, Model
 from engine.storage.atomic_io import write_file
 from engine.storage.run_reader import Run
 
 GAP = 2  # pixels between images
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+PICTURES = (".png", ".apng", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 TEXTS = (".txt", ".md", ".csv", ".json", ".html")
+NOT_WRITTEN = (*TEXTS, ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # of images
 
 
 class CannotWrite(OSError):
@@ -53,8 +55,11 @@ def sample_file(
     decode: str | None = None,
     settings: Mapping[str, Any] | None = None,
     caption: str = "",
+    top_k: int = 0,
+    top_p: float = 1.0,
 ) -> WrittenSamples:
-    """Draw `n` samples and write them to `out`: images as one PNG, texts (each the prompt and as much as the context) as text.
+    """Draw `n` samples and write them to `out`: images as one PNG, or as they come about as a film (.gif, .webp, .apng); texts (each the
+    prompt and as much as the context) as text.
 
     The window draws the same. `decode`: as `decoding` takes it; `settings`: as `sampler_settings` does.
 
@@ -73,8 +78,10 @@ def sample_file(
             raise CannotAnswer(f"{method.title} writes text, and {out.name} would be a picture; name a file such as sample.txt.")
     elif prompt:
         raise CannotAnswer(f"{method.title} draws images, which no text can begin; leave out --prompt.")
-    elif out.suffix.lower() in TEXTS:
-        raise CannotAnswer(f"{method.title} draws images, and {out.name} would be a text; name a file that ends in .png.")
+    elif out.suffix.lower() in NOT_WRITTEN:
+        raise CannotAnswer(f"{method.title} draws images, which are written as .png, or as films .gif, .webp or .apng, not as {out.name}.")
+    if (top_k or top_p != 1) and not provides(method, SymbolSequence):
+        raise CannotAnswer(f"{method.title} draws no symbols that could be left out; leave out --top-k and --top-p.")
     chosen = sampler_settings(method, settings or {})
     told = {} if chosen is None else asdict(chosen)
     work = m.DrawSamples(
@@ -83,6 +90,8 @@ def sample_file(
         seed=seed,
         samples=tuple(range(n)),
         temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
         label=label,
         prompt=prompt,
         caption=caption,
@@ -95,17 +104,36 @@ def sample_file(
         _, texts = finished_samples(model, replace(work, length=given + method.length))
         _write(out, _joined(texts).encode("utf-8"))
         return WrittenSamples(model.step, "text" if n == 1 else "texts", model.step_rule, how, told)
-    pixels, _ = finished_samples(model, work)
-    assert pixels is not None, "what learns from images draws images"
     recipe = {"run": path.name, "step": model.step, "seed": seed, "temperature": temperature, "class": label, "n": n}
     recipe |= {"caption": caption} if caption else {}
-    info = PngImagePlugin.PngInfo()
-    info.add_text("priorama", json.dumps(recipe | {"decode": how} | ({"sample_settings": told} if told else {})))
-    file = io.BytesIO()
-    Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
-    _write(out, file.getvalue())
+    recipe |= {"top_k": top_k} if top_k else {}
+    recipe |= {"top_p": top_p} if top_p != 1 else {}
+    recipe |= {"decode": how} | ({"sample_settings": told} if told else {})
+    _write(out, _film(model, work, ending, recipe) if (ending := film_ending(out)) else _picture(model, work, recipe))
     kind = {"mean": " (means of p(x|z))", "sample": " (drawn from p(x|z))"}.get(how, "")
     return WrittenSamples(model.step, ("image" if n == 1 else "images") + kind, model.step_rule, how, told)
+
+
+def _picture(model: Model, work: m.DrawSamples, recipe: dict[str, Any]) -> bytes:
+    pixels, _ = finished_samples(model, work)
+    assert pixels is not None, "what learns from images draws images"
+    info = PngImagePlugin.PngInfo()
+    info.add_text("priorama", json.dumps(recipe))
+    file = io.BytesIO()
+    Image.fromarray(sheet(pixels)).save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def _film(model: Model, work: m.DrawSamples, ending: str, recipe: dict[str, Any]) -> bytes:
+    """The sheet after some of the steps, at most `MOST_FRAMES` of them, the last one among them."""
+    sheets: list[np.ndarray] = []
+    wanted: set[int] = set()
+    for done, of, images in film_of_samples(model, work):
+        wanted = wanted or {1 + place for place in some_of(of)}
+        if done in wanted or done == 0:
+            plain = sheet(images)
+            sheets.append(plain if plain.ndim == 3 else plain[:, :, None].repeat(3, 2))
+    return film_bytes(sheets, ending, recipe, factor=max(1, LARGE_SIDE // sheets[0].shape[1]))
 
 
 def decoding(method: Sampler, decode: str | None) -> str:

@@ -105,7 +105,7 @@ def compare_data(
         work = m.ScoreData(job="", run=str(run), step=step, data=data, split=split, limit=limit, samples=k, seed=seed)  # type: ignore[arg-type]
         found.append(_first(m.DataScored, follow(session.work(work))))
         if scores is not None:
-            write_raw_scores(scores, found)
+            write_raw_scores(scores, found, _of_weights(session, run, step) | {"seed": seed})
         return found[-1]
 
     ours = ask(known or "", split)
@@ -184,6 +184,12 @@ def _first(kind: type[Any], events: Iterable[Any]) -> Any:
 def _stopped(done: int, total: int, unit: str) -> dict[str, str]:
     """A note where a job was stopped before its end."""
     return {"stopped": f"Stopped after {done:,} of {total:,} {unit}; those are kept."} if done < total else {}
+
+
+def _of_weights(session: QuerySession, run: Path, step: int | str | None) -> dict[str, Any]:
+    """Which weights made the scores."""
+    model = session.model(str(run), step)
+    return {"run": str(run), "step": model.step, "step_rule": model.step_rule, "weights": model.weights}
 
 
 def _count(calibrated: m.Calibrated) -> int:
@@ -352,6 +358,14 @@ def comparison(result: dict[str, Any]) -> str:
         cells = [result["results"][out][name] for out in outs]
         lines.append(f"{name:<20}" + "".join(f"{cell['auroc']:>12.4f} {_interval(cell)}{cell['fpr95']:>9.4f}" for cell in cells))
     lines += batch_lines(result["batch"]) if "batch" in result else []
+    if outs:
+        lines += ["", f"{'':<20}unit; density; direction of the value"]
+        about = result["detectors"]
+        lines += [
+            f"{name:<20}{one['unit'] or 'no unit'}; {one['density']}; {one['direction']}"
+            for name, one in about.items()
+            if name in result["results"][outs[0]]
+        ]
     return "\n".join([*lines, *_missing(result)])
 
 
@@ -413,8 +427,9 @@ def write_csv(path: Path, result: dict[str, Any]) -> None:
     _write_table(path, [*header, *facts, "error"], rows, "--csv")
 
 
-def write_raw_scores(path: Path, found: list[m.DataScored]) -> None:
-    """One line per image of every data set: set, split, index, name, group, and the raw score of every detector, high = unlike training.
+def write_raw_scores(path: Path, found: list[m.DataScored], facts: dict[str, Any]) -> None:
+    """One line per image of every data set: set, split, index, name, group, the raw score of every detector, high = unlike training, then
+    `facts` and the hash of the data.
 
     Raises:
         BadTable: the file cannot be written.
@@ -426,8 +441,21 @@ def write_raw_scores(path: Path, found: list[m.DataScored]) -> None:
             group = "" if one.groups is None else int(one.groups[row])
             name = one.names[row].encode("utf-8", "backslashreplace").decode()
             values = [repr(float(one.scores[detector][row])) for detector in names]
-            rows.append(["in" if place == 0 else "out", one.data or one.name, one.split, int(index), name, group, *values])
-    _write_table(path, ["side", "data", "split", "index", "name", "group", *names], rows, "--scores")
+            rows.append(
+                [
+                    "in" if place == 0 else "out",
+                    one.data or one.name,
+                    one.split,
+                    int(index),
+                    name,
+                    group,
+                    *values,
+                    *facts.values(),
+                    one.data_hash,
+                ]
+            )
+    header = ["side", "data", "split", "index", "name", "group", *names, *facts, "data_hash"]
+    _write_table(path, header, rows, "--scores")
 
 
 def _write_table(path: Path, header: list[str], rows: list[list[Any]], option: str) -> None:

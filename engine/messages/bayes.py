@@ -41,6 +41,7 @@ class BayesAnswered(Answer):
     true_class: str = ""  # of an image of the run's data
     classifier: np.ndarray | None = None  # p(y|x) [K] of the run `beside`
     beside_fault: str = ""  # why there is none: one sentence
+    errors: np.ndarray | None = None  # standard errors of `given` in nats [K], of a probability flow
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -21,7 +21,7 @@ class AnswersOf:
     step: int | None = None
     split: str = "valid"  # "train" | "valid" | "test"
     limit: int | None = 5000  # images, spread over the split; None: all of it
-    through: str = ""  # "classifier" | "bayes" (of a density p(x|y)) | "probe" (linear, of an encoder); empty: the first that it has
+    through: str = ""  # "classifier" | "bayes" (of p(x|y)) | "probe" (linear) or "knn", of an encoder; empty: the first that it has
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    "BadFile", "BrowseData", "ClassExamples", "ClassExamplesFound", "DataInfo", "DataListed", "DataPage", "DataReport", "DataWarning",
-    "ForgetData", "ImportFacts", "LeftOutFiles", "ListData", "OpenData",
+    "BadFile", "BrowseData", "ClassExamples", "ClassExamplesFound", "DataInfo", "DataListed", "DataPage", "DataReport", "DataSampled",
+    "DataWarning", "ForgetData", "ImportFacts", "LeftOutFiles", "ListData", "OpenData",
 ]  # fmt: skip
 
 
@@ -27,7 +27,9 @@ class DataInfo:
     built_in: bool = False
     training_images: int | None = None  # where it is known without opening the set
     has: tuple[str, ...] | None = None  # of "classes", "captions", "frames"; None where it is not known without opening the set
+    grey: bool | None = None  # whether its images have one channel; None where it is not known without opening the set
     lost: bool = False  # it was opened before, and nothing lies at its place now
+    decided: str = ""  # how it is read, in words: “labels dx · curated: 2 left out”
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +42,15 @@ class BadFile:
 
 @dataclass(frozen=True)
 class OpenData(Command):
-    """Inspect a data set (built-in name, file or folder) and report on it: `Progress`, then `DataReport`, then `Ended`."""
+    """Inspect a data set (built-in name, file or folder) and report on it: `Progress`, then `DataReport`, then `Ended`.
+
+    With a `sample` of images, `DataSampled` comes before as soon as there is something to show, where reading the whole takes longer.
+    """
 
     job: str
     data: str
     listed: bool = True  # False: it is only tried, and does not come onto the list
+    sample: int = 0  # images that a first answer may look at; 0: none is wanted
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class ImportFacts:
     levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
     arrays: tuple[str, ...] = ()  # that could be the images
     class_level: int | None = None  # which of the levels names the class, where folders do
-    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | "none"
+    groups_from: str = "none"  # "folder" | "TABLE:COLUMN" | an array | "none"
     array: str = ""  # what the images are taken from, where they are arrays
     original_classes: tuple[str, ...] = ()  # before they were renamed
     left_out: tuple[LeftOutFiles, ...] = ()
@@ -143,6 +149,15 @@ class DataReport(Event):
     near_across_splits: int = 0  # test images that are nearly the same as one for training or validation
     understood: ImportFacts | None = None  # of images
     warnings: tuple[DataWarning, ...] = ()
+    sampled: int = 0  # images that all but counts and names is told from, where the whole was not read; 0: all of them
+
+
+@dataclass(frozen=True, eq=False)
+class DataSampled(Event):
+    """A first answer of a job that reads a data set: counts by names and tables, all else from a few images. Its `DataReport` follows."""
+
+    job: str
+    report: DataReport  # without a hash and without duplicates
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -180,6 +195,7 @@ class ClassExamples(Query):
     data: str
     rows: tuple[tuple[str, int], ...]  # (split, class); class -1: of the whole split
     each: int = 5
+    sample: bool = False  # of the images of the newest first answer, and of no other
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.messages.base import Event
+from engine.messages.base import Answer, Event, Query
 
-__all__ = ["FieldInfo", "MethodInfo", "Ready"]
+__all__ = ["FieldInfo", "FolderInspected", "InspectFolder", "MethodInfo", "Ready"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class FieldInfo:
     log: bool = False  # a range better walked by factors
     group: str = "Model"  # heading in the form: "Model", "Objective", "Training"
     needs: str = ""  # the switch without which it has no effect
+    folder: str = ""  # it names a folder: "model" (config.json with weights) | "run" (or the name of a run)
+    of_colour: bool = False  # it has no effect on images of one channel
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,19 @@ class Ready(Event):
     precision: str  # what "auto" means here: "fp32" | "bf16"
     versions: dict[str, str]
     seconds: float  # from the engine's start
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InspectFolder(Query):
+    """Whether a folder holds what a setting wants -> `FolderInspected`."""
+
+    kind: str  # `FieldInfo.folder`
+    path: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FolderInspected(Answer):
+    """In one sentence why the folder cannot be used; empty: it can, as far as names and first bytes of its files tell."""
+
+    path: str
+    fault: str = ""

@@ -28,7 +28,9 @@ __all__ = [
     "FinalFiguresFound",
     "FollowRun",
     "ImportRun",
+    "ListedLocated",
     "LocateData",
+    "LocateListed",
     "Metrics",
     "Number",
     "OpenRun",
@@ -326,6 +328,27 @@ class DataLocated(Event):
     job: str
     run: str
     data: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LocateListed(Work):
+    """Check by its content whether a data set of the list lies at `place` now; its entry, its decisions and the runs on it in the folder
+    `root` follow -> `Progress`, then `ListedLocated`.
+    """
+
+    data: str
+    place: str
+    root: str
+
+
+@dataclass(frozen=True, eq=False)
+class ListedLocated(Event):
+    """A data set of the list is called `now` where it lies now."""
+
+    job: str
+    data: str
+    now: str
+    compared: bool = True  # False: nobody knew its content
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.common.counting import number_of
 from engine.common.intervals import share_interval
 from engine.config import WEIGHT_DECAY, Training, setting
 from engine.losses.calibration import calibration_error, calibration_limit
@@ -134,7 +135,13 @@ class ImageClassifier(Method):
         constant = max(1 / logits.shape[1], y.bincount().max().item() / len(y))
         nats = F.cross_entropy(logits, y).item()
         numbers = (
-            Number("accuracy", 100 * accuracy, "%", 1, f"Of {len(y)} held-out images; always the commonest class: {100 * constant:.0f} %."),
+            Number(
+                "accuracy",
+                100 * accuracy,
+                "%",
+                1,
+                f"Of {number_of(len(y), 'held-out image')}; always the commonest class: {100 * constant:.0f} %.",
+            ),
             Number("cross-entropy", nats, "nat", 3, f"−log p(true class) per image; {math.log(logits.shape[1]):.2f} knows nothing."),
             sure,
             Number(
@@ -195,8 +202,9 @@ def diagnose(c: Calibration, chance: float, images: int, smoothed: bool) -> tupl
     if low <= chance:
         if high < chance + KNOWS * (1 - chance):
             return (Diagnosis("bad", f"{100 * c.accuracy:.0f} % accuracy is at the level of chance ({100 * chance:.0f} %): train longer."),)
-        few = f"{images} held-out images are too few to tell its accuracy of {100 * c.accuracy:.0f} % from chance ({100 * chance:.0f} %)."
-        return (Diagnosis("muted", few),)
+        few = number_of(images, "held-out image is", "held-out images are")
+        told = f"{few} too few to tell its accuracy of {100 * c.accuracy:.0f} % from chance ({100 * chance:.0f} %)."
+        return (Diagnosis("muted", told),)
     said = f"Accuracy {100 * c.accuracy:.1f} %, mean confidence {100 * c.confidence:.1f} %"
     if c.ece > max(c.limit, LEAST_ERROR) and c.confidence > c.accuracy:
         more = "More label smoothing" if smoothed else "Label smoothing"
@@ -205,5 +213,11 @@ def diagnose(c: Calibration, chance: float, images: int, smoothed: bool) -> tupl
         remedy = "Less label smoothing or a longer training" if smoothed else "A longer training"
         return (Diagnosis("warning", f"{said}: under-confident. {remedy} would raise its confidence."),)
     if c.limit > FINE:
-        return (Diagnosis("muted", f"{said}. {images} held-out images are too few to judge the calibration."),)
-    return (Diagnosis("good", f"{said}: calibrated as far as {images} held-out images can tell. This says nothing of other data."),)
+        return (
+            Diagnosis(
+                "muted", f"{said}. {number_of(images, 'held-out image is', 'held-out images are')} too few to judge the calibration."
+            ),
+        )
+    return (
+        Diagnosis("good", f"{said}: calibrated as far as {number_of(images, 'held-out image')} can tell. This says nothing of other data."),
+    )

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bases.variational import DECODED_AT_ONCE, VariationalAutoencoder, VariationalSettings
+from engine.common.counting import number_of
 from engine.common.intervals import share_interval
 from engine.config import setting
 from engine.losses import likelihoods
@@ -240,7 +241,7 @@ class ConditionalVAE(VariationalAutoencoder):
                     100 * right / images,
                     "%",
                     1,
-                    f"How often the class with the highest bound on p(x|y) is the right one, of {images} held-out images.",
+                    f"How often the class with the highest bound on p(x|y) is the right one, of {number_of(images, 'held-out image')}.",
                 ),
             )
             commonest = max(1 / len(self.data.classes), given.bincount().max().item() / images)
@@ -264,4 +265,9 @@ def told_of_classes(right: int, images: int, chance: float) -> tuple[Diagnosis, 
         return ()
     if high < chance + 0.2 * (1 - chance):
         return (Diagnosis("bad", "Images are no likelier given their own class than given another: y is ignored. Train longer."),)
-    return (Diagnosis("muted", f"{images} held-out images are too few to tell whether the class makes a difference."),)
+    return (
+        Diagnosis(
+            "muted",
+            f"{number_of(images, 'held-out image is', 'held-out images are')} too few to tell whether the class makes a difference.",
+        ),
+    )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.bases.classical import ClassicalMethod
+from engine.common.counting import number_of
 from engine.config import setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
@@ -98,7 +99,7 @@ class DiscriminantAnalysis(Method):
         groups = classes if config.covariance == "own" else 1
         if groups * dims**2 > MOST_NUMBERS:
             raise CannotLearn(
-                f"{groups} covariance{'s' if groups > 1 else ''} of {dims} pixel values would not fit the memory; choose "
+                f"{number_of(groups, 'covariance')} of {dims} pixel values would not fit the memory; choose "
                 + ("one shared by all classes." if dims**2 <= MOST_NUMBERS else "smaller images.")
             )
         self.means = DoublePrecision(classes, dims)
@@ -161,8 +162,8 @@ class DiscriminantAnalysis(Method):
         factor, failed = torch.linalg.cholesky_ex(shrunk)
         if failed or factor.diagonal().min() ** 2 < SINGULAR * level:
             raise CannotLearn(
-                f"The covariance of {dims} pixel values in {images} images is singular (some pixels never vary, or there are too few "
-                "images); choose a larger shrinkage."
+                f"The covariance of {dims} pixel values in {number_of(images, 'image')} is singular (some pixels never vary, or there are "
+                "too few images); choose a larger shrinkage."
             )
         return factor
 
@@ -262,17 +263,17 @@ class DiscriminantAnalysis(Method):
         ]
         if y is not None:
             accuracy = self.loss(x, y, StepContext())["accuracy"].item()
-            numbers.append(Number("Bayes accuracy", 100 * accuracy, "%", 1, f"Of {len(x)} held-out images, by p(y|x) ∝ p(x|y) p(y)."))
+            numbers.append(
+                Number("Bayes accuracy", 100 * accuracy, "%", 1, f"Of {number_of(len(x), 'held-out image')}, by p(y|x) ∝ p(x|y) p(y).")
+            )
         if not self.finished:
             return Description(tuple(numbers), (Diagnosis("warning", "It has not begun: the first step finds means and covariances."),))
         dims, fewest = self.data.dims, int(self.counts.min() if self.config.covariance == "own" else self.counts.sum())
         of = "the smallest class" if self.config.covariance == "own" else "all classes"
+        told = f"{number_of(fewest, 'image')} of {of} for a covariance of {dims:,} pixel values"
         if fewest <= dims:
-            words = Diagnosis(
-                "warning",
-                f"{fewest:,} images of {of} for a covariance of {dims:,} pixel values: without the shrinkage it would be singular.",
-            )
+            words = Diagnosis("warning", f"{told}: without the shrinkage it would be singular.")
         else:
-            words = Diagnosis("good", f"{fewest:,} images of {of} for a covariance of {dims:,} pixel values.")
+            words = Diagnosis("good", f"{told}.")
         pictures = self.means.get(self._where(self.counts.device)).clamp(0, 1).float().unflatten(1, self.data.shape)
         return Description(tuple(numbers), (words,), pictures=pictures, captions=tuple(f"mean of {name}" for name in self.data.classes))

@@ -10,6 +10,7 @@ Chains are moved by `after_step`, so a step's loss compares the data with chains
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,19 +18,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from engine.common.counting import number_of
+from engine.common.intervals import margin, share_interval
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.energy import contrastive_energy
 from engine.losses.energy_distance import energy_distance
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, StepContext
+from engine.method import DataSpec, Description, Diverged, Frame, Method, ParameterGroup, StepContext
 from engine.nets.energy import EnergyNet, pixel_gradient
 from engine.precision import full
 
 BOUND = 1e3  # energies beyond it count as diverged
 PATIENCE = 50  # steps in a row with most chains diverged that end the training
 NOISE_IMAGES = 128  # of uniform noise, that held-out images are compared with
+NO_DISTANCE = 0.5  # between mean energies of images and of noise, in deviations of an energy: what is shown to be less is none
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class EnergyBased(Method):
     def after_step(self, context: StepContext) -> None:
         """Move the next step's chains along the new weights.
 
-        Raises: CannotLearn: most chains have diverged for many steps.
+        Raises: Diverged: most chains have diverged for many steps.
         """
         if not len(self.replay):
             return
@@ -181,9 +185,10 @@ class EnergyBased(Method):
             share = bad.float().mean()
             self.trouble.copy_(torch.stack([share, torch.where(share > 0.5, self.trouble[1] + 1, torch.zeros_like(share))]))
         if context.step % PATIENCE == 0 and float(self.trouble[1]) >= PATIENCE:
-            raise CannotLearn(
-                f"The energies diverged: beyond ±{BOUND:g} for {int(self.trouble[1])} steps. The last good checkpoint is kept; start a new "
-                f"run with a lower learning_rate (this one has {c.learning_rate:g}), a larger alpha or smaller langevin_size."
+            raise Diverged(
+                f"The energies diverged: beyond ±{BOUND:g} for {number_of(int(self.trouble[1]), 'step')}. The last good checkpoint is "
+                f"kept; start a new run with a lower learning_rate (this one has {c.learning_rate:g}), a larger "
+                "alpha or smaller langevin_size."
             )
 
     def _moved(self, x: Tensor, fresh: Tensor, size: float, noise: float, g: Randomness | None) -> tuple[Tensor, Tensor]:
@@ -242,6 +247,7 @@ class EnergyBased(Method):
         c = self.config
         cold = c.langevin_noise**2 / (2 * c.langevin_size)
         above = (of_shuffled[None] > data[:, None]).to(data).mean().item()
+        spread = (0.5 * (data.double().var(correction=0) + of_noise.double().var(correction=0))).sqrt().item()
         numbers = (
             Number("energy", data.mean().item(), "nat, unnormalized", 3, "Mean of held-out images. Only differences mean something."),
             Number("of noise", of_noise.mean().item(), "nat, unnormalized", 3, "Mean of images of uniform noise."),
@@ -255,7 +261,7 @@ class EnergyBased(Method):
             Number("shuffled above held-out", 100 * above, "%", 1, "How often a shuffled image has the higher energy: AUROC."),
             Number("temperature of the chains", cold, "", 7, "T = n² / 2s: the chains sample about exp(−E/T), not exp(−E)."),
         )
-        return Description(numbers, (diagnose(data.mean().item(), of_noise.mean().item(), above),))
+        return Description(numbers, (diagnose(data.mean().item(), of_noise.mean().item(), spread, above, len(x)),))
 
 
 def langevin_step(x: Tensor, gradient: Tensor, xi: Tensor, size: float, noise: float, clip: float) -> Tensor:
@@ -265,13 +271,28 @@ def langevin_step(x: Tensor, gradient: Tensor, xi: Tensor, size: float, noise: f
     return (x - size * gradient + noise * xi).clamp(0, 1)
 
 
-def diagnose(data: float, noise: float, above: float) -> Diagnosis:
-    """What mean energies of held-out images and of noise mean, and the share of shuffled images above held-out ones."""
-    if max(abs(data), abs(noise)) > BOUND / 2:
+def diagnose(data: float, noise: float, spread: float, above: float, images: int) -> Diagnosis:
+    """What mean energies of held-out images and of NOISE_IMAGES of noise mean, and the share of shuffled images above held-out ones.
+
+    - energies beyond half of BOUND run away; bad.
+    - noise is shown to be at most half a deviation above held-out images: nothing is learned; bad.
+    - shuffled pixels are shown to be above in fewer than 90 % of the pairs: warning.
+    - both the other way round: good. Not told on so few images: nothing can be said.
+
+    Args:
+        spread: standard deviation of an energy, of held-out images and noise alike.
+    """
+    if not (abs(data) <= BOUND / 2 and abs(noise) <= BOUND / 2):
         return Diagnosis("bad", "The energies run away: lower the learning rate or raise alpha.")
-    if noise <= data:
+    fewer = min(images, NOISE_IMAGES)
+    apart = noise - data
+    reach = margin(spread * math.sqrt(1 / images + 1 / NOISE_IMAGES), fewer) if fewer > 1 else math.inf
+    low, high = share_interval(above * images, images)  # no narrower than that of the pairs (Birnbaum and Klose 1957)
+    if apart - reach <= 0 and apart + reach <= NO_DISTANCE * spread:
         return Diagnosis("bad", "Noise has no higher energy than held-out images: nothing was learned yet, or the chains no longer move.")
-    if above < 0.9:
+    if apart - reach <= 0 or (low <= 0.5 and high >= 0.9):
+        return Diagnosis("muted", f"{images} held-out images are too few to tell their energies from those of noise or of shuffled pixels.")
+    if high < 0.9:
         words = "Held-out images have lower energy than noise, but often not than the same pixels in another order: train longer."
         return Diagnosis("warning", words)
     return Diagnosis("good", "Held-out images have lower energy than noise and than their own pixels in another order.")

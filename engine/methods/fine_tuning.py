@@ -26,7 +26,9 @@ OF_THE_TRAINING = {f.name for f in fields(Training)}  # settings that no network
 
 @dataclass(frozen=True)
 class Config(Training):
-    encoder: str = setting("", "Name or folder of the run whose encoder learns on; without one a classifier's network starts from scratch.")
+    encoder: str = setting(
+        "", "Name or folder of the run whose encoder learns on; without one a classifier's network starts from scratch.", folder="run"
+    )
     start: str = setting(
         "run", "Begin with that run's weights or, to compare, with random ones in the same network.", choices=("run", "scratch")
     )

@@ -10,19 +10,24 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from engine.common.counting import number_of
+from engine.common.intervals import share_interval
 from engine.config import Training, setting
 from engine.evaluation.mode_count import ModeCount, mode_count
 from engine.losses import adversarial, likelihoods
 from engine.losses.energy_distance import energy_distance
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
-from engine.method import CannotLearn, DataSpec, Description, Frame, Method, ParameterGroup, Phase, StepContext
+from engine.method import CannotLearn, DataSpec, Description, Diverged, Frame, Method, ParameterGroup, Phase, StepContext
 from engine.nets.adversarial import RANDOM_FEATURES, ImageDiscriminator, ImageGenerator, random_features
 from engine.precision import full
 
 MEASURED_AT_ONCE = 256  # images whose features are computed together
 DIRECTION_CODES = 128  # codes at which the generator's derivatives are taken
-AHEAD, BLIND = 0.98, 0.55  # pairs of a real image and a sample that are ranked right
+AHEAD, BLIND = 0.95, 0.65  # pairs of a real image and a sample that are ranked right
+FAR = 1.25  # squared distance of the samples' mean image from that of the data, in variances of an image: 1 is a usual single image
+PATIENCE = 100  # steps in a row without a way back that end the training
+LOOK_EVERY = 25  # steps between two looks at how many there are: a number leaves the device
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,14 @@ class GAN(Method):
         self.register_buffer("penalties", torch.empty(2), persistent=False)  # R1 and R2 of the newest step that had them
         self.feature_unit: Tensor
         self.register_buffer("feature_unit", torch.empty(RANDOM_FEATURES))
+        self.mean: Tensor
+        self.register_buffer("mean", torch.empty(data.shape), persistent=False)
+        self.variance: Tensor
+        self.register_buffer("variance", torch.empty(()), persistent=False)
+        self.strayed: Tensor
+        self.register_buffer("strayed", torch.empty(()), persistent=False)
+        self.lost: Tensor
+        self.register_buffer("lost", torch.empty(()), persistent=False)
         self._directions: tuple[Tensor, Tensor] | None = None  # principal ones and their shares
         self.register_load_state_dict_pre_hook(GAN.keep_unit)
         self.register_load_state_dict_post_hook(GAN.forget_directions)
@@ -130,11 +143,17 @@ class GAN(Method):
         """No penalty is known yet, and no data."""
         self.penalties.zero_()
         self.feature_unit.fill_(1.0)
+        self.mean.fill_(0.5)
+        self.variance.fill_(1.0)
+        self.strayed.zero_()
+        self.lost.zero_()
 
     @torch.no_grad()
     def init_from_data(self, x: Tensor) -> None:
         """Start from the mean image, and measure the unit of each random feature. x [N, C, H, W]."""
-        self.generator.offset.value.copy_(x.mean(0).clamp(0.01, 0.99).logit())
+        self.mean.copy_(x.mean(0))
+        self.variance.copy_((x - self.mean).square().mean().clamp(min=0.05**2))  # of images that are all alike: any unit
+        self.generator.offset.value.copy_(self.mean.clamp(0.01, 0.99).logit())
         with full(x.device):
             self.feature_unit.copy_(feature_unit(x))
 
@@ -161,7 +180,10 @@ class GAN(Method):
         c = self.config
         return {
             "discriminator": ParameterGroup(
-                tuple(self.discriminator.parameters()), learning_rate=c.discriminator_rate, betas=(c.discriminator_beta1, c.beta2)
+                tuple(self.discriminator.parameters()),
+                learning_rate=c.discriminator_rate,
+                rate_setting="discriminator_rate",
+                betas=(c.discriminator_beta1, c.beta2),
             ),
             "generator": ParameterGroup(tuple(self.generator.parameters()), betas=(c.generator_beta1, c.beta2)),
         }
@@ -182,6 +204,8 @@ class GAN(Method):
             real = self._logits(x, y) if self.config.objective == "relativistic" else logits
             with full(x.device):
                 terms["generator_loss"] = adversarial.generator_loss(self.config.objective, real, logits)
+                if context.phase:
+                    self.strayed.copy_((fake.detach().mean(0) - self.mean).square().mean() / self.variance)
             if not context.phase:
                 with full(x.device):
                     terms["energy_distance"] = sample_distance(fake.detach(), x, self.feature_unit)
@@ -209,6 +233,25 @@ class GAN(Method):
             if context.phase:
                 self.penalties.copy_(penalties)
             return {"discriminator_loss": loss + weight * (r1 + r2), "r1": penalties[0], "r2": penalties[1]}
+
+    @torch.no_grad()
+    def after_step(self, context: StepContext) -> None:
+        """Count the steps in a row (`lost`) in which the samples' mean image lies farther from that of the data than single images do, or
+        in which the generator's gradient is zero.
+
+        Raises: Diverged: they are many.
+        """
+        slopes = [p.grad for p in self.generator.parameters() if p.grad is not None]
+        stuck = ~torch.stack([slope.abs().amax() for slope in slopes]).amax().gt(0) if slopes else torch.zeros_like(self.lost).bool()
+        self.lost.copy_(torch.where(stuck | (self.strayed > FAR), self.lost + 1, torch.zeros_like(self.lost)))
+        if context.step % LOOK_EVERY == 0 and (steps := int(self.lost)) >= PATIENCE:
+            c = self.config
+            raise Diverged(
+                f"The two networks diverged: for {steps} steps the mean sample has been farther from that of the data than their images "
+                "are, or the generator had no gradient to follow. The last good checkpoint is kept; start a new run with a lower "
+                f"learning_rate (this one has {c.learning_rate:g}) and discriminator_rate ({c.discriminator_rate:g}), or a larger gamma "
+                f"({c.gamma:g})."
+            )
 
     def _logits(self, x: Tensor, y: Tensor | None) -> Tensor:
         """D(x) of images [B, C, H, W], in float32 or better [B]."""
@@ -309,12 +352,11 @@ class GAN(Method):
                     Number("real taken for real", 100 * (real > 0).double().mean().item(), "%", 1, "Held-out images with D(x) > 0."),
                     Number("samples seen through", 100 * (fake < 0).double().mean().item(), "%", 1, "Samples with D(G(z)) < 0."),
                 ]
-            words.append(balance(ranked))
+            words.append(balance(ranked, len(x)))
         modes = mode_count(x, frame.x, generator)
         if modes is not None:
-            about = (
-                f"Of k-means in the pixels of held-out images, that {len(x)} samples fall into; as many real images: {modes.expected:.1f}."
-            )
+            samples, expected = number_of(len(x), "sample"), f"{modes.expected:.1f}"
+            about = f"Of k-means in the pixels of held-out images, that {samples} fall into; as many real images: {expected}."
             ratio = "Mean distance between two samples, of that between two held-out images, in pixels."
             numbers += [
                 Number("clusters reached", modes.reached, f"of {modes.clusters}", 0, about),
@@ -342,25 +384,30 @@ def ranked_right(real: Tensor, fake: Tensor) -> float:
     return (above.double() + 0.5 * (real[:, None] == fake).double()).mean().item()
 
 
-def balance(ranked: float) -> Diagnosis:
-    """Which network is ahead, from the share of pairs that the discriminator ranks right.
+def balance(ranked: float, images: int) -> Diagnosis:
+    """Which network is ahead, from the share of pairs of so many images and as many samples that the discriminator ranks right.
 
-    - 98 % or more: the discriminator; warning.
-    - 55 % or less: it cannot tell; said as it is, since both a perfect generator and a blind discriminator look so.
-    - else: balanced; good.
+    - shown to be above 95 %: the discriminator; warning.
+    - shown to be below 65 %: it cannot tell; said as it is, since both a perfect generator and a blind discriminator look so.
+    - shown to be above 50 %, and not nearly all: balanced; good. Else so few images do not tell.
     """
     share = f"{100 * ranked:.0f} %"
-    if ranked >= AHEAD:
+    low, high = share_interval(ranked * images, images)  # no narrower than that of the pairs (Birnbaum and Klose 1957)
+    if low > AHEAD:
         return Diagnosis(
             "warning",
             f"The discriminator is far ahead: it ranks {share} of the pairs right. Train longer; if that stays, raise gamma or lower "
             "discriminator_rate.",
         )
-    if ranked <= BLIND:
+    if high < BLIND:
         return Diagnosis(
             "muted",
             f"The discriminator cannot tell samples from held-out images ({share} of the pairs; chance: 50 %): they are that good, "
             "or it is too weak. Look at them, and measure their distance in an encoder's features.",
+        )
+    if low <= 0.5 or ranked > 0.5 * (1 + AHEAD):
+        return Diagnosis(
+            "muted", f"{images} held-out images are too few to tell which network is ahead ({share} of the pairs ranked right)."
         )
     return Diagnosis("good", f"The two networks are in balance: the discriminator ranks {share} of the pairs right.")
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.bases.classical import ClassicalMethod
 from engine.bases.dequantized import LEVELS, DequantizedDensity, dequantized, require_two, shuffled
+from engine.common.counting import number_of
 from engine.common.importing import IMPORTING
 from engine.config import setting
 from engine.losses import likelihoods
@@ -313,7 +314,11 @@ class GMM(DequantizedDensity):
             Number("components", kept.components, "", 0, "Of the mixture that stands now."),
             Number("regularization", kept.variance, "", 6, "Variance added to every pixel; its range is 1."),
             Number(
-                "−log p(x)", nats, "nat", 1, f"Of {len(x)} held-out images, each with its own fixed uniform noise within its grey levels."
+                "−log p(x)",
+                nats,
+                "nat",
+                1,
+                f"Of {number_of(len(x), 'held-out image')}, each with its own fixed uniform noise within its grey levels.",
             ),
             Number(
                 "−log p(x), bits/dim",
@@ -331,7 +336,7 @@ class GMM(DequantizedDensity):
         return Description(numbers, (self._diagnosis(stage, kept),), pictures=pictures, captions=captions)
 
     def _diagnosis(self, stage: int, kept: Candidate) -> Diagnosis:
-        what = f"{kept.components} {'full' if kept.kind == FULL else 'diagonal'} component{'s' if kept.components > 1 else ''}"
+        what = number_of(kept.components, f"{'full' if kept.kind == FULL else 'diagonal'} component")
         if stage == SELECTING:
             tried = int(self.tried.any(1).sum())
             return Diagnosis("muted", f"{tried} mixtures were tried on training images held out meanwhile; the best so far: {what}.")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
+from engine.common.intervals import margin
 from engine.config import setting
 from engine.messages import Diagnosis, Number
 from engine.method import DataSpec, Description, StepContext, View
@@ -37,9 +38,13 @@ class Config(Augmented, EncoderSettings):
     )
     crop_least: float = setting(0.5, "Smallest share of the picture's area that a crop keeps.", low=0.01, high=1.0, group="Augmentation")
     jitter: float = setting(
-        0.0, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
+        0.0,
+        "Probability that brightness and contrast are changed, of pictures in colour also saturation and hue.",
+        low=0.0,
+        high=1.0,
+        group="Augmentation",
     )
-    grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
+    grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation", of_colour=True)
     batch_size: int = setting(64, "Images per optimizer step.", low=2, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     ema: float = setting(
@@ -128,7 +133,8 @@ class Inpainting(EncoderMethod):
         base = hidden_error(others_mean(x), x, hidden)  # [N]
         guess = base.mean().item()
         explained = 1 - error.mean().item() / guess if guess > 0 else 0.0
-        reach = 2 * (error - (1 - explained) * base).std().item() / (guess * math.sqrt(len(x))) if guess > 0 and len(x) > 1 else math.inf
+        apart = error - (1 - explained) * base
+        reach = margin(apart.std().item() / (guess * math.sqrt(len(x))), len(x)) if guess > 0 and len(x) > 1 else math.inf
         spread = described(self.encode(x))
         numbers = (
             Number("error", 100 * error.sqrt().mean().item(), "%", 1, "Root mean square of the hidden pixels, of the range of values."),
@@ -149,7 +155,7 @@ def diagnose(explained: float, reach: float) -> Diagnosis:
     - neither shown to be below LITTLE nor above 0: nothing can be said of so few images.
 
     Args:
-        reach: two standard errors of the share.
+        reach: half the width of the 95 % interval of the share.
     """
     share = f"{100 * explained:.0f} % of what is hidden"
     if explained - reach <= 0 and explained + reach >= LITTLE:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
+from engine.common.counting import number_of
 from engine.config import setting
 from engine.messages import Number
 from engine.method import DataSpec, Description, StepContext, View
@@ -53,9 +54,13 @@ class Config(Augmented, EncoderSettings):
     )
     crop_least: float = setting(0.5, "Smallest share of the picture's area that a crop keeps.", low=0.01, high=1.0, group="Augmentation")
     jitter: float = setting(
-        0.0, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
+        0.0,
+        "Probability that brightness and contrast are changed, of pictures in colour also saturation and hue.",
+        low=0.0,
+        high=1.0,
+        group="Augmentation",
     )
-    grey: float = setting(0.3, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
+    grey: float = setting(0.3, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation", of_colour=True)
     batch_size: int = setting(
         64, "Images per step; the network sees each tile of them by itself.", low=1, high=16384, unit="images", log=True, group="Training"
     )
@@ -191,7 +196,7 @@ class Jigsaw(EncoderMethod):
         placed = (self.permutations[answer] == self.permutations[order]).double().mean().item()
         spread = described(self.encode(x))
         numbers = (
-            Number("accuracy", 100 * right, "%", 1, f"Of {len(x)} shuffled pictures; chance level {100 / choices:.1f} %."),
+            Number("accuracy", 100 * right, "%", 1, f"Of {number_of(len(x), 'shuffled picture')}; chance level {100 / choices:.1f} %."),
             Number("tiles in their place", 100 * placed, "%", 1, f"Guessing would give {100 / self.side**2:.0f} %."),
             Number(
                 "cross-entropy",

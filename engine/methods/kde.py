@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engine.bases.classical import ClassicalMethod
 from engine.bases.dequantized import LEVELS, DequantizedDensity, dequantized, held_out_split, shuffled
+from engine.common.counting import number_of
 from engine.config import setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
@@ -144,7 +145,11 @@ class KDE(DequantizedDensity):
             Number("bandwidth h", h, "", 4, "Standard deviation of a kernel; black is 0, white is 1."),
             Number("kernels", float(self.count), "images", 0, "Training images with a kernel."),
             Number(
-                "−log p(x)", nats, "nat", 1, f"Of {len(x)} held-out images, each with its own fixed uniform noise within its grey levels."
+                "−log p(x)",
+                nats,
+                "nat",
+                1,
+                f"Of {number_of(len(x), 'held-out image')}, each with its own fixed uniform noise within its grey levels.",
             ),
             Number(
                 "−log p(x), bits/dim",
@@ -164,7 +169,7 @@ def _diagnosis(chosen: int, sharing: float) -> Diagnosis:
     if sharing < 2:
         words = "Nearly every held-out image is explained by its nearest training image alone: there are too few images for so many pixels."
         return Diagnosis("warning", words)
-    return Diagnosis("good", f"A held-out image is explained by about {sharing:.0f} training images together.")
+    return Diagnosis("good", f"A held-out image is explained by about {number_of(round(sharing), 'training image')} together.")
 
 
 def best_bandwidth(nats: Callable[[float], float]) -> tuple[float, bool]:

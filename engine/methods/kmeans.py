@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.classical import ClassicalMethod, agreement
+from engine.common.counting import number_of
 from engine.common.importing import IMPORTING
 from engine.config import setting
 from engine.messages import Diagnosis, Number
@@ -128,7 +129,7 @@ class KMeans(Method):
                 Number("NMI with the classes", information, "", 3, "Normalized mutual information: 0 independent, 1 the same division."),
                 Number("accuracy", 100 * accuracy, "%", 1, "When each cluster is given at most one class, the best way."),
             ]
-        captions = tuple(f"cluster {i}: {int(size)} of {len(x)} held-out images" for i, size in enumerate(sizes))
+        captions = tuple(f"cluster {i}: {int(size)} of {number_of(len(x), 'held-out image')}" for i, size in enumerate(sizes))
         pictures = self.centroids.clamp(0, 1).unflatten(1, self.data.shape)
         return Description(tuple(numbers), (words,), pictures=pictures[:100], captions=captions[:100])
 

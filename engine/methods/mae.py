@@ -35,9 +35,13 @@ class Config(Augmented, EncoderSettings):
     decoder_blocks: int = setting(1, "Blocks of the decoder.", low=1, high=8, unit="blocks")
     crop_least: float = setting(0.5, "Smallest share of the picture's area that a crop keeps.", low=0.01, high=1.0, group="Augmentation")
     jitter: float = setting(
-        0.0, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
+        0.0,
+        "Probability that brightness and contrast are changed, of pictures in colour also saturation and hue.",
+        low=0.0,
+        high=1.0,
+        group="Augmentation",
     )
-    grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
+    grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation", of_colour=True)
     batch_size: int = setting(128, "Images per optimizer step.", low=2, high=16384, unit="images", log=True, group="Training")
     learning_rate: float = setting(2e-3, "Step size of the optimizer at its highest.", low=1e-6, high=1.0, log=True, group="Training")
     weight_decay: float = setting(0.05, WEIGHT_DECAY, low=0.0, high=1.0, group="Training")

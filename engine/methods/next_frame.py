@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from engine.bases.autoregressive import Memory, at_least_float32
 from engine.common.conditions import PAST_FRAMES
+from engine.common.counting import number_of
+from engine.common.intervals import margin
 from engine.common.pixels import to_float
 from engine.config import setting
 from engine.losses import likelihoods
@@ -26,6 +28,7 @@ from engine.precision import full
 MISSING = -1.0  # in place of every value of a frame that is not told
 NEVER = -1e4  # log p of what cannot be: finite, so that gradients are
 WINDOW = 5  # side of the window of the last frame that a pixel can be copied from: what moves by at most two pixels
+SOME = 0.05  # of the code length: a saving below is none
 HALF = 0.5  # of the code length: a saving below has just begun
 
 
@@ -164,13 +167,14 @@ class NextFrame(PixelCNN):
         alone = -self.log_prob(x).double()
         given = -self.log_prob(x, y).double()
         bits, before = (self.bits_per_dim(nats.mean().item()) for nats in (given, alone))
-        error = self.bits_per_dim(((alone - given).std() / math.sqrt(len(x))).item()) if len(x) > 1 else math.inf
+        saved = alone - given
+        reach = self.bits_per_dim(margin(saved.std().item() / math.sqrt(len(x)), len(x))) if len(x) > 1 else math.inf
         numbers = (
             Number("−log p(x | four before)", given.mean().item(), "nat", 1, "Exact, per frame: the chain rule over all its pixels."),
-            Number("−log p(x | four before), bits/dim", bits, "bits/dim", 3, f"Code length of {len(x)} held-out frames."),
+            Number("−log p(x | four before), bits/dim", bits, "bits/dim", 3, f"Code length of {number_of(len(x), 'held-out frame')}."),
             Number("−log p(x), bits/dim", before, "bits/dim", 3, "Code length of the same frames where nothing before them is told."),
         )
-        return Description(numbers, _diagnose(bits, before, error))
+        return Description(numbers, diagnose(bits, before, reach))
 
 
 class FrameMemory(PixelMemory):
@@ -202,11 +206,20 @@ def _values(y: Tensor) -> Tensor:
     return to_float(y) if y.dtype == torch.uint8 else y
 
 
-def _diagnose(given: float, alone: float, error: float) -> tuple[Diagnosis, ...]:
-    """What the frames before save of the code length, both in bits/dim; `error`: of the difference."""
+def diagnose(given: float, alone: float, reach: float) -> tuple[Diagnosis, ...]:
+    """What the frames before save of the code length, both in bits/dim.
+
+    - shown to save less than SOME of it: nothing of the motion is used; bad. Not told from it on so few: nothing can be said.
+    - a saving below HALF: warning. More: good.
+
+    Args:
+        reach: half the width of the 95 % interval of the difference.
+    """
     saved = alone - given
-    if saved <= 2 * error:
-        return (Diagnosis("bad", "The frames before do not shorten the code: the motion is not used yet. Train longer."),)
+    if saved - reach <= 0:
+        if saved + reach < SOME * alone:
+            return (Diagnosis("bad", "The frames before do not shorten the code: the motion is not used yet. Train longer."),)
+        return (Diagnosis("muted", "The held-out frames are too few to tell whether the frames before shorten the code."),)
     share = 100 * saved / alone
     if saved < HALF * alone:
         return (

@@ -26,7 +26,9 @@ from engine.precision import full
 
 @dataclass(frozen=True)
 class Config(ClassicalMethod):
-    folder: str = setting("", "Folder with the model's config.json and model.safetensors; empty: a tiny one with random weights.")
+    folder: str = setting(
+        "", "Folder with the model's config.json and model.safetensors; empty: a tiny one with random weights.", folder="model"
+    )
     side: int = setting(
         0, "Pixels a side that images are brought to, a multiple of its patches; 0: as the model's own processing says.", low=0, high=1024,
         unit="pixels",

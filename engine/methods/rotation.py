@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.bases.encoder import EncoderMethod, EncoderSettings, described, precise
+from engine.common.counting import number_of
 from engine.config import setting
 from engine.messages import Number
 from engine.method import DataSpec, Description, StepContext, View
@@ -30,9 +31,13 @@ class Config(Augmented, EncoderSettings):
     rotation: float = setting(0.0, "Always 0: by how much a picture is turned is the question.", group="")
     crop_least: float = setting(0.5, "Smallest share of the picture's area that a crop keeps.", low=0.01, high=1.0, group="Augmentation")
     jitter: float = setting(
-        0.0, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
+        0.0,
+        "Probability that brightness and contrast are changed, of pictures in colour also saturation and hue.",
+        low=0.0,
+        high=1.0,
+        group="Augmentation",
     )
-    grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
+    grey: float = setting(0.0, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation", of_colour=True)
     batch_size: int = setting(
         64, "Images per step; the network sees each of them four times.", low=1, high=16384, unit="images", log=True, group="Training"
     )
@@ -110,7 +115,7 @@ class Rotation(EncoderMethod):
         spread = described(self.encode(x))
         asked = len(TURNS) * len(x)
         numbers = (
-            Number("accuracy", 100 * right.mean().item(), "%", 1, f"Of {asked} turned pictures; chance level 25 %."),
+            Number("accuracy", 100 * right.mean().item(), "%", 1, f"Of {number_of(asked, 'turned picture')}; chance level 25 %."),
             Number("hardest turn", 100 * right.min().item(), "%", 1, f"Accuracy where the picture is {TURNS[int(right.argmin())]}."),
             Number(
                 "cross-entropy",

@@ -50,8 +50,8 @@ class SimCLR(EncoderMethod):
     family = "Self-supervision · contrastive"
     source = "Chen, Kornblith, Norouzi and Hinton, A Simple Framework for Contrastive Learning, ICML 2020 (arXiv 2002.05709)"
     summary = (
-        "Every image is seen twice, each time cropped, mirrored and recoloured at random. The network must tell which two views come from "
-        "the same image, among all views of the batch. What survives the changes is what it learns."
+        "Every image is seen twice, each time cropped, mirrored and changed in its light and colours at random. The network must tell "
+        "which two views come from the same image, among all views of the batch. What survives the changes is what it learns."
     )
     formula = "min −log exp(s(z<sub>i</sub>, z<sub>j</sub>)/τ) / Σ<sub>k≠i</sub> exp(s(z<sub>i</sub>, z<sub>k</sub>)/τ)"
     headline = ("top1_retrieval", "", True)

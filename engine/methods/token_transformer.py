@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.bases.autoregressive import Autoregressive, Memory, entropy
+from engine.bases.autoregressive import SOME, Autoregressive, Memory, entropy, saving_error
+from engine.common.intervals import margin
 from engine.config import BadSetting, Training, setting
 from engine.losses.likelihoods import Randomness
 from engine.messages import Diagnosis, Number
@@ -33,7 +34,9 @@ TOKENIZER = {"codes": "codes", "code_size": "code_size", "tokenizer_width": "wid
 @dataclass(frozen=True)
 class Config(Training):
     tokenizer: str = setting(
-        "", "Name or folder of a VQ-VAE run whose codes are learned, and whose sizes are then taken; empty trains one first."
+        "",
+        "Name or folder of a VQ-VAE run whose codes are learned, and whose sizes are then taken; empty trains one first.",
+        folder="run",
     )
     tokenizer_share: float = setting(
         0.4, "Share of the training that goes to a tokenizer of its own, which is then frozen.", low=0.0, high=1.0, group="Tokenizer"
@@ -275,7 +278,8 @@ class TokenTransformer(Autoregressive):
         """Numbers of one checkpoint, and the rules of `diagnose` applied to them. x [N, C, H, W]."""
         codes = self.codes(x)
         reconstruction = -self.kept.log_likelihood_map(x, codes).flatten(1).sum(1).mean().item()
-        prior = -self.log_probs(codes.flatten(1)).double().sum(1).mean().item()
+        each = -self.log_probs(codes.flatten(1)).double().sum(1)
+        prior = each.mean().item()
         alone = self.length * entropy(codes, self.symbols)
         bits = self.bits_per_dim(reconstruction + prior)
         numbers = (
@@ -286,17 +290,24 @@ class TokenTransformer(Autoregressive):
             Number("bound", -(reconstruction + prior), "nat", help="Lower bound on log p(x)."),
             Number("bound, bits/dim", bits, "bits/dim", 3, "An upper bound on the code length; 8 would be uniform noise."),
         )
-        return Description(numbers, diagnose(prior, alone, self.kept.uniform_nats))
+        reach = margin(saving_error(each, codes.flatten(1), self.symbols), len(x))
+        return Description(numbers, diagnose(prior, alone, self.kept.uniform_nats, reach))
 
 
-def diagnose(prior: float, alone: float, uniform: float) -> tuple[Diagnosis, ...]:
+def diagnose(prior: float, alone: float, uniform: float, reach: float) -> tuple[Diagnosis, ...]:
     """What the cost of the codes means, in nats per image.
 
     - within 1 % of the uniform prior: it has not begun; nothing to judge.
-    - no cheaper than the marginal entropy: warning. Else good.
+    - shown to save less than SOME of the marginal entropy: warning. Not told from it on so few: nothing can be said. Else good.
+
+    Args:
+        reach: half the width of the 95 % interval of what is saved.
     """
     if prior > 0.99 * uniform:
         return (Diagnosis("muted", "The prior takes all codes as equally likely: the tokenizer comes first, then the transformer learns."),)
-    if prior >= alone:
-        return (Diagnosis("warning", "The prior costs no less than the marginal entropy of the codes: train longer."),)
+    saved = alone - prior
+    if saved - reach <= 0:
+        if saved + reach < SOME * alone:
+            return (Diagnosis("warning", "The prior costs no less than the marginal entropy of the codes: train longer."),)
+        return (Diagnosis("muted", "The held-out images are too few to tell the prior's cost from the marginal entropy of the codes."),)
     return (Diagnosis("good", f"Knowing the codes before saves {100 * (1 - prior / alone):.0f} % against the marginal entropy."),)

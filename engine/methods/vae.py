@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.bases.variational import DECODED_AT_ONCE, VariationalAutoencoder, VariationalSettings
+from engine.common.spacing import evenly
 from engine.config import setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -81,7 +82,7 @@ class VAE(VariationalAutoencoder):
         """Start from the mean image; pseudo-inputs start from training images, as far as there are any. x [N, C, H, W]."""
         super().init_from_data(x)
         if self.pseudo_logits is not None:
-            taken = x[: len(self.pseudo_logits)]
+            taken = x[torch.from_numpy(evenly(len(x), len(self.pseudo_logits))).to(x.device)]
             self.pseudo_logits.data[: len(taken)] = taken.clamp(0.02, 0.98).logit()
 
     # -----------------------------------------------------------------------------------------------------------------

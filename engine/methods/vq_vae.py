@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.common.counting import number_of
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
@@ -205,7 +206,7 @@ class VQVAE(Method):
             ),
             Number("bound", -(nats + self.uniform_nats), "nat", help="Lower bound on log p(x) with a uniform prior over the codes."),
             Number("bound, bits/dim", likelihoods.bits_per_dim(nats + self.uniform_nats, self.data.dims), "bits/dim", 3),
-            Number("used codes", used, f"of {size}", 0, f"That occur at all in {len(x)} held-out images."),
+            Number("used codes", used, f"of {size}", 0, f"That occur at all in {number_of(len(x), 'held-out image')}."),
             Number("perplexity", spread, f"of {size}", 1, "How many codes, used equally often, would be as varied as these."),
         ]
         if variance > 0:

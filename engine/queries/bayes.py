@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from engine import messages as m
 from engine.data import BadData, Picture, adapt
 from engine.data.splits import spread
-from engine.evaluation.bayes import given_each_class
+from engine.evaluation.bayes import given_each_class, given_in_steps
 from engine.protocols import Classifier, Density, ProbabilityFlow, provides
 from engine.queries.answers import Job, answers
 from engine.queries.arrays import array, image_tensor
@@ -35,7 +32,7 @@ def ask_bayes(session: QuerySession, query: m.AskBayes) -> m.BayesAnswered:
     method = model.method
     picture = read_picture(session, query.picture, model)
     seen, how = adapt(picture, model.spec.shape)
-    given = given_each_class(method, image_tensor(seen[None]), len(model.spec.classes))[0]
+    given = given_each_class(method, image_tensor(seen[None]), len(model.spec.classes))
     shares, true = _told_by_data(session, model, query.picture)
     probabilities, fault = _beside(session, query, model, picture)
     zero = method.bits_per_dim(0.0)
@@ -43,7 +40,8 @@ def ask_bayes(session: QuerySession, query: m.AskBayes) -> m.BayesAnswered:
         **answer_head(query, model),
         label=query.picture.label,
         classes=model.spec.classes,
-        given=array(given),
+        given=array(given.log_p[0]),
+        errors=None if given.error is None else array(given.error[0]),
         shares=shares,
         seen=seen,
         notes=(*picture.notes, *how),
@@ -74,7 +72,7 @@ def compare_classifiers(session: QuerySession, work: m.CompareClassifiers) -> Jo
     for start in range(0, len(rows), AT_ONCE):
         images = held_out.take(rows[start : start + AT_ONCE])
         x = image_tensor((yield from adapted(images, model.spec.shape)))
-        given.append((yield from given_in_steps(model.method, x, len(model.spec.classes))))
+        given.append((yield from given_in_steps(model.method, x, len(model.spec.classes))).log_p)
         if other is not None and provides(other.method, Classifier):
             seen = yield from adapted(images, other.spec.shape)
             beside.append(other.method.classify(image_tensor(seen)).double().softmax(1))
@@ -102,19 +100,6 @@ def _conditional_density(session: QuerySession, run: str, step: int | None) -> M
     if method.density == "none" or not method.conditional or not provides(method, Density):
         raise CannotAnswer(f"{model.run.name} has no density p(x|y); choose a run that was trained with “conditional”.")
     return model
-
-
-def given_in_steps(method: object, x: Tensor, classes: int) -> Generator[None, None, Tensor]:
-    """As `given_each_class`, with a yield between classes, and between the passes of a probability flow."""
-    columns = []
-    for label in range(classes):
-        y, generator = torch.full((len(x),), label), torch.Generator().manual_seed(0)
-        if provides(method, ProbabilityFlow):
-            columns.append((yield from method.log_prob_steps(x, y, generator)).log_p.double())
-        elif provides(method, Density):
-            columns.append(method.log_prob(x, y, generator).double())
-        yield
-    return torch.stack(columns, 1)
 
 
 def _told_by_data(session: QuerySession, model: Model, asked: m.PictureRef) -> tuple[np.ndarray | None, str]:

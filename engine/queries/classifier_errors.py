@@ -1,10 +1,12 @@
 """What the Errors pane and the verb `errors` ask: where a classifier is wrong, and which images those are.
 
-Here: which images are asked about, by what, and what is kept. Not here: any formula (`evaluation/classifier_errors.py`).
+Here: which images are asked about, by what, and what is kept, for a while here and for good in the run's folder. Not here: any formula
+(`evaluation/classifier_errors.py`).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,26 +20,30 @@ from torch import Tensor
 from engine import messages as m
 from engine.common.counting import number_of, was_or_were
 from engine.data import DataSet
+from engine.data.recipe import parted_name
 from engine.data.splits import draw, spread
 from engine.detectors.base import FEATURES_AT_ONCE, aside
-from engine.evaluation.bayes import bayes
+from engine.evaluation.bayes import bayes, given_in_steps
 from engine.evaluation.classifier_errors import KINDS, Answered, Bins, answered, chosen, joined, report
-from engine.evaluation.linear_probe import Linear, features_of, fit
+from engine.evaluation.linear_probe import NEIGHBOURS, Linear, Neighbours, features_of, fit
 from engine.protocols import Classifier, Density, Encoder, ProbabilityFlow, provides
 from engine.queries.answers import Job, Part, answers
 from engine.queries.arrays import image_tensor
-from engine.queries.bayes import FLOW_IMAGES, given_in_steps
+from engine.queries.bayes import FLOW_IMAGES
 from engine.queries.feature_cache import BoundedCache
 from engine.queries.pictures import adapted, require_images
 from engine.queries.probing import MOST_FEATURES
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession
+from engine.storage.score_cache import ScoreFiles
 
-CLASSIFIER, BAYES, PROBE = "classifier", "bayes", "probe"
-FITTED_ON = 5000  # training images of a linear probe
+CLASSIFIER, BAYES, PROBE, KNN = "classifier", "bayes", "probe", "knn"
+OF_FEATURES = (PROBE, KNN)
+FITTED_ON = 5000  # training images that a linear probe is fitted on, or that are the neighbours
 KEPT = 64  # sets of answers
 PAGE_LIMIT = 240  # images of one page
 TELL_SECONDS = 0.1
+FILE, VERSION = "errors", 1  # of kept answers in a run's folder; the number changes when they come to mean something else
 SEEN = "The run was trained on these images, so the figures are too good for new ones."
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -70,7 +76,7 @@ class ClassifierErrors:
         data = yield from self.session.load_run_data(model, work.job)
         key = self._key(model, data, of)
         if key not in self._kept:
-            self._kept.keep(key, (yield from _asked(work.job, model, data, of)))
+            self._kept.keep(key, (yield from _asked(work.job, model, data, of, _facts(model, data, of))))
         self._kept.move_to_end(key)
         event = self._kept[key].event
         yield replace(event, job=work.job, of=of, data=data.data)  # the same weights and content may be those of another run or place
@@ -116,9 +122,27 @@ class ClassifierErrors:
 
     def _key(self, model: Model, data: DataSet, of: m.AnswersOf) -> tuple[Any, ...]:
         """What decides the answers. Where the manifest does not know the weights' content, the folder and the step stand for it."""
-        manifest = model.manifest
-        weights = model.weights or (str(model.run.path), model.step)
-        return weights, manifest.method, repr(sorted(manifest.config.items())), data.hash, of.split, of.limit, of.through
+        where = () if model.weights else (str(model.run.path), model.step)
+        return (*where, json.dumps(_facts(model, data, of), sort_keys=True, default=str))
+
+
+def _facts(model: Model, data: DataSet, of: m.AnswersOf) -> dict[str, Any]:
+    """The same for a file that keeps them. A recipe decides more than the pixels and labels that are hashed: which images are one group."""
+    manifest = model.manifest
+    return {
+        "version": VERSION,
+        "weights": model.weights,
+        "method": manifest.method,
+        "config": manifest.config,
+        "density version": model.method.density_version,
+        "data": data.hash,
+        "recipe": parted_name(data.data)[1].changed(),  # the state of the decisions about single images too
+        "split": of.split,
+        "limit": of.limit,
+        "through": of.through,
+        "fitted on": FITTED_ON,
+        "flow images": FLOW_IMAGES,
+    }
 
 
 def ways(model: Model, wanted: str = "") -> list[str]:
@@ -134,7 +158,7 @@ def ways(model: Model, wanted: str = "") -> list[str]:
             f"{name} was trained on images without classes, so no answer is right or wrong; choose a run of data with classes."
         )
     conditional = method.density != "none" and method.conditional and provides(method, Density)
-    able = {CLASSIFIER: provides(method, Classifier), BAYES: conditional, PROBE: provides(method, Encoder)}
+    able = {CLASSIFIER: provides(method, Classifier), BAYES: conditional, PROBE: provides(method, Encoder), KNN: provides(method, Encoder)}
     found = [way for way, can in able.items() if can]
     if not found:
         raise CannotAnswer(f"{method.title} tells no classes apart; choose a classifier, a density p(x|y) or a run with an encoder.")
@@ -145,16 +169,16 @@ def ways(model: Model, wanted: str = "") -> list[str]:
     return [wanted] if wanted else found
 
 
-def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[KeptAnswers]:
-    """Ask about every image, one small batch after the other: of its answers a few numbers are kept."""
-    split, shape, classes = data.splits[of.split], model.spec.shape, model.spec.classes
+def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf, facts: dict[str, Any]) -> Part[KeptAnswers]:
+    """What is answered to every image, and all that follows from it; the answers as they were kept in the run's folder, where they were."""
+    split, classes = data.splits[of.split], model.spec.classes
     if not len(split) or split.labels is None:
         raise CannotAnswer(f"{data.name} has no {SPLITS[of.split]} images with a class; choose another split.")
     limit = of.limit
     if of.through == BAYES and provides(model.method, ProbabilityFlow):
         limit = min(limit or FLOW_IMAGES, FLOW_IMAGES)
     rows, words = spread(split, limit), ""
-    if of.through == PROBE and of.split == "train":
+    if of.through in OF_FEATURES and of.split == "train":
         others = np.setdiff1d(np.arange(len(split)), _fitted_on(data))
         words = " Those are left out here." if len(others) else " Those are these very images."
         if len(others):
@@ -164,16 +188,50 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[KeptA
     rows, labels, total = rows[known], labels[known], int((np.asarray(split.labels) >= 0).sum())
     if not len(rows):
         raise CannotAnswer(f"No {SPLITS[of.split]} image of {data.name} has a class; choose another split.")
-    note, probe = "", None
-    if of.through == PROBE:
-        probe, note = yield from _probe(job, model, data, of)
-        note += words
-    elif of.through == BAYES:
+    files = ScoreFiles(model.run.path)
+    kept = _kept_answers(files.load(FILE, facts), labels, len(classes)) if model.weights else None
+    if kept is None:
+        kept = yield from _told(job, model, data, of, rows, labels)
+        if model.weights:
+            files.keep(FILE, facts, vars(kept[0]) | {"note": np.frombuffer(kept[1].encode(), np.uint8)})
+    told, note = kept
+    note += words
+    if of.through == BAYES:
         note = "By Bayes’ rule on p(x|y), all classes equally likely beforehand."
         if limit != of.limit:
             note += f" Its density takes many passes for each image, so {len(rows)} were asked about."
     if of.split == "train":
         note = f"{SEEN} {note}".strip()
+    progress = ProgressReporter(job, of.run, len(rows), "image", timed=False)
+    progress.done = len(rows)  # all have their answers
+    yield progress.say("Finding how sure the figures are")
+    found = yield from aside(partial(report, told, len(classes), None if split.groups is None else np.asarray(split.groups[rows])))
+    event = m.ErrorsFound(
+        job, of, data.data, data.name, classes, len(rows), total, found.matrix, found.recall, found.precision, found.accuracy,
+        found.figures, _table(found.equal_width), _table(found.equal_mass), tuple(pair[:3] for pair in found.pairs), note,
+    )  # fmt: skip
+    return KeptAnswers(rows, told, event)
+
+
+def _kept_answers(arrays: dict[str, np.ndarray] | None, labels: np.ndarray, classes: int) -> tuple[Answered, str] | None:
+    """(the answers, the note) in a file; None where there is none, or one that does not fit images of these classes int64 [N]."""
+    if arrays is None or set(arrays) != {*Answered.__dataclass_fields__, "note"}:
+        return None
+    note = arrays.pop("note").tobytes().decode("utf-8", "replace")
+    told = Answered(**arrays)
+    for name, values in arrays.items():
+        kind = np.int64 if name in ("labels", "predicted", "second") else np.float64
+        if values.dtype != kind or values.shape != labels.shape:
+            return None
+    known = all(0 <= answers.min() <= answers.max() < classes for answers in (told.predicted, told.second))
+    fits = known and np.array_equal(told.labels, labels) and np.isfinite(told.confidence).all()
+    return (told, note) if fits and (note.isprintable() or not note) else None
+
+
+def _told(job: str, model: Model, data: DataSet, of: m.AnswersOf, rows: np.ndarray, labels: np.ndarray) -> Part[tuple[Answered, str]]:
+    """(what is answered, by what in words): ask about the images `rows` [N] of a split, one small batch after the other."""
+    split, shape = data.splits[of.split], model.spec.shape
+    probe, note = (None, "") if of.through in (CLASSIFIER, BAYES) else (yield from _probe(job, model, data, of))
     progress = ProgressReporter(job, of.run, len(rows), "image", f"Asking about {SPLITS[of.split]} images", every=TELL_SECONDS)
     size, parts = min(model.method.valid_slice, FEATURES_AT_ONCE), []
     for start in range(0, len(rows), size):
@@ -186,14 +244,7 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[KeptA
             )
         parts.append(answered(log_p.numpy(), labels[start : start + size]))
         yield progress.add(len(some))
-    told = joined(parts)
-    yield progress.say("Finding how sure the figures are")
-    found = yield from aside(partial(report, told, len(classes), None if split.groups is None else np.asarray(split.groups[rows])))
-    event = m.ErrorsFound(
-        job, of, data.data, data.name, classes, len(rows), total, found.matrix, found.recall, found.precision, found.accuracy,
-        found.figures, _table(found.equal_width), _table(found.equal_mass), tuple(pair[:3] for pair in found.pairs), note,
-    )  # fmt: skip
-    return KeptAnswers(rows, told, event)
+    return joined(parts), note
 
 
 def _table(bins: Bins) -> np.ndarray:
@@ -201,15 +252,15 @@ def _table(bins: Bins) -> np.ndarray:
     return np.stack([np.asarray(column, np.float64) for column in bins], 1)
 
 
-def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | None) -> Generator[None, None, Tensor]:
+def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | Neighbours | None) -> Generator[None, None, Tensor]:
     """log p(y|x) float64 [n, K] of uint8 images [n, C, H, W]."""
     method = model.method
     if probe is not None:
         features = yield from aside(lambda: _encoded(method, images))
-        return probe.logits(features).log_softmax(1)
+        return probe.log_p(features) if isinstance(probe, Neighbours) else probe.logits(features).log_softmax(1)
     x = image_tensor(images)
     if through == BAYES:
-        return bayes((yield from given_in_steps(method, x, len(model.spec.classes)))).log_posterior
+        return bayes((yield from given_in_steps(method, x, len(model.spec.classes))).log_p).log_posterior
     assert provides(method, Classifier)
     return (yield from aside(partial(_classified, method, x)))
 
@@ -236,8 +287,8 @@ def _fitted_on(data: DataSet) -> np.ndarray:
     return spread(train, FITTED_ON)
 
 
-def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear, str]]:
-    """A linear probe of the frozen features, as the Probe pane fits it, and what it is fitted on, in words."""
+def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear | Neighbours, str]]:
+    """What answers from the frozen features as in the Probe pane, a linear probe or neighbours, and what it rests on, in words."""
     train, rows = data.splits["train"], _fitted_on(data)
     assert train.labels is not None
     progress = ProgressReporter(job, of.run, len(rows), "image", "Encoding the training images of the probe", every=TELL_SECONDS)
@@ -249,10 +300,16 @@ def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple
     known = torch.cat(features)
     if not bool(torch.isfinite(known).all()):
         raise CannotAnswer(f"{model.run.path.name} at step {model.step:,} gives features that are not finite numbers; choose another step.")
-    if known.shape[1] > MOST_FEATURES:
+    if of.through == PROBE and known.shape[1] > MOST_FEATURES:
         raise CannotAnswer(f"{known.shape[1]:,} features are more than the {MOST_FEATURES:,} that a linear probe is fitted to.")
+    labels = torch.from_numpy(np.asarray(train.labels[rows])).long()
+    if of.through == KNN:
+        bank = torch.nn.functional.normalize(known.float(), dim=1)
+        near = number_of(min(NEIGHBOURS, len(bank)), "nearest", "nearest")
+        words = f"By a vote of the {near} of {number_of(len(rows), 'training image')}; one vote more is spread over all classes."
+        return Neighbours(bank, labels, len(model.spec.classes)), words
     yield progress.say("Fitting the linear probe")
-    iterations = fit(known, torch.from_numpy(np.asarray(train.labels[rows])).long(), len(model.spec.classes))
+    iterations = fit(known, labels, len(model.spec.classes))
     last = None
     while (step := (yield from aside(lambda: next(iterations, None)))) is not None:
         last = step

@@ -44,8 +44,8 @@ def browse_data(session: QuerySession, query: m.BrowseData) -> m.DataPage:
 
 @answers(m.ClassExamples)
 def class_examples(session: QuerySession, query: m.ClassExamples) -> m.ClassExamplesFound:
-    """Images uint8 [n, C, H, W], at most `each` of every row. Raises: BadData."""
-    data = session.data(query.data)
+    """Images uint8 [n, C, H, W], at most `each` of every row. Raises: BadData, CannotAnswer."""
+    data = _sample(session, query.data) if query.sample else session.data(query.data)
     found, counts = [np.zeros((0, *(data.shape or (1, 1, 1))), np.uint8)], []
     for split_name, label in query.rows:
         split = data.splits[split_name]
@@ -56,6 +56,13 @@ def class_examples(session: QuerySession, query: m.ClassExamples) -> m.ClassExam
     return m.ClassExamplesFound(
         stamp=query.stamp, channel=query.channel, data=query.data, rows=query.rows, counts=tuple(counts), images=np.concatenate(found)
     )
+
+
+def _sample(session: QuerySession, name: str) -> DataSet:
+    """The newest first answer. Raises: CannotAnswer: it was of another set."""
+    if session.sample is None or session.sample.data != name:
+        raise CannotAnswer("The sample is not there any more; read the set again.")
+    return session.sample
 
 
 def _page(data: DataSet, query: m.BrowseData) -> tuple[np.ndarray, int]:

@@ -14,7 +14,7 @@ from engine import messages as m
 from engine.data import adapt
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
-from engine.queries.pictures import read_picture
+from engine.queries.pictures import read_picture, some_of
 from engine.queries.session import Model, QuerySession, answer_head
 from engine.queries.similarity import comparable, unit_vectors
 from engine.queries.views import BATCH_REMEDY, image_model
@@ -72,7 +72,7 @@ class InvarianceCurves:
         """Vectors of held-out images [n, d]; kept while the curves of one checkpoint are measured."""
         key = (str(model.run.path), model.step, model.weights, by)
         if self._held_out is None or self._held_out[0] != key:
-            self._held_out = key, unit_vectors(model.method, model.probe()[:OTHERS], "", by)
+            self._held_out = key, unit_vectors(model.method, some_of(model.probe(), OTHERS), "", by)
         return self._held_out[1]
 
 

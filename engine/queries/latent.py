@@ -29,7 +29,7 @@ from engine.protocols import (
 )
 from engine.queries.answers import answers
 from engine.queries.arrays import array, image_array, image_tensor
-from engine.queries.pictures import original_shown, read_picture
+from engine.queries.pictures import original_shown, read_picture, some_of
 from engine.queries.session import CannotAnswer, Model, QuerySession, answer_head
 
 ELBO_SAMPLES = 16  # per image
@@ -173,10 +173,10 @@ def sample_prior(session: QuerySession, query: m.SamplePrior) -> m.PriorSampled:
 
 @answers(m.Reconstruct)
 def reconstruct(session: QuerySession, query: m.Reconstruct) -> m.Reconstructed:
-    """The probe's first images decoded from their codes. Raises: CannotAnswer: no encoder or no decoder. BadRun."""
+    """Some of the probe's images decoded from their codes. Raises: CannotAnswer: no encoder or no decoder. BadRun."""
     model = session.model(query.run, query.step)
     decoder, encoder = model.require(Decoder, "decode"), model.require(Encoder, "encode")
-    images = model.probe()[: query.count]
+    images = some_of(model.probe(), query.count)
     reconstructions = image_array(decoder.decode(encoder.encode(images)))
     return m.Reconstructed(
         **answer_head(query, model), originals=image_array(images), reconstructions=reconstructions, decode=decoded_as(model)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Generator
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from engine import messages as m
+from engine.common.spacing import evenly
 from engine.data import BadData, Picture, adapt, lasting, picture_from_array, read_image
 from engine.data.preprocessing import preprocessing_of
 from engine.queries.session import CannotAnswer, Model, QuerySession
@@ -64,6 +67,11 @@ def adapted(images: np.ndarray, shape: tuple[int, ...]) -> Generator[None, None,
         if i % 64 == 63:
             yield
     return out
+
+
+def some_of(images: Tensor, count: int) -> Tensor:
+    """At most `count` of images [N, ...], at equal distances: held-out images may lie class by class."""
+    return images[torch.from_numpy(evenly(len(images), count)).to(images.device)]
 
 
 def require_images(model: Model, why: str) -> None:

@@ -30,9 +30,9 @@ from engine.queries.answers import Job, Part, Result, answers
 from engine.queries.pictures import adapted, require_images
 from engine.queries.progress import ProgressReporter
 from engine.queries.session import CannotAnswer, Model, QuerySession
+from engine.training.batches import first_look
 
 MOST_FEATURES = 2048  # of a linear probe: the time of a fit grows with their square
-LOOKED_AT_ONCE = 1024  # images that a method may look at before its first step
 FITTING_SECONDS = 0.1  # between two events of a fit
 KEPT = 512  # figures that need not be measured again
 FULL = 1.0  # the share that stands for all of `limit`
@@ -57,6 +57,7 @@ class ProbeJob:
 
     def __init__(self, work: m.Probe, model: Model, data: DataSet) -> None:
         self.work, self.model, self.data = work, model, data
+        self.own = data.hash == model.manifest.data_hash  # the images are those that the run was trained on
         self.blocks = _block_names(model) if work.blocks else ()  # of the encoder that are asked for, by name
         self.progress = ProgressReporter(work.job, work.run, None, "figure", timed=False)
 
@@ -177,7 +178,9 @@ def _features(job: ProbeJob, of: str, images: ProbeImages) -> Part[dict[str, tup
     method = job.model.method
     if of == "random":
         yield job.progress.say(words)
-        method = untrained(type(method), method.config, method.data, job.model.manifest.seed, images.train[:LOOKED_AT_ONCE])
+        look = first_look(job.data, method.config.label_share if job.own else 1.0)
+        look = yield from adapted(look, job.model.spec.shape)
+        method = untrained(type(method), method.config, method.data, job.model.manifest.seed, look)
     sides = []
     for some in (images.train, images.test):
         tell = partial(_encoding, job, words, len(some))

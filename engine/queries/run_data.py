@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine import messages as m
+from engine.common.data_names import short_name
 from engine.queries.answers import Job, answers
 from engine.queries.session import QuerySession
+from engine.storage.listed_data import locate_listed
 from engine.storage.manifest import place_of
 from engine.storage.run_data import forget_refuted, locate, open_run_data, path_of, why_unreachable
 from engine.storage.run_folders import BadRun
@@ -36,3 +38,11 @@ def locate_data(session: QuerySession, work: m.LocateData) -> Job:
         found = yield from open_run_data(run, work.job, read=session.load_data_anew)
     yield m.DataLocated(work.job, work.run, path_of(found.data))
     return f"The data of “{run.name}” are in “{path_of(found.data)}”."
+
+
+@answers(m.LocateListed)
+def locate_listed_data(session: QuerySession, work: m.LocateListed) -> Job:
+    """Everything is read anew. Raises: BadData: another set, or unreadable."""
+    now, compared = yield from locate_listed(Path(work.root), work.data, work.place, work.job, session.load_data_anew)
+    yield m.ListedLocated(work.job, work.data, now, compared)
+    return f"“{short_name(work.data)}” is in “{path_of(now)}”."

@@ -127,6 +127,31 @@ def finished_samples(model: Model, work: m.DrawSamples) -> tuple[np.ndarray | No
         return image_array(frame.x), ()
 
 
+def film_of_samples(model: Model, work: m.DrawSamples) -> Iterator[tuple[int, int, np.ndarray]]:
+    """How `finished_samples` come about: (steps or rows of symbols done, of how many, images uint8 [n, C, H, W]), the
+    finished ones last.
+
+    Raises: CannotSample: texts, or a sampler that draws in one pass. BadData.
+    """
+    method = sampler_of(model)
+    text = model.spec.kind == "text"
+    if text or not (provides(method, SymbolSequence) or model.method.sampling == "iterative"):
+        ending = ".txt" if text else ".png"
+        raise CannotSample(f"{model.method.title} makes no film of its samples; name a file that ends in {ending}.")
+    y = _labels(model, work)
+    if not provides(method, SymbolSequence):
+        for frame in _frames(work, model, method, y):
+            yield frame.step, frame.count, image_array(frame.x)
+        return
+    drawing = _symbol_drawing(work, model, method, y)
+    length, per_row = drawing.layout.length, drawing.layout.columns * drawing.layout.depth
+    for samples in drawing.parts:
+        if samples.place % per_row == 0:
+            images, _ = _shown(model, method, samples, drawing.given)
+            assert images is not None, "what learns from images draws images"
+            yield samples.place // per_row, length // per_row, images
+
+
 def _head(work: m.DrawSamples, model: Model, layout: SymbolLayout, y: Tensor | None) -> dict[str, Any]:
     """What `SamplingBegan` says of every kind."""
     method = model.method

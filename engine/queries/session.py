@@ -192,6 +192,7 @@ class QuerySession:
         self._models: OrderedDict[ModelKey, Model] = OrderedDict()
         self._looked_up: OrderedDict[tuple[str, int | str | None], tuple[tuple[int, ...], ModelKey]] = OrderedDict()
         self._data: OrderedDict[str, DataSet] = OrderedDict()
+        self.sample: DataSet | None = None  # the newest first answer about a set, of a few of its images
         self._lost: dict[tuple[str, str], BadData | BadRun] = {}  # (name, content) of a run's data -> why they could not be opened
         self.notices: list[m.Notice] = []  # what an answer brought to light beside itself
 

@@ -12,7 +12,8 @@ from engine.storage.run_reader import Run
 
 BEST = "best"
 NEWEST = "newest"
-ENDED = ("done", "stopped")  # a run of this status goes on only when somebody asks for it: the best checkpoint stands for it
+# a run of this status goes on only when somebody asks for it: the best checkpoint stands for it, and is the last good one where it failed
+ENDED = ("done", "stopped", "failed")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class CheckpointChoice:
 
 
 def choose_step(run: Run, wanted: int | str | None = None) -> CheckpointChoice:
-    """The checkpoint at a step, or the "best", or the "newest"; None is the best of a run that is done, else the newest.
+    """The checkpoint at a step, or the "best", or the "newest"; None is the best of a run that has ended, else the newest.
 
     A checkpoint counts when its weights are there: a file that only a resumed training needs hides nothing.
 

@@ -120,6 +120,7 @@ class Manifest(Facts):
 
     status: str
     message: str = ""
+    diverged: bool = False  # it failed because its numbers ran away: no training goes on from its checkpoints
     step: Count = 0
     headline: str = ""  # the number of the best checkpoint in words; of the newest in version 0.1.0
     best: RunFigure | None = None  # of the best checkpoint; absent in version 0.1.0, as is the next
@@ -151,8 +152,15 @@ def place_of(manifest: Manifest) -> str:
 def move_place(manifest: Manifest, name: str) -> None:
     """For this process the run's data are opened as `name`, also where the manifest cannot be written."""
     _places.pop((name, manifest.data_hash), None)
-    for old in {manifest.data, place_of(manifest)} - {name}:
-        _places[old, manifest.data_hash] = name
+    for old in {manifest.data, place_of(manifest)}:
+        move_data(old, manifest.data_hash, name)
+
+
+def move_data(old: str, data_hash: str, name: str) -> None:
+    """For this process a data set of that content is opened as `name`."""
+    _places.pop((name, data_hash), None)
+    if old != name:
+        _places[old, data_hash] = name
 
 
 def moved_data(data: str) -> str:

@@ -16,7 +16,7 @@ from engine.common.isolated_python import isolated_environment, isolated_script
 from engine.nets.backbone_images import BadProcessing, Processing
 from engine.storage.model_folders import BadBackbone, is_pointer, model_folder, require_layout, require_transformers, weight_files
 
-__all__ = ["BadBackbone", "Pretrained", "open_pretrained"]
+__all__ = ["BadBackbone", "Pretrained", "inspect_folder", "open_pretrained"]
 
 LONGEST = 2_000_000  # characters of a description
 NAMES = ("id2label", "label2id")  # classes of a head that is not looked at; thousands of names, some
@@ -77,6 +77,14 @@ def open_pretrained(folder: str) -> Pretrained:
     if not complete:
         description[WITHOUT_POOLER] = True
     return Pretrained(json.dumps(description), json.dumps(processing) if processing else "", arrays)
+
+
+def inspect_folder(folder: str) -> None:
+    """What names, the description and first bytes of files tell, before anything is opened. Raises: BadBackbone."""
+    path, name = model_folder(folder)
+    require_layout(path, name)
+    require_transformers(_description(path / "config.json", name), name)
+    weight_files(path, name)
 
 
 def _deepest(description: dict[str, Any]) -> int:

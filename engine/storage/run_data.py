@@ -258,7 +258,7 @@ def locate(run: Run, data: str, job: str = "", read: Reader = read_data) -> Read
     places = [given]
     if not is_built_in(given) and not parted_name(given)[1].changed():
         within = os.path.join(given, os.path.basename(path_of(manifest.data)))
-        places = [_name_at(manifest, place) for place in (within, given) if place == given or os.path.exists(place)]
+        places = [name_at(manifest, place) for place in (within, given) if place == given or os.path.exists(place)]
     faults: list[BadData | BadRun] = []
     for place in places:
         try:
@@ -272,7 +272,7 @@ def locate(run: Run, data: str, job: str = "", read: Reader = read_data) -> Read
     raise faults[-1]
 
 
-def _name_at(manifest: Manifest, place: str) -> str:
+def name_at(manifest: Manifest, place: str) -> str:
     """What a run’s data are called at another place: of the same recipe and the same decisions, which may have stayed behind."""
     recipe = parted_name(manifest.data)[1]
     if recipe.curation:
@@ -300,7 +300,7 @@ def _search(run: Run, manifest: Manifest, tried: str, job: str, read: Reader) ->
     """The run's data at one of the places that are known; None where they are at none."""
     names = {tried}
     for known in known_places(run):
-        name = _name_at(manifest, path_of(known))
+        name = name_at(manifest, path_of(known))
         if name in names or is_built_in(name):
             continue
         names.add(name)

@@ -158,7 +158,8 @@ class Run:
             elif fault:
                 sentence = f"The checkpoint at step {entry.step:,} cannot be used: its {name} {fault}."
                 return CheckpointInfo(entry.step, entry.resumable, entry.best, sentence)
-        return CheckpointInfo(entry.step, entry.resumable and not note, entry.best, note=note)
+        diverged = self.manifest is not None and self.manifest.diverged
+        return CheckpointInfo(entry.step, entry.resumable and not note and not diverged, entry.best, note=note)
 
     def _linked(self, entry: CheckpointEntry) -> str:
         """How a sentence about a file of a checkpoint ends whose folder is reached through a link."""
@@ -226,7 +227,11 @@ class Run:
         return arrays_today(arrays, vocabulary), state_today(self._method, state) if isinstance(state, dict) else {}
 
     def newest_resumable(self) -> int | None:
-        """The newest checkpoint a training can go on from, all its files verified; `notes` says which were skipped."""
+        """The newest checkpoint a training can go on from, all its files verified; `notes` says which were skipped. None of a run that
+        diverged: it would do so again.
+        """
+        if self.manifest is not None and self.manifest.diverged:
+            return None
         for entry in reversed(self._entries()):
             if not entry.resumable:
                 continue

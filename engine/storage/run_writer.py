@@ -224,9 +224,10 @@ class RunWriter:
         best: RunFigure | None = None,
         total_steps: int | None = None,
         minutes: float | None = None,
+        diverged: bool | None = None,
     ) -> None:
         """What is None stays as it was. Raises: NoSpace, Unwritable."""
-        given = {"step": step, "headline": headline, "best": best, "total_steps": total_steps, "minutes": minutes}
+        given = {"step": step, "headline": headline, "best": best, "total_steps": total_steps, "minutes": minutes, "diverged": diverged}
         given = {name: value for name, value in given.items() if value is not None}
         with self._writing(SLACK_BYTES):
             self._write_manifest(self._changed(status=status, message=message, **given))

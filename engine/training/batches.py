@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine import device as devices
 from engine.common.pixels import to_float
+from engine.common.spacing import evenly
 from engine.data import DataSet
 from engine.data.captions import vocabulary
 from engine.data.dataset import BadData
@@ -25,6 +26,7 @@ from engine.training.conditions import told_of
 Batch = tuple[Tensor, Tensor | None]  # images uint8 [B, C, H, W] or tokens int64 [B, T]; what is told of each or its class, if any
 WHOLE_NUMBERS = 200_000_000  # at most so many pixel values are taken at once by a method that wants all images
 PROBE_EXAMPLES = 256  # held-out examples that a run keeps
+PREPARE_IMAGES = 4096  # training examples that a method looks at before its first step
 NOISE = -1  # number of the seed that the seeds of all steps' noise come from
 
 
@@ -100,8 +102,7 @@ class ImageBatches:
 
     def first(self, count: int) -> Tensor:
         """Training images uint8 [n, C, H, W] to look at before the first step: at most `count`, at equal distances over all of them."""
-        total = len(self.images)
-        rows = torch.arange(total) if count >= total else (torch.arange(count) * total) // count
+        rows = torch.from_numpy(evenly(len(self.images), count))
         return self.images[rows.to(self.images.device)].to(self.device)
 
     @staticmethod
@@ -112,6 +113,12 @@ class ImageBatches:
         told = told_of(valid, spec, condition, device)
         images = torch.from_numpy(np.ascontiguousarray(valid.images[rows])).to(device)
         return images, None if told is None else told[torch.from_numpy(rows).to(device)]
+
+
+def first_look(data: DataSet, share: float = 1.0) -> np.ndarray:
+    """The training images uint8 [n, C, H, W] that a method looks at before its first step, where it learns from `share` of them."""
+    images, _ = shared(data, share)
+    return np.ascontiguousarray(images[evenly(len(images), PREPARE_IMAGES)])
 
 
 def shared(data: DataSet, share: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -146,9 +153,9 @@ class TextBatches:
         return windows(self.tokens, starts, self.context), None
 
     def first(self, count: int) -> Tensor:
-        """The first windows [n, T] of the training text."""
-        count = min(count, self.order.count)
-        return windows(self.tokens, torch.arange(count, device=self.tokens.device) * self.context, self.context)
+        """Windows [n, T] to look at before the first step: at most `count`, at equal distances over the whole training text."""
+        places = torch.from_numpy(evenly(self.order.count, count)).to(self.tokens.device)
+        return windows(self.tokens, places * self.context, self.context)
 
 
 def windows(tokens: Tensor, starts: Tensor, context: int) -> Tensor:

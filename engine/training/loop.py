@@ -12,14 +12,15 @@ from pathlib import Path
 
 from engine.common.counting import number_of
 from engine.data import DataSet
-from engine.device import out_of_memory
+from engine.device import device_lost, out_of_memory
 from engine.messages import DataReport, Notice, Progress
+from engine.method import Diverged
 from engine.storage.disk import DiskRefuses
 from engine.storage.run_data import open_run_data, read_data
 from engine.storage.run_folders import RunGone, delete_run, what_stays
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
-from engine.training.plan import Plan, ResumePlan, TrainingFailed, fit, resolve
+from engine.training.plan import NotFinite, Plan, ResumePlan, TrainingFailed, fit, resolve
 from engine.training.recorder import Recording, RunRecorder, Verb, begin_run
 from engine.training.trainer import Trainer
 
@@ -49,6 +50,7 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
 
     Raises:
         TrainingFailed: no memory, or numbers that are not finite any more (the last good checkpoint is kept).
+        CannotLearn: what the method says; Diverged, that its numbers ran away (likewise).
         BadData, BadRun, BadSetting, UnknownMethod, NoDevice: each one sentence.
     """
     resolved = resolve(plan)
@@ -59,17 +61,17 @@ def train(plan: Plan | ResumePlan, root: Path, job: str = "") -> Events:
         stays = what_stays(old.path, delete_run(old.path)) if old is not None and data == "discard" else ""
         return Outcome(status, f"It had not begun.{stays}", "" if old is None else str(old.path), 0, 0.0)
     resolved = replace(resolved, plan=replace(resolved.plan, data=data.data))
-    with _memory_said_plainly():
+    with _machine_said_plainly():
         trainer = Trainer(fit(resolved, data, root), data)
     writer = (yield from begin_run(trainer, data, root, job)) if old is None else RunWriter.resume(old.path)
     try:
-        with _memory_said_plainly():
+        with _machine_said_plainly():
             return (yield from _run(trainer, writer, data, job, None if old is None else Run.open(writer.path)))
     except GeneratorExit:
         _last_words(writer, "interrupted", "It was left in the middle; go on from its newest checkpoint.")
         raise
     except BaseException as error:
-        _last_words(writer, "failed", str(error) or type(error).__name__)
+        _last_words(writer, "failed", str(error) or type(error).__name__, diverged=isinstance(error, Diverged | NotFinite))
         raise
     finally:
         writer.close()
@@ -148,11 +150,16 @@ def _ending(verb: Verb | None, step: int, saved: int) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _memory_said_plainly() -> Iterator[None]:
-    """Raises: TrainingFailed where memory ran out anywhere but in a step, which would have gone on in smaller pieces."""
+def _machine_said_plainly() -> Iterator[None]:
+    """Raises: TrainingFailed where memory ran out anywhere but in a step, which would have gone on in smaller pieces, or the GPU failed."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if lost := device_lost(error):
+            raise TrainingFailed(
+                f"The GPU or its driver failed ({lost}); checkpoints that were saved are kept. Restart the program and go on with the run, "
+                "or start a new one on the device cpu."
+            ) from error
         if not out_of_memory(error):
             raise
         raise TrainingFailed(
@@ -161,7 +168,7 @@ def _memory_said_plainly() -> Iterator[None]:
         ) from error
 
 
-def _last_words(writer: RunWriter, status: str, message: str) -> None:
+def _last_words(writer: RunWriter, status: str, message: str, diverged: bool = False) -> None:
     """Note in the manifest how it ended, if the disk lets us; the reason itself is on its way to the person."""
     with contextlib.suppress(OSError, RunGone, MemoryError):
-        writer.set_status(status, message)
+        writer.set_status(status, message, diverged=diverged or None)

@@ -30,6 +30,7 @@ class GroupOptimizer:
     clip: float  # longest gradient; 0: any
     decay: tuple[float, float]  # weight decay at the start and at the end
     keeps: frozenset[str]  # names of the tensors that it keeps of every parameter
+    rate_setting: str = "learning_rate"  # the setting that `peak` is
 
     def prepare(self, rate: float, progress: float) -> None:
         """Set the learning rate of the next step, and the weight decay at this progress of the training, of 0 to 1."""
@@ -105,7 +106,7 @@ def _optimizer(group: ParameterGroup, config: Any, device: str) -> GroupOptimize
     else:
         algorithm = torch.optim.AdamW(parts, lr=peak, betas=group.betas, fused=fused)
     clip = config.clip if group.clip is None else group.clip
-    return GroupOptimizer(tuple(group.parameters), algorithm, peak, clip, (decay, last), KEEPS[config.optimizer])
+    return GroupOptimizer(tuple(group.parameters), algorithm, peak, clip, (decay, last), KEEPS[config.optimizer], group.rate_setting)
 
 
 def state_of(optimizers: Iterable[GroupOptimizer], method: Method) -> dict[str, Tensor]:

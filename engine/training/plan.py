@@ -33,6 +33,10 @@ class TrainingFailed(RuntimeError):
     """One sentence: what went wrong, at which step, and what to change."""
 
 
+class NotFinite(TrainingFailed):
+    """One sentence: a number is infinite or none, which with the same settings it would be again."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A new run. JSON-able."""
@@ -98,7 +102,7 @@ def resolve(plan: Plan | ResumePlan) -> ResolvedPlan:
     """Method, settings, device and precision of a plan, or of the run it goes on with; no data are read yet.
 
     Raises:
-        TrainingFailed: the run has no checkpoint to go on from.
+        TrainingFailed: the run has no checkpoint to go on from, or has diverged.
         BadRun, BadSetting, UnknownMethod, NoDevice: each one sentence.
     """
     old = None
@@ -143,6 +147,8 @@ def fit(resolved: ResolvedPlan, data: DataSet, root: Path) -> ResolvedPlan:
 
 def _plan_of(old: Run, wish: ResumePlan) -> Plan:
     """The plan a run was started with, with the new end and device."""
+    if old.manifest is not None and old.manifest.diverged:
+        raise TrainingFailed(f"“{old.name}” diverged, and going on with the same settings would end there again. {old.manifest.message}")
     step = old.newest_resumable()
     if step is None:
         raise TrainingFailed(f"{old.path.name} has no checkpoint that training could go on from; start a new run.")

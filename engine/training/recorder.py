@@ -32,7 +32,7 @@ from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.batches import PROBE_EXAMPLES, as_input, frames_before, held_out
 from engine.training.gauges import gauges
-from engine.training.plan import TrainingFailed
+from engine.training.plan import NotFinite, TrainingFailed
 from engine.training.resume_state import ResumeState, checked, unusable
 from engine.training.trainer import Trainer
 
@@ -134,12 +134,30 @@ class RunRecorder:
         if not bad:
             return
         step, name = min(bad)
-        tensor = next((n for n, p in self.trainer.method.named_parameters() if not torch.isfinite(p).all()), None)
+        tensor = self._not_finite()
         where = f"; the first weights that are not finite are {tensor}" if tensor else ""
-        raise TrainingFailed(
+        raise NotFinite(
             f"“{name}” stopped being a finite number at step {step}{where}. The last good checkpoint is kept; "
-            f"start a new run with a lower learning_rate (this one has {self.trainer.config.learning_rate:g}) or clip."
+            f"start a new run with a lower {self._rate_behind(name)} or clip."
         )
+
+    def _not_finite(self) -> str | None:
+        """The name of the first weights that are not all finite."""
+        return next((name for name, weights in self.trainer.method.named_parameters() if not torch.isfinite(weights).all()), None)
+
+    def _rate_behind(self, term: str = "") -> str:
+        """The setting that says how far the optimizer goes which a loss term or its gradient's norm belongs to, and its value; where it
+        is of no phase, of the optimizer that moves the first weights that are not finite.
+        """
+        trainer = self.trainer
+        of = term.removeprefix("valid ").removeprefix("gradient norm of ")
+        named = next((phase.optimizer for phase in trainer.method.phases if phase.term == of), None)
+        weights = dict(trainer.method.named_parameters()).get(self._not_finite() or "")
+        moving = (name for name, one in trainer.optimizers.items() if any(p is weights for p in one.parameters))
+        optimizer = trainer.optimizers.get(named or next(moving, ""))
+        if optimizer is None:
+            return f"learning_rate (this one has {trainer.config.learning_rate:g})"
+        return f"{optimizer.rate_setting} (this one has {optimizer.peak:g})"
 
     @torch.no_grad()
     def validate(self, verb: Verb | None = None) -> Recording[tuple[dict[str, float], Verb | None]]:
@@ -184,7 +202,7 @@ class RunRecorder:
         Where somebody waits for the end (`verb`, before validation or within it) and validation would take long, the `last` one is
         written without a number of its own. Any other one is not written then: the last one follows.
 
-        Raises: TrainingFailed: a weight is no finite number.
+        Raises: NotFinite: a weight is no finite number.
         """
         started = time.perf_counter()
         trainer = self.trainer
@@ -216,7 +234,7 @@ class RunRecorder:
         return ((yield CheckpointSaved(self.run, self.trainer.step_number, True, keep)) or late) if written else late
 
     def _checkpoint(self, best: RunFigure | None, terms: dict[str, float], about: dict[str, Any]) -> Recording[tuple[Verb | None, bool]]:
-        """Write the weights and all that resuming needs: (verb, whether it was written). Raises: TrainingFailed."""
+        """Write the weights and all that resuming needs: (verb, whether it was written). Raises: NotFinite."""
         trainer = self.trainer
         files = {"model.safetensors": trainer.ema_arrays(), "resume.safetensors": trainer.resume_arrays()}
         judged = {} if best is None else {"best": _score(best), "best_step": best.step}
@@ -225,7 +243,7 @@ class RunRecorder:
         try:
             late, written = yield from self.with_room(save)
         except NonFinite as error:
-            raise TrainingFailed(f"{error} The last good checkpoint is kept; start a new run with a lower learning_rate.") from None
+            raise NotFinite(f"{error} The last good checkpoint is kept; start a new run with a lower {self._rate_behind()}.") from None
         if written:
             self.saved_step = trainer.step_number
             self.saved_at = time.perf_counter()

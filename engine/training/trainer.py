@@ -12,13 +12,11 @@ from torch import Tensor
 
 from engine.data import DataSet
 from engine.method import Method, StepContext, build
-from engine.training.batches import NOISE, as_input, batches_of, mutated, noise_seed, seeded, spec_of
+from engine.training.batches import NOISE, PREPARE_IMAGES, as_input, batches_of, mutated, noise_seed, seeded, spec_of
 from engine.training.optimizers import optimizers_of, restore_state, state_of
 from engine.training.plan import ResolvedPlan
 from engine.training.resume_state import ResumeState
 from engine.training.step import EagerStep
-
-PREPARE_IMAGES = 4096
 
 
 class Trainer:

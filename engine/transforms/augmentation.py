@@ -87,15 +87,26 @@ class Augmented(Training):
         0.0, "Pictures are turned by up to so much either way.", low=0.0, high=180.0, unit="degrees", group="Augmentation"
     )
     jitter: float = setting(
-        0.8, "Probability that brightness, contrast, saturation and hue are changed.", low=0.0, high=1.0, group="Augmentation"
+        0.8,
+        "Probability that brightness and contrast are changed, of pictures in colour also saturation and hue.",
+        low=0.0,
+        high=1.0,
+        group="Augmentation",
     )
     brightness: float = setting(0.4, "Brightness is multiplied by 1 plus or minus up to this.", low=0.0, high=1.0, group="Augmentation")
     contrast: float = setting(0.4, "Contrast is multiplied by 1 plus or minus up to this.", low=0.0, high=1.0, group="Augmentation")
-    saturation: float = setting(0.4, "Saturation is multiplied by 1 plus or minus up to this.", low=0.0, high=1.0, group="Augmentation")
-    hue: float = setting(
-        0.1, "Colours are turned by up to this share of the colour circle either way.", low=0.0, high=0.5, group="Augmentation"
+    saturation: float = setting(
+        0.4, "Saturation is multiplied by 1 plus or minus up to this.", low=0.0, high=1.0, group="Augmentation", of_colour=True
     )
-    grey: float = setting(0.2, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation")
+    hue: float = setting(
+        0.1,
+        "Colours are turned by up to this share of the colour circle either way.",
+        low=0.0,
+        high=0.5,
+        group="Augmentation",
+        of_colour=True,
+    )
+    grey: float = setting(0.2, "Probability that a picture loses its colours.", low=0.0, high=1.0, group="Augmentation", of_colour=True)
     blur: float = setting(0.0, "Probability of a Gaussian blur of 0.1 to 2 pixels.", low=0.0, high=1.0, group="Augmentation")
     solarize: float = setting(0.0, "Probability that the bright half of the range is inverted.", low=0.0, high=1.0, group="Augmentation")
     cutout: float = setting(
@@ -116,6 +127,7 @@ def augment(x: Tensor, recipe: Recipe, generator: torch.Generator | None, to: tu
     """
     size = (x.shape[2], x.shape[3])
     drawn = draw(recipe, len(x), size, to or size, generator)
+    drawn = drawn if x.shape[1] == 3 else without_colour(drawn)
     return apply(x, drawn, to or size), drawn
 
 
@@ -151,6 +163,12 @@ def draw(recipe: Recipe, batch: int, size: tuple[int, int], to: tuple[int, int],
         solarized=u["solarize"] < recipe.solarize,
         hole=_box(u["hole_left"], u["hole_top"], side, to) * (u["cutout"] < recipe.cutout)[:, None],
     )
+
+
+def without_colour(drawn: Draw) -> Draw:
+    """The same of grey images, to which nothing is done that only colours show."""
+    neutral = torch.ones_like(drawn.saturation)
+    return replace(drawn, saturation=neutral, hue=torch.zeros_like(drawn.hue), grey=torch.zeros_like(drawn.grey))
 
 
 def _crop(u: dict[str, Tensor], recipe: Recipe, size: tuple[int, int]) -> Tensor:

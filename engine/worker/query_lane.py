@@ -18,9 +18,11 @@ from engine.worker.run_follower import RunFollower
 from engine.worker.startup import Startup
 
 if TYPE_CHECKING:
+    from engine.data import DataSet
     from engine.queries.session import QuerySession
 
-LOST = "not found at its place; “Locate…” of a run on it leads here, too"
+LOST = "not found"
+SAMPLE_SECONDS = 0.6  # of looking at images for a first answer about a data set
 SLICE_SECONDS = 0.02  # a job yields to queries at least this often
 SHORT_SLICE_SECONDS = 0.004  # while questions wait
 
@@ -116,7 +118,7 @@ class QueryLane(Lane):
             case m.OpenData(job=job, data=data):
                 if not message.listed:
                     self._tried.add(job)
-                self._open_data(job, data)
+                self._open_data(job, data, message.sample)
             case m.Work():
                 self._begin_work(message)
             case m.ListData(data=data):
@@ -160,14 +162,16 @@ class QueryLane(Lane):
         self.jobs[work.job] = self.session.work(work)
         self.publish(m.JobChanged(work.job, "work", "running"))
 
-    def _open_data(self, job: str, data: str) -> None:
-        from engine.data import inspect, lasting
+    def _open_data(self, job: str, data: str, sample: int) -> None:
+        from engine.data import SampleWish, inspect, lasting
 
-        self.jobs[job] = inspect(lasting(data), job)
+        self.jobs[job] = inspect(lasting(data), job, wish=SampleWish(sample, SAMPLE_SECONDS) if sample > 0 else None)
         kind = "work" if job in self._tried else "data"  # who only tries it says himself how it ended
         self.publish(m.JobChanged(job, kind, "running", label=short_name(data)))
 
     def _advance_job(self) -> None:
+        from engine.data import FirstAnswer
+
         job = next(iter(self.jobs))
         self.jobs[job] = self.jobs.pop(job)
         until = time.perf_counter() + (SHORT_SLICE_SECONDS if self.queries else SLICE_SECONDS)
@@ -176,11 +180,15 @@ class QueryLane(Lane):
                 item = next(self.jobs[job])
                 if item is None:
                     continue
-                if isinstance(item, m.DataLocated):
+                if isinstance(item, m.ListedLocated):
+                    self._change_remembered(partial(_renamed, item.data, item.now))
+                if isinstance(item, (m.DataLocated, m.ListedLocated)):
                     self.runs.list_runs()  # before the panes ask anew
                     self._list_data()
                 if isinstance(item, m.Event):
                     self.publish(item)
+                elif isinstance(item, FirstAnswer):
+                    self._show_sample(job, item.data)
                 else:
                     self._data_is_here(job, item)
                     self._end(job, "ok", f"{item.name} is ready.")
@@ -190,6 +198,11 @@ class QueryLane(Lane):
         except Exception as error:
             sentence, details = self.report(error)
             self._end(job, "failed", sentence, details)
+
+    def _show_sample(self, job: str, data: DataSet) -> None:
+        assert self.session is not None
+        self.session.sample = data
+        self.publish(m.DataSampled(job, replace(data.report, job=job)))
 
     def _data_is_here(self, job: str, data: Any) -> None:
         assert self.session is not None
@@ -222,7 +235,7 @@ class QueryLane(Lane):
         from engine.data import built_in
 
         if data not in self.remembered and data not in {d.data for d in built_in()}:
-            self._change_remembered(lambda rows: rows if data in rows else [*rows, data])
+            self._change_remembered(partial(_with_set, data))
             self._list_data()
 
     def _change_remembered(self, edit: Callable[[list[Any]], list[Any]]) -> None:
@@ -231,10 +244,31 @@ class QueryLane(Lane):
 
     def _list_data(self) -> None:
         from engine.data import built_in, describe_data
+        from engine.data.listing import decided_in_words, identity
         from engine.storage.manifest import moved_data
 
         if any(moved_data(data) != data for data in self.remembered):  # a run's data were found elsewhere
             self._change_remembered(lambda rows: list(dict.fromkeys(moved_data(str(data)) for data in rows)))
+        if len({*map(identity, self.remembered)}) < len(self.remembered):
+            self._change_remembered(lambda rows: list({identity(str(row)): row for row in rows}.values()))
         here = [data for data in self.remembered if os.path.exists(split_name(data)[0])]
-        lost = [m.DataInfo(data, short_name(data), "images", LOST, lost=True) for data in self.remembered if data not in here]
+        lost = []
+        for data in (data for data in self.remembered if data not in here):
+            decided = decided_in_words(data)
+            summary = " · ".join(filter(None, (LOST, decided)))
+            lost.append(m.DataInfo(data, short_name(data), "images", summary, lost=True, decided=decided))
         self.publish(m.DataListed((*built_in(), *map(describe_data, here), *lost)))
+
+
+def _with_set(data: str, rows: list[Any]) -> list[Any]:
+    """The list with one set more, in the place of one that is the same by another name."""
+    from engine.data.listing import identity
+
+    same = identity(data)
+    places = [place for place, row in enumerate(rows) if row == data or identity(str(row)) == same]
+    return [data if place in places[:1] else row for place, row in enumerate(rows) if place not in places[1:]] if places else [*rows, data]
+
+
+def _renamed(old: str, now: str, rows: list[Any]) -> list[Any]:
+    """The list with another name of one set, and no set twice."""
+    return list(dict.fromkeys(now if row == old else row for row in rows))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.loop import train
 from engine.training.plan import Plan
+from tests.kit.fuzzing import TIMEOUT, fuzz, generator, mutated, mutated_json, rezipped, zipped
 from tests.kit.import_cases import write_idx
+from tests.kit.sentences import look_at
 
 
 def drained(job):
@@ -196,19 +199,46 @@ def test_that_what_is_no_archive_or_was_cut_short_is_refused_at_every_length(pac
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_that_mutated_bundles_never_raise_anything_else(packed, tmp_path):
-    whole, rng = packed.read_bytes(), np.random.default_rng(7)
-    for _ in range(60):
-        data = bytearray(whole)
-        for place in rng.integers(0, len(data), 3):
-            data[place] = rng.integers(0, 256)
-        (tmp_path / "m.zip").write_bytes(data)
-        try:
-            drained(import_run(tmp_path / "m.zip", tmp_path / "runs"))
-        except BadBundle:
-            continue
-    for path in (tmp_path / "runs").iterdir():  # those whose change touched nothing that counts
-        assert Run.open(path).verify() == []
+def of_bundle(packed: Path, folder: Path, number: int) -> bool:
+    """A bundle with changed bytes, or with a changed list or file and its checksums right."""
+    whole, rng = packed.read_bytes(), generator("bundle", number)
+    match number % 3:
+        case 0:
+            data = mutated([whole], rng, number)
+        case 1:
+            data = rezipped(whole, rng)
+        case _:
+            with zipfile.ZipFile(packed) as archive:
+                files = {name: archive.read(name) for name in archive.namelist()}
+            if number % 2:
+                files["bundle.json"] = mutated_json(json.loads(files["bundle.json"]), rng)
+            else:
+                manifest = json.loads(mutated_json(json.loads(files["run/manifest.json"]), rng))
+                files = listing_with(files, {"run/manifest.json": seal(manifest) if isinstance(manifest, dict) else b"1"})
+            data = zipped(files)
+    (folder / "m.zip").write_bytes(data)
+    try:
+        found = drained(import_run(folder / "m.zip", folder / "runs"))
+    except BadBundle as error:
+        look_at(str(error).replace(":", ";"))
+        assert list((folder / "runs").iterdir()) == []
+        return False
+    assert found.run.parent == folder / "runs"
+    assert Run.open(found.run).verify() == [] or number % 3 == 2  # a manifest that was written anew tells of its files otherwise
+    assert Run.open(found.run).info().name == found.run.name
+    assert {path.name for path in folder.iterdir()} == {"m.zip", "runs"}
+    shutil.rmtree(folder / "runs")  # what was changed touched nothing that counts
+    return True
+
+
+def test_that_some_mutated_bundles_open_or_are_refused_in_a_sentence_and_leave_nothing(packed, tmp_path):
+    fuzz("bundle", partial(of_bundle, packed, tmp_path), many=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(TIMEOUT)
+def test_that_many_mutated_bundles_open_or_are_refused_in_a_sentence_and_leave_nothing(packed, tmp_path):
+    fuzz("bundle", partial(of_bundle, packed, tmp_path), many=True)
 
 
 def test_that_a_full_disk_or_an_end_in_the_middle_leaves_nothing(packed, tmp_path, monkeypatch):

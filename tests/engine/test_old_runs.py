@@ -70,7 +70,7 @@ def test_that_it_is_evaluated_as_it_was(name: str, tmp_path: Path, capsys: pytes
     path = copied(name, tmp_path)
     before = content(path)
     more, wanted = EVALUATED[name]
-    told = answer(capsys, "eval", str(path), *more)
+    told = answer(capsys, "eval", str(path), "--split", "test", *more)
     assert {key: told[key] for key in wanted} == pytest.approx(wanted, rel=1e-4)
     assert content(path) == before
 

@@ -15,6 +15,7 @@ import numpy as np
 from engine.storage import atomic_io
 from engine.storage.final_readings import FinalReading
 from engine.storage.manifest import RunMetadata
+from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 
 
@@ -38,6 +39,11 @@ def new_run(root: Path, name: str | None = None, **changes: Any) -> RunWriter:
         "versions": {"torch": "2.13.0"},
     }
     return RunWriter.create(root, RunMetadata(**{**about, **changes}), name)
+
+
+def steps(run: Run) -> list[int]:
+    """Those of its checkpoints."""
+    return [checkpoint.step for checkpoint in run.checkpoints()]
 
 
 def files_at(step: int, size: int = 64) -> dict[str, dict[str, np.ndarray]]:

@@ -1,5 +1,6 @@
-"""Looks at a whole window as a reader would: which texts are shortened, cut off, out of reach or too small. It uses Qt's font metrics
-and the places that widgets really have, and nothing of the program's own layout.
+"""Looks at a whole window as a reader would: which texts are shortened, cut off, out of reach or too small.
+
+It uses Qt's font metrics and the places that widgets really have, and nothing of the program's own layout.
 
 Painted texts are seen by listening to `QPainter.drawText` and `QFontMetrics.elidedText` while the window is drawn; texts of Qt's own
 widgets are measured in the rectangle that the style gives them.
@@ -27,8 +28,10 @@ from PySide6.QtWidgets import (
     QGraphicsView,
     QHeaderView,
     QLabel,
+    QLayout,
     QLineEdit,
     QListView,
+    QMainWindow,
     QMenuBar,
     QPushButton,
     QRadioButton,
@@ -151,6 +154,31 @@ def misfits(window: QWidget, names: Iterable[str] = (), *, sideways: bool = Fals
             name = widget.accessibleName() or str(getattr(widget, "text", str)()) or type(widget).__name__
             report_reach(say, name, widget, QRectF(widget.rect()), window, sideways)
     return list(dict.fromkeys(found))
+
+
+def overlaps(parent: QWidget) -> list[tuple[QWidget, QWidget]]:
+    """Visible widgets of one layout that lie over each other; what no layout holds may lie where it likes."""
+    layout = parent.layout()
+    if layout is None or isinstance(parent, QMainWindow):
+        return []
+    laid = [widget for widget in widgets_in(layout) if widget.isVisible() and widget.parentWidget() is parent]
+    slack = round(SLACK)
+    return [
+        (one, other)
+        for place, one in enumerate(laid)
+        for other in laid[place + 1 :]
+        if one.geometry().adjusted(slack, slack, -slack, -slack).intersects(other.geometry())
+    ]
+
+
+def widgets_in(layout: QLayout) -> Iterator[QWidget]:
+    """What a layout holds, and the layouts in it."""
+    for item in (layout.itemAt(place) for place in range(layout.count())):
+        inner, widget = (None, None) if item is None else (item.layout(), item.widget())
+        if widget is not None:
+            yield widget
+        elif inner is not None:
+            yield from widgets_in(inner)
 
 
 def exceeds(wanted: QRectF, room: QRectF) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout
 
 from app.panes import Context
 from app.panes.bayes.chart import HEAD, BayesBars
@@ -29,6 +29,7 @@ from app.widgets.figure import DRAWINGS
 from app.widgets.image_view import ImageView
 from app.widgets.latent_slider import LatentSlider
 from app.widgets.parts import Card, Elided, TextLines, button, clear, heading, muted, set_heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.common.bayes_rule import posterior, with_share
 from engine.messages import AskBayes, BayesAnswered, PictureRef, QueryFailed, RunInfo
 
@@ -70,13 +71,8 @@ class BayesPane(RunPane):
         self.check_empty()
 
     def _build(self) -> None:
-        contents, page = QWidget(), QScrollArea()
-        contents.setObjectName("contents")
-        page.setWidgetResizable(True)
-        page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        page.setWidget(contents)
-        column, row = QVBoxLayout(contents), QHBoxLayout()
+        page = ScrolledColumn()
+        column, row = QVBoxLayout(page.contents), QHBoxLayout()
         column.setContentsMargins(0, 0, 0, 0)
         self.index = QSpinBox()
         self.index.setRange(-1, 999_999)
@@ -297,7 +293,7 @@ class BayesPane(RunPane):
             self.data_prior.setEnabled(answer.shares is not None)
             rule = posterior(answer.given, self.prior)
             p = np.exp(rule.log_posterior)
-            self.bars.set_answer(answer.classes, answer.given, p, answer.classifier)
+            self.bars.set_answer(answer.classes, answer.given, p, answer.classifier, answer.errors)
             self.seen.set_pixels(answer.seen)
             self.status.set_text(self._in_words(answer, p, float(rule.log_marginal)), "warning" if answer.beside_fault else "")
         self._draw_comparison()
@@ -337,7 +333,8 @@ class BayesPane(RunPane):
         if answer.classifier is not None:
             other = int(answer.classifier.argmax())
             said += f"The classifier: {answer.classes[other]}, {number(100 * float(answer.classifier[other]), 1, '%')}. "
-        said += f"log p(x) {self._sign(answer)} {number(log_p, 1, 'nat')} ({number(bits, 2, 'bits/dim')}). "
+        off = "" if answer.errors is None else f" ± {number(float((p * answer.errors).sum()), 1)}"
+        said += f"log p(x) {self._sign(answer)} {number(log_p, 1)}{off} nat ({number(bits, 2, 'bits/dim')}). "
         said += "A posterior adds up to one over the known classes, also for a picture of none; only p(x) can tell."
         return " ".join((said, answer.beside_fault, *answer.notes)).strip()
 

@@ -98,9 +98,9 @@ def verdict(figures: ChainFigures | None, settings: ChainSettings) -> tuple[str,
             "warning",
         )
     if ess < LEAST_ESS:
-        return f"{after}they agree, but are worth only {count(round(ess))} independent draws; {LEAST_ESS} are wanted.", "warning"
+        return f"{after}they agree, but are worth only {things(round(ess), 'independent draw')}; {LEAST_ESS} are wanted.", "warning"
     if settings.sampler == "ula":
         return f"{after}they agree with each other, on a density wider than the one asked for: compare the deviations.", "warning"
     if figures.acceptance > MANY:
         return f"{after}they agree. Nearly every step is accepted: a larger one would get further.", "good"
-    return f"{after}the chains agree, and are worth {count(round(ess))} independent draws.", "good"
+    return f"{after}the chains agree, and are worth {things(round(ess), 'independent draw')}.", "good"

@@ -21,10 +21,11 @@ from app.panes.chains.settings import ChainSettingsCard
 from app.shell import theme
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
-from app.widgets.animation import FILMS, FRAME_MS, LAST_MS, FilmSpeed, film_bytes, film_ending
+from app.widgets.animation import OTHER_FILMS, FilmSpeed, film_bytes
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS, Figure, figure_of
 from app.widgets.parts import ShrinkingPages, TextLines, button, heading, muted
+from engine.common.films import FRAME_MS, LAST_MS
 
 FILM_FRAMES = 48  # of a saved film, at most
 SPEEDS = {1: "slow", 2: "steady", 10: "fast", 100: "very fast"}  # steps of a tick
@@ -237,12 +238,12 @@ class ChainsPane(Pane):
         if played:
             film.play()
         speed = self.film_speed.factor
-        self._say(*save_file(path, film_bytes(frames, film_ending(path), self.about_file(), 1, FRAME_MS / speed, LAST_MS / speed)))
+        self._say(*save_file(path, film_bytes(frames, path, self.about_file(), 1, FRAME_MS / speed, LAST_MS / speed)))
 
     def _ask_film(self, _checked: bool = False) -> None:
         settings = self.film.settings
         suggested = file_name("chains", settings.target, settings.sampler, f"step-{self.film.position}")
-        ask_where(self, "Save the film", suggested, "gif", self.save_film, FILMS)
+        ask_where(self, "Save the film", suggested, "gif", self.save_film, OTHER_FILMS)
 
     def _say(self, text: str, level: str = "") -> None:
         self._note = (text, level)

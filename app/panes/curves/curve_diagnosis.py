@@ -13,6 +13,11 @@ from app.shell.formatting import count
 LEAST_POINTS = 40
 MOST_POINTS = 20_000  # of a longer curve every second, third, ... point is judged
 SMOOTH = 0.9
+STRETCHES = 12  # whose means show whether a loss diverges
+SHORTEST = 8  # points of a stretch
+LONG_ENOUGH = 30  # points of a stretch whose mean shows how long the noise holds on
+RISEN = 8  # standard errors of a difference of two means that are no chance, however often one looks
+RISEN_SOON = 30  # likewise where stretches are too short to show the noise
 LEAST_AFTER = 5  # validation losses after the lowest one: fewer cannot rise steadily enough to be no chance
 MOST_AFTER = 60  # of which the distribution is computed exactly
 ALARM = 0.01
@@ -69,21 +74,36 @@ def not_finite(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
 
 
 def diverged(steps: np.ndarray, values: np.ndarray) -> CurveFinding | None:
-    """The smoothed loss has gone up again by more than half of all it had fallen, and stays there."""
+    """The loss has gone up again by more than half of all it had fallen, far beyond its noise, in two stretches one after the other.
+
+    The curve is cut into STRETCHES of equal length, back from its end, and judged by their means: the last two must both lie above the
+    lowest. What chance does to a mean is read off the means themselves, the median of their second differences, which neither a trend
+    nor a turn moves; so noise that holds on from step to step counts as what it is. The bounds are those that keep false alarms of whole
+    runs, looked at again and again, below 5 %, with white noise and with noise that holds on for 20 steps.
+    """
     if len(values) < LEAST_POINTS or not np.isfinite(values).all():
         return None
-    smooth = ema(values.astype(np.float64), SMOOTH)[0]
-    best = int(np.argmin(smooth))
-    fallen = float(np.max(smooth[: best + 1]) - smooth[best])
-    tail = smooth[-max(len(smooth) // 20, 5) :]
-    risen = float(np.min(tail) - smooth[best])
-    spread = float(np.std(values[max(best - 20, 0) : best + 20]))
-    if risen <= 0.5 * fallen or risen <= 4 * spread:
+    length = max(len(values) // STRETCHES, SHORTEST)
+    count_ = len(values) // length
+    stretches = values[len(values) - count_ * length :].astype(np.float64).reshape(count_, length)
+    means = stretches.mean(1)
+    best = int(np.argmin(means[:-2]))
+    start = max(float(values[: max(length // 4, 5)].mean()), float(means[: best + 1].max()))
+    risen = float(means[-2:].min() - means[best])
+    turns = np.abs(means[2:] - 2 * means[1:-1] + means[:-2])
+    deviation = max(
+        float(np.median(turns)) / (0.6745 * math.sqrt(6)),  # of a normal deviation's median; of a second difference's variance
+        float(np.median(stretches.std(1))) / math.sqrt(length),  # as if every point were by itself: it is at least that
+    )
+    bound = RISEN if length >= LONG_ENOUGH else RISEN_SOON
+    if risen <= 0.5 * (start - means[best]) or risen <= bound * math.sqrt(2) * deviation:
         return None
+    lowest = int(np.argmin(ema(values.astype(np.float64), SMOOTH)[0]))
     return CurveFinding(
         "bad",
-        f"The loss has been diverging since step {count(int(steps[best]))}. Try a smaller learning rate.",
-        "The smoothed loss (0.9) has risen from its lowest point by more than half of what it had fallen, and by four times its spread.",
+        f"The loss has been diverging since step {count(int(steps[lowest]))}. Try a smaller learning rate.",
+        f"The means of the last two of {count_} stretches have risen from the lowest one by more than half of what it had fallen, and by "
+        f"{bound} times what chance makes of such a difference.",
     )
 
 

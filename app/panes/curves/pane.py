@@ -197,6 +197,8 @@ class CurvesPane(Pane):
 
     def activate(self) -> None:
         self.shown = True
+        if self._colors is not theme.colors(self.context.state.theme):
+            self._restyle()
         self._build_plot()
         self._forget_lines()
         self.followed.follow(self.shown)
@@ -416,6 +418,9 @@ class CurvesPane(Pane):
             self.plot_card.report(text, level)
 
     def _restyle(self) -> None:
+        """Hidden curves wait until they are seen: all of them are made anew."""
+        if not self.shown:
+            return
         self._colors = theme.colors(self.context.state.theme)
         if self.plot_card is not None:
             self.plot_card.set_colors(self._colors)

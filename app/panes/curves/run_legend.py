@@ -7,10 +7,11 @@ from functools import partial
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Elided, clear
+from app.widgets.scrolled_column import ScrolledColumn
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,17 @@ class LegendEntry:
     looked_at: bool  # the run that the window looks at is always drawn
 
 
-class RunLegend(QScrollArea):
+class RunLegend(ScrolledColumn):
     """A row for every run, with a tick."""
 
     chosen = Signal(str, bool)  # run; whether its curves shall be drawn
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self._column = QVBoxLayout(contents)
+        self._column = QVBoxLayout(self.contents)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(6)
         self._column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.setWidget(contents)
         self.rows: dict[str, RunLegendRow] = {}
         self._entries: dict[str, LegendEntry] | None = None
 

@@ -92,7 +92,8 @@ class BadFilesTable(QWidget):
         self.setVisible(bool(report.bad))
         more = report.bad_total - len(report.bad)
         listed = f", first {count(len(report.bad))} listed" if more > 0 else ""
-        set_heading(self.heading, f"Bad files · {count(report.bad_total)}{listed}")
+        sample = " in the sample" if report.sampled else ""
+        set_heading(self.heading, f"Bad files · {count(report.bad_total)}{sample}{listed}")
         self.table.setColumnWidth(0, 110)
         self._fit_rows(self.table.columnWidth(1))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QFont, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QFont, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.panes import Context
@@ -28,19 +28,10 @@ class PageGrid(ImageStrip):
 
     resized = Signal()
     page_asked = Signal(int)
-    menu_asked = Signal(int, QPoint)  # about the image under the mouse, or the chosen one; where on the screen
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.resized.emit()
-
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
-        index = self.at(event.pos()) if by_mouse else self.chosen
-        if index >= 0:
-            self.choose(index)
-            corner = self.mapToGlobal(self.place(index).center().toPoint())
-            self.menu_asked.emit(index, event.globalPos() if by_mouse else corner)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         turn = {Qt.Key.Key_PageDown: 1, Qt.Key.Key_PageUp: -1}.get(Qt.Key(event.key()))
@@ -109,6 +100,7 @@ class DataBrowser(QWidget):
         self.grid.page_asked.connect(self.turn)
         self.grid.picked.connect(self._say_image)
         self.grid.looked_at.connect(self._say_image)
+        self.grid.has_menu = True
         self.grid.menu_asked.connect(self._open_menu)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
@@ -243,11 +235,7 @@ class DataBrowser(QWidget):
         if self._is_text():
             self.text.setPlainText(page.text or self.report.text_sample)
         else:
-            tips = [
-                " · ".join(part for part in (name, f"class {label}" if label else "") if part)
-                for name, label in zip(page.names, page.labels or [""] * len(page.names), strict=True)
-            ]
-            self.grid.set_pixels(page.images, tips)
+            self.grid.set_pixels(page.images)
             self.grid.choose(-1)
             self._mark_curated()
         self._say_page(page)
@@ -275,10 +263,15 @@ class DataBrowser(QWidget):
         page = self.page
         if page is None or index >= len(page.names):
             return
-        label = f" · class {page.labels[index]}" if page.labels else ""
         part = SPLIT_NAMES.get(page.split, page.split)
-        decided = f" · {words}" if (words := self.curation.words_of(page.names[index])) else ""
-        self.line.set_text(f"{page.names[index]}{label}{decided} · number {count(page.indices[index])} of the {part} part")
+        self.line.set_text(f"{self._caption(page, index)} · number {count(page.indices[index])} of the {part} part")
+
+    def _caption(self, page: DataPage, index: int) -> str:
+        """An image's name, its class and what was decided about it."""
+        own = page.labels[index] if page.labels else ""
+        return " · ".join(
+            part for part in (page.names[index], f"class {own}" if own else "", self.curation.words_of(page.names[index])) if part
+        )
 
     # decisions about single images
 
@@ -288,11 +281,11 @@ class DataBrowser(QWidget):
             CurationMenu(self.context, self.report.data, (self.page.names[index],), self, classes).open_at(place)
 
     def _mark_curated(self) -> None:
-        """A sign on the images that are left out of the curated set."""
-        names = () if self.page is None else self.page.names
-        self.grid.marked = {index: "×" for index, name in enumerate(names) if name in self.curation.excluded}
-        self.grid.faint = frozenset(self.grid.marked)
-        self.grid.update()
+        """A sign on the images that something was decided about, which their tips and the caption tell, too."""
+        page = self.page
+        if page is not None:
+            self.curation.mark(self.grid, page.names)
+            self.grid.tips = [self._caption(page, index) for index in range(len(page.names))]
         if self.grid.chosen >= 0:
             self._say_image(self.grid.chosen)
 

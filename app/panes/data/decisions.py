@@ -66,7 +66,9 @@ def fields_for(facts: ImportFacts | None) -> tuple[FieldInfo, ...]:
             case "split":
                 choices = (*choices, *(facts.split_columns if facts else ()))
             case "group":
-                choices = (*choices, *(facts.group_columns if facts else ()))
+                by_folder = facts is None or "class_level" in facts.offered  # arrays lie in none
+                columns = facts.group_columns if facts else ()
+                choices = (*(one for one in choices if by_folder or one != "folder"), *columns) if by_folder or columns else ()
             case "array":
                 choices = (FOUND, *facts.arrays) if facts and len(facts.arrays) > 1 else ()
             case "size":

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.panes.data.decisions import FOUND, NAMED, fields_for, found_of, words_of_choice
 from app.shell import theme
 from app.widgets.forms import Draft, Group, Row
 from app.widgets.parts import Card, button, heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.messages import DataReport, FieldInfo, ImportFacts
 
 WIDTH = 344
 LABELS = 92  # px
 
 
-class ImportForm(QScrollArea):
+class ImportForm(ScrolledColumn):
     """The left side of the page. `copy_asked("recipe" | "command")`."""
 
     copy_asked = Signal(str)
@@ -32,14 +33,8 @@ class ImportForm(QScrollArea):
         self._fields: tuple[FieldInfo, ...] = ()
         self._found: dict[str, str] = {}  # what each decision came to when it was last left open
         self.setAccessibleName("Decisions of the import")
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFixedWidth(WIDTH)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        self.column = QVBoxLayout(contents)
+        self.column = QVBoxLayout(self.contents)
         self.column.setContentsMargins(0, 0, 4, 0)
         self.column.setSpacing(8)
         self.column.addWidget(heading("As a recipe"))

@@ -1,4 +1,7 @@
-"""The page of an import: what was understood, every decision of it, and what becomes of another one, read again in the background."""
+"""The page of an import: what was understood, every decision of it, and what becomes of another one, read again in the background.
+
+What is shown first is told from a sample; the whole replaces it, and only the whole can be used as a data set.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from app.panes.data.import_summary import ImportSummary
 from app.panes.data.split_tree import Row
 from app.panes.data.value_chart import ValueChart
 from app.shell import theme
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.widgets.export import ask_where, csv_text, file_name, save_file
 from app.widgets.figure import DRAWINGS
 from app.widgets.forms import Draft
@@ -43,12 +46,15 @@ class ImportPage(QWidget):
         self.context = context
         self.active = False
         self.path = ""
-        self.report: DataReport | None = None  # what is shown; None where nothing could be read yet
+        self.report: DataReport | None = None  # what is shown, perhaps from a sample; None where nothing could be read yet
+        self.whole: DataReport | None = None  # the last one of this set that was not from a sample
         self.shown: DataReport | None = None  # the set as the list has it
         self.failing: str | None = None  # the set that could not be read as the list has it
+        self.sample_of: str | None = None  # the set that a sample was shown of before the list has it
         self.draft = Draft(context.undo, self)
         self.preview = ImportPreview(context, self)
         self._decided: dict[str, Any] = {}  # what the shown report, or the failure, came of
+        self._asked: dict[str, Any] = {}  # what is being read
         self._failed = False
         self._loading = False
         self._later = QTimer(self)  # several decisions at once, as a reset makes, are read once
@@ -107,6 +113,7 @@ class ImportPage(QWidget):
         self.draft.called_back.connect(self._called_back)
         self.context.undo.indexChanged.connect(self._show_verbs)
         self.preview.progressed.connect(self._show_progress)
+        self.preview.sampled.connect(self._show)
         self.preview.reported.connect(self._on_report)
         self.preview.failed.connect(self._on_failure)
         self.preview.stopped.connect(self._on_stopped)
@@ -134,6 +141,9 @@ class ImportPage(QWidget):
 
     def show_report(self, report: DataReport, *, keep: bool = False) -> None:
         """A set that was read as the list has it; with `keep` the decisions of the form stay, and it is read again by them."""
+        if report.job == self.preview.job:
+            self.preview.let_go()  # it has ended
+        keep = keep or (self.sample_of == report.data and self.recipe != self._decided)  # decided while its end was on the way
         self._begin(report.data, keep)
         self.shown = report
         self._show(report)
@@ -150,8 +160,26 @@ class ImportPage(QWidget):
         self.form.point_at(message)
         self._show_verbs()
 
+    def show_sample(self, report: DataReport) -> None:
+        """A set that is being read for the first time, as far as it is known; who began to read it will show the whole."""
+        self._begin(report.data)
+        self.sample_of, self._asked = report.data, self._decided
+        self.preview.follow(report.job)
+        self._show(report)
+
+    def keeps(self, data: str) -> bool:
+        """Whether this page is about a set that the list has no report of."""
+        return data in (self.failing, self.sample_of)
+
+    def forget(self) -> None:
+        """The set is opened anew: what is known of it is out of date."""
+        self.failing = self.sample_of = None
+
     def leave(self) -> None:
-        """Another set is looked at: what is still being read is given up."""
+        """Another set is looked at: what is still being read by new decisions is given up."""
+        if self.preview.following:
+            self.preview.let_go()
+            self.sample_of = None
         if self.preview.busy or self._later.isActive():
             self.preview.give_up()
             self._later.stop()
@@ -169,7 +197,8 @@ class ImportPage(QWidget):
             for column in (self.form, self.summary):
                 column.verticalScrollBar().setValue(0)
             self.summary.tree.verticalScrollBar().setValue(0)
-        self._failed, self.shown, self.failing = False, None, None
+        self._failed, self.shown, self.whole = False, None, None
+        self.forget()
         if not keep:
             self._load(recipe)
         self._decided = recipe
@@ -185,6 +214,8 @@ class ImportPage(QWidget):
         facts = report.understood
         assert facts is not None
         self.report, self._failed, self._decided = report, False, dict(facts.decisions)
+        if not report.sampled:
+            self.whole = report
         self.summary.show()
         self.nothing.hide()
         self.form.setVisible(bool(facts.offered))
@@ -204,10 +235,12 @@ class ImportPage(QWidget):
         self.redo_button.setEnabled(undo.canRedo() and self._is_mine(undo.index()))
         self.reset_button.setEnabled(bool(self.draft.differing(mine)))
         settled = not self.preview.busy and not self._later.isActive() and self.recipe == self._decided
-        self.use_button.setEnabled(self.report is not None and settled and not self._failed)
-        self.images_button.setEnabled(self.report is not None)
+        part = self.report is not None and self.report.sampled > 0
+        self.use_button.setEnabled(self.report is not None and settled and not self._failed and not part)
+        self.images_button.setEnabled(self.report is not None and self.sample_of is None)
         self.cancel.setVisible(self.preview.busy)
-        self.again.setVisible(not self.preview.busy and not self._later.isActive() and (self._failed or self.recipe != self._decided))
+        idle = not self.preview.busy and not self._later.isActive()
+        self.again.setVisible(idle and (self._failed or part or self.recipe != self._decided))
         self.form.show_recipe(self.recipe)
         self.form.show_values()
 
@@ -246,10 +279,14 @@ class ImportPage(QWidget):
 
     def _read_again(self) -> None:
         recipe = self.recipe
-        if recipe == self._decided and not self._failed:  # back at what is shown
-            self.preview.give_up()
+        whole = self.whole
+        if whole is not None and whole.understood is not None and recipe == whole.understood.decisions and not self._failed:
+            self.preview.give_up()  # back at what is known
+            if self.report is not whole:
+                self._show(whole)
             self._say_rest()
-        elif recipe != self._decided or not self.preview.busy:
+        elif recipe != self._asked or not self.preview.busy:
+            self._asked = recipe
             self.status.set_text("Reading it again by these decisions.")
             self.preview.ask(name_with(self.path, recipe))
         self._show_verbs()
@@ -257,9 +294,19 @@ class ImportPage(QWidget):
     # ------------------------------------------------------------------------------------------------ what comes of them
 
     def _show_progress(self, event: Progress) -> None:
-        of = f" of {count(event.total)}" if event.total else ""
         left = f" · {number(event.seconds_left, 0, 's')} left" if event.seconds_left and event.seconds_left > 1 else ""
-        self.status.set_text(f"Reading it again: {count(event.done)}{of} {event.unit}s{left}. What is shown is of the decisions before.")
+        whole = "Reading all of it" if self._from_sample() else "Reading it again"
+        done = f"{count(event.done)} of {things(event.total, event.unit)}" if event.total else things(event.done, event.unit)
+        self.status.set_text(f"{whole}: {done}{left}. {self._what_is_shown()}")
+
+    def _from_sample(self) -> bool:
+        """Whether a sample by the decisions as they are is shown."""
+        return self.report is not None and self.report.sampled > 0 and self._decided == self.recipe
+
+    def _what_is_shown(self) -> str:
+        if self.report is not None and self._from_sample():
+            return f"What is shown is from a sample of {things(self.report.sampled, 'image')}."
+        return "What is shown is of the decisions before." if self.report is not None else ""
 
     def _on_report(self, report: DataReport) -> None:
         if report.understood is None:
@@ -277,15 +324,17 @@ class ImportPage(QWidget):
         self._show_verbs()
 
     def _on_stopped(self) -> None:
-        self.status.set_text("Stopped. What is shown is of the decisions before.", "warning")
+        self.status.set_text(f"Stopped. {self._what_is_shown()}", "warning")
         self._show_verbs()
 
     def _say_rest(self) -> None:
         report = self.report
-        if report is not None:
+        if report is not None and report.sampled:
+            self.status.set_text(f"{self._what_is_shown()} All of it is being read." if self.preview.busy else self._what_is_shown())
+        elif report is not None:
             images = sum(report.counts.values())
-            classes = f" · {count(len(report.classes))} classes" if report.classes else ""
-            self.status.set_text(f"{count(images)} images{classes}, all of them read in {number(report.seconds, 1, 's')}.")
+            classes = f" · {things(len(report.classes), 'class', 'classes')}" if report.classes else ""
+            self.status.set_text(f"{things(images, 'image')}{classes}, all of them read in {number(report.seconds, 1, 's')}.")
         else:
             self.status.set_text("")
 
@@ -297,7 +346,7 @@ class ImportPage(QWidget):
 
     def _ask_examples(self, rows: tuple[Row, ...]) -> None:
         if self.report is not None:
-            query = ClassExamples(data=self.report.data, rows=rows)
+            query = ClassExamples(data=self.report.data, rows=rows, sample=self.report.sampled > 0)
             self.context.bridge.ask(EXAMPLES, query, self._on_examples, self._on_no_examples)
 
     def _on_examples(self, found: ClassExamplesFound) -> None:

@@ -6,35 +6,31 @@ from collections.abc import Iterable
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QVBoxLayout
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.report_column import shape_words
 from app.panes.data.split_tree import SplitTree
 from app.panes.data.value_chart import ValueChart, value_in_words
 from app.shell import theme
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.widgets.parts import Card, button, clear, heading, muted, plain, set_heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.messages import DataReport, ImportFacts
 
+EVEN = 1.05  # times as many images as the smallest class, up to which the largest is about as large
 RENAME_HINT = "Double-click a class, or press F2, to rename it; a name that another class has makes the two one."
 
 
-class ImportSummary(QScrollArea):
+class ImportSummary(ScrolledColumn):
     """The right side of the page. `decision_asked(name, value)` by the button of a warning."""
 
     decision_asked = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("What was understood")
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(8)
         self.warnings_card = Card(12, 6)
@@ -54,7 +50,8 @@ class ImportSummary(QScrollArea):
         self.facts.setColumnStretch(1, 1)
         card.inside.addLayout(self.facts)
         column.addWidget(card)
-        column.addWidget(heading("Values"))
+        self.values_heading = heading("Values")
+        column.addWidget(self.values_heading)
         self.charts_card = Card(8, 4)
         self.before = ValueChart("Values in the files", "value in the files")
         self.after = ValueChart("8-bit values", "8-bit value that a network gets")
@@ -91,6 +88,7 @@ class ImportSummary(QScrollArea):
         for place, (name, value) in enumerate(facts_in_words(report, facts)):
             self.facts.addWidget(muted(name, wrap=False), place, 0, Qt.AlignmentFlag.AlignTop)
             self.facts.addWidget(plain(value, wrap=True), place, 1)
+        set_heading(self.values_heading, f"Values · from a sample of {things(report.sampled, 'image')}" if report.sampled else "Values")
         self.before.setVisible(bool(facts.histogram))
         if facts.histogram and facts.low is not None and facts.high is not None:
             self.before.set_values(facts.histogram, facts.low, facts.high, facts.scale)
@@ -101,7 +99,7 @@ class ImportSummary(QScrollArea):
         ]
         _fill(self.left_out_card, said)
         total = sum(some.count for some in facts.left_out)
-        set_heading(self.left_out_heading, f"Left out · {count(total)} {'file' if total == 1 else 'files'}")
+        set_heading(self.left_out_heading, f"Left out · {things(total, 'file')}")
         self.left_out_heading.setVisible(bool(said))
         self.bad_files.show_report(report)
         said_above = tuple(f"{some.count:,} {some.reason}:" for some in facts.left_out)
@@ -137,7 +135,9 @@ def facts_in_words(report: DataReport, facts: ImportFacts) -> list[tuple[str, st
     ]
     train = [n for n in report.class_counts.get("train", ()) if n]
     if len(train) > 1:
-        balance = f"the largest class has {number(max(train) / min(train), 1)} times as many training images as the smallest"
+        ratio = number(max(train) / min(train), 1)
+        uneven = f"the largest class has {ratio} times as many training images as the smallest"
+        balance = "all classes have about as many training images" if max(train) < EVEN * min(train) else uneven
         rows.insert(1, ("balance", balance))
     if report.duplicates:
         twins = " · ".join(f"“{a}” = “{b}”" for a, b in report.duplicate_examples[:2])
@@ -157,7 +157,8 @@ def _origin(where: str, facts: ImportFacts) -> str:
 
 def _sizes(report: DataReport) -> str:
     listed = [f"{size} · {count(n)}" for size, n in list(report.sizes.items())[:4]]
-    return ", ".join(listed) + (f" and {count(len(report.sizes) - 4)} more" if len(report.sizes) > 4 else "")
+    more = f" and {count(len(report.sizes) - 4)} more" if len(report.sizes) > 4 else ""
+    return ", ".join(listed) + more + (" in the sample" if report.sampled else "")
 
 
 def _if_needed(report: DataReport) -> str:

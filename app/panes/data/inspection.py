@@ -6,11 +6,11 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from app.panes import Context
-from app.panes.data.import_preview import TRIED
-from app.shell.formatting import count, number
+from app.panes.data.import_preview import SAMPLE, TRIED
+from app.shell.formatting import count, number, things
 from app.widgets.parts import TextLines, button, plain
 from engine.common.data_names import short_name, split_name
-from engine.messages import DataReport, Ended, OpenData, Progress, StopJob
+from engine.messages import DataReport, DataSampled, Ended, OpenData, Progress, StopJob
 
 
 class InspectionController(QObject):
@@ -18,6 +18,7 @@ class InspectionController(QObject):
 
     began = Signal(str)  # looking into a data set
     progressed = Signal(Progress)
+    sampled = Signal(DataReport)  # a first answer about the set that is looked into
     reported = Signal(DataReport)
     failed = Signal(str, Ended)  # data set, and why it has no report: it cannot be used, or was stopped
 
@@ -31,6 +32,7 @@ class InspectionController(QObject):
         self._listed = set(context.state.data)
         context.state.data_opened.connect(self._opened_again)
         context.state.data_changed.connect(self._data_listed)
+        context.bridge.on(DataSampled, self._on_sample)
         context.bridge.on(DataReport, self._on_report)
         context.bridge.on(Progress, self._on_progress)
         context.bridge.on(Ended, self._on_ended)
@@ -40,13 +42,17 @@ class InspectionController(QObject):
         self._stop()
         self.job, self.asked = self.context.bridge.new_job("data"), data
         self.began.emit(data)
-        self.context.bridge.send(OpenData(self.job, data))
+        self.context.bridge.send(OpenData(self.job, data, sample=SAMPLE))
 
     def cancel(self) -> bool:
         """Stop looking; returns whether anything was under way."""
         for job in self._jobs():
             self.context.bridge.send(StopJob(job))
         return bool(self.asked)
+
+    def hand_over(self) -> None:
+        """Somebody else waits for the job now, or has given it up."""
+        self.job = self.asked = ""
 
     def _stop(self) -> None:
         if self.job:
@@ -79,6 +85,10 @@ class InspectionController(QObject):
     def _on_progress(self, event: Progress) -> None:
         if event.job in self._jobs():
             self.progressed.emit(event)
+
+    def _on_sample(self, event: DataSampled) -> None:
+        if event.job == self.job and self.job:
+            self.sampled.emit(event.report)
 
     def _on_report(self, event: DataReport) -> None:
         if event.job in self._outdated or event.job.startswith(TRIED):
@@ -136,9 +146,9 @@ class InspectionPage(QWidget):
         if event.total:
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)
-        of = f" of {count(event.total)}" if event.total else ""
         left = f" · {number(event.seconds_left, 0, 's')} left" if event.seconds_left and event.seconds_left > 1 else ""
-        self.note.set_text(f"{count(event.done)}{of} {event.unit}s{left}{' · ' + event.note if event.note else ''}")
+        done = f"{count(event.done)} of {things(event.total, event.unit)}" if event.total else things(event.done, event.unit)
+        self.note.set_text(f"{done}{left}{' · ' + event.note if event.note else ''}")
 
     def show_stopping(self) -> None:
         self.cancel.setEnabled(False)

@@ -75,6 +75,7 @@ class DataPane(Pane):
         state.theme_changed.connect(self._restyle)
         self.inspection.began.connect(self._show_inspection)
         self.inspection.progressed.connect(self.inspection_page.show_progress)
+        self.inspection.sampled.connect(self._on_sample)
         self.inspection.reported.connect(self._on_report)
         self.inspection.failed.connect(self._on_failure)
         self.inspection_page.cancel_asked.connect(self._cancel_inspection)
@@ -141,8 +142,8 @@ class DataPane(Pane):
             return
         if data in self.inspection.reports:
             self._show_report(self.inspection.reports[data])
-        elif self.import_page.failing == data:
-            self.stack.setCurrentIndex(3)  # the form waits for other decisions
+        elif self.import_page.keeps(data):
+            self.stack.setCurrentIndex(3)  # the form waits for other decisions, or the whole for its end
         elif self.inspection.asked != data:
             self.inspection.inspect(data)
         else:
@@ -151,7 +152,7 @@ class DataPane(Pane):
     def _opened(self, data: str) -> None:
         """A set that is opened or dropped is not taken over in silence: its import is looked at first."""
         self.importing = data
-        self.import_page.failing = None
+        self.import_page.forget()
 
     def show_import(self) -> None:
         """How the set was read, in place of its images."""
@@ -213,12 +214,22 @@ class DataPane(Pane):
         if self.inspection.cancel():
             self.inspection_page.show_stopping()
 
+    def _on_sample(self, report: DataReport) -> None:
+        """What is known of a set that was opened is shown before all of it is read."""
+        if self.shown and report.data == self.data == self.importing and not self._keep:
+            self.import_page.show_sample(report)
+            self.stack.setCurrentIndex(3)
+
     def _on_report(self, report: DataReport) -> None:
         if self.shown and report.data == self.data:
             self._show_report(report)
 
     def _on_failure(self, data: str, event: Ended) -> None:
         if data != self.data:
+            return
+        if self.import_page.sample_of == data:  # the page says so itself
+            if event.outcome == "stopped" and self.import_page.preview.job != event.job:  # by a decision: the set is not lost from the list
+                self.context.bridge.send(ListData(data))
             return
         if event.outcome == "failed" and decisions_may_help(data, event.message):
             self.import_page.show_failure(data, event.message)

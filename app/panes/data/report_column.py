@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout
 
 from app.panes.data.bad_files import BadFilesTable
 from app.panes.data.class_bars import ClassBalance
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, Elided, button, clear, heading, muted, plain, set_heading
+from app.widgets.scrolled_column import ScrolledColumn
 from engine.messages import DataReport
 
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 SIZES_LISTED = 6
 
 
-class ReportColumn(QScrollArea):
+class ReportColumn(ScrolledColumn):
     """The left side of the pane. `import_asked` by the button that leads to the page of the import, `train_asked` by that of a new run."""
 
     import_asked = Signal()
@@ -26,14 +27,8 @@ class ReportColumn(QScrollArea):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFixedWidth(300)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(8)
         self.heading = heading("Data set")
@@ -90,8 +85,8 @@ class ReportColumn(QScrollArea):
 
 def facts_of(report: DataReport) -> list[tuple[str, str, str]]:
     """Name, value and tooltip of every line of the report."""
-    unit = "bytes" if report.kind == "text" else "images"
-    rows = [(SPLIT_NAMES.get(split, split), f"{count(n)} {unit}", "") for split, n in report.counts.items() if n]
+    unit = "byte" if report.kind == "text" else "image"
+    rows = [(SPLIT_NAMES.get(split, split), things(n, unit), "") for split, n in report.counts.items() if n]
     if report.kind != "text":
         rows.append(("the network gets", shape_words(report.shape), ""))
         rows += _sizes(report)
@@ -113,7 +108,7 @@ def _sizes(report: DataReport) -> list[tuple[str, str, str]]:
         for place, (size, n) in enumerate(list(report.sizes.items())[:SIZES_LISTED])
     ]
     if len(report.sizes) > SIZES_LISTED:
-        rows.append(("", f"and {count(len(report.sizes) - SIZES_LISTED)} more sizes", ""))
+        rows.append(("", f"and {things(len(report.sizes) - SIZES_LISTED, 'more size')}", ""))
     return rows
 
 

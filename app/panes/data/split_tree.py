@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeView
 
 from app.panes.data.report_column import SPLIT_NAMES
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.widgets.image_view import chw_to_qimage
 from engine.messages import ClassExamplesFound, DataReport
 
@@ -77,12 +77,14 @@ class SplitTreeModel(QAbstractItemModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() == 1:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{name}, {count(n)} images"
+            return f"{name}, {things(n, 'image')}"
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
             return ("Split and class", "Images", "Some of them")[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section == 1:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter  # above its figures
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -157,11 +159,16 @@ class SplitTree(QTreeView):
         """The splits and classes of a set; the images of the one before are gone."""
         self._images.clear()
         self._missing.clear()
-        self.tree_model.set_report(report, can_rename)
-        for place in range(len(self.tree_model.splits)):
-            if place == 0 or len(report.classes) <= FEW:
-                self.expand(self.tree_model.index(place, 0))
+        before, model = self.tree_model.report, self.tree_model
+        same = before is not None and (before.name, before.classes) == (report.name, report.classes)
+        unfolded = {split: self.isExpanded(self._top(place)) for place, split in enumerate(model.splits)} if same else {}
+        scrolled = self.verticalScrollBar().value() if same else 0
+        model.set_report(report, can_rename)
+        for place, split in enumerate(model.splits):
+            if unfolded.get(split, place == 0 or len(report.classes) <= FEW):
+                self.expand(self._top(place))
         self._fit()
+        self.verticalScrollBar().setValue(scrolled)
 
     def _fit(self, *_: object) -> None:
         model = self.tree_model

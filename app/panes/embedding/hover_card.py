@@ -1,11 +1,15 @@
-"""One point of a map: its image, what it is, and its true neighbours with how far they are. It lies over the map."""
+"""One point of a map: its image, what it is, and its true neighbours with how far they are. It lies over the map.
+
+No layout holds the card, so it follows its own: whenever that needs another height, the card takes it and tells so by `resized`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.shell.plain_text import set_tip
@@ -31,10 +35,11 @@ class Shown:
 
 
 class HoverCard(QFrame):
-    """`picked(k)`: the k-th neighbour; `closed`: a pinned card is to go."""
+    """`picked(k)`: the k-th neighbour; `closed`: a pinned card is to go; `resized`: it needs another place."""
 
     picked = Signal(int)
     closed = Signal()
+    resized = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -97,6 +102,24 @@ class HoverCard(QFrame):
         self.hint.set_text("" if self.pinned else "Click the point to keep this card.")
         self.hint.setVisible(not self.pinned)
         self.close_button.setVisible(self.pinned)
-        self.adjustSize()
         self.show()
         self.raise_()
+        self.fit()
+
+    def fit(self) -> None:
+        """As high as its texts need at the widths that the layout gives them."""
+        layout = self.layout()
+        assert layout is not None
+        for _ in range(2):  # the first gives the texts their widths, which may change the heights that they ask for
+            layout.activate()
+        self.resize(WIDTH, layout.totalSizeHint().height())
+
+    def event(self, event: QEvent) -> bool:
+        handled = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.fit()
+        return handled
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.resized.emit()

@@ -8,9 +8,10 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
+from app.widgets.curation_line import CurationLine
 from app.widgets.image_strip import ImageStrip
 from app.widgets.parts import Card, TextLines, button
 
@@ -34,6 +35,7 @@ class LassoPage(Card):
     curate_asked = Signal()
     kept = Signal(str)  # as "a" | "b"
     direction_asked = Signal()
+    selection_shown = Signal()
 
     def __init__(self) -> None:
         super().__init__(10, 6)
@@ -92,6 +94,11 @@ class LassoPage(Card):
         self.show_ends(None, None)
         self.show_way("", None)
 
+    def hold_curation(self, line: CurationLine) -> None:
+        """What was decided about the images, above them; a right click on one asks `images.menu_asked`."""
+        self.images.has_menu = True
+        self.inside.insertWidget(1, line)
+
     def set_colors(self, c: Colors) -> None:
         for part in (self.words, self.images, self.ends, self.way, self.note):
             part.set_colors(c)
@@ -107,13 +114,15 @@ class LassoPage(Card):
             self.images.empty_text = ""
             self.images.set_pixels(None)
             self.images.setFixedHeight(28)
+            self.selection_shown.emit()
             return
         parts = [f"{name}: {count(n)}" for name, n in selected.classes]
         more = f", {count(len(selected.images))} of them below" if len(selected.images) < selected.total else ""
-        self.words.set_text(f"{count(selected.total)} image{'s' if selected.total != 1 else ''}{more}\n{' · '.join(parts)}")
+        self.words.set_text(f"{things(selected.total, 'image')}{more}\n{' · '.join(parts)}")
         self.area.verticalScrollBar().setValue(0)
         self.images.set_pixels(selected.images, selected.tips)
         self._fit()
+        self.selection_shown.emit()
 
     def _fit(self) -> None:
         """The grid is as high as its tiles need; the area around it scrolls."""
@@ -128,7 +137,7 @@ class LassoPage(Card):
 
     def show_ends(self, a: int | None, b: int | None) -> None:
         """How many points were kept as A and as B."""
-        parts = [f"{letter}: {count(n)} image{'s' if n != 1 else ''}" for letter, n in (("A", a), ("B", b)) if n is not None]
+        parts = [f"{letter}: {things(n, 'image')}" for letter, n in (("A", a), ("B", b)) if n is not None]
         self.ends.set_text(" · ".join(parts))
         self.ends.setVisible(bool(parts))
         self.direction_button.setEnabled(a is not None and b is not None)

@@ -6,7 +6,7 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import set_tip
 from app.shell.theme import DARK, Colors, font
 from engine.messages import Embedded
@@ -32,11 +32,13 @@ def figures(event: Embedded) -> tuple[tuple[str, str], ...]:
         there, here = (number(100 * share, 1, "%") for share in (event.knn_features, event.knn_map))
         votes = min(VOTES, len(event.places) - 1)
         help = "Each image classified by its neighbours’ votes: by features those weigh by their cosine, on the map each counts the same."
-        lines.append((f"kNN finds the class of {there} by features ({votes} votes), {here} on the map ({k} votes)", help))
+        lines.append(
+            (f"kNN finds the class of {there} by features ({things(votes, 'vote')}), {here} on the map ({things(k, 'vote')})", help)
+        )
     if event.explained:
         shares = " + ".join(number(100 * share, 1, "%") for share in event.explained[:2])
         lines.append((f"the two axes hold {shares} of the variance", ""))
-    how = ["UMAP" if event.settings.kind == "umap" else "PCA", f"{count(event.features)} features", f"step {count(event.subset.step or 0)}"]
+    how = ["UMAP" if event.settings.kind == "umap" else "PCA", things(event.features, "feature"), f"step {count(event.subset.step or 0)}"]
     lines.append((" · ".join(how), ""))
     begun = "continued from the map before" if event.warm else "begun afresh"
     took = f"{number(event.seconds, 1)} s" if event.seconds >= 0.05 else "kept from before"

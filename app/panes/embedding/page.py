@@ -152,6 +152,8 @@ class EmbeddingPage(QWidget):
         left.addWidget(card, 1)
         self.words = MapTrust(self.map)
         self.hover_card = HoverCard(self.map)
+        self._card_at = QPointF()  # the point that it stands beside
+        self.hover_card.resized.connect(lambda: self.put_card(self._card_at))
         self.map.installEventFilter(self)
         self.lasso.toggled.connect(self.map.set_lasso)
 
@@ -255,6 +257,7 @@ class EmbeddingPage(QWidget):
 
     def put_card(self, at: QPointF) -> None:
         """The card of a point beside it, within the map."""
+        self._card_at = at
         card, room = self.hover_card, self.map.rect()
         left = at.x() + APART
         if left + card.width() > room.right() - 4:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QPoint, QTimer
 from PySide6.QtWidgets import QMenu
 
 from app.panes import Context
@@ -24,11 +24,13 @@ from app.panes.embedding.page import HINT, EmbeddingPage
 from app.shell import theme
 from app.shell.formatting import count, things
 from app.shell.run_pane import RunPane
+from app.widgets.curation_line import CurationLine
 from app.widgets.curation_menu import CurationMenu
 from app.widgets.export import IMAGE_FILTER, ask_which
 from app.widgets.shown_step import COMES, FAILED
 from engine.messages import Embedded, PictureRef
 
+CURATE_HINT = "Right-click an image to relabel, leave out or tag it; “Curate…” takes all."
 SETTLE_MS = 160  # after the last move of the time cursor: a map that is overtaken at once would be for nothing
 OF_EACH_IMAGE = ("log_prob", "classify", "decode")  # with one of these the loss is one of each image, and not of a batch
 SCORES = "\0scores"  # the entry that looks up which scores the run has
@@ -91,6 +93,11 @@ class EmbeddingPane(RunPane):
         page.trust.toggled.connect(self._show_trust)
         page.map.saved_asked.connect(self.exports.ask)
         page.selection.csv_asked.connect(partial(self.exports.ask, "selection"))
+        self.curation = CurationLine(self.context, "embedding-curation", CURATE_HINT, brief=True)
+        self.curation.changed.connect(self._mark_curated)
+        page.selection.hold_curation(self.curation)
+        page.selection.selection_shown.connect(self._show_curation)
+        page.selection.images.menu_asked.connect(self._curate_one)
         page.selection.curate_asked.connect(self._curate)
         page.selection.direction_asked.connect(lambda: self.color_by("direction"))
         page.projected_image.open_asked.connect(lambda: ask_which(self, "Open images", IMAGE_FILTER, self.accept_images, many=True))
@@ -109,6 +116,26 @@ class EmbeddingPane(RunPane):
         if event is not None and selected is not None:
             names = [event.names[int(point)] for point in selected]
             CurationMenu(self.context, event.subset.data, names, self).open_at(button.mapToGlobal(button.rect().bottomLeft()))
+
+    def _curate_one(self, index: int, place: QPoint) -> None:
+        """Decide about one of them; its card says which one it is."""
+        event, selected = self.points.drawn, self.points.selection
+        if event is not None and selected is not None and index < len(selected):
+            self.points.look_at_point(int(selected[index]))
+            CurationMenu(self.context, event.subset.data, (event.names[int(selected[index])],), self).open_at(place)
+
+    def _show_curation(self) -> None:
+        """What was decided about images of the set, while some are selected."""
+        event, selected = self.points.drawn, self.points.selection
+        data = "" if event is None or selected is None else event.subset.data
+        if data != self.curation.data:
+            self.curation.show_data(data)
+        self._mark_curated()
+
+    def _mark_curated(self) -> None:
+        event, selected, strip = self.points.drawn, self.points.selection, self.page.selection.images
+        if event is not None and selected is not None and event.names:
+            self.curation.mark(strip, [event.names[int(point)] for point in selected[: len(strip.images)]])
 
     # ------------------------------------------------------------------------------------------------ what is looked at
 
@@ -188,7 +215,7 @@ class EmbeddingPane(RunPane):
     def _name_data(self) -> None:
         info = self.context.state.run_info
         own = f"its own: {info.data_name}" if info else "its own"
-        sets = [(one.name, data) for data, one in self.context.state.data.items() if one.kind == "images"]
+        sets = [(self.context.state.data_title(data), data) for data, one in self.context.state.data.items() if one.kind == "images"]
         chosen = self.page.controls.value().data
         if chosen and chosen not in {data for _, data in sets}:
             sets.append((Path(chosen).name, chosen))
@@ -366,4 +393,5 @@ class EmbeddingPane(RunPane):
     def _restyle(self) -> None:
         self._c = theme.colors(self.context.state.theme)
         self.page.set_colors(self._c)
+        self.curation.set_colors(self._c)
         self._draw_colors()

@@ -7,7 +7,7 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QPushButton, QVBoxLayout
 
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, clear, muted, plain
@@ -27,7 +27,7 @@ FIGURES = (
 PAIRS = 4
 FINE = 0.1  # a limit from which on too few images were asked about to judge
 LEAST = 0.01  # an ECE not worth a word
-BRIEF = 24  # letters of a class in a pair
+BRIEF = 16  # letters of a class in a pair: two of them must not make the column wider than the other
 
 
 class ErrorFiguresCard(Card):
@@ -82,7 +82,7 @@ class ErrorFiguresCard(Card):
         for true, answer, images in found.pairs[:PAIRS]:
             made = QPushButton(f"{brief(found.classes[true])} → {brief(found.classes[answer])}: {count(images)}")
             made.setProperty("kind", "link")
-            made.setAccessibleName(f"{found.classes[true]} taken for {found.classes[answer]}, {images} times")
+            made.setAccessibleName(f"{found.classes[true]} taken for {found.classes[answer]}, {things(images, 'time')}")
             set_tip(made, f"Show the images of {found.classes[true]} that were taken for {found.classes[answer]}.")
             made.clicked.connect(partial(self._picked, true, answer))
             self.pairs.addWidget(made, 0, Qt.AlignmentFlag.AlignLeft)
@@ -105,5 +105,5 @@ def verdict(found: ErrorsFound) -> tuple[str, str]:
         over = f["confidence"] > f["accuracy"]
         return ("Over-confident: surer than it is right." if over else "Under-confident: right more often than it is sure."), "warning"
     if f["calibration_limit"] > FINE:
-        return f"{count(found.images)} images are too few to judge the calibration.", ""
-    return f"Calibrated as far as {count(found.images)} images can tell.", "good"
+        return f"{things(found.images, 'image is', 'images are')} too few to judge the calibration.", ""
+    return f"Calibrated as far as {things(found.images, 'image')} can tell.", "good"

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPen
 
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.plain_text import show_tip
 from app.shell.theme import CATEGORIES, contrast
 from app.widgets.chart import MIDDLE, RIGHT, Chart
@@ -18,6 +18,7 @@ LEAST_CELL = 7  # pixels; a matrix of more classes than have room scrolls
 MOST_CELL = 44
 NAMED = 15  # pixels of a cell from which on its class has a name
 NAMES = 140.0  # pixels that names have at most
+NAMES_LEAST = 64.0  # pixels that long names have where the cells need the rest
 BARE = 8.0  # pixels where there are none
 HEAD = 18  # pixels above the cells: what rows and columns are
 MOST_SHOWN = 20  # classes, where only the most confused are
@@ -115,8 +116,9 @@ class ConfusionMatrix(Chart):
         """Pixels of the longest name beside the rows."""
         if self.confusion is None or cell < NAMED:
             return BARE
-        metrics = QFontMetrics(self._small)
-        return min(max((metrics.horizontalAdvance(self.row_name(int(k), cell)) for k in self.classes), default=0) + 8.0, NAMES)
+        metrics, left = QFontMetrics(self._small), self.width() - 4 - NAMED * len(self.classes)
+        widest = max((metrics.horizontalAdvance(self.row_name(int(k), cell)) for k in self.classes), default=0) + 8.0
+        return min(widest, NAMES, max(left, NAMES_LEAST))
 
     def side(self) -> float:
         """Pixels of a cell."""
@@ -166,9 +168,11 @@ class ConfusionMatrix(Chart):
         if true >= 0 and answer >= 0:
             return c.said(true, answer)
         if true >= 0:
-            return f"{c.names[true]}: {count(int(c.totals[true] - c.matrix[true, true]))} errors on {count(int(c.totals[true]))} images"
+            return (
+                f"{c.names[true]}: {things(int(c.totals[true] - c.matrix[true, true]), 'error')} on {things(int(c.totals[true]), 'image')}"
+            )
         wrong = int(c.matrix[:, answer].sum() - c.matrix[answer, answer])
-        return f"{c.names[answer]} answered {count(int(c.matrix[:, answer].sum()))} times, {count(wrong)} of them wrongly"
+        return f"{c.names[answer]} answered {things(int(c.matrix[:, answer].sum()), 'time')}, {count(wrong)} of them wrongly"
 
     def _describe(self) -> None:
         self.setAccessibleDescription(self.said(self.focused) if len(self.classes) else self.hint)
@@ -218,7 +222,7 @@ class ConfusionMatrix(Chart):
         metrics, room, numbered = painter.fontMetrics(), place.left() - 6, self._numbered(cell)
         painter.setPen(QColor(self._c.text))
         for at, k in enumerate(self.classes):
-            name = metrics.elidedText(self.row_name(int(k), cell), Qt.TextElideMode.ElideMiddle, int(NAMES - 6))
+            name = metrics.elidedText(self.row_name(int(k), cell), Qt.TextElideMode.ElideMiddle, int(room))
             painter.drawText(QRectF(0, place.top() + at * cell, room, cell), RIGHT | MIDDLE, name)
             below = str(k) if numbered else self.confusion.names[k]
             box = QRectF(place.left() + at * cell - 4, place.bottom() + 2, cell + 8, metrics.height())

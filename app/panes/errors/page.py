@@ -12,12 +12,14 @@ from app.panes.errors.reliability import ReliabilityDiagram
 from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
-from app.widgets.parts import Card, TextLines, button, heading, muted
+from app.widgets.curation_line import CurationLine
+from app.widgets.parts import Card, Elided, TextLines, button, heading, muted
+from app.widgets.scrolled_column import ScrolledColumn
 from app.widgets.shown_step import ShownStep
 
 SPLITS = {"valid": "validation", "test": "test", "train": "training"}
 SIZES = (2000, 5000, 10_000, None)
-WAYS = {"classifier": "the classifier", "bayes": "Bayes’ rule", "probe": "a linear probe"}
+WAYS = {"classifier": "the classifier", "bayes": "Bayes’ rule", "probe": "a linear probe", "knn": "nearest neighbours"}
 CURATE = "Give this image another class, leave it out or tag it; the files stay as they are, and Ctrl+Z takes it back."
 NO_CURATE = "Test images are not relabelled by a classifier’s answers: its figures on them would look too good. Choose validation images."
 ON_TEST = "Look at test images last: whatever is chosen by them, or relabelled, makes their figures look too good."
@@ -50,16 +52,10 @@ class MatrixArea(QScrollArea):
         return QSize(200, 180)
 
 
-class ErrorsPage(QScrollArea):
+class ErrorsPage(ScrolledColumn):
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(16, 12, 16, 12)
         column.setSpacing(6)
         column.addLayout(self._controls())
@@ -103,7 +99,7 @@ class ErrorsPage(QScrollArea):
             self.limit.addItem("all of them" if size is None else f"at most {count(size)}", size)
         self.limit.setCurrentIndex(1)
         for box, name, tip in (
-            (self.through, "What answers", "What tells the classes apart: a classifier, Bayes’ rule on p(x|y), or a linear probe."),
+            (self.through, "What answers", "What tells the classes apart: a classifier, Bayes’ rule, a linear probe or neighbours."),
             (self.split, "Split", "Whose images are asked about. Validation images are for looking and choosing: whatever is chosen by "
              "test images makes their figures look too good."),
             (self.limit, "Number of images", "How many images are asked about, spread over the split."),
@@ -148,9 +144,9 @@ class ErrorsPage(QScrollArea):
 
     def _gallery_head(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        self.gallery_heading = heading("Errors")
+        self.gallery_heading = Elided("ERRORS")  # long names of classes make neither column wider
+        self.gallery_heading.setProperty("role", "heading")
         row.addWidget(self.gallery_heading)
-        row.addStretch(1)
         return row
 
     def _gallery_tools(self) -> QHBoxLayout:
@@ -180,6 +176,7 @@ class ErrorsPage(QScrollArea):
         card.inside.addLayout(self._gallery_tools())
         self.gallery = ErrorGallery()
         card.inside.addWidget(self.gallery, 1)
+        self._gallery_column = card.inside
         self.image_line = TextLines(3, "About the image", small=True, grows=False)
         card.inside.addWidget(self.image_line)
         row = QHBoxLayout()
@@ -198,6 +195,13 @@ class ErrorsPage(QScrollArea):
         row.addStretch(1)
         card.inside.addLayout(row)
         return card
+
+    def hold_curation(self, line: CurationLine) -> None:
+        """What was decided about the images, below them; its place is kept while it is hidden, so that no image moves."""
+        policy = line.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        line.setSizePolicy(policy)
+        self._gallery_column.insertWidget(2, line)
 
     def _reliability_head(self) -> QHBoxLayout:
         row = QHBoxLayout()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QSignalBlocker
+from PySide6.QtCore import QPoint, QSignalBlocker
 
 from app.panes import Context
 from app.panes.errors.controller import AnswerChoice, ErrorsController
@@ -16,15 +16,17 @@ from app.panes.errors.export import ErrorsExports
 from app.panes.errors.matrix import MOST_SHOWN, Confusion
 from app.panes.errors.page import CURATE, NO_CURATE, SPLITS, WAYS, ErrorsPage
 from app.shell import theme
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.pane_availability import Unavailable
 from app.shell.plain_text import set_tip
 from app.shell.run_pane import RunPane
+from app.widgets.curation_line import CurationLine
 from app.widgets.curation_menu import CurationMenu
 from app.widgets.parts import set_heading
 from app.widgets.shown_step import COMES, FAILED
 from engine.messages import AnswersOf, PictureRef, RunInfo
 
+CURATE_HINT = "Right-click an image to relabel, leave out or tag it."
 MANY = 24  # classes from which on only the most confused are shown first
 
 
@@ -43,6 +45,8 @@ class ErrorsPane(RunPane):
         self.page = page = ErrorsPage()
         self.hold(page)
         self.controller = controller = ErrorsController(context.bridge, self)
+        self.curation = CurationLine(context, "errors-curation", CURATE_HINT, brief=True)
+        page.hold_curation(self.curation)
         self.exports = ErrorsExports(self, page, controller, context.state, context.bridge)
         self._connect()
         controller.found_changed.connect(self._draw)
@@ -73,6 +77,8 @@ class ErrorsPane(RunPane):
         page.gallery.picked.connect(self._say_image)
         page.gallery.looked_at.connect(self._say_image)
         page.gallery.page_asked.connect(controller.turn)
+        page.gallery.menu_asked.connect(self._open_menu)
+        self.curation.changed.connect(self._mark_curated)
         page.gallery.resized.connect(self._fit_gallery)
         for made, run in (
             (page.stop_button, controller.stop), (page.previous, partial(controller.turn, -1)), (page.next, partial(controller.turn, 1)),
@@ -103,7 +109,7 @@ class ErrorsPane(RunPane):
         method = self.context.state.methods.get(info.method)
         able = method.capabilities if method else info.capabilities
         conditional = {"log_prob", "conditional"} <= set(able) and bool(info.config.get("conditional", True))
-        can = {"classifier": "classify" in able, "bayes": conditional, "probe": "encode" in able}
+        can = {"classifier": "classify" in able, "bayes": conditional, "probe": "encode" in able, "knn": "encode" in able}
         return [way for way, has in can.items() if has]
 
     def activate(self) -> None:
@@ -123,11 +129,13 @@ class ErrorsPane(RunPane):
         super().closeEvent(event)
 
     def take_over(self, purpose: str, what: object) -> bool:
-        """`what`: by what the classes are told apart; empty or unknown: the first that the run has."""
+        """`what`: by what the classes are told apart, or that and a split; empty or unknown: the first that the run has."""
         if not self.able():
             return False
-        index = self.page.through.findData(what)
-        self.page.through.setCurrentIndex(max(index, 0))
+        through, split = what if isinstance(what, tuple) else (what, "")
+        self.page.through.setCurrentIndex(max(self.page.through.findData(through), 0))
+        if split in SPLITS:
+            self.page.split.setCurrentIndex(self.page.split.findData(split))
         self._changed()
         return True
 
@@ -190,6 +198,7 @@ class ErrorsPane(RunPane):
         self.page.where.setText(where)
         name = {"unsure": "Right but unsure", "cell": "Answers", "wrong": "Errors"}[choice.kind]
         set_heading(self.page.gallery_heading, name, tail)
+        set_tip(self.page.gallery_heading, name + tail)
 
     def _hand_over(self, purpose: str) -> None:
         """Have another pane show the chosen image."""
@@ -198,12 +207,25 @@ class ErrorsPane(RunPane):
             self.context.state.handed_over.emit(purpose, picture)
 
     def _curate(self) -> None:
-        """Decide about the chosen image."""
-        found, images, chosen, made = self.controller.found, self.controller.page, self.page.gallery.chosen, self.page.curate_button
-        if found is not None and images is not None and 0 <= chosen < len(images.names):
-            own = found.classes[int(images.labels[chosen])]
-            menu = CurationMenu(self.context, found.data, (images.names[chosen],), self, (own,))
-            menu.open_at(made.mapToGlobal(made.rect().bottomLeft()))
+        made = self.page.curate_button
+        self._open_menu(self.page.gallery.chosen, made.mapToGlobal(made.rect().bottomLeft()))
+
+    def _open_menu(self, index: int, place: QPoint) -> None:
+        """Decide about an image; of test images only where they are looked at as data."""
+        found, images = self.controller.found, self.controller.page
+        if found is not None and found.of.split != "test" and images is not None and 0 <= index < len(images.names):
+            own = found.classes[int(images.labels[index])]
+            CurationMenu(self.context, found.data, (images.names[index],), self, (own,)).open_at(place)
+
+    def _mark_curated(self) -> None:
+        """What was decided about the images that are shown."""
+        images, gallery = self.controller.page, self.page.gallery
+        if images is not None and len(images.names) == len(gallery.images):
+            self.curation.mark(gallery, images.names)
+            known = {place: one for place, name in enumerate(images.names) if (one := self.curation.known(name)) is not None}
+            gallery.show_given({place: one.label for place, one in known.items() if one.label})
+            if gallery.chosen >= 0:
+                self._say_image(gallery.chosen)
 
     def picture(self) -> PictureRef | None:
         """The chosen image of the gallery; None where none is chosen."""
@@ -229,6 +251,9 @@ class ErrorsPane(RunPane):
             page.gallery.fit_classes(found.classes)
         page.figures.show_figures(found)
         self._draw_bins()
+        data = "" if found is None or found.of.split == "test" else found.data
+        if data != self.curation.data:
+            self.curation.show_data(data)
         self._show_choice()
         if found is None:
             self._draw_page()
@@ -249,18 +274,23 @@ class ErrorsPane(RunPane):
         page.previous.setEnabled(not first)
         page.next.setEnabled(not last)
         self._show_choice()
+        self._mark_curated()
         self._say_image(-1)
         self._fit_gallery()
 
     def _fit_gallery(self) -> None:
-        """As many images as have room."""
-        images, room = self.controller.page, self.page.gallery.capacity()
-        if not self.shown or room == self.controller.count:
+        """As many images as have room, all of them from the first where they fit on one page."""
+        controller, images, room = self.controller, self.controller.page, self.page.gallery.capacity()
+        if not self.shown or room == controller.count:
             return
-        self.controller.count = room
-        more = images is not None and self.controller.offset + len(images.images) < images.total
-        if images is not None and (len(images.images) > room or more):
-            self.controller.browse(room)
+        controller.count = room
+        if images is None:
+            return
+        if images.total <= room:
+            controller.offset = 0
+        shown = len(images.images)
+        if controller.offset != images.offset or shown > room or (shown < room and images.offset + shown < images.total):
+            controller.browse(room)
 
     # ------------------------------------------------------------------------------------------------ words
 
@@ -289,7 +319,9 @@ class ErrorsPane(RunPane):
         true, answer, second = (found.classes[int(one[index])] for one in (images.labels, images.answers, images.second))
         sure, other, right = (number(100 * float(one[index]), 1, "%") for one in (images.confidence, images.p_second, images.p_true))
         told = f"p({answer}) = {sure}, next {second} {other}; true class {true}, p = {right}."
-        page.image_line.set_text(f"{told} Image {count(int(images.indices[index]))}, {images.names[index]}")
+        decided = self.curation.words_of(images.names[index])
+        about = f"Image {count(int(images.indices[index]))}, {images.names[index]}"
+        page.image_line.set_text(f"{decided[0].upper()}{decided[1:]}. {about}. {told}" if decided else f"{told} {about}")
 
     def _say(self) -> None:
         """What is going on, else what was asked about."""
@@ -302,11 +334,12 @@ class ErrorsPane(RunPane):
             page.status.set_text(controller.line, controller.level)
         elif found is not None:
             wrong = int(found.matrix.sum() - found.matrix.trace())
-            of = "all" if found.images == found.total else f"{count(found.images)} of"
-            images = f"{of} {count(found.total)} {SPLITS[found.of.split]} images of {found.data_name}"
-            page.status.set_text(f"{count(wrong)} errors on {images}. {found.note}".strip())
+            of = ("the" if found.total == 1 else "all") if found.images == found.total else f"{count(found.images)} of"
+            images = f"{of} {things(found.total, f'{SPLITS[found.of.split]} image')} of {found.data_name}"
+            page.status.set_text(f"{things(wrong, 'error')} on {images}. {found.note}".strip())
         else:
             page.status.set_text("")
 
     def _restyle(self) -> None:
         self.page.set_colors(theme.colors(self.context.state.theme))
+        self.curation.set_colors(theme.colors(self.context.state.theme))

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 
-from app.shell.formatting import count, number
+from app.shell.formatting import number, things
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import Chart
 from app.widgets.colors import shade
@@ -41,7 +41,7 @@ class ReliabilityDiagram(Chart):
         """“confidence 80.0 to 86.7 %: mean 83.4 %, 79.1 % of 43 images right (95 % interval 64.8 to 88.6 %)”."""
         low, high, sure, right, least, most, n = (float(value) for value in self.bins[row])
         among = f"confidence {number(100 * low, 1)} to {number(100 * high, 1, '%')}: mean {number(100 * sure, 1, '%')}"
-        images = f"{count(int(n))} {'image' if n == 1 else 'images'}"
+        images = things(int(n), "image")
         interval = f"95\u202f% interval {number(100 * least, 1)} to {number(100 * most, 1, '%')}"
         return f"{among}, {number(100 * right, 1, '%')} of {images} right ({interval})"
 

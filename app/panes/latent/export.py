@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from app.panes.latent.axes import LatentAxes
 from app.panes.latent.position import PositionHistory
-from app.widgets.animation import FILMS, FilmSpeed, film_bytes, film_ending
+from app.widgets.animation import OTHER_FILMS, FilmSpeed, film_bytes
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
 
 FILM_FRAME_MS = 200
@@ -114,7 +114,7 @@ class LatentExport(QObject):
             return
         about = self.recipe() | self.sources["interpolation"].export_details()
         frame_ms = FILM_FRAME_MS / (1.0 if self.speed is None else self.speed.factor)
-        self._write(path, film_bytes(frames, film_ending(path), about, max(1, FILM_SIDE // frames[0].width()), frame_ms, frame_ms))
+        self._write(path, film_bytes(frames, path, about, max(1, FILM_SIDE // frames[0].width()), frame_ms, frame_ms))
 
     def save_csv(self, path: str) -> None:
         """z, one line per dimension."""
@@ -146,7 +146,7 @@ class LatentExport(QObject):
         ask_where(self.window, "Save as PNG", self._suggested(what), "png", partial(self.save_png, what))
 
     def _ask_film(self) -> None:
-        ask_where(self.window, "Save the film", self._suggested("interpolation"), "gif", self.save_film, FILMS)
+        ask_where(self.window, "Save the film", self._suggested("interpolation"), "gif", self.save_film, OTHER_FILMS)
 
     def _ask_csv(self) -> None:
         ask_where(self.window, "Save z as CSV", self._suggested("z"), "csv", self.save_csv)

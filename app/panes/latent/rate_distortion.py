@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from app.shell.bridge import Bridge
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from app.shell.job_controller import JobController
 from app.shell.state import State
 from app.shell.theme import Colors
@@ -269,7 +269,7 @@ class RateDistortionCard(Card):
         controller = self.controller
         self.chart.set_points(controller.points())
         out = controller.left_out()
-        left_out = f" {count(out)} run{'s' if out > 1 else ''} with another likelihood, or without a point, left out." if out else ""
+        left_out = f" {things(out, 'run')} with another likelihood, or without a point, left out." if out else ""
         self.line.set_text(controller.line or f"{ABOUT}{left_out}", controller.level)
 
     def save(self, kind: str, path: str) -> None:

@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.panes.likelihood.scored_images import Dropped, RunStep, ScoredImages
 from app.shell.bridge import Bridge
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.job_controller import JobController
 from engine.messages import (
     BuildBackground,
@@ -207,7 +207,7 @@ class LikelihoodController(JobController):
             entry = self.images.take(event)
             if entry is not None:
                 left = self.images.waiting()
-                self.say(f"Scoring: {count(left)} image{'s' if left != 1 else ''} to go" if left else "")
+                self.say(f"Scoring: {things(left, 'image')} to go" if left else "")
                 self.scored.emit(entry)
 
     def _data_scored(self, event: DataScored) -> None:
@@ -264,7 +264,7 @@ class LikelihoodController(JobController):
             bad = sum(bool(entry.error) for entry in self.images.entries)
             done = len(self.images.entries) - bad
             unread = f" · {count(bad)} could not be read" if bad else ""
-            self.say(f"{count(done)} image{'s' if done != 1 else ''} scored{unread}")
+            self.say(f"{things(done, 'image')} scored{unread}")
 
     def _ended_badly(self, purpose: str, event: Ended) -> None:
         missing = self.images.uncalibrated()

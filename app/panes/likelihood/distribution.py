@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout
 
 from app.panes.likelihood import separation
 from app.panes.likelihood.histogram import Histogram
-from app.shell.formatting import count, number
+from app.shell.formatting import number, things
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.image_strip import ImageStrip
@@ -166,7 +166,7 @@ class DistributionCard(Card):
         self.flips = every[:THUMBNAILS]
         if len(every):
             now = "unlike training" if threshold < self._before else "known"
-            self.flips_line.set_text(f"{count(len(every))} image{'s' if len(every) > 1 else ''} flipped: called {now} now")
+            self.flips_line.set_text(f"{things(len(every), 'image')} flipped: called {now} now")
         elif len(sides.images):
             scores = np.asarray(sides.strange, np.float64)
             self.flips = np.argsort(np.abs(scores - threshold), kind="stable")[: min(THUMBNAILS, len(sides.images))]

@@ -289,4 +289,4 @@ def _fill(box: QComboBox, wanted: list[tuple[str, str]]) -> None:
 def _learning(known: DataInfo | None, minutes: float) -> str:
     if known is None:
         return "Needs the data set above."
-    return f"Learns {known.name} for {minutes:g} minute{'s' if minutes != 1 else ''}; the run appears at the left."
+    return f"Learns {known.name} for {minutes:g} {'minute' if minutes == 1 else 'minutes'}; the run appears at the left."

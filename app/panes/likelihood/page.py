@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from app.panes.likelihood.batch_line import BatchLine
 from app.panes.likelihood.corruption import CorruptionCard
@@ -22,23 +22,19 @@ from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.chart import Chart
 from app.widgets.parts import Card, TextLines, button, heading, plain
+from app.widgets.scrolled_column import ScrolledColumn
 
 TALL = 760  # pixels from which both the close look and the list are seen
 SHORT = 480  # pixels below which what is told elsewhere too is left out
 BELOW_TABLE = 350  # pixels that the charts need
 
 
-class LikelihoodPage(QScrollArea):
+class LikelihoodPage(ScrolledColumn):
     right_shown = Signal(int)  # 0 distribution, 1 corruption
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        columns = QHBoxLayout(contents)
+        super().__init__(sideways=True)
+        columns = QHBoxLayout(self.contents)
         columns.setContentsMargins(12, 16, 12, 16)
         columns.setSpacing(12)
         left, right = QVBoxLayout(), QVBoxLayout()

@@ -17,7 +17,7 @@ from app.panes.likelihood.page import LikelihoodPage
 from app.panes.likelihood.score_table import ScoreRow, is_unnormalized, p_text, short_verdict, value_text
 from app.panes.likelihood.scored_images import RunStep
 from app.panes.likelihood.selection import Selection
-from app.shell.formatting import count
+from app.shell.formatting import count, things
 from app.shell.plain_text import set_tip
 from app.shell.state import State
 from engine.common import ood_metrics, significance
@@ -44,7 +44,7 @@ class LikelihoodPresenter:
         else:
             p = p_text(together.p_value, together.p_floor)
             page.table_heading.setText(f"SCORES{at} · ALL {together.scores} TOGETHER (HOLM): {p}, {short_verdict(together).upper()}")
-            set_tip(page.table_heading, f"{together.verdict}\nAgainst {count(together.calibration_images)} held-out images.")
+            set_tip(page.table_heading, f"{together.verdict}\nAgainst {things(together.calibration_images, 'held-out image')}.")
         comparing = bool(selection.compare) or len(images.scored(*selection.detector)[0]) >= separation.FEW
         image = selection.image
         for run, step in steps:
@@ -111,8 +111,8 @@ class LikelihoodPresenter:
             entries = self._images.scored(run, name)[0]
             images = [entry.seen[run] for entry in entries if run in entry.seen]
             labels = [entry.label for entry in entries]
-            ood_name = f"dropped · {count(len(ood))} image{'s' if len(ood) != 1 else ''}"
-        known_name = f"{self._images.calibrated[run].data} · {count(len(known))} held-out images"
+            ood_name = f"dropped · {things(len(ood), 'image')}"
+        known_name = f"{self._images.calibrated[run].data} · {things(len(known), 'held-out image')}"
         page.distribution.show_sides(Sides(known, ood, known_name, ood_name, axis_name(info), images, labels), selection.threshold())
         page.distribution.chart.set_mark(None if selection.score is None else selection.score.score)
 
@@ -120,7 +120,7 @@ class LikelihoodPresenter:
         """What held-out images can be compared with."""
         compare = self._selection.compare
         choices = [("vs dropped images", "")]
-        choices += [(f"vs {info.name}", data) for data, info in self._state.data.items() if info.kind == "images"]
+        choices += [(f"vs {self._state.data_title(data)}", data) for data, info in self._state.data.items() if info.kind == "images"]
         if compare and compare not in {data for _, data in choices}:
             choices.append((f"vs {Path(compare).name}", compare))
         self._page.distribution.set_choices([*choices, ("vs other data…", OTHER)], compare)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.shell.formatting import number
+from app.shell.formatting import number, things
 
 KNOWN_LOST = 0.05  # share of held-out images that the first threshold calls strange
 CHANCE = 0.5
@@ -43,7 +43,7 @@ def auroc_in_words(value: float, strangers: int = FEW) -> tuple[str, str]:
     if not np.isfinite(value):
         return "", ""
     if strangers < FEW:
-        return f"From {strangers} image{'s' if strangers != 1 else ''} only: it takes about {FEW} for such a figure to mean much.", ""
+        return f"From {things(strangers, 'image')} only: it takes about {FEW} for such a figure to mean much.", ""
     if value < CHANCE - 0.02:
         return "Below 0.5: it finds the strangers more likely than its own data.", "warning"
     if value < CHANCE + 0.1:

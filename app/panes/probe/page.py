@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QMenu, QPushButton, QVBoxLayout
 
 from app.panes.probe.bars import ProbeBars
 from app.panes.probe.lines import ProbeLines
@@ -12,21 +12,18 @@ from app.shell.formatting import count
 from app.shell.plain_text import set_tip
 from app.shell.theme import Colors
 from app.widgets.parts import Card, TextLines, button, heading, muted
+from app.widgets.scrolled_column import ScrolledColumn
 from app.widgets.shown_step import ShownStep
 
 SIZES = (2000, 5000, 10_000)
+ERRORS = "The images that it gets wrong, in Errors: there each can be given another class, left out or tagged."
+OWN_DATA = "Errors shows the run’s own data: choose “its own” above."
 
 
-class ProbePage(QScrollArea):
+class ProbePage(ScrolledColumn):
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        contents = QWidget()
-        contents.setObjectName("contents")
-        self.setWidget(contents)
-        column = QVBoxLayout(contents)
+        column = QVBoxLayout(self.contents)
         column.setContentsMargins(16, 16, 16, 16)
         column.setSpacing(6)
         column.addLayout(self._controls())
@@ -45,11 +42,12 @@ class ProbePage(QScrollArea):
         self.export_button.setAccessibleName("Export")
         self.export_menu = QMenu(self)
         self.export_button.setMenu(self.export_menu)
-        self.errors_button = button("Which images are wrong…", None, "Confusion matrix and images of the wrong answers, in Errors.")
-        self.errors_button.setProperty("kind", "link")
+        self.errors_button, self.knn_errors_button = button("Linear probe’s errors…", None), button("kNN’s errors…", None)
         row.addWidget(self.bars_heading)
         row.addStretch(1)
-        row.addWidget(self.errors_button)
+        for made in (self.errors_button, self.knn_errors_button):
+            made.setProperty("kind", "link")
+            row.addWidget(made)
         row.addWidget(self.export_button)
         column.addLayout(row)
         self.bars = ProbeBars()
@@ -135,8 +133,13 @@ class ProbePage(QScrollArea):
             grid.setColumnStretch(place % 2, 1)
         return grid
 
-    def show_offers(self, blocks: bool) -> None:
-        """`blocks`: whether the encoder can be asked after each of its blocks. An empty chart says what fills it."""
+    def show_offers(self, blocks: bool, own: bool) -> None:
+        """`blocks`: whether the encoder can be asked after each of its blocks; `own`: of the run's own data. An empty chart says what
+        fills it.
+        """
+        for made in (self.errors_button, self.knn_errors_button):
+            made.setEnabled(own)
+            set_tip(made, ERRORS if own else OWN_DATA)
         self.blocks.setVisible(blocks)
         for chart, box in ((self.by_block, self.blocks), (self.by_labels, self.labels)):
             chart.set_hint("Measure, and it appears here." if box.isChecked() else f"Tick “{box.text()}” and measure.")

@@ -92,7 +92,8 @@ class ProbePane(RunPane):
         for made, run in (
             (page.measure_button, self.measure),
             (page.stop_button, self.stop),
-            (page.errors_button, partial(self.context.state.handed_over.emit, "errors", "")),
+            (page.errors_button, partial(self._show_errors, "probe")),
+            (page.knn_errors_button, partial(self._show_errors, "knn")),
             (page.tune_button, partial(self.fine_tune, "run")),
             (page.scratch_button, partial(self.fine_tune, "scratch")),
         ):
@@ -155,7 +156,7 @@ class ProbePane(RunPane):
         box.addItem(f"its own: {info.data_name}" if info else "its own", "")
         for data, one in state.data.items():
             if one.kind == "images" and (info is None or data != info.data):
-                box.addItem(one.name, data)
+                box.addItem(state.data_title(data), data)
         box.setCurrentIndex(max(0, box.findData(chosen)))
 
     def has_blocks(self) -> bool:
@@ -221,6 +222,10 @@ class ProbePane(RunPane):
         self._say("" if event.outcome == "ok" else event.message, "bad" if event.outcome == "failed" else "")
         self._draw_soon()
 
+    def _show_errors(self, through: str) -> None:
+        """Have the images shown that the linear probe ("probe") or the vote of neighbours ("knn") gets wrong, of the same split."""
+        self.context.state.handed_over.emit("errors", (through, self.page.split.currentData()))
+
     # ------------------------------------------------------------------------------------------------ fine-tuning
 
     def fine_tune(self, start: str) -> None:
@@ -248,7 +253,7 @@ class ProbePane(RunPane):
         question, page = self.question(), self.page
         found = None if question is None else self.results.shown(question, self.context.state.step)
         figures: Figures = {} if found is None else found[1]
-        page.show_offers(self.has_blocks())
+        page.show_offers(self.has_blocks(), not page.data.currentData())
         self._draw_bars(figures)
         self._draw_blocks(figures)
         self._draw_labels(figures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from app.shell.formatting import count, number, things
+from app.shell.formatting import number, things
 from engine.messages import MethodInfo, ProbeMeasured, ProbeSubject, RunInfo
 
 OWN, RANDOM, PIXELS = "checkpoint", "random", "pixels"
@@ -112,7 +112,7 @@ def not_measured(figures: Figures, shares: tuple[float, ...]) -> str:
     if whole is None or not missing:
         return ""
     words = " and ".join(f"{100 * share:g} %" for share in missing)
-    return f" Not with {words} of the labels: those are no fewer than the {count(whole.n_train)} images that all is fitted to."
+    return f" Not with {words} of the labels: those are no fewer than the {things(whole.n_train, 'image')} that all is fitted to."
 
 
 def table(steps: dict[int, Figures]) -> list[tuple[object, ...]]:

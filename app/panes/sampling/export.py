@@ -12,8 +12,9 @@ from PySide6.QtWidgets import QMenu, QWidget
 from app.panes.sampling.controller import SamplingController
 from app.panes.sampling.rollout import RolloutCard
 from app.panes.sampling.samples_view import SamplesView
-from app.widgets.animation import FILMS, FRAME_MS, LAST_MS, FilmSpeed, film_bytes, film_ending
+from app.widgets.animation import OTHER_FILMS, FilmSpeed, film_bytes
 from app.widgets.export import ask_where, copy_image, csv_text, file_name, png_bytes, save_file
+from engine.common.films import FRAME_MS, LAST_MS
 
 GIF_FRAMES = 48
 GIF_SIDE = 320  # px, about
@@ -108,7 +109,7 @@ class SamplingExports(QMenu):
         frames = [self.view.canvas.picture(1, self.view.grid(node, int(at))) for at in positions]
         speed = self.speed.factor
         factor = max(1, GIF_SIDE // side)
-        self._write(path, film_bytes(frames, film_ending(path), self.recipe(), factor, FRAME_MS / speed, LAST_MS / speed))
+        self._write(path, film_bytes(frames, path, self.recipe(), factor, FRAME_MS / speed, LAST_MS / speed))
 
     def save_rollout(self, path: str) -> None:
         """The true frames beside the drawn ones, as far as they are drawn."""
@@ -118,9 +119,7 @@ class SamplingExports(QMenu):
             return
         frames, speed = card.pictures(), self.speed.factor
         factor = max(1, GIF_SIDE // frames[0].width())
-        self._write(
-            path, film_bytes(frames, film_ending(path), card.recipe() | self._of_run(), factor, card.frame_ms / speed, LAST_MS / speed)
-        )
+        self._write(path, film_bytes(frames, path, card.recipe() | self._of_run(), factor, card.frame_ms / speed, LAST_MS / speed))
 
     def _of_run(self) -> dict[str, object]:
         """What a file says of the run and the step of the time cursor."""
@@ -155,7 +154,7 @@ class SamplingExports(QMenu):
         suggested = file_name(info.name if info else "samples", named, f"step-{step}")
         saves = {"png": self.save_png, "gif": self.save_gif, "rollout": self.save_rollout, "txt": self.save_text}
         if what in ("gif", "rollout"):
-            ask_where(self.view, "Save the film", suggested, "gif", saves[what], FILMS)
+            ask_where(self.view, "Save the film", suggested, "gif", saves[what], OTHER_FILMS)
         else:
             ask_where(self.view, f"Save as {what.upper()}", suggested, what, saves[what])
 

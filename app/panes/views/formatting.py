@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.shell.formatting import number
+from app.shell.formatting import count, number
 from app.widgets.parts import signed
 from engine.messages import Drawn
+
+MOST_NAMED = 4  # runs that a sentence names
 
 
 def said(drawn: Drawn, size: tuple[int, int] | None = None) -> str:
@@ -48,3 +50,11 @@ def digits_for(values: np.ndarray) -> int:
 def pixels(x: np.ndarray) -> np.ndarray:
     """Float [..., C, h, w] with black at 0 and white at 1 -> uint8."""
     return (np.clip(np.nan_to_num(x), 0, 1) * 255).round().astype(np.uint8)
+
+
+def runs_with_patches(names: list[str]) -> str:
+    """“Runs with patches: a, b and 2 more.”"""
+    if not names:
+        return "No run of the list has patches yet."
+    more = f" and {count(len(names) - MOST_NAMED)} more" if len(names) > MOST_NAMED else ""
+    return f"Runs with patches: {', '.join(names[:MOST_NAMED])}{more}."

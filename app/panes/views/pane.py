@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayou
 from app.panes import Context
 from app.panes.views.batch_page import BatchPage
 from app.panes.views.export import ViewExports, ViewsExportSource
+from app.panes.views.formatting import runs_with_patches
 from app.panes.views.invariance_curves import InvariancePage
 from app.panes.views.pairs_page import PairsPage
 from app.panes.views.patches_controller import PatchesController
@@ -259,18 +260,21 @@ class ViewsPane(RunPane):
         front if it is there.
         """
         self._pages_told = puzzle, queue
-        views, network = self._can("views"), self.patches.network
-        patches = self._can("patches") and (not views if network is None else not network.why_not)
+        patches = self._can("patches")
         there = {PUZZLE: puzzle in self.puzzle.kinds, QUEUE: queue > 0, PATCHES: patches}
-        there[BATCH] = there[SIMILARITY] = views or not self._can("patches")
+        there[BATCH] = there[SIMILARITY] = self._can("views") or not patches
+        runs = self.context.state.runs.values()
+        having = [run.name for run in runs if "patches" in run.capabilities and run.config.get("encoder") == "vit"]
+        self.patches_page.say_empty(self.patches.why_not and f"{self.patches.why_not}\n\n{runs_with_patches(having)}")
         for page, offered in there.items():
             self.tabs.button(page).setVisible(offered)
         if self.page != self._offered(self.wished):
             self._front(self._offered(self.wished))
 
     def _offered(self, page: int) -> int:
-        """The page itself if the run has it, else the first that it has."""
-        return next(one for one in (page, BATCH, PATCHES, INVARIANCE) if not self.tabs.button(one).isHidden())
+        """The page itself if the run has it, else the first that it has something for."""
+        order = (page, BATCH, INVARIANCE) if self.patches.why_not else (page, BATCH, PATCHES, INVARIANCE)
+        return next(one for one in order if not self.tabs.button(one).isHidden())
 
     def show_page(self, page: int) -> None:
         """Bring a page to the front, and ask for what it shows."""
@@ -295,8 +299,9 @@ class ViewsPane(RunPane):
         state, run_views = self.context.state, self.run_views
         at: dict[str, Any] = {"run": state.run, "step": state.step}
         if method := state.method_info:
-            fields = tuple(field for field in method.fields if field.group == "Augmentation")
             info = state.run_info
+            grey = info is not None and info.shape[:1] == (1,)
+            fields = tuple(field for field in method.fields if field.group == "Augmentation" and not (grey and field.of_colour))
             self.settings.set_fields(fields, info.config if info else {})
             if self.settings.settings() != run_views.settings:
                 self.settings.show_settings(run_views.settings)
@@ -482,5 +487,5 @@ SAID = (
     "How similar the checkpoint finds an image to itself, the more strongly one transform changes it. Drop an image to measure it.",
     "The puzzle that this method learns from, on validation images it was never trained on: play against the model.",
     "Views are told apart from keys of former batches too. This is how long ago each of them was encoded.",
-    "The image as patches, each a token of the vision transformer. Click a patch or a tile; drop an image to look at it.",
+    "A vision transformer cuts an image into patches, each a token with features of its own. Click a patch; drop an image to look at it.",
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.panes.views.formatting import cosine, digits_for
 from app.panes.views.patch_board import PatchPicture, heat_colors
-from app.shell.formatting import count, number
+from app.shell.formatting import count, number, things
 from engine.messages import AttentionShown, PatchesColored, PatchesCompared
 
 RGB = (("#ff0000", "red"), ("#00c000", "green"), ("#0000ff", "blue"))
@@ -49,23 +49,45 @@ def attention_picture(shown: AttentionShown, head: int) -> PatchPicture:
         chosen_tile=0 if chosen == heads else chosen + 1,
         low="0 %",
         high=percent(shown.maps[chosen].max()),
-        legend="share of the attention; each tile from 0 to its own largest",
+        legend="share of the attention; each small map from 0 to its own largest",
     )
 
 
 def attention_words(shown: AttentionShown, head: int) -> str:
-    """What the chosen map says in numbers."""
+    """Whose attention the chosen map is, of which layer and head."""
     heads = len(shown.maps) - 1
     place = map_of(head, heads)
     name = head_names(heads)[0 if place == heads else place + 1]
     whose = f"{shown.query[:1].upper()}{shown.query[1:]}"
-    rest = f" {percent(shown.rest[place])} goes to {shown.rest_name}, which no patch shows." if shown.rest_name else ""
+    return " ".join([f"{whose}, layer {shown.layer} of {shown.layers}, {name}.", *shown.notes])
+
+
+def attention_measures(shown: AttentionShown, head: int) -> tuple[tuple[str, str], ...]:
+    """The chosen map in numbers: (what is said with its meaning, formula and source) each."""
+    heads = len(shown.maps) - 1
+    place = map_of(head, heads)
     most = math.log(shown.maps[0].size)
-    entropy = f"Attention entropy {number(shown.entropies[place])} of at most {number(most)} nats."
-    even = number(shown.even_distance, 1)
-    far = f"Mean attention distance of the layer’s patches {number(shown.distances[place], 1)} patches; even attention has {even}."
-    notes = f" {' '.join(shown.notes)}" if shown.notes else ""
-    return f"{whose}, layer {shown.layer} of {shown.layers}, {name}.{rest} {entropy} {far}{notes}"
+    said = [
+        (
+            f"Attention entropy {number(shown.entropies[place])} of at most {number(most)} nats: low when few patches get the attention, "
+            "high when all get alike.",
+            "H = −Σ p ln p over the patches, p the shares of the patches, scaled to sum to 1; at most ln(number of patches).",
+        ),
+        (
+            f"Mean attention distance {number(shown.distances[place], 1)} patches: how far patches of this layer look. Even attention: "
+            f"{number(shown.even_distance, 1)}.",
+            "Mean over patches i of Σ p(i, j) · |place i − place j|, in patches. Dosovitskiy et al. 2021, section 4.5 (arXiv 2010.11929).",
+        ),
+    ]
+    if shown.rest_name:
+        said.append(
+            (
+                f"{percent(shown.rest[place])} goes to {shown.rest_name}: a token that stands for no patch, so the picture lacks it.",
+                "A transformer adds tokens to those of the patches: the class token, which gathers the whole image, and in some networks "
+                "registers (Darcet et al. 2024, arXiv 2309.16588). The attention of one token sums to 100\u202f% over all tokens.",
+            )
+        )
+    return tuple(said)
 
 
 def attention_table(shown: AttentionShown) -> Table:
@@ -108,7 +130,8 @@ def color_picture(event: PatchesColored) -> PatchPicture:
 def color_words(event: PatchesColored, patch: tuple[int, int] | None) -> str:
     """How much the components say, and of what; with a patch its own scores."""
     kept, total = int(event.kept.sum()), event.kept.size
-    told = [f"Principal components of {count(kept)} patches of {len(event.seen)} images, {count(event.features)} features each:"]
+    patches = f"{things(kept, 'patch', 'patches')} of {things(len(event.seen), 'image')}"
+    told = [f"Principal components of {patches}, {things(event.features, 'feature')} each:"]
     shares = [percent(share) for share in event.explained]
     told.append(f"the first three hold {shares[0]}, {shares[1]} and {shares[2]} of the variance.")
     if event.foreground:
@@ -156,8 +179,8 @@ def cosine_picture(event: PatchesCompared) -> PatchPicture:
 def cosine_words(event: PatchesCompared) -> str:
     """The patch, and the images' notes."""
     row, column = event.patch
-    told = f"The patch in row {row}, column {column} of {event.labels[0]}, compared with all patches of {len(event.seen)} images"
-    return " ".join([f"{told} by {count(event.features)} features each.", *event.notes])
+    told = f"The patch in row {row}, column {column} of {event.labels[0]}, compared with all patches of {things(len(event.seen), 'image')}"
+    return " ".join([f"{told} by {things(event.features, 'feature')} each.", *event.notes])
 
 
 def match_lines(event: PatchesCompared) -> list[str]:

@@ -59,6 +59,11 @@ class PatchesController(QObject):
         bridge.on(Ended, self._on_ended)
 
     @property
+    def why_not(self) -> str:
+        """Why the run's network has no patches; empty where it has some, and while that is not known."""
+        return "" if self.network is None else self.network.why_not
+
+    @property
     def busy(self) -> bool:
         """Whether an answer for the page is still to come."""
         return bool(self._job) or self._attention.in_flight is not None

@@ -18,11 +18,26 @@ from engine.messages import AttentionShown, PatchesColored, PatchesCompared, Pic
 MODES = ("Attention", "PCA", "Similarity")
 ATTENTION, COMPONENTS, SIMILARITIES = range(len(MODES))
 TIPS = (
-    "What a token looks at: softmax(QKᵀ/√d) of each head.",
-    "The first three principal components of the patch features as red, green and blue.",
-    "Cosine similarity of a patch’s features to those of all others.",
+    "Self-attention: a token takes in the others, weighted by softmax(QKᵀ/√d), with weights of its own for each layer and head. "
+    "Vaswani et al. 2017 (arXiv 1706.03762); shown on images as by Caron et al. 2021, DINO (arXiv 2104.14294).",
+    "Principal component analysis (PCA) of the features of all patches of all images shown: the scores on the three components with "
+    "the largest variance are red, green and blue. Oquab et al. 2023, DINOv2 (arXiv 2304.07193).",
+    "cos(a, b) = a·b / (|a| |b|) of the features of two patches, from −1 to 1; 1: the same direction. Amir et al. 2021 (arXiv 2112.05814).",
 )
+ABOUT = (
+    "Attention weights: how much a token takes in of each patch. Bright: much. Click a patch to see its own attention.",
+    "Principal components: patches of like colour have like features, in all images. Foreground: colour only one side of the first "
+    "component, which often is the object.",
+    "Cosine similarity: bright patches have features like those of the outlined patch. Click another patch to compare it.",
+)
+LAYER = "Which block of the transformer, from the first to the last. Later blocks tell of objects rather than of edges and places."
+HEAD = "Each layer attends several times side by side, each head by weights of its own; the mean is over the heads."
+OPACITY = "How much of the image the colours hide."
 FOREGROUNDS = (("all patches", ""), ("component 1 above 0", "above"), ("component 1 below 0", "below"))
+FOREGROUND = (
+    "The first component often parts an object from what is behind it. Keep one side of 0: the rest is not coloured, and the components "
+    "are computed anew from what is kept (DINOv2, section 7.5)."
+)
 SIDE = 264  # px of the column at the right
 HINT = "The patches appear here."
 
@@ -75,11 +90,15 @@ class PatchesPage(QWidget):
         area.setWidget(holder)
         area.setFixedWidth(SIDE + area.verticalScrollBar().sizeHint().width())
         columns.addWidget(area)
+        self.side = area
         self._build_modes(side)
         self._build_picture(side)
         self._build_settings(side)
-        self.words = TextLines(3, "The patches in words", small=True)
+        self.words = TextLines(2, "The patches in words", small=True)
         side.addWidget(self.words)
+        self.measures = [TextLines(2, "Attention in numbers", small=True) for _ in range(3)]
+        for line in self.measures:
+            side.addWidget(line)
         self.matches_name = heading("Most similar (row, column)")
         side.addWidget(self.matches_name)
         self.matches = TextLines(1, "The most similar patches", small=True)
@@ -108,6 +127,8 @@ class PatchesPage(QWidget):
         row.addStretch(1)
         self.modes.idClicked.connect(self.set_mode)
         side.addLayout(row)
+        self.about = TextLines(3, "What is shown", small=True)
+        side.addWidget(self.about)
 
     def _build_picture(self, side: QVBoxLayout) -> None:
         side.addWidget(heading("Image"))
@@ -130,22 +151,23 @@ class PatchesPage(QWidget):
         self.whose = button("The class token’s attention", self._drop_query, "Show again what the class token looks at.")
         self.foreground = QComboBox()
         self.foreground.addItems([name for name, _ in FOREGROUNDS])
-        set_tip(self.foreground, "Patches that are left out are not coloured, and the components are computed anew from the rest (DINOv2).")
         self.foreground.activated.connect(self._foreground_chosen)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity_value = muted("", wrap=False)
         self.opacity.valueChanged.connect(self._opacity_moved)
         rows = (
-            ("layer", self.layer, self.layer_value),
-            ("head", self.head, None),
-            ("patches", self.foreground, None),
-            ("opacity", self.opacity, self.opacity_value),
+            ("layer", LAYER, self.layer, self.layer_value),
+            ("head", HEAD, self.head, None),
+            ("foreground", FOREGROUND, self.foreground, None),
+            ("opacity", OPACITY, self.opacity, self.opacity_value),
         )
         self.names = {}
-        for place, (name, widget, value) in enumerate(rows):
+        for place, (name, tip, widget, value) in enumerate(rows):
             widget.setAccessibleName(name.capitalize())
             self.names[widget] = muted(name, wrap=False)
+            for part in (widget, self.names[widget]):
+                set_tip(part, tip)
             self.settings.addWidget(self.names[widget], place, 0)
             self.settings.addWidget(widget, place, 1, 1, 1 if value is not None else 2)
             if value is not None:
@@ -157,7 +179,7 @@ class PatchesPage(QWidget):
         self.opacity.setValue(70)
 
     def set_colors(self, c: Colors) -> None:
-        for widget in (self.board, self.words, self.matches):
+        for widget in (self.board, self.about, self.words, *self.measures, self.matches):
             widget.set_colors(c)
 
     # -- what is shown -------------------------------------------------------------------------------------------------
@@ -172,6 +194,12 @@ class PatchesPage(QWidget):
         """Nothing is known yet."""
         self.attention = self.colors = self.cosines = None
         self._show()
+
+    def say_empty(self, why: str) -> None:
+        """Why this run has no patches, in the place of everything; empty: it has some."""
+        self.board.hint = why or HINT
+        self.side.setVisible(not why)
+        self.board.update()
 
     def set_network(self, layers: int, heads: int) -> None:
         """What there is to choose from; 0 layers: no attention can be shown."""
@@ -215,11 +243,14 @@ class PatchesPage(QWidget):
         mode, look = self.look.mode, self.look
         self.modes.button(mode).setChecked(True)
         self.modes.button(ATTENTION).setVisible(self.layers > 0)
+        self.about.set_text(ABOUT[mode])
         self._show_settings()
         lines: list[str] = []
+        measures: tuple[tuple[str, str], ...] = ()
         if mode == ATTENTION and self.attention is not None:
             self.board.set_picture(patch_pictures.attention_picture(self.attention, look.head), look.query)
             words = patch_pictures.attention_words(self.attention, look.head)
+            measures = patch_pictures.attention_measures(self.attention, look.head)
         elif mode == COMPONENTS and self.colors is not None:
             self.board.set_picture(patch_pictures.color_picture(self.colors), self._patch_of(self.colors))
             words = patch_pictures.color_words(self.colors, self._patch_of(self.colors))
@@ -230,6 +261,11 @@ class PatchesPage(QWidget):
             self.board.set_picture(None)
             words = ""
         self.words.set_text(words)
+        for place, line in enumerate(self.measures):
+            said, meaning = measures[place] if place < len(measures) else ("", "")
+            line.set_text(said)
+            set_tip(line, f"{said}\n{meaning}" if said else "")
+            line.setVisible(bool(said))
         self.matches.set_text("\n".join(lines))
         for widget in (self.matches, self.matches_name):
             widget.setVisible(bool(lines))

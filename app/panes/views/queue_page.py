@@ -81,7 +81,10 @@ class AgesChart(Chart):
             if 0 <= place < len(self.counts):
                 first, last = int(self.edges[place]), int(self.edges[place + 1]) - 1
                 ages = f"{count(first)}" if first == last else f"{count(first)} to {count(last)}"
-                show_tip(event.globalPos(), f"{count(int(self.counts[place]))} keys that are {ages} steps old", self)
+                n = int(self.counts[place])
+                show_tip(
+                    event.globalPos(), f"{things(n, 'key that is', 'keys that are')} {ages} {'step' if ages == '1' else 'steps'} old", self
+                )
                 return True
         return super().event(event)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.common.file_endings import PICTURES
-from engine.data.clips import Clips, find_clips, group_by_clip, join_frames, placed_frames
-from engine.data.dataset import BadData, Part, Source, Step
+from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, join_frames, placed_frames
+from engine.data.dataset import BadData, Part, Sampled, SampleWish, Source, Step
 from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.layout import Layout, PlacedFile, understand
@@ -32,6 +32,7 @@ from engine.data.picture_sets import (
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
 from engine.data.recipe import ImportRecipe
+from engine.data.sampled import first_answer
 from engine.data.storage import room_for
 from engine.data.table_text import RawTable
 
@@ -46,8 +47,11 @@ def summary(path: Path) -> str:
     return "folder of images"
 
 
-def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
-    """Every image of the folder at one size; what cannot be read is listed with the reason. Raises BadData when nothing is left."""
+def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Generator[Step | Sampled, None, Source]:
+    """Every image of the folder at one size; what cannot be read is listed with the reason. Raises BadData when nothing is left.
+
+    A sample that is wished for is yielded first.
+    """
     if path.is_file():
         try:
             look(str(path))
@@ -63,6 +67,10 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     layout = yield from _understood(path, sorted(paths), litter, recipe)
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
+    if wish is not None:
+        yield from first_answer(
+            source.name, layout, recipe, wish, lambda files: _guess(path, files, recipe), lambda files: partial(_decoded, path, files)
+        )
     if clips:
         layout.files = placed_frames(layout.files, clips)
     elif recipe.pages == "all":
@@ -72,7 +80,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step, None, Source]:
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
     if clips:
-        kept = join_frames(source, kept, clips)
+        kept = choose_frames(source, layout.files, kept, clips)
+        join_frames(source)
     name_classes(source, layout, kept)
     if clips:
         group_by_clip(source, kept, clips)

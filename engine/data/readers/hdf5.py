@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.common.file_endings import HDF5
+from engine.data.confinement import at_most
 from engine.data.dataset import BadData, Source, Step
 from engine.data.extras import how_to_get, library
 from engine.data.limits import MAX_GZIP_RATIO, MAX_SET_BYTES, MAX_TENSORS, MIB
@@ -30,6 +31,7 @@ _DEEPEST = 4  # groups within groups
 _CHUNK_BYTES = 64 * MIB  # of one piece of a stored array
 _WHOLE_BYTES = 256 * MIB  # of an array whose rows do not lie together
 _TEXT = np.dtype("U64")  # of a label
+_SECONDS, _BYTES_A_SECOND = 1.0, 20 * MIB  # of computing for what a damaged file can send in circles: its tree of names, its heap of texts
 
 
 def recognizes(path: Path) -> bool:
@@ -58,8 +60,9 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
             tables: list[Table] = []
             for file in files:
                 yield Step(0, None, "file", f"Looking into {file.name}")
-                opened = stack.enter_context(h5py.File(file, "r", rdcc_nbytes=_CHUNK_BYTES))
-                tables += _tables(h5py, opened, file, "" if len(files) == 1 else f"{file.stem} ", notes)
+                with at_most(_seconds(file)):
+                    opened = stack.enter_context(h5py.File(file, "r", rdcc_nbytes=_CHUNK_BYTES))
+                    tables += _tables(h5py, opened, file, "" if len(files) == 1 else f"{file.stem} ", notes)
             source = yield from read_tables(path.name, path.stem if path.is_file() else path.resolve().name, tables, recipe)
     except (BadData, MemoryError):
         raise
@@ -117,6 +120,10 @@ def _tables(h5py: Any, opened: Any, file: Path, prefix: str, notes: list[str]) -
     return found
 
 
+def _seconds(file: Path) -> float:
+    return _SECONDS + file.stat().st_size / _BYTES_A_SECOND
+
+
 def _short(name: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in name[:60])
 
@@ -160,7 +167,7 @@ def _table(h5py: Any, stored: Any, name: str, file: Path, counts: set[int] | Non
     if counts is None:
         if all(n == 1 for n in shape[1:]):  # labels, however many axes they have
             shape = shape[:1]
-        return Table(name, shape, dtype, _in_rows(stored, shape, text is not None))
+        return Table(name, shape, dtype, _in_rows(stored, shape, _seconds(file) if text else None))
     if len(shape) == 2 and 1 in shape:
         shape = (math.prod(shape),)
     last = len(shape) > 2 and images_last(shape, counts)
@@ -168,7 +175,7 @@ def _table(h5py: Any, stored: Any, name: str, file: Path, counts: set[int] | Non
         notes.append(f"The images of “{_short(name)}” {list(shape)} were taken along its {'last' if last else 'first'} axis.")
     if last:
         axes = (0, *range(len(shape) - 1, 0, -1))
-        stored_rows = _in_rows(stored, tuple(stored.shape), False)
+        stored_rows = _in_rows(stored, tuple(stored.shape))
         *sizes, number = list(shape)
         return Table(name, (number, *sizes), dtype, lambda piece: (some.transpose(axes) for some in stored_rows(piece)))
     if needed > _WHOLE_BYTES:
@@ -182,17 +189,18 @@ def _table(h5py: Any, stored: Any, name: str, file: Path, counts: set[int] | Non
     return Table(name, shape, dtype, rows)
 
 
-def _in_rows(stored: Any, shape: tuple[int, ...], text: bool) -> Callable[[int], Iterator[np.ndarray]]:
-    """The rows of an array along its first axis. What is stored in one piece is unpacked once."""
+def _in_rows(stored: Any, shape: tuple[int, ...], seconds: float | None = None) -> Callable[[int], Iterator[np.ndarray]]:
+    """The rows of an array along its first axis. What is stored in one piece is unpacked once. `seconds`: of texts, for a piece."""
 
     def rows(piece: int) -> Iterator[np.ndarray]:
         together = stored.chunks[0] if stored.chunks and math.prod(stored.chunks) * stored.dtype.itemsize <= _CHUNK_BYTES else 1
         each = max(1, math.prod(shape[1:]) * stored.dtype.itemsize)
         block = max(piece, min(-(-piece // together) * together, _CHUNK_BYTES // each))
-        view = stored.asstr(errors="replace") if text else stored
+        view = stored if seconds is None else stored.asstr(errors="replace")
         for first in range(0, shape[0], block):
-            values = np.asarray(view[first : first + block])
-            values = (values.astype(_TEXT) if text else values).reshape(-1, *shape[1:])
+            with nullcontext() if seconds is None else at_most(seconds):
+                values = np.asarray(view[first : first + block])
+            values = (values if seconds is None else values.astype(_TEXT)).reshape(-1, *shape[1:])
             for start in range(0, len(values), piece):
                 yield values[start : start + piece]
 

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from engine.common.counting import number_of
+from engine.common.counting import number_of, was_or_were
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
 from engine.data.archives import DAMAGE, open_zip
-from engine.data.dataset import BadData, Source, Step
+from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, placed_frames
+from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
 from engine.data.decoding import Bad, look
 from engine.data.layout import PlacedFile, understand
 from engine.data.limits import (
@@ -45,13 +46,13 @@ from engine.data.picture_sets import (
     say_what_is_bad,
     shown,
 )
-from engine.data.pixel_facts import PixelFacts, Size
-from engine.data.preprocessing import Preprocessing
+from engine.data.pixel_facts import Size
 from engine.data.readers.arrays import read_npz, read_zipped
 from engine.data.readers.pixel_table import ENDINGS, PixelFile, looks_like_pixels, read_files
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
-from engine.data.streamed import Content, StreamedPictures
+from engine.data.sampled import first_answer
+from engine.data.streamed import Content, read_streamed
 from engine.data.table_text import NoTable, RawTable, parse_table
 
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
@@ -71,8 +72,10 @@ def summary(path: Path) -> str:
     return "archive of images" if path.is_file() else f"{number_of(len(_shards(path)), 'shard')} of images"
 
 
-def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Restart, None, Source]:
-    """Every picture of the archives at one size. Raises BadData for a damaged archive, or one without pictures."""
+def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Generator[Step | PixelRows | Restart | Sampled, None, Source]:
+    """Every picture of the archives at one size, after a sample that is wished for. Raises BadData for a damaged archive, or one without
+    pictures.
+    """
     name = path.name if path.is_dir() else re.sub(r"\.(zip|tar|tgz|tbz2|txz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
     source = Source(name or path.name)
     try:
@@ -82,6 +85,10 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
             packed = _Packed(stack, archives, [file for file in files if file not in archives])
             yield from packed.listed()
             paths, labels = packed.paths_and_labels()
+            clips: Clips = {}
+            if recipe.frames == "clips":
+                clips = yield from find_clips(source.name, paths, packed.frames_at)
+                paths = [one for one in paths if not may_be_a_picture(one.rpartition("/")[2])] + list(clips)
             layout = understand(
                 paths, recipe, lambda one: labels if one == packed.label_table else packed.table(one), packed.litter, packed.label_table
             )
@@ -95,10 +102,22 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
+            if clips:
+                layout.files = placed_frames(layout.files, clips)
+            if wish is not None and not packed.compressed:
+                yield from first_answer(
+                    source.name,
+                    layout,
+                    recipe,
+                    wish,
+                    partial(_guessed, packed, recipe),
+                    lambda some: partial(read_streamed, some, partial(packed.contents, some)),
+                    (Restart(),),
+                )
             pictures = packed.in_reading_order(layout.files)
-            if recipe.pages == "all":
-                pictures = yield from every_page(path.name, pictures, packed.frames)
-            attempt = partial(_attempt, packed, pictures)
+            if recipe.pages == "all" and not clips:
+                pictures = yield from every_page(path.name, pictures, lambda file: packed.frames_at(file.path))
+            attempt = partial(read_streamed, pictures, partial(packed.contents, pictures))
             kept = yield from read_in_agreement(attempt, _guess(packed, pictures, recipe), source, recipe, (Restart(),))
     except tarfile.ReadError:
         raise BadData(f"{path.name} is damaged or no archive; save or download it again.") from None
@@ -107,7 +126,11 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
     if not kept:
         raise BadData(f"{path.name} holds no image that can be read: {source.bad[0].reason}")
     source.notes += packed.notes
+    if clips:
+        kept = choose_frames(source, layout.files, kept, clips)
     name_classes(source, layout, kept)
+    if clips:
+        group_by_clip(source, kept, clips)
     say_what_is_bad(source)
     return source
 
@@ -192,9 +215,12 @@ class _Packed:
             self.members.setdefault(file.name, Member(-1, file, file.stat().st_size, len(self.members)))
         if odd:
             names = ", ".join(shown(name)[:60] for name in odd[:5])
-            self.notes.append(
-                f"{len(odd):,} entries that are no files, point outside the archive or are there twice were left out: {names}."
+            entries = number_of(
+                len(odd),
+                "entry that is no file, points outside the archive or is there twice",
+                "entries that are no files, point outside the archive or are there twice",
             )
+            self.notes.append(f"{entries} {was_or_were(len(odd))} left out: {names}.")
 
     def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
@@ -236,11 +262,13 @@ class _Packed:
             raise Bad("it is no ordinary file")
         return stream
 
-    def contents(self, files: list[PlacedFile]) -> Iterator[tuple[PlacedFile, Content]]:
-        """The bytes of each file, unpacked once for all its pages."""
+    def contents(self, files: list[PlacedFile], split: str) -> Iterator[tuple[PlacedFile, Content]]:
+        """The bytes of each file of a split, unpacked once for all its pages."""
         last = ""
         data: Content = b""
         for file in files:
+            if file.split != split:
+                continue
             if file.path != last:
                 last = file.path
                 try:
@@ -249,17 +277,21 @@ class _Packed:
                     data = bad
             yield file, data
 
-    def frames(self, file: PlacedFile) -> int:
+    def frames_at(self, path: str) -> int:
         """How many pages a picture of the tree has."""
         try:
-            return look(self.content(file.path)).frames
+            return look(self.content(path)).frames
         except Bad:
             return 1  # it is refused by name when it is read
 
+    @property
+    def compressed(self) -> bool:
+        """Whether an archive is packed as a whole, so that going back in it means unpacking all again."""
+        return any(file.name.lower().endswith(COMPRESSED_TARS) for file in self.files)
+
     def in_reading_order(self, files: list[PlacedFile]) -> list[PlacedFile]:
         """By their paths, as a folder is read; by their places where going back means unpacking all again."""
-        packed = any(file.name.lower().endswith(COMPRESSED_TARS) for file in self.files)
-        return sorted(files, key=lambda file: self.members[file.path].place) if packed else files
+        return sorted(files, key=lambda file: self.members[file.path].place) if self.compressed else files
 
     def table(self, path: str) -> RawTable | None:
         """The cells of a table of the tree."""
@@ -369,17 +401,6 @@ def _guess(packed: _Packed, files: list[PlacedFile], recipe: ImportRecipe) -> Si
     return common_shape(Source(""), sizes, recipe) if sizes else (3, 32, 32)
 
 
-def _attempt(
-    packed: _Packed,
-    files: list[PlacedFile],
-    shape: Size,
-    how: Preprocessing,
-    source: Source,
-    found: PixelFacts,
-    counts: Counter[str],
-) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
-    pictures = StreamedPictures(shape, how, source, found, counts, len(files))
-    for split in ("all", "train", "valid", "test"):
-        mine = [file for file in files if file.split == split]
-        yield from pictures.part(split, len(mine), packed.contents(mine))
-    return pictures.kept, pictures.sizes
+def _guessed(packed: _Packed, recipe: ImportRecipe, files: list[PlacedFile]) -> Generator[Step, None, Size]:
+    yield Step(0, None, "image", "Looking at sizes")
+    return _guess(packed, files, recipe)

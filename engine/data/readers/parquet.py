@@ -25,11 +25,10 @@ from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_FILE_BYTES, MAX_PACKED_FILES, MAX_SHARDS, MAX_TABLE_CELL, MAX_TABLE_PIECE_BYTES, MIB, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture, split_word
 from engine.data.picture_sets import common_shape, name_classes, read_in_agreement, say_what_is_bad, shown
-from engine.data.pixel_facts import PixelFacts, Size
-from engine.data.preprocessing import Preprocessing
+from engine.data.pixel_facts import Size
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
-from engine.data.streamed import Content, StreamedPictures
+from engine.data.streamed import Content, read_streamed
 from engine.data.table_text import RawTable
 
 _COLUMNS = "columns.csv"  # what the columns that are no pictures are called as a table
@@ -66,7 +65,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows | Resta
         if not layout.files:
             raise BadData(f"{path.name} holds no images; choose a table with a column of pictures.")
         files = {file.path: file for file in layout.files}
-        kept = yield from read_in_agreement(partial(_attempt, tables, files), tables.guess(recipe), source, recipe, (Restart(),))
+        attempt = partial(read_streamed, layout.files, partial(tables.contents, files))
+        kept = yield from read_in_agreement(attempt, tables.guess(recipe), source, recipe, (Restart(),))
     except (BadData, MemoryError):
         raise
     except OSError as error:
@@ -118,6 +118,10 @@ class _Shard:
     def name(self, row: int) -> str:
         """What the picture in a row is called."""
         return f"{self.folder}/{self.first + row:07}".lstrip("/")
+
+    def names(self) -> Iterator[str]:
+        """Those of all rows."""
+        return map(self.name, range(self.rows))
 
 
 @dataclass
@@ -291,6 +295,15 @@ class _Tables:
                 yield row, _content(value)
                 row += 1
 
+    def contents(self, files: dict[str, PlacedFile], split: str) -> Iterator[tuple[PlacedFile, Content]]:
+        """The bytes of each picture of a split; tables without any of it are not read."""
+        for shard in self.shards:
+            mine = [file if file is not None and file.split == split else None for file in map(files.get, shard.names())]
+            if any(file is not None for file in mine):
+                for row, content in self.pictures(shard):
+                    if (file := mine[row]) is not None:
+                        yield file, content
+
     def guess(self, recipe: ImportRecipe) -> Size:
         """The shape that the first pictures of some tables suggest."""
         sizes: list[Size] = []
@@ -336,32 +349,3 @@ def _bytes_of_columns(metadata: Any) -> dict[str, int]:
             total[column.path_in_schema] += max(0, int(column.total_uncompressed_size))
     rows = sum(max(0, int(metadata.row_group(group).num_rows)) for group in range(min(int(metadata.num_row_groups), 8)))
     return {name: size // max(1, rows) for name, size in total.items()}
-
-
-def _attempt(
-    tables: _Tables,
-    files: dict[str, PlacedFile],
-    shape: Size,
-    how: Preprocessing,
-    source: Source,
-    found: PixelFacts,
-    counts: Counter[str],
-) -> Generator[Step | PixelRows | Restart, None, tuple[list[PlacedFile], list[Size]]]:
-    pictures = StreamedPictures(shape, how, source, found, counts, len(files))
-    for split in ("all", "train", "valid", "test"):
-        shards = [shard for shard in tables.shards if any(_of_split(files, shard, row, split) for row in range(shard.rows))]
-
-        def contents(split: str = split, shards: list[_Shard] = shards) -> Iterator[tuple[PlacedFile, Content]]:
-            for shard in shards:
-                for row, content in tables.pictures(shard):
-                    if _of_split(files, shard, row, split):
-                        yield files[shard.name(row)], content
-
-        count = sum(file.split == split for file in files.values())
-        yield from pictures.part(split, count, contents())
-    return pictures.kept, pictures.sizes
-
-
-def _of_split(files: dict[str, PlacedFile], shard: _Shard, row: int, split: str) -> bool:
-    file = files.get(shard.name(row))
-    return file is not None and file.split == split

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from engine.common.counting import number_of
+from engine.common.counting import number_of, was_or_were
 from engine.data.array_labels import numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
 from engine.data.label_tables import CLASS_NAMES
@@ -38,6 +38,7 @@ _SAMPLE = 64  # rows that tell the size
 _AT_ONCE = 2 << 20  # pixels that are handed over at once
 _LEAST_NUMBERS = 16  # in a cell
 _LEAST_COLUMNS = 64  # of a pixel each
+_LONGEST_CELL = 8 * LONGEST_SIDE**2  # characters; the csv module takes 131,072 by itself, which 200×200 pixels are more than
 _LOOKED_AT = 200  # files of a folder that may be such tables
 _NUMBERS = re.compile(rb"\d+(?: +\d+){%d}" % (_LEAST_NUMBERS - 1))
 
@@ -184,10 +185,9 @@ def _read(
         called = f"{as_split} row" if as_split else "row"
         names = Numbered(called, np.array(numbers[split], np.int64) + first)
         source.parts[split] = Part(promised(len(names), channels, side, side), None, names)
-    if source.bad_total > bad:
-        source.notes.append(
-            f"{source.bad_total - bad:,} of {total:,} rows were left out, first {source.bad[0].path}: {source.bad[0].reason}"
-        )
+    if (count := source.bad_total - bad) > 0:
+        rows = f"{count:,} of {number_of(total, 'row')} {was_or_were(count)}"
+        source.notes.append(f"{rows} left out, first {source.bad[0].path}: {source.bad[0].reason}")
     others = [name for place, name in enumerate(columns.names) if place != usage and not 0 <= place - columns.pixels < max(1, columns.wide)]
     source.understood["columns"] = {"": others}
     under = f"in {columns.wide:,} columns" if columns.wide else f"under “{columns.names[columns.pixels]}”"
@@ -286,6 +286,7 @@ def _columns(file: PixelFile) -> _Columns | None:
         below = [stream.readline(_LONGEST_LINE) for _ in range(_SAMPLE)]
     lines = [line.decode("utf-8-sig", "backslashreplace").rstrip("\r\n") for line in (head, *below) if line.strip()]
     sign = max(("\t", ";", ","), key=lines[0].count) if lines else ","
+    csv.field_size_limit(_LONGEST_CELL)
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=sign)]
     except csv.Error:
@@ -328,6 +329,7 @@ def _is_byte(cell: str) -> bool:
 def _rows(file: PixelFile, columns: _Columns) -> Iterator[list[str]]:
     """All rows under the headings, short ones filled up with empty cells. Raises: BadData: no table any more."""
     width = len(columns.names)
+    csv.field_size_limit(_LONGEST_CELL)
     with file.open() as plain, io.TextIOWrapper(plain, "utf-8-sig", "backslashreplace", "") as stream:
         lines = csv.reader((line.replace("\0", "") for line in stream), delimiter=columns.sign)
         try:
@@ -375,7 +377,7 @@ def _splits(usages: Counter[str], columns: _Columns, usage: int, source: Source,
     source.understood["splits"] = columns.names[usage]
     if left := sum(count for word, count in usages.items() if word not in reading.words):
         words = ", ".join(f"“{word}”" for word in usages if word not in reading.words)
-        source.notes.append(f"{number_of(left, 'row')} of {words} were left out; say what they are (split names).")
+        source.notes.append(f"{number_of(left, 'row')} of {words} {was_or_were(left)} left out; say what they are (split names).")
     return {word: reading.words.get(word, "") for word in usages}
 
 

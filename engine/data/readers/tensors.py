@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -44,7 +45,8 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
         tables = yield from _tables(path)
         return (yield from read_tables(path.name, path.stem, tables, recipe))
     parts: dict[str, Part] = {}
-    notes: list[str] = []
+    notes = ["The two files are read one by one, so no array of theirs groups images (group)."] if recipe.group else []
+    recipe = replace(recipe, group="")
     classes: tuple[str, ...] = ()
     for split, file in (("train", folder / "training.pt"), ("test", folder / "test.pt")):
         if file.is_file():

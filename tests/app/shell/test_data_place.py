@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QColor, QDropEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QMenu
 from pytestqt.qtbot import QtBot
 
+from app.shell import theme
+from app.shell.data_list import DataLine
 from app.shell.data_place import DataPlaceCard
 from app.shell.main_window import Window
 from app.tour.window_driver import WindowDriver
@@ -132,3 +136,69 @@ def test_that_all_panes_of_a_run_work_again_when_its_data_were_located(tmp_path:
         manifest = Run.open(tmp_path / "runs" / "run").manifest
         assert manifest is not None and manifest.data == str(tmp_path / "new")
         assert window.state.runs[str(tmp_path / "runs" / "run")].data == str(tmp_path / "new")
+
+
+def lost(window: Window, qtbot: QtBot, *more: m.DataInfo) -> DataLine:
+    """The line of a listed set whose files are gone."""
+    window.state.set_data((m.DataInfo("/old/pets", "pets", "images", "not found", lost=True), *more))
+    line = window.left.data_list.lines["/old/pets"]
+    qtbot.waitUntil(line.locate.isVisible)
+    return line
+
+
+def test_that_a_lost_entry_offers_to_locate_it_and_says_how_that_goes(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    line = lost(window, qtbot, m.DataInfo("/here", "here", "images", "5"))
+    lines = window.left.data_list
+    assert "not found" in line.told and not lines.lines["/here"].locate.isVisible() and line.rect().contains(line.locate.geometry())
+    QTest.mouseClick(line.locate, Qt.MouseButton.LeftButton)
+    (menu,) = [one for one in window.findChildren(QMenu) if one.isVisible()]
+    assert [action.text() for action in menu.actions()] == ["A folder…", "A file…"]
+    menu.close()
+    window.state.select_data("/old/pets")
+    window.listed_data.try_place("/old/pets", "/new/other")
+    asked = engine.told(m.LocateListed)[-1]
+    assert (asked.data, asked.place, asked.root) == ("/old/pets", "/new/other", "/runs")
+    assert "Checking /new/other" in line.told and not line.locate.isEnabled()
+    engine.say(m.Progress(asked.job, "", 3, 24, "image", 0.0, None, "Reading"))
+    qtbot.waitUntil(lambda: "image 3 of 24" in line.told)
+    sentence = "“/new/other” is another set than “pets”; choose where its files lie now."
+    engine.say(m.Ended(asked.job, "failed", sentence))
+    qtbot.waitUntil(lambda: line.told == sentence)
+    assert line.locate.isEnabled() and line.locate.geometry().bottom() <= line.height() <= lines.widget().height()
+    warning = QColor(theme.colors(window.state.theme).warning_text)
+    painted = line.grab().toImage()
+    assert any(painted.pixelColor(x, y) == warning for x in range(painted.width()) for y in range(painted.height()))
+    window.message_bar.dismiss()
+    window.listed_data.try_place("/old/pets", "/new/pets")
+    job = engine.told(m.LocateListed)[-1].job
+    engine.say(m.DataListed((m.DataInfo("/new/pets", "pets", "images", "folder of images"),)))
+    engine.say(m.ListedLocated(job, "/old/pets", "/new/pets"), m.Ended(job, "ok", ""))
+    qtbot.waitUntil(lambda: set(lines.lines) == {"/new/pets"} and window.message_bar.current is not None)
+    told = window.message_bar.current
+    assert told is not None and told.level == "good" and "“pets” are in “/new/pets”: their content is the same" in told.text
+    assert window.state.selected_data == "/new/pets" and not lines.lines["/new/pets"].locate.isVisible()
+
+
+def test_that_sets_of_one_name_are_told_apart_in_the_list_and_in_the_form(window: Window, engine: FakeEngine, qtbot: QtBot) -> None:
+    curated = '/a/new/pets?{"curation": "1-12345678"}'
+    window.state.set_data(
+        (
+            m.DataInfo("/a/new/pets", "pets", "images", "folder of images"),
+            m.DataInfo(curated, "pets", "images", "folder of images · curated: 1 left out", decided="curated: 1 left out"),
+            m.DataInfo("/b/old/pets", "pets", "images", "folder of images"),
+            m.DataInfo("/c/old/pets", "pets", "images", "folder of images"),
+            m.DataInfo("digits", "digits", "images", "1,797", True),
+        )
+    )
+    lines = window.left.data_list.lines
+    names = ["/a/new/pets", curated, "/b/old/pets", "/c/old/pets", "digits"]
+    said = [lines[data].told for data in names]
+    assert said == [
+        "in new · folder of images", "in new · folder of images · curated: 1 left out", "in b/old · folder of images",
+        "in c/old · folder of images", "1,797",
+    ]  # fmt: skip
+    box = window.new_run_page.data_box
+    texts = [box.itemText(place) for place in range(box.count())]
+    assert len(set(texts)) == 5 and texts[1] == "pets   in new · folder of images · curated: 1 left out"
+    titles = [window.state.data_title(data) for data in names]
+    assert titles == ["pets · in new", "pets · in new · curated: 1 left out", "pets · in b/old", "pets · in c/old", "digits"]

@@ -8,6 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from app.shell.inspector import DiagnosisRow
 from app.shell.main_window import Window
+from engine import messages as m
 
 LONG = "The run in this folder cannot be continued, since its newest checkpoint is damaged; " * 4
 
@@ -95,3 +96,49 @@ def test_that_a_fault_that_was_read_gives_way_to_what_comes_after_it(window: Win
     window.say("info", "The run is queued.")
     assert (bar.label.text(), bar.more.text()) == ("The run is queued.", "")
     assert any(record.text == "The disk is full." for record in window.log.records)
+
+
+def failed(window: Window, job: str, run: str, outcome: str = "failed") -> None:
+    window.bridge.tell(m.JobChanged(job, "train", "running", run=run))
+    window.bridge.tell(m.Ended(job, outcome, f"{run} {outcome}.", run=run))
+
+
+def test_that_a_fault_goes_when_the_same_was_done_with_success(window: Window) -> None:
+    bar = window.message_bar
+    failed(window, "train-1", "/runs/a")
+    assert bar.label.text() == "/runs/a failed."
+    window.bridge.tell(m.JobChanged("export-1", "export", "running"))
+    window.bridge.tell(m.Ended("export-1", "ok", "The run was exported."))
+    assert bar.label.text() == "/runs/a failed.", "that was another kind of act"
+    failed(window, "train-2", "/runs/b", "ok")
+    shown = []
+    while bar.current is not None:
+        shown.append(bar.label.text())
+        bar.dismiss()
+    assert "/runs/a failed." not in shown and "/runs/b ok." in shown
+    assert any(record.text == "/runs/a failed." for record in window.log.records), "it stays in the log"
+
+
+def test_that_a_fault_goes_when_its_run_goes_on_or_is_gone_even_while_it_waits(window: Window) -> None:
+    bar = window.message_bar
+    for gone in (lambda run: window.bridge.tell(m.JobChanged("x", "train", "running", run=run)), window.state.run_gone.emit):
+        failed(window, "train-1", "/runs/a")
+        failed(window, "train-2", "/runs/b")
+        assert (bar.label.text(), bar.more.text()) == ("/runs/b failed.", "+1")
+        gone("/runs/a")
+        assert (bar.label.text(), bar.more.text()) == ("/runs/b failed.", "")
+        gone("/runs/b")
+        assert bar.current is None and not bar.isVisible()
+
+
+def test_that_a_fault_stays_a_minute_at_most_while_somebody_is_at_the_window(window: Window, monkeypatch) -> None:
+    bar = window.message_bar
+    window.say("bad", "The disk is full.")
+    assert bar._timer.isActive() and bar._timer.interval() == 60_000
+    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    bar._timer.timeout.emit()
+    assert bar.label.text() == "The disk is full." and bar._timer.isActive(), "nobody can have read it"
+    monkeypatch.setattr(window, "isActiveWindow", lambda: True)
+    bar._timer.timeout.emit()
+    assert bar.current is None
+    assert bar.shut.accessibleName() == "Close this message"

@@ -17,7 +17,7 @@ from engine.methods import method_named
 from tests.kit.fake_engine import READY, FakeEngine, run
 from tests.kit.panes import report
 
-NAMES = ("classifier", "conditional_vae", "diffusion", "discriminant", "fine_tuning", "next_frame", "vae")
+NAMES = ("classifier", "conditional_vae", "diffusion", "discriminant", "fine_tuning", "next_frame", "simclr", "vae")
 METHODS = tuple(info(method_named(name)) for name in NAMES)
 DATA = (*built_in(), m.DataInfo("/data/plain", "plain", "images", "folder of images"))
 OpenWindow = Callable[..., Window]
@@ -87,3 +87,45 @@ def test_that_the_form_starts_with_the_data_of_the_run_or_those_chosen_in_it(for
     form.state.open_data("/data/plain")
     form.new_run()
     assert page.data_box.currentData() == "/data/plain"
+
+
+def test_that_a_set_that_was_just_used_is_the_one_of_the_form_though_the_list_has_it_later(form: Window, qtbot: QtBot) -> None:
+    page, engine = form.new_run_page, form.bridge.engine
+    assert isinstance(engine, FakeEngine)
+    form.new_run("vae", "digits")
+    form.centre.show_panes()
+    form.state.data_used.emit("/data/fresh")
+    form.new_run()
+    engine.say(m.DataListed((*DATA, m.DataInfo("/data/fresh", "fresh", "images", "folder of images"))))
+    qtbot.waitUntil(lambda: page.data_box.currentData() == "/data/fresh")
+    form.new_run("vae", "/data/none")  # and what was chosen by hand meanwhile stays
+    page.data_box.setCurrentIndex(page.data_box.findData("shapes"))
+    page.data_box.activated.emit(page.data_box.currentIndex())
+    engine.say(m.DataListed((*DATA, m.DataInfo("/data/none", "none", "images", "folder of images"))))
+    qtbot.waitUntil(lambda: "/data/none" in form.state.data)
+    assert page.data_box.currentData() == "shapes"
+
+
+def test_that_settings_of_colour_are_offered_for_images_in_colour_only(form: Window, qtbot: QtBot) -> None:
+    page, engine = form.new_run_page, form.bridge.engine
+    assert isinstance(engine, FakeEngine)
+
+    def offered() -> set[str]:
+        return {name for group in page.groups for name, row in group.rows.items() if row.field.of_colour and not row.editor.isHidden()}
+
+    all_of_them = {"saturation", "hue", "grey"}
+    for data, grey in (("shapes", False), ("digits", True), ("photo-patches", False), ("moving-shapes", True), ("/data/plain", False)):
+        form.new_run("simclr", data)
+        assert offered() == (set() if grey else all_of_them), data
+    form.new_run("simclr", "/data/plain", {"hue": 0.3})
+    assert page.request().config == {"hue": 0.3}
+    engine.say(replace(report(), data="/data/plain"))  # it has one channel
+    qtbot.waitUntil(lambda: offered() == set())
+    assert page.request().config == {}
+    engine.say(replace(report(), data="/data/plain", shape=(3, 8, 8)))
+    qtbot.waitUntil(lambda: offered() == all_of_them)
+    grey_name = '/data/plain?{"colour": "grey"}'
+    engine.say(m.DataListed((*DATA, m.DataInfo(grey_name, "plain", "images", "folder of images"))))
+    qtbot.waitUntil(lambda: grey_name in form.state.data)
+    form.new_run("simclr", grey_name)
+    assert offered() == set()

@@ -55,19 +55,21 @@ def acts(kit: Kit) -> list[tuple[str, tuple[str, ...], str]]:
 
 def test_that_an_image_of_the_browser_is_left_out_shown_as_such_and_brought_back_by_undo(kit: Kit, pane: DataPane) -> None:
     name = names_of(pane)[2]
-    assert not pane.browser.curation.isVisible()
+    line = pane.browser.curation
+    assert line.isVisible() and "Right-click an image" in line.words.text  # where nothing was decided it says how to
+    assert not line.undo_button.isVisible() and not line.use_button.isVisible()
     action(menu_of(kit, name, over=pane), "Leave this image out").trigger()
     kit.pump()
     assert acts(kit) == [("exclude", (name,), "")]
     assert pane.browser.grid.marked == {2: "×"} and pane.browser.grid.faint == {2} and pane.browser.curation.isVisible()
-    assert pane.browser.curation.words.text == "One decision about images: 1 left out"
+    assert pane.browser.curation.words.text == "One decision: 1 left out (×)"
     pane.browser.grid.choose(2)
     pane.browser._say_image(2)
     assert "left out" in pane.browser.line.text
     assert kit.context.undo.undoText() == "Leave this image out"
     kit.context.undo.undo()
     kit.pump()
-    assert pane.browser.grid.marked == {} and not pane.browser.curation.isVisible()
+    assert pane.browser.grid.marked == {} and "Right-click an image" in line.words.text
     kit.context.undo.redo()
     kit.pump()
     assert pane.browser.grid.marked == {2: "×"} and [act for act, *_ in acts(kit)] == ["exclude", "undo", "redo"]
@@ -106,7 +108,7 @@ def test_that_classes_and_tags_are_given_from_the_menu(kit: Kit, pane: DataPane)
     QTest.keyClick(menu.tag_line, Qt.Key.Key_Return)
     kit.pump()
     assert acts(kit) == [("relabel", (one, other), "dogs"), ("tag", (one,), "blurred & dark")]
-    assert pane.browser.curation.words.text == "2 decisions about images: 2 with another class, 1 tagged"
+    assert pane.browser.curation.words.text == "2 decisions: 2 relabelled (→), 1 tagged (#)"
     action(menu_of(kit, one, over=pane), "Take “blurred && dark” off").trigger()
     menu = menu_of(kit, one, over=pane)
     assert action(menu, "Undo: untag").isEnabled()
@@ -115,6 +117,40 @@ def test_that_classes_and_tags_are_given_from_the_menu(kit: Kit, pane: DataPane)
     assert action(menu_of(kit, one, over=pane), "Redo: untag").isEnabled() and acts(kit)[-1][0] == "undo"
     kit.context.undo.undo()  # what the menu undid comes again
     assert acts(kit)[-1][0] == "redo"
+
+
+def test_that_each_kind_of_decision_marks_its_image_and_stands_in_its_caption(kit: Kit, pane: DataPane) -> None:
+    names = names_of(pane)
+    for name, act, value in ((names[0], "relabel", "dogs"), (names[1], "tag", "blurred"), (names[2], "exclude", "")):
+        CurationMenu(kit.context, PETS, (name,), pane).decide(act, value, act)
+    kit.pump()
+    grid = pane.browser.grid
+    assert grid.marked == {0: "→", 1: "#", 2: "×"} and grid.faint == {2}
+    for place, words in ((0, "given the class dogs"), (1, "tag blurred"), (2, "left out")):
+        QTest.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.place(place).center().toPoint())
+        assert words in pane.browser.line.text and words in grid.tips[place] and names[place] in grid.tips[place]
+    assert "given" not in grid.tips[3]
+    before = grid.grab().toImage()
+    grid.marked = {}
+    after = grid.grab().toImage()
+    corner = grid.place(1).toRect().topLeft()
+    assert before.pixelColor(corner.x() + 2, corner.y() + 2) != after.pixelColor(corner.x() + 2, corner.y() + 2)  # the sign is painted
+
+
+def test_that_the_line_takes_the_last_decision_back_as_ctrl_z_would(kit: Kit, pane: DataPane) -> None:
+    name = names_of(pane)[0]
+    CurationMenu(kit.context, PETS, (name,), pane).decide("exclude", "", "Leave it out")
+    kit.pump()
+    line = pane.browser.curation
+    QTest.mouseClick(line.undo_button, Qt.MouseButton.LeftButton)
+    kit.pump()
+    assert pane.browser.grid.marked == {} and kit.context.undo.index() == 0 and kit.context.undo.canRedo()
+    kit.context.undo.redo()
+    kit.pump()
+    kit.context.undo.clear()  # another window decided
+    QTest.mouseClick(line.undo_button, Qt.MouseButton.LeftButton)
+    kit.pump()
+    assert pane.browser.grid.marked == {} and [act for act, *_ in acts(kit)] == ["exclude", "undo", "redo", "undo"]
 
 
 def test_that_undo_names_the_decision_that_it_takes_back(kit: Kit, pane: DataPane) -> None:
@@ -200,6 +236,8 @@ def test_that_the_menu_opens_by_mouse_and_by_key(kit: Kit, pane: DataPane) -> No
     at = grid.place(3).center().toPoint()
     for reason, place in ((QContextMenuEvent.Reason.Mouse, at), (QContextMenuEvent.Reason.Keyboard, QPoint(0, 0))):
         QApplication.sendEvent(grid, QContextMenuEvent(reason, place, grid.mapToGlobal(place)))
+        assert names_of(pane)[3] in pane.browser.line.text  # what the menu is about is named below
+        pane.browser.line.set_text("")
     assert asked == [3, 3]
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PySide6.QtCore import QObject, Qt
-from PySide6.QtGui import QAction, QKeySequence, QUndoStack
+from PySide6.QtCore import QCoreApplication, QMimeData, QObject, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence, QUndoStack
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.panes.views.augmentation_settings import ViewSettings
@@ -361,3 +361,92 @@ def test_that_a_setting_is_offered_and_sent_only_while_its_switch_is_on(page: Ne
     assert page.request().config == {"conditional": True, "condition": "caption"}
     page.draft.set("vae", switch, False)
     assert row(page, "condition").editor.isHidden() and page.request().config == {}
+
+
+FOLDER = FieldInfo("folder", "folder", "text", "", "Folder with a model.", folder="model")
+FAULT = "clouds has no config.json. Choose another folder."
+
+
+@pytest.fixture
+def folder_form(page: NewRunPage) -> tuple[NewRunPage, list[tuple[str, str]]]:
+    """The form of a method that opens a folder, and what it wants looked into."""
+    page.set_engine({"pretrained": replace(VAE, name="pretrained", title="Pretrained", fields=(FOLDER,))}, READY)
+    asked: list[tuple[str, str]] = []
+    page.folder_named.connect(lambda kind, path: asked.append((kind, path)))
+    return page, asked
+
+
+def dragged(path: str) -> QMimeData:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(path)])
+    return data
+
+
+def drop(line: QWidget, data: QMimeData) -> bool:
+    """Drag over a field and let go; whether it takes that."""
+    at, action, button = QPoint(4, 4), Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    enter = QDragEnterEvent(at, action, data, button, Qt.KeyboardModifier.NoModifier)
+    QCoreApplication.sendEvent(line, enter)
+    if enter.isAccepted():
+        QCoreApplication.sendEvent(line, QDropEvent(QPointF(at), action, data, button, Qt.KeyboardModifier.NoModifier))
+    return enter.isAccepted()
+
+
+def test_that_a_folder_can_be_browsed_for_and_dropped_and_typed(folder_form, tmp_path) -> None:
+    page, asked = folder_form
+    one = row(page, "folder")
+    line = one.editor
+    assert drop(line, dragged(str(tmp_path)))
+    assert line.text() == one.value == str(tmp_path) and asked == [("model", str(tmp_path))]
+    one.unit.click()
+    (dialog,) = line.findChildren(QFileDialog)
+    assert dialog.fileMode() == QFileDialog.FileMode.Directory
+    dialog.fileSelected.emit(str(tmp_path.parent))
+    dialog.close()
+    assert one.value == str(tmp_path.parent) and asked[-1] == ("model", str(tmp_path.parent))
+    type_into(page, "folder", "/else where")
+    assert one.value == "/else where" and asked[-1] == ("model", "/else where")
+    page.draft.undo.undo()
+    assert one.value == line.text() == str(tmp_path.parent)
+
+
+def test_that_a_folder_without_a_model_is_said_at_once_and_nothing_starts_until_another_is_named(folder_form) -> None:
+    page, _ = folder_form
+    one = row(page, "folder")
+    assert page.start.isEnabled()
+    one.take_folder("/data/clouds")
+    page.note_folder("/data/of another question", "It is no folder.")
+    assert page.start.isEnabled(), "that was not asked about this folder"
+    page.note_folder("/data/clouds", FAULT)
+    assert one.hint.text() == FAULT and FAULT in page.summary.text() and not page.start.isEnabled()
+    assert one.editor.text() == "/data/clouds", "it can be mended"
+    one.editor.setFocus()
+    QTest.keyClick(one.editor, Qt.Key.Key_Return)
+    assert one.hint.text() == FAULT, "the same folder is as wrong as before"
+    one.take_folder("/data/dinov2")
+    page.note_folder("/data/dinov2", "")
+    assert one.hint.text() == FOLDER.help and page.start.isEnabled()
+    page.draft.undo.undo()
+    assert one.hint.text() == FAULT and not page.start.isEnabled()
+    one.reset.click()
+    assert one.hint.text() == FOLDER.help and page.start.isEnabled()
+
+
+def test_that_a_folder_field_made_anew_is_looked_into_again(folder_form) -> None:
+    page, asked = folder_form
+    row(page, "folder").take_folder("/data/clouds")
+    asked.clear()
+    page._rebuild()
+    assert asked == [("model", "/data/clouds")]
+
+
+@pytest.mark.parametrize("name", sorted(all_methods()))
+def test_that_every_field_of_a_folder_has_a_button_to_browse(qtbot: QtBot, name: str) -> None:
+    for field in info(all_methods()[name]).fields:
+        undo = QUndoStack()
+        group = Group("Model", name, (field,), Draft(undo))
+        qtbot.addWidget(group)
+        names = {button.accessibleName() for button in group.findChildren(QAbstractButton)}
+        assert (f"Browse for {field.label}" in names) == bool(field.folder)
+        if "folder" in field.help.lower() and field.kind == "text":
+            assert field.folder

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from app.shell import theme
 from app.widgets.parts import TextLines
-from tests.kit.text_fit import misfits
+from tests.kit.text_fit import misfits, overlaps
 
 TEXT = "a text that needs some room"
 
@@ -128,3 +128,31 @@ def test_that_lines_grow_with_their_text_and_stay_so_until_it_is_gone(found) -> 
     assert lines.height() == least
     lines.set_text(TEXT * 6)
     assert found(lines) == set()
+
+
+def test_that_widgets_which_lie_over_each_other_are_found(qtbot: QtBot) -> None:
+    for height, found in ((200, 0), (60, 1)):
+        card = QWidget()
+        qtbot.addWidget(card)
+        column = QVBoxLayout(card)
+        for name in ("above", "below"):
+            column.addWidget(fixed(QLabel(name), 100, 40))
+        card.setFixedHeight(height)
+        card.show()
+        QCoreApplication.sendPostedEvents()
+        assert len(overlaps(card)) == found
+
+
+@pytest.mark.parametrize(
+    "word",
+    ("a_class/of_photographs/taken_in_the_second_survey/scan-2024-11-00744.left.png", "x" * 90, "/long" * 20),
+    ids=("path", "x", "steps"),
+)
+def test_that_a_word_longer_than_the_line_goes_on_in_the_next(qtbot: QtBot, word: str) -> None:
+    line = TextLines(1, "A file")
+    qtbot.addWidget(line)
+    line.setFixedWidth(120)
+    line.set_text(word)
+    line.show()
+    assert misfits(line) == []
+    assert line.height() > 3 * line.fontMetrics().lineSpacing(), "all of it is there"

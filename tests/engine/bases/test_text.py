@@ -99,7 +99,7 @@ def test_that_characters_of_the_test_text_alone_are_unknown_counted_and_said(
     list(train(Plan("text_transformer", str(path), config, steps=3, name="run", device="cpu"), tmp_path))
     model = Model(Run.open(tmp_path / "run"), None)
     assert "".join(map(chr, model.spec.symbols)) == " ab\ufffd"
-    assert main(["eval", "run", "--runs", str(tmp_path), "--json"]) == 0
+    assert main(["eval", "run", "--split", "test", "--runs", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     data = open_data(str(path))
     start, end = data.spans["test"]
@@ -110,7 +110,7 @@ def test_that_characters_of_the_test_text_alone_are_unknown_counted_and_said(
     logits: Any = model.method.logits(tokens[None, :9], None)  # type: ignore[operator]
     assert log_p.shape == (1, 9) and logits.shape[-1] == len(every), "the unknown symbol has its own probability"
     assert torch.allclose(logits.double().softmax(-1).sum(-1), torch.ones(1, 9, dtype=torch.float64))
-    assert main(["eval", "run", "--runs", str(tmp_path)]) == 0
+    assert main(["eval", "run", "--split", "test", "--runs", str(tmp_path)]) == 0
     assert any(row.split() == ["of", "them", "unknown", str(told["unknown_tokens"])] for row in capsys.readouterr().out.splitlines())
 
     assert (
@@ -124,7 +124,7 @@ def test_that_characters_of_the_test_text_alone_are_unknown_counted_and_said(
     assert main(["train", "text_transformer", "--data", str(path), *old, "--name", "old", "--resume", "--steps", "4"]) == 0
     assert Model(Run.open(tmp_path / "old"), None).spec.symbols == everything
     capsys.readouterr()
-    assert main(["eval", "old", *old, "--json"]) == 0
+    assert main(["eval", "old", "--split", "test", *old, "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["unknown_tokens"] == 0
 
 
@@ -174,7 +174,7 @@ def test_the_verbs_eval_and_sample_of_a_text(runs: Path, tmp_path: Path, capsys:
         ("text_transformer", ["--out", "a.png"], "name a file such as sample.txt"),
         ("text_transformer", ["--out", "a.txt", "--prompt", "Ω"], "“Ω” is not among"),
         ("text_transformer", ["--out", "a.txt", "--class", "1"], "not conditional"),
-        ("pixels", ["--out", "a.txt"], "ends in .png"),
+        ("pixels", ["--out", "a.txt"], "written as .png"),
         ("pixels", ["--out", "a.png", "--prompt", "one"], "leave out --prompt"),
         ("pixels", ["--out", "a.png", "--class", "10"], "knows 0 to 9"),
     ],

@@ -126,6 +126,31 @@ def test_that_ood_keeps_the_data_sets_that_are_done(runs, tmp_path, capsys, monk
     assert [sum(row["side"] == side for row in rows) for side in ("in", "out")] == [12, 12]
 
 
+def test_that_eval_keeps_what_it_has_scored_and_says_of_how_many(runs, capsys, monkeypatch):
+    """A signal in the second of four batches: the figures are the means over the images of two, not of the first ones."""
+    from engine.evaluation import evaluate
+
+    real, seen = evaluate._scores, []
+
+    def counted(model, x, *more):
+        found = real(model, x, *more)
+        seen.append((x.clone(), found["nats"]))
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(evaluate, "_scores", counted)
+    monkeypatch.setattr(evaluate, "BATCH", 40)
+    assert main(["eval", str(runs / "run"), "--k", "2", "--limit", "160", "--json"]) == 1
+    out = capsys.readouterr()
+    told = json.loads(out.out.splitlines()[-1])
+    assert len(seen) == 2 and told["images"] == 80
+    assert out.err.strip() == told["stopped"] == "Stopped after 80 of 160 images; the figures are of those."
+    assert told["nats"] == pytest.approx(float(np.concatenate([nats for _, nats in seen]).mean()))
+    first = open_data("digits").splits["valid"].images[:40]
+    assert all((x * 255).round().byte().numpy().tolist() != first.tolist() for x, _ in seen)
+
+
 def test_that_a_place_that_takes_no_file_is_said_before_anything_is_computed(runs, tmp_path, capsys, monkeypatch):
     def never(*_arguments, **_more):
         raise AssertionError("computed")

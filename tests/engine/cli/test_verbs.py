@@ -72,7 +72,7 @@ def test_eval_equals_a_slow_loop_over_single_images(say, tmp_path):
     """The oracle: one image and one sample at a time, torch.distributions, float64."""
     gaussian = [word for value in ("likelihood=gaussian", "sigma=fixed", "sigma_value=0.3") for word in ("--set", value)]
     say(*TRAIN, "--runs", str(tmp_path), "--name", "run", *gaussian)
-    _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--limit", "4", "--k", "8")
+    _, scored, _ = say("eval", "run", "--runs", str(tmp_path), "--split", "test", "--limit", "4", "--k", "8")
     method = Model(Run.open(tmp_path / "run"), scored["step"]).method
     held_out = open_data("digits").splits["test"]
     images = torch.from_numpy(np.array(held_out.images[spread(held_out, 4)])).float() / 255

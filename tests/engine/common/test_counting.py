@@ -11,7 +11,7 @@ from app.shell.formatting import things
 from engine.common.counting import has_or_have, is_or_are, number_of, was_or_were
 
 ROOT = Path(__file__).resolve().parents[3]
-NOUNS = "images|runs|files|steps|samples|classes|points|pictures|keys|frames|groups|days|folders|lines|minutes"
+NOUNS = "images|runs|files|steps|samples|classes|points|pictures|keys|frames|groups|days|folders|lines|minutes|errors|rows"
 GLUED = re.compile(rf"\{{([^{{}}]*)\}} (?:[a-z-]+ )?(?:{NOUNS})\b")
 ROOMS = (
     "engine/cli",
@@ -21,7 +21,11 @@ ROOMS = (
     "engine/storage",
     "engine/data",
     "engine/evaluation",
+    "engine/common",
+    "engine/methods",
     "app/shell",
+    "app/panes",
+    "app/widgets",
 )
 NEVER_ONE = re.compile(
     r"[A-Z_]+( \+ 1)?(:,)?"  # limits
@@ -30,7 +34,10 @@ NEVER_ONE = re.compile(
     r"|len\(others\) \+ 1|len\(work\.samples\)|work\.length:,|frames|n|fitted:,|job\.samples|self\.micro_batch_size|report\.bad_total:,"
     r"|phase\.optimizer for phase in method\.phases|path\.name|"  # no numbers
     r"|SPLITS\[.*\]|number_of\(.*\)|of|split|extractor\.run\.path\.name|method\.title|frame\.frames|frames:,(\.0f)?|"
-    r"|event\.rate:,\.0f|length|words|what|kind|run\.name|fact|name"
+    r"|event\.rate:,\.0f|length|words|what|kind|run\.name|fact|name|"
+    r"mean|some|images:,|decisions|shown|size|count\((size|stretch)\)|side|self\.coordinate|x\.shape\[1\] - 1|type\(method\)\.title|"
+    r"ours|theirs|"
+    r"count:,|'has been' if running else 'was'|model\.run\.path\.name|len\(self\.places\)|number\(.*\)"
 )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tarfile
+import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +41,13 @@ def folders(root: Path, clips: int = 10, frames: int = 12, above: tuple[str, ...
     return root
 
 
-def animations(root: Path, clips: int = 10, frames: int = 12) -> Path:
-    root.mkdir(parents=True)
+def animations(root: Path, clips: int = 10, frames: int = 12, above: tuple[str, ...] = ("",), kind: str = "gif") -> Path:
+    how = {"gif": {"duration": 40}, "webp": {"duration": 40, "lossless": True}, "tif": {}}[kind]
     for clip in range(clips):
+        path = root / above[clip % len(above)] / f"{clip}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
         pages = [Image.fromarray(frame(clip, time)) for time in range(frames)]
-        pages[0].save(root / f"{clip}.gif", save_all=True, append_images=pages[1:], duration=40)
+        pages[0].save(path, save_all=True, append_images=pages[1:], **how)
     return root
 
 
@@ -81,6 +86,67 @@ def test_that_folders_above_name_the_class_and_the_split_of_a_clip(tmp_path: Pat
     assert {known(image)[0] for image in test.images} == {1, 3, 5, 7, 9}
     for image, label in zip(test.images, test.labels, strict=True):
         assert data.classes[label] == ("run" if known(image)[0] in (1, 5, 9) else "walk")
+
+
+def archive(folder: Path, out: Path, order: list[str] | None = None) -> Path:
+    """The files of a folder in an archive, by default in the order of a shuffled disk."""
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    np.random.default_rng(3).shuffle(paths)
+    if out.suffix == ".zip":
+        with zipfile.ZipFile(out, "w") as packed:
+            for path in order or paths:
+                packed.write(folder / path, path)
+    else:
+        with tarfile.open(out, f"w:{out.suffix[1:].removeprefix('tar')}") as packed:
+            for path in order or paths:
+                packed.add(folder / path, path)
+    return out
+
+
+@pytest.mark.parametrize("made", [folders, animations, partial(animations, kind="tif"), partial(animations, kind="webp")])
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
+def test_that_an_archive_of_clips_is_read_as_its_folder_is(made, ending: str, tmp_path: Path) -> None:
+    root = made(tmp_path / "films", above=("train/walk", "test/run", "train/run", "test/walk"))
+    folder, packed = as_clips(root), as_clips(archive(root, tmp_path / f"packed.{ending}"))
+    assert packed.hash == folder.hash and packed.classes == folder.classes == ("run", "walk")
+    for name, split in folder.splits.items():
+        other = packed.splits[name]
+        assert split.before is not None and other.before is not None and len(split)
+        assert list(other.names) == list(split.names)
+        for mine, theirs in ((split.images, other.images), (split.before, other.before), (split.groups, other.groups)):
+            assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar.gz"])
+def test_that_no_drawn_split_parts_a_clip_of_an_archive(ending: str, tmp_path: Path) -> None:
+    data = as_clips(archive(folders(tmp_path / "films"), tmp_path / f"packed.{ending}"))
+    homes: dict[int, set[str]] = {}
+    for name, split in data.splits.items():
+        assert split.before is not None and split.before.shape == (len(split), 4, *data.shape)
+        for image, before in zip(split.images, split.before, strict=True):
+            clip, left = known(image)
+            homes.setdefault(clip, set()).add(name)
+            assert [known(one) for one in before] == [(clip, (left - back) % (SIDE - 3)) for back in (4, 3, 2, 1)]
+    assert set(homes) == set(range(10)) and all(len(some) == 1 for some in homes.values())
+
+
+def test_that_a_gap_in_an_archive_is_no_bridge_and_a_short_clip_is_said(tmp_path: Path) -> None:
+    root = folders(tmp_path / "films", clips=6)
+    for time in range(4):
+        save(root / "short" / f"{time}.png", frame(7, time))
+    (root / "clip_002" / "6.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    data = as_clips(archive(root, tmp_path / "films.zip"))
+    assert any(note == "1 clip of fewer than 5 frames was left out: short." for note in data.report.notes)
+    assert sum(data.report.counts.values()) == 5 * 8 + 1 + 2 and data.report.bad_total == 1
+    with pytest.raises(BadData, match=r"has no clip of at least 5 frames \(the longest has 4\)"):
+        as_clips(archive(folders(tmp_path / "brief", clips=3, frames=4), tmp_path / "brief.tar"))
+
+
+def test_that_a_folder_of_frames_called_like_a_text_is_a_clip_too(tmp_path: Path) -> None:
+    root = folders(tmp_path / "films", clips=4)
+    (root / "clip_001").rename(root / "walk.txt")
+    for data in (as_clips(root), as_clips(archive(root, tmp_path / "films.zip"))):
+        assert sum(data.report.counts.values()) == 4 * 8
 
 
 def test_that_without_being_asked_they_are_single_images(tmp_path: Path) -> None:

@@ -253,3 +253,50 @@ def test_that_what_is_no_class_or_was_decided_is_said(tmp_path: Path) -> None:
     ):
         collection(Tree(tmp_path / collection.__name__))
         assert any(words in note for note in open_data(str(tmp_path / collection.__name__)).report.notes), collection.__name__
+
+
+def test_that_files_beside_the_images_are_named_by_what_they_are_for(tmp_path: Path) -> None:
+    for collection, expected in (
+        (
+            cub_200,
+            (
+                "Read beside the images: CUB_200_2011/images.txt for the numbers of the images, "
+                "CUB_200_2011/train_test_split.txt for the splits.",
+                "bounding boxes (CUB_200_2011/bounding_boxes.txt)",
+                "parts and key points (CUB_200_2011/parts/part_locs.txt)",
+                "names of classes (CUB_200_2011/classes.txt)",
+                "classes that can be chosen (CUB_200_2011/image_class_labels.txt)",
+                "attributes (CUB_200_2011/attributes/class_attribute_labels_continuous.txt, attributes.txt)",
+            ),
+        ),
+        (tiny_imagenet, ("bounding boxes (tiny-imagenet-200/train/n01443537/n01443537_boxes.txt",)),
+        (celeba, ("Read beside the images: list_eval_partition.csv for the splits.", "attributes (list_attr_celeba.csv)")),
+        (stanford_cars, ("words about the set (devkit/README.txt)",)),
+        (gtsrb, ("Test.csv", "for the classes")),
+    ):
+        root = tmp_path / collection.__name__
+        collection(Tree(root))
+        report = open_data(str(root)).report
+        said = " ".join(note for note in report.notes if note.startswith(("Read beside", "Not needed")))
+        for part in expected:
+            assert part in said, (collection.__name__, part, said)
+        assert report.understood is not None
+        for some in report.understood.left_out:
+            assert not any(name.endswith((".txt", ".csv")) for name in some.examples), (collection.__name__, some.examples)
+
+
+def test_that_notes_on_single_images_are_not_needed_and_unknown_files_are_left_out(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "set")
+    tree.pictures(*(f"images/{n:03}.jpg" for n in range(8)))
+    for n in range(8):
+        tree.text(f"labels/{n:03}.txt", "0 0.5 0.5 0.1 0.1")  # as YOLO has them
+    tree.text("films.mp4", "no film")
+    tree.text("LICENSE", "free")
+    report = open_data(str(tmp_path / "set")).report
+    said = next(note for note in report.notes if note.startswith("Not needed"))
+    assert "notes on single images (labels/000.txt, labels/001.txt, labels/002.txt and 5 more)" in said
+    assert "words about the set (LICENSE)" in said
+    assert report.understood is not None
+    assert [(some.count, some.examples, some.reason) for some in report.understood.left_out] == [
+        (1, ("films.mp4",), "file that is no image by its name was left out")
+    ]

@@ -45,7 +45,7 @@ def test_that_train_and_test_folders_are_the_splits(tmp_path):
     save(tmp_path / "stray.png", noise(8, 8))
     data = open_data(str(tmp_path))
     assert data.report.counts == {"train": 10, "valid": 3, "test": 4} and data.shape == (1, 8, 8)
-    assert any("1 images that lie beside" in note for note in data.report.notes)
+    assert any("1 image that lies beside" in note for note in data.report.notes)
 
 
 def test_that_a_flat_folder_has_no_classes_and_mixed_colours_become_colour(tmp_path):
@@ -88,7 +88,7 @@ def test_that_bad_files_are_listed_and_the_others_read(tmp_path):
     report = open_data(str(tmp_path)).report
     assert report.bad_total == 3 and {bad.path for bad in report.bad} == {"broken.png", "cut.png", "dangling.png"}
     assert all(bad.reason.endswith(".") and bad.reason[0].isupper() for bad in report.bad)
-    assert sum(report.counts.values()) == 5 and any("1 files that are no images" in note for note in report.notes)
+    assert sum(report.counts.values()) == 5 and any("Not needed: words about the set (notes.txt)." in note for note in report.notes)
 
 
 def test_that_the_list_of_bad_files_is_capped_and_the_total_exact(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""One picture: every odd file, fuzzed files, the decoding process, and the one way to a network's input."""
+"""One picture: every odd file, the decoding process, and the one way to a network's input. Mutated ones: test_fuzz_folders.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image
 from engine.data import BadData, adapt, close, decoder, picture_from_array, read_image
 from engine.data.limits import LONGEST_SIDE
 from engine.data.reader_process import ReaderDead, ReaderLate, ReaderProcess
-from tests.kit.fuzzing import ALL, cpu_seconds, numbers
+from tests.kit.fuzzing import cpu_seconds
 from tests.kit.sentences import look_at
 
 ROOT = Path(__file__).parents[3]
@@ -216,81 +216,6 @@ def test_that_the_turned_portraits_look_like_the_upright_one(shared_data):
         file = folder / (f"hopper_{name}" if name[0] in "o1" else f"hopper.{name}")
         seen = adapt(read_image(file), (1, 32, 32))[0].astype(float)
         assert np.corrcoef(upright.ravel(), seen.ravel())[0, 1] > 0.95, name
-
-
-# -- fuzzing -------------------------------------------------------------------------------------------------------------
-
-
-def seeds() -> list[bytes]:
-    photo, rng = Image.fromarray(PHOTO), np.random.default_rng(12)
-    grey16 = Image.fromarray(rng.integers(0, 65536, (20, 20)).astype(np.uint16))
-    alpha = Image.fromarray(rng.integers(0, 256, (20, 20, 4), dtype=np.uint8), "RGBA")
-    frames = [Image.new("P", (12, 12), n) for n in range(3)]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return [
-        encoded(photo),
-        encoded(photo, "JPEG", exif=exif),
-        encoded(photo.convert("CMYK"), "JPEG"),
-        encoded(photo, "BMP"),
-        encoded(photo, "TIFF", compression="tiff_lzw"),
-        encoded(grey16),
-        encoded(alpha, "WEBP"),
-        encoded(photo.quantize(16), "PNG"),
-        encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
-        encoded(photo, "JPEG2000"),
-        encoded(alpha, "SGI"),
-        encoded(Image.new("1", (1, 65500)), "TIFF", compression="group4"),
-    ]
-
-
-def mutated(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
-    changed = bytearray(data)
-    match rng.integers(5):
-        case 0:  # flip bits
-            for place in rng.integers(0, len(changed), rng.integers(1, 12)):
-                changed[place] ^= 1 << int(rng.integers(8))
-        case 1:  # cut
-            del changed[int(rng.integers(1, len(changed))) :]
-        case 2:  # splice
-            other = others[int(rng.integers(len(others)))]
-            changed[int(rng.integers(len(changed))) :] = other[int(rng.integers(len(other))) :]
-        case 3:  # sizes
-            place = int(rng.integers(0, min(64, len(changed) - 4)))
-            changed[place : place + 4] = rng.bytes(4)
-        case _:  # a hole
-            place = int(rng.integers(0, len(changed)))
-            changed[place : place + 64] = bytes(len(changed[place : place + 64]))
-    return bytes(changed)
-
-
-def fuzz(many: bool) -> None:
-    """The mutations are a function of the number, so a failure is found again by it."""
-    originals = seeds()
-    before = psutil.Process().memory_info().rss
-    shown, tried = 0, 0
-    for number in numbers(many):
-        tried += 1
-        try:
-            picture = read_image(mutated(originals[number % len(originals)], np.random.default_rng([5, number]), originals))
-            assert picture.pixels.dtype == np.uint8 and max(picture.pixels.shape) <= LONGEST_SIDE, number
-            shown += 1
-        except BadData as error:
-            look_at(str(error))
-    print(f"{tried} mutated pictures tried, {shown} shown")
-    assert 0.1 * tried < shown < 0.9 * tried
-    assert psutil.Process().memory_info().rss - before < 200 << 20
-    assert np.array_equal(read_image(originals[0]).pixels, PHOTO)
-
-
-def test_that_some_mutated_pictures_give_a_picture_or_a_sentence():
-    fuzz(many=False)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(max(900, ALL))
-def test_that_many_mutated_pictures_give_a_picture_or_a_sentence():
-    fuzz(many=True)
 
 
 # -- the decoding process ------------------------------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def test_that_one_outlier_does_not_make_a_set_black_and_is_named(tmp_path: Path)
     array[0, 0, 0], array[1, 0, 0] = 3.0, np.nan
     np.save(tmp_path / "set.npy", array)
     data = opened(tmp_path / "set.npy")
-    assert said(data, "and 3;") and said(data, "1 values that are no numbers") and data.preprocessing.scale == (0.0, 1.0)
+    assert said(data, "and 3;") and said(data, "1 value that is no number") and data.preprocessing.scale == (0.0, 1.0)
     assert opened(tmp_path / "set.npy", scale="range").preprocessing.white == 3.0
     assert opened(tmp_path / "set.npy", scale="0..2").preprocessing.scale == (0.0, 2.0)
     black, white = opened(tmp_path / "set.npy", scale="robust").preprocessing.scale or (0, 0)

@@ -100,7 +100,8 @@ def test_that_splits_and_classes_of_a_tree_are_found(patterns: list[str], expect
 def test_that_nothing_is_dropped_without_a_line_that_counts_and_names_it() -> None:
     paths = tree("train|test/cats|dogs/#.png", "extra/cats/#.png", "train/stray.png", "train|test/masks/#.png", "README.md", "cats.zip")
     layout = look(paths)
-    assert sum(some.count for some in layout.left_out) + len(layout.files) == len(paths)
+    not_needed = sum(count for count, _ in layout.not_needed.values())
+    assert sum(some.count for some in layout.left_out) + not_needed + len(layout.files) == len(paths) and not_needed == 1
     for some in layout.left_out:
         assert any(f"{some.count:,} {some.reason}" in note and some.examples[0] in note for note in layout.said())
 
@@ -302,7 +303,8 @@ def test_that_every_file_of_any_tree_is_used_or_named(seed: int) -> None:
     layout = understand(paths, recipe, read_table)
     used = [file.path for file in layout.files]
     assert len(set(used)) == len(used) and set(used) <= set(paths)
-    assert len(paths) - len(read) <= len(used) + sum(some.count for some in layout.left_out) <= len(paths)
+    beside = len(layout.read_for) + sum(count for count, _ in layout.not_needed.values())
+    assert len(used) + sum(some.count for some in layout.left_out) + beside == len(paths)
     assert all(file.label for file in layout.files) or not layout.labelled
     assert {file.split for file in layout.files} <= {"all", "train", "valid", "test"}
     assert len({file.split == "all" for file in layout.files}) < 2

@@ -77,6 +77,14 @@ def test_that_numbers_that_make_no_square_are_refused_and_other_tables_stay_text
     assert open_data(str(write(tmp_path / "b.csv", ("pixels", "y"), ["many"] * 60, EMOTIONS))).kind == "text"
 
 
+def test_that_images_of_a_longer_row_than_the_csv_module_takes_are_read(tmp_path: Path) -> None:
+    images = RNG.integers(100, 256, (6, 200, 200), np.uint8)
+    data = open_data(str(write(tmp_path / "a.csv", ("pixels", "y"), numbers(images), EMOTIONS[:6])) + '?{"size":200}')
+    assert data.shape == (1, 200, 200) and data.report.bad_total == 0
+    found = {name: split.images[place, 0] for split in data.splits.values() for place, name in enumerate(split.names)}
+    assert all(np.array_equal(found[f"row {n + 2}"], images[n]) for n in range(6))
+
+
 # -- a column for each pixel ---------------------------------------------------------------------------------------------
 
 

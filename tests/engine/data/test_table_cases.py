@@ -84,7 +84,7 @@ def test_that_known_words_are_splits_and_images_of_others_are_left_out_by_name(
     assert splits(layout) == {file: meaning[word] for file, word in zip(FILES, of, strict=True) if word in meaning}
     assert len(labels(layout)) == len(layout.files)
     for word in {*words} - {*meaning}:
-        assert said(layout, f"“{word}”") and said(layout, f"--split-names {word}=test") and said(layout, "are in no split were left out")
+        assert said(layout, f"“{word}”") and said(layout, f"--split-names {word}=test") and said(layout, "beside those in splits")
 
 
 def test_that_what_may_be_splits_and_is_not_known_is_said_and_no_class() -> None:
@@ -311,12 +311,12 @@ def test_that_no_picture_gets_the_class_of_another() -> None:
 def test_that_a_table_that_names_no_image_is_shown_with_its_first_row() -> None:
     layout = look(FILES, {"labels.csv": lines("file,label", *(f"pic-{n},a" for n in range(12))), "notes.txt": "some words\nand more\n"})
     assert said(layout, "labels.csv") and said(layout, "none of its columns names an image here (its first row is “pic-0”, “a”)")
-    assert [some.examples for some in layout.left_out] == [("labels.csv",), ("notes.txt",)]
+    assert [some.examples for some in layout.left_out] == [("labels.csv",)]
 
 
 def test_that_a_table_that_names_images_and_is_not_used_is_no_file_that_is_no_image() -> None:
     layout = look(FILES, {"a.csv": lines("file,one,two", *(f"{file},{n % 2},{n % 3}" for n, file in enumerate(FILES)))})
-    assert said(layout, "1 table that names images was not used: a.csv") and not said(layout, "no images by their name")
+    assert layout.not_needed == {"classes that can be chosen": (1, ("a.csv",))} and not layout.left_out
 
 
 # -- cells ---------------------------------------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ def test_that_a_small_training_set_has_fewer_neighbours():
 def test_that_every_detector_says_what_it_is_and_where_it_comes_from(name):
     kind = all_detectors()[name]
     assert kind.name == name and kind.title
-    assert kind.density in ("exact", "bound", "exact or bound", "exact or none", "none", "P(y|x)", "features")
+    assert kind.density in ("exact", "bound", "exact or bound", "none", "P(y|x)", "features")
     assert any(character.isdigit() for character in kind.source) and len(kind.source) > 20
     assert len(kind.help) > 40 and kind.help.endswith(".")
 

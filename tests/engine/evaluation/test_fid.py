@@ -100,7 +100,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_that_samples_of_a_trained_run_are_nearer_than_those_of_a_young_one(runs: Path, capsys):
     told = {}
     for name in ("model", "young"):
-        assert main(["eval", name, "--features", "eye", "--samples", "150", "--limit", "8", "--runs", str(runs), "--json"]) == 0
+        assert (
+            main(["eval", name, "--features", "eye", "--samples", "150", "--split", "test", "--limit", "8", "--runs", str(runs), "--json"])
+            == 0
+        )
         told[name] = json.loads(capsys.readouterr().out.splitlines()[-1])
     young, trained = told["young"], told["model"]
     assert (

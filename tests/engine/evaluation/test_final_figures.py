@@ -42,7 +42,7 @@ def test_that_they_are_of_the_best_checkpoint_on_all_test_images_and_stay(vae: P
     assert kept.values["nats"] == told["nats"] and math.isfinite(kept.values["nats_se"]) and kept.date == told["date"]
     assert kept.settings == {"k": 4, "seed": 0, "limit": None} and "torch" in kept.versions
 
-    assert cli.main(["eval", str(vae), "--k", "4", "--json"]) == 0
+    assert cli.main(["eval", str(vae), "--split", "test", "--k", "4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["nats"] == kept.values["nats"]
     assert len(Run.open(vae).manifest.final_figures) == 1, "a plain eval is no final figure"  # type: ignore[union-attr]
 

@@ -88,6 +88,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             ("vae", "vae", {"network": "mlp", "width": 8, "latent": 4}),
             ("pixels", "pixel_cnn", {"width": 4, "layers": 1, "conditional": True, "levels": 4}),
             ("eye", "classifier", {"width": 8}),
+            ("gan", "gan", {"width": 4, "latent": 4}),
+            ("diffusion", "diffusion", {"width": 4, "conditional": True}),
+            ("energy", "energy", {"width": 4, "langevin_steps": 2, "replay": 64}),
         ):
             list(train(Plan(method, "digits", settings, steps=2, name=name, device="cpu"), root))
         yield root
@@ -113,6 +116,11 @@ def in_the_window(run: Path, **asked: object) -> np.ndarray:
         ("vae", ["--decode", "sample"], {"decode": "sample"}),
         ("pixels", ["--temperature", "0.7"], {"temperature": 0.7}),
         ("pixels", ["--class", "3"], {"label": 3}),
+        ("pixels", ["--top-k", "2"], {"top_k": 2}),
+        ("pixels", ["--top-p", "0.6", "--temperature", "2"], {"top_p": 0.6, "temperature": 2.0}),
+        ("gan", ["--truncation", "0.5"], {"settings": (("truncation", 0.5),)}),
+        ("diffusion", ["--steps", "3", "--guidance", "2", "--class", "4"], {"label": 4, "settings": (("steps", 3), ("guidance", 2.0))}),
+        ("energy", ["--steps", "3"], {"settings": (("steps", 3),)}),
     ],
 )
 def test_that_the_verb_draws_what_the_window_draws(runs: Path, tmp_path: Path, run: str, words: list[str], asked: dict[str, object]):
@@ -120,6 +128,37 @@ def test_that_the_verb_draws_what_the_window_draws(runs: Path, tmp_path: Path, r
     assert main(["sample", run, "--runs", str(runs), "--n", "4", "--seed", "5", "--out", str(out), *words]) == 0
     with Image.open(out) as image:
         np.testing.assert_array_equal(np.asarray(image), sheet(in_the_window(runs / run, seed=5, **asked)))
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "apng"])
+@pytest.mark.parametrize(("run", "frames"), [("diffusion", 4), ("energy", 4)])
+def test_that_a_film_shows_the_frames_of_the_window(runs: Path, tmp_path: Path, run: str, frames: int, ending: str):
+    out = tmp_path / f"film.{ending}"
+    assert main(["sample", run, "--runs", str(runs), "--n", "4", "--seed", "5", "--steps", str(frames), "--out", str(out)]) == 0
+    work = m.DrawSamples(job="j", run=str(runs / run), samples=(0, 1, 2, 3), seed=5, settings=(("steps", frames),))
+    shown = [event.images for event in QuerySession().work(work) if isinstance(event, m.FrameDrawn)]
+    with Image.open(out) as film:
+        count = getattr(film, "n_frames", 1)
+        assert film.format == {"gif": "GIF", "webp": "WEBP", "apng": "PNG"}[ending] and count == len(shown) > frames - 1
+        for place, images in enumerate(shown):
+            film.seek(place)
+            large = sheet(images)  # type: ignore[arg-type]
+            times = film.size[0] // large.shape[1]
+            seen = np.asarray(film.convert("RGB"))[::times, ::times, 0].astype(int)
+            assert np.abs(seen - large).max() <= (2 if ending == "gif" else 0), place
+
+
+def test_that_a_film_of_pixels_ends_with_the_samples_and_has_their_recipe(runs: Path, tmp_path: Path):
+    film, still = tmp_path / "a.webp", tmp_path / "a.png"
+    for out in (film, still):
+        assert main(["sample", "pixels", "--runs", str(runs), "--n", "4", "--top-k", "2", "--out", str(out)]) == 0
+    with Image.open(film) as moving, Image.open(still) as plain:
+        told = json.loads(plain.text["priorama"])  # type: ignore[attr-defined]
+        assert json.loads(moving.getexif()[0x010E]) == told and told["top_k"] == 2
+        assert moving.n_frames == 1 + 8  # type: ignore[attr-defined]  # digits have 8 rows, and before the first there is none
+        moving.seek(moving.n_frames - 1)  # type: ignore[attr-defined]
+        times = moving.size[0] // plain.size[0]
+        assert np.array_equal(np.asarray(moving.convert("RGB"))[::times, ::times, 0], np.asarray(plain))
 
 
 def test_that_the_settings_of_the_sampler_are_in_the_answer_and_in_the_picture(runs: Path, tmp_path: Path, capsys):
@@ -156,6 +195,8 @@ def test_that_distances_are_of_samples_drawn_with_the_settings(runs: Path, capsy
         (["sample", "blender", "--steps", "0"], 2, "“0” is no value for steps: a whole number from 1 to 100 steps."),
         (["sample", "blender", "--set", "sampler=best"], 2, "one of plain, inverted"),
         (["sample", "blender", "--temperature", "0.5"], 2, "no temperature; it has steps, guidance, sampler."),
+        (["sample", "vae", "--top-k", "3"], 1, "leave out --top-k and --top-p."),
+        (["sample", "pixels", "--top-p", "1.5"], 2, "“1.5” is a share above 1"),
         (["sample", "blender", "--steps", "5", "--set", "steps=6"], 2, "--steps 5 and --set steps=6 differ"),
         (["sample", "blender", "--set", "steps"], 2, "has no “=”"),
         (["eval", "vae", "--set", "steps=5"], 2, "--features"),
@@ -171,3 +212,16 @@ def test_that_a_setting_the_sampler_has_not_is_refused_in_one_sentence(
     said = capsys.readouterr().err
     assert says in said and len(said.strip().splitlines()) == 1, said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("run", "name", "says"),
+    [
+        ("vae", "a.gif", "VAE makes no film of its samples; name a file that ends in .png."),
+        ("gan", "a.webp", "makes no film of its samples"),
+        ("blender", "a.jpg", "written as .png, or as films .gif, .webp or .apng, not as a.jpg"),
+    ],
+)
+def test_that_a_file_is_never_written_under_the_name_of_another_kind(runs: Path, tmp_path: Path, capsys, run: str, name: str, says: str):
+    assert main(["sample", run, "--runs", str(runs), "--out", str(tmp_path / name)]) == 1
+    assert says in capsys.readouterr().err and not list(tmp_path.iterdir())

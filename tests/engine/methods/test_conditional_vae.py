@@ -47,8 +47,8 @@ def blind(model: ConditionalVAE) -> ConditionalVAE:
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "discretized_logistic"])
 def test_that_a_model_that_ignores_the_class_answers_with_the_prior(likelihood: str):
     prior = torch.tensor([0.7, 0.2, 0.1], dtype=F64)
-    seeing = bayes(given_each_class(make(likelihood=likelihood), images(6), 3), prior.log()).log_posterior.exp()
-    found = bayes(given_each_class(blind(make(likelihood=likelihood)), images(6), 3), prior.log()).log_posterior.exp()
+    seeing = bayes(given_each_class(make(likelihood=likelihood), images(6), 3).log_p, prior.log()).log_posterior.exp()
+    found = bayes(given_each_class(blind(make(likelihood=likelihood)), images(6), 3).log_p, prior.log()).log_posterior.exp()
     assert torch.allclose(found, prior.expand(6, -1), atol=1e-12)
     assert not torch.allclose(seeing, prior.expand(6, -1), atol=1e-3)
 
@@ -103,7 +103,7 @@ def test_that_an_image_is_placed_at_the_class_that_bayes_rule_finds():
     placed = model.posterior(x)
     assert placed.mean.shape == placed.sigma.shape == (8, 7)
     found = placed.mean[:, 4:].argmax(1)
-    given = given_each_class(model, x, 3)
+    given = given_each_class(model, x, 3).log_p
     best = given.max(1).values - given.gather(1, found[:, None])[:, 0]
     assert (best < 5).all()  # within what the bound at the mean and the sampled one differ by, of hundreds of nats
     assert torch.equal(placed.sigma[:, 4:], torch.zeros(8, 3, dtype=F64))

@@ -6,14 +6,15 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
-from engine.bases import autoregressive, variational
+from engine.bases import autoregressive, denoising, variational
 from engine.bases.encoder import described
-from engine.common.intervals import share_interval
+from engine.common.intervals import margin, share_interval
 from engine.losses.distillation import answers_of, diagnose, numbers_of, sinkhorn_knopp
 from engine.messages import Diagnosis
 from engine.method import Description, judged
-from engine.methods import classifier, inpainting, vq_vae
+from engine.methods import classifier, conditional_vae, energy, gan, inpainting, next_frame, token_transformer, vq_vae
 from engine.methods.vae import VAE
 from engine.transforms.pretext import answered
 
@@ -154,17 +155,15 @@ def code_lengths(saving: float, images: int, seed: int) -> str:
     tokens = torch.randint(2, (images, 64), generator=seeded(seed))
     alone = autoregressive.entropy(tokens, 2)
     nats = 64 * (1 - saving) * math.log(2) + 5 * torch.randn(images, generator=seeded(seed + 10_000), dtype=torch.float64)
-    error = autoregressive.saving_error(nats, tokens, 2) / 64
-    return autoregressive.diagnose(nats.mean().item() / 64, alone, error, "image")[0].level
+    reach = margin(autoregressive.saving_error(nats, tokens, 2), images) / 64
+    return autoregressive.diagnose(nats.mean().item() / 64, alone, reach, "image")[0].level
 
 
 def test_that_a_code_is_told_to_be_no_better_than_the_marginal_entropy_only_where_that_is_shown():
     assert sum(code_lengths(0, 1600, seed) == "bad" for seed in range(DRAWS)) >= 0.9 * DRAWS
     for images in (4, 256):
         assert sum(code_lengths(0.15, images, seed) == "bad" for seed in range(DRAWS)) <= 0.05 * DRAWS
-        assert sum(code_lengths(0, images, seed) in ("good", "warning") for seed in range(DRAWS)) / DRAWS <= (
-            ALLOWED if images > 30 else 0.2
-        )
+        assert sum(code_lengths(0, images, seed) in ("good", "warning") for seed in range(DRAWS)) / DRAWS <= ALLOWED
 
 
 def test_that_a_hole_is_called_unexplained_only_where_that_is_shown():
@@ -172,3 +171,116 @@ def test_that_a_hole_is_called_unexplained_only_where_that_is_shown():
     assert inpainting.diagnose(0.6, 0.1).level == "good" and inpainting.diagnose(-0.3, 0.1).level == "bad"
     x = torch.rand(5, 1, 3, 3, generator=seeded(0))
     assert torch.allclose(inpainting.others_mean(x)[2], torch.cat([x[:2], x[3:]]).mean(0))
+
+
+def test_that_the_margin_of_a_mean_is_students():
+    for n in (2, 3, 10, 31, 32, 60, 256, 5000):
+        assert margin(1.0, n) == pytest.approx(stats.t.ppf(0.975, n - 1), rel=1e-3)
+    assert margin(1.0, 1) == math.inf
+
+
+# -- what is said of a density, a game, a chain: `told(truth, images, seed)` draws what a checkpoint of that truth would show ----------
+
+
+def frames_told(saving: float, images: int, seed: int) -> str:
+    """Of frames whose code of 1.5 bits/dim is shortened by a share of it, with each frame's own deviation."""
+    alone = 1.5 + 0.3 * torch.randn(images, generator=seeded(seed), dtype=torch.float64)
+    given = alone - 1.5 * saving + 0.2 * torch.randn(images, generator=seeded(seed + 10_000), dtype=torch.float64)
+    reach = margin((alone - given).std().item() / math.sqrt(images), images)
+    return next_frame.diagnose(given.mean().item(), alone.mean().item(), reach)[0].level
+
+
+def noise_told(loss: float, images: int, seed: int) -> str:
+    """Of a denoiser's weighted loss, image by image, at three levels of noise."""
+    each = loss * (1 + 0.25 * torch.randn(3, images, generator=seeded(seed), dtype=torch.float64))
+    reach = max(margin(level.std().item() / math.sqrt(images), images) for level in each)
+    return denoising.diagnose(each.mean().item(), reach)[0].level
+
+
+def codes_told(saving: float, images: int, seed: int) -> str:
+    """Of a prior that saves a share of the marginal entropy of codes, 16 of 4 kinds that are not equally common."""
+    common = torch.tensor([0.55, 0.25, 0.15, 0.05], dtype=torch.float64)
+    codes = torch.multinomial(common, images * 16, replacement=True, generator=seeded(seed)).view(images, 16)
+    each = -(1 - saving) * common.log()[codes].sum(1) + 1.5 * torch.randn(images, generator=seeded(seed + 10_000), dtype=torch.float64)
+    reach = margin(autoregressive.saving_error(each, codes, 4), images)
+    alone = 16 * autoregressive.entropy(codes, 4)
+    return token_transformer.diagnose(each.mean().item(), alone, 16 * math.log(4), reach)[0].level
+
+
+def energies_told(apart: float, images: int, seed: int, shuffled: float | None = None) -> str:
+    """Of normal energies: noise lies so many deviations above held-out images, and their shuffled pixels likewise or `shuffled`."""
+    generator = seeded(seed)
+    data, noise, mixed = (torch.randn(n, generator=generator, dtype=torch.float64) for n in (images, energy.NOISE_IMAGES, images))
+    noise, mixed = noise + apart, mixed + (apart if shuffled is None else shuffled)
+    spread = (0.5 * (data.var(correction=0) + noise.var(correction=0))).sqrt().item()
+    above = (mixed[None] > data[:, None]).double().mean().item()
+    return energy.diagnose(data.mean().item(), noise.mean().item(), spread, above, images).level
+
+
+def game_told(apart: float, images: int, seed: int) -> str:
+    """Of a discriminator whose logits of held-out images and of samples are normal and lie so many deviations apart."""
+    real, fake = torch.randn(2, images, generator=seeded(seed))
+    word = gan.balance(gan.ranked_right(real + apart, fake), images)
+    return "blind" if "cannot tell" in word.text else word.level
+
+
+def classes_told(accuracy: float, images: int, seed: int) -> str:
+    """Of a conditional model whose likeliest class is the right one, of ten, with this probability."""
+    y = torch.randint(10, (images,), generator=seeded(seed))
+    right = int((torch.rand(images, generator=seeded(seed + 10_000)) < accuracy).sum())
+    commonest = max(0.1, y.bincount().max().item() / images)
+    words = conditional_vae.told_of_classes(right, images, commonest)
+    return words[0].level if words else "good"
+
+
+@pytest.mark.parametrize(
+    ("told", "truth", "forbidden"),
+    [
+        (frames_told, 0.0, {"good", "warning"}),  # the frames before do not help: not said to
+        (frames_told, 0.2, {"bad"}),  # they do: not said not to
+        (noise_told, 1.0, {"good", "warning"}),
+        (noise_told, 0.75, {"bad"}),
+        (codes_told, 0.0, {"good"}),
+        (codes_told, 0.15, {"warning"}),
+        (energies_told, 0.0, {"good", "warning"}),  # noise is as likely as images
+        (energies_told, 3.0, {"bad", "warning"}),
+        (game_told, 0.0, {"good", "warning"}),  # chance
+        (game_told, 1.2, {"warning", "blind"}),  # 80 % of the pairs
+        (game_told, 1.8, {"warning", "blind"}),  # 90 %
+        (game_told, 4.0, {"good", "blind"}),  # 99.8 %
+        (classes_told, 0.1, {"good"}),
+        (classes_told, 0.5, {"bad"}),
+    ],
+)
+@pytest.mark.parametrize("images", [4, 30, 256])
+def test_that_nothing_false_is_said_of_a_checkpoint_more_often_than_in_one_of_twenty(told, truth: float, forbidden: set[str], images: int):
+    assert sum(told(truth, images, seed) in forbidden for seed in range(DRAWS)) / DRAWS <= ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("told", "truth", "wanted"),
+    [
+        (frames_told, 0.0, "bad"),
+        (frames_told, 0.3, "warning"),
+        (frames_told, 0.8, "good"),
+        (noise_told, 1.0, "bad"),
+        (noise_told, 0.85, "warning"),
+        (noise_told, 0.4, "good"),
+        (codes_told, 0.0, "warning"),
+        (codes_told, 0.15, "good"),
+        (energies_told, 0.0, "bad"),
+        (energies_told, 3.0, "good"),
+        (game_told, 0.0, "blind"),
+        (game_told, 1.2, "good"),
+        (game_told, 4.0, "warning"),
+        (classes_told, 0.1, "bad"),
+        (classes_told, 0.5, "good"),
+    ],
+)
+def test_that_what_is_so_is_said_of_256_held_out_images(told, truth: float, wanted: str):
+    assert sum(told(truth, 256, seed) == wanted for seed in range(DRAWS)) >= 0.9 * DRAWS
+
+
+def test_that_pixels_in_another_order_are_told_from_images_only_where_they_are():
+    assert sum(energies_told(3.0, 256, seed, shuffled=0.5) == "warning" for seed in range(DRAWS)) >= 0.9 * DRAWS
+    assert sum(energies_told(3.0, 30, seed, shuffled=0.0) == "good" for seed in range(DRAWS)) <= 0.05 * DRAWS

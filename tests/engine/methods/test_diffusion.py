@@ -180,6 +180,23 @@ def test_that_eval_says_how_far_the_solver_may_be_off(tmp_path: Path, monkeypatc
     assert abs(few["nats"] - more["nats"]) < 2 * few["solver_error"]
 
 
+def test_that_bayes_rule_on_a_flow_says_its_error_in_the_verb_and_in_the_pane(tmp_path: Path):
+    """Against each class's own walk: log p(x) = log mean_y p(x|y) may be off as far as the classes are, by their posterior."""
+    [*_] = train(Plan("diffusion", "digits", {"width": 8, "conditional": True}, steps=1, name="run"), tmp_path)
+    values = finish(evaluate(tmp_path / "run", limit=2, split="valid")).values
+    answer = QuerySession().answer(
+        m.AskBayes(stamp=1, channel="c", run=str(tmp_path / "run"), picture=m.PictureRef("one", index=0, split="valid"))
+    )
+    assert isinstance(answer, m.BayesAnswered) and answer.errors is not None
+    method = Model(Run.open(tmp_path / "run"), None).method
+    assert isinstance(method, Diffusion)
+    x = torch.from_numpy(answer.seen)[None].float() / 255
+    walks = [method.flow_density(x, torch.tensor([label]), torch.Generator().manual_seed(0)) for label in range(10)]
+    assert answer.given == pytest.approx([walk.log_p.item() for walk in walks], abs=1e-6)
+    assert answer.errors == pytest.approx([walk.error.item() for walk in walks], rel=1e-4) and (answer.errors > 0).all()
+    assert 0 < values["solver_error"] < max(10 * walk.solver_error.item() for walk in walks)
+
+
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 

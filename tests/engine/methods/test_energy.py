@@ -17,7 +17,7 @@ from engine.config import make_config
 from engine.data import open_data
 from engine.detectors.base import ImageBatch, ScoredModel, finish, of
 from engine.detectors.energy_score import UnnormalizedEnergy
-from engine.method import CannotLearn, DataSpec, StepContext, build
+from engine.method import DataSpec, Diverged, StepContext, build
 from engine.methods import method_named
 from engine.methods.energy import BOUND, PATIENCE, LangevinSettings, diagnose, langevin_step
 from engine.nets.energy import EnergyNet, pixel_gradient
@@ -25,7 +25,7 @@ from engine.nets.init import initialize
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
 from engine.training.loop import train
-from engine.training.plan import Plan, ResumePlan
+from engine.training.plan import Plan, ResumePlan, TrainingFailed
 from tests.kit.detectors import Linear
 from tests.kit.tensors import seeded
 
@@ -138,16 +138,33 @@ def test_that_chains_that_diverge_begin_anew_are_counted_and_end_the_training_in
     method.after_step(context)
     assert method.trouble.tolist() == [0.0, 0.0]
     method.network = Broken(slope)
-    with pytest.raises(CannotLearn, match=r"diverged.*last good checkpoint is kept.*learning_rate"):
+    with pytest.raises(Diverged, match=r"diverged.*last good checkpoint is kept.*learning_rate"):
         for step in range(2 * PATIENCE + 1):
             method.after_step(replace(context, step=step))
 
 
+def test_that_a_training_whose_energies_run_away_ends_with_a_sentence_and_is_shown_where_it_was_good(tmp_path: Path):
+    settings = SMALL | {"learning_rate": 1.0, "alpha": 0.0, "clip": 0.0}
+    with pytest.raises(Diverged, match=r"The energies diverged.*learning_rate \(this one has 1\)") as caught:
+        list(train(Plan("energy", "digits", settings, steps=300, name="run", device="cpu"), tmp_path))
+    run = Run.open(tmp_path / "run")
+    assert run.manifest is not None and run.manifest.best is not None
+    assert (run.status, run.manifest.message) == ("failed", str(caught.value))
+    shown, last = Model(run, None), Model(run, "newest")
+    assert (shown.step_rule, shown.step) == ("best on validation", run.manifest.best.step) and shown.step < last.step
+    x = shown.probe()
+    assert last.method.energy(x).abs().max() > BOUND > 100 * shown.method.energy(x).abs().max()
+    with pytest.raises(TrainingFailed, match="“run” diverged, and going on with the same settings would end there again"):
+        list(train(ResumePlan(tmp_path / "run", steps=400), tmp_path))
+
+
 def test_that_energies_that_run_away_and_noise_as_likely_as_images_are_said():
-    assert diagnose(0.0, 1.0, 0.99).level == "good"
-    assert "another order" in diagnose(0.0, 1.0, 0.5).text
-    assert "Noise" in diagnose(1.0, 0.5, 0.9).text
-    assert "run away" in diagnose(BOUND, 0.0, 0.9).text
+    assert diagnose(0.0, 1.0, 0.3, 0.99, 256).level == "good"
+    assert "another order" in diagnose(0.0, 1.0, 0.3, 0.5, 256).text
+    assert "Noise" in diagnose(1.0, 0.5, 0.3, 0.9, 256).text
+    for energies in ((BOUND, 0.0), (0.0, -BOUND), (float("nan"), 0.0), (0.0, float("nan"))):
+        assert "run away" in diagnose(*energies, 0.3, 0.9, 256).text
+    assert [diagnose(0.0, 1.0, 0.3, 1.0, images).level for images in (1, 2, 256)] == ["muted", "muted", "good"]
 
 
 def test_that_the_score_is_the_energy_has_no_bits_and_is_not_offered_of_others():

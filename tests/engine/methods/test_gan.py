@@ -18,7 +18,7 @@ from engine.common.pixels import to_float
 from engine.config import make_config
 from engine.data import open_data
 from engine.evaluation.fid import frechet_distance
-from engine.method import CannotLearn, DataSpec, StepContext, build, judged, skeleton
+from engine.method import CannotLearn, DataSpec, Diverged, StepContext, build, judged, skeleton
 from engine.methods import gan
 from engine.methods.gan import GAN, Config, balance, ranked_right
 from engine.nets.adversarial import patches
@@ -213,6 +213,69 @@ def test_that_a_network_that_overflows_ends_the_run_with_a_sentence_and_its_last
     assert last.x.isfinite().all()
 
 
+def test_that_a_game_that_runs_away_ends_with_a_sentence_and_is_shown_and_drawn_where_it_was_good(tmp_path: Path):
+    wild = {"learning_rate": 1.0, "discriminator_rate": 1.0, "gamma": 0.0}
+    with pytest.raises(Diverged, match=r"diverged: for \d+ steps.*start a new run with a lower learning_rate \(this one has 1\)") as caught:
+        finish(train(Plan("gan", "digits", SMALL | wild, steps=400, name="run", device="cpu"), tmp_path))
+    run = Run.open(tmp_path / "run")
+    assert run.manifest is not None and run.manifest.best is not None
+    assert (run.status, run.manifest.message) == ("failed", str(caught.value))
+    shown = Model(run, None)
+    assert shown.step_rule == "best on validation" and shown.step == run.manifest.best.step
+    digits = to_float(torch.from_numpy(np.asarray(open_data("digits").splits["train"].images)))
+    spread = digits.var(0).mean()
+
+    def away(model: Model) -> float:  # how far the mean sample is from the mean image, in a single image's distances
+        (frame,) = model.method.sample(64, generator=seeded())
+        return float((frame.x.mean(0) - digits.mean(0)).square().mean() / spread)
+
+    assert away(shown) < 0.5 < 1.25 < away(Model(run, "newest"))
+    with pytest.raises(TrainingFailed, match="“run” diverged, and going on with the same settings would end there again"):
+        finish(train(ResumePlan(tmp_path / "run", steps=500), tmp_path))
+    assert not any(checkpoint.resumable for checkpoint in run.checkpoints())  # so the window offers no Continue
+    assert run.status == "failed" and Run.open(run.path).manifest == run.manifest  # refused, and nothing was touched
+
+
+def test_that_a_game_in_hand_is_not_taken_for_one_that_runs_away():
+    for seed, settings in enumerate(({}, {"gamma": 0.0}, {"learning_rate": 0.02, "discriminator_rate": 0.02})):
+        t = trainer("fp32", 60, **settings)
+        lost = []
+        for _ in range(60):
+            t.step()
+            lost.append(float(t.method.get_buffer("lost")))
+        assert max(lost) < gan.PATIENCE / 5, (seed, settings)
+
+
+def test_that_a_number_that_is_not_finite_names_the_rate_of_the_network_it_is_of(tmp_path: Path, monkeypatch):
+    honest = gan.adversarial.generator_loss
+    rates = SMALL | {"learning_rate": 0.003, "discriminator_rate": 0.004}
+
+    def plan(name: str) -> Plan:
+        return Plan("gan", "digits", rates, steps=20, name=name, device="cpu")
+
+    def poisoned(*given: Any) -> Tensor:
+        loss = honest(*given)
+        return loss * (math.nan if loss.requires_grad else 1)
+
+    monkeypatch.setattr(gan.adversarial, "generator_loss", poisoned)
+    with pytest.raises(TrainingFailed, match=r"“generator_loss” stopped.*a lower learning_rate \(this one has 0\.003\) or clip"):
+        finish(train(plan("generator"), tmp_path))
+    monkeypatch.setattr(gan.adversarial, "generator_loss", honest)
+    length = torch.nn.utils.clip_grad_norm_
+    count = len([*made().discriminator.parameters()])
+
+    def overflowing(parameters: Any, most: float) -> Tensor:
+        parameters = list(parameters)
+        norm = length(parameters, most)
+        return norm * math.inf if len(parameters) == count else norm
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", overflowing)
+    with pytest.raises(
+        TrainingFailed, match=r"“gradient norm of discriminator_loss” stopped.*a lower discriminator_rate \(this one has 0\.004\)"
+    ):
+        finish(train(plan("discriminator"), tmp_path))
+
+
 def test_that_it_says_what_it_cannot_learn_from():
     with pytest.raises(CannotLearn, match="no classes"):
         build(GAN, Config(conditional=True), DataSpec((1, 8, 8)), seed=0)
@@ -313,8 +376,10 @@ def test_that_pairs_ranked_right_are_the_area_under_the_curve_ties_included():
     real, fake = torch.tensor([0.1, 2.0, 0.5, 0.5]), torch.tensor([0.5, -1.0, 0.2])
     wanted = roc_auc_score([1] * 4 + [0] * 3, torch.cat([real, fake]).numpy())
     assert ranked_right(real, fake) == pytest.approx(wanted)
-    assert balance(ranked_right(real + 9, fake)).level == "warning" and balance(ranked_right(fake, fake)).level == "muted"
-    assert balance(0.8).level == "good"
+    assert balance(ranked_right(real + 9, fake), 256).level == "warning"
+    assert "cannot tell" in balance(ranked_right(fake, fake), 256).text
+    assert balance(0.8, 256).level == "good"
+    assert [balance(share, 6).text.split(" to tell")[0] for share in (0.5, 0.8, 1.0)] == ["6 held-out images are too few"] * 3
 
 
 def test_that_a_generator_of_one_image_is_called_collapsed_and_early_steps_are_not_judged():

@@ -139,7 +139,29 @@ def test_that_the_description_says_what_the_frames_before_save():
     assert given == pytest.approx(-method.log_prob(x, y).mean().item())
     assert bits == pytest.approx(given / 64 / math.log(2))
     assert alone == pytest.approx(-method.log_prob(x).mean().item() / 64 / math.log(2))
-    assert described.diagnosis[0].text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("saving", "count", "level", "words"),
+    [
+        (0.0, 64, "bad", "do not shorten the code"),
+        (0.2, 64, "warning", "by only 20 %"),
+        (0.7, 64, "good", "70 % shorter than alone"),
+        (0.01, 2, "muted", "too few to tell"),
+        (0.7, 1, "muted", "too few to tell"),
+    ],
+)
+def test_that_the_description_tells_how_much_of_the_motion_is_known(saving: float, count: int, level: str, words: str, monkeypatch):
+    method, x, y = make(), images(count), frames(count)
+    alone = 80 + torch.arange(count, dtype=torch.float64) % 7
+    each = torch.where(torch.arange(count) % 2 == 0, 1.0, -1.0).double()  # frames differ in what the ones before save
+
+    def log_prob(x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return -alone if y is None else -(alone * (1 - saving) + each)
+
+    monkeypatch.setattr(method, "log_prob", log_prob)
+    (word,) = method.describe(x, seeded(), y).diagnosis
+    assert word.level == level and words in word.text
 
 
 def test_that_data_without_frames_are_refused_in_one_sentence(tmp_path):

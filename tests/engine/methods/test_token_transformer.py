@@ -181,7 +181,8 @@ def test_that_a_width_the_heads_cannot_share_is_refused():
 
 
 def test_that_it_says_where_the_prior_stands():
-    assert [diagnose(prior, 80, 100)[0].level for prior in (99.9, 85, 50)] == ["muted", "warning", "good"]
+    assert [diagnose(prior, 80, 100, 2)[0].level for prior in (99.9, 85, 50)] == ["muted", "warning", "good"]
+    assert diagnose(75, 80, 100, 8)[0].level == "muted"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

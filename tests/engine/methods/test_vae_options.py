@@ -79,6 +79,15 @@ def test_that_the_vamp_prior_is_the_mean_of_the_pseudo_inputs_posteriors():
     assert torch.allclose(told.centre, mixture(model).mean, atol=1e-9)
 
 
+def test_that_pseudo_inputs_start_as_images_of_all_that_lie_class_by_class():
+    model = make(prior="vamp", pseudo_inputs=10)
+    classes = torch.linspace(0.1, 0.9, 5).double().repeat_interleave(40)
+    model.init_from_data(classes[:, None, None, None].expand(-1, *model.data.shape).contiguous())
+    assert model.pseudo_logits is not None
+    started = model.pseudo_logits.detach().sigmoid().flatten(1)[:, 0]
+    assert torch.allclose(started, torch.linspace(0.1, 0.9, 5).double().repeat_interleave(2), atol=1e-6)
+
+
 def test_that_with_one_pseudo_input_the_kl_is_the_closed_form():
     model, x = make(prior="vamp", pseudo_inputs=1), binary(4)
     assert model.pseudo_logits is not None

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +17,13 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, log_loss
-from sklearn.preprocessing import StandardScaler
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler, normalize
 
 from engine import messages as m
 from engine.cli import main
 from engine.data import open_data
+from engine.data.curation import pinned
 from engine.data.splits import spread
 from engine.queries import classifier_errors
 from engine.queries.classifier_errors import ClassifierErrors
@@ -44,6 +50,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps = STEPS if method == "classifier" else 2
         list(train(Plan(method, "digits", settings, steps=steps, name=method, seed=5, device="cpu"), root))
     return root
+
+
+@pytest.fixture(autouse=True)
+def nothing_on_disk(runs: Path) -> None:
+    """What one test kept in a run's folder answers no other."""
+    for run in runs.iterdir():
+        shutil.rmtree(run / "scores", ignore_errors=True)
 
 
 def ask(session: QuerySession, path: Path, **of: object) -> tuple[m.ErrorsFound, list[m.Event | None]]:
@@ -128,6 +141,109 @@ def test_that_what_was_found_is_kept_for_its_weights_split_and_number(runs: Path
         browse(session, first)
 
 
+@contextmanager
+def forward_passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every call of a module of any network, by its class."""
+    calls: list[str] = []
+    real = torch.nn.Module.__call__
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.Module, "__call__", lambda self, *a, **k: calls.append(type(self).__name__) or real(self, *a, **k))
+        yield calls
+
+
+def assert_same(first: m.ErrorsFound, again: m.ErrorsFound) -> None:
+    """Bit for bit."""
+    for field in fields(m.ErrorsFound):
+        one, two = getattr(first, field.name), getattr(again, field.name)
+        if isinstance(one, np.ndarray):
+            assert one.dtype == two.dtype and one.tobytes() == two.tobytes(), field.name
+        else:
+            assert repr(one) == repr(two), field.name
+
+
+@pytest.mark.parametrize(
+    "name, through", [("classifier", "classifier"), ("classifier", "probe"), ("discriminant", "bayes"), ("simclr", "probe")]
+)
+def test_that_a_second_program_computes_nothing_and_answers_bit_for_bit(name: str, through: str, runs: Path, monkeypatch):
+    with forward_passes(monkeypatch) as calls:
+        session = QuerySession()
+        first, _ = ask(session, runs / name, through=through)
+        wrong = browse(session, first, count=50)
+        assert calls or name == "discriminant"
+    with forward_passes(monkeypatch) as calls, monkeypatch.context() as patch:
+        for what in ("_log_p", "_probe", "_encoded"):
+            patch.setattr(classifier_errors, what, lambda *_: pytest.fail("it is computed again"))
+        session = QuerySession()
+        again, events = ask(session, runs / name, through=through)
+        assert calls == []
+    assert_same(first, again)
+    page = browse(session, again, count=50)
+    assert all(getattr(page, one).tobytes() == getattr(wrong, one).tobytes() for one in ("images", "indices", "confidence", "p_true"))
+    assert not [event for event in events if isinstance(event, m.Progress) and event.note.startswith("Asking")]
+    with forward_passes(monkeypatch) as calls:
+        ask(QuerySession(), runs / name, through=through, limit=LIMIT - 1)
+        ask(QuerySession(), runs / name, through=through, split="test")
+        assert calls or name == "discriminant"
+
+
+def test_that_other_weights_or_a_damaged_file_are_asked_anew(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = tmp_path / "classifier"
+    shutil.copytree(runs / "classifier", run)
+    first, _ = ask(QuerySession(), run)
+    (kept,) = (run / "scores").glob("errors-*.npz")
+    arrays = dict(np.load(kept))
+
+    def asked() -> bool:
+        with forward_passes(monkeypatch) as calls:
+            again, _ = ask(QuerySession(), run)
+        assert_same(first, again)
+        return bool(calls)
+
+    assert not asked()
+    for change in ({"labels": arrays["labels"] + 1}, {"predicted": arrays["predicted"] + 10}, {"p_true": arrays["p_true"][1:]}):
+        np.savez(kept, **(arrays | change))
+        assert asked() and not asked()
+    kept.write_bytes(kept.read_bytes()[:-40])
+    assert asked() and not asked()
+    steps = [checkpoint.step for checkpoint in Run.open(run).checkpoints() if checkpoint.step != STEPS]
+    with forward_passes(monkeypatch) as calls:
+        ask(QuerySession(), run, step=steps[0])
+    assert calls
+
+
+def test_that_changed_decisions_about_images_are_not_answered_from_an_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also those that leave every pixel and label as it was: which images are one group decides how sure the figures are."""
+    folder = tmp_path / "pets"
+    digits = open_data("digits").splits["train"]
+    assert digits.labels is not None
+    for n in range(60):
+        (folder / f"{digits.labels[n] % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(digits.images[n, 0])).save(folder / f"{digits.labels[n] % 2}" / f"{n}.png")
+    settings = {"width": 4, "batch_size": 32, "augmentation": "none"}
+    list(train(Plan("classifier", str(folder), settings, steps=2, name="pets", seed=5, device="cpu"), tmp_path / "runs"))
+    run = tmp_path / "runs" / "pets"
+
+    def files() -> int:
+        return len(list((run / "scores").glob("errors-*.npz")))
+
+    session = QuerySession()
+    model = session.model(str(run), None)
+    of = m.AnswersOf(str(run), model.step, "valid", None, "classifier")
+    plain = open_data(str(folder))
+    told = [classifier_errors._facts(model, plain, of)]
+    for recipe in ('{"curation":"1-00000000"}', '{"curation":"2-11111111"}', '{"group":"folder"}'):
+        told.append(classifier_errors._facts(model, replace(plain, data=f"{folder}?{recipe}"), of))
+    assert len({json.dumps(one, sort_keys=True, default=str) for one in told}) == 4
+    ask(session, run)
+    assert files() == 1
+    ask(QuerySession(), run)
+    assert files() == 1
+    first = sorted(plain.splits["train"].names)[0]
+    assert main(["curate", str(folder), "--exclude", first]) == 0
+    curated = open_data(f'{folder}?{{"curation":"{pinned(folder, "beside")}"}}')
+    assert classifier_errors._facts(model, curated, of)["data"] != told[0]["data"]
+
+
 def test_that_bayes_rule_and_a_linear_probe_answer_where_there_is_no_classifier(runs: Path):
     session = QuerySession()
     found, _ = ask(session, runs / "discriminant")
@@ -146,6 +262,28 @@ def test_that_bayes_rule_and_a_linear_probe_answer_where_there_is_no_classifier(
     wanted = theirs.predict_proba(scaler.transform(encoded(images)))
     assert abs(found.matrix - confusion_matrix(labels, wanted.argmax(1), labels=np.arange(10))).sum() <= 4  # solvers differ a little
     assert found.figures["log_loss"] == pytest.approx(log_loss(labels, wanted, labels=np.arange(10)), abs=0.02)
+
+
+def test_that_the_vote_of_neighbours_answers_as_an_independent_one_does(runs: Path):
+    session = QuerySession()
+    found, _ = ask(session, runs / "classifier", through="knn")
+    train, (_, images, labels) = open_data("digits").splits["train"], held_out()
+    method = Model(Run.open(runs / "classifier"), None).method
+
+    def unit(some: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return normalize(method.encode(torch.from_numpy(np.array(some)).float() / 255).double().numpy())  # type: ignore[attr-defined]
+
+    # of unit vectors the cosine is 1 - distance² / 2
+    theirs = KNeighborsClassifier(200, weights=lambda apart: np.exp(-(apart**2) / 2 / 0.1), algorithm="brute")
+    theirs.fit(unit(train.images), train.labels)
+    wanted = theirs.predict_proba(unit(images))  # of all votes; one more, of the mean weight, is spread over the ten classes
+    wanted = (wanted + 1 / 200 / 10) / (1 + 1 / 200)
+    assert abs(found.matrix - confusion_matrix(labels, wanted.argmax(1), labels=np.arange(10))).sum() <= 2  # ties in float32
+    assert found.figures["log_loss"] == pytest.approx(log_loss(labels, wanted, labels=np.arange(10)), abs=1e-3)
+    assert "200 nearest" in found.note and found.of.through == "knn"
+    page = browse(session, found)
+    assert (page.answers != page.labels).all() and len(page.images) == len(page.names) > 0
 
 
 def test_that_a_probe_is_not_asked_about_what_it_was_fitted_on_or_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch):

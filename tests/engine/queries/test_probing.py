@@ -21,7 +21,7 @@ from engine.queries.probing import report
 from engine.queries.session import CannotAnswer, Model, QuerySession
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run
-from engine.training.batches import shared
+from engine.training.batches import first_look, shared
 from engine.training.loop import train
 from engine.training.plan import Plan
 from engine.worker.engine import Engine
@@ -82,10 +82,35 @@ def test_that_every_figure_is_that_of_the_functions_asked_directly(runs):
     assert told[m.ProbeSubject("pixels")].features == 64
 
 
-def test_that_the_random_encoder_is_step_zero_of_the_run(runs):
-    told = measured(ask(runs / "simclr", step=0))
+@pytest.fixture(scope="module")
+def class_by_class(tmp_path_factory) -> str:
+    """Digits whose images lie class by class, as those of a folder of classes do."""
+    split = open_data("digits").splits["train"]
+    order = np.argsort(split.labels, kind="stable")
+    place = tmp_path_factory.mktemp("data") / "sorted.npz"
+    np.savez(place, images=np.asarray(split.images)[order], labels=np.asarray(split.labels)[order])
+    return str(place)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("simclr", SMALL),
+        ("vq_vae", {"width": 4, "codes": 8}),
+        ("vae", {"network": "mlp", "width": 8, "latent": 4, "prior": "vamp", "pseudo_inputs": 10}),
+        ("autoencoder", {"network": "mlp", "width": 8, "latent": 4}),
+        ("inpainting", {"width": 4}),
+    ],
+)
+def test_that_the_random_encoder_is_step_zero_of_the_run(tmp_path: Path, class_by_class: str, method: str, settings: dict):
+    list(train(Plan(method, class_by_class, settings, steps=1, name="run", seed=3, device="cpu"), tmp_path))
+    told = measured(ask(tmp_path / "run", step=0, pixels=False))
     own, random = told[m.ProbeSubject("checkpoint")], told[m.ProbeSubject("random")]
     assert (own.linear, own.knn) == (random.linear, random.knn)
+    method_ = Model(Run.open(tmp_path / "run"), 0).method
+    images = first_look(open_data(class_by_class))
+    fresh = untrained(type(method_), method_.config, method_.data, 3, images).state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in method_.state_dict().items())
 
 
 def test_that_the_fit_is_told_while_it_goes_on_and_ends_at_the_figure(runs):

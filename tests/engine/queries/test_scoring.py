@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,55 +11,24 @@ import torch
 from PIL import Image
 
 from engine import messages as m
-from engine.cli import main
-from engine.common import ood_metrics, significance
+from engine.common import significance
 from engine.data import adapt, open_data, picture_from_array
 from engine.data.splits import all_images, spread
 from engine.detectors.base import ImageBatch, of
 from engine.detectors.code_length import png_bytes
 from engine.detectors.likelihood import Iwae
-from engine.losses.likelihoods import image_generators
 from engine.queries.session import CannotAnswer, Model, QuerySession
-from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
 from engine.storage.run_writer import RunWriter
-from engine.training.background_models import build_background, find_background
-from engine.training.batches import mutated
 from engine.training.loop import train
 from engine.training.plan import Plan
 from engine.transforms.corruptions import KINDS, BadCorruption, corrupt
-from engine.worker.engine import Engine
-
-SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64}
-HELD_OUT = 40
-ODD = m.PictureRef(label="odd", image=np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8))
+from tests.kit.scoring import HELD_OUT, ODD, SMALL, ask, calibrate, judge, only, train_scored
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("runs")
-    for name, seed in (("vae", 0), ("twin", 1)):
-        list(train(Plan("vae", "digits", SMALL, steps=8, seed=seed, name=name, device="cpu"), root))
-    list(train(Plan("autoencoder", "digits", SMALL, steps=4, name="autoencoder", device="cpu"), root))
-    return root
-
-
-def ask(work: m.Work, session: QuerySession | None = None) -> list[m.Event]:
-    return [event for event in (session or QuerySession()).work(work) if event is not None]
-
-
-def only(events: list[m.Event], kind: type) -> list:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def calibrate(*paths: Path, **more) -> list:
-    work = m.Calibrate(job="c", runs=tuple((str(path), None) for path in paths), limit=HELD_OUT, samples=8, **more)
-    return only(ask(work), m.Calibrated)
-
-
-def judge(path: Path, *pictures: m.PictureRef, session: QuerySession | None = None) -> list:
-    work = m.ScoreImages(job="j", runs=((str(path), None),), pictures=pictures, limit=HELD_OUT, samples=8)
-    return only(ask(work, session), m.ImageScored)
+    return train_scored(tmp_path_factory.mktemp("runs"))
 
 
 def test_that_calibration_scores_validation_images_that_were_never_trained_on(runs):
@@ -367,205 +332,6 @@ def test_that_pixels_find_neighbours_where_there_are_no_features():
     assert distances[0].numpy() == pytest.approx(np.sort(slow)[:4])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_that_mutation_replaces_the_named_share_by_uniform_values():
-    images = torch.full((50, 1, 20, 20), 300 % 256, dtype=torch.uint8)
-    out = mutated(images, 0.3, 256, torch.Generator().manual_seed(0))
-    changed = out != images
-    assert float(changed.float().mean()) == pytest.approx(0.3 * 255 / 256, abs=0.01)
-    values = out[changed].float()
-    assert values.min() < 3 and values.max() > 252 and float(values.mean()) == pytest.approx(127.5, abs=2)
-    assert torch.equal(mutated(images, 0.3, 256, torch.Generator().manual_seed(0)), out)
-
-
-def test_that_a_background_is_built_beside_the_run_and_opens_the_ratio(runs, tmp_path):
-    list(train(Plan("vae", "digits", SMALL, steps=6, name="owner", device="cpu"), tmp_path))
-    owner = tmp_path / "owner"
-    found, why, buildable = find_background(owner)
-    assert found is None and buildable and "build it" in why
-    (before,) = calibrate(owner)
-    info = next(info for info in before.detectors if info.name == "likelihood_ratio")
-    assert info.missing == why and info.remedy == "mutated" and "likelihood_ratio" not in before.known
-    events = build_background(owner)
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            assert end.value.status == "done" and end.value.step == 6
-            break
-    found, why, _ = find_background(owner)
-    assert found is not None and not why
-    plan = found.load(6, "state.json")[2]["plan"]
-    assert plan["mutation"] > 0 and plan["method"] == "vae" and plan["config"] == SMALL
-    probe = np.asarray(found.probe()["images"])
-    assert np.array_equal(probe, np.asarray(Run.open(owner).probe()["images"])), "what it is looked at with is never mutated"
-    assert [r.name for r in list_runs(tmp_path)] == ["owner"]
-    assert Run.open(owner).verify() == []
-    (after,) = calibrate(owner)
-    assert "likelihood_ratio" in after.known
-    assert not next(info for info in after.detectors if info.name == "likelihood_ratio").missing
-
-
-def test_that_an_unfinished_background_says_so_and_is_gone_on_with(tmp_path):
-    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
-    events = build_background(tmp_path / "owner", steps=12)
-    for event in events:
-        if isinstance(event, m.CheckpointSaved) and event.step >= 4:
-            break
-    events.close()
-    found, why, buildable = find_background(tmp_path / "owner")
-    assert found is None and buildable and "left at step" in why
-    list(build_background(tmp_path / "owner", steps=12))
-    found, _, _ = find_background(tmp_path / "owner")
-    assert found is not None and found.manifest is not None and found.manifest.step == 12
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def say(capsys):
-    def run(*arguments: str):
-        code = main([*arguments, "--json"])
-        out = capsys.readouterr()
-        return code, json.loads(out.out.strip().splitlines()[-1]) if code == 0 else None, out.err
-
-    return run
-
-
-def test_that_the_verb_says_what_the_pane_is_told(runs, say, tmp_path):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    Image.fromarray(ODD.image).save(folder / "odd.png")
-    (folder / "text.txt").write_text("no image")
-    table = tmp_path / "table.csv"
-    asked = ["score", "vae", "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8", "--csv", str(table)]
-    code, told, _ = say(*asked, str(folder), str(tmp_path / "gone.png"))
-    assert code == 0
-    assert [Path(image["file"]).name for image in told["images"]] == ["odd.png", "text.txt", "gone.png"]
-    assert [sorted(image) for image in told["images"]] == [["combined", "file", "notes", "scores"], ["error", "file"], ["error", "file"]]
-    (pane,) = judge(runs / "vae", ODD)
-    for score in pane.scores:
-        cell = told["images"][0]["scores"][score.detector]
-        assert cell["value"] == pytest.approx(score.value, rel=1e-6)
-        assert (cell["p_floor"], cell["calibration_images"], cell["verdict"]) == (score.p_floor, HELD_OUT, score.verdict)
-        assert cell["direction"] in ("higher", "lower") and cell["score"] == pytest.approx(score.score, rel=1e-6)
-        assert cell["p_value"] == score.p_value and cell["density"] in ("exact", "bound", "none")
-    assert told["step"] == 8 and len(told["weights"]) == 64 and told["step_rule"]
-    assert told["held_out"] == {"split": "valid", "images": HELD_OUT, "groups": HELD_OUT, "limit": HELD_OUT, "missing": None}
-    assert told["data_hash"] == open_data("digits").hash and (told["scored"], told["unreadable"]) == (1, 2)
-    assert told["images"][0]["notes"] == list(pane.notes) and told["images"][0]["combined"]["p_value"] == pane.combined[0].p_value
-    assert not told["images"][0]["combined"]["marked"]
-    assert told["marked"] == 0 and told["summary"].startswith("Too few held-out images to mark any of 1 ")
-    assert "likelihood_ratio" in told["missing"]
-    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    assert float(rows[0]["iwae"]) == told["images"][0]["scores"]["iwae"]["value"]
-    assert rows[0]["held_out_images"] == str(HELD_OUT) and rows[0]["step_rule"] and "iwae: lower values" in rows[0]["directions"]
-    assert rows[1]["error"] and rows[0]["weights"] == told["weights"] and rows[0]["step"] == "8"
-
-
-def test_that_ood_reports_every_detector_as_it_is(runs, say, tmp_path):
-    copies = str(tmp_path / "copies.npy")
-    np.save(copies, np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8).repeat(5, 0))
-    asked = ["ood", "vae", "--runs", str(runs), "--in", "digits", "--out", "shapes:60", "photo-patches", copies, "--limit", "20"]
-    code, told, _ = say(*asked, "--held-out", str(HELD_OUT), "--k", "8")
-    assert code == 0
-    assert set(told["results"]) == {"shapes:60", "photo-patches", copies}
-    cell = told["results"]["photo-patches"]["elbo"]
-    assert set(cell) == {"auroc", "auroc_low", "auroc_high", "fpr95", "fpr95_in_positive", "aupr", "aupr_of_chance", "n_in", "n_out"}
-    assert cell["aupr_of_chance"] == 0.5 and 0 < cell["aupr"] <= 1
-    assert (cell["n_in"], cell["n_out"]) == (20, 20) and cell["auroc_low"] <= cell["auroc"] <= cell["auroc_high"]
-    assert told["split"] == "valid" and "OOD positive" in told["fpr95"] and told["limit"] == 20
-    assert told["data"]["shapes:60"] | {"data_hash": "", "notes": []} == {
-        "split": "all", "images": 20, "of": 60, "groups": 20, "notes": [], "data_hash": "",
-    }  # fmt: skip
-    assert told["data"]["photo-patches"]["split"] == "test" and told["data"]["photo-patches"]["groups"] <= 20
-    judged = {}
-    for data in ("digits", copies):
-        split = "valid" if data == "digits" else ""
-        work = m.ScoreData(job="d", run=str(runs / "vae"), data=data, split=split, limit=20, samples=8)
-        judged[data] = only(ask(work), m.DataScored)[0]
-    known, unknown = judged["digits"], judged[copies]
-    assert unknown.groups is not None and len(set(unknown.groups.tolist())) == 6
-    for name, cell in told["results"][copies].items():
-        sides = known.scores[name], unknown.scores[name]
-        assert cell["auroc"] == ood_metrics.auroc(*sides), name
-        assert (cell["auroc_low"], cell["auroc_high"]) == ood_metrics.auroc_interval(*sides, known.groups, unknown.groups), "whole groups"
-
-
-def test_that_raw_scores_are_written_as_they_are_found(runs, tmp_path):
-    from engine.evaluation.score_report import compare_data, score_files
-
-    path = tmp_path / "raw.csv"
-    told = compare_data(runs / "vae", None, None, ["shapes:60"], limit=15, k=8, scores=path, seed=3)
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    assert len(rows) == 30 and {row["side"] for row in rows} == {"in", "out"} and told["seed"] == 3
-    sides = [np.array([float(row["elbo"]) for row in rows if row["side"] == side]) for side in ("in", "out")]
-    assert told["results"]["shapes:60"]["elbo"]["auroc"] == ood_metrics.auroc(*sides)
-    with pytest.raises(Exception, match="no_such"):
-        compare_data(runs / "vae", None, None, ["no_such"], limit=15, k=8, scores=path)
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 16, "what was found before is kept"
-    (tmp_path / "empty").mkdir()
-    nothing = score_files(runs / "vae", None, [str(tmp_path / "empty")], HELD_OUT, 8)
-    assert (nothing["scored"], nothing["unreadable"]) == (0, 1) and "no file in this folder" in nothing["images"][0]["error"]
-    odd = tmp_path / "odd.png"
-    Image.fromarray(ODD.image).save(odd)
-    values = [score_files(runs / "vae", None, [str(odd)], HELD_OUT, 8, seed)["images"][0]["scores"]["iwae"]["value"] for seed in (0, 0, 1)]
-    assert values[0] == values[1] != values[2]
-
-
-def test_that_ood_builds_the_background_when_asked(say, tmp_path):
-    say(
-        "train",
-        "vae",
-        "--data",
-        "digits",
-        "--steps",
-        "3",
-        "--set",
-        "network=mlp",
-        "--set",
-        "width=8",
-        "--runs",
-        str(tmp_path),
-        "--name",
-        "r",
-    )
-    asked = ["ood", "r", "--runs", str(tmp_path), "--out", "shapes:60", "--limit", "6", "--held-out", "10", "--k", "4"]
-    code, told, _ = say(*asked, "--background-steps", "2")
-    assert code == 0
-    assert "likelihood_ratio" in told["results"]["shapes:60"] and set(told["missing"]) == {"waic"}
-
-
-def test_that_the_tables_are_readable(runs, capsys, tmp_path):
-    Image.fromarray(ODD.image).save(tmp_path / "odd.png")
-    more = ["--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8"]
-    assert main(["score", "vae", str(tmp_path / "odd.png"), *more]) == 0
-    out = capsys.readouterr().out
-    assert "input_complexity" in out and "bits/dim" in out and "likelihood_ratio is left out" in out
-    assert main(["ood", "vae", "--out", "shapes:60", "--limit", "20", *more]) == 0
-    assert "AUROC" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        (["score", "nothing", "x.png"], 1, "There is no run “nothing”"),
-        (["score", "vae"], 2, "FILE"),
-        (["ood", "vae", "--in", "digits"], 2, "--out"),
-        (["ood", "vae", "--out", "/no/such/place"], 1, "/no/such/place"),
-        (["ood", "vae", "--out", "pydoc-text"], 1, "text"),
-        (["score", "vae", "x.png", "--step", "5"], 1, "no checkpoint at step 5"),
-    ],
-)
-def test_that_every_error_is_one_sentence(runs, capsys, arguments, code, says):
-    assert main([*arguments, "--runs", str(runs), "--held-out", str(HELD_OUT), "--k", "8", "--quiet"]) == code
-    err = capsys.readouterr().err
-    assert says in err and len(err.strip().splitlines()) == 1
-
-
 def test_that_a_model_of_text_is_told_apart(tmp_path):
     list(train(Plan("text_rnn", "pydoc-text", {"width": 8, "context": 16}, steps=1, name="text", device="cpu"), tmp_path))
     with pytest.raises(CannotAnswer, match="model of text"):
@@ -588,108 +354,3 @@ def test_that_other_kinds_of_methods_have_their_scores(name, tmp_path):
         (judged,) = judge(tmp_path / "run", m.PictureRef(label="t", index=0, split="test"))
         value = next(score.value for score in judged.scores if score.detector == "log_likelihood")
         assert closer.bits is not None and closer.bits.sum() / 64 == pytest.approx(value, rel=1e-4)
-
-
-def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_next_start(tmp_path):
-    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
-    first = Engine(tmp_path)
-    first.start()
-    first.send(m.BuildBackground(job="b", run=str(tmp_path / "owner")))
-    assert first.close(timeout=300)
-    second = Engine(tmp_path)
-    second.start()
-    try:
-        events: list[m.Event] = []
-        deadline = time.monotonic() + 60
-        while not (waiting := [e for e in only(events, m.JobChanged) if e.state == "paused"]):
-            assert time.monotonic() < deadline
-            events += second.drain()
-            threading.Event().wait(0.01)
-        assert waiting[0].label == "background model of owner"
-        second.send(m.ResumeJob(waiting[0].job))
-        while not only(events, m.Ended):
-            assert time.monotonic() < deadline
-            events += second.drain()
-            threading.Event().wait(0.01)
-        assert only(events, m.Ended)[0].outcome == "ok" and find_background(tmp_path / "owner")[0] is not None
-    finally:
-        assert second.close(timeout=20)
-
-
-def test_that_a_local_model_is_a_small_pixelcnn_of_the_same_images(tmp_path):
-    settings = {"width": 8, "layers": 2, "cell_layers": 0, "levels": 4}
-    list(train(Plan("pixel_cnn", "shapes:200", settings, steps=2, name="owner", device="cpu"), tmp_path))
-    (before,) = calibrate(tmp_path / "owner")
-    lacking = {info.name: info.remedy for info in before.detectors if info.missing}
-    assert lacking["local_ratio"] == "local" and lacking["likelihood_ratio"] == "mutated"
-    list(build_background(tmp_path / "owner", steps=3, kind="local"))
-    found, why, _ = find_background(tmp_path / "owner", "local")
-    assert found is not None and found.manifest is not None, why
-    assert (found.manifest.method, found.manifest.changed) == ("pixel_cnn", {"levels": 4, "layers": 1, "cell_layers": 0})
-    assert found.load(3, "state.json")[2]["plan"]["mutation"] == 0
-    (after,) = calibrate(tmp_path / "owner")
-    assert "local_ratio" in after.known and "likelihood_ratio" not in after.known
-    (judged,) = judge(tmp_path / "owner", ODD)
-    told = {score.detector: score.value for score in judged.scores}
-    x = torch.from_numpy(judged.seen[str(tmp_path / "owner")][None]).float() / 255
-    with torch.no_grad():
-        own, local = (float(Model(Run.open(path), None).method.log_prob(x)) for path in (tmp_path / "owner", found.path))
-    assert told["local_ratio"] == pytest.approx(own - local, rel=1e-5, abs=1e-3)
-
-
-@pytest.mark.parametrize(("data", "likelihood"), [("shapes:200", "gaussian"), ("digits", "bernoulli")], ids=["density", "size"])
-def test_that_no_local_model_is_offered_where_it_would_say_nothing(data, likelihood, tmp_path):
-    list(train(Plan("vae", data, SMALL | {"likelihood": likelihood}, steps=2, name="owner", device="cpu"), tmp_path))
-    (told,) = calibrate(tmp_path / "owner")
-    assert "local_ratio" not in {info.name for info in told.detectors}
-    with pytest.raises(BadRun, match="no local model"):
-        list(build_background(tmp_path / "owner", steps=1, kind="local"))
-
-
-def test_that_a_local_model_of_a_bernoulli_vae_sees_the_same_black_and_white_images(tmp_path):
-    list(train(Plan("vae", "shapes:200", SMALL | {"likelihood": "bernoulli"}, steps=2, name="owner", device="cpu"), tmp_path))
-    list(build_background(tmp_path / "owner", steps=2, kind="local"))
-    vae, local = (Model(Run.open(tmp_path / name), None).method for name in ("owner", "owner/local"))
-    assert local.config.levels == 2
-    x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    theirs = local.to_images(local.to_tokens(x, image_generators(x, 0)))
-    assert torch.equal(vae.evaluate_target(x, image_generators(x, 0)), theirs)
-
-
-def test_that_the_background_of_a_run_that_names_another_finds_it(tmp_path):
-    tokens = {"codes": 8, "code_size": 4, "width": 8, "blocks": 1}
-    list(train(Plan("vq_vae", "digits", tokens, steps=2, name="tokens", device="cpu"), tmp_path))
-    prior = {"tokenizer": "tokens", "width": 8, "layers": 1, "heads": 2}
-    list(train(Plan("token_transformer", "digits", prior, steps=2, name="prior", device="cpu"), tmp_path))
-    list(build_background(tmp_path / "prior"))
-    found, why, _ = find_background(tmp_path / "prior")
-    assert found is not None, why
-
-
-def test_that_the_lanes_build_a_background_and_then_judge_with_it(tmp_path):
-    list(train(Plan("vae", "digits", SMALL, steps=4, name="owner", device="cpu"), tmp_path))
-    owner = str(tmp_path / "owner")
-    engine = Engine(tmp_path)
-    engine.start()
-    try:
-
-        def until_ended(job: str) -> list[m.Event]:
-            events: list[m.Event] = []
-            deadline = time.monotonic() + 100
-            while not any(isinstance(event, m.Ended) and event.job == job for event in events):
-                assert time.monotonic() < deadline, events[-3:]
-                events += engine.drain()
-                threading.Event().wait(0.01)
-            return events
-
-        engine.send(m.BuildBackground(job="b", run=owner))
-        events = until_ended("b")
-        ended = only(events, m.Ended)
-        assert [(end.job, end.outcome, Path(end.run).name) for end in ended] == [("b", "ok", "background")]
-        assert only(events, m.RunsListed)[-1].runs[0].name == "owner" and len(only(events, m.RunsListed)[-1].runs) == 1
-        engine.send(m.ScoreImages(job="j", runs=((owner, None),), pictures=(ODD,), limit=20, samples=4))
-        events = until_ended("j")
-        assert only(events, m.Ended)[0].outcome == "ok"
-        assert "likelihood_ratio" in {score.detector for score in only(events, m.ImageScored)[0].scores}
-    finally:
-        assert engine.close(timeout=20)

@@ -115,7 +115,7 @@ NEED_DATA: dict[str, tuple[str, Asked]] = {
 ELSEWHERE = {  # asked of other data, of other files or of other kinds of runs: no run's data are meant
     m.BrowseData, m.ExportRun, m.ImportRun, m.RunChains, m.MeasureDisentanglement, m.MeasureRateDistortion, m.RollOut, m.ShowQueue,
     m.PosePuzzle, m.FillMask, m.ColorPoints, m.PlaceImage, m.SymbolDistribution, m.ReadSymbols, m.Corrupt, m.Calibrate, m.ScoreImages,
-    m.Curate, m.ClassExamples,
+    m.Curate, m.ClassExamples, m.LocateListed, m.InspectFolder,
 }  # fmt: skip
 
 

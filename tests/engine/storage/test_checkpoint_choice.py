@@ -36,12 +36,12 @@ def file_of(run: Run, step: int, name: str) -> Path:
     return run.path / "checkpoints" / f"step-{step:08}" / name
 
 
-@pytest.mark.parametrize("status", ["done", "stopped"])
-def test_a_run_that_is_done_is_looked_at_where_it_was_best(writer: RunWriter, status: str) -> None:
+@pytest.mark.parametrize("status", ["done", "stopped", "failed"])
+def test_a_run_that_has_ended_is_looked_at_where_it_was_best(writer: RunWriter, status: str) -> None:
     assert choose_step(ended(writer, status)) == CheckpointChoice(4, "best on validation")
 
 
-@pytest.mark.parametrize("status", ["training", "paused", "queued", "failed"])
+@pytest.mark.parametrize("status", ["training", "paused", "queued"])
 def test_a_run_that_may_go_on_is_looked_at_where_it_came_to(writer: RunWriter, status: str) -> None:
     assert choose_step(ended(writer, status)) == CheckpointChoice(8, "newest")
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from engine.data import BadData, open_data
-from engine.training.batches import Order, TextBatches, batches_of, held_out, spec_of, spread_windows, tokens_of
+from engine.training.batches import (
+    PREPARE_IMAGES,
+    ImageBatches,
+    Order,
+    TextBatches,
+    batches_of,
+    first_look,
+    held_out,
+    spec_of,
+    spread_windows,
+    tokens_of,
+)
 
 CONTEXT = 7
 
@@ -29,6 +41,19 @@ def test_that_an_epoch_of_windows_has_every_symbol_once():
     windows = batches.next()[0]
     assert windows.shape == (3, CONTEXT)
     assert (windows[:, 1:] - windows[:, :-1] == 1).all()
+
+
+def test_that_a_first_look_goes_over_all_of_a_text_and_over_every_class_of_images_that_lie_class_by_class():
+    starts = TextBatches(torch.arange(1000), CONTEXT, batch=3, seed=4).first(10)[:, 0]
+    assert len(starts) == 10 and starts[0] == 0 and starts[-1] >= 880 and set((starts[1:] - starts[:-1]).tolist()) <= {98, 105}
+    assert len(TextBatches(torch.arange(100), CONTEXT, batch=3, seed=4).first(4096)) == 13, "all there are"
+    labels = np.repeat(np.arange(10), 1000)
+    images = np.broadcast_to(labels[:, None, None, None], (10_000, 1, 2, 2)).astype(np.uint8)
+    split = SimpleNamespace(images=images, labels=labels, groups=None)
+    data: Any = SimpleNamespace(splits={"train": split}, classes=tuple("abcdefghij"))
+    taken = np.bincount(first_look(data)[:, 0, 0, 0])
+    assert taken.sum() == PREPARE_IMAGES and taken.max() - taken.min() <= 1
+    assert np.array_equal(first_look(data), ImageBatches(data, 8, 0, "cpu").first(PREPARE_IMAGES))
 
 
 def test_that_epochs_begin_at_different_places():

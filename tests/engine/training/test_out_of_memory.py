@@ -56,6 +56,42 @@ def test_that_it_ends_in_a_sentence_with_the_last_checkpoint_kept(
     assert Run.open(run.path).load()[0] == 12
 
 
+LOST = [
+    RuntimeError(
+        "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported at some other API call, "
+        "so the stacktrace below might be incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
+    ),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle )`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+    torch.AcceleratorError("CUDA error: unspecified launch failure\nSearch for `cudaErrorLaunchFailure'"),
+]
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: str(error).split("\n")[0][12:32])
+@pytest.mark.parametrize("place", ["copying weights", "the optimizer"])
+def test_that_a_gpu_that_fails_ends_in_a_sentence_and_the_run_goes_on_elsewhere(
+    tmp_path: Path, place: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name, number = PLACES[place]
+    real, calls = getattr(owner, name), [0]
+
+    def lost(*arguments, **more):
+        calls[0] += 1
+        if calls[0] >= number:  # a lost card fails every call from then on
+            raise error
+        return real(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, lost)
+        with pytest.raises(TrainingFailed, match="The GPU or its driver failed") as caught:
+            list(train(Plan("vae", "digits", CONFIG, steps=12, name="mine", device="cpu"), tmp_path))
+    run = Run.open(tmp_path / "mine")
+    assert run.status == "failed" and run.info().message == str(caught.value) and run.verify() == []
+    assert "\n" not in str(caught.value) and str(error).split("\n")[0] in str(caught.value) and "device cpu" in str(caught.value)
+    list(train(ResumePlan(run.path), tmp_path))
+    assert Run.open(run.path).load()[0] == 12
+
+
 def test_that_another_error_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Trainer) -> None:
         raise RuntimeError("shapes cannot be multiplied")

@@ -163,8 +163,8 @@ def test_numbers_that_are_not_finite_stop_the_training_before_a_checkpoint_holds
     assert [c.step for c in run.checkpoints()] == [0, 1, 2, 4]
     for step in (0, 1, 2, 4):
         assert all(np.isfinite(value).all() for value in run.load(step)[1].values())
-    monkeypatch.setattr(VAE, "loss", honest)
-    assert finish(train(ResumePlan(tmp_path / "run", steps=8), tmp_path))[0].status == "done"
+    with pytest.raises(TrainingFailed, match=r"“run” diverged, and going on with the same settings would end there again.*at step 7"):
+        finish(train(ResumePlan(tmp_path / "run", steps=8), tmp_path))
 
 
 OUT_OF_MEMORY = [
@@ -197,15 +197,19 @@ def test_too_little_memory_leads_to_smaller_pieces_of_the_same_batch(monkeypatch
     monkeypatch.setattr(VAE, "loss", honest)
 
     # an oracle without noise: a quadratic loss whose gradient is the same in pieces and in one
+    taken: list[int] = []
+
     def quadratic(self, x, y, context):
+        taken.append(len(x))
         return {"loss": (self.decode(self.encode(x)) - x).square().sum((1, 2, 3)).mean()}
 
     monkeypatch.setattr(VAE, "loss", quadratic)
-    whole.micro, pieces.stepper.micro_batch_size = whole.batch, 16
     images, labels = whole.batches.first(64), None
+    whole.stepper.micro_batch_size = len(images)
     for trainer in (whole, pieces):
         trainer.method.load_state_dict(whole.method.state_dict())
         trainer.stepper.gradients(Phase(), images, labels, trainer.context(torch.arange(len(images))))
+    assert taken == [64, 16, 16, 16, 16]  # what `pieces` found the memory to be enough for is what it still takes
     for a, b in zip(whole.method.parameters(), pieces.method.parameters(), strict=True):
         if a.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)

@@ -150,6 +150,16 @@ def test_that_grey_pictures_have_neither_saturation_nor_hue():
     assert torch.equal(changed(x, nothing(x, grey=torch.ones(4, dtype=torch.bool))), x)
 
 
+def test_that_no_colour_change_is_drawn_for_grey_pictures_and_that_nothing_else_is_other():
+    recipe = Recipe(crop=(0.3, 0.9), jitter=1.0, brightness=0.3, contrast=0.3, saturation=0.8, hue=0.4, grey=0.7, blur=0.5)
+    colour = torch.rand(64, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+    (_, told), (_, seen) = (augment(x, recipe, torch.Generator().manual_seed(5)) for x in (colour[:, :1], colour))
+    assert bool((told.saturation == 1).all()) and bool((told.hue == 0).all()) and not bool(told.grey.any())
+    assert bool((seen.saturation != 1).any()) and bool((seen.hue != 0).any()) and bool(seen.grey.any())
+    for name in ("box", "flipped", "angle", "jittered", "brightness", "contrast", "sigma", "solarized", "hole"):
+        assert torch.equal(getattr(told, name), getattr(seen, name)), name
+
+
 def test_that_solarizing_inverts_the_bright_half():
     x = torch.arange(256).view(1, 1, 16, 16) / 255
     y = changed(x, nothing(x, solarized=torch.tensor([True])))

@@ -1,4 +1,4 @@
-"""The lanes: jobs, queue, queries, and that a query never changes a training."""
+"""The lanes: jobs, queue, and that a query never changes a training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import pickle
 import shutil
 import threading
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,76 +15,13 @@ import pytest
 import torch
 
 from engine import messages as m
-from engine.queries.answers import Handler
-from engine.queries.session import CannotAnswer
 from engine.storage.atomic_io import NoSpace
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.loop import Plan, train
-from engine.worker.engine import Engine
-from engine.worker.run_follower import RunFollower, history_points
+from engine.worker.run_follower import history_points
 from tests.kit.import_cases import class_folders
-
-SMALL = {"network": "mlp", "width": 8, "latent": 4, "batch_size": 64, "warmup": 5}
-PATIENCE = 300.0  # seconds; imports of torch on a busy machine
-
-
-class Watched:
-    """An engine whose events are collected; `until` waits for one."""
-
-    def __init__(self, root: Path):
-        self.engine = Engine(root)
-        self.events: list[m.Event] = []
-        self.engine.start()
-
-    def drain(self):
-        fresh = self.engine.drain()
-        self.events += fresh
-        return fresh
-
-    def until(self, wanted, what="the event"):
-        deadline = time.monotonic() + PATIENCE
-        seen = 0
-        while True:
-            self.drain()
-            for event in self.events[seen:]:
-                if wanted(event):
-                    return event
-            seen = len(self.events)
-            assert time.monotonic() < deadline, f"{what} did not come; the last were {str(self.events[-3:])[-600:]}"
-            threading.Event().wait(0.005)
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def start(self, job="a", steps=200, **changes):
-        settings = {"method": "vae", "data": "digits", "config": SMALL, "device": "cpu", "precision": "fp32", **changes}
-        self.engine.send(m.StartRun(job, steps=steps, name=job, **settings))
-
-    def ended(self, job="a"):
-        return self.until(lambda e: isinstance(e, m.Ended) and e.job == job, f"the end of {job}")
-
-    def state(self, job, state):
-        return self.until(lambda e: isinstance(e, m.JobChanged) and e.job == job and e.state == state, f"{job} {state}")
-
-
-@pytest.fixture
-def watched(tmp_path):
-    made = []
-
-    def make(root=tmp_path):
-        made.append(Watched(root))
-        return made[-1]
-
-    yield make
-    for one in made:
-        assert one.engine.close(timeout=20)
-
-
-def weights(path: Path, step: int) -> dict[str, bytes]:
-    run = Run.open(path)
-    files = {**run.load(step)[1], **run.load(step, "resume.safetensors")[1]}
-    return {name: value.tobytes() for name, value in files.items()}
+from tests.kit.watched_engine import PATIENCE, SMALL, weights
 
 
 def test_a_job_goes_through_its_states_and_ends_once(watched, tmp_path):
@@ -357,6 +292,33 @@ def test_that_moved_data_stay_on_the_list_and_follow_the_run_that_they_were_loca
     assert isinstance(told, m.Curated) and told.file.startswith(new)
 
 
+def test_that_a_lost_set_of_the_list_is_located_with_every_entry_of_its_folder_and_none_stands_twice(watched, tmp_path):
+    old, new, root = str(class_folders(tmp_path / "old", count=12)), str(tmp_path / "new"), tmp_path / "runs"
+    small = f'{old}?{{"fit": "crop", "size": 8}}'
+    w = watched(root)
+    w.engine.send(m.OpenData("d", old))
+    w.ended("d")
+    w.engine.send(m.ListData(small))
+    w.engine.send(m.ListData(f'{old}?{{"size": 8, "fit": "crop"}}'))  # the same by another name
+    w.engine.send(m.ListData(f"{old}?{{}}"))
+    w.until(lambda e: isinstance(e, m.DataListed) and sum(not d.built_in for d in e.data) == 2)
+    shutil.move(old, new)
+    again = watched(root)
+    listed = again.until(lambda e: isinstance(e, m.DataListed) and any(d.lost for d in e.data))
+    assert [d.summary for d in listed.data if d.lost] == ["not found", "not found · fit crop · size 8"]
+    held = next(d.data for d in listed.data if d.lost and not d.decided)
+    again.engine.send(
+        m.LocateListed(job="l", channel="l", data=held, place=str(class_folders(tmp_path / "other", count=15)), root=str(root))
+    )
+    ended = again.ended("l")
+    assert ended.outcome == "failed" and "is another set than “old”" in ended.message
+    again.engine.send(m.LocateListed(job="k", channel="l", data=held, place=new, root=str(root)))
+    told = again.until(lambda e: isinstance(e, m.ListedLocated))
+    assert told.compared and again.ended("k").outcome == "ok"
+    listed = [e for e in again.events if isinstance(e, m.DataListed)][-1]
+    assert [d.data.partition("?")[0] for d in listed.data if not d.built_in] == [new, new] and not any(d.lost for d in listed.data)
+
+
 def test_that_data_that_are_only_tried_are_listed_when_they_are_used(watched, tmp_path):
     path = tmp_path / "noise.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8))
@@ -451,128 +413,3 @@ def test_a_new_run_of_an_old_name_is_another_run(watched, tmp_path):
         w.engine.send(m.DeleteRun(str(tmp_path / "a")))
         w.until(lambda e: isinstance(e, m.Notice) and "deleted" in e.text)
     assert not np.array_equal(*pictures)
-
-
-# Work of panes -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Count(m.Work):
-    """Work made for these tests: tells how far it is, at most to `until`."""
-
-    until: int = 3
-    fails: bool = False
-
-
-def count(work: Count) -> Generator[m.Event | None, None, str]:
-    for number in range(work.until):
-        assert not torch.is_grad_enabled()
-        yield m.Notice("info", f"{work.job} {number}")
-        yield None
-    if work.fails:
-        raise CannotAnswer("It cannot count further; begin again.")
-    return "It has counted."
-
-
-def lines(w: Watched) -> list[str]:
-    return [event.text for event in w.of(m.Notice)]
-
-
-def with_counting(watched) -> Watched:
-    w = watched()
-    w.until(lambda e: isinstance(e, m.Ready))
-    w.engine.query_lane.session.handlers[Count] = Handler(lambda _session, work: count(work))
-    return w
-
-
-def test_that_work_ends_once_with_its_own_words_and_an_error_is_a_sentence(watched):
-    w = with_counting(watched)
-    w.engine.send(Count(job="a"))
-    w.engine.send(Count(job="b", fails=True))
-    assert (w.ended("a").outcome, w.ended("a").message) == ("ok", "It has counted.")
-    assert (w.ended("b").outcome, w.ended("b").message) == ("failed", "It cannot count further; begin again.")
-    assert len(w.of(m.Ended)) == 2
-    assert sorted(lines(w)) == [f"{job} {number}" for job in "ab" for number in range(3)]
-
-
-@pytest.mark.slow
-def test_that_newer_work_on_a_channel_ends_the_older_and_stop_ends_any(watched):
-    w = with_counting(watched)
-    w.engine.send(Count(job="old", channel="pane", until=10**9))
-    w.engine.send(Count(job="new", channel="pane", until=10**9))
-    w.engine.send(Count(job="other", until=10**9))
-    assert w.ended("old").outcome == "stopped"
-    known = len(lines(w))
-    for job in ("new", "other"):  # they take turns
-        w.until(lambda e, job=job: any(line.startswith(job) for line in lines(w)[known:]))
-    for job in ("new", "other"):
-        w.engine.send(m.StopJob(job))
-        assert w.ended(job).outcome == "stopped"
-    assert len(w.of(m.Ended)) == 3
-
-
-def test_that_a_queued_run_whose_name_is_taken_meanwhile_gets_the_next_one(tmp_path):
-    engine = Engine(tmp_path)
-    said: list[m.Event] = []
-    engine.training_lane.publish = said.append
-    (tmp_path / "Mine").mkdir()
-    (tmp_path / "mine-2").mkdir()
-    plan = engine.training_lane._with_free_name(Plan(method="vae", data="digits", name="mine"))
-    assert plan.name == "mine-3"
-    assert [event.text for event in said] == ["There is a “mine” in the folder of runs already, so this one is called “mine-3”."]
-    free = Plan(method="vae", data="digits", name="free")
-    assert engine.training_lane._with_free_name(free) is free and len(said) == 1
-
-
-def test_that_lines_which_are_no_rows_are_told_once_and_the_rest_is_drawn(tmp_path):
-    said: list[m.Event] = []
-    follower = RunFollower(said.append, tmp_path, lambda: "")
-    good = {"t": 1.0, "steps": [1, 2], "values": {"loss": [3.0, 2.0]}}
-    bad = (5, None, [], "x", {"steps": 3}, {"steps": ["a"], "values": {"loss": [1.0]}}, {"steps": [1], "values": []}, {"resumed": "1"},
-           {"steps": [1], "values": {"loss": 7}}, {"steps": [1], "values": {"loss": ["y"]}}, {"steps": [-1], "values": {"loss": [1.0]}},
-           {"steps": [1 << 70], "values": {"loss": [1.0]}}, {"resumed": True}, {"steps": [1], "values": {"loss": [1.0, 2.0]}})  # fmt: skip
-    for _ in range(3):
-        rows = follower._usable("/runs/a", [good, *bad, {"resumed": 1}])
-        assert rows == [good, {"resumed": 1}]
-    steps, values = history_points(rows)["loss"]
-    assert steps.tolist() == [1] and values.tolist() == [3.0]
-    assert len(said) == 1 and "metrics.jsonl of a" in said[0].text
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), MemoryError(), RecursionError("deep")])
-def test_that_no_error_of_whatever_kind_ends_a_lane_in_silence(tmp_path, error):
-    engine = Engine(tmp_path)
-    said: list[m.Event] = []
-    engine.training_lane.publish = said.append
-
-    def fail() -> None:
-        raise error
-
-    engine.training_lane.guarded(fail)
-    (notice,) = said
-    assert isinstance(notice, m.Notice) and notice.level == "bad" and type(error).__name__ in notice.text
-
-
-def test_that_an_engine_whose_start_failed_once_starts_at_the_next_try(tmp_path, monkeypatch):
-    engine = Engine(tmp_path)
-    lane, tries = engine.query_lane, []
-
-    def open_session(publish):
-        tries.append(publish)
-        if len(tries) < 3:
-            raise ImportError("partially initialized module")
-        return "a session"
-
-    monkeypatch.setattr(engine.startup, "open_session", open_session)
-    monkeypatch.setattr("engine.worker.query_lane.START_PAUSE_SECONDS", 0.0)
-    lane._open_session()
-    assert lane.session == "a session" and len(tries) == 3
-
-
-def test_that_an_engine_that_did_not_start_says_so_to_every_question(tmp_path):
-    engine = Engine(tmp_path)
-    said: list[m.Event] = []
-    engine.query_lane.publish = said.append
-    engine.query_lane._answer(m.Describe(run="/runs/a", stamp=4))
-    (failed,) = said
-    assert isinstance(failed, m.QueryFailed) and failed.stamp == 4 and failed.message.startswith("The engine could not start")

@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton, QStyle, QStyleOptionComboBox
 from pytestqt.qtbot import QtBot
 
-from app.panes.data.decisions import command_for, fields_for
+from app.panes.data.decisions import command_for, fields_for, words_of_choice
 from app.panes.data.import_page import ImportPage
 from app.panes.data.pane import DataPane
 from app.panes.data.split_tree import ROW
@@ -126,6 +126,19 @@ def test_that_a_dropped_folder_leads_to_its_import_and_a_chosen_one_to_its_image
     assert not kit.engine.of(m.ListData)
 
 
+def test_that_a_used_set_offers_the_next_step_at_once(kit: Kit, pane: DataPane, page: ImportPage, folder: str) -> None:
+    used: list[str] = []
+    asked: list[bool] = []
+    kit.state.data_used.connect(used.append)
+    kit.context.actions["run.new"].triggered.connect(lambda: asked.append(True))
+    QTest.mouseClick(page.use_button, Qt.MouseButton.LeftButton)
+    kit.pump()
+    train = pane.report_column.train_button
+    assert train.isVisible() and train.text() == "Train on it…" and train.property("kind") == "primary"
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+    assert used[-1] == folder and asked == [True]
+
+
 def test_that_a_text_stays_as_it_was(kit: Kit, pane: DataPane) -> None:
     kit.state.open_data("/texts/a.txt")
     kit.bridge.tell(report(pane.job, data="/texts/a.txt", kind="text", shape=(), classes=(), class_counts={}, text_sample="abc"))
@@ -153,7 +166,7 @@ def test_that_the_page_says_what_was_understood(kit: Kit, page: ImportPage, fold
         "the column “dx” of meta.csv",
         "4 images are in training and in test.",
         "LEFT OUT · 3 FILES",
-        "the largest class has 1.0 times",
+        "all classes have about as many training images",
         "a.txt, b.txt, …",
         "3: “a.png” ≈ “b.png”",
     ):
@@ -534,3 +547,12 @@ def test_that_the_column_of_splits_and_their_words_can_be_decided(page: ImportPa
     decided = tried()
     assert decided == {"split": "meta.csv:fold", "split_names": {"Prüfung": "test", "dev": "valid"}}
     assert recipe_of(decided).changed() == decided and "--split-names Prüfung=test" in command_for("x", decided, "vae").replace("'", "")
+
+
+def test_that_a_file_of_arrays_offers_each_array_of_groups_and_no_folder() -> None:
+    """And no row at all where no array has one value for each image."""
+    offered = ("labels", "group", "scale", "array", "size", "colour", "rename")
+    shown = facts(offered=offered, levels=(), columns=("y",), group_columns=("patient", "site"))
+    (group,) = [field for field in fields_for(shown) if field.name == "group"]
+    assert group.choices == ("as found", "patient", "site") and words_of_choice("group", "patient", shown) == "patient"
+    assert not [field for field in fields_for(facts(offered=offered, levels=(), group_columns=())) if field.name == "group"]

@@ -71,7 +71,11 @@ def opened(driver: WindowDriver, path: Path) -> DataPane:
     pane = driver.pane("DataPane")
     assert isinstance(pane, DataPane)
     page = pane.import_page
-    driver.wait(lambda: pane.stack.currentWidget() is page and str(path) in (page.path, page.failing), f"{path.name} was read", 120)
+    driver.wait(
+        lambda: pane.stack.currentWidget() is page and str(path) in (page.path, page.failing) and page.sample_of is None,
+        f"{path.name} was read",
+        120,
+    )
     return pane
 
 
@@ -199,7 +203,8 @@ def test_that_a_slow_reading_is_cancelled_and_its_answer_never_shown(driver: Win
     driver.wait(lambda: page.preview.busy and page.cancel.isVisible(), "it was being read", 60)
     QTest.mouseClick(page.cancel, Qt.MouseButton.LeftButton)
     driver.wait(lambda: not page.preview.busy, "it ended", 60)
-    assert page.report is before or reports  # the reading may have been over before the click
+    sampled = page.report is not None and page.report.sampled > 0
+    assert page.report is before or reports or sampled  # the reading may have been over before the click
     if page.report is before:
         assert page.again.isVisible() and not page.use_button.isEnabled()
     for value in ("16", "24", "28", "48"):
@@ -210,6 +215,35 @@ def test_that_a_slow_reading_is_cancelled_and_its_answer_never_shown(driver: Win
     driver.settle()
     driver.run_for(0.2)
     assert page.report.shape == (3, 48, 48)
+
+
+def test_that_a_large_folder_is_shown_from_a_sample_before_all_of_it(
+    driver: WindowDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.data.sampled.WORTH_SECONDS", 0.0)  # as where reading takes long
+    rng = np.random.default_rng(0)
+    for n in range(2000):
+        save(tmp_path / "set" / ("train" if n % 4 else "test") / "abc"[n % 3] / f"{n}.png", rng.integers(0, 256, (8, 8, 3), np.uint8))
+    page = driver.pane("DataPane").import_page
+    seen: list[tuple[bool, bool, int]] = []  # whether it can be used, whether the whole is known, images that were shown
+    page.preview.sampled.connect(lambda report: seen.append((page.use_button.isEnabled(), page.whole is not None, report.sampled)))
+    show = page.show_sample
+
+    def first(report: m.DataReport) -> None:
+        show(report)
+        driver.settle()
+        seen.append((page.use_button.isEnabled(), page.whole is not None, report.sampled))
+
+    monkeypatch.setattr(page, "show_sample", first)
+    pane = opened(driver, tmp_path / "set")
+    assert seen and seen[0][:2] == (False, False) and 0 < seen[0][2] <= 256
+    settled(driver, pane)
+    assert page.report is not None and page.report.sampled == 0 and sum(page.report.counts.values()) == 2000 and page.use_button.isEnabled()
+    choose(driver, pane, "fit", "squeeze")
+    driver.wait(lambda: len(seen) > 1, "the sample by the new decision was shown", 60)
+    assert not seen[-1][0]
+    settled(driver, pane)
+    assert page.report is not None and page.report.sampled == 0 and page.report.counts["test"] == 500
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (960, 560)], ids=["1280x800", "960x560"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QGuiApplication
+from PySide6.QtGui import QColor, QContextMenuEvent, QGuiApplication
 from PySide6.QtTest import QTest
 
 from app.panes.embedding.lasso_page import EMPTY, LassoPage
@@ -24,10 +24,11 @@ from app.panes.embedding.pane import SCORES, EmbeddingPane
 from app.shell import theme
 from app.shell.application import prepare
 from app.shell.formatting import count
+from app.widgets.curation_menu import CurationMenu
 from engine import messages as m
 from tests.kit import paper_map
 from tests.kit.panes import ANSWERS, OTHER, PLAIN, RUN, WORKS, Kit, digits, run_info
-from tests.kit.text_fit import exceeds, listening
+from tests.kit.text_fit import exceeds, listening, overlaps
 
 SETS = (
     m.DataInfo("digits", "digits", "images", "1 797", True),
@@ -755,3 +756,50 @@ def test_that_the_sentence_how_to_select_is_whole(qapp, width: int) -> None:
     assert not exceeds(*sizes) and page.words.isVisible()
     page.close()
     page.deleteLater()
+
+
+def test_that_one_of_the_selected_images_is_decided_about_and_marked(kit: Kit, pane: EmbeddingPane) -> None:
+    assert pane.points.drawn is not None
+    pane.points.drawn = replace(pane.points.drawn, subset=replace(pane.points.drawn.subset, data="/pictures/pets"))
+    assert not pane.curation.isVisible()
+    pane.points.select(np.array([3, 9, 30]))
+    kit.pump()
+    assert pane.curation.isVisible() and "Right-click an image" in pane.curation.words.text
+    strip = pane.page.selection.images
+    at = strip.place(1).center().toPoint()
+    QGuiApplication.sendEvent(strip, QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, strip.mapToGlobal(at)))
+    kit.pump()
+    (menu,) = pane.findChildren(CurationMenu)
+    assert menu.names == (pane.points.drawn.names[9],) and pane.points.pinned == 9  # whose card says which image it is
+    menu.decide("tag", "blurred", "Tag this image")
+    menu.close()
+    kit.pump()
+    assert strip.marked == {1: "#"} and "1 tagged" in pane.curation.words.text
+    pane.points.select(None)
+    kit.pump()
+    assert not pane.curation.isVisible()
+
+
+@pytest.mark.parametrize(
+    "name", ("scan.png", "class_3_of_the_second_survey/scan_2024-11-00744_left_camera_corrected.png", "three words and more " * 4)
+)
+@pytest.mark.parametrize("before", ("", "scan.png"), ids=("first", "after-a-short-one"))
+def test_that_the_card_of_a_point_is_as_high_as_its_texts(kit: Kit, pane: EmbeddingPane, name: str, before: str) -> None:
+    """At the first card no text has a width yet, and whoever learns its width late needs more lines than it thought."""
+    event, card = pane.points.drawn, pane.page.hover_card
+    assert event is not None
+    if before:
+        pane.points.drawn = replace(event, names=(before,) * len(event.places))
+        pane.points.pin(3)
+        kit.pump()
+    pane.points.drawn = replace(event, names=(name,) * len(event.places))
+    pane.points.pin(3)
+    kit.pump()
+    assert overlaps(card) == []
+    with listening() as heard:
+        card.grab()
+    assert name.split("_")[0].split()[0] in "".join(text for *_, text, _size in heard.texts).replace("\u200b", "")
+    assert not [text for _, wanted, room, text, _ in heard.texts if exceeds(wanted, room)]
+    assert pane.page.map.rect().contains(card.geometry())
+    assert card.image.y() + card.image.height() <= card.near_words.y()
+    assert card.lines.mapTo(card, card.lines.rect().bottomLeft()).y() < card.near_words.y() < card.near.y()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QMouseEvent
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
@@ -227,6 +227,63 @@ def test_that_an_image_can_be_given_another_class_or_left_out(kit: Kit) -> None:
     menu.close()
 
 
+def tell_decisions(kit: Kit) -> None:
+    """What the engine says of each question about curation."""
+    for query in [one for one in kit.engine.open if isinstance(one, m.Curate)]:
+        kit.engine.open.remove(query)
+        kit.engine.reply(query)
+    kit.pump()
+
+
+def test_that_the_pane_says_how_to_decide_and_a_decision_is_seen_at_once_with_its_undo(kit: Kit) -> None:
+    pane = open_pane(kit)
+    tell(kit, data="/pictures/pets")
+    show(kit)
+    tell_decisions(kit)
+    line, gallery = pane.curation, pane.page.gallery
+    assert line.isVisible() and "Right-click an image" in line.words.text and not line.undo_button.isVisible()
+    at = gallery.place(1).center().toPoint()
+    menu = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, gallery.mapToGlobal(at))
+    QCoreApplication.sendEvent(gallery, menu)
+    (opened,) = pane.findChildren(CurationMenu)
+    assert opened.names == ("digit 1",) and gallery.chosen == 1 and "digit 1" in pane.page.image_line.text  # below it is named which one
+    plain = gallery.grab().toImage()
+    tell_decisions(kit)
+    opened.decide("exclude", "", "Leave this image out")
+    opened.close()
+    tell_decisions(kit)
+    assert gallery.marked == {1: "×"} and gallery.faint == {1}
+    marked, inside = gallery.grab().toImage(), gallery.place(1).toRect().adjusted(4, 4, -4, -40)
+    row = inside.center().y()
+    assert any(plain.pixelColor(x, row) != marked.pixelColor(x, row) for x in range(inside.left(), inside.right()))
+    assert "1 left out" in line.words.text and pane.page.image_line.text.startswith("Left out. ")
+    QTest.mouseClick(line.undo_button, Qt.MouseButton.LeftButton)
+    tell_decisions(kit)
+    assert gallery.marked == {} and "Right-click" in line.words.text and "eft out" not in pane.page.image_line.text
+    CurationMenu(kit.context, "/pictures/pets", ("digit 2",), pane).decide("relabel", "one", "Give it another class")
+    tell_decisions(kit)
+    assert gallery.marked == {2: "→"} and gallery.texts[2][0] == "now one" and gallery.texts[1][0] == NAMES[1]
+    for split in ("test", "valid"):  # answers on test images are not for relabelling
+        box = pane.page.split
+        box.setCurrentIndex(box.findData(split))
+        box.activated.emit(box.currentIndex())
+        pane.controller._settle()
+        tell(kit, data="/pictures/pets")
+        show(kit)
+        tell_decisions(kit)
+        assert line.isVisible() == (split == "valid") and bool(gallery.marked) == (split == "valid")
+
+
+def test_that_another_pane_chooses_what_answers_and_the_split(kit: Kit) -> None:
+    pane = open_pane(kit)
+    assert pane.take_over("errors", ("knn", "test"))
+    pane.controller._settle()
+    assert (asked(kit).of.through, asked(kit).of.split) == ("knn", "test")
+    assert pane.take_over("errors", "")
+    pane.controller._settle()
+    assert (asked(kit).of.through, asked(kit).of.split) == ("classifier", "test")
+
+
 def test_that_test_images_are_looked_at_with_a_warning_that_stays_and_are_not_relabelled(kit: Kit) -> None:
     pane = ready(kit)
     assert not pane.page.test_line.isVisible()
@@ -262,6 +319,51 @@ def test_that_pages_turn_within_what_there_is(kit: Kit) -> None:
     assert pane.page.previous.isEnabled() and not pane.page.next.isEnabled()
     QTest.keyClick(pane.page.gallery, Qt.Key.Key_PageUp)
     assert kit.engine.of(m.BrowseErrors)[-1].offset == 0
+
+
+@pytest.mark.parametrize("total", (1, 2, 5, 9, 40))
+@pytest.mark.parametrize("names", (NAMES, tuple(f"class_{word}_of_the_second_survey" for word in NAMES)), ids=("short", "long"))
+@pytest.mark.parametrize("size", ((700, 400), (860, 560), (1200, 900)), ids=str)
+def test_that_the_gallery_is_as_full_as_it_can_be(kit: Kit, size: tuple[int, int], names: tuple[str, ...], total: int) -> None:
+    """No further row or column has room at a legible size, all images that have room are shown, and none lies over another."""
+    pane = open_pane(kit)
+    pane.resize(*size)
+    tell(kit, names=names)
+    answered, n = 0, 0
+    while answered < len(kit.engine.of(m.BrowseErrors)):  # until no other number is asked for
+        answered, n = len(kit.engine.of(m.BrowseErrors)), min(kit.engine.of(m.BrowseErrors)[-1].count, total)
+        show(kit, total=total, n=n)
+        kit.pump()
+    gallery = pane.page.gallery
+    assert len(gallery.images) == min(total, pane.controller.count) and pane.controller.offset == 0
+    places = [gallery.place(k) for k in range(n)]
+    room = QRectF(gallery.rect())
+    assert all(room.contains(place) for place in places)
+    assert not [(a, b) for a in places for b in places if a is not b and a.intersects(b)]
+    assert [gallery.at(place.center().toPoint()) for place in places] == list(range(n))
+    if n < total:  # neither a third of a tile beside them nor below: what is over is less than a tile of the least size
+        right, below = max(place.right() for place in places), max(place.bottom() for place in places)
+        assert room.right() - right < 120 and room.bottom() - below < 80
+        assert len({place.top() for place in places}) > 1, "more than one row, even where the page is as low as it can be"
+    else:
+        assert gallery.picture_side() >= 44
+
+
+def test_that_the_columns_stay_where_they_are_whatever_the_names_of_the_classes(kit: Kit) -> None:
+    pane = open_pane(kit)
+    tell(kit)
+    show(kit, total=4, n=4)
+    kit.pump()
+    before = pane.page.area.geometry(), pane.page.gallery.geometry()
+    names = tuple(f"class_{word}_of_the_second_survey_in_the_north" for word in NAMES)
+    kit.state.set_cursor(512)
+    pane.controller._settle()
+    tell(kit, names=names)
+    pane.choose_cell(0, 1)
+    show(kit, total=2, n=2)
+    kit.pump()
+    assert (pane.page.area.geometry(), pane.page.gallery.geometry()) == before
+    assert names[0] in pane.page.gallery_heading.toolTip()
 
 
 def test_that_a_new_step_leaves_the_reader_on_the_page(kit: Kit) -> None:

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
 
 from app.panes.probe.pane import TUNING_SHARE, ProbePane
 from app.panes.probe.results import figure, supervised
@@ -338,3 +340,17 @@ def test_that_every_chart_becomes_a_picture_and_a_table(kit: Kit, pane: ProbePan
     pane._copy(pane.page.by_block)
     assert not QGuiApplication.clipboard().image().isNull()
     QGuiApplication.clipboard().clear()
+
+
+def test_that_one_click_leads_to_the_images_that_either_probe_gets_wrong(kit: Kit, pane: ProbePane) -> None:
+    handed: list[tuple[str, object]] = []
+    kit.state.handed_over.connect(lambda purpose, what: handed.append((purpose, what)))
+    page = pane.page
+    QTest.mouseClick(page.errors_button, Qt.MouseButton.LeftButton)
+    page.split.setCurrentIndex(page.split.findData("test"))
+    QTest.mouseClick(page.knn_errors_button, Qt.MouseButton.LeftButton)
+    assert handed == [("errors", ("probe", "valid")), ("errors", ("knn", "test"))]
+    page.data.setCurrentIndex(page.data.findData("shapes"))  # whose images Errors does not show
+    pane.draw()
+    for made in (page.errors_button, page.knn_errors_button):
+        assert not made.isEnabled() and "its own" in made.toolTip()

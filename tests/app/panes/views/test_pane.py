@@ -66,6 +66,17 @@ def test_that_the_next_batch_of_the_checkpoint_is_asked_for_and_shown(kit: Kit, 
     assert "mirrored" in pane.grid.words(0, 0) and pane.grid.title(3) == "training image 3 · 3"
 
 
+def test_that_a_run_on_grey_images_has_no_strengths_of_colour(kit: Kit, pane: ViewsPane) -> None:
+    hue = m.FieldInfo("hue", "hue", "float", 0.1, "Colours are turned.", 0.0, 0.5, group="Augmentation", of_colour=True)
+    kit.state.methods = {**kit.state.methods, "paper": replace(PAPER, fields=(*PAPER.fields, hue))}
+    offered = []
+    for shape in ((3, 8, 8), (1, 8, 8)):
+        kit.look_at(replace(paper_run(), shape=shape), paper_run(OTHER))
+        pane.refresh()
+        offered.append({field.name for field in pane.settings.fields})
+    assert offered[0] - offered[1] == {"hue"} and offered[1]
+
+
 def test_that_a_note_of_the_engine_stands_above_the_batch(kit: Kit, pane: ViewsPane) -> None:
     kit.engine.notes = ("The batch is learned from in pieces; this is the first.",)  # type: ignore[attr-defined]
     kit.state.set_cursor(16)

@@ -112,23 +112,30 @@ def pixels_of(pane: ViewsPane) -> np.ndarray:
 # -- which runs have the page ------------------------------------------------------------------------------------------
 
 
-def test_that_a_transformer_has_the_page_and_another_network_has_not(kit: Kit, runs: Path) -> None:
+def test_that_a_transformer_has_the_page_and_another_network_says_which_runs_have(kit: Kit, runs: Path) -> None:
     pane = opened(kit, runs, page=BATCH)
     assert not pane.tabs.button(PATCHES).isHidden() and pane.page == BATCH
     assert asked(kit, m.ShowAttention) == [], "nobody looks at it yet"
     pane.show_page(PATCHES)
     kit.look_at(about(runs, "simclr"))
     settle(kit)
-    assert pane.tabs.button(PATCHES).isHidden() and pane.page == BATCH
+    assert pane.page == PATCHES and not pane.patches_page.side.isVisible() and pane.patches_page.board.picture is None
+    hint = pane.patches_page.board.hint
+    assert "is no vision transformer" in hint and "encoder=vit" in hint and "No run of the list has patches yet." in hint
+    kit.look_at(about(runs, "simclr"), replace(about(runs, "mae"), config={"encoder": "vit"}))
+    settle(kit)
+    pane._offer(*pane._pages_told)
+    assert pane.patches_page.board.hint.endswith("Runs with patches: mae.")
     kit.look_at(about(runs, "mae"))
     settle(kit)
-    assert pane.page == PATCHES, "the page that was chosen by hand comes back with a run that has it"
+    assert pane.page == PATCHES and pane.patches_page.side.isVisible() and pane.patches_page.board.picture is not None
     assert len(asked(kit, m.DescribePatches)) == 3
 
 
 def test_that_a_method_without_views_shows_what_its_network_has(kit: Kit, runs: Path, monkeypatch) -> None:
     pane = opened(kit, runs, "fine_tuning", page=BATCH)  # of a classifier: a convolutional network
-    assert [page for page in range(6) if not pane.tabs.button(page).isHidden()] == [INVARIANCE] == [pane.page]
+    assert [page for page in range(6) if not pane.tabs.button(page).isHidden()] == [INVARIANCE, PATCHES]
+    assert pane.page == INVARIANCE, "that page has something for it"
     assert asked(kit, m.ShowBatch) == [] and pane.status.level == ""
     described = m.PatchesDescribed(stamp=0, run="", step=4, layers=4, heads=2)
     pane.patches.network = described
@@ -149,6 +156,27 @@ def test_that_a_run_that_was_opened_before_its_method_is_known_shows_its_page_as
     assert pane.page == INVARIANCE and not pane.tabs.button(pane.page).isHidden() and len(asked(kit, m.DescribePatches)) == 1
 
 
+def test_that_every_word_of_the_page_is_explained_on_it_and_in_a_tip_with_its_source(kit: Kit, runs: Path) -> None:
+    pane = opened(kit, runs)
+    page = pane.patches_page
+    for mode in range(3):
+        click_button(pane, mode)
+        settle(kit)
+        assert len(page.about.text) > 40 and "arXiv" in page.modes.button(mode).toolTip()
+    assert "cos(a, b)" in page.modes.button(SIMILARITIES).toolTip() and "softmax" in page.modes.button(ATTENTION).toolTip()
+    click_button(pane, ATTENTION)
+    settle(kit)
+    entropy, distance, rest = page.measures
+    assert "low when" in entropy.text and "−Σ p ln p" in entropy.toolTip()
+    assert "how far" in distance.text and "2010.11929" in distance.toolTip()
+    assert "stands for no patch" in rest.text and "class token" in rest.toolTip()
+    for widget in (page.layer, page.head, page.foreground, page.opacity):
+        assert len(widget.toolTip()) > 30 and page.names[widget].toolTip() == widget.toolTip()
+    click_button(pane, COMPONENTS)
+    settle(kit)
+    assert not any(line.isVisible() for line in page.measures)
+
+
 # -- attention ---------------------------------------------------------------------------------------------------------
 
 
@@ -162,8 +190,8 @@ def test_that_attention_is_painted_as_the_engine_told_it_and_said_with_what_no_p
     for row, column in ((0, 0), (3, 1)):
         expected = viridis(told.maps[2, row, column] / told.maps[2].max())
         assert np.abs(np.subtract(pixel(pane, board.patch_place(board.place(), row, column)), expected)).max() <= 2
-    assert f"{100 * told.rest[2]:.1f}\u202f% goes to the class token itself, which no patch shows" in page.words.text
-    assert "of at most 2.77 nats" in page.words.text and "layer 4 of 4, mean of 2 heads" in page.words.text
+    assert f"{100 * told.rest[2]:.1f}\u202f% goes to the class token itself" in page.measures[2].text
+    assert "of at most 2.77 nats" in page.measures[0].text and "layer 4 of 4, mean of 2 heads" in page.words.text
     page.opacity.setValue(0)
     grey = round(float(told.seen[0, 0:2, 0:2].mean()))
     assert abs(pixel(pane, board.patch_place(board.place(), 0, 0))[0] - grey) <= 20 + grey, "the image alone"
