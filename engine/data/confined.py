@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from engine.data.clips import join_frames
 from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
+from engine.data.fingerprints import PRINT_BYTES, Fingerprints
 from engine.data.limits import SILENT_SECONDS
 from engine.data.reader_process import Frame, ReaderDead, ReaderLate, ReaderMissing, ReaderProcess, borrowed
 from engine.data.recipe import ImportRecipe
@@ -101,6 +103,7 @@ def _put(answers: Queue[Frame | Exception], answer: Frame | Exception, given_up:
 
 def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step | Sampled, None, Source | BadData]:
     rooms: dict[str, np.ndarray] = {}
+    prints: dict[str, Fingerprints] = {}
     filled: dict[str, int] = {}
     step = Step(0, None, "byte", f"Opening {path.name}")
     while True:
@@ -113,16 +116,21 @@ def _taken_over(path: Path, answers: Queue[Frame | Exception]) -> Generator[Step
             raise BadData(_why(path.name, answer)) from None
         head, payload = answer
         if "source" in head:
-            return source_from_frame(head["source"], payload, rooms, filled)
+            source = source_from_frame(head["source"], payload, rooms, filled)
+            for name, some in prints.items():
+                if name in source.parts:
+                    source.parts[name].prints = replace(some.first(filled[name]), images=source.parts[name].images)
+            return source
         if "bad" in head:
             return BadData(str(head["bad"]))
         if "sampled" in head:
             yield _sample(head, payload, rooms, filled)
             continue
         if "rows" in head:
-            _place(head, payload, rooms, filled)
+            _place(head, payload, rooms, filled, prints)
         elif "restart" in head:
             rooms.clear()
+            prints.clear()
             filled.clear()
         elif "step" in head:
             done, total, unit, note = head["step"]
@@ -143,7 +151,9 @@ def _sample(head: dict[str, Any], payload: bytes, rooms: dict[str, np.ndarray], 
     return Sampled(source, counts, class_counts)
 
 
-def _place(head: dict[str, object], payload: bytes, rooms: dict[str, np.ndarray], filled: dict[str, int]) -> None:
+def _place(
+    head: dict[str, object], payload: bytes, rooms: dict[str, np.ndarray], filled: dict[str, int], prints: dict[str, Fingerprints]
+) -> None:
     """Put the next rows of a part where they belong. Raises: BadData: more than was announced, or than can be held."""
     name, room = str(head["rows"]), head["room"]
     damaged = BadData(DAMAGED)
@@ -153,13 +163,18 @@ def _place(head: dict[str, object], payload: bytes, rooms: dict[str, np.ndarray]
         if not all(type(n) is int and n >= 0 for n in room) or room[1] not in (1, 3):
             raise damaged
         rooms[name], filled[name] = room_for(tuple(room)), 0
+        if head.get("prints"):
+            prints[name] = Fingerprints.room(rooms[name])
     target = rooms[name]
-    each = target[0].nbytes if len(target) else 0
+    pixels = target[0].nbytes if len(target) else 0
+    each = pixels + PRINT_BYTES * (name in prints) if pixels else 0
     count = len(payload) // each if each else 0
     done = filled[name]
     if count * each != len(payload) or done + count > len(target):
         raise damaged
-    target[done : done + count] = np.frombuffer(payload, np.uint8).reshape(count, *target.shape[1:])
+    target[done : done + count] = np.frombuffer(payload, np.uint8, count * pixels).reshape(count, *target.shape[1:])
+    if name in prints and count:
+        prints[name].put(done, count, payload[count * pixels :])
     filled[name] = done + count
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from engine.common.counting import number_of
 from engine.data.curation import Curation, Known, names_in
 from engine.data.dataset import BadData, Chosen, Source, Split
+from engine.data.fingerprints import chunks
 from engine.data.preprocessing import Preprocessing
-from engine.data.splits import drawn_from
-from engine.data.storage import room_for
-from engine.data.twins import chunks
+from engine.data.splits import parts_of_splits
 
 NAMED = 5  # images in a sentence
 
@@ -47,10 +46,9 @@ class KeptImages:
 
     def of(self, source: Source, splits: dict[str, Split]) -> dict[str, Split]:
         """The splits without what was left out, with the classes that were given. Raises: BadData: nothing is left of one."""
-        rest = drawn_from(source)
-        result = {}
+        result, parts = {}, parts_of_splits(source)
         for name, split in splits.items():
-            part = name if name != rest and name in source.parts and len(source.parts[name].images) else rest
+            part = parts[name]
             stays = np.flatnonzero(self.kept[part][split.index])
             if not len(stays):
                 what = {"train": "training", "valid": "validation"}.get(name, name)
@@ -161,10 +159,7 @@ def _relabelled(source: Source, found: _Found) -> tuple[dict[str, np.ndarray], l
 
 
 def _rows(split: Split, rows: np.ndarray) -> Split:
-    """The rows [n] of a split; many pixels go into a mapped file as those of any set do."""
-    images = room_for((len(rows), *split.images.shape[1:]))
-    size = max(1, (2 << 20) // max(1, int(np.prod(split.images.shape[1:]))))
-    for start in range(0, len(rows), size):
-        images[start : start + size] = split.images[rows[start : start + size]]
+    """The rows [n] of a split, whose pixels stay where they are."""
+    images = np.broadcast_to(np.uint8(0), (len(rows), *split.images.shape[1:]))
     labels, groups, before = (None if some is None else some[rows] for some in (split.labels, split.groups, split.before))
     return Split(images, labels, Chosen(split.names, rows), split.index[rows], groups, before)

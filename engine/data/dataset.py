@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from engine.data.errors import BadData as BadData
+from engine.data.fingerprints import Fingerprints
 from engine.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -195,6 +196,11 @@ class Part:
     groups: np.ndarray | None = None  # int64 [N], numbered over all parts, where the reader knows what belongs together
     before: np.ndarray | None = None  # of clips: the frames before each image, uint8 [N, 4, C, H, W], the oldest first
     past: np.ndarray | None = None  # of clips while `images` holds single frames: rows int64 [N, 5], the four before and the image itself
+    prints: Fingerprints | None = None  # where who decoded the images has computed them
+
+    def known_prints(self) -> Fingerprints | None:
+        """What the images are compared by, where it is known; nothing where they have been replaced since."""
+        return self.prints if self.prints is not None and self.prints.images is self.images else None
 
 
 @dataclass

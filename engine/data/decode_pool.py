@@ -1,25 +1,46 @@
-"""Decodes many files of pictures in several processes at once and hands the results over in the order of the files."""
+"""Decodes many files of pictures in several processes at once, into one array in the order of the files."""
 
 from __future__ import annotations
 
 import math
 import os
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from engine.data.decoder import clause, exchange
-from engine.data.limits import BATCH_FILES, READERS
+from engine.data.fingerprints import PRINT_BYTES, Fingerprints
+from engine.data.limits import BATCH_BYTES, BATCH_FILES, FEW_FILES, READERS
 from engine.data.pixel_facts import Facts
 from engine.data.preprocessing import Preprocessing
 from engine.data.reader_process import ReaderMissing, ReaderProcess, give_back
 
 WAIT_SECONDS = 0.005  # for an answer, between two yields
 REQUEST_BYTES = 16_000  # of names in one question, less than a pipe holds
+FEW = 2_000  # files
 
 Size = tuple[int, int, int]  # C, H, W
-File = tuple[str, int | None]  # path, and which page of it; None: the first
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is decoded: files below a folder, or stretches of one file."""
+
+    root: str  # comes before every name
+    names: Sequence[str]
+    pages: Sequence[int | None]  # which page of each; None: the first
+    odd: frozenset[str] = frozenset()  # names that are links, pipes or the like
+
+    def request(self, places: range) -> dict[str, Any]:
+        """Some of them, as the decoding process is asked for them."""
+        names = [self.names[place] for place in places]
+        pages = [self.pages[place] for place in places]
+        return {
+            "root": self.root, "names": names, "pages": pages if any(pages) else None,
+            "ordinary": not self.odd or self.odd.isdisjoint(names),
+        }  # fmt: skip
 
 
 @dataclass
@@ -28,23 +49,25 @@ class DecodedFiles:
 
     sizes: list[Size | str] = field(default_factory=list)  # of the picture in its file, or why there is none
     notes: list[list[str]] = field(default_factory=list)  # of the good ones that were changed
-    pixels: bytearray = field(default_factory=bytearray)  # of the good ones, one after the other
     facts: list[Facts] = field(default_factory=list)  # of the good ones that were changed
+    good: int = 0  # how many pictures there are
     plain: int = 0  # good ones of 8 bits that were taken as they are
     top: int = -1  # the highest value of these
 
 
-def decode_files(files: list[File], shape: Size, how: Preprocessing) -> Generator[DecodedFiles | None, None, None]:
-    """Yields what became of the next files, in order, brought to `shape`; None while there is nothing new.
+def decode_files(files: Files, prints: Fingerprints, how: Preprocessing) -> Generator[DecodedFiles | None, None, None]:
+    """Yields what became of the next files, in order; None while there is nothing new.
 
-    Closing the generator ends the processes and the threads at once.
+    The good pictures, brought to the shape of `prints.images` [N, C, H, W], are its first rows, and are compared by the first of
+    `prints`. Closing the generator ends the processes and the threads at once.
     """
-    batches = list(_batches(files))
+    batches = list(_batches(files, max(1, math.prod(prints.images.shape[1:]))))
     workers = min(READERS, os.cpu_count() or 1, max(1, len(batches)))
-    pool = _Pool(batches, shape, how, workers)
+    pool = _Pool(files, batches, prints, how, workers)
     try:
         waiting: dict[int, DecodedFiles] = {}
-        for number in range(len(batches)):
+        row = 0
+        for number, batch in enumerate(batches):
             while number not in waiting:
                 try:
                     done, result = pool.results.get(timeout=WAIT_SECONDS)
@@ -52,32 +75,38 @@ def decode_files(files: list[File], shape: Size, how: Preprocessing) -> Generato
                     yield None
                     continue
                 waiting[done] = result
-            yield waiting.pop(number)
+            found = waiting.pop(number)
+            if row != batch.start and found.good:  # a file before them gave no picture
+                prints.move(batch.start, found.good, row)
+            row += found.good
+            yield found
             pool.room.release()
     finally:
         pool.close()
 
 
-def _batches(files: list[File]) -> Iterator[list[File]]:
-    batch: list[File] = []
-    length = 0
-    for path, page in files:
-        if batch and (len(batch) == BATCH_FILES or length + len(path) > REQUEST_BYTES):
-            yield batch
-            batch, length = [], 0
-        batch.append((path, page))
-        length += len(path)
-    if batch:
-        yield batch
+def _batches(files: Files, each: int) -> Iterator[range]:
+    """Places of the files of one question; a picture has `each` bytes."""
+    most = FEW_FILES if len(files.names) < FEW else BATCH_FILES
+    most = max(1, min(most, BATCH_BYTES // each))
+    start, length = 0, 0
+    for place, name in enumerate(files.names):
+        if place > start and (place - start == most or length + len(name) > REQUEST_BYTES):
+            yield range(start, place)
+            start, length = place, 0
+        length += len(name)
+    if start < len(files.names):
+        yield range(start, len(files.names))
 
 
 class _Pool:
     """Threads that each talk to a process of their own and take the next batch when they are done."""
 
-    def __init__(self, batches: list[list[File]], shape: Size, how: Preprocessing, workers: int) -> None:
+    def __init__(self, files: Files, batches: list[range], prints: Fingerprints, how: Preprocessing, workers: int) -> None:
         self.results: SimpleQueue[tuple[int, DecodedFiles]] = SimpleQueue()
         self.room = threading.Semaphore(4 * workers)  # batches that may be ahead of the one that is awaited
-        self._batches, self._shape, self._how = batches, shape, how.changed()
+        self._files, self._batches, self._prints, self._how = files, batches, prints, how.changed()
+        self._shape: Size = (prints.images.shape[1], prints.images.shape[2], prints.images.shape[3])
         self._numbers = iter(range(len(batches)))
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -109,14 +138,14 @@ class _Pool:
                 return
             self.results.put((number, self._decoded(process, self._batches[number])))
 
-    def _decoded(self, process: ReaderProcess, files: list[File]) -> DecodedFiles:
+    def _decoded(self, process: ReaderProcess, places: range) -> DecodedFiles:
         """A batch; where the process dies or hangs amid of it, its files one by one."""
         found = DecodedFiles()
         together = True
-        while len(found.sizes) < len(files) and not self._closed.is_set():
-            left = files[len(found.sizes) :]
+        while len(found.sizes) < len(places) and not self._closed.is_set():
+            left = places[len(found.sizes) :]
             try:
-                self._ask(process, left if together else left[:1], found)
+                self._ask(process, left if together else left[:1], found, places.start + found.good)
             except ReaderMissing as error:
                 found.sizes.append(clause(error))
             except Exception as error:
@@ -126,24 +155,31 @@ class _Pool:
                     found.sizes.append(clause(error))
         return found
 
-    def _ask(self, process: ReaderProcess, files: list[File], found: DecodedFiles) -> None:
-        head, payload = exchange(process, {
-            "op": "batch", "paths": [path for path, _ in files], "pages": [page for _, page in files],
-            "shape": list(self._shape), "how": self._how,
-        })  # fmt: skip
+    def _ask(self, process: ReaderProcess, places: range, found: DecodedFiles, row: int) -> None:
+        """The pictures of some files go into the rows from `row` on. Raises: ValueError: an answer that does not fit the question."""
+
+        def room(head: dict[str, Any]) -> memoryview:
+            told = head["files"]
+            good = sum(not isinstance(about, str) for about in told)
+            if not 0 < len(told) <= len(places) or head["payload"] != good * (math.prod(self._shape) + PRINT_BYTES):
+                raise ValueError
+            return memoryview(self._prints.images[row : row + good].reshape(-1))
+
+        request = {"op": "batch", "shape": list(self._shape), "how": self._how} | self._files.request(places)
+        head, packed = exchange(process, request, room=room)
         told = head["files"]
-        bad = [about for about in told if isinstance(about, str)]
         changed = [about for about in told if isinstance(about, list)]
         plain, top = told.count(0), int(head["top"])
         sizes: list[Size | str] = [self._shape if about == 0 else about if isinstance(about, str) else _size(about[0]) for about in told]
-        good = len(changed) + plain
-        if not 0 < len(told) <= len(files) or good + len(bad) != len(told) or len(payload) != good * math.prod(self._shape):
-            raise ValueError
+        notes, facts = [[str(note) for note in about[1]] for about in changed], [dict(about[2]) for about in changed]
+        good = plain + len(changed)
+        if good:
+            self._prints.put(row, good, packed)
         found.sizes += sizes
-        found.notes += [[str(note) for note in about[1]] for about in changed]
-        found.facts += [dict(about[2]) for about in changed]
+        found.notes += notes
+        found.facts += facts
+        found.good += good
         found.plain, found.top = found.plain + plain, max(found.top, top)
-        found.pixels += payload
 
 
 def _size(about: list[int]) -> Size:

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.data import reader_process
 from engine.data.dataset import BadData
+from engine.data.frames import Room
 from engine.data.limits import DECODE_SECONDS, LONGEST_SIDE, MAX_FILE_BYTES, MIB, SILENT_SECONDS, WAIT_FACTOR
 from engine.data.pictures import Picture
 from engine.data.preprocessing import Preprocessing
@@ -82,12 +83,14 @@ def read_table(path: str) -> RawTable | None:
         return None
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
         return None
-    return RawTable(columns, [[str(cell) for cell in row] for row in rows], bool(head.get("headed", True)), str(head.get("remark", "")))
+    return RawTable(
+        columns, [[str(cell) for cell in row] for row in rows], bool(head.get("headed", True)), remark=str(head.get("remark", ""))
+    )
 
 
-def exchange(process: ReaderProcess, request: dict[str, Any], data: bytes = b"") -> Frame:
-    """One question about pictures. Raises: ReaderLate, ReaderDead, ReaderMissing."""
-    return process.exchange(request, data, DECODE_SECONDS * WAIT_FACTOR)
+def exchange(process: ReaderProcess, request: dict[str, Any], data: bytes = b"", room: Room | None = None) -> Frame:
+    """One question about pictures; `room` takes the beginning of the payload. Raises: ReaderLate, ReaderDead, ReaderMissing."""
+    return process.exchange(request, data, DECODE_SECONDS * WAIT_FACTOR, room)
 
 
 def clause(error: Exception) -> str:

@@ -66,22 +66,20 @@ class Look:
     facts: Facts = field(default_factory=dict)  # of its values, for the decisions about a whole set
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file within the limit. Raises: Bad: no ordinary file, too large or not readable."""
+def read_bytes(path: str, ordinary: bool = False) -> bytes:
+    """The content of a file within the limit; `ordinary` where its folder lists it as an ordinary file, which is looked at once then.
+
+    Raises: Bad: no ordinary file, too large or not readable.
+    """
     try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise Bad("it is a folder; open it as a data set instead")
-        if not stat.S_ISREG(status.st_mode):
-            raise Bad("it is no ordinary file; choose an image file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise Bad(f"it has {status.st_size / MIB:,.0f} MB and the limit is {MAX_FILE_BYTES // MIB} MB; save it smaller")
-        if status.st_size == 0:  # also what the kernel makes up while it is read, perhaps without end
-            return b""
+        if not ordinary:
+            _check(os.stat(path))
         file = os.open(path, _AT_ONCE)
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise Bad("it is no ordinary file any more; choose an image file")
+            status = os.fstat(file)
+            _check(status)
+            if status.st_size == 0:  # also what the kernel makes up while it is read, perhaps without end
+                return b""
             data = os.read(file, status.st_size + 1)
             return data if len(data) == status.st_size else data + _rest(file)
         finally:
@@ -93,6 +91,15 @@ def read_bytes(path: str) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its name is impossible"
         raise Bad(f"it cannot be opened ({why}); check its permissions") from None
+
+
+def _check(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise Bad("it is a folder; open it as a data set instead")
+    if not stat.S_ISREG(status.st_mode):
+        raise Bad("it is no ordinary file; choose an image file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise Bad(f"it has {status.st_size / MIB:,.0f} MB and the limit is {MAX_FILE_BYTES // MIB} MB; save it smaller")
 
 
 def _rest(file: int) -> bytes:

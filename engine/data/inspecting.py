@@ -17,6 +17,7 @@ from engine.data.confined import summary_of
 from engine.data.curating import curate
 from engine.data.curation import carried_state
 from engine.data.dataset import BadData, DataSet, FirstAnswer, Sampled, SampleWish, Source, Split, Step, size_in_words
+from engine.data.fingerprints import chunks, rows_at_once
 from engine.data.grouping import torn_groups
 from engine.data.import_facts import facts_of, warnings_of
 from engine.data.listing import decided_in_words
@@ -28,9 +29,9 @@ from engine.data.preprocessing import Preprocessing
 from engine.data.readers import reader_for
 from engine.data.recipe import ImportRecipe, parted_name, with_recipe
 from engine.data.sampled import PARTS, WORTH_SECONDS, thinned
-from engine.data.splits import keep_near_together, split, text_spans
+from engine.data.splits import keep_near_together, parts_of_splits, split, text_spans, with_pixels
 from engine.data.storage import room_for
-from engine.data.twins import chunks, copies_of, find_twins, group
+from engine.data.twins import copies_of, find_twins, group
 from engine.messages import DataInfo, DataReport, DataWarning, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
@@ -158,21 +159,22 @@ def _data_set(data: str, size: int | None, colour: str | None, wish: SampleWish 
     group(source.parts, twins)
     splits, notes = split(source)
     yield Step(0, None, "image")
-    digest = yield from _hash(splits, shape)
+    digest = yield from _hash(source, splits, shape)
     former = ""
     if any(part.groups is not None for part in source.parts.values()):
         before, _ = split(source, parting=True)
         if any(not np.array_equal(before[name].index, splits[name].index) for name in splits):
-            former = yield from _hash(before, shape)
+            former = yield from _hash(source, before, shape)
     near = NearPairs() if builtin.is_built_in(path) else (yield from find_near_duplicates(source.parts, twins))
     if near_groups := bound_groups(source.parts, near, twins):
         splits, said, redrawn = keep_near_together(source, splits, near_groups)
         notes = said if redrawn else notes + said
         if redrawn:
-            former, digest = digest, (yield from _hash(splits, shape))
+            former, digest = digest, (yield from _hash(source, splits, shape))
     if curated is not None:
         splits = curated.of(source, splits)
-        former, digest = "", (yield from _hash(splits, shape))
+        former, digest = "", (yield from _hash(source, splits, shape))
+    splits = with_pixels(source, splits, in_place=not builtin.is_built_in(path))
     copies, near_copies = copies_of(source, splits, twins), near_copies_of(source, splits, near)
     notes += torn + copies.notes + near_copies.notes + _absent(splits["train"], source.classes)
     class_counts = {name: _class_counts(some, len(source.classes)) for name, some in splits.items() if source.classes}
@@ -346,14 +348,18 @@ def _adapted(
     return images, notes
 
 
-def _hash(splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, None, str]:
-    """SHA-256 over shape, split sizes, pixels, the frames before them and labels."""
+def _hash(source: Source, splits: dict[str, Split], shape: tuple[int, ...]) -> Generator[Step, None, str]:
+    """SHA-256 over shape, split sizes, pixels, the frames before them and labels. The pixels are those of the source's parts."""
     digest = hashlib.sha256(repr(shape).encode())
     total = sum(len(some) for some in splits.values())
     done = 0
+    parts = parts_of_splits(source)
     for name, some in splits.items():
         digest.update(f"{name} {len(some)}".encode())
-        for chunk in chunks(some.images):
+        images = source.parts[parts[name]].images
+        size = rows_at_once(images)
+        for start in range(0, len(some), size):
+            chunk = np.ascontiguousarray(images[some.index[start : start + size]])
             digest.update(chunk)
             done += len(chunk)
             yield Step(done, total, "image", "Hashing")

@@ -125,13 +125,13 @@ def understand(
         made: a table among the paths that is no file but was made by the reader.
     """
     layout = Layout()
-    pictures = _pictures(paths, recipe, layout)
+    pictures, others = _pictures(paths, recipe, layout)
     pictures = _without_masks(pictures, layout)
     foreign: set[str] = set()
     tables = _tables(paths, pictures, read_table, recipe, layout, foreign)
     _place(pictures, tables, recipe, layout)
     layout.notes += [f"{table.path} {table.remark}." for table in tables if table.remark and table.path in layout.read_for]
-    others = [path for path in paths if not may_be_a_picture(path.rpartition("/")[2]) and path not in foreign and path != made]
+    others = [path for path in others if path not in foreign and path != made]
     stems = {stem_of(path).rpartition("/")[2] for path in pictures} if others else set()
     beside = said_beside(others, stems, layout.read_for, {table.path: bool(table.columns) for table in tables})
     layout.not_needed = {kind: (len(some), tuple(some[:LEFT_OUT_LISTED])) for kind, some in beside.kinds.items()}
@@ -146,31 +146,37 @@ def understand(
     return layout
 
 
-def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> list[str]:
-    pictures = [path for path in paths if may_be_a_picture(path.rpartition("/")[2])]
+def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> tuple[list[str], list[str]]:
+    """(What is taken for pictures, in the order of their paths, what is none by its name)."""
+    pictures: list[str] = []
+    others: list[str] = []
+    for path in paths:
+        (pictures if may_be_a_picture(path.rpartition("/")[2]) else others).append(path)
     if recipe.leave_out:
         asked = [path for path in pictures if any(fnmatch.fnmatchcase(path, pattern) for pattern in recipe.leave_out)]
         layout.leave_out(asked, "image was left out, as asked for", "images were left out, as asked for")
         without = set(asked)
         pictures = [path for path in pictures if path not in without]
-    return sorted(pictures)
+    return sorted(pictures), others
 
 
 def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
     """Without masks: in a folder beside one of images, or with “_mask” behind the name of another picture."""
     beside: dict[Trail, set[str]] = defaultdict(set)
-    for trail in {_trail(path) for path in pictures}:
+    trails = {_trail(path) for path in pictures}
+    for trail in trails:
         for place, name in enumerate(trail):
             beside[trail[:place]].add(name)
 
     def in_a_folder_of_masks(trail: Trail) -> bool:
         return any(is_mask_word(name) and any(map(is_image_word, beside[trail[:place]])) for place, name in enumerate(trail))
 
-    folders = {trail for trail in {_trail(path) for path in pictures} if in_a_folder_of_masks(trail)}
-    stems = {stem_of(path) for path in pictures}
+    folders = {trail for trail in trails if in_a_folder_of_masks(trail)}
+    stem_by_path = {path: stem_of(path) for path in pictures}
+    stems = set(stem_by_path.values())
 
     def is_a_mask(path: str) -> bool:
-        stem = stem_of(path)
+        stem = stem_by_path[path]
         if stem.endswith(_MASK_ENDINGS) and any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _MASK_ENDINGS):
             return True
         return bool(folders) and _trail(path) in folders

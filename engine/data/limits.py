@@ -17,7 +17,9 @@ READER_BYTES = 1024 * MIB  # address space, libraries included; more only for a 
 SILENT_SECONDS = 20.0  # without any word from a reader; the largest CIFAR batch takes less than one
 READERS = 4  # that decode a folder of pictures at once; each has some 60 MB, and more cores than that wait for the disk
 IDLE_READERS = 2  # kept for the next file
-BATCH_FILES = 64  # decoded for one question
+BATCH_FILES = 512  # decoded for one question
+FEW_FILES = 64  # the same while there are few, so that every process has its share
+BATCH_BYTES = 4 * MIB  # of pixels, or half of them that one question asks for at most
 BATCH_SECONDS = 0.1  # after which a batch is answered as far as it is done
 
 # What the networks take

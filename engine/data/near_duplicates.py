@@ -18,13 +18,14 @@ from engine.common.counting import is_or_are, number_of
 from engine.common.importing import IMPORTING
 from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
+from engine.data.fingerprints import CHUNK_BYTES, chunks, contrast_of, lowest_coefficients
 from engine.data.limits import DUPLICATES_LISTED
 from engine.data.splits import drawn_from
 from engine.data.storage import room_for
-from engine.data.twins import CHUNK_BYTES, Numbers, chunks, united
+from engine.data.twins import Numbers, united
 
-LOWEST = 8  # cosine coefficients along each side; all but the mean
 BANDS, BAND_BITS = 4, 16
+MIDDLE = 31  # place of the median of 63 coefficients
 CHUNK = 1 << 17  # of them at once: what fits into a processor's own memory
 COMPARED = 150_000_000  # hashes at most; about two seconds. Beyond it the most common bands, which tell least, are not looked at
 CUT_SHORT = (
@@ -84,10 +85,15 @@ def find_near_duplicates(parts: dict[str, Part], twins: Numbers) -> Generator[St
     coefficients, contrast = [], []
     done = 0
     for part in parts.values():
+        if (known := part.known_prints()) is not None:
+            coefficients.append(known.low)
+            contrast.append(known.contrast)
+            done += len(part.images)
+            continue
         for chunk in chunks(part.images):
             low = lowest_coefficients(chunk)
             coefficients.append(low.astype(np.float16))
-            contrast.append(np.linalg.norm(low, axis=1) / np.sqrt(chunk.shape[2] * chunk.shape[3]))
+            contrast.append(contrast_of(low, chunk))
             done += len(chunk)
             yield Step(done, total, "image", "Looking for near duplicates")
     if not total:
@@ -128,27 +134,11 @@ def find_near_duplicates(parts: dict[str, Part], twins: Numbers) -> Generator[St
     return result
 
 
-def lowest_coefficients(images: np.ndarray) -> np.ndarray:
-    """The lowest cosine coefficients float32 [N, 63] of the grey of images uint8 [N, C, H, W], without the mean (DCT-II, orthonormal)."""
-    grey = images[:, 0].astype(np.float32)
-    for channel in range(1, images.shape[1]):
-        grey += images[:, channel]
-    grey /= images.shape[1]
-    rows, columns = (_cosines(side) for side in grey.shape[1:])
-    return (rows @ grey @ columns.T).reshape(len(images), -1)[:, 1:]
-
-
-def _cosines(side: int) -> np.ndarray:
-    """The lowest cosines float32 [8, side], each of length 1."""
-    waves = np.cos(np.arange(LOWEST)[:, None] * (np.arange(side) + 0.5) * np.pi / side).astype(np.float32)
-    return waves / np.maximum(np.linalg.norm(waves, axis=1, keepdims=True), 1e-6)
-
-
 def hashes_of(low: np.ndarray) -> np.ndarray:
     """Perceptual hashes uint64 [N] of coefficients [N, 63]: a bit is set where one is above the median. Brightness changes none."""
     low = low.astype(np.float32)
     high = np.zeros((len(low), 64), np.uint8)
-    high[:, 1:] = low > np.median(low, axis=1, keepdims=True)
+    high[:, 1:] = low > np.partition(low, MIDDLE, axis=1)[:, MIDDLE : MIDDLE + 1]  # the median of an odd number is one of them
     order = np.arange(64).reshape(BAND_BITS, BANDS).T.reshape(-1)  # neighbours fall into different bands
     return np.ascontiguousarray(np.packbits(high[:, order], axis=1)).view(np.uint64).reshape(-1)
 
@@ -221,7 +211,8 @@ def _linking_first(a: np.ndarray, b: np.ndarray, bits: np.ndarray) -> np.ndarray
 def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[Step, None, tuple[np.ndarray, np.ndarray]]:
     """Pairs a < b int64 [P] of hashes that differ in at most `most` bits, each once."""
     bands = hashes.view(np.uint16).reshape(-1, BANDS)
-    masks = [0, *(sum(1 << bit for bit in bits) for count in range(1, most // BANDS + 1) for bits in combinations(range(BAND_BITS), count))]
+    widest = most // BANDS
+    masks = _masks(widest)
     counts = np.stack([np.bincount(bands[:, band], minlength=1 << BAND_BITS) for band in range(BANDS)])  # [4, 65536]
     cap, left_out = int(counts.max(initial=0)), False
     while _comparisons(counts, masks) > COMPARED:
@@ -230,16 +221,24 @@ def _candidates(hashes: np.ndarray, most: int, notes: list[str]) -> Generator[St
     if left_out:
         notes.append(CUT_SHORT)
     found = [np.zeros(0, np.int64)]
+    reach: list[int] = []  # bits that the keys of each band may differ in
     for band in range(BANDS):
+        # hashes that differ in 10 bits, 3 in each of three bands, differ in one in the fourth; with keys left out each band stands alone
+        reach.append(widest if left_out or band <= most % BANDS else widest - 1)
         order = np.argsort(bands[:, band], kind="stable")
         shelf = _Shelf(hashes[order], bands[order, band], order, counts[band])
-        looked = in_threads(partial(shelf.like, most=most), masks)
+        looked = in_threads(partial(shelf.like, most=most), _masks(reach[band]))
         for done, pairs in enumerate(looked):
             if len(pairs):
-                found.append(_not_seen(hashes, pairs, counts[:band], most // BANDS))
+                found.append(_not_seen(hashes, pairs, counts[:band], reach))
             yield Step(band * len(masks) + done, BANDS * len(masks), "band", "Comparing images")
     pairs = np.sort(np.concatenate(found))
     return pairs // len(hashes), pairs % len(hashes)
+
+
+def _masks(reach: int) -> list[int]:
+    """All numbers of 16 bits of which at most `reach` are set."""
+    return [sum(1 << bit for bit in bits) for count in range(reach + 1) for bits in combinations(range(BAND_BITS), count)]
 
 
 def _comparisons(counts: np.ndarray, masks: list[int]) -> int:
@@ -294,12 +293,14 @@ class _Shelf:
         return np.concatenate(found)
 
 
-def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, most: int) -> np.ndarray:
-    """Of pairs a · N + b those that no earlier band has found; its sizes [B, 65536] are 0 where it did not look."""
+def _not_seen(hashes: np.ndarray, pairs: np.ndarray, earlier: np.ndarray, reach: list[int]) -> np.ndarray:
+    """Of pairs a · N + b those that no earlier band has found, whose keys may differ in `reach` bits; its sizes [B, 65536] are 0 where it
+    did not look.
+    """
     a, b = (hashes[rows].view(np.uint16).reshape(-1, BANDS) for rows in np.divmod(pairs, len(hashes)))
     seen = np.zeros(len(pairs), bool)
     for band, sizes in enumerate(earlier):
-        seen |= (np.bitwise_count(a[:, band] ^ b[:, band]) <= most) & (sizes[a[:, band]] > 0) & (sizes[b[:, band]] > 0)
+        seen |= (np.bitwise_count(a[:, band] ^ b[:, band]) <= reach[band]) & (sizes[a[:, band]] > 0) & (sizes[b[:, band]] > 0)
     return pairs[~seen]
 
 

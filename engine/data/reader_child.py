@@ -21,15 +21,20 @@ import numpy as np
 from engine.data.confinement import allow_bytes, confine
 from engine.data.dataset import BadData, Sampled, SampleWish, Step
 from engine.data.errors import Bad
+from engine.data.fingerprints import packed_prints
 from engine.data.frames import receive, send
 from engine.data.limits import BATCH_SECONDS, DECODE_SECONDS, MAX_TABLE_BYTES
 from engine.data.pixel_facts import Facts
+from engine.data.plain_png import Sheet
 from engine.data.preprocessing import Preprocessing, preprocessing_of
 from engine.data.recipe import recipe_of
 from engine.data.rows import PixelRows, Restart, source_frame
 
 TELL_SECONDS = 0.015  # between two words of progress
 READERS = ("arrays", "cifar", "hdf5", "idx", "matlab", "packed", "parquet", "pixel_table", "stl10", "tensors", "text")
+
+
+_sheets: list[Sheet] = []
 
 
 def main() -> None:
@@ -84,7 +89,8 @@ def _read(request: dict[str, Any], answers: IO[bytes]) -> None:
         while True:
             item = next(steps)
             if isinstance(item, PixelRows):
-                send(answers, {"rows": item.part, "room": list(item.room)}, np.ascontiguousarray(item.pixels))
+                head = {"rows": item.part, "room": list(item.room), "prints": bool(item.prints)}
+                send(answers, head, np.ascontiguousarray(item.pixels), item.prints)
             elif isinstance(item, Restart):
                 send(answers, {"restart": True})
             elif isinstance(item, Sampled):
@@ -169,56 +175,51 @@ def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     return _caught(found)
 
 
-def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
-    """As many of the files as a moment allows, in order, at least one: what is to be said of each, and the pixels of the good ones.
+def _batch(request: dict[str, Any]) -> tuple[dict[str, Any], memoryview, bytes]:
+    """As many of the files as a moment allows, in order, at least one: what is to be said of each; the pixels of the good ones, and what
+    they are compared by.
 
     A text says why there is no picture, a list holds [size, notes, facts]; 0: a picture of the asked shape that was taken as it is, of
     which nothing is to be said but the highest value of all these, "top".
     """
     from engine.data.decoding import read_bytes
-    from engine.data.plain_png import plain_pixels
 
     until = time.monotonic() + BATCH_SECONDS
     told: list[Any] = []
-    pixels = bytearray()
-    plain: list[bytes] = []  # of the last files, which go into `pixels` together
-    top = -1
+    names, pages, ordinary = request["names"], request["pages"], bool(request["ordinary"])
     how = preprocessing_of(request["how"])
-    channels, *sides = request["shape"]
-    shape = (*sides, channels)
     as_they_are = not (how.asked or how.of_bytes)
+    channels, height, width = request["shape"]
+    sheet = _sheet_for(channels, height, width, len(names))
+    others: list[tuple[int, np.ndarray]] = []  # (row, image) of those that are not on the sheet
 
     def found(path: str, page: int | None) -> tuple[dict[str, Any], Any]:
-        content = read_bytes(path)
-        if as_they_are and not page and (same := plain_pixels(content, shape)) is not None:
-            return {"file": 0}, same[1]
+        content = read_bytes(path, ordinary)
+        if as_they_are and not page and sheet.take(content):
+            return {"file": 0}, None
         image, notes, (size, facts) = _adapted(content, request["shape"], how, page)
         return {"file": [size, notes, facts]}, image
 
     _time_limit(DECODE_SECONDS + BATCH_SECONDS)  # what the last file has left at least is its own limit
-    for path, page in zip(request["paths"], request["pages"], strict=True):
-        head, image = _caught(partial(found, path, page))
+    for place, name in enumerate(names):
+        head, image = _caught(partial(found, request["root"] + name, pages[place] if pages else None))
         told.append(head.get("file", head.get("bad")))
-        if told[-1] == 0:
-            plain.append(image)
-        elif "file" in head:
-            top = max(top, _turned(plain, shape, pixels))
-            pixels += image.data
+        if image is not None and "file" in head:
+            others.append((sheet.taken + len(others), image))
         if time.monotonic() > until:
             break
-    top = max(top, _turned(plain, shape, pixels))
+    pixels, top = sheet.pixels(others)
+    prints = packed_prints(pixels) if len(pixels) else b""
     _time_limit(0)
-    return {"files": told, "top": top}, pixels
+    return {"files": told, "top": top}, pixels.data, prints
 
 
-def _turned(plain: list[bytes], shape: tuple[int, int, int], pixels: bytearray) -> int:
-    """Moves pictures [H, W, C] behind `pixels` as [C, H, W]; returns their highest value, −1 where there are none."""
-    if not plain:
-        return -1
-    images = np.frombuffer(b"".join(plain), np.uint8).reshape(len(plain), *shape)
-    plain.clear()
-    pixels += np.ascontiguousarray(images.transpose(0, 3, 1, 2)).data
-    return int(images.max())
+def _sheet_for(channels: int, height: int, width: int, most: int) -> Sheet:
+    """An empty one for `most` files: that of the last batch where it fits, since new memory takes time."""
+    if not (_sheets and _sheets[0].fits(channels, height, width, most)):
+        _sheets[:] = [Sheet(channels, height, width, most)]
+    _sheets[0].clear()
+    return _sheets[0]
 
 
 def _caught(work: Any) -> tuple[dict[str, Any], Any]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from engine.common.helper_process import close_streams, end_helper, start_helper
-from engine.data.frames import receive, send
+from engine.data.frames import Room, receive, send
 from engine.data.limits import IDLE_READERS
 
 START_SECONDS = 60.0  # a cold disk, a busy machine
@@ -52,17 +52,24 @@ class ReaderProcess:
         """The number of the process while it lives."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
-    def exchange(self, request: dict[str, Any], data: bytes, seconds: float) -> Frame:
-        """The first frame that answers a request. Raises: ReaderLate, ReaderDead, ReaderMissing; the process is then gone."""
+    def exchange(self, request: dict[str, Any], data: bytes, seconds: float, room: Room | None = None) -> Frame:
+        """The first frame that answers a request, without what `room` took of it.
+
+        Raises: ReaderLate, ReaderDead, ReaderMissing; the process is then gone.
+        """
         child = self._running()
         with self._limited(seconds) as late:
             try:
                 assert child.stdin is not None and child.stdout is not None
                 send(child.stdin, request, data)
-                answer = _received(child.stdout)
+                answer = _received(child.stdout, room)
             except (OSError, ValueError):
                 answer = None
         return self._checked(answer, late)
+
+    def start(self) -> None:
+        """Start it where it does not run. Raises: ReaderMissing."""
+        self._running()
 
     def more(self, seconds: float) -> Frame:
         """The next frame of an answer that has several. Raises: ReaderLate, ReaderDead."""
@@ -131,10 +138,10 @@ class ReaderProcess:
         return child
 
 
-def _received(stream: IO[bytes] | None) -> Frame | None:
+def _received(stream: IO[bytes] | None, room: Room | None = None) -> Frame | None:
     """None when the stream ends, or holds no frame."""
     try:
-        return None if stream is None else receive(stream)
+        return None if stream is None else receive(stream, room)
     except (OSError, ValueError, KeyError, TypeError, MemoryError):
         return None
 
@@ -153,6 +160,36 @@ def borrowed() -> Iterator[ReaderProcess]:
         process.end()
         raise
     give_back(process)
+
+
+@contextlib.contextmanager
+def made_ready(count: int) -> Iterator[None]:
+    """Starts up to `count` processes while what is inside goes on, for those who borrow them afterwards."""
+    with _lock:
+        missing = min(count, IDLE_READERS) - len(_idle)
+    given_up = threading.Event()
+
+    def start(process: ReaderProcess) -> None:
+        with contextlib.suppress(ReaderMissing):  # whoever needs it says so
+            if not given_up.is_set():
+                process.start()
+
+    processes = [ReaderProcess() for _ in range(missing)]
+    threads = [threading.Thread(target=start, args=(one,), name="starting a reading process", daemon=True) for one in processes]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    except BaseException:
+        given_up.set()
+        raise
+    finally:
+        for process, thread in zip(processes, threads, strict=True):
+            while thread.is_alive():
+                if given_up.is_set():
+                    process.kill()
+                thread.join(0.02)
+            give_back(process)
 
 
 def give_back(process: ReaderProcess) -> None:

@@ -25,6 +25,7 @@ class PixelRows:
     part: str  # "train" | "valid" | "test" | "all"
     room: Room  # of the whole part; N may be too large, the returned part says how many there were
     pixels: np.ndarray  # uint8 [n, C, H, W]
+    prints: bytes = b""  # what they are compared by, as `packed_prints` gives it; of all pieces of a part, or of none
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import numpy as np
 
 from engine.common.counting import number_of, was_or_were
 from engine.data.dataset import BadData, Chosen, DataSet, JoinedSplits, Part, Source, Split
+from engine.data.fingerprints import rows_at_once
 from engine.data.limits import MIN_IMAGES
+from engine.data.storage import room_for
 
 SPLIT_SEED = 20_260_101
 TEST_SHARE = 0.1
@@ -100,8 +102,15 @@ def drawn_from(source: Source) -> str:
     return next(name for name in ("train", "all", "test", "valid") if name in source.parts)
 
 
+def parts_of_splits(source: Source) -> dict[str, str]:
+    """For each split the name of the part that its images are from."""
+    rest = drawn_from(source)
+    return {name: name if name in source.parts and len(source.parts[name].images) else rest for name in ("train", "valid", "test")}
+
+
 def split(source: Source, *, parting: bool = False) -> tuple[dict[str, Split], list[str]]:
-    """Train, valid and test from the parts of a source, with notes that say how.
+    """Train, valid and test from the parts of a source, with notes that say how. Which images they hold is told by their `index`; the
+    pixels of what was drawn stay where they are until `with_pixels`.
 
     The source's own test and valid parts are kept; a missing one is drawn from the rest: a tenth, at least one image,
     for valid at most 2,000. No draw parts a group of images, unless it is `parting`, as all were in version 0.2.
@@ -185,11 +194,55 @@ def keep_near_together(source: Source, splits: dict[str, Split], groups: dict[st
 
 def _take(part: Part, index: np.ndarray) -> Split:
     whole = len(index) == len(part.images)
-    images = part.images if whole else part.images[index]
+    images = part.images if whole else np.broadcast_to(np.uint8(0), (len(index), *part.images.shape[1:]))  # without memory
     labels = None if part.labels is None else part.labels[index]
     groups = None if part.groups is None else part.groups[index]
     before = None if part.before is None else part.before[index]
     return Split(images, labels, part.names if whole else Chosen(part.names, index), index, groups, before)
+
+
+def with_pixels(source: Source, splits: dict[str, Split], in_place: bool) -> dict[str, Split]:
+    """The splits with their images. Those of one part stay in its memory, one split after the other, where that may be changed
+    (`in_place`): a set takes the memory of its pixels once. The parts of the source are then no longer what they were.
+    """
+    mine = parts_of_splits(source)
+    result = dict(splits)
+    for part_name, part in source.parts.items():
+        names = [name for name in splits if mine[name] == part_name]
+        index = {name: splits[name].index for name in names}
+        if len(names) == 1 and len(index[names[0]]) == len(part.images):
+            images = {names[0]: part.images}
+        elif in_place and part.images.flags.writeable and all((np.diff(rows) > 0).all() for rows in index.values()):
+            images = _moved_together(part.images, index)
+        else:
+            images = {name: _gathered(part.images, rows) for name, rows in index.items()}
+        result |= {name: replace(splits[name], images=images[name]) for name in names}
+    return result
+
+
+def _moved_together(images: np.ndarray, index: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows `index` (each int64 [n], rising, no row in two) of images [N, C, H, W], each a stretch of the same memory.
+
+    The largest moves towards the beginning, which overwrites nothing of its own that is still to be moved; the others step aside.
+    """
+    first, *others = sorted(index, key=lambda name: -len(index[name]))
+    aside = {name: _gathered(images, index[name]) for name in others}
+    found = {first: _gathered(images, index[first], images)}
+    place = len(index[first])
+    for name, some in aside.items():
+        found[name] = images[place : place + len(some)]
+        found[name][:] = some
+        place += len(some)
+    return found
+
+
+def _gathered(images: np.ndarray, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+    """Rows int64 [n] of images [N, C, H, W], at the beginning of `into` or in room of their own."""
+    room = room_for((len(rows), *images.shape[1:])) if into is None else into[: len(rows)]
+    size = rows_at_once(images)
+    for start in range(0, len(rows), size):
+        room[start : start + size] = images[rows[start : start + size]]
+    return room
 
 
 def text_spans(text: bytes) -> dict[str, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ import numpy as np
 
 from engine.data.dataset import Part, Source, Step
 from engine.data.decoding import Bad, decode
+from engine.data.fingerprints import packed_prints
 from engine.data.layout import PlacedFile
 from engine.data.limits import MIB
 from engine.data.picture_sets import kind_of, sentence_of, shown
 from engine.data.pictures import Picture, adapt
 from engine.data.pixel_facts import PixelFacts, Size
+from engine.data.plain_png import Sheet
 from engine.data.preprocessing import Preprocessing
 from engine.data.rows import PixelRows, Restart, promised
 
@@ -40,32 +43,49 @@ class StreamedPictures:
     def part(self, split: str, count: int, items: Iterable[tuple[PlacedFile, Content]]) -> Generator[Step | PixelRows, None, None]:
         """Yields the pixels of a split of at most `count` pictures; its names go into the source."""
         names: list[str] = []
-        waiting: list[np.ndarray] = []
         room = (count, *self.shape)
+        most = max(1, _AT_ONCE // math.prod(self.shape))
+        sheet = Sheet(*self.shape, min(most, max(1, count)))
+        others: list[tuple[int, np.ndarray]] = []  # (row, image) of those that are not on the sheet
+        as_they_are = not (self.how.asked or self.how.of_bytes)
+
+        def piece() -> PixelRows:
+            pixels, top = sheet.pixels(others)
+            self.facts.add_plain(sheet.taken, top)
+            sheet.clear()
+            others.clear()
+            return PixelRows(split, room, pixels, packed_prints(pixels))
+
         for file, content in items:
             self.done += 1
             try:
                 if isinstance(content, Bad):
                     raise content
-                pixels, notes, seen = decode(content, self.how, file.page)
+                size = self.shape
+                if not (as_they_are and not file.page and sheet.take(content)):
+                    image, size = self._decoded(content, file.page)
+                    others.append((sheet.taken + len(others), image))
             except Bad as bad:
                 self.source.refuse(shown(file.name), sentence_of(str(bad)))
             else:
-                image, said = adapt(Picture(pixels, (), self.how), self.shape)
-                waiting.append(image)
                 self.kept.append(file)
                 names.append(shown(file.name))
-                self.sizes.append((seen.channels, seen.height, seen.width))
-                self.facts.add(seen.facts)
-                self.counts.update(kind_of(note) for note in (*notes, *said))
-            if waiting and len(waiting) * waiting[0].nbytes >= _AT_ONCE:
-                yield PixelRows(split, room, np.stack(waiting))
-                waiting = []
+                self.sizes.append(size)
+            if sheet.taken + len(others) >= most:
+                yield piece()
             yield Step(self.done, self.total, "file", "Reading images")
-        if waiting:
-            yield PixelRows(split, room, np.stack(waiting))
+        if sheet.taken + len(others):
+            yield piece()
         if count:
             self.source.parts[split] = Part(promised(len(names), *self.shape), None, names)
+
+    def _decoded(self, content: bytes, page: int | None) -> tuple[np.ndarray, Size]:
+        """A picture of any kind uint8 [C, H, W], and the size it has in its file. Raises: Bad."""
+        pixels, notes, seen = decode(content, self.how, page)
+        image, said = adapt(Picture(pixels, (), self.how), self.shape)
+        self.facts.add(seen.facts)
+        self.counts.update(kind_of(note) for note in (*notes, *said))
+        return image, (seen.channels, seen.height, seen.width)
 
 
 def read_streamed(

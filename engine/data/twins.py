@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +10,9 @@ import numpy as np
 from engine.common.counting import is_or_are, number_of
 from engine.common.threads import in_threads
 from engine.data.dataset import Joined, Part, Source, Split, Step
+from engine.data.fingerprints import chunks, digests_of
 from engine.data.limits import DUPLICATES_LISTED
 from engine.data.splits import drawn_from
-
-CHUNK_BYTES = 2 << 20  # of pixels looked at between two steps
 
 Numbers = dict[str, np.ndarray]  # part -> int64 [N]: equal images have the same number, whatever part they are in
 
@@ -29,13 +27,6 @@ class Copies:
     notes: list[str]
 
 
-def chunks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Images [N, C, H, W] in pieces of about 2 MB that lie in one stretch of memory."""
-    size = max(1, CHUNK_BYTES // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(images), size):
-        yield np.ascontiguousarray(images[start : start + size])
-
-
 def find_twins(parts: dict[str, Part]) -> Generator[Step, None, Numbers]:
     """Numbers equal images alike, over all parts."""
     numbers: Numbers = {}
@@ -44,7 +35,8 @@ def find_twins(parts: dict[str, Part]) -> Generator[Step, None, Numbers]:
     done = 0
     for name, part in parts.items():
         found: list[int] = []
-        for digests in in_threads(_digests, chunks(part.images)):
+        known = part.known_prints()
+        for digests in in_threads(digests_of, chunks(part.images)) if known is None else [_rows(known.digests)]:
             found += [seen.setdefault(digest, len(seen)) for digest in digests]
             done += len(digests)
             yield Step(done, total, "image", "Looking for duplicates")
@@ -52,9 +44,9 @@ def find_twins(parts: dict[str, Part]) -> Generator[Step, None, Numbers]:
     return numbers
 
 
-def _digests(images: np.ndarray) -> list[bytes]:
-    """Of each image of a stretch of memory [n, C, H, W]."""
-    return [hashlib.blake2b(row, digest_size=16).digest() for row in images.reshape(len(images), -1)]
+def _rows(digests: np.ndarray) -> list[bytes]:
+    """Each row of uint8 [N, 16]."""
+    return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").reshape(-1).tolist()
 
 
 def group(parts: dict[str, Part], twins: Numbers) -> None:

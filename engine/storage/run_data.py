@@ -191,7 +191,8 @@ def read_data(data: str, job: str = "") -> Reading:
     for item in inspect(data, job):
         if isinstance(item, DataSet):
             return item
-        yield item
+        if isinstance(item, Event):  # no first answer, which was not wished for
+            yield item
     raise AssertionError("inspect ends with a data set")
 
 

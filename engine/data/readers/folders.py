@@ -9,15 +9,14 @@ from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from engine.common.file_endings import PICTURES
 from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, join_frames, placed_frames
 from engine.data.dataset import BadData, Part, Sampled, SampleWish, Source, Step
-from engine.data.decode_pool import WAIT_SECONDS, DecodedFiles, decode_files
+from engine.data.decode_pool import FEW, WAIT_SECONDS, DecodedFiles, Files, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
+from engine.data.fingerprints import Fingerprints
 from engine.data.layout import Layout, PlacedFile, understand
-from engine.data.limits import MAX_DEPTH, MAX_FILES, SHAPE_SAMPLE
+from engine.data.limits import MAX_DEPTH, MAX_FILES, READERS, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture
 from engine.data.picture_sets import (
     common_shape,
@@ -31,6 +30,7 @@ from engine.data.picture_sets import (
 )
 from engine.data.pixel_facts import PixelFacts, Size
 from engine.data.preprocessing import Preprocessing
+from engine.data.reader_process import made_ready
 from engine.data.recipe import ImportRecipe
 from engine.data.sampled import first_answer
 from engine.data.storage import room_for
@@ -59,12 +59,13 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
             raise BadData(f"“{path.name}” cannot be read: {bad}.") from None
         raise BadData(f"“{path.name}” is a single picture; drop it onto a pane, or choose the folder it lies in.")
     source = Source(path.resolve().name)
-    paths, litter = yield from _walk(path, source)
+    paths, litter, odd = yield from _walk(path, source)
     clips: Clips = {}
     if recipe.frames == "clips":
         clips = yield from find_clips(path.name, paths, partial(_frames_at, path))
         paths = [one for one in paths if not may_be_a_picture(one.rpartition("/")[2])] + list(clips)
-    layout = yield from _understood(path, sorted(paths), litter, recipe)
+    with made_ready(min(READERS, os.cpu_count() or 1) if len(paths) >= FEW else 0):
+        layout = yield from _understood(path, sorted(paths), litter, recipe)
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
     if wish is not None:
@@ -76,7 +77,7 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
     elif recipe.pages == "all":
         layout.files = yield from every_page(path.name, layout.files, partial(_frames, path))
     shape = yield from _guess(path, layout.files, recipe)
-    kept = yield from read_in_agreement(partial(_decoded, path, layout.files), shape, source, recipe)
+    kept = yield from read_in_agreement(partial(_decoded, path, layout.files, odd), shape, source, recipe)
     if not kept:
         raise BadData(f"“{path.name}” holds no image that can be read: {source.bad[0].reason}")
     if clips:
@@ -118,13 +119,14 @@ def _understood(root: Path, paths: list[str], litter: int, recipe: ImportRecipe)
     return found[0]
 
 
-def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], int]]:
-    """(the paths of all files below the root, how many were left there by the system).
+def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], int, frozenset[str]]]:
+    """(the paths of all files below the root, how many were left there by the system, paths that are no ordinary files by their entry).
 
     A folder that was visited (a link that leads back) is not entered again; linked folders come last, so that a folder is known by
     its own name.
     """
     found: list[str] = []
+    odd: set[str] = set()
     visited: set[tuple[int, int]] = set()
     litter = 0
     waiting: list[tuple[str, str]] = [(str(root), "")]
@@ -148,6 +150,8 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], 
                         (linked if entry.is_symlink() else waiting).append((entry.path, f"{trail}{entry.name}/"))
                     else:
                         found.append(trail + entry.name)
+                        if not _is_ordinary(entry):
+                            odd.add(found[-1])
                         if len(found) > MAX_FILES:
                             raise BadData(f"“{root.name}” has more than {MAX_FILES:,} files, the limit; use a part of it.")
                     if place % 256 == 0:
@@ -155,7 +159,7 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], 
         except OSError as error:
             source.refuse(shown(_below(root, folder)), f"The folder cannot be opened ({error.strerror}); check its permissions.")
     found.sort()
-    return found, litter
+    return found, litter, frozenset(odd)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -163,6 +167,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False  # a link that leads round in a circle
+
+
+def _is_ordinary(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _frames(root: Path, file: PlacedFile) -> int:
@@ -190,7 +201,14 @@ def _guess(root: Path, files: list[PlacedFile], recipe: ImportRecipe) -> Generat
 
 
 def _decoded(
-    root: Path, files: list[PlacedFile], shape: Size, how: Preprocessing, source: Source, found: PixelFacts, counts: Counter[str]
+    root: Path,
+    files: list[PlacedFile],
+    odd: frozenset[str],
+    shape: Size,
+    how: Preprocessing,
+    source: Source,
+    found: PixelFacts,
+    counts: Counter[str],
 ) -> Generator[Step, None, tuple[list[PlacedFile], list[Size]]]:
     kept: list[PlacedFile] = []
     shapes: list[Size] = []
@@ -200,12 +218,13 @@ def _decoded(
         mine = [file for file in files if file.split == split]
         if not mine:
             continue
-        images = room_for((len(mine), *shape))
+        prints = Fingerprints.room(room_for((len(mine), *shape)))
         names: list[str] = []
         place = 0
-        for batch in decode_files([(above + file.path, file.page) for file in mine], shape, how):
+        asked = Files(above, [file.path for file in mine], [file.page for file in mine], odd)
+        for batch in decode_files(asked, prints, how):
             if batch is not None:
-                good = _take_over(mine[place : place + len(batch.sizes)], batch, source, images, len(names))
+                good = _good(mine[place : place + len(batch.sizes)], batch, source)
                 kept += good
                 names += [shown(file.name) for file in good]
                 found.add_plain(batch.plain, batch.top)
@@ -216,20 +235,21 @@ def _decoded(
                 place += len(batch.sizes)
             yield Step(done + place, len(files), "file", "Reading images")
         done += len(mine)
-        source.parts[split] = Part(images[: len(names)], None, names)
+        prints = prints.first(len(names))
+        source.parts[split] = Part(prints.images, None, names, prints=prints)
     return kept, shapes
 
 
-def _take_over(files: list[PlacedFile], batch: DecodedFiles, source: Source, images: np.ndarray, start: int) -> list[PlacedFile]:
-    """Put the pixels of a batch from row `start` on; the good files."""
+def _good(files: list[PlacedFile], batch: DecodedFiles, source: Source) -> list[PlacedFile]:
+    """Those of a batch that are pictures; the source keeps why the others are none."""
+    if batch.good == len(files):
+        return files
     good: list[PlacedFile] = []
     for file, size in zip(files, batch.sizes, strict=True):
         if isinstance(size, str):
             source.refuse(shown(file.path), sentence_of(size))
         else:
             good.append(file)
-    pixels = np.frombuffer(batch.pixels, np.uint8)
-    images[start : start + len(good)] = pixels.reshape(len(good), *images.shape[1:])
     return good
 
 

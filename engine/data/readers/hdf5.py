@@ -29,6 +29,7 @@ _MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_FILES = 64
 _DEEPEST = 4  # groups within groups
 _CHUNK_BYTES = 64 * MIB  # of one piece of a stored array
+_UNPACK_BYTES = 512 * MIB  # while rows are unpacked: half of what the process has
 _WHOLE_BYTES = 256 * MIB  # of an array whose rows do not lie together
 _TEXT = np.dtype("U64")  # of a label
 _SECONDS, _BYTES_A_SECOND = 1.0, 20 * MIB  # of computing for what a damaged file can send in circles: its tree of names, its heap of texts
@@ -164,10 +165,11 @@ def _table(h5py: Any, stored: Any, name: str, file: Path, counts: set[int] | Non
     needed = math.prod(shape) * stored.dtype.itemsize
     if needed > MAX_SET_BYTES or needed > MAX_GZIP_RATIO * int(stored.id.get_storage_size()) + MIB:
         raise BadData(f"{file.name} announces {needed / 2**30:,.1f} GB in “{_short(name)}”, more than a file of its size holds.")
+    where = f"“{_short(name)}” of {file.name}"
     if counts is None:
         if all(n == 1 for n in shape[1:]):  # labels, however many axes they have
             shape = shape[:1]
-        return Table(name, shape, dtype, _in_rows(stored, shape, _seconds(file) if text else None))
+        return Table(name, shape, dtype, _in_rows(stored, shape, where, _seconds(file) if text else None))
     if len(shape) == 2 and 1 in shape:
         shape = (math.prod(shape),)
     last = len(shape) > 2 and images_last(shape, counts)
@@ -175,7 +177,7 @@ def _table(h5py: Any, stored: Any, name: str, file: Path, counts: set[int] | Non
         notes.append(f"The images of “{_short(name)}” {list(shape)} were taken along its {'last' if last else 'first'} axis.")
     if last:
         axes = (0, *range(len(shape) - 1, 0, -1))
-        stored_rows = _in_rows(stored, tuple(stored.shape))
+        stored_rows = _in_rows(stored, tuple(stored.shape), where)
         *sizes, number = list(shape)
         return Table(name, (number, *sizes), dtype, lambda piece: (some.transpose(axes) for some in stored_rows(piece)))
     if needed > _WHOLE_BYTES:
@@ -189,13 +191,11 @@ def _table(h5py: Any, stored: Any, name: str, file: Path, counts: set[int] | Non
     return Table(name, shape, dtype, rows)
 
 
-def _in_rows(stored: Any, shape: tuple[int, ...], seconds: float | None = None) -> Callable[[int], Iterator[np.ndarray]]:
+def _in_rows(stored: Any, shape: tuple[int, ...], where: str, seconds: float | None = None) -> Callable[[int], Iterator[np.ndarray]]:
     """The rows of an array along its first axis. What is stored in one piece is unpacked once. `seconds`: of texts, for a piece."""
 
     def rows(piece: int) -> Iterator[np.ndarray]:
-        together = stored.chunks[0] if stored.chunks and math.prod(stored.chunks) * stored.dtype.itemsize <= _CHUNK_BYTES else 1
-        each = max(1, math.prod(shape[1:]) * stored.dtype.itemsize)
-        block = max(piece, min(-(-piece // together) * together, _CHUNK_BYTES // each))
+        block = _rows_at_once(stored, shape, piece, where)
         view = stored if seconds is None else stored.asstr(errors="replace")
         for first in range(0, shape[0], block):
             with nullcontext() if seconds is None else at_most(seconds):
@@ -205,3 +205,23 @@ def _in_rows(stored: Any, shape: tuple[int, ...], seconds: float | None = None) 
                 yield values[start : start + piece]
 
     return rows
+
+
+def _rows_at_once(stored: Any, shape: tuple[int, ...], piece: int, where: str) -> int:
+    """At least about `piece` rows, such that every chunk is whole within them: one that does not fit into the library's cache is unpacked
+    anew for every read.
+
+    Raises: BadData: chunks too large to be unpacked.
+    """
+    each = max(1, math.prod(shape[1:]) * stored.dtype.itemsize)
+    if not stored.chunks or not stored.id.get_create_plist().get_nfilters():
+        return max(piece, min(stored.chunks[0] if stored.chunks else 1, _CHUNK_BYTES // each))  # the file is read row by row
+    together, chunk = stored.chunks[0], math.prod(stored.chunks) * stored.dtype.itemsize
+    if 4 * chunk > _UNPACK_BYTES:
+        raise BadData(
+            f"{where} is stored in chunks of {chunk / MIB:,.0f} MB and the limit is {_UNPACK_BYTES // (4 * MIB)} MB; save it with smaller "
+            "ones, best of one image each."
+        )
+    if 2 * (together * each + chunk) <= _UNPACK_BYTES:  # these rows and those before them, a chunk and what it is unpacked from
+        return -(-piece // together) * together
+    return max(1, (_UNPACK_BYTES - 2 * chunk) // (2 * each))  # chunks of many rows and few pixels: some are unpacked a few times

@@ -5,6 +5,7 @@ Nothing is unpacked to the disk; pictures are decoded one by one in the confined
 
 from __future__ import annotations
 
+import io
 import lzma
 import os
 import re
@@ -16,8 +17,8 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 from engine.common.counting import number_of, was_or_were
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
@@ -158,14 +159,35 @@ def _contents(path: Path) -> list[Path]:
     return sorted(found)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Member:
     """A file in one of the archives."""
 
     archive: int
-    entry: zipfile.ZipInfo | tarfile.TarInfo | Path  # a path: a file beside the archives
+    entry: zipfile.ZipInfo | tarfile.TarInfo | int | Path  # an int: where it begins in a tar; a path: a file beside the archives
     size: int
     place: int  # in the order of the archives
+
+
+class _Slice(io.RawIOBase):
+    """Some bytes of a file as a file. Raises: tarfile.ReadError: it ends before them."""
+
+    def __init__(self, file: Any, start: int, size: int) -> None:
+        self._file, self._at, self._end = file, start, start + size
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as there are bytes; returns their number."""
+        self._file.seek(self._at)
+        data = self._file.read(min(len(buffer), self._end - self._at))
+        if not data and self._at < self._end:
+            raise tarfile.ReadError
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 @dataclass
@@ -193,9 +215,9 @@ class _Packed:
                 total += size
                 if total > most:
                     raise BadData(f"{file.name} was not opened: it unpacks to far more than it is; get it from a place you trust.")
-                clean = PurePosixPath(path.replace("\\", "/"))
-                parts = tuple(part for part in clean.parts if part != ".")
-                if entry is None or clean.is_absolute() or ".." in parts or not parts:
+                clean = path.replace("\\", "/")
+                parts = tuple(part for part in clean.split("/") if part not in ("", "."))
+                if entry is None or clean.startswith("/") or ".." in parts or not parts:
                     odd.append(path)
                 elif any(map(is_litter, parts)):
                     self.litter += 1
@@ -222,15 +244,28 @@ class _Packed:
             )
             self.notes.append(f"{entries} {was_or_were(len(odd))} left out: {names}.")
 
-    def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | None]]:
+    def _entries(self, number: int) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo | int | None]]:
         """(name, size, the entry where it is an ordinary file) of every entry that is no folder."""
         archive = self._archive(number)
         if isinstance(archive, zipfile.ZipFile):
             yield from ((entry.filename, entry.file_size, entry) for entry in archive.infolist() if not entry.filename.endswith("/"))
         else:
-            for entry in archive:
+            while (entry := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # they take a kilobyte each, and are not asked for again
                 if not entry.isdir():
-                    yield entry.name, max(0, entry.size), entry if entry.isreg() else None
+                    where = entry if entry.issparse() else entry.offset_data
+                    yield entry.name, max(0, entry.size), where if entry.isreg() else None
+            self._check_end(archive, self.files[number])
+
+    def _check_end(self, archive: tarfile.TarFile, file: Path) -> None:
+        """Say where a tar does not end with a block of zeros, as POSIX has it: what is behind damage looks as if it were not there."""
+        if archive.fileobj is not None:
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                self.notes.append(
+                    f"{file.name} is cut off or damaged behind {number_of(len(self.members), 'file')}, and what may follow is missing; "
+                    "save or download it again."
+                )
 
     def _archive(self, number: int) -> zipfile.ZipFile | tarfile.TarFile:
         if number not in self._open:
@@ -246,6 +281,13 @@ class _Packed:
         member = self.members[path]
         if member.size > most:
             raise Bad(f"it has {member.size / MIB:,.0f} MB and the limit is {most / MIB:g} MB; save it smaller")
+        archive = self._archive(member.archive) if member.archive >= 0 else None
+        if isinstance(archive, tarfile.TarFile) and isinstance(member.entry, int) and archive.fileobj is not None:
+            archive.fileobj.seek(member.entry)
+            data = archive.fileobj.read(member.size)
+            if len(data) < member.size:
+                raise tarfile.ReadError
+            return data
         with self._stream(member) as stream:
             return stream.read(most + 1)
 
@@ -256,6 +298,8 @@ class _Packed:
         archive, stream = self._archive(member.archive), None
         if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
             stream = archive.open(member.entry)
+        elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, int) and archive.fileobj is not None:
+            stream = io.BufferedReader(_Slice(archive.fileobj, member.entry, member.size))
         elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, tarfile.TarInfo):
             stream = archive.extractfile(member.entry)
         if stream is None:

@@ -62,6 +62,20 @@ def test_that_an_archive_is_the_data_set_that_its_folder_is(tmp_path: Path, kind
     assert said(data, "“animals”") and said(data, "bad.png") and data.name == "packed"
 
 
+@pytest.mark.parametrize("damage", ["junk", "cut at an entry", "cut within a header", None])
+def test_that_a_tar_that_ends_before_its_end_has_a_line(tmp_path: Path, damage: str | None) -> None:
+    """Readers of tars take damage between two files for the end; what was behind it is not missed by anyone."""
+    write_tar(tmp_path / "set.tar", {f"{n}.png": png(RNG.integers(0, 256, (9, 9), np.uint8)) for n in range(20)})
+    whole = (tmp_path / "set.tar").read_bytes()
+    with tarfile.open(tmp_path / "set.tar") as archive:
+        place = archive.getmembers()[12].offset
+    broken = {"junk": whole[:place] + b"\xff" * 512 + whole[place + 512 :], "cut at an entry": whole[:place]}
+    (tmp_path / "set.tar").write_bytes(broken.get(damage or "", whole if damage is None else whole[: place + 100]))
+    data = opened(tmp_path / "set.tar")
+    assert sum(data.report.counts.values()) == (20 if damage is None else 12)
+    assert said(data, "set.tar is cut off or damaged behind 12 files") == (damage is not None)
+
+
 def test_that_a_packed_set_of_16_bits_is_read_anew_by_its_one_scale(tmp_path: Path) -> None:
     values = {f"{n}.png": (RNG.random((16, 16)) * 4000).astype(np.uint16) for n in range(6)}
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:

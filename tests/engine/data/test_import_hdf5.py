@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -106,6 +108,62 @@ def test_that_an_array_that_is_only_announced_is_refused(tmp_path: Path) -> None
         file.create_dataset("images", (100_000, 64, 64), np.uint8, chunks=(1, 64, 64))
     with pytest.raises(BadData, match="announces"):
         opened(tmp_path / "a.h5")
+
+
+class Counted:
+    """An array as h5py shows one, without a cache: every read unpacks each chunk that it touches."""
+
+    def __init__(self, values: np.ndarray, chunks: tuple[int, ...] | None, filters: int) -> None:
+        self.values, self.chunks, self.shape, self.dtype = values, chunks, values.shape, values.dtype
+        self.unpacked: Counter[int] = Counter()  # by the place of the chunk along the first axis
+        self.most = 0  # rows of one read
+        self.id = SimpleNamespace(get_create_plist=lambda: SimpleNamespace(get_nfilters=lambda: filters))
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        first, end, _ = rows.indices(len(self.values))
+        self.most = max(self.most, end - first)
+        if self.chunks:
+            self.unpacked.update(range(first // self.chunks[0], -(-end // self.chunks[0])))
+        return self.values[rows]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 64, 100])
+@pytest.mark.parametrize("width", [8, 2])
+def test_that_every_chunk_is_unpacked_once_however_large(monkeypatch: pytest.MonkeyPatch, chunk: int, width: int) -> None:
+    """Chunks larger than the library's cache, and such that are small but lie beside many others of the same rows."""
+    monkeypatch.setattr(hdf5, "_CHUNK_BYTES", 512)
+    monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 64_000)
+    stored = Counted(RNG.integers(0, 256, (100, 8, 8), np.uint8), (chunk, 8, width), 1)
+    pieces = list(hdf5._in_rows(stored, (100, 8, 8), False, "“x” of a.h5")(10))
+    assert np.array_equal(np.concatenate(pieces), stored.values) and max(map(len, pieces)) == 10
+    assert set(stored.unpacked.values()) == {1}
+
+
+def test_that_rows_of_chunks_that_do_not_fit_are_read_within_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 4_000)
+    stored = Counted(RNG.integers(0, 256, (100, 8, 8), np.uint8), (100, 1, 8), 1)  # 800 bytes each, eight side by side
+    pieces = list(hdf5._in_rows(stored, (100, 8, 8), False, "“x” of a.h5")(10))
+    assert np.array_equal(np.concatenate(pieces), stored.values)
+    assert 2 * stored.most * 64 + 2 * 800 <= 4_000 and stored.unpacked[0] <= 6
+
+
+def test_that_what_is_not_packed_is_read_row_by_row_whatever_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "_CHUNK_BYTES", 512)
+    monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 1_000)
+    stored = Counted(RNG.integers(0, 256, (100, 8, 8), np.uint8), (100, 8, 8), 0)
+    assert np.array_equal(np.concatenate(list(hdf5._in_rows(stored, (100, 8, 8), False, "“x” of a.h5")(10))), stored.values)
+    assert stored.most == 10
+
+
+def test_that_a_chunk_beyond_the_memory_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", data=IMAGES, chunks=IMAGES.shape, compression="gzip")
+    monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 4 * IMAGES.nbytes - 1)
+    with pytest.raises(BadData) as caught:
+        list(hdf5.read(tmp_path / "a.h5", recipe_of({})))
+    assert "“images” of a.h5 is stored in chunks of" in look_at(str(caught.value))
+    monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 4 * IMAGES.nbytes)
+    assert sum(1 for _ in hdf5.read(tmp_path / "a.h5", recipe_of({})))
 
 
 def test_that_a_missing_library_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

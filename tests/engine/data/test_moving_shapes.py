@@ -9,7 +9,7 @@ import pytest
 
 from engine.data import open_data
 from engine.data.dataset import Part, Source
-from engine.data.splits import split
+from engine.data.splits import split, with_pixels
 
 CLIPS, FRAMES, PAST, SIDE = 90, 20, 4, 16
 
@@ -99,8 +99,13 @@ def test_that_the_content_hash_knows_the_frames_before(data):
     assert again.hash == data.hash
     from engine.data.inspecting import _hash
 
+    whole = np.empty((sum(map(len, again.splits.values())), *data.shape), np.uint8)
+    for some in again.splits.values():
+        whole[some.index] = some.images
+    source = Source("x", {"all": Part(whole, None, ())})
+
     def digest(splits: dict) -> str:
-        steps = _hash(splits, data.shape)
+        steps = _hash(source, splits, data.shape)
         while True:
             try:
                 next(steps)
@@ -127,7 +132,8 @@ def test_that_a_split_takes_the_frames_before_along():
     images = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 8, 8), np.uint8)
     before = (images[:, None] + np.arange(4, dtype=np.uint8)[None, :, None, None, None]).astype(np.uint8)
     part = Part(images, None, [str(i) for i in range(40)], np.arange(40) // 4, before)
-    splits, _ = split(Source("x", {"all": part}))
+    source = Source("x", {"all": part})
+    splits = with_pixels(source, split(source)[0], in_place=True)
     for some in splits.values():
         assert some.before is not None
         assert np.array_equal(some.before[:, 0], some.images)

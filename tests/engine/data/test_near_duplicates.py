@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine.data import open_data
 from engine.data.dataset import Numbered, Part, Source, Step
+from engine.data.fingerprints import lowest_coefficients
 from engine.data.near_duplicates import (
     DRAWINGS,
     FEW,
@@ -25,7 +26,6 @@ from engine.data.near_duplicates import (
     bound_groups,
     find_near_duplicates,
     hashes_of,
-    lowest_coefficients,
     near_copies_of,
     rule_for,
 )
