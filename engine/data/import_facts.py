@@ -31,6 +31,7 @@ def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) 
         splits_from=told.get("splits", "the data" if len(source.parts) > 1 else "none"),
         columns=_columns(told.get("columns", {})),
         group_columns=_columns(told.get("group_columns", {})),
+        split_columns=tuple(told.get("split_columns", ())),
         levels=tuple(_words_of_level(level) for level in told.get("levels", ())),
         arrays=tuple(told.get("arrays", ())),
         class_level=told.get("class_level"),

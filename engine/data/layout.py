@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.common.counting import has_or_have, number_of
+from engine.common.counting import number_of
 from engine.data.beside import said_beside
 from engine.data.class_folders import classes_of_folders
 from engine.data.companions import companions_of
 from engine.data.file_names import classes_in_names
 from engine.data.grouping import Grouping, grouping_of
-from engine.data.label_tables import SUFFIXES as TABLES
-from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
+from engine.data.label_tables import LabelTable, joined_by_number, match_table, named_by_lists
 from engine.data.left_out import LeftOut, left_out, matching
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.overlooked import words_of_bare_folders, words_of_litter
@@ -32,7 +31,13 @@ from engine.data.path_words import (
     stem_of,
 )
 from engine.data.recipe import ImportRecipe
-from engine.data.split_places import FEW, Trail, listed_words, splits_of, words_of_doubt
+from engine.data.split_places import FEW, Trail, is_split_list, listed_words, splits_of
+from engine.data.table_classes import TableClasses, classes_of_column, classes_of_tables
+from engine.data.table_text import SUFFIXES as TABLES
+from engine.data.table_text import RawTable, is_picture
+
+_SURELY_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")  # others may be any text
+_ROWS_LOOKED_AT, _CELLS_SHOWN = 20, 4
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class Layout:
     labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
     splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    split_columns: list[str] = field(default_factory=list)  # "TABLE:COLUMN" that could be the splits, and lists of files
     grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -92,8 +98,9 @@ class Layout:
         ]
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
-            "columns": self.tables, "group_columns": self.grouping.columns, "class_level": self.class_level,
-            "likely_group": self.grouping.likely, "doubts": [list(doubt) for doubt in self.doubts], "read_for": self.read_for,
+            "columns": self.tables, "group_columns": self.grouping.columns, "split_columns": self.split_columns,
+            "class_level": self.class_level, "likely_group": self.grouping.likely,
+            "doubts": [list(doubt) for doubt in self.doubts], "read_for": self.read_for,
             "not_needed": [{"kind": kind, "count": n, "examples": list(some)} for kind, (n, some) in self.not_needed.items()],
         }  # fmt: skip
 
@@ -123,9 +130,12 @@ def understand(
     every, others = _pictures(paths, recipe, layout)
     kept = matching(every, recipe.keep)
     pictures = _without_companions(every, kept, layout)
-    tables = _tables(paths, pictures, read_table, layout)
+    foreign: set[str] = set()
+    tables = _tables(paths, pictures, read_table, recipe, layout, foreign)
     _place(pictures, kept, tables, recipe, layout)
-    others = [path for path in others if path != made]
+    layout.notes += [f"{table.path} {table.remark}." for table in tables if table.remark and table.path in layout.read_for]
+    texts = [path for path in others if path != made]
+    others = [path for path in texts if path not in foreign]
     stems = {stem_of(path).rpartition("/")[2] for path in pictures} if others else set()
     beside = said_beside(others, stems, layout.read_for, {table.path: bool(table.columns) for table in tables})
     layout.not_needed = {kind: (len(some), tuple(some[:LEFT_OUT_LISTED])) for kind, some in beside.kinds.items()}
@@ -134,7 +144,7 @@ def understand(
     layout.leave_out(beside.unknown, *few)
     layout.notes += words_of_litter(litter)
     if layout.labels_from == "folders":
-        layout.notes += words_of_bare_folders(every, [*others, *(f"{folder}/" for folder in empty)], {file.label for file in layout.files})
+        layout.notes += words_of_bare_folders(every, [*texts, *(f"{folder}/" for folder in empty)], {file.label for file in layout.files})
     return layout
 
 
@@ -164,8 +174,17 @@ def _without_companions(every: list[str], kept: set[str], layout: Layout) -> lis
     return [path for path in every if path not in without]
 
 
-def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout) -> list[LabelTable]:
-    """The tables that name pictures, the nearest to the root first. Notes those that only name classes as read."""
+def _tables(
+    paths: list[str],
+    pictures: list[str],
+    read_table: Callable[[str], RawTable | None],
+    recipe: ImportRecipe,
+    layout: Layout,
+    foreign: set[str],
+) -> list[LabelTable]:
+    """The tables that name pictures, the nearest to the root first. Notes those that only name classes as read, and adds those of which no
+    column names a picture to `foreign`.
+    """
     candidates = [path for path in paths if path.lower().endswith(TABLES)]
     if len(candidates) > MAX_TABLES:  # one text beside every picture is no table of them
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
@@ -177,16 +196,19 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
     raws = {path: raw for path, raw in read.items() if raw is not None}
     layout.read(sorted(named_by_lists(raws)), "the names of the classes")
     for path, raw in raws.items():
-        table = match_table(path, raw, pictures)
+        table = match_table(path, raw, pictures, recipe)
         if table is not None:
             found.append(table)
         else:
             others[path] = raw
     for path, raw in joined_by_number(found, others).items():
-        if (table := match_table(path, raw, pictures)) is not None:
+        if (table := match_table(path, raw, pictures, recipe)) is not None:
             table.numbered_by = raw.numbered_by
             found.append(table)
+    _say_what_names_no_image({path: raw for path, raw in others.items() if path not in {table.path for table in found}}, layout, foreign)
     for table in found:
+        layout.split_columns += [f"{table.path}:{column}" for column in table.split_columns]
+        layout.split_columns += [table.path] if is_split_list(table) else []
         if table.columns:
             layout.tables[table.path] = table.columns
         for column, count in table.doubtful.items():
@@ -196,6 +218,18 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
                     "so it was not used."
                 )
     return found
+
+
+def _say_what_names_no_image(tables: dict[str, RawTable], layout: Layout, foreign: set[str]) -> None:
+    """Name the tables that were understood but whose cells are no pictures here, and show how they call them."""
+    for path, raw in tables.items():
+        head = [cell for row in raw.rows[:_ROWS_LOOKED_AT] for cell in row]
+        if path in layout.read_for or not (path.lower().endswith(_SURELY_TABLES) or any(map(is_picture, head))):
+            continue
+        cells = ", ".join(f"“{cell[:40]}”" for cell in raw.rows[0][:_CELLS_SHOWN]) if raw.rows else ""
+        reason = f"table was left out, since none of its columns names an image here (its first row is {cells})"
+        layout.leave_out([path], reason, reason)
+        foreign.add(path)
 
 
 def _place(pictures: list[str], kept: set[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> None:
@@ -258,12 +292,20 @@ def _labels(
     if asked == "names":
         return _from_names(pictures, splits, layout, asked=True)
     if asked not in ("", "folders"):
-        return _from_column(asked, tables, layout)
+        return _taken(classes_of_column(asked, tables, layout.tables), layout)
     labels = _from_folders(pictures, trails, splits, kept, recipe, layout)
-    tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout)
+    tabled = {} if asked == "folders" else _taken(classes_of_tables(tables, labels, pictures), layout)
     if tabled:
         return tabled
     return labels or ({} if asked == "folders" else _from_names(pictures, splits, layout))
+
+
+def _taken(found: TableClasses, layout: Layout) -> dict[str, str]:
+    layout.notes += found.notes
+    layout.read(sorted(found.tables), "the classes")
+    if found.found_in:
+        layout.labels_from = found.found_in
+    return found.labels
 
 
 def _from_folders(
@@ -285,72 +327,6 @@ def _classes_beside(trails: dict[str, Trail], classes: set[str]) -> dict[str, st
     keys = set(map(class_key, classes))
     known = {path: next((name for name in reversed(trail) if class_key(name) in keys), "") for path, trail in trails.items()}
     return {path: name for path, trail in trails.items() if (name := known[path] or "".join(trail[-1:]))}
-
-
-def _from_column(asked: str, tables: list[LabelTable], layout: Layout) -> dict[str, str]:
-    """By the column of a table that was asked for: “dx”, or “meta.csv:dx”."""
-    path, _, column = asked.rpartition(":")
-    labels: dict[str, str] = {}
-    for table in tables:
-        name = asked if asked in table.labels else column if column in table.labels and path in ("", table.path) else ""
-        if name:
-            labels |= table.labels[name]
-            layout.read([table.path], "the classes")
-            layout.labels_from = f"{table.path}:{name}"
-            _say_doubtful(table, name, "class", layout)
-    if not labels:
-        offered = [f"“{column}” ({path})" for path, columns in layout.tables.items() for column in columns]
-        layout.notes.append(
-            f"No table has a column “{asked}” of classes, so no image has a class; there are: {', '.join(offered[:20]) or 'none'}."
-        )
-    return labels
-
-
-def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> None:
-    if words := words_of_doubt(table, column, what):
-        layout.notes.append(words)
-
-
-def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout) -> dict[str, str]:
-    """By the tables' columns of classes. Where folders are classes, only what they do not say."""
-    chosen = [table for table in tables if table.chosen]
-    offered = [(table.path, column) for table in tables for column in table.columns if column != table.chosen]
-    if not chosen:
-        if offered and not folders:
-            words = ", ".join(f"“{column}” of {path}" for path, column in offered[:20])
-            layout.notes.append(f"No column of a table is plainly the class; choose one to have classes: {words}.")
-        return {}
-    first = chosen[0].chosen
-    labels: dict[str, str] = {}
-    for table in chosen:
-        if table.chosen == first or not folders:
-            for picture, label in table.labels[table.chosen].items():
-                labels.setdefault(picture, label)
-    names = {class_key(name) for name in folders.values()}
-    if folders:
-        missing = {picture: label for picture, label in labels.items() if picture not in folders and class_key(label) in names}
-        if not missing:
-            layout.notes.append(f"The classes are the folders; {chosen[0].path} has the column “{first}”, which can be chosen instead.")
-            return {}
-        layout.read((table.path for table in chosen), "the classes")
-        layout.notes.append(
-            f"{number_of(len(missing), 'image')} outside the class folders {has_or_have(len(missing))} a class from {chosen[0].path}."
-        )
-        return {**folders, **missing}
-    if len(labels) < 0.5 * len(pictures):
-        layout.notes.append(
-            f"{chosen[0].path} gives a class to {len(labels):,} of {number_of(len(pictures), 'image')} only, so it was not used."
-        )
-        return {}
-    layout.read((table.path for table in chosen), "the classes")
-    layout.labels_from = f"{chosen[0].path}:{first}"
-    others = f" Other columns: {', '.join(f'“{column}”' for _, column in offered[:10])}." if offered else ""
-    layout.notes.append(f"The classes are the column “{first}” of {', '.join(table.path for table in chosen[:3])}.{others}")
-    for table in chosen:
-        _say_doubtful(table, table.chosen, "class", layout)
-    if rows := sum(table.unmatched for table in chosen):
-        layout.notes.append(f"In {chosen[0].path} {number_of(rows, 'row names', 'rows name')} no image that is here.")
-    return labels
 
 
 def _from_names(pictures: list[str], splits: dict[str, str], layout: Layout, asked: bool = False) -> dict[str, str]:

@@ -104,6 +104,7 @@ class ImportFacts:
     splits_from: str  # "folders" | "none" | "TABLE:COLUMN" | words
     columns: tuple[str, ...] = ()  # that could be the classes, "TABLE:COLUMN"
     group_columns: tuple[str, ...] = ()  # that could say which images belong together
+    split_columns: tuple[str, ...] = ()  # that could be the splits, and lists of files that could
     levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
     arrays: tuple[str, ...] = ()  # that could be the images
     class_level: int | None = None  # which of the levels names the class, where folders do

@@ -31,7 +31,8 @@ FIELDS = {
         _choice("array", "images from", "Which array of the file holds the images."),
         _choice("labels", "classes from", "Where the classes come from: folders, the files’ names, a column of a table, or none."),
         _choice("class_level", "class folder", "Which folder below the splits names the class."),
-        _choice("split", "splits", "Whether folders, tables or lists called train, valid and test are splits.", "folders", "none"),
+        _choice("split", "splits", "Where splits come from: folders, a column of a table, a list of files, or none.", "folders", "none"),
+        FieldInfo("split_names", "split words", "text", "", "Folders or words of a column that are splits: Prüfung=test, dev=valid"),
         _choice("group", "group by", "Images with the same value, such as those of one patient, stay in one split.", "folder"),
         _choice("scale", "scale", "What becomes black and white: the whole range, 99 % of the values, or what is given.", *SCALES[1:]),
         FieldInfo("numbers", "black..white", "text", "", "The values that become black and white, such as 0..4095."),
@@ -64,6 +65,8 @@ def fields_for(facts: ImportFacts | None) -> tuple[FieldInfo, ...]:
                 choices = (FOUND, *by_place, "none", *(facts.columns if facts else ()))
             case "class_level":
                 choices = (FOUND, *(str(place + 1) for place in range(len(facts.levels))), "-1") if facts and facts.levels else ()
+            case "split":
+                choices = (*choices, *(facts.split_columns if facts else ()))
             case "group":
                 by_folder = facts is None or "class_level" in facts.offered  # arrays lie in none
                 columns = facts.group_columns if facts else ()
@@ -117,7 +120,7 @@ def words_of_choice(name: str, value: str, facts: ImportFacts | None, found: str
     """How a box shows one of its choices; `found`: what the set comes to where nothing is decided."""
     if value == FOUND:
         return f"{FOUND}: {found if len(found) <= SHOWN else found[: SHOWN - 1] + '…'}" if found else FOUND
-    if name in ("labels", "group") and facts and value in (*facts.columns, *facts.group_columns):
+    if name in ("labels", "group", "split") and facts and value in (*facts.columns, *facts.group_columns, *facts.split_columns):
         table, _, column = value.rpartition(":")
         return f"{column} · {table}" if table and (table not in facts.columns) else value
     if name == "class_level":
@@ -139,6 +142,12 @@ def recipe_from(draft: Draft, scope: str) -> dict[str, Any]:
         elif name in PATTERNS:
             patterns = [one.strip() for one in value.split(",") if one.strip()]
             recipe |= {name: patterns} if patterns else {}
+        elif name == "split_names":
+            pairs = (one.split("=") for one in value.split(",") if one.count("=") == 1)
+            if named := {
+                word.strip(): split.strip() for word, split in pairs if word.strip() and split.strip() in ("train", "valid", "test")
+            }:
+                recipe[name] = named
         elif name == "rename":
             recipe[name] = json.loads(value)
         else:
@@ -156,6 +165,8 @@ def put_recipe(draft: Draft, scope: str, recipe: Mapping[str, Any]) -> None:
             value = "" if recipe.get("scale", FOUND) in SCALES else recipe["scale"]
         elif name in PATTERNS and value:
             value = ", ".join(value)
+        elif name == "split_names" and value:
+            value = ", ".join(f"{word}={split}" for word, split in recipe[name].items())
         elif name == "rename" and value:
             value = json.dumps(value, ensure_ascii=False)
         draft.put(scope, field, str(value))

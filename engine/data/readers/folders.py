@@ -15,7 +15,6 @@ from engine.data.dataset import BadData, Part, Sampled, SampleWish, Source, Step
 from engine.data.decode_pool import FEW, WAIT_SECONDS, DecodedFiles, Files, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.fingerprints import Fingerprints
-from engine.data.label_tables import RawTable
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, READERS, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture
@@ -35,6 +34,7 @@ from engine.data.reader_process import made_ready
 from engine.data.recipe import ImportRecipe
 from engine.data.sampled import first_answer
 from engine.data.storage import room_for
+from engine.data.table_text import RawTable
 
 
 def recognizes(path: Path) -> bool:

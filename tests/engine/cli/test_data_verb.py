@@ -139,3 +139,16 @@ def test_that_classes_are_renamed_by_options_and_warnings_and_values_are_told(tm
         save(tmp_path / "deep" / f"{n}.png", np.full((8, 8), 1000 * n, np.uint16))
     before = result(capsys, "data", str(tmp_path / "deep"))["histogram"]["before"]
     assert (before["low"], before["high"], sum(before["values"])) == (0, 5000, before["counted"])
+
+
+def test_that_folders_or_words_of_a_column_are_named_as_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class_folders(tmp_path / "set", splits=("Übung", "Prüfung"))
+    told = result(capsys, "data", str(tmp_path / "set"), "--split-names", "Prüfung=test")
+    assert told["classes"] == ["cats", "dogs"] and told["splits"] == {"train": 11, "valid": 1, "test": 12}
+    assert told["recipe"] == {"split_names": {"Prüfung": "test"}}
+    flat(tmp_path / "flat", [f"{n}.png" for n in range(12)])
+    write_csv(tmp_path / "flat" / "meta.csv", "file,label,fold", (f"{n},{'ab'[n % 2]},{n % 4}" for n in range(12)))
+    told = result(capsys, "data", str(tmp_path / "flat"), "--split", "fold", "--split-names", "3=test")
+    assert told["splits"]["test"] == 3 and told["splits_from"] == "meta.csv:fold"
+    assert "write it as in Prüfung=test" in refusal(capsys, "data", str(tmp_path / "flat"), "--split-names", "3")
+    assert "train, valid or test" in refusal(capsys, "data", str(tmp_path / "flat"), "--split-names", "3=exam")

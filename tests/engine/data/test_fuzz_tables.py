@@ -11,9 +11,9 @@ import pytest
 
 from engine.data.curation import Curation, decided, parsed, written
 from engine.data.dataset import BadData
-from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import understand
 from engine.data.recipe import ImportRecipe, parsed_recipe, parted_name, with_recipe
+from engine.data.table_text import NoTable, RawTable, parse_table
 from tests.kit import fuzzing
 from tests.kit.fuzz_seeds import LABELS, mat_structs
 from tests.kit.fuzzing import TIMEOUT, fuzz, generator, mutated, mutated_json

@@ -11,10 +11,10 @@ from collections import Counter
 
 import pytest
 
-from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import Layout, understand
 from engine.data.path_words import class_in_name, in_order, split_word
 from engine.data.recipe import ImportRecipe
+from engine.data.table_text import NoTable, RawTable, parse_table
 
 
 def tree(*patterns: str, count: int = 4) -> list[str]:

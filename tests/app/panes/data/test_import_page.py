@@ -564,6 +564,17 @@ def test_that_decisions_outlast_a_look_elsewhere(kit: Kit, pane: DataPane, page:
     assert page.recipe == {"fit": "squeeze", "colour": "grey"} and page.again.isVisible() and not page.preview.busy
 
 
+def test_that_the_column_of_splits_and_their_words_can_be_decided(page: ImportPage, tried: Callable[[], dict[str, Any]]) -> None:
+    offered = facts(offered=(*OFFERED, "split_names"), split_columns=("meta.csv:fold", "test1.txt"))
+    (split,) = [field for field in fields_for(offered) if field.name == "split"]
+    assert split.choices == ("as found", "folders", "none", "meta.csv:fold", "test1.txt")
+    page.decide("split", "meta.csv:fold")
+    page.decide("split_names", "Prüfung=test, dev = valid, odd, a=b")
+    decided = tried()
+    assert decided == {"split": "meta.csv:fold", "split_names": {"Prüfung": "test", "dev": "valid"}}
+    assert recipe_of(decided).changed() == decided and "--split-names Prüfung=test" in command_for("x", decided, "vae").replace("'", "")
+
+
 def test_that_a_file_of_arrays_offers_each_array_of_groups_and_no_folder() -> None:
     """And no row at all where no array has one value for each image."""
     offered = ("labels", "group", "scale", "array", "size", "colour", "rename")
