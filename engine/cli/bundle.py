@@ -9,7 +9,7 @@ from engine.cli.console import Console
 from engine.cli.errors import Failed
 from engine.cli.out_file import writable
 from engine.cli.parser import VerbParsers
-from engine.cli.runs import run_path, runs_root
+from engine.cli.runs import add_place_of_data, located_run_path, runs_root
 from engine.common.counting import number_of
 from engine.common.user_folders import person_path
 
@@ -22,6 +22,7 @@ def add(verbs: VerbParsers) -> None:
     out.add_argument("--with-data", action="store_true", help="also the data set, where it is your own; built-in ones need none")
     out.add_argument("--without-resume", action="store_true", help="leave out what only going on with the training needs; most of the size")
     out.add_argument("--runs", metavar="DIR", help="where runs are kept")
+    add_place_of_data(out)
     sub = verbs.add("import", take_in, "Put a run that `export` has written among the runs; every file is checked by its hash.")
     sub.add_argument("file", metavar="F.zip", help="the bundle")
     sub.add_argument("--name", metavar="NAME", help="what the run is called here; as it was called, when left out")
@@ -33,7 +34,7 @@ def export(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from engine.bundle import export_run, size_of
     from engine.queries.progress import counted
 
-    run, out = run_path(options), writable(options.out, "--out")
+    run, out = located_run_path(options, console), writable(options.out, "--out")
     every, resume = size_of(run)
     console.say(f"{run.name} is {every / 1e6:,.1f} MB, {resume / 1e6:,.1f} MB of them only for going on with the training.")
     packing = export_run(run, out, options.with_data, options.without_resume)

@@ -22,6 +22,7 @@ _NAMES = (
     "frames",
     "array",
     "leave_out",
+    "keep",
     "size",
     "colour",
 )
@@ -33,7 +34,10 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--recipe", metavar="FILE", help="a JSON file of these decisions, as `data D --json` gives it under “recipe”")
     group.add_argument("--labels", metavar="COLUMN", help="where classes come from: folders, names, none, or a column of a table")
     group.add_argument("--class-level", type=int, metavar="N", help="which folder below the splits is the class: 1 outermost, -1 innermost")
-    group.add_argument("--split", choices=("folders", "none"), help="whether folders called train, valid and test are splits")
+    group.add_argument("--split", metavar="COLUMN", help="where splits come from: folders, none, a column of a table, or a list of files")
+    group.add_argument(
+        "--split-names", action="append", metavar="WORD=SPLIT", help="a folder, or a word of that column, that means train, valid or test"
+    )
     group.add_argument(
         "--group", metavar="COLUMN", help="what stays in one split: folder (the innermost), a column of a table, or an array"
     )
@@ -45,6 +49,9 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--frames", choices=("clips",), help="a GIF, or a folder of numbered frames, is a clip (for next_frame)")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")
     group.add_argument("--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”")
+    group.add_argument(
+        "--keep", action="append", metavar="PATTERN", help="files that are used though a rule leaves them out, such as masks"
+    )
     group.add_argument("--curation", metavar="FILE", help="decisions about single images (`curate`): beside (the data), or a file of them")
     group.add_argument("--size", type=int, metavar="PIXELS", help="both sides of all images")
     group.add_argument("--colour", choices=("grey", "colour"), help="of all images")
@@ -70,7 +77,9 @@ def data_named(data: str, options: argparse.Namespace) -> str:
         if options.recipe is not None:
             before |= parsed_recipe(_content(options.recipe)).changed()
         if options.rename:
-            given["rename"] = {**before.get("rename", {}), **_renamed(options.rename)}
+            given["rename"] = {**before.get("rename", {}), **_pairs(options.rename, "OLD=NEW", "cat=animal")}
+        if options.split_names:
+            given["split_names"] = {**before.get("split_names", {}), **_pairs(options.split_names, "WORD=SPLIT", "Prüfung=test")}
         if options.curation:
             given["curation"] = pinned(path, options.curation)
         decided = recipe_of(before | given)
@@ -81,13 +90,13 @@ def data_named(data: str, options: argparse.Namespace) -> str:
     return with_recipe(path, decided)
 
 
-def _renamed(pairs: list[str]) -> dict[str, str]:
-    """Raises: Usage: an option that is no OLD=NEW."""
+def _pairs(pairs: list[str], form: str, example: str) -> dict[str, str]:
+    """Raises: Usage: an option that is not of the form."""
     names: dict[str, str] = {}
     for pair in pairs:
         old, sign, new = pair.partition("=")
         if not sign or not old.strip() or not new.strip():
-            raise Usage(f"“{pair}” is no OLD=NEW; write a class and its new name such as cat=animal.")
+            raise Usage(f"“{pair}” is no {form}; write it as in {example}.")
         names[old.strip()] = new.strip()
     return names
 

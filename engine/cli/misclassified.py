@@ -13,7 +13,7 @@ from engine.cli.console import Console
 from engine.cli.errors import Failed
 from engine.cli.out_file import writable
 from engine.cli.parser import SPLITS, VerbParsers, positive_int
-from engine.cli.runs import run_path
+from engine.cli.runs import add_place_of_data, located_run_path
 from engine.common.counting import number_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def add(verbs: VerbParsers) -> None:
     sub.add_argument("--csv", metavar="F.csv", help="write every wrong answer there, the surest first")
     sub.add_argument("--matrix", metavar="F.csv", help="write the confusion matrix there, a row for each true class")
     sub.add_argument("--out", metavar="F.png", help="write the confusion matrix and the reliability diagram there as a picture")
+    add_place_of_data(sub)
 
 
 def errors_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def errors_run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
     o = options
     places = {option: writable(text, f"--{option}") for option in ("csv", "matrix", "out") if (text := getattr(o, option))}
-    found, page, rule = console.run(errors_of(run_path(o), o.step, o.split, o.limit, o.through))
+    found, page, rule = console.run(errors_of(located_run_path(o, console), o.step, o.split, o.limit, o.through))
     values = _values(found, rule)
     if "csv" in places:
         _write(places["csv"], _csv(COLUMNS, _rows(found, page)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from engine.data.dataset import BadData
 from engine.data.limits import MAX_SET_BYTES, MAX_ZIP_DIRECTORY_BYTES, MAX_ZIP_ENTRIES, MAX_ZIP_RATIO, MIB
@@ -16,15 +19,16 @@ _END = b"PK\x05\x06"
 _SMALL = MIB  # bytes; what unpacks to less is harmless at any ratio
 
 
-def open_zip(path: Path, most: int = MAX_ZIP_ENTRIES) -> zipfile.ZipFile:
-    """The archive, to be used in a `with`; it has at most `most` entries.
+def open_zip(path: Path, most: int = MAX_ZIP_ENTRIES, content: bytes | None = None) -> zipfile.ZipFile:
+    """The archive, to be used in a `with`; it has at most `most` entries. `content`: its bytes, where it lies within another archive.
 
     Raises:
         BadData: not an archive, too many entries, names that leave the archive, or contents that unpack to far more than they are.
     """
-    _check_directory(path, most)
+    with path.open("rb") if content is None else BytesIO(content) as file:
+        _check_directory(file, path, most)
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path if content is None else BytesIO(content))
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
         raise BadData(f"{path.name} is damaged (its table of contents cannot be read); save or download it again.") from None
     try:
@@ -39,12 +43,10 @@ def open_zip(path: Path, most: int = MAX_ZIP_ENTRIES) -> zipfile.ZipFile:
     return archive
 
 
-def _check_directory(path: Path, most: int) -> None:
+def _check_directory(file: IO[bytes], path: Path, most: int) -> None:
     """The number of entries and the length of the table of contents, from the last bytes of the file."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 65_557))  # the end record and the longest comment
-        tail = file.read()
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 65_557))  # the end record and the longest comment
+    tail = file.read()
     place = tail.rfind(_END)
     if place < 0 or len(tail) < place + 22:
         raise BadData(f"{path.name} is cut off or no archive; save or download it again.")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from engine.data.label_tables import SUFFIXES
 from engine.data.path_words import stem_of
+from engine.data.table_text import SUFFIXES
 
 NAMED = 3  # files of one kind, in a sentence
 _TEXTS = (*SUFFIXES, ".xml", ".md", ".rst", ".names", ".yaml", ".yml", ".pdf", ".html", ".rtf", ".bib", ".tex", ".md5", ".sha256")

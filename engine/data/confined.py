@@ -19,13 +19,14 @@ from engine.data.clips import join_frames
 from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
 from engine.data.fingerprints import PRINT_BYTES, Fingerprints
 from engine.data.limits import SILENT_SECONDS
-from engine.data.reader_process import Frame, ReaderLate, ReaderMissing, ReaderProcess, borrowed
+from engine.data.reader_process import Frame, ReaderDead, ReaderLate, ReaderMissing, ReaderProcess, borrowed
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import source_from_frame
 from engine.data.sampled import PARTS
 from engine.data.storage import room_for
 
 WAIT_SECONDS = 0.005  # for an answer, between two yields
+_SUMMARY = 200  # characters
 DAMAGED = "The reading process gave a damaged answer; open the data again, or get the file from a place you trust."
 AHEAD = 4  # frames of at most 2 MB that wait to be taken over
 
@@ -54,6 +55,18 @@ def read_file(reader: str, path: Path, recipe: ImportRecipe, wish: SampleWish | 
         raise found
     join_frames(found)
     return found
+
+
+def summary_of(reader: str, path: Path) -> str:
+    """What the list of data sets says of a file that must be looked into for that. Raises: BadData: one sentence."""
+    try:
+        with borrowed() as process:
+            head, _ = process.exchange({"op": "summary", "reader": reader, "path": os.path.abspath(path)}, b"", SILENT_SECONDS)
+    except (ReaderLate, ReaderDead, ReaderMissing) as error:
+        raise BadData(_why(path.name, error)) from None
+    if "bad" in head:
+        raise BadData(str(head["bad"]))
+    return str(head.get("summary", ""))[:_SUMMARY]
 
 
 def _finish(process: ReaderProcess, thread: threading.Thread, answers: Queue[Frame | Exception]) -> None:

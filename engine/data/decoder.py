@@ -13,11 +13,11 @@ import numpy as np
 from engine.data import reader_process
 from engine.data.dataset import BadData
 from engine.data.frames import Room
-from engine.data.label_tables import RawTable
 from engine.data.limits import DECODE_SECONDS, LONGEST_SIDE, MAX_FILE_BYTES, MIB, SILENT_SECONDS, WAIT_FACTOR
 from engine.data.pictures import Picture
 from engine.data.preprocessing import Preprocessing
 from engine.data.reader_process import Frame, ReaderDead, ReaderLate, ReaderMissing, ReaderProcess, borrowed
+from engine.data.table_text import RawTable
 
 
 class Undecodable(Exception):
@@ -83,7 +83,9 @@ def read_table(path: str) -> RawTable | None:
         return None
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
         return None
-    return RawTable(columns, [[str(cell) for cell in row] for row in rows], bool(head.get("headed", True)))
+    return RawTable(
+        columns, [[str(cell) for cell in row] for row in rows], bool(head.get("headed", True)), remark=str(head.get("remark", ""))
+    )
 
 
 def exchange(process: ReaderProcess, request: dict[str, Any], data: bytes = b"", room: Room | None = None) -> Frame:

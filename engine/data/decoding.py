@@ -35,7 +35,9 @@ _OTHERS = (  # (place, bytes, name) of formats that are known and not read
     (0, b"<svg", "an SVG drawing"),
     (4, b"\x11\xaf", "an FLI animation"),
     (4, b"\x12\xaf", "an FLC animation"),
-    (0, b"\x00\x00\x02\x00", "a cursor"),
+    *((0, bytes((0, 0, kind, 0, 0, 0, 0, 0)), "a Targa image (TGA)") for kind in (2, 3, 10, 11)),  # without a colour map: five zeros
+    *((0, bytes((0, 1, kind, 0, 0)), "a Targa image (TGA)") for kind in (1, 9)),
+    (0, b"\x00\x00\x02\x00", "a cursor"),  # the number of its images follows, which is no zero
     (0, b"PK\x03\x04", "a ZIP archive"),
 )
 _SIGNATURES = (

@@ -13,6 +13,7 @@ from engine.data.label_tables import LabelTable
 from engine.data.recipe import ImportRecipe
 
 OFFERED = 20  # columns that a note names
+SERIES = 5  # folders of a series, of which one can be held out
 
 
 @dataclass
@@ -27,11 +28,15 @@ class Grouping:
     likely: str = ""  # "TABLE:COLUMN" that by its name is the group, though nobody asked for it
 
 
-def grouping_of(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe) -> Grouping:
-    """The groups that a recipe asks for: by the innermost folder or by the column of a table, “patient” or “meta.csv:patient”."""
+def grouping_of(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, around: Mapping[str, str] | None = None) -> Grouping:
+    """The groups that a recipe asks for: by the innermost folder or by the column of a table, “patient” or “meta.csv:patient”.
+
+    Args:
+        around: picture -> the folder around its class, where folders of a series (patients) hold those of the classes; it is the group.
+    """
     result = Grouping(columns={table.path: columns for table in tables if (columns := table.group_columns())})
     if recipe.group == "folder":
-        result.of = {path: folder for path in pictures if (folder := path.rpartition("/")[0])}
+        result.of = dict(around) if around else {path: folder for path in pictures if (folder := path.rpartition("/")[0])}
         result.found_in = "folder"
         if not result.of:
             result.found_in = "none"
@@ -46,6 +51,9 @@ def grouping_of(pictures: list[str], tables: list[LabelTable], recipe: ImportRec
                     f"The column “{column}” of {table.path} may say which images belong together; group {column} keeps them in one split."
                 )
                 break
+        if around and not result.likely and len(set(around.values())) >= SERIES:
+            result.likely = "folder"
+            result.notes.append("Each folder around the classes may be one patient or source; group folder keeps its images in one split.")
     return result
 
 

@@ -31,13 +31,17 @@ def facts_of(source: Source, recipe: ImportRecipe, splits: Mapping[str, Split]) 
         splits_from=told.get("splits", "the data" if len(source.parts) > 1 else "none"),
         columns=_columns(told.get("columns", {})),
         group_columns=_columns(told.get("group_columns", {})),
+        split_columns=tuple(told.get("split_columns", ())),
         levels=tuple(_words_of_level(level) for level in told.get("levels", ())),
         arrays=tuple(told.get("arrays", ())),
         class_level=told.get("class_level"),
         groups_from=told.get("groups", "none"),
         array=told.get("array", ""),
         original_classes=tuple(told.get("classes", source.classes)),
-        left_out=tuple(LeftOutFiles(int(some["count"]), tuple(some["examples"]), some["reason"]) for some in told.get("left_out", ())),
+        left_out=tuple(
+            LeftOutFiles(int(some["count"]), tuple(some["examples"]), some["reason"], tuple(some.get("keep", ())))
+            for some in told.get("left_out", ())
+        ),
         scale=how.scale,
         low=values.get("low"),
         high=values.get("high"),
@@ -69,7 +73,14 @@ def warnings_of(
         images = "One test image is" if copies.across == 1 else f"{copies.across:,} test images are"
         found.append(DataWarning("leak", f"{images} pixel by pixel one for training or validation: the test figures will be too good."))
     found += [DataWarning("near_leak", words) for words in (near.leaks if near else ())]
-    if likely := source.understood.get("likely_group"):
+    for words, name, value, offer in source.understood.get("doubts", ()):
+        found.append(DataWarning("doubt", words, (name, value), offer))
+    if source.understood.get("likely_group") == "folder":
+        words = "Images of one folder around the classes may lie in several splits; if it is a patient or a source, "
+        found.append(
+            DataWarning("ungrouped", f"{words}the test figures would be too good.", ("group", "folder"), "Keep together by folder")
+        )
+    elif likely := source.understood.get("likely_group"):
         table, _, column = likely.rpartition(":")
         of = f" ({table})" if table else ""
         found.append(

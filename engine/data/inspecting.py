@@ -13,6 +13,7 @@ import numpy as np
 from engine.common.counting import number_of
 from engine.common.user_folders import person_path
 from engine.data import builtin
+from engine.data.confined import summary_of
 from engine.data.curating import curate
 from engine.data.curation import carried_state
 from engine.data.dataset import BadData, DataSet, FirstAnswer, Sampled, SampleWish, Source, Split, Step, size_in_words
@@ -34,6 +35,7 @@ from engine.data.twins import copies_of, find_twins, group
 from engine.messages import DataInfo, DataReport, DataWarning, Progress
 
 REPORT_SECONDS = 0.015  # between two events of progress
+_LOOKED_INTO = ("arrays", "idx")  # readers whose summary takes more than names
 SAMPLE_BYTES = 2_000  # of a text, shown in the report
 ABSENT_LISTED = 5  # classes without a training image, named in a note
 
@@ -116,9 +118,11 @@ def describe_data(data: str) -> DataInfo:
     name = path.name or where
     try:
         reader = reader_for(path)
-        kind = "text" if reader.__name__.endswith(".text") else "images"
+        which = reader.__name__.rpartition(".")[2]
+        words = summary_of(which, path) if which in _LOOKED_INTO else reader.summary(path)
         decided = decided_in_words(data)
-        return DataInfo(data, name, kind, " · ".join(filter(None, (reader.summary(path), decided))), decided=decided)
+        kind = "text" if which == "text" else "images"
+        return DataInfo(data, name, kind, " · ".join(filter(None, (words, decided))), decided=decided)
     except (BadData, OSError) as error:
         return DataInfo(data, name, "images", f"cannot be read: {error}")
 

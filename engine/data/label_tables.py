@@ -1,24 +1,19 @@
-"""Tables that stand beside pictures: .csv, .tsv, .jsonl, .json and lists in .txt, and which column names the file, the class, the split.
-
-`parse_table` sees foreign bytes and runs in the reading process only; the rest works on its rows.
-"""
+"""What a table that stands beside pictures says of them: which column names the file, the class, the split."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from engine.data.limits import MAX_FILES, MAX_TABLE_BYTES, MAX_TABLE_CELL, MAX_TABLE_COLUMNS
-from engine.data.mat_structs import name_numbers, read_structs
-from engine.data.path_words import class_key, split_and_rest, split_word, stem_of
+from engine.data.known_pictures import KnownPictures
+from engine.data.mat_structs import name_numbers
+from engine.data.path_words import class_key, split_and_rest, stem_of
+from engine.data.recipe import ImportRecipe
+from engine.data.split_columns import SplitReading, split_by_flags, split_reading, squeezed
+from engine.data.table_text import RawTable
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".mat")
 CLASS_NAMES = (
     "label", "labels", "class", "classname", "classlabel", "classid", "labelname", "category", "categories", "target", "targets", "y",
     "dx", "diagnosis", "species", "breed", "finding", "disease", "type", "classification", "level", "grade", "articletype",
@@ -28,9 +23,8 @@ _FILE_NAMES = (
     "file", "filename", "fname", "filepath", "image", "images", "imagename", "imagefile", "imagefilename", "imagepath", "imageid",
     "img", "imgname", "imgpath", "imgid", "path", "picture", "photo",
 )  # fmt: skip
-SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "datasplit", "phase", "usage", "traintest", "datasettype")
-_IS_TRAIN = ("istrain", "istraining", "istrainingimage", "traintestsplit", "train")
-_IS_TEST = ("istest", "istesting", "istestimage", "test")
+_ID_NAMES = ("id", "number", "nr", "no")  # of columns whose numbers may be those in the files' names
+_LISTS_OF_CLASSES = ("label", "class", "target", "annot", "categor")  # in the name of a list that has one for each picture
 _GROUP_NAMES = (
     "patient", "patientid", "patientnumber", "subject", "subjectid", "participant", "participantid", "person", "personid", "lesionid",
     "caseid", "studyid", "slide", "slideid", "wsi", "tile", "tileid", "scene", "sceneid", "sequence", "sequenceid", "video", "videoid",
@@ -43,27 +37,10 @@ _FEWEST_GROUPS = 10  # of which a tenth can be held out
 _LEAST_MATCHED = 0.5  # of the rows or of the pictures, for a column to name files
 _MOST_DOUBTFUL = 0.5  # of the pictures may have two values in a column; more of them, and it says nothing of a picture
 _MOST_CLASSES = 0.5  # distinct values per picture; beyond that a column tells pictures apart and does not group them
-
-
+_MOST_SPLITS = 5  # values of a column that is offered as that of the splits
+_MISSING = frozenset(("nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "?"))  # as programs write an empty cell
+_OF_AN_EVALUATION = re.compile(r"eval(uation)?(partition|split)")  # in the name of a list of all splits, not of what is to be tested
 _ONE_HOT = "the column that is 1"
-
-
-class NoTable(Exception):
-    """The bytes are no table."""
-
-
-@dataclass
-class RawTable:
-    """A table as it is written: all cells as text."""
-
-    columns: list[str]
-    rows: list[list[str]]
-    headed: bool = True  # whether the first line names the columns
-    numbered_by: str = ""  # the table that says which picture has which number, where the rows are by number
-
-    def column(self, place: int) -> list[str]:
-        """The cells of a column, from the first row on."""
-        return [row[place] for row in self.rows]
 
 
 @dataclass
@@ -77,7 +54,14 @@ class LabelTable:
     splits: dict[str, str] = field(default_factory=dict)  # picture -> split
     split_column: str = ""
     split_meaning: str = ""  # of numbers, as the end of a phrase: “ (1 train, 0 test)”
+    split_unknown: tuple[str, ...] = ()  # words of that column that mean no split here; their images are in none
+    perhaps_splits: dict[str, tuple[str, ...]] = field(default_factory=dict)  # column whose words may be splits -> its words
+    split_columns: list[str] = field(default_factory=list)  # that could be the splits
     doubtful: dict[str, int] = field(default_factory=dict)  # column -> pictures whose rows say different things; they have no value
+    missing: dict[str, int] = field(default_factory=dict)  # column -> cells such as “nan”, which are read as empty
+    several: dict[str, str] = field(default_factory=dict)  # column -> a cell that holds several classes
+    remark: str = ""  # on its text or its rows, as the end of a sentence that begins with its path
+    kind: str = ""  # of a list without headings: its name without the split; lists of one kind say the same of other pictures
     unmatched: int = 0  # rows that name no picture
     listed: list[str] = field(default_factory=list)  # the pictures that it names
     rows: list[tuple[str, list[str]]] = field(default_factory=list)  # (picture, the cells of its row) of every row that names one
@@ -125,40 +109,6 @@ def is_group_name(name: str) -> bool:
     return words in _GROUP_NAMES or words.removesuffix("s") in _GROUP_NAMES
 
 
-def parse_table(name: str, data: bytes) -> RawTable:
-    """The cells of a table. Raises: NoTable."""
-    suffix = "." + name.rpartition(".")[2].lower()
-    if suffix == ".mat":
-        return _from_structs(data)
-    text = data.decode("utf-8-sig", "replace").replace("\0", "")
-    if suffix in (".jsonl", ".ndjson"):
-        return _from_objects(_json(line) for line in text.splitlines() if line.strip())
-    if suffix == ".json":
-        return _from_json(_json(text))
-    lines = text.splitlines()
-    if suffix == ".txt":
-        lines = [line for line in lines if not line.startswith("#")]  # notes, as in the lists of Oxford-IIIT Pet
-        text = "\n".join(lines)
-    delimiter = "\t" if suffix == ".tsv" else _delimiter(lines[:20], suffix)
-    try:
-        rows = [
-            row for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row)
-        ]
-    except csv.Error:
-        raise NoTable from None
-    return _table(rows, suffix)
-
-
-def _from_structs(data: bytes) -> RawTable:
-    try:
-        columns, rows = read_structs(data, MAX_TABLE_BYTES)
-    except ValueError:
-        raise NoTable from None
-    if len(rows) > MAX_FILES or len(columns) > MAX_TABLE_COLUMNS or len(set(columns)) < len(columns):
-        raise NoTable
-    return RawTable(columns, rows)
-
-
 def named_by_lists(tables: dict[str, RawTable]) -> set[str]:
     """Gives the tables of .mat files the names of classes that another .mat file in the same folder lists; returns those lists."""
     found = {path: table for path, table in tables.items() if path.lower().endswith(".mat")}
@@ -175,180 +125,165 @@ def named_by_lists(tables: dict[str, RawTable]) -> set[str]:
     return used
 
 
-def _table(rows: list[list[str]], suffix: str) -> RawTable:
-    if len(rows) < 2 or len(rows) > MAX_FILES:
-        raise NoTable
-    width = Counter(map(len, rows[:1000])).most_common(1)[0][0]
-    if width > MAX_TABLE_COLUMNS:
-        raise NoTable
-    good = [[cell.strip()[:MAX_TABLE_CELL] for cell in (row + [""] * width)[:width]] for row in rows]
-    headed = suffix != ".txt" and not any(_is_picture(cell) for cell in good[0])
-    if suffix == ".txt" and width > 1 and not any(_is_picture(cell) for cell in good[0]) and any(_is_picture(cell) for cell in good[1]):
-        headed = True
-    if not headed:
-        return RawTable([f"column {n + 1}" for n in range(width)], good, False)
-    names = [name or f"column {n + 1}" for n, name in enumerate(good[0])]
-    return RawTable([name if names.count(name) == 1 else f"{name} {n + 1}" for n, name in enumerate(names)], good[1:])
-
-
-def _delimiter(lines: list[str], suffix: str) -> str:
-    """The sign that parts most lines into the same number of cells, two at least."""
-    best, most = ",", 0
-    for sign in ",;\t |" if suffix == ".txt" else ",;\t|":
-        counts = Counter(line.count(sign) for line in lines if line.strip())
-        number, lines_with = counts.most_common(1)[0] if counts else (0, 0)
-        if number and lines_with > most:
-            best, most = sign, lines_with
-    return best
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise NoTable from None
-
-
-def _from_json(value: Any) -> RawTable:
-    """A list of objects, {"file": "class"}, or {"labels": [["file", class]]} as NVIDIA's dataset tool writes it."""
-    match value:
-        case {"labels": [[_, _], *_] as pairs, **others} if len(others) <= 2:
-            value = dict(pair for pair in pairs if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str))
-        case _:
-            pass
-    if isinstance(value, list):
-        return _from_objects(value)
-    if isinstance(value, dict) and len(value) > 1 and all(isinstance(v, (str, int)) for v in value.values()):
-        return RawTable(["file", "label"], [[str(key)[:MAX_TABLE_CELL], str(v)[:MAX_TABLE_CELL]] for key, v in value.items()])
-    raise NoTable
-
-
-def _from_objects(objects: Iterable[Any]) -> RawTable:
-    columns: dict[str, None] = {}
-    found: list[dict[str, Any]] = []
-    for one in objects:
-        if not isinstance(one, dict) or len(found) >= MAX_FILES:
-            raise NoTable
-        columns |= dict.fromkeys(map(str, one))
-        found.append({str(key): value for key, value in one.items()})
-        if len(columns) > MAX_TABLE_COLUMNS:
-            raise NoTable
-    if not found:
-        raise NoTable
-    rows = [[_cell(one.get(name)) for name in columns] for one in found]
-    return RawTable(list(columns), rows)
-
-
-def _cell(value: Any) -> str:
-    """A value as text; "" where it is none or a structure."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)[:MAX_TABLE_CELL] if isinstance(value, (str, int, float)) else ""
-
-
-def _is_picture(cell: str) -> bool:
-    return bool(re.search(r"\.(png|jpe?g|gif|bmp|tiff?|webp|p[gp]m)$", cell, re.IGNORECASE))
-
-
-def match_table(path: str, table: RawTable, pictures: list[str]) -> LabelTable | None:
+def match_table(path: str, table: RawTable, pictures: list[str], recipe: ImportRecipe) -> LabelTable | None:
     """What a table says of the pictures in and below its folder, or of those elsewhere; None where no column names them.
 
-    Where pictures of several splits have the same names, a table that is called after one of the splits is about that one's.
+    Where pictures of several splits have the same names, a table that is called after one of the splits is about that one's. A list of
+    as many classes as there are pictures is in the order of their names.
     """
     folder = path.rpartition("/")[0]
     mine = [picture for picture in pictures if picture.startswith(folder + "/")] if folder else pictures
-    found = _matched(path, table, mine, folder)
+    found = _matched(path, table, mine, folder, recipe)
     if found is None and folder:
-        found = _matched(path, table, pictures, "")
+        found = _matched(path, table, pictures, "", recipe)
     split = split_and_rest(stem_of(path.rpartition("/")[2]))[0]
     if split and (found is None or found.unmatched):
-        mine = [picture for picture in pictures if any(split_and_rest(name)[0] == split for name in picture.split("/")[:-1])]
-        of_split = _matched(path, table, mine, "")
+        of_its_split = [picture for picture in pictures if any(split_and_rest(name)[0] == split for name in picture.split("/")[:-1])]
+        of_split = _matched(path, table, of_its_split, "", recipe)
         if of_split is not None and (found is None or len(of_split.listed) > len(found.listed)):
-            return of_split
-    return found
+            found = of_split
+    return found or _by_order(path, table, mine or pictures)
 
 
-def _matched(path: str, table: RawTable, mine: list[str], folder: str) -> LabelTable | None:
+def _matched(path: str, table: RawTable, mine: list[str], folder: str, recipe: ImportRecipe) -> LabelTable | None:
     if not mine or not table.rows:
         return None
-    known = _names(mine, folder)
+    known = KnownPictures(mine, folder)
     least = max(1, _LEAST_MATCHED * min(len(table.rows), len(mine)))
     naming: list[tuple[tuple[int, ...], int, list[str | None]]] = []
     for place, name in enumerate(table.columns):
-        found = [known.get(_plain(cell)) for cell in table.column(place)]
-        matched = [cell for cell, one in zip(table.column(place), found, strict=True) if one is not None]
+        cells = table.column(place)
+        found, exact = known.named(cells), True
+        if sum(one is not None for one in found) < least:
+            id_like = squeezed(name) in (*_FILE_NAMES, *_ID_NAMES) if table.headed else place == 0
+            found, exact = known.meant(cells, id_like, table.headed), False
+        matched = [cell for cell, one in zip(cells, found, strict=True) if one is not None]
         if len(matched) >= least:
-            naming.append((_trust(name, matched), place, found))
+            naming.append((_trust(name, matched, exact), place, found))
     if not naming:
         return None
     _, place, found = max(naming, key=lambda some: (some[0], -some[1]))
     matched = sum(one is not None for one in found)
     result = LabelTable(path, [], unmatched=len(table.rows) - matched, listed=[one for one in found if one is not None])
-    _columns(result, table, place, found)
+    result.remark = table.remark
+    if not table.headed:
+        result.kind = _split_and_kind(path)[1]
+    _columns(result, table, place, found, recipe)
     return result
 
 
-def _trust(name: str, matched: list[str]) -> tuple[int, ...]:
+def _split_and_kind(path: str) -> tuple[str, str]:
+    """(split, what else the name of a list says): (“train”, “cat”) of cat_trainval.txt."""
+    return split_and_rest(re.sub(r"train[-_]?(and[-_]?)?val(id)?", "train", stem_of(path.rpartition("/")[2]).lower()))
+
+
+def _trust(name: str, matched: list[str], exact: bool) -> tuple[int, ...]:
     """How much speaks for a column to name the files. Names with an ending come before bare ones, which a running number may be; of those
     a column that is called so.
     """
     named = squeezed(name) in _FILE_NAMES
     with_ending = sum(stem_of(cell) != cell for cell in matched) > len(matched) / 2
-    return (1, len(matched), named) if with_ending else (0, named, len(matched))
+    return (1, len(matched), named, exact) if with_ending else (0, exact, named, len(matched))
 
 
-def _names(pictures: list[str], folder: str) -> dict[str, str]:
-    """What a cell may call a picture -> its path: its path, the end of it, its name, with and without ending. None that two share."""
-    known: dict[str, str] = {}
-    doubtful: set[str] = set()
-    for picture in pictures:
-        parts = picture[len(folder) + 1 if folder else 0 :].split("/")
-        for start in range(len(parts)):
-            whole = "/".join(parts[start:])
-            for name in {_plain(whole), _plain(stem_of(whole))}:
-                if known.setdefault(name, picture) != picture:
-                    doubtful.add(name)
-    for name in doubtful:
-        del known[name]
-    return known
+def _by_order(path: str, table: RawTable, mine: list[str]) -> LabelTable | None:
+    """A list of classes without names of files, one for each picture, where their order is the same by letters and by numbers."""
+    cells = table.column(0)
+    values = {cell for cell in cells if cell}
+    told = squeezed(stem_of(path.rpartition("/")[2]) + table.columns[0])
+    if len(table.columns) > 1 or len(cells) != len(mine) or not any(word in told for word in _LISTS_OF_CLASSES):
+        return None
+    if not 2 <= len(values) <= max(2, _MOST_CLASSES * len(cells)) or _is_measure(values) or sorted(mine, key=_by_number) != sorted(mine):
+        return None
+    name = table.columns[0]
+    result = LabelTable(path, [name], chosen=name, headings=table.columns)
+    result.rows = list(zip(sorted(mine), table.rows, strict=True))
+    result.labels[name] = {picture: row[0] for picture, row in result.rows if row[0]}
+    result.remark = table.remark or "names no file; it has a class for each image, which were taken in the order of their names"
+    return result
 
 
-def _plain(name: str) -> str:
-    name = name.strip().replace("\\", "/").casefold()
-    return name.removeprefix("./").lstrip("/")
+def _by_number(path: str) -> list[tuple[int, str]]:
+    """What sorts “2.png” before “10.png”."""
+    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"(\d{1,18})", path)]
 
 
-def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | None]) -> None:
+def _columns(result: LabelTable, table: RawTable, file: int, found: list[str | None], recipe: ImportRecipe) -> None:
     """Which of the other columns are classes or splits."""
-    rows = result.rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    all_rows = [(picture, row) for picture, row in zip(found, table.rows, strict=True) if picture is not None]
+    rows = result.rows = [(picture, ["" if cell in _MISSING else cell for cell in row]) for picture, row in all_rows]
     result.headings = table.columns
     others = [place for place in range(len(table.columns)) if place != file]
+    counted = {place: Counter(row[place] for _, row in rows if row[place]) for place in others}
+    taken = _split_columns(result, table, counted, recipe)
     for place in others:
         name = table.columns[place]
-        cells = [row[place] for _, row in rows]
-        values = {cell for cell in cells if cell}
-        told = name if table.headed or len(others) > 1 else stem_of(result.path.rpartition("/")[2])
-        words = _splits_in(told, values)
-        if words and not result.splits:
-            result.splits = _agreed(result, name, ((picture, words[row[place]]) for picture, row in rows if row[place]))
-            result.split_column = name
-            if not all(map(split_word, values)):
-                result.split_meaning = f" ({', '.join(f'{value} {words[value]}' for value in sorted(words))})"
-        elif 2 <= len(values) <= max(2, _MOST_CLASSES * len(rows)) and not _is_measure(values):
-            result.labels[name] = _agreed(result, name, ((picture, row[place]) for picture, row in rows if row[place]))
+        values = set(counted[place])
+        if place not in taken and 2 <= len(values) <= max(2, _MOST_CLASSES * len(rows)) and not _is_measure(values):
+            short = all(len(value) == 2 and value.isupper() for value in values)  # codes of countries, of which NA is one
+            cells = ((picture, row[place]) for picture, row in (all_rows if short else rows) if row[place])
+            result.labels[name] = _agreed(result, name, cells)
+            if not short and (count := sum(row[place] in _MISSING for _, row in all_rows)):
+                result.missing[name] = count
+            if several := _several(values):
+                result.several[name] = several
     if one_hot := _one_hot([table.columns[place] for place in others], [[row[place] for place in others] for _, row in rows]):
         labels = _agreed(result, _ONE_HOT, ((picture, label) for (picture, _), label in zip(rows, one_hot, strict=True)))
         result.labels = {_ONE_HOT: labels}
     result.labels = {name: labels for name, labels in result.labels.items() if labels}
     result.columns = list(result.labels)
-    named = sorted((name for name in result.columns if squeezed(name) in CLASS_NAMES), key=lambda name: CLASS_NAMES.index(squeezed(name)))
+    few = [name for name in result.columns if len({*result.labels[name].values()}) <= _MOST_SPLITS and name != _ONE_HOT]
+    result.split_columns = [table.columns[place] for place in sorted(taken)] + few
+    plausible = [name for name in result.columns if name not in result.perhaps_splits and not _is_presence(result, name)]
+    named = sorted((name for name in plausible if squeezed(name) in CLASS_NAMES), key=lambda name: CLASS_NAMES.index(squeezed(name)))
     if named:
         result.chosen = named[0]
-    elif len(result.columns) == 1 and (not table.headed or len(others) == 1 or one_hot):
-        result.chosen = result.columns[0]
-    elif not table.headed and result.columns:
-        result.chosen = result.columns[0] if not _all_numbers(result.labels[result.columns[0]]) else ""
+    elif len(plausible) == 1 and (not table.headed or len(others) == 1 or one_hot):
+        result.chosen = plausible[0]
+    elif not table.headed and plausible:
+        result.chosen = plausible[0] if not _all_numbers(result.labels[plausible[0]]) else ""
+
+
+def _split_columns(result: LabelTable, table: RawTable, counted: dict[int, Counter[str]], recipe: ImportRecipe) -> set[int]:
+    """Find the splits that columns tell; returns the columns that are none of classes."""
+    said = {class_key(word): split for word, split in recipe.split_names}
+    stem = stem_of(result.path.rpartition("/")[2])  # of a list of two columns tells what the second is: “train_test_split”
+    a_list = split_and_rest(stem)[0] and not _OF_AN_EVALUATION.search(squeezed(stem))  # test.txt has classes, 0 and 1 too
+    of_stem = not table.headed and len(counted) == 1 and not a_list
+    readings: dict[int, SplitReading] = {}
+    asked = -1
+    for place, counts in counted.items():
+        name = table.columns[place]
+        told = stem if of_stem else name
+        wanted = recipe.split in (name, f"{result.path}:{name}")
+        if (reading := split_reading(told, counts, said, wanted)) is not None:
+            readings[place] = reading
+            asked = place if wanted else asked
+            if not reading.words:
+                result.perhaps_splits[name] = reading.unknown
+    used = {place: reading for place, reading in readings.items() if reading.words and (asked < 0 or place == asked)}
+    if not used:
+        return set()
+    first = max(used, key=lambda place: (used[place].rank, -place))
+    if used[first].flag:
+        flags = {reading.flag: place for place, reading in used.items() if reading.flag}
+        cells = [
+            (picture, split_by_flags({flag: used[place].words[row[place]] == flag for flag, place in flags.items()}))
+            for picture, row in result.rows
+            if all(row[place] for place in flags.values())
+        ]
+        result.split_column = ", ".join(table.columns[place] for place in flags.values())
+    else:
+        cells = [(picture, used[first].words.get(row[first], "")) for picture, row in result.rows if row[first]]
+        result.split_column = table.columns[first]
+    result.splits = {
+        picture: split for picture, split in _agreed(result, result.split_column, cells).items() if split
+    }  # an image of an unknown word is in none
+    result.split_unknown = used[first].unknown
+    if not used[first].plain:
+        words = used[first].words
+        result.split_meaning = f" ({', '.join(f'{word} {words[word]}' for word in sorted(words))})"
+    return {place for place, reading in readings.items() if reading.words}
 
 
 def _agreed(result: LabelTable, column: str, cells: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -365,19 +300,15 @@ def _agreed(result: LabelTable, column: str, cells: Iterable[tuple[str, str]]) -
     return {picture: cell for picture, cell in found.items() if picture not in doubtful}
 
 
-def _splits_in(name: str, values: set[str]) -> dict[str, str]:
-    """value -> split, where a column of that name holds splits: their words, or numbers as in CelebA (0, 1, 2) and CUB-200 (1, 0)."""
-    name = squeezed(name)
-    if name in SPLIT_NAMES and values and all(split_word(value) for value in values):
-        return {value: split_word(value) for value in values}
-    if name.endswith("partition") and values == {"0", "1", "2"}:
-        return {"0": "train", "1": "valid", "2": "test"}
-    plain = {value.lower() for value in values}
-    if name in _IS_TRAIN and plain in ({"0", "1"}, {"false", "true"}):
-        return {value: "train" if value.lower() in ("1", "true") else "test" for value in values}
-    if name in _IS_TEST and plain in ({"0", "1"}, {"false", "true"}):
-        return {value: "test" if value.lower() in ("1", "true") else "train" for value in values}
-    return {}
+def _several(values: set[str]) -> str:
+    """A cell that holds several classes: with “|” or “;” in it, or with spaces or commas between words that stand alone elsewhere."""
+    for value in sorted(values):
+        if len([part for part in re.split(r"[|;]", value) if part.strip()]) > 1:
+            return value
+        parts = [part for part in re.split(r"[\s,]+", value) if part]
+        if len(parts) > 1 and any(part in values for part in parts):
+            return value
+    return ""
 
 
 def joined_by_number(tables: list[LabelTable], others: dict[str, RawTable]) -> dict[str, RawTable]:
@@ -419,14 +350,15 @@ def _one_hot(names: list[str], rows: list[list[str]]) -> list[str] | None:
     return labels if len(set(labels)) > 1 else None
 
 
-def squeezed(name: str) -> str:
-    """The letters of a name: “imageid” of “Image ID”."""
-    return re.sub(r"[^a-z]", "", name.lower())
-
-
 def _is_measure(values: set[str]) -> bool:
     """Whether the values are numbers with decimals: a measurement, no class."""
     return all(re.fullmatch(r"[-+]?\d+\.\d+(e[-+]?\d+)?", value) for value in values) and any(not value.endswith(".0") for value in values)
+
+
+def _is_presence(table: LabelTable, column: str) -> bool:
+    """Whether a list such as cat_train.txt of Pascal VOC says of one class in which images it is (1), and in which not (−1)."""
+    split, kind = _split_and_kind(table.path)
+    return bool(table.kind == kind and split and kind) and {"-1"} < {*table.labels[column].values()} <= {"-1", "0", "1"}
 
 
 def _all_numbers(cells: dict[str, str]) -> bool:

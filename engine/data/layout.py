@@ -6,37 +6,38 @@ left out is counted and named.
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
 from typing import Any
 
-from engine.common.counting import has_or_have, number_of, was_or_were
+from engine.common.counting import number_of
 from engine.data.beside import said_beside
+from engine.data.class_folders import classes_of_folders
+from engine.data.companions import companions_of
+from engine.data.file_names import classes_in_names
 from engine.data.grouping import Grouping, grouping_of
-from engine.data.label_tables import SUFFIXES as TABLES
-from engine.data.label_tables import LabelTable, RawTable, joined_by_number, match_table, named_by_lists
+from engine.data.label_tables import LabelTable, joined_by_number, match_table, named_by_lists
+from engine.data.left_out import LeftOut, left_out, matching
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
+from engine.data.overlooked import words_of_bare_folders, words_of_litter
 from engine.data.path_words import (
-    class_in_name,
     class_key,
     folder_levels,
+    folders_of,
     in_order,
-    is_image_word,
-    is_mask_word,
-    looks_like_a_part,
     may_be_a_picture,
     split_word,
     stem_of,
 )
 from engine.data.recipe import ImportRecipe
-from engine.data.split_places import FEW, Trail, listed_words, splits_of, words_of_doubt
+from engine.data.split_places import FEW, Trail, is_split_list, listed_words, splits_of
+from engine.data.table_classes import TableClasses, classes_of_column, classes_of_tables
+from engine.data.table_text import SUFFIXES as TABLES
+from engine.data.table_text import RawTable, is_picture
 
-CROSSED = 0.8  # of all pairs of an outer and an inner folder exist, where the inner ones are the classes
-MOST_NAMED = 0.95  # of the pictures must have a class in their name
-_MASK_ENDINGS = ("_mask", "-mask", "_segmentation", "_gt", "_label", "_seg")
+_SURELY_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")  # others may be any text
+_ROWS_LOOKED_AT, _CELLS_SHOWN = 20, 4
 
 
 @dataclass(slots=True)
@@ -55,15 +56,6 @@ class PlacedFile:
         return self.path if self.page is None else f"{self.path} page {self.page + 1}"
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """Files that are not used, for one reason."""
-
-    count: int
-    examples: tuple[str, ...]
-    reason: str  # ends the sentence that begins with their number
-
-
 @dataclass
 class Layout:
     """What a tree of files is, with the evidence in words."""
@@ -73,19 +65,25 @@ class Layout:
     labels_from: str = "none"  # "folders" | "names" | "TABLE:COLUMN" | "none"
     splits_from: str = "none"  # "folders" | "TABLE:COLUMN" | "none"
     tables: dict[str, list[str]] = field(default_factory=dict)  # table -> columns that could be the class
+    split_columns: list[str] = field(default_factory=list)  # "TABLE:COLUMN" that could be the splits, and lists of files
     grouping: Grouping = field(default_factory=Grouping)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    around: dict[str, str] = field(default_factory=dict)  # picture -> the folder of a series around its class (a patient's)
     class_level: int | None = None  # which of them names the class: 1 the outermost, −1 the innermost
     read_for: dict[str, list[str]] = field(default_factory=dict)  # table -> what it was read for, in words
     not_needed: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)  # kind of description -> files, and some of them
     levels: list[dict[str, Any]] = field(default_factory=list)  # of folders that could be classes, the outermost first
+    doubts: list[tuple[str, ...]] = field(default_factory=list)  # (a sentence, the decision for the other reading, its value, words)
 
-    def leave_out(self, paths: Iterable[str], one: str, many: str) -> None:
-        """Count files that are not used, and name the first; the reason as the end of a sentence about one and about many."""
-        paths = list(paths)
-        if paths:
-            self.left_out.append(LeftOut(len(paths), tuple(paths[:LEFT_OUT_LISTED]), one if len(paths) == 1 else many))
+    def leave_out(self, paths: Iterable[str], one: str, many: str, others: Iterable[str] | None = None) -> None:
+        """Count files that are not used, and name the first; the reason as the end of a sentence about one and about many.
+
+        Args:
+            others: all pictures, where these can be taken back.
+        """
+        if (some := left_out(paths, one, many, others)) is not None:
+            self.left_out.append(some)
 
     def read(self, paths: Iterable[str], what: str) -> None:
         """Note what tables were read for."""
@@ -95,46 +93,58 @@ class Layout:
 
     def as_json(self) -> dict[str, Any]:
         """What is a source's `understood`."""
-        left_out = [{"count": some.count, "examples": list(some.examples), "reason": some.reason} for some in self.left_out]
+        left_out = [
+            {"count": some.count, "examples": list(some.examples), "reason": some.reason, "keep": list(some.keep)} for some in self.left_out
+        ]
         return {
             "labels": self.labels_from, "splits": self.splits_from, "groups": self.grouping.found_in, "left_out": left_out,
-            "columns": self.tables, "group_columns": self.grouping.columns, "class_level": self.class_level,
-            "likely_group": self.grouping.likely, "read_for": self.read_for,
+            "columns": self.tables, "group_columns": self.grouping.columns, "split_columns": self.split_columns,
+            "class_level": self.class_level, "likely_group": self.grouping.likely,
+            "doubts": [list(doubt) for doubt in self.doubts], "read_for": self.read_for,
             "not_needed": [{"kind": kind, "count": n, "examples": list(some)} for kind, (n, some) in self.not_needed.items()],
         }  # fmt: skip
 
     def said(self) -> list[str]:
         """All notes, those of what was left out at the end."""
-        return [*self.notes, *(_sentence(some) for some in self.left_out)]
+        return [*self.notes, *(some.sentence() for some in self.left_out)]
 
 
 def understand(
-    paths: list[str], recipe: ImportRecipe, read_table: Callable[[str], RawTable | None], litter: int = 0, made: str = ""
+    paths: list[str],
+    recipe: ImportRecipe,
+    read_table: Callable[[str], RawTable | None],
+    litter: Sequence[str] = (),
+    made: str = "",
+    empty: Sequence[str] = (),
 ) -> Layout:
     """What the files of a tree are.
 
     Args:
-        paths: below the root, with “/”, without the litter of the system, which is only counted.
+        paths: below the root, with “/”, without the litter.
         read_table: gives the cells of a file, or None where it is no table.
+        litter: hidden files and folders and those of the system; nothing in these folders is looked at.
         made: a table among the paths that is no file but was made by the reader.
+        empty: folders without a file.
     """
     layout = Layout()
-    pictures, others = _pictures(paths, recipe, layout)
-    pictures = _without_masks(pictures, layout)
-    tables = _tables(paths, pictures, read_table, layout)
-    _place(pictures, tables, recipe, layout)
-    others = [path for path in others if path != made]
+    every, others = _pictures(paths, recipe, layout)
+    kept = matching(every, recipe.keep)
+    pictures = _without_companions(every, kept, layout)
+    foreign: set[str] = set()
+    tables = _tables(paths, pictures, read_table, recipe, layout, foreign)
+    _place(pictures, kept, tables, recipe, layout)
+    layout.notes += [f"{table.path} {table.remark}." for table in tables if table.remark and table.path in layout.read_for]
+    texts = [path for path in others if path != made]
+    others = [path for path in texts if path not in foreign]
     stems = {stem_of(path).rpartition("/")[2] for path in pictures} if others else set()
     beside = said_beside(others, stems, layout.read_for, {table.path: bool(table.columns) for table in tables})
     layout.not_needed = {kind: (len(some), tuple(some[:LEFT_OUT_LISTED])) for kind, some in beside.kinds.items()}
     layout.notes += beside.notes
     few = "file that is no image by its name was left out", "files that are no images by their name were left out"
     layout.leave_out(beside.unknown, *few)
-    if litter:
-        layout.notes.append(
-            f"{number_of(litter, 'file or folder', 'files or folders')} of the system (.DS_Store, __MACOSX, Thumbs.db and others) "
-            f"{was_or_were(litter)} left out."
-        )
+    layout.notes += words_of_litter(litter)
+    if layout.labels_from == "folders":
+        layout.notes += words_of_bare_folders(every, [*texts, *(f"{folder}/" for folder in empty)], {file.label for file in layout.files})
     return layout
 
 
@@ -145,42 +155,36 @@ def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> tuple[l
     for path in paths:
         (pictures if may_be_a_picture(path.rpartition("/")[2]) else others).append(path)
     if recipe.leave_out:
-        asked = [path for path in pictures if any(fnmatch.fnmatchcase(path, pattern) for pattern in recipe.leave_out)]
+        without = matching(pictures, recipe.leave_out)
+        asked = [path for path in pictures if path in without]
         layout.leave_out(asked, "image was left out, as asked for", "images were left out, as asked for")
-        without = set(asked)
         pictures = [path for path in pictures if path not in without]
     return sorted(pictures), others
 
 
-def _without_masks(pictures: list[str], layout: Layout) -> list[str]:
-    """Without masks: in a folder beside one of images, or with “_mask” behind the name of another picture."""
-    beside: dict[Trail, set[str]] = defaultdict(set)
-    trails = {_trail(path) for path in pictures}
-    for trail in trails:
-        for place, name in enumerate(trail):
-            beside[trail[:place]].add(name)
-
-    def in_a_folder_of_masks(trail: Trail) -> bool:
-        return any(is_mask_word(name) and any(map(is_image_word, beside[trail[:place]])) for place, name in enumerate(trail))
-
-    folders = {trail for trail in trails if in_a_folder_of_masks(trail)}
-    stem_by_path = {path: stem_of(path) for path in pictures}
-    stems = set(stem_by_path.values())
-
-    def is_a_mask(path: str) -> bool:
-        stem = stem_by_path[path]
-        if stem.endswith(_MASK_ENDINGS) and any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _MASK_ENDINGS):
-            return True
-        return bool(folders) and _trail(path) in folders
-
-    masks = [path for path in pictures if is_a_mask(path)]
-    layout.leave_out(masks, "image is a mask of another and was left out", "images are masks of others and were left out")
-    without = set(masks)
-    return [path for path in pictures if path not in without]
+def _without_companions(every: list[str], kept: set[str], layout: Layout) -> list[str]:
+    """Without masks and whatever else belongs to other pictures, but for what a person wants to keep."""
+    companions = companions_of(every)
+    without: set[str] = set()
+    for paths, one, many in companions.found:
+        paths = [path for path in paths if path not in kept]
+        layout.leave_out(paths, one, many, every)
+        without.update(paths)
+    layout.doubts += [(words, "leave_out", pattern, f"Leave out {pattern}") for words, pattern in companions.doubts]
+    return [path for path in every if path not in without]
 
 
-def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], RawTable | None], layout: Layout) -> list[LabelTable]:
-    """The tables that name pictures, the nearest to the root first. Notes those that only name classes as read."""
+def _tables(
+    paths: list[str],
+    pictures: list[str],
+    read_table: Callable[[str], RawTable | None],
+    recipe: ImportRecipe,
+    layout: Layout,
+    foreign: set[str],
+) -> list[LabelTable]:
+    """The tables that name pictures, the nearest to the root first. Notes those that only name classes as read, and adds those of which no
+    column names a picture to `foreign`.
+    """
     candidates = [path for path in paths if path.lower().endswith(TABLES)]
     if len(candidates) > MAX_TABLES:  # one text beside every picture is no table of them
         stems = {stem_of(path).rpartition("/")[2] for path in pictures}
@@ -192,16 +196,19 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
     raws = {path: raw for path, raw in read.items() if raw is not None}
     layout.read(sorted(named_by_lists(raws)), "the names of the classes")
     for path, raw in raws.items():
-        table = match_table(path, raw, pictures)
+        table = match_table(path, raw, pictures, recipe)
         if table is not None:
             found.append(table)
         else:
             others[path] = raw
     for path, raw in joined_by_number(found, others).items():
-        if (table := match_table(path, raw, pictures)) is not None:
+        if (table := match_table(path, raw, pictures, recipe)) is not None:
             table.numbered_by = raw.numbered_by
             found.append(table)
+    _say_what_names_no_image({path: raw for path, raw in others.items() if path not in {table.path for table in found}}, layout, foreign)
     for table in found:
+        layout.split_columns += [f"{table.path}:{column}" for column in table.split_columns]
+        layout.split_columns += [table.path] if is_split_list(table) else []
         if table.columns:
             layout.tables[table.path] = table.columns
         for column, count in table.doubtful.items():
@@ -213,21 +220,33 @@ def _tables(paths: list[str], pictures: list[str], read_table: Callable[[str], R
     return found
 
 
-def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> None:
+def _say_what_names_no_image(tables: dict[str, RawTable], layout: Layout, foreign: set[str]) -> None:
+    """Name the tables that were understood but whose cells are no pictures here, and show how they call them."""
+    for path, raw in tables.items():
+        head = [cell for row in raw.rows[:_ROWS_LOOKED_AT] for cell in row]
+        if path in layout.read_for or not (path.lower().endswith(_SURELY_TABLES) or any(map(is_picture, head))):
+            continue
+        cells = ", ".join(f"“{cell[:40]}”" for cell in raw.rows[0][:_CELLS_SHOWN]) if raw.rows else ""
+        reason = f"table was left out, since none of its columns names an image here (its first row is {cells})"
+        layout.leave_out([path], reason, reason)
+        foreign.add(path)
+
+
+def _place(pictures: list[str], kept: set[str], tables: list[LabelTable], recipe: ImportRecipe, layout: Layout) -> None:
     """Fill the layout's files, and note which tables were read for what."""
-    trails = _without_wrappers({path: _trail(path) for path in pictures}, layout)
+    trails = _without_wrappers({path: folders_of(path) for path in pictures}, layout)
     found = splits_of(pictures, trails, tables, recipe)
     splits, trails = found.of, found.trails
     layout.splits_from = found.found_in
     layout.notes += found.notes
     layout.read(sorted(found.tables), "the splits")
-    labels = _labels(pictures, trails, splits, tables, recipe, layout)
-    groups = layout.grouping = grouping_of(pictures, tables, recipe)
+    labels = _labels(pictures, trails, splits, kept, tables, recipe, layout)
+    groups = layout.grouping = grouping_of(pictures, tables, recipe, layout.around)
     layout.notes += groups.notes
     layout.read(groups.tables, "the groups")
     files = [PlacedFile(path, splits.get(path, "all"), labels.get(path, ""), groups.of.get(path, "")) for path in pictures]
     if any(file.split != "all" for file in files):
-        files = _within_splits(files, layout)
+        files = _within_splits(files, kept, layout)
     if layout.labels_from != "none":
         files = _with_classes(files, layout, layout.labels_from == "folders")
     if layout.labels_from == "none":
@@ -238,15 +257,6 @@ def _place(pictures: list[str], tables: list[LabelTable], recipe: ImportRecipe, 
     layout.files = files
     numbered = {table.numbered_by for table in tables if table.numbered_by and table.path in layout.read_for}
     layout.read(sorted(numbered), "the numbers of the images")
-
-
-def _trail(path: str) -> Trail:
-    return _folders(path.rpartition("/")[0])
-
-
-@lru_cache(65_536)
-def _folders(path: str) -> Trail:
-    return tuple(path.split("/")) if path else ()
 
 
 def _without_wrappers(trails: dict[str, Trail], layout: Layout) -> dict[str, Trail]:
@@ -269,6 +279,7 @@ def _labels(
     pictures: list[str],
     trails: dict[str, Trail],
     splits: dict[str, str],
+    kept: set[str],
     tables: list[LabelTable],
     recipe: ImportRecipe,
     layout: Layout,
@@ -279,185 +290,76 @@ def _labels(
     if asked == "none":
         return {}
     if asked == "names":
-        return _from_names(pictures, layout, asked=True)
+        return _from_names(pictures, splits, layout, asked=True)
     if asked not in ("", "folders"):
-        return _from_column(asked, tables, layout)
-    labels = _from_folders(pictures, trails, splits, recipe, layout)
-    tabled = {} if asked == "folders" else _from_tables(tables, labels, pictures, layout)
+        return _taken(classes_of_column(asked, tables, layout.tables), layout)
+    labels = _from_folders(pictures, trails, splits, kept, recipe, layout)
+    tabled = {} if asked == "folders" else _taken(classes_of_tables(tables, labels, pictures), layout)
     if tabled:
         return tabled
-    return labels or ({} if asked == "folders" else _from_names(pictures, layout))
+    return labels or ({} if asked == "folders" else _from_names(pictures, splits, layout))
+
+
+def _taken(found: TableClasses, layout: Layout) -> dict[str, str]:
+    layout.notes += found.notes
+    layout.read(sorted(found.tables), "the classes")
+    if found.found_in:
+        layout.labels_from = found.found_in
+    return found.labels
 
 
 def _from_folders(
-    pictures: list[str], trails: dict[str, Trail], splits: dict[str, str], recipe: ImportRecipe, layout: Layout
+    pictures: list[str], trails: dict[str, Trail], splits: dict[str, str], kept: set[str], recipe: ImportRecipe, layout: Layout
 ) -> dict[str, str]:
-    """By the names of folders. None, where there is only one name, or pieces of one collection."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path in pictures:
-        if not splits or path in splits:
-            groups[splits.get(path, "all")].append(path)
-    inner = {split: _bare({path: trails[path] for path in mine}, recipe.class_level is None) for split, mine in groups.items()}
-    level = recipe.class_level or (1 if recipe.group == "folder" else _crossed(inner, layout))
-    labels: dict[str, str] = {}
-    deeper = False
-    for found in inner.values():
-        for path, trail in found.items():
-            if len(trail) >= abs(level):
-                labels[path] = trail[level - 1 if level > 0 else level]
-                deeper |= level == 1 and len(trail) > 1
-    names = set(labels.values())
-    if recipe.class_level is None and (len({class_key(name) for name in names}) < 2 or looks_like_a_part(names)):
-        if len(names) > 1:
-            layout.notes.append(
-                f"The folders {listed_words(in_order(names))} differ in a number only and were taken for pieces, not for classes."
-            )
-        return {}
-    for split, found in inner.items():  # the only folder of a test split is no class that nobody has seen: test/unknown
-        mine = {labels[path] for path in found if path in labels}
-        theirs = {class_key(labels[path]) for path in labels if path not in found}
-        if split in ("test", "valid") and len(mine) == 1 and theirs and class_key(next(iter(mine))) not in theirs:
-            layout.notes.append(f"The folder {listed_words(mine)} occurs in {split} only and was taken for no class.")
-            for path in found:
-                labels.pop(path, None)
-    if labels:
-        layout.labels_from, layout.class_level = "folders", level
-        if background := [name for name in names if "background" in name.lower().split("_")]:
-            layout.notes.append(f"{listed_words(background)} may be no class but what is around them; it can be left out (leave_out).")
-        if deeper:
-            layout.notes.append("Folders within the class folders are no classes of their own (class level −1 takes the innermost).")
-    return labels
+    found = classes_of_folders(pictures, trails, splits, recipe)
+    layout.notes += found.notes
+    if found.of:
+        layout.labels_from, layout.class_level, layout.around = "folders", found.level, found.around
+        if found.doubt:
+            layout.doubts.append((found.doubt, "class_level", "2", "Take the inner folders"))
+        if splits:
+            found.of.update(_classes_beside({path: folders_of(path) for path in kept if path not in splits}, set(found.of.values())))
+    return found.of
 
 
-def _crossed(inner: dict[str, dict[str, Trail]], layout: Layout) -> int:
-    """Which folder names the class where each outer folder holds the same, more numerous inner ones: photo|sketch/dog|horse|house."""
-    pairs = {trail[:2] for found in inner.values() for trail in found.values()}
-    if any(len(pair) < 2 for pair in pairs):
-        return 1
-    outer, names = {first for first, _ in pairs}, {second for _, second in pairs}
-    if not 2 <= len(outer) < len(names) or len(pairs) < CROSSED * len(outer) * len(names) or looks_like_a_part(names):
-        return 1
-    layout.notes.append(
-        f"The folders {listed_words(in_order(outer))} hold the same folders, so the inner ones are the classes "
-        "(class level 1 takes the outer)."
-    )
-    return 2
+def _classes_beside(trails: dict[str, Trail], classes: set[str]) -> dict[str, str]:
+    """Of images that a person takes from beside the splits: the innermost of their folders that is a class, else the innermost."""
+    keys = set(map(class_key, classes))
+    known = {path: next((name for name in reversed(trail) if class_key(name) in keys), "") for path, trail in trails.items()}
+    return {path: name for path, trail in trails.items() if (name := known[path] or "".join(trail[-1:]))}
 
 
-def _bare(trails: dict[str, Trail], strip: bool) -> dict[str, Trail]:
-    """The folders of one split without those that say nothing: around everything, or called “images” with nothing beside."""
-    while strip:
-        heads = {trail[0] for trail in trails.values() if trail}
-        deep = all(len(trail) > 1 for trail in trails.values())
-        if not heads or (len(heads) > 1 and not (deep and looks_like_a_part(heads))) or (len(heads) == 1 and not deep):
-            break
-        trails = {path: trail[1:] for path, trail in trails.items()}
-    beside: dict[Trail, set[str]] = defaultdict(set)
-    for trail in set(trails.values()):
-        for place, name in enumerate(trail):
-            beside[trail[:place]].add(name)
-    direct = set(trails.values())
-
-    @cache
-    def kept(trail: Trail) -> Trail:
-        def says_nothing(place: int) -> bool:
-            return trail[:place] not in direct and all(map(is_image_word, beside[trail[:place]]))
-
-        return tuple(name for place, name in enumerate(trail) if not says_nothing(place))
-
-    return {path: kept(trail) for path, trail in trails.items()} if strip else trails
-
-
-def _from_column(asked: str, tables: list[LabelTable], layout: Layout) -> dict[str, str]:
-    """By the column of a table that was asked for: “dx”, or “meta.csv:dx”."""
-    path, _, column = asked.rpartition(":")
-    labels: dict[str, str] = {}
-    for table in tables:
-        name = asked if asked in table.labels else column if column in table.labels and path in ("", table.path) else ""
-        if name:
-            labels |= table.labels[name]
-            layout.read([table.path], "the classes")
-            layout.labels_from = f"{table.path}:{name}"
-            _say_doubtful(table, name, "class", layout)
-    if not labels:
-        offered = [f"“{column}” ({path})" for path, columns in layout.tables.items() for column in columns]
-        layout.notes.append(
-            f"No table has a column “{asked}” of classes, so no image has a class; there are: {', '.join(offered[:20]) or 'none'}."
-        )
-    return labels
-
-
-def _say_doubtful(table: LabelTable, column: str, what: str, layout: Layout) -> None:
-    if words := words_of_doubt(table, column, what):
-        layout.notes.append(words)
-
-
-def _from_tables(tables: list[LabelTable], folders: dict[str, str], pictures: list[str], layout: Layout) -> dict[str, str]:
-    """By the tables' columns of classes. Where folders are classes, only what they do not say."""
-    chosen = [table for table in tables if table.chosen]
-    offered = [(table.path, column) for table in tables for column in table.columns if column != table.chosen]
-    if not chosen:
-        if offered and not folders:
-            words = ", ".join(f"“{column}” of {path}" for path, column in offered[:20])
-            layout.notes.append(f"No column of a table is plainly the class; choose one to have classes: {words}.")
-        return {}
-    first = chosen[0].chosen
-    labels: dict[str, str] = {}
-    for table in chosen:
-        if table.chosen == first or not folders:
-            for picture, label in table.labels[table.chosen].items():
-                labels.setdefault(picture, label)
-    names = {class_key(name) for name in folders.values()}
-    if folders:
-        missing = {picture: label for picture, label in labels.items() if picture not in folders and class_key(label) in names}
-        if not missing:
-            layout.notes.append(f"The classes are the folders; {chosen[0].path} has the column “{first}”, which can be chosen instead.")
-            return {}
-        layout.read((table.path for table in chosen), "the classes")
-        layout.notes.append(
-            f"{number_of(len(missing), 'image')} outside the class folders {has_or_have(len(missing))} a class from {chosen[0].path}."
-        )
-        return {**folders, **missing}
-    if len(labels) < 0.5 * len(pictures):
-        layout.notes.append(
-            f"{chosen[0].path} gives a class to {len(labels):,} of {number_of(len(pictures), 'image')} only, so it was not used."
-        )
-        return {}
-    layout.read((table.path for table in chosen), "the classes")
-    layout.labels_from = f"{chosen[0].path}:{first}"
-    others = f" Other columns: {', '.join(f'“{column}”' for _, column in offered[:10])}." if offered else ""
-    layout.notes.append(f"The classes are the column “{first}” of {', '.join(table.path for table in chosen[:3])}.{others}")
-    for table in chosen:
-        _say_doubtful(table, table.chosen, "class", layout)
-    if rows := sum(table.unmatched for table in chosen):
-        layout.notes.append(f"In {chosen[0].path} {number_of(rows, 'row names', 'rows name')} no image that is here.")
-    return labels
-
-
-def _from_names(pictures: list[str], layout: Layout, asked: bool = False) -> dict[str, str]:
-    """By what a file's name begins with, where nearly all begin with one of a few words before a number."""
-    labels = {path: name for path in pictures if (name := class_in_name(path))}
-    found = {class_key(name) for name in labels.values()}
-    if not asked and (len(labels) < MOST_NAMED * len(pictures) or not 2 <= len(found) <= len(labels) / 2):
-        return {}
+def _from_names(pictures: list[str], splits: dict[str, str], layout: Layout, asked: bool = False) -> dict[str, str]:
+    """By what a file's name says, where nearly all to train on bear one of a few words before or behind a number."""
+    labels = classes_in_names(pictures, splits, asked)
     if labels:
         layout.labels_from = "names"
-        layout.notes.append(f"The classes are what the files’ names begin with: {listed_words(in_order(set(labels.values())))}.")
+        layout.notes.append(f"The classes are words in the files’ names: {listed_words(in_order(set(labels.values())))}.")
     return labels
 
 
-def _within_splits(files: list[PlacedFile], layout: Layout) -> list[PlacedFile]:
-    """Images beside the splits are trained on when nothing else is, and left out otherwise; test images never become others."""
+def _within_splits(files: list[PlacedFile], kept: set[str], layout: Layout) -> list[PlacedFile]:
+    """Images beside the splits are trained on when nothing else is, or where a person wants them; else they are left out.
+
+    Test images never become others.
+    """
+    every = [file.path for file in files]
     beside = [file for file in files if file.split == "all"]
     if any(file.split == "train" for file in files):
-        layout.leave_out(
-            (file.path for file in beside),
-            "image that lies beside the train and test folders was left out",
-            "images that lie beside the train and test folders were left out",
-        )
-        return [file for file in files if file.split != "all"]
-    if not beside:
-        only = listed_words({file.split for file in files})
+        outside = [file.path for file in beside if file.path not in kept]
+        in_folders = layout.splits_from == "folders"
+        one = "lies beside the train and test folders" if in_folders else "is in no split"
+        many = "lie beside the train and test folders" if in_folders else "are in no split"
+        layout.leave_out(outside, f"image that {one} was left out", f"images that {many} were left out", every)
+        if len(outside) > FEW * len(files):
+            layout.notes.append(
+                f"{len(outside) / len(files):.0%} of all images are in no split and not used; keep, with a pattern of their paths, trains "
+                "on them, and split none takes all images as one set."
+            )
+        without = set(outside)
+        files = [file for file in files if file.path not in without]
+    elif not beside:
+        only = listed_words(sorted({file.split for file in files}))
         layout.notes.append(f"There are only images for {only} here, so those to train on were drawn from them.")
     return [replace(file, split="train") if file.split == "all" else file for file in files]
 
@@ -498,8 +400,3 @@ def _same_class(files: list[PlacedFile], layout: Layout) -> None:
         layout.notes.append(f"Classes that differ in case or Unicode form only are one class: {', '.join(pairs[:20])}.")
     for file in files:
         file.label = writings[class_key(file.label)][0]
-
-
-def _sentence(some: LeftOut) -> str:
-    more = ", …" if some.count > len(some.examples) else ""
-    return f"{some.count:,} {some.reason}: {', '.join(some.examples)}{more}."

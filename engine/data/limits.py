@@ -57,6 +57,7 @@ MAX_PACKED_FILES = 500_000  # pictures in one archive
 MAX_TABLE_PIECE_BYTES = 512 * MIB  # of the pictures in one row group of a Parquet table, which is often one page and comes as a whole
 MAX_SHARDS = 2_000  # archives in one folder
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
+MAX_NESTED_BYTES = 256 * MIB  # of an archive of arrays within an archive, which is held in memory
 MAX_ZIP_RATIO = 200  # bytes unpacked per byte packed; photographs reach 2, drawings 20
 MAX_GZIP_RATIO = 200  # the same for .gz files; the files of MNIST and its relatives reach 6
 MAX_HEADER_BYTES = 64 * 1024  # of an .npy array

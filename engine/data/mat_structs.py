@@ -27,7 +27,10 @@ def part(data: bytes, place: int) -> tuple[int, int, int, int]:
 
 
 def read_structs(data: bytes, most: int) -> tuple[list[str], list[list[str]]]:
-    """(fields, rows of cells) of the first struct array; of a file without any, of its first list of texts.
+    """(fields, rows of cells) of the first struct array; of a file without any, of its first list of texts, or of its lists of numbers.
+
+    A single list of numbers is a column; several are the numbers of images in splits, with the list's name beside each: so has
+    Oxford-102 “imagelabels” and “setid” (trnid, valid, tstid).
 
     Numbers of classes become their names where the file lists them. `most`: bytes that a packed part may unpack to.
 
@@ -38,15 +41,22 @@ def read_structs(data: bytes, most: int) -> tuple[list[str], list[list[str]]]:
         raise ValueError
     structs: tuple[list[str], list[list[str]]] | None = None
     lists: dict[str, list[str]] = {}
+    numbers: dict[str, list[str]] = {}
     try:
         for name, value in _variables(data, most):
             if isinstance(value, tuple) and structs is None and len(value[1]) > 1:
                 structs = value
             elif isinstance(value, list) and len(value) > 1 and all(isinstance(one, str) for one in value):
                 lists[name] = value
+            elif isinstance(value, list) and len(value) > 1 and all(isinstance(one, (int, float)) for one in value):
+                numbers[name] = [_cell(one) for one in value]
     except (struct.error, zlib.error, IndexError, UnicodeDecodeError, OverflowError):
         raise ValueError from None
     if structs is None:
+        if not lists and numbers:
+            if len(numbers) == 1:
+                return list(numbers), [[one] for one in next(iter(numbers.values()))]
+            return ["id", "split"], [[one, name.removesuffix("id")] for name, some in numbers.items() for one in some]
         if not lists:
             raise ValueError
         name, texts = next(iter(lists.items()))
@@ -91,7 +101,7 @@ def _variables(data: bytes, most: int) -> list[tuple[str, Any]]:
 
 
 def _value(data: bytes, place: int, depth: int) -> tuple[str, Any]:
-    """(name, value) of an array: a text, a number, a list, a tuple (fields, rows) of structs; None for anything else."""
+    """(name, value) of an array: a text, a number, a list (also of a vector), a tuple (fields, rows) of structs; None for anything else."""
     kind = struct.unpack_from("<I", data, place + 8)[0] & 0xFF
     place += 16
     _, size, at, place = part(data, place)
@@ -107,6 +117,11 @@ def _value(data: bytes, place: int, depth: int) -> tuple[str, Any]:
     if kind in _NUMERIC and count == 1:
         stored, size, at, _ = part(data, place)
         return name, struct.unpack_from(f"<{_NUMBERS[stored]}", data, at)[0] if stored in _NUMBERS else None
+    if kind in _NUMERIC and depth == 0 and len(shape) == 2 and min(shape) == 1:
+        stored, size, at, _ = part(data, place)
+        letter = _NUMBERS.get(stored, "")
+        fits = letter and count * struct.calcsize(f"<{letter}") <= size
+        return name, list(struct.unpack_from(f"<{count}{letter}", data, at)) if fits else None
     if kind == _CELLS and depth < _DEEPEST:
         return name, _values(data, place, count, depth)[0]
     if kind == _STRUCTS and depth < _DEEPEST:

@@ -13,10 +13,13 @@ from engine.data.recipe import ImportRecipe
 
 _BY_ALL = frozenset(("size", "colour", "rename", "curation"))
 _OF_ARRAYS = frozenset(("labels", "group", "scale", "array", "bands", "background"))
-_OF_PICTURES = frozenset(("labels", "class_level", "split", "group", "scale", "background", "fit", "bands", "pages", "leave_out"))
+_OF_PICTURES = frozenset((
+    "labels", "class_level", "split", "split_names", "group", "scale", "background", "fit", "bands", "pages", "leave_out", "keep",
+))  # fmt: skip
 SAMPLING = frozenset(("folders", "packed"))  # readers that give a sample before they have read the whole
 _USED = {  # which decisions each reader follows
-    "idx": frozenset[str](), "cifar": frozenset(("labels",)), "text": frozenset[str](), "pixel_table": frozenset(("labels",)),
+    "idx": frozenset[str](), "cifar": frozenset(("labels",)), "text": frozenset[str](),
+    "pixel_table": frozenset(("labels", "split", "split_names")),
     "stl10": _OF_ARRAYS, "arrays": _OF_ARRAYS,
     "tensors": _OF_ARRAYS, "hdf5": _OF_ARRAYS, "matlab": _OF_ARRAYS, "packed": _OF_PICTURES | {"frames"},
     "folders": _OF_PICTURES | {"frames"},

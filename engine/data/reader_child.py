@@ -46,7 +46,7 @@ def main() -> None:
     from PIL import Image
 
     import engine.data.decoding
-    import engine.data.label_tables
+    import engine.data.table_text
     import engine.data.unpickling  # noqa: F401
 
     for reader in READERS:
@@ -60,6 +60,8 @@ def main() -> None:
             _read(request, answers)
         elif request["op"] == "batch":
             send(answers, *_batch(request))
+        elif request["op"] == "summary":
+            send(answers, *_summary(request))
         elif request["op"] == "table":
             send(answers, *_table(request))
         else:
@@ -143,9 +145,22 @@ def _adapted(
     return pixels, notes, ([seen.channels, seen.height, seen.width], seen.facts)
 
 
+def _summary(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """What the list of data sets says of a file; {"bad"} where that cannot be told."""
+    if request["reader"] not in READERS:
+        return {"bad": "there is no such reader"}, b""
+    _time_limit(DECODE_SECONDS)
+    try:
+        return {"summary": importlib.import_module(f"engine.data.readers.{request['reader']}").summary(Path(request["path"]))}, b""
+    except Exception as error:
+        return {"bad": _sentence(Path(request["path"]).name, error)}, b""
+    finally:
+        _time_limit(0)
+
+
 def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The cells of a table beside pictures as JSON; {"bad"} where it is none."""
-    from engine.data.label_tables import NoTable, parse_table
+    from engine.data.table_text import NoTable, parse_table
 
     def found() -> tuple[dict[str, Any], Any]:
         path = Path(request["path"])
@@ -155,7 +170,7 @@ def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             table = parse_table(path.name, path.read_bytes())
         except NoTable:
             return {"bad": "it is no table"}, b""
-        return {"columns": table.columns, "headed": table.headed}, json.dumps(table.rows).encode("ascii")
+        return {"columns": table.columns, "headed": table.headed, "remark": table.remark}, json.dumps(table.rows).encode("ascii")
 
     return _caught(found)
 

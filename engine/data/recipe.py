@@ -12,7 +12,6 @@ from engine.data.errors import BadData
 from engine.data.limits import LARGEST_SIDE, MAX_DEPTH, MAX_RECIPE_BYTES, SMALLEST_SIDE
 
 CHOICES = {
-    "split": ("folders", "none"),
     "fit": ("crop", "letterbox", "squeeze"),
     "background": ("white", "black", "grey"),
     "bands": ("rgb", "alpha"),
@@ -20,7 +19,9 @@ CHOICES = {
     "frames": ("clips",),
     "colour": ("grey", "colour"),
 }
+SPLITS = ("train", "valid", "test")
 _GIVEN = re.compile(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*", re.IGNORECASE)
+_PATTERNS = ("leave_out", "keep")  # lists of them
 _TEXT = 200  # characters of a column or a pattern
 _PATH = 4_096  # of a path
 
@@ -31,7 +32,8 @@ class ImportRecipe:
 
     labels: str = ""  # "folders" | "names" | "none" | the column of a table | "TABLE:COLUMN"
     class_level: int | None = None  # which folder below the splits names the class: 1 the outermost, −1 the innermost
-    split: str = ""  # "folders" | "none"
+    split: str = ""  # "folders" | "none" | the column of a table | "TABLE:COLUMN" | a list of files
+    split_names: tuple[tuple[str, str], ...] = ()  # (folder, word in the column or list, the split that it is)
     group: str = ""  # "folder" | the column of a table | "TABLE:COLUMN" | an array: images with the same value stay in one split
     scale: str = ""  # "range" | "robust" | "LOW..HIGH": which values become black and white
     background: str = ""  # under what is transparent, and around letterboxed pictures
@@ -41,6 +43,7 @@ class ImportRecipe:
     frames: str = ""  # "clips": animations and folders of numbered frames are clips, an image a frame with the four before it
     array: str = ""  # the array of images, where a file has several
     leave_out: tuple[str, ...] = ()  # patterns of paths, as in a shell
+    keep: tuple[str, ...] = ()  # patterns of paths that no rule leaves out (masks, what lies beside the splits); `leave_out` goes first
     size: int | None = None  # pixels, both sides
     colour: str = ""
     rename: tuple[tuple[str, str], ...] = ()  # (class, its new name); classes of one name become one
@@ -51,7 +54,7 @@ class ImportRecipe:
         plain = ImportRecipe()
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         as_json = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v != getattr(plain, name)}
-        return as_json | ({"rename": dict(self.rename)} if self.rename else {})
+        return as_json | {name: dict(pairs) for name, pairs in (("rename", self.rename), ("split_names", self.split_names)) if pairs}
 
     def given_range(self) -> tuple[float, float] | None:
         """(black, white) of a scale that was given in numbers."""
@@ -70,10 +73,12 @@ def recipe_of(decisions: Any) -> ImportRecipe:
     given = {name: value for name, value in decisions.items() if value not in (None, "", [])}
     for name, value in given.items():
         _check(name, value)
-    if "leave_out" in given:
-        given["leave_out"] = tuple(given["leave_out"])
-    if "rename" in given:
-        given["rename"] = tuple(sorted(given["rename"].items()))  # in the order that a data set’s name keeps
+    for name in _PATTERNS:
+        if name in given:
+            given[name] = tuple(given[name])
+    for name in ("rename", "split_names"):
+        if name in given:
+            given[name] = tuple(sorted(given[name].items()))  # in the order that a data set’s name keeps
     return replace(ImportRecipe(), **given)
 
 
@@ -88,13 +93,18 @@ def _check(name: str, value: Any) -> None:
     elif name == "class_level":
         if type(value) is not int or value < -1 or value > MAX_DEPTH or value == 0:
             raise BadData(f"{value!r:.40} is no class level; 1 is the outermost folder below the splits, −1 the innermost.")
-    elif name == "leave_out":
+    elif name in _PATTERNS:
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and len(v) <= _TEXT for v in value) or len(value) > 1000:
-            raise BadData("“leave_out” is no list of at most 1,000 short patterns; write one such as [“drafts/*”].")
+            raise BadData(f"“{name}” is no list of at most 1,000 short patterns; write one such as [“drafts/*”].")
     elif name == "rename":
         names = [*value, *value.values()] if isinstance(value, dict) else [None]
         if not all(isinstance(one, str) and one.strip() and len(one) <= _TEXT for one in names):
             raise BadData("“rename” names no classes and their new names; write an object such as {“cat”: “animal”}.")
+    elif name == "split_names":
+        if not isinstance(value, dict) or not all(
+            isinstance(word, str) and word.strip() and len(word) <= _TEXT and split in SPLITS for word, split in value.items()
+        ):
+            raise BadData(f"“split_names” is an object of folders or words and the splits they are ({_or(SPLITS)}): {{“Prüfung”: “test”}}.")
     elif not isinstance(value, str) or len(value) > (_PATH if name == "curation" else _TEXT) or "\0" in value:
         raise BadData(f"{value!r:.40} is no {name}; it must be a short text.")
     elif name == "scale":

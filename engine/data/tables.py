@@ -130,6 +130,7 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
         raise BadData(f"{file} has no array of images ({shapes}); it must be [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.")
     if any(split != "all" for split in images):
         images.pop("all", None)
+    source.notes += [words for table in images.values() if (words := _perhaps_turned(table))]
     source.understood["array"] = ", ".join(table.name for table in images.values())
     if len(images) > 1:
         source.understood["splits"] = f"arrays {', '.join(table.name for table in images.values())}"
@@ -138,6 +139,17 @@ def _image_tables(file: str, tables: list[Table], recipe: ImportRecipe, source: 
         taken = ", ".join(table.name for table in images.values())
         source.notes.append(f"The images are the array {taken}; {', '.join(others[:10])} could be images too and can be chosen instead.")
     return images
+
+
+def _perhaps_turned(table: Table) -> str:
+    """A sentence where an array [H, W, N] may be read as [N, H, W]: its first two sides are the same, and the last is longer."""
+    if len(table.shape) != 3 or not 1 < table.shape[0] == table.shape[1] < table.shape[2]:
+        return ""
+    count, height, width = table.shape
+    return (
+        f"“{table.name}” {list(table.shape)} is read as {count} images of {height}×{width} pixels; if it holds {width} images of "
+        f"{count}×{height}, put their number first ([N, H, W], numpy.moveaxis(x, -1, 0)) and save it again."
+    )
 
 
 def _labels(
@@ -177,7 +189,9 @@ def _labels(
     if unused:
         source.notes.append(f"Other arrays could be the class and can be chosen: {', '.join(unused[:10])}.")
     missing = [split for split in images if split not in found]
-    if not found or missing:
+    if found and missing and "train" in found and "all" not in missing:
+        _leave_out_bare(missing, images, source)
+    elif not found or missing:
         if found:
             source.notes.append(f"There are no labels for {', '.join(missing)}, so no image has a class.")
         return None, []
@@ -188,6 +202,18 @@ def _labels(
     if labels.classes:
         source.understood["labels"] = f"{'array' if len(taken) == 1 else 'arrays'} {', '.join(taken)}"
     return (labels, [one.partition(":")[0] for one in taken]) if labels.classes else (None, [])
+
+
+def _leave_out_bare(missing: list[str], images: dict[str, Table], source: Source) -> None:
+    """Only the parts with labels, as with folders: classes are not given up because nobody knows those of the test images."""
+    for split in missing:
+        table = images.pop(split)
+        source.notes.append(
+            f"{number_of(table.shape[0], 'image')} of {split} ({table.name}) {has_or_have(table.shape[0])} no class and "
+            f"{was_or_were(table.shape[0])} left out; {split} is drawn from the others. Without classes (labels none) they stay."
+        )
+    source.understood["array"] = ", ".join(table.name for table in images.values())
+    source.understood["splits"] = f"arrays {source.understood['array']}" if len(images) > 1 else "none"
 
 
 def _columns_of(table: Table) -> list[str]:

@@ -81,13 +81,14 @@ class LeftOutFiles:
     count: int
     examples: tuple[str, ...]
     reason: str  # ends the sentence that begins with their number
+    keep: tuple[str, ...] = ()  # patterns of the decision `keep` that use them all the same; none where they cannot be used
 
 
 @dataclass(frozen=True, eq=False)
 class DataWarning:
     """What a person should know of a set before they train on it."""
 
-    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands" | "ungrouped"
+    kind: str  # "leak" | "near_leak" | "few" | "imbalance" | "test_only" | "bands" | "ungrouped" | "doubt"
     text: str
     decision: tuple[str, str] | None = None  # that would mend it: its name and value in a recipe
     offer: str = ""  # that decision in words
@@ -103,6 +104,7 @@ class ImportFacts:
     splits_from: str  # "folders" | "none" | "TABLE:COLUMN" | words
     columns: tuple[str, ...] = ()  # that could be the classes, "TABLE:COLUMN"
     group_columns: tuple[str, ...] = ()  # that could say which images belong together
+    split_columns: tuple[str, ...] = ()  # that could be the splits, and lists of files that could
     levels: tuple[str, ...] = ()  # folders that could be the classes, by their depth: some of their names
     arrays: tuple[str, ...] = ()  # that could be the images
     class_level: int | None = None  # which of the levels names the class, where folders do

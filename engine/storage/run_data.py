@@ -70,7 +70,8 @@ def require_same_data(
             "of what is now held out was trained on; train a new run."
         )
     theirs, ours = _content(data_hash, counts), _content(manifest.data_hash, counted(dict(manifest.counts), manifest.kind))
-    raise BadRun(f"{place} is not what {run} was trained on (its content changed: {theirs}, the run's {ours}){remedy}.")
+    other_reading = "" if is_built_in(manifest.data) else ", or this version finds other classes or splits in it"
+    raise BadRun(f"{place} is not what {run} was trained on (its content changed{other_reading}: {theirs}, the run's {ours}){remedy}.")
 
 
 def counted(counts: dict[str, int], kind: str) -> str:

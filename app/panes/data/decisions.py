@@ -31,7 +31,8 @@ FIELDS = {
         _choice("array", "images from", "Which array of the file holds the images."),
         _choice("labels", "classes from", "Where the classes come from: folders, the files’ names, a column of a table, or none."),
         _choice("class_level", "class folder", "Which folder below the splits names the class."),
-        _choice("split", "splits", "Whether folders, tables or lists called train, valid and test are splits.", "folders", "none"),
+        _choice("split", "splits", "Where splits come from: folders, a column of a table, a list of files, or none.", "folders", "none"),
+        FieldInfo("split_names", "split words", "text", "", "Folders or words of a column that are splits: Prüfung=test, dev=valid"),
         _choice("group", "group by", "Images with the same value, such as those of one patient, stay in one split.", "folder"),
         _choice("scale", "scale", "What becomes black and white: the whole range, 99 % of the values, or what is given.", *SCALES[1:]),
         FieldInfo("numbers", "black..white", "text", "", "The values that become black and white, such as 0..4095."),
@@ -43,11 +44,13 @@ FIELDS = {
         _choice("pages", "pages", "Of TIFF files and animations: the first page or frame, or each as an image.", "first", "all"),
         _choice("frames", "clips", "Clips: an animation or a folder of numbered frames is one, for a model of the next frame.", "clips"),
         FieldInfo("leave_out", "leave out", "text", "", "Files that are not used, as patterns with commas between them: drafts/*, *.tif"),
+        FieldInfo("keep", "keep", "text", "", "Files that are used though a rule leaves them out, such as masks/*, with commas between."),
         FieldInfo("rename", "class names", "text", "", "Other names for classes."),
     )
 }  # fmt: skip
 NAMED = re.compile(r"\((\w+) ")  # a decision that a sentence of the engine names: “(bands alpha)”
 PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".parquet")  # files that hold others, as folders do
+PATTERNS = ("leave_out", "keep")  # with commas between them
 _WHOLE = ("class_level", "size")  # numbers in a recipe
 
 
@@ -62,6 +65,8 @@ def fields_for(facts: ImportFacts | None) -> tuple[FieldInfo, ...]:
                 choices = (FOUND, *by_place, "none", *(facts.columns if facts else ()))
             case "class_level":
                 choices = (FOUND, *(str(place + 1) for place in range(len(facts.levels))), "-1") if facts and facts.levels else ()
+            case "split":
+                choices = (*choices, *(facts.split_columns if facts else ()))
             case "group":
                 by_folder = facts is None or "class_level" in facts.offered  # arrays lie in none
                 columns = facts.group_columns if facts else ()
@@ -115,7 +120,7 @@ def words_of_choice(name: str, value: str, facts: ImportFacts | None, found: str
     """How a box shows one of its choices; `found`: what the set comes to where nothing is decided."""
     if value == FOUND:
         return f"{FOUND}: {found if len(found) <= SHOWN else found[: SHOWN - 1] + '…'}" if found else FOUND
-    if name in ("labels", "group") and facts and value in (*facts.columns, *facts.group_columns):
+    if name in ("labels", "group", "split") and facts and value in (*facts.columns, *facts.group_columns, *facts.split_columns):
         table, _, column = value.rpartition(":")
         return f"{column} · {table}" if table and (table not in facts.columns) else value
     if name == "class_level":
@@ -134,9 +139,15 @@ def recipe_from(draft: Draft, scope: str) -> dict[str, Any]:
         if name == "scale" and value == "numbers":
             if numbers:
                 recipe[name] = numbers
-        elif name == "leave_out":
+        elif name in PATTERNS:
             patterns = [one.strip() for one in value.split(",") if one.strip()]
             recipe |= {name: patterns} if patterns else {}
+        elif name == "split_names":
+            pairs = (one.split("=") for one in value.split(",") if one.count("=") == 1)
+            if named := {
+                word.strip(): split.strip() for word, split in pairs if word.strip() and split.strip() in ("train", "valid", "test")
+            }:
+                recipe[name] = named
         elif name == "rename":
             recipe[name] = json.loads(value)
         else:
@@ -152,11 +163,19 @@ def put_recipe(draft: Draft, scope: str, recipe: Mapping[str, Any]) -> None:
             value = "numbers"
         elif name == "numbers":
             value = "" if recipe.get("scale", FOUND) in SCALES else recipe["scale"]
-        elif name == "leave_out" and value:
+        elif name in PATTERNS and value:
             value = ", ".join(value)
+        elif name == "split_names" and value:
+            value = ", ".join(f"{word}={split}" for word, split in recipe[name].items())
         elif name == "rename" and value:
             value = json.dumps(value, ensure_ascii=False)
         draft.put(scope, field, str(value))
+
+
+def joined_patterns(before: str, more: str) -> str:
+    """Patterns as a text of the form, with others behind them; none twice."""
+    both = [one.strip() for one in f"{before},{more}".split(",") if one.strip()]
+    return ", ".join(dict.fromkeys(both))
 
 
 def renamed(facts: ImportFacts, shown: str, new: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.panes import Context
-from app.panes.data.decisions import FIELDS, command_for, put_recipe, recipe_from, renamed
+from app.panes.data.decisions import FIELDS, PATTERNS, command_for, joined_patterns, put_recipe, recipe_from, renamed
 from app.panes.data.import_form import ImportForm
 from app.panes.data.import_preview import ImportPreview
 from app.panes.data.import_summary import ImportSummary
@@ -119,7 +119,7 @@ class ImportPage(QWidget):
         self.preview.stopped.connect(self._on_stopped)
         self.form.copy_asked.connect(self._copy)
         self.summary.tree.tree_model.rename_asked.connect(self._rename)
-        self.summary.decision_asked.connect(self.decide)
+        self.summary.decision_asked.connect(self._offered)
         self.summary.tree.examples_wanted.connect(self._ask_examples)
         for chart in (self.summary.before, self.summary.after):
             chart.saved_asked.connect(partial(self._ask_chart, chart))
@@ -256,6 +256,10 @@ class ImportPage(QWidget):
     def decide(self, name: str, value: str) -> None:
         """Make a decision; it can be undone."""
         self.draft.set(self.scope, FIELDS[name], value)
+
+    def _offered(self, name: str, value: str) -> None:
+        """A decision that a button offers; patterns come behind those there are."""
+        self.decide(name, joined_patterns(self.draft.get(self.scope, FIELDS[name]), value) if name in PATTERNS else value)
 
     def reset(self) -> None:
         """Take all decisions back, as one step."""

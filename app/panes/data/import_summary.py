@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import partial
 
@@ -19,6 +20,7 @@ from app.widgets.scrolled_column import ScrolledColumn
 from engine.messages import DataReport, ImportFacts
 
 EVEN = 1.05  # times as many images as the smallest class, up to which the largest is about as large
+_AS_LEFT_OUT = re.compile(r"( and)? (was|were) left out$")
 RENAME_HINT = "Double-click a class, or press F2, to rename it; a name that another class has makes the two one."
 
 
@@ -93,14 +95,18 @@ class ImportSummary(ScrolledColumn):
         if facts.histogram and facts.low is not None and facts.high is not None:
             self.before.set_values(facts.histogram, facts.low, facts.high, facts.scale)
         self.after.set_values(facts.histogram_after, 0, 256)
-        said = [
-            f"{count(some.count)} {some.reason}: {', '.join(some.examples)}{', …' if some.count > len(some.examples) else ''}"
-            for some in facts.left_out
-        ]
-        _fill(self.left_out_card, said)
+        clear(self.left_out_card.inside)
+        for some in facts.left_out:
+            more = ", …" if some.count > len(some.examples) else ""
+            self.left_out_card.inside.addWidget(plain(f"{count(some.count)} {some.reason}: {', '.join(some.examples)}{more}", wrap=True))
+            if some.keep and "keep" in facts.offered:
+                back = button("Use them", partial(self.decision_asked.emit, "keep", ", ".join(some.keep)), f"Keep {', '.join(some.keep)}.")
+                back.setAccessibleName(f"Use {count(some.count)} {_AS_LEFT_OUT.sub('', some.reason)}")
+                self.left_out_card.inside.addWidget(back, 0, Qt.AlignmentFlag.AlignLeft)
+        self.left_out_card.setVisible(bool(facts.left_out))
         total = sum(some.count for some in facts.left_out)
         set_heading(self.left_out_heading, f"Left out · {things(total, 'file')}")
-        self.left_out_heading.setVisible(bool(said))
+        self.left_out_heading.setVisible(bool(facts.left_out))
         self.bad_files.show_report(report)
         said_above = tuple(f"{some.count:,} {some.reason}:" for some in facts.left_out)
         notes = [note for note in report.notes if not note.startswith(said_above)]

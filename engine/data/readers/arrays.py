@@ -45,19 +45,29 @@ def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, 
     """The images, and labels where there are some. Raises BadData for pickles, forged shapes and archives that blow up."""
     if path.suffix.lower() == ".npy":
         return (yield from read_tables(path.name, path.stem, [_plain_table(path)], recipe))
+    return (yield from read_npz(path, recipe))
+
+
+def read_npz(path: Path, recipe: ImportRecipe, content: bytes | None = None) -> Generator[Step | PixelRows, None, Source]:
+    """The images of an .npz file, or of the `content` of one in an archive. Raises: BadData."""
     try:
-        with open_zip(path) as archive:
-            tables, bad = _zipped_tables(archive, path.name)
-            try:
-                source = yield from read_tables(path.name, path.stem, tables, recipe)
-            except BadData:
-                if bad and not any(len(table.shape) in (3, 4) for table in tables):
-                    raise bad[0] from None  # what could not be read may have been the images
-                raise
-            source.notes += [f"One array was left out: {why}" for why in bad]
-            return source
+        with open_zip(path, content=content) as archive:
+            return (yield from read_zipped(archive, path, recipe))
     except DAMAGE:
         raise BadData(f"{path.name} is damaged (it cannot be unpacked); save or download it again.") from None
+
+
+def read_zipped(archive: zipfile.ZipFile, path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
+    """The images of the .npy files in an archive. Raises: BadData."""
+    tables, bad = _zipped_tables(archive, path.name)
+    try:
+        source = yield from read_tables(path.name, path.stem, tables, recipe)
+    except BadData:
+        if bad and not any(len(table.shape) in (3, 4) for table in tables):
+            raise bad[0] from None  # what could not be read may have been the images
+        raise
+    source.notes += [f"One array was left out: {why}" for why in bad]
+    return source
 
 
 def _zipped_tables(archive: zipfile.ZipFile, file_name: str) -> tuple[list[Table], list[BadData]]:

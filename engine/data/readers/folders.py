@@ -15,7 +15,6 @@ from engine.data.dataset import BadData, Part, Sampled, SampleWish, Source, Step
 from engine.data.decode_pool import FEW, WAIT_SECONDS, DecodedFiles, Files, decode_files
 from engine.data.decoder import Undecodable, frames_of, look, read_table
 from engine.data.fingerprints import Fingerprints
-from engine.data.label_tables import RawTable
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, READERS, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture
@@ -35,6 +34,7 @@ from engine.data.reader_process import made_ready
 from engine.data.recipe import ImportRecipe
 from engine.data.sampled import first_answer
 from engine.data.storage import room_for
+from engine.data.table_text import RawTable
 
 
 def recognizes(path: Path) -> bool:
@@ -59,13 +59,13 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
             raise BadData(f"“{path.name}” cannot be read: {bad}.") from None
         raise BadData(f"“{path.name}” is a single picture; drop it onto a pane, or choose the folder it lies in.")
     source = Source(path.resolve().name)
-    paths, litter, odd = yield from _walk(path, source)
+    paths, litter, empty, odd = yield from _walk(path, source)
     clips: Clips = {}
     if recipe.frames == "clips":
         clips = yield from find_clips(path.name, paths, partial(_frames_at, path))
         paths = [one for one in paths if not may_be_a_picture(one.rpartition("/")[2])] + list(clips)
     with made_ready(min(READERS, os.cpu_count() or 1) if len(paths) >= FEW else 0):
-        layout = yield from _understood(path, sorted(paths), litter, recipe)
+        layout = yield from _understood(path, sorted(paths), litter, empty, recipe)
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
     if wish is not None:
@@ -90,7 +90,7 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
     return source
 
 
-def _understood(root: Path, paths: list[str], litter: int, recipe: ImportRecipe) -> Generator[Step, None, Layout]:
+def _understood(root: Path, paths: list[str], litter: list[str], empty: list[str], recipe: ImportRecipe) -> Generator[Step, None, Layout]:
     found: list[Layout | BaseException] = []
     given_up = threading.Event()
 
@@ -101,7 +101,7 @@ def _understood(root: Path, paths: list[str], litter: int, recipe: ImportRecipe)
 
     def work() -> None:
         try:
-            found.append(understand(paths, recipe, table, litter))
+            found.append(understand(paths, recipe, table, litter, empty=empty))
         except BaseException as error:
             found.append(error)
 
@@ -119,8 +119,9 @@ def _understood(root: Path, paths: list[str], litter: int, recipe: ImportRecipe)
     return found[0]
 
 
-def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], int, frozenset[str]]]:
-    """(the paths of all files below the root, how many were left there by the system, paths that are no ordinary files by their entry).
+def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], list[str], list[str], frozenset[str]]]:
+    """(the paths of all files below the root, those of what is hidden or of the system, those of empty folders, those of files that are
+    no ordinary ones by their entry).
 
     A folder that was visited (a link that leads back) is not entered again; linked folders come last, so that a folder is known by
     its own name.
@@ -128,7 +129,8 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], 
     found: list[str] = []
     odd: set[str] = set()
     visited: set[tuple[int, int]] = set()
-    litter = 0
+    litter: list[str] = []
+    empty: list[str] = []
     waiting: list[tuple[str, str]] = [(str(root), "")]
     linked: list[tuple[str, str]] = []
     while waiting or linked:
@@ -143,9 +145,10 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], 
                 source.refuse(shown(_below(root, folder)), f"The folder lies more than {MAX_DEPTH} folders deep; move it up.")
                 continue
             with os.scandir(folder) as entries:
+                place = -1
                 for place, entry in enumerate(entries):
                     if is_litter(entry.name):
-                        litter += 1
+                        litter.append(trail + entry.name)
                     elif _is_folder(entry):
                         (linked if entry.is_symlink() else waiting).append((entry.path, f"{trail}{entry.name}/"))
                     else:
@@ -156,10 +159,12 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], 
                             raise BadData(f"“{root.name}” has more than {MAX_FILES:,} files, the limit; use a part of it.")
                     if place % 256 == 0:
                         yield Step(len(found), None, "file", "Looking for images")
+                if place < 0 and trail:
+                    empty.append(trail[:-1])
         except OSError as error:
             source.refuse(shown(_below(root, folder)), f"The folder cannot be opened ({error.strerror}); check its permissions.")
     found.sort()
-    return found, litter, frozenset(odd)
+    return found, litter, empty, frozenset(odd)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -5,6 +5,7 @@ Nothing is unpacked to the disk; pictures are decoded one by one in the confined
 
 from __future__ import annotations
 
+import io
 import lzma
 import os
 import re
@@ -17,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 from engine.common.counting import number_of, was_or_were
 from engine.common.file_endings import ARCHIVES, COMPRESSED_TARS
@@ -24,11 +26,11 @@ from engine.data.archives import DAMAGE, open_zip
 from engine.data.clips import Clips, choose_frames, find_clips, group_by_clip, placed_frames
 from engine.data.dataset import BadData, Sampled, SampleWish, Source, Step
 from engine.data.decoding import Bad, look
-from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import PlacedFile, understand
 from engine.data.limits import (
     MAX_FILE_BYTES,
     MAX_GZIP_RATIO,
+    MAX_NESTED_BYTES,
     MAX_PACKED_FILES,
     MAX_SET_BYTES,
     MAX_SHARDS,
@@ -46,14 +48,18 @@ from engine.data.picture_sets import (
     shown,
 )
 from engine.data.pixel_facts import Size
+from engine.data.readers.arrays import read_npz, read_zipped
+from engine.data.readers.pixel_table import ENDINGS, PixelFile, looks_like_pixels, read_files
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.sampled import first_answer
 from engine.data.streamed import Content, read_streamed
+from engine.data.table_text import NoTable, RawTable, parse_table
 
 _FAULTS = (*DAMAGE, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 _LABEL_FILES = (".cls", ".json")  # beside every picture of a shard
 _LABEL_BYTES = 4_096
+_HEAD = 1 << 16
 _BESIDE = (".csv", ".tsv", ".jsonl", ".json", ".txt")  # tables beside the archives of a folder
 
 
@@ -90,6 +96,10 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
             if packed.label_table in layout.tables or labels is not None:
                 layout.notes = [note.replace(packed.label_table, "the files beside the images") for note in layout.notes]
             if not layout.files:
+                numbers = yield from packed.images_as_numbers(source.name, recipe)
+                if numbers is not None:
+                    numbers.notes += packed.notes
+                    return numbers
                 raise BadData(
                     f"{path.name} holds no images; pack image files or one folder per class, or unpack it first if it holds other files."
                 )
@@ -159,6 +169,27 @@ class Member:
     place: int  # in the order of the archives
 
 
+class _Slice(io.RawIOBase):
+    """Some bytes of a file as a file. Raises: tarfile.ReadError: it ends before them."""
+
+    def __init__(self, file: Any, start: int, size: int) -> None:
+        self._file, self._at, self._end = file, start, start + size
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as there are bytes; returns their number."""
+        self._file.seek(self._at)
+        data = self._file.read(min(len(buffer), self._end - self._at))
+        if not data and self._at < self._end:
+            raise tarfile.ReadError
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
 @dataclass
 class _Packed:
     """Some archives as one tree of files."""
@@ -167,7 +198,7 @@ class _Packed:
     files: list[Path]
     beside: list[Path] = field(default_factory=list)  # tables, as if they lay in the archives
     members: dict[str, Member] = field(default_factory=dict)  # by the path in the tree
-    litter: int = 0
+    litter: list[str] = field(default_factory=list)  # paths of what is hidden or of a system
     notes: list[str] = field(default_factory=list)
     label_table: str = "labels beside the images.csv"
     _open: dict[int, zipfile.ZipFile | tarfile.TarFile] = field(default_factory=dict)
@@ -189,7 +220,8 @@ class _Packed:
                 if entry is None or clean.startswith("/") or ".." in parts or not parts:
                     odd.append(path)
                 elif any(map(is_litter, parts)):
-                    self.litter += 1
+                    place = next(place for place, part in enumerate(parts) if is_litter(part))
+                    self.litter.append("/".join(parts[: place + 1]))
                 else:
                     if of_class is None:
                         of_class = _named_by(file, parts[-1])
@@ -250,24 +282,30 @@ class _Packed:
         member = self.members[path]
         if member.size > most:
             raise Bad(f"it has {member.size / MIB:,.0f} MB and the limit is {most / MIB:g} MB; save it smaller")
-        if isinstance(member.entry, Path):
-            with member.entry.open("rb") as file:
-                return file.read(most + 1)
-        archive, stream = self._archive(member.archive), None
-        if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
-            stream = archive.open(member.entry)
-        elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, int) and archive.fileobj is not None:
+        archive = self._archive(member.archive) if member.archive >= 0 else None
+        if isinstance(archive, tarfile.TarFile) and isinstance(member.entry, int) and archive.fileobj is not None:
             archive.fileobj.seek(member.entry)
             data = archive.fileobj.read(member.size)
             if len(data) < member.size:
                 raise tarfile.ReadError
             return data
+        with self._stream(member) as stream:
+            return stream.read(most + 1)
+
+    def _stream(self, member: Member) -> IO[bytes]:
+        """A file of the tree from its start. Raises: Bad."""
+        if isinstance(member.entry, Path):
+            return member.entry.open("rb")
+        archive, stream = self._archive(member.archive), None
+        if isinstance(archive, zipfile.ZipFile) and isinstance(member.entry, zipfile.ZipInfo):
+            stream = archive.open(member.entry)
+        elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, int) and archive.fileobj is not None:
+            stream = io.BufferedReader(_Slice(archive.fileobj, member.entry, member.size))
         elif isinstance(archive, tarfile.TarFile) and isinstance(member.entry, tarfile.TarInfo):
             stream = archive.extractfile(member.entry)
         if stream is None:
             raise Bad("it is no ordinary file")
-        with stream:
-            return stream.read(most + 1)
+        return stream
 
     def contents(self, files: list[PlacedFile], split: str) -> Iterator[tuple[PlacedFile, Content]]:
         """The bytes of each file of a split, unpacked once for all its pages."""
@@ -306,6 +344,36 @@ class _Packed:
             return parse_table(path, self.content(path, MAX_TABLE_BYTES)) if path in self.members else None
         except (Bad, NoTable):
             return None
+
+    def images_as_numbers(self, name: str, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source | None]:
+        """From tables of pixels, or from arrays of NumPy; None where there are none. Raises: BadData."""
+        source = yield from read_files(self.pixel_tables(), name, recipe)
+        if source is not None:
+            return source
+        archive = self._archive(0)
+        if isinstance(archive, zipfile.ZipFile) and any(path.lower().endswith(".npy") for path in self.members):
+            return (yield from read_zipped(archive, Path(f"{name}.zip"), recipe))
+        nested = sorted((path for path in self.members if path.lower().endswith(".npz")), key=lambda path: (path.count("/"), path))
+        if not nested:
+            return None
+        try:
+            content = self.content(nested[0], MAX_NESTED_BYTES)
+        except Bad as bad:
+            raise BadData(f"{nested[0]} in the archive was not opened: {bad}, or unpack it.") from None
+        source = yield from read_npz(Path(nested[0]), recipe, content)
+        if len(nested) > 1:
+            source.notes.append(f"The images are those of {nested[0]}; other arrays in the archive are left out: {', '.join(nested[1:6])}.")
+        return source
+
+    def pixel_tables(self) -> list[PixelFile]:
+        """The tables whose first bytes may be those of images as numbers."""
+        found: list[PixelFile] = []
+        for path in self.members:
+            if path.lower().endswith(ENDINGS):
+                with self._stream(self.members[path]) as stream:
+                    if looks_like_pixels(stream.read(_HEAD)):
+                        found.append(PixelFile(path, partial(self._stream, self.members[path])))
+        return found
 
     def paths_and_labels(self) -> tuple[list[str], RawTable | None]:
         """All paths; where every picture has a file with its label beside it (000.jpg, 000.cls), a table of these in their place."""

@@ -21,7 +21,6 @@ from engine.data.confinement import allow_bytes
 from engine.data.dataset import BadData, Source, Step
 from engine.data.decoding import Bad, look
 from engine.data.extras import how_to_get, library
-from engine.data.label_tables import RawTable
 from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_FILE_BYTES, MAX_PACKED_FILES, MAX_SHARDS, MAX_TABLE_CELL, MAX_TABLE_PIECE_BYTES, MIB, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture, split_word
@@ -30,6 +29,7 @@ from engine.data.pixel_facts import Size
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, Restart
 from engine.data.streamed import Content, read_streamed
+from engine.data.table_text import RawTable
 
 _COLUMNS = "columns.csv"  # what the columns that are no pictures are called as a table
 _IMAGE_NAMES = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "images", "pixels")
@@ -264,10 +264,10 @@ class _Tables:
                     row[place] = "" if row[place] == "-1" else row[place]
         table = RawTable(["file", *self.others], [[path, *row] for path, row in zip(paths, cells, strict=True)]) if self.others else None
         named = [name for name in self.others if name in self.names]
-        layout = understand([*paths, _COLUMNS], recipe, lambda one: table, 0, _COLUMNS)
+        layout = understand([*paths, _COLUMNS], recipe, lambda one: table, (), _COLUMNS)
         if layout.labels_from == "none" and not recipe.labels and named:
             best = max(named, key=lambda name: len(self.names[name]))
-            layout = understand([*paths, _COLUMNS], replace(recipe, labels=best), lambda one: table, 0, _COLUMNS)
+            layout = understand([*paths, _COLUMNS], replace(recipe, labels=best), lambda one: table, (), _COLUMNS)
             if others := [name for name in named if name != best]:
                 self.notes.append(f"The classes are the column “{best}”, the finest; {', '.join(others)} can be chosen instead.")
         layout.notes = [note.replace(f" of {_COLUMNS}", " of the table").replace(_COLUMNS, "the table") for note in layout.notes]

@@ -1,38 +1,54 @@
-"""Tables whose rows hold an image each, as numbers in a column “pixels”: FER2013 (Goodfellow et al. 2013), `emotion,pixels,Usage`."""
+"""Tables whose rows hold an image each, as numbers: in a column “pixels”, as FER2013 (Goodfellow et al. 2013) with `emotion,pixels,Usage`,
+or in a column for each pixel, as Kaggle has MNIST and others: `label,pixel0,pixel1…`, or without headings.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
+import re
 from collections import Counter
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from engine.common.counting import number_of, was_or_were
 from engine.data.array_labels import numbered
 from engine.data.dataset import BadData, Numbered, Part, Source, Step
-from engine.data.label_tables import CLASS_NAMES, SPLIT_NAMES, squeezed
+from engine.data.label_tables import CLASS_NAMES
 from engine.data.limits import LONGEST_SIDE, MAX_FILES, MAX_SET_BYTES
-from engine.data.path_words import split_word
+from engine.data.path_words import class_key, is_litter, may_be_a_picture, split_and_rest, stem_of
 from engine.data.recipe import ImportRecipe
 from engine.data.rows import PixelRows, promised
+from engine.data.split_columns import split_reading, squeezed
 
 _PIXELS = ("pixels", "pixel", "pixelvalues")
+_USAGES = ("usage", "split", "set", "subset", "partition")
 _LABELS = ("emotion", *CLASS_NAMES)
-_USAGES = {
-    "publictest": "valid",
-    "privatetest": "test",
-}  # of a contest: the part its competitors could measure themselves by, and the other
-_ENDINGS = (".csv", ".tsv")
-_HEAD = 1 << 16  # bytes that are looked at
+ENDINGS = (".csv", ".tsv")
+_HEAD = 1 << 16  # bytes that tell whether it is such a table
+_LONGEST_LINE = 4 << 20  # bytes of headings
 _SAMPLE = 64  # rows that tell the size
 _AT_ONCE = 2 << 20  # pixels that are handed over at once
-_LEAST_NUMBERS = 16
+_LEAST_NUMBERS = 16  # in a cell
+_LEAST_COLUMNS = 64  # of a pixel each
 _LONGEST_CELL = 8 * LONGEST_SIDE**2  # characters; the csv module takes 131,072 by itself, which 200×200 pixels are more than
+_LOOKED_AT = 200  # files of a folder that may be such tables
+_NUMBERS = re.compile(rb"\d+(?: +\d+){%d}" % (_LEAST_NUMBERS - 1))
+
+
+@dataclass(frozen=True)
+class PixelFile:
+    """A table that can be read from its start as often as asked."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
 
 
 @dataclass(frozen=True)
@@ -40,125 +56,285 @@ class _Columns:
     """Which column is what; −1 for none."""
 
     names: tuple[str, ...]
-    pixels: int
-    usage: int
+    pixels: int  # the first column of pixels
+    wide: int  # how many columns of one pixel there are; 0: the numbers stand in one
+    label: int  # where there are no headings; otherwise its name tells
     sign: str  # between two cells
+    headed: bool = True
 
 
 def recognizes(path: Path) -> bool:
-    """Whether it is a table with a column of pixels, or a folder with nothing else in it."""
-    return _file(path) is not None
+    """Whether it is a table of pixels, or a folder with such tables and hardly anything else."""
+    return bool(_files(path))
 
 
 def summary(path: Path) -> str:
     """The kind, as the list of data sets shows it."""
-    return "table with a column of pixels"
+    count = len(_files(path))
+    return "table of pixels" if count == 1 else f"{count:,} tables of pixels"
 
 
 def read(path: Path, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source]:
-    """The images of all rows, square and grey; a column of classes and one of splits beside them.
+    """The images of all rows, square, grey or in colour; a column of classes and one of splits beside them.
 
     Raises:
         BadData: no row holds a square of numbers, or a column that was asked for is not there.
     """
-    file = _file(path)
-    columns = None if file is None else _columns(file)
-    if file is None or columns is None:
-        raise BadData(f"{path.name} is no table with a column of pixels; give it headings and whole numbers from 0 to 255 under “pixels”.")
-    if file.stat().st_size > MAX_SET_BYTES:
-        raise BadData(f"{file.name} takes more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
-    source = Source(file.stem)
-    usages, counts = yield from _counted(file, columns)
-    splits, meaning = _splits(usages)
-    label = _label_column(file, columns, recipe)
-    side = math.isqrt(counts.most_common(1)[0][0]) if counts else 0
-    if side * side < _LEAST_NUMBERS or counts[side * side] == 0 or side > LONGEST_SIDE:
-        number = counts.most_common(1)[0][0] if counts else 0
-        raise BadData(f"{file.name} has {number:,} numbers a row under “{columns.names[columns.pixels]}”, which is no square of pixels.")
+    found = [PixelFile(file.name, partial(file.open, "rb")) for file in _files(path)]
+    for file in _files(path):
+        if file.stat().st_size > MAX_SET_BYTES:
+            raise BadData(f"{file.name} takes more than {MAX_SET_BYTES >> 30} GB, the limit; use a part of it.")
+    source = yield from read_files(found, path.stem if path.is_file() else path.resolve().name, recipe)
+    if source is None:
+        raise BadData(f"{path.name} is no table of pixels; give it headings and whole numbers from 0 to 255 under “pixels”.")
+    return source
+
+
+def read_files(files: list[PixelFile], name: str, recipe: ImportRecipe) -> Generator[Step | PixelRows, None, Source | None]:
+    """A source from tables of pixels, one for each split; None where none of the files is one. Raises: BadData."""
+    tables = [(file, columns) for file in files if (columns := _columns(file)) is not None]
+    if not tables:
+        return None
+    source = Source(name)
+    chosen = _one_for_each_split(tables, source, recipe)
+    if len(tables) == 1:
+        source.name = stem_of(tables[0][0].name)
+    labels, cells = "", dict[str, list[str]]()
+    bare: list[str] = []
+    for split, (file, columns) in chosen.items():
+        label = _label_column(file, columns, recipe)
+        labels = labels or (columns.names[label] if label >= 0 else "")
+        if label < 0 and labels and split in ("test", "valid"):
+            bare.append(
+                f"{file.name} has no column “{labels}”, so its images of {split} were left out; without classes (labels none) they stay"
+            )
+            continue
+        yield from _read(file, columns, label, split if len(chosen) > 1 else "", source, recipe, cells)
+    source.notes += [f"{why}." for why in bare]
+    if not any(len(part.names) for part in source.parts.values()):
+        raise BadData(f"{tables[0][0].name} holds no image that can be read: {source.bad[0].reason if source.bad else 'it has no rows.'}")
+    shapes = {part.images.shape[1:] for part in source.parts.values()}
+    if len(shapes) > 1:
+        raise BadData(f"The tables of “{name}” hold images of different sizes; open one of them.")
+    if labels:
+        _name_classes(source, labels, cells)
+    return source
+
+
+def _one_for_each_split(
+    tables: list[tuple[PixelFile, _Columns]], source: Source, recipe: ImportRecipe
+) -> dict[str, tuple[PixelFile, _Columns]]:
+    """split -> its table, by the words in the files' names; the first table alone where these say none. Others are named."""
+    chosen: dict[str, tuple[PixelFile, _Columns]] = {}
+    tables = sorted(tables, key=lambda table: (table[0].name.count("/"), table[0].name))
+    for file, columns in tables:
+        split = split_and_rest(stem_of(file.name.rpartition("/")[2]))[0]
+        if split and recipe.split != "none":
+            chosen.setdefault(split, (file, columns))
+    if "train" not in chosen or len(chosen) < 2:
+        chosen = {"all": chosen.get("train", tables[0])}
+    chosen = {split: chosen[split] for split in ("train", "valid", "test", "all") if split in chosen}
+    if len(chosen) > 1:
+        source.notes.append(f"The splits are the tables {', '.join(file.name for file, _ in chosen.values())}.")
+        source.understood["splits"] = "tables"
+    used = {file.name for file, _ in chosen.values()}
+    if others := [file.name for file, _ in tables if file.name not in used]:
+        more = ", …" if len(others) > 5 else ""
+        source.notes.append(
+            f"{number_of(len(others), 'other table')} of pixels: {', '.join(others[:5])}{more}; open one by its name to read it."
+        )
+    return chosen
+
+
+def _read(
+    file: PixelFile, columns: _Columns, label: int, as_split: str, source: Source, recipe: ImportRecipe, cells: dict[str, list[str]]
+) -> Generator[Step | PixelRows, None, None]:
+    """Hand over the images of a table as one split, or by its column of splits."""
+    usage = -1 if as_split or recipe.split == "none" else _usage_column(columns, recipe)
+    usages, counts = yield from _counted(file, columns, usage)
+    splits = {"": as_split} if as_split else _splits(usages, columns, usage, source, recipe)
+    channels, side = _size(file, columns, counts)
     total = sum(usages.values())
-    room = {split: sum(count for usage, count in usages.items() if splits[usage] == split) for split in dict.fromkeys(splits.values())}
-    cells, numbers = {split: list[str]() for split in room}, {split: list[int]() for split in room}
+    room = {
+        split: sum(count for word, count in usages.items() if splits[word] == split) for split in dict.fromkeys(splits.values()) if split
+    }
+    numbers = {split: list[int]() for split in room}
     waiting: dict[str, bytearray] = {split: bytearray() for split in room}
-    each = side * side
+    each = channels * side * side
+    bad = source.bad_total
+    first = 2 if columns.headed else 1  # as a person counts lines, the headings first
     for place, row in enumerate(_rows(file, columns)):
-        split = splits[row[columns.usage].strip() if columns.usage >= 0 else ""]
-        why = _taken(row[columns.pixels], each, waiting[split])
+        split = splits[row[usage].strip() if usage >= 0 else ""]
+        if not split:
+            continue
+        why = _taken(
+            row[columns.pixels : columns.pixels + columns.wide] if columns.wide else row[columns.pixels].split(), each, waiting[split]
+        )
         if why:
-            source.refuse(f"row {place + 2}", why)  # as a person counts lines, the headings first
+            source.refuse(f"{'' if not as_split else file.name + ' '}row {place + first}", why)
         else:
             numbers[split].append(place)
-            cells[split].append(row[label].strip() if label >= 0 else "")
+            cells.setdefault(split, []).append(row[label].strip() if label >= 0 else "")
         if len(waiting[split]) >= _AT_ONCE:
-            yield _handed_over(split, room[split], side, waiting)
+            yield _handed_over(split, room[split], (channels, side), waiting)
         if place % 256 == 0:
             yield Step(place, total, "image", f"Reading {file.name}")
     for split in room:
         if waiting[split]:
-            yield _handed_over(split, room[split], side, waiting)
-        names = Numbered("row", np.array(numbers[split], np.int64) + 2)
-        source.parts[split] = Part(promised(len(names), 1, side, side), None, names)
-    if not any(numbers.values()):
-        raise BadData(f"{file.name} holds no image that can be read: {source.bad[0].reason}")
-    if source.bad_total:
-        rows = f"{source.bad_total:,} of {number_of(total, 'row')} {was_or_were(source.bad_total)}"
+            yield _handed_over(split, room[split], (channels, side), waiting)
+        called = f"{as_split} row" if as_split else "row"
+        names = Numbered(called, np.array(numbers[split], np.int64) + first)
+        source.parts[split] = Part(promised(len(names), channels, side, side), None, names)
+    if (count := source.bad_total - bad) > 0:
+        rows = f"{count:,} of {number_of(total, 'row')} {was_or_were(count)}"
         source.notes.append(f"{rows} left out, first {source.bad[0].path}: {source.bad[0].reason}")
-    _name_classes(source, columns, label, cells)
-    others = [name for place, name in enumerate(columns.names) if place not in (columns.pixels, columns.usage)]
-    source.understood |= {"columns": {"": others}, "splits": columns.names[columns.usage] if meaning else "none"}
-    said = [f"The images are the numbers under “{columns.names[columns.pixels]}”, {side} rows of {side}."]
-    if meaning:
-        said.append(f"The splits are the column “{columns.names[columns.usage]}” ({meaning}).")
-    source.notes = [*said, *source.notes]
-    return source
+    others = [name for place, name in enumerate(columns.names) if place != usage and not 0 <= place - columns.pixels < max(1, columns.wide)]
+    source.understood["columns"] = {"": others}
+    under = f"in {columns.wide:,} columns" if columns.wide else f"under “{columns.names[columns.pixels]}”"
+    in_colour = ", red, green and blue beside each other" if channels == 3 else ""
+    source.notes.insert(0, f"The images of {file.name} are the numbers {under}, {side} rows of {side}{in_colour}.")
 
 
-def _file(path: Path) -> Path | None:
+def _size(file: PixelFile, columns: _Columns, counts: Counter[int]) -> tuple[int, int]:
+    """(channels, pixels of a side). Raises: BadData: the numbers of a row are no square."""
+    number = columns.wide or (counts.most_common(1)[0][0] if counts else 0)
+    shape = _shape(number)
+    if shape is None or shape[1] ** 2 < _LEAST_NUMBERS or shape[1] > LONGEST_SIDE:
+        where = "" if columns.wide else f" under “{columns.names[columns.pixels]}”"
+        raise BadData(f"{file.name} has {number:,} numbers a row{where}, which is no square of pixels.")
+    return shape
+
+
+def _shape(number: int) -> tuple[int, int] | None:
+    """(channels, pixels of a side) of so many numbers."""
+    for channels in (1, 3):
+        side = math.isqrt(number // channels)
+        if side * side * channels == number:
+            return channels, side
+    return None
+
+
+def _files(path: Path) -> list[Path]:
+    """The tables of pixels at a path: itself, or those in a folder and in the folders of it, where there are hardly any pictures."""
     if path.is_file():
-        return path if path.suffix.lower() in _ENDINGS and _columns(path) is not None else None
+        return [path] if path.suffix.lower() in ENDINGS and _may_hold_pixels(path) else []
+    found: list[Path] = []
+    pictures = 0
     try:
-        with os.scandir(path) as entries:
-            found: list[Path] = []
-            for entry in entries:
-                if not entry.name.startswith("."):
-                    found.append(Path(entry.path))
-                if len(found) > 1:
-                    return None
+        for folder in (path, *_folders(path)):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if is_litter(entry.name) or not entry.is_file():
+                        continue
+                    if entry.name.lower().endswith(ENDINGS):
+                        found.append(Path(entry.path))
+                    else:
+                        pictures += may_be_a_picture(entry.name)
+                    if pictures > _SAMPLE or len(found) > _LOOKED_AT:
+                        return []
     except OSError:
-        return None
-    return _file(found[0]) if found and found[0].is_file() else None
+        return []
+    found = [file for file in sorted(found) if _may_hold_pixels(file)] if found else []
+    return (
+        [file for place, file in enumerate(found) if file.name not in {one.name for one in found[:place]}] if len(found) > pictures else []
+    )
 
 
-def _columns(file: Path) -> _Columns | None:
-    """From the first line and the row under it; None where that is no table of pixels."""
+def _folders(path: Path) -> list[Path]:
+    """The folders of a folder, unless there are many."""
+    folders: list[Path] = []
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for place, entry in enumerate(entries):
+                if place > _LOOKED_AT:
+                    return []
+                if entry.is_dir(follow_symlinks=False) and not is_litter(entry.name):
+                    folders.append(Path(entry.path))
+    return folders
+
+
+def _may_hold_pixels(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
-            lines = stream.read(_HEAD).decode("utf-8-sig", "replace").splitlines()
+            return looks_like_pixels(stream.read(_HEAD))
     except OSError:
-        return None
-    sign = next((sign for sign in ("\t", ";", ",") if lines and sign in lines[0]), ",")
+        return False
+
+
+def looks_like_pixels(head: bytes) -> bool:
+    """Whether the first bytes of a table may be of one of pixels. They are only searched: tables are parsed in the reading process."""
+    first, end, rest = head.partition(b"\n")
+    sign = max((b",", b"\t", b";"), key=first.count)
+    cells = [cell.strip(b" \t\r\n\"'\xef\xbb\xbf").lower() for cell in first.split(sign)]
+    if any(re.sub(rb"[^a-z]", b"", cell).decode() in _PIXELS and not re.search(rb"\d", cell) for cell in cells):
+        return _NUMBERS.search(rest) is not None
+    if len(cells) < _LEAST_COLUMNS:
+        return False
+    if all(cell.isdigit() for cell in cells[:-1]):
+        return bool(end) and (_shape(len(cells)) or _shape(len(cells) - 1) or (0, 0))[0] == 1
+    patterns = Counter(re.sub(rb"\d+", b"#", cell) for cell in cells)
+    pattern, count = patterns.most_common(1)[0]
+    below = [cell.strip(b' "\r') for cell in rest.partition(b"\n")[0].split(sign)]
+    whole = sum(cell.isdigit() for cell in below)
+    return b"#" in pattern and count >= _LEAST_COLUMNS and (not end or whole >= min(count, len(below) - 8))
+
+
+def _columns(file: PixelFile) -> _Columns | None:
+    """From the first line and the rows under it; None where that is no table of pixels."""
+    with file.open() as stream:
+        head = stream.readline(_LONGEST_LINE)
+        below = [stream.readline(_LONGEST_LINE) for _ in range(_SAMPLE)]
+    lines = [line.decode("utf-8-sig", "backslashreplace").rstrip("\r\n") for line in (head, *below) if line.strip()]
+    sign = max(("\t", ";", ","), key=lines[0].count) if lines else ","
+    csv.field_size_limit(_LONGEST_CELL)
     try:
-        rows = list(csv.reader(lines[:2], delimiter=sign))
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=sign)]
     except csv.Error:
         return None
-    if len(rows) < 2:
+    if len(rows) < 2 or len(rows[1]) < len(rows[0]):
         return None
-    names = tuple(name.strip() for name in rows[0])
-    pixels = next((place for place, name in enumerate(names) if squeezed(name) in _PIXELS), -1)
-    usage = next((place for place, name in enumerate(names) if squeezed(name) in SPLIT_NAMES), -1)
-    if pixels < 0 or pixels >= len(rows[1]) or len(set(names)) < len(names):
+    names = tuple(rows[0])
+    if all(map(_is_byte, names)) and len(names) >= _LEAST_COLUMNS:
+        return _without_headings(rows, sign)
+    pixels = next((place for place, name in enumerate(names) if squeezed(name) in _PIXELS and not re.search(r"\d", name)), -1)
+    if pixels >= 0:
+        words = rows[1][pixels].split()[:_LEAST_NUMBERS]
+        good = len(set(names)) == len(names) and len(words) == _LEAST_NUMBERS and all(map(str.isdigit, words))
+        return _Columns(names, pixels, 0, -1, sign) if good else None
+    patterns = [re.sub(r"\d+", "#", name.lower()) for name in names]
+    pattern, count = Counter(patterns).most_common(1)[0]
+    pixels = patterns.index(pattern)
+    if "#" not in pattern or count < _LEAST_COLUMNS or set(patterns[pixels : pixels + count]) != {pattern} or _shape(count) is None:
         return None
-    words = rows[1][pixels].split()[:_LEAST_NUMBERS]
-    return _Columns(names, pixels, usage, sign) if len(words) == _LEAST_NUMBERS and all(map(str.isdigit, words)) else None
+    good = all(map(_is_byte, rows[1][pixels : pixels + count]))
+    return _Columns(names, pixels, count, -1, sign) if good else None
 
 
-def _rows(file: Path, columns: _Columns) -> Iterator[list[str]]:
+def _without_headings(rows: list[list[str]], sign: str) -> _Columns | None:
+    """All columns are pixels, or all but the first or the last, which is the class: of both the one whose value changes."""
+    width = len(rows[0])
+    names = tuple(f"column {place + 1}" for place in range(width))
+    if (shape := _shape(width)) is not None and shape[0] == 1:
+        return _Columns(names, 0, width, -1, sign, False)
+    if (shape := _shape(width - 1)) is None or shape[0] != 1:
+        return None
+    last = len({row[0] for row in rows}) < 2 <= len({row[-1] for row in rows})
+    return _Columns(names, 0 if last else 1, width - 1, width - 1 if last else 0, sign, False)
+
+
+def _is_byte(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit() and len(cell) < 4 and int(cell) < 256
+
+
+def _rows(file: PixelFile, columns: _Columns) -> Iterator[list[str]]:
     """All rows under the headings, short ones filled up with empty cells. Raises: BadData: no table any more."""
     width = len(columns.names)
     csv.field_size_limit(_LONGEST_CELL)
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+    with file.open() as plain, io.TextIOWrapper(plain, "utf-8-sig", "backslashreplace", "") as stream:
         lines = csv.reader((line.replace("\0", "") for line in stream), delimiter=columns.sign)
         try:
-            next(lines, None)
+            if columns.headed:
+                next(lines, None)
             for row in lines:
                 if row:
                     yield row + [""] * (width - len(row))
@@ -166,12 +342,12 @@ def _rows(file: Path, columns: _Columns) -> Iterator[list[str]]:
             raise BadData(f"{file.name} is damaged (line {lines.line_num:,} is no row of a table); save or download it again.") from None
 
 
-def _counted(file: Path, columns: _Columns) -> Generator[Step, None, tuple[Counter[str], Counter[int]]]:
+def _counted(file: PixelFile, columns: _Columns, usage: int) -> Generator[Step, None, tuple[Counter[str], Counter[int]]]:
     """(rows of each usage, rows of each number of pixels among the first). Raises: BadData: too many rows."""
     usages, counts = Counter[str](), Counter[int]()
     for place, row in enumerate(_rows(file, columns)):
-        usages[row[columns.usage].strip() if columns.usage >= 0 else ""] += 1
-        if place < _SAMPLE:
+        usages[row[usage].strip() if usage >= 0 else ""] += 1
+        if place < _SAMPLE and not columns.wide:
             counts[len(row[columns.pixels].split())] += 1
         if place >= MAX_FILES:
             raise BadData(f"{file.name} has more than {MAX_FILES:,} rows, the limit; use a part of it.")
@@ -180,17 +356,34 @@ def _counted(file: Path, columns: _Columns) -> Generator[Step, None, tuple[Count
     return usages, counts
 
 
-def _splits(usages: Counter[str]) -> tuple[dict[str, str], str]:
-    """(usage -> split, what that means in words); all in one where a usage is no word for a split."""
-    splits = {usage: _USAGES.get(squeezed(usage), "") or split_word(usage) for usage in usages}
-    if len(set(splits.values())) < 2 or not all(splits.values()):
-        return dict.fromkeys(usages, "all"), ""
+def _usage_column(columns: _Columns, recipe: ImportRecipe) -> int:
+    asked = recipe.split.rpartition(":")[2] if recipe.split != "folders" else ""
+    known = [place for place, name in enumerate(columns.names) if name == asked or (not asked and squeezed(name) in _USAGES)]
+    return next((place for place in known if not 0 <= place - columns.pixels < max(1, columns.wide)), -1) if columns.headed else -1
+
+
+def _splits(usages: Counter[str], columns: _Columns, usage: int, source: Source, recipe: ImportRecipe) -> dict[str, str]:
+    """usage -> split, "" for rows that are left out, and a note of what that means; all in one where no word is one of a split."""
+    said = {class_key(word): split for word, split in recipe.split_names}
+    counts = {word: count for word, count in usages.items() if word}
+    reading = split_reading(columns.names[usage], counts, said, bool(recipe.split)) if usage >= 0 else None
+    if reading is None or not reading.words or (len(set(reading.words.values())) < 2 and not reading.unknown):
+        return dict.fromkeys(usages, "all")
     names = {"train": "training", "valid": "validation", "test": "test"}
-    return splits, ", ".join(f"{usage}: {names[split]}" for usage, split in splits.items())
+    meaning = ", ".join(
+        f"{word}: {names[split]}" for word, split in sorted(reading.words.items(), key=lambda item: [*names].index(item[1]))
+    )
+    source.notes.append(f"The splits are the column “{columns.names[usage]}” ({meaning}).")
+    source.understood["splits"] = columns.names[usage]
+    if left := sum(count for word, count in usages.items() if word not in reading.words):
+        words = ", ".join(f"“{word}”" for word in usages if word not in reading.words)
+        source.notes.append(f"{number_of(left, 'row')} of {words} {was_or_were(left)} left out; say what they are (split names).")
+    return {word: reading.words.get(word, "") for word in usages}
 
 
-def _label_column(file: Path, columns: _Columns, recipe: ImportRecipe) -> int:
-    others = [place for place in range(len(columns.names)) if place not in (columns.pixels, columns.usage)]
+def _label_column(file: PixelFile, columns: _Columns, recipe: ImportRecipe) -> int:
+    usage = _usage_column(columns, replace(recipe, split=""))
+    others = [place for place in range(len(columns.names)) if place != usage and not 0 <= place - columns.pixels < max(1, columns.wide)]
     if recipe.labels == "none":
         return -1
     if recipe.labels not in ("", "folders", "names"):
@@ -198,14 +391,16 @@ def _label_column(file: Path, columns: _Columns, recipe: ImportRecipe) -> int:
         if asked not in columns.names:
             raise BadData(f"{file.name} has no column “{asked}”; it has {', '.join(columns.names[place] for place in others[:20])}.")
         return columns.names.index(asked)
+    if not columns.headed:
+        return columns.label
     named = [place for known in _LABELS for place in others if squeezed(columns.names[place]) == known]
     return named[0] if named else others[0] if len(others) == 1 else -1
 
 
-def _taken(cell: str, each: int, waiting: bytearray) -> str:
-    """Puts the numbers of a cell behind the others; or why not."""
+def _taken(numbers: list[str], each: int, waiting: bytearray) -> str:
+    """Puts the numbers of a row behind the others; or why not."""
     try:
-        pixels = bytes(map(int, cell.split()))
+        pixels = bytes(map(int, numbers))
     except ValueError:
         return "Its pixels are not all whole numbers from 0 to 255; scale them to that."
     if len(pixels) != each:
@@ -214,25 +409,25 @@ def _taken(cell: str, each: int, waiting: bytearray) -> str:
     return ""
 
 
-def _handed_over(split: str, count: int, side: int, waiting: dict[str, bytearray]) -> PixelRows:
+def _handed_over(split: str, count: int, size: tuple[int, int], waiting: dict[str, bytearray]) -> PixelRows:
+    channels, side = size
     pixels, waiting[split] = waiting[split], bytearray()
-    return PixelRows(split, (count, 1, side, side), np.frombuffer(pixels, np.uint8).reshape(-1, 1, side, side))
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, side, side, channels).transpose(0, 3, 1, 2)
+    return PixelRows(split, (count, channels, side, side), np.ascontiguousarray(images))
 
 
-def _name_classes(source: Source, columns: _Columns, label: int, cells: dict[str, list[str]]) -> None:
+def _name_classes(source: Source, label: str, cells: dict[str, list[str]]) -> None:
     """Classes from the column of labels; none where rows have no label, or all the same."""
-    if label < 0:
-        return
     found = numbered({split: np.array(words or [""], np.str_)[: len(words)] for split, words in cells.items()})
     if isinstance(found, str):
-        source.notes.append(f"The column “{columns.names[label]}” was not used: its values {found}.")
+        source.notes.append(f"The column “{label}” was not used: its values {found}.")
         return
     if len(found.classes) < 2 or any((numbers < 0).any() for numbers in found.parts.values()):
-        source.notes.append(f"The column “{columns.names[label]}” does not give every image one of several classes, so it was not used.")
+        source.notes.append(f"The column “{label}” does not give every image one of several classes, so it was not used.")
         return
     source.classes = found.classes
-    source.understood["labels"] = columns.names[label]
+    source.understood["labels"] = label
     for split, numbers in found.parts.items():
         source.parts[split].labels = numbers
-    source.notes.append(f"The classes are the column “{columns.names[label]}”.")
+    source.notes.append(f"The classes are the column “{label}”.")
     source.notes += found.notes

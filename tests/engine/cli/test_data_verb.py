@@ -35,7 +35,7 @@ def test_that_a_folder_is_described_as_it_is_understood(tmp_path: Path, capsys: 
         and told["splits_from"] == "folders"
         and told["labels"]["counts"]["test"] == {"cats": 6, "dogs": 6}
     )
-    assert told["left_out"] == [{"count": 1, "examples": ["cover.png"], "reason": told["left_out"][0]["reason"]}]
+    assert told["left_out"] == [{"count": 1, "examples": ["cover.png"], "reason": told["left_out"][0]["reason"], "keep": ["cover.png"]}]
     assert told["recipe"] == {} and told["scale"] is None and told["fit"] == "crop" and told["bad"] == []
     assert main(["data", str(tmp_path / "set"), "--quiet"]) == 0 and "classes from folders" in capsys.readouterr().out
     assert result(capsys, "data", "digits")["splits"] == {"train": 1455, "valid": 162, "test": 180}
@@ -64,6 +64,18 @@ def test_that_decisions_are_repeatable_from_their_recipe(tmp_path: Path, capsys:
     assert again["hash"] == told["hash"] and again["recipe"] == told["recipe"]
     other = result(capsys, "data", str(tmp_path / "set"), "--recipe", str(tmp_path / "recipe.json"), "--labels", "shape")
     assert other["classes"] == ["long", "round"] and other["shape"] == [1, 16, 16]
+
+
+def test_that_files_that_a_rule_leaves_out_are_kept_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flat(tmp_path / "set", [f"{folder}/{n}{end}.png" for folder in ("cats", "dogs") for n in range(6) for end in ("", "_label")])
+    told = result(capsys, "data", str(tmp_path / "set"))
+    assert sum(told["splits"].values()) == 12 and told["recipe"] == {}
+    (left,) = [some for some in told["left_out"] if "masks" in some["reason"]]
+    told = result(capsys, "data", str(tmp_path / "set"), *(word for pattern in left["keep"] for word in ("--keep", pattern)))
+    assert sum(told["splits"].values()) == 24 and told["recipe"] == {"keep": left["keep"]} and not told["left_out"]
+    told = result(capsys, "data", str(tmp_path / "set"), "--keep", "dogs/0_*", "--leave-out", "cats/*")
+    assert sum(told["splits"].values()) == 7
+    assert "short patterns" in refusal(capsys, "data", f'{tmp_path}/set?{{"keep": "x"}}')
 
 
 def test_that_wrong_decisions_are_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,3 +139,16 @@ def test_that_classes_are_renamed_by_options_and_warnings_and_values_are_told(tm
         save(tmp_path / "deep" / f"{n}.png", np.full((8, 8), 1000 * n, np.uint16))
     before = result(capsys, "data", str(tmp_path / "deep"))["histogram"]["before"]
     assert (before["low"], before["high"], sum(before["values"])) == (0, 5000, before["counted"])
+
+
+def test_that_folders_or_words_of_a_column_are_named_as_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class_folders(tmp_path / "set", splits=("Übung", "Prüfung"))
+    told = result(capsys, "data", str(tmp_path / "set"), "--split-names", "Prüfung=test")
+    assert told["classes"] == ["cats", "dogs"] and told["splits"] == {"train": 11, "valid": 1, "test": 12}
+    assert told["recipe"] == {"split_names": {"Prüfung": "test"}}
+    flat(tmp_path / "flat", [f"{n}.png" for n in range(12)])
+    write_csv(tmp_path / "flat" / "meta.csv", "file,label,fold", (f"{n},{'ab'[n % 2]},{n % 4}" for n in range(12)))
+    told = result(capsys, "data", str(tmp_path / "flat"), "--split", "fold", "--split-names", "3=test")
+    assert told["splits"]["test"] == 3 and told["splits_from"] == "meta.csv:fold"
+    assert "write it as in Prüfung=test" in refusal(capsys, "data", str(tmp_path / "flat"), "--split-names", "3")
+    assert "train, valid or test" in refusal(capsys, "data", str(tmp_path / "flat"), "--split-names", "3=exam")

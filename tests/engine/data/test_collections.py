@@ -1,7 +1,7 @@
 """Well-known public collections, rebuilt in small from their descriptions: the right classes and splits at the first try.
 
-What should come out is written beside each by hand. Every picture tells by its grey which one it is, so that no test image can hide among
-those that are trained on.
+What should come out is written beside each by hand: how many images each class has in each split, and by name which images are held out,
+so that no test image can hide among those that are trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 
 from engine.data import DataSet, open_data
 
-Counts = dict[str, dict[str, int]]  # split -> class -> images, those that validate among those to train on
+Counts = dict[str, dict[str, int]]  # split -> class -> images; a split that is not given is drawn from those to train on
 
 
 class Tree:
@@ -25,6 +25,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.made = 0
+        self.held: dict[str, set[str]] = {}  # split -> the pictures that the collection holds out for it
 
     def pictures(self, *paths: str) -> None:
         for path in paths:
@@ -34,6 +35,10 @@ class Tree:
             self.made += 1
             with file.open("wb") as stream:
                 Image.fromarray(noise).save(stream, "PNG")
+
+    def holds(self, split: str, *paths: str) -> None:
+        """Say that pictures are held out, below the root."""
+        self.held.setdefault(split, set()).update(paths)
 
     def text(self, path: str, *lines: str) -> None:
         file = self.root / path
@@ -46,7 +51,7 @@ def counts(data: DataSet) -> Counts:
     for name, split in data.splits.items():
         labels = ["" for _ in split.names] if split.labels is None else [data.classes[n] for n in split.labels]
         for label, number in Counter(labels).items():
-            mine = found.setdefault("train" if name == "valid" and data.report.counts.get("valid") else name, {})
+            mine = found.setdefault(name, {})
             mine[label] = mine.get(label, 0) + number
     return found
 
@@ -54,11 +59,13 @@ def counts(data: DataSet) -> Counts:
 def imagenette(tree: Tree) -> Counts:
     for wnid in ("n01440764", "n02102040", "n02979186"):
         tree.pictures(*(f"imagenette2-160/train/{wnid}/{wnid}_{n}.JPEG" for n in range(8)))
-        tree.pictures(*(f"imagenette2-160/val/{wnid}/ILSVRC2012_val_{wnid[-3:]}{n:05}.JPEG" for n in range(3)))
+        held = [f"imagenette2-160/val/{wnid}/ILSVRC2012_val_{wnid[-3:]}{n:05}.JPEG" for n in range(3)]
+        tree.pictures(*held)
+        tree.holds("valid", *held)
     tree.text(
         "imagenette2-160/noisy_imagenette.csv", "path,noisy_labels_0,noisy_labels_1,is_valid", "train/n01440764/n01440764_1.JPEG,a,b,False"
     )
-    return {"train": {wnid: 11 for wnid in ("n01440764", "n02102040", "n02979186")}}
+    return {split: dict.fromkeys(("n01440764", "n02102040", "n02979186"), number) for split, number in (("train", 8), ("valid", 3))}
 
 
 def oxford_pet(tree: Tree) -> Counts:
@@ -68,6 +75,7 @@ def oxford_pet(tree: Tree) -> Counts:
         tree.text(f"annotations/xmls/{breed}_1.xml", "<annotation/>")
     line = {breed: f"{place + 1} {2 if place == 1 else 1} {place + 1}" for place, breed in enumerate(breeds)}
     tree.text("annotations/trainval.txt", *(f"{breed}_{n} {line[breed]}" for breed in breeds for n in range(1, 6)))
+    tree.holds("test", *(f"images/{breed}_{n}.jpg" for breed in breeds for n in range(6, 9)))
     tree.text("annotations/test.txt", *(f"{breed}_{n} {line[breed]}" for breed in breeds for n in range(6, 9)))
     head = ("#Image CLASS-ID SPECIES BREED ID", "#ID: 1:37 Class ids", "#SPECIES: 1:Cat 2:Dog")
     tree.text("annotations/list.txt", *head, *(f"{breed}_{n} {line[breed]}" for breed in breeds for n in range(1, 9)))
@@ -93,6 +101,7 @@ def cub_200(tree: Tree) -> Counts:
     tree.text("CUB_200_2011/images.txt", *(f"{n + 1} {file}" for n, file in enumerate(files)))
     tree.text("CUB_200_2011/image_class_labels.txt", *(f"{n + 1} {n // 6 + 1}" for n in range(len(files))))
     tree.text("CUB_200_2011/train_test_split.txt", *(f"{n + 1} {0 if n % 6 > 3 else 1}" for n in range(len(files))))
+    tree.holds("test", *(f"CUB_200_2011/images/{file}" for n, file in enumerate(files) if n % 6 > 3))
     tree.text("CUB_200_2011/bounding_boxes.txt", *(f"{n + 1} 60.0 27.0 325.0 304.0" for n in range(len(files))))
     tree.text("CUB_200_2011/classes.txt", *(f"{n + 1} {bird}" for n, bird in enumerate(birds)))
     tree.text("CUB_200_2011/attributes/class_attribute_labels_continuous.txt", "0.0 1.2 3.4")
@@ -110,18 +119,22 @@ def tiny_imagenet(tree: Tree) -> Counts:
         *(f"tiny-imagenet-200/val/images/val_{n}.JPEG" for n in range(6)),
         *(f"tiny-imagenet-200/test/images/test_{n}.JPEG" for n in range(4)),
     )
+    tree.holds("valid", *(f"tiny-imagenet-200/val/images/val_{n}.JPEG" for n in range(6)))
     tree.text("tiny-imagenet-200/val/val_annotations.txt", *(f"val_{n}.JPEG\t{wnids[n % 3]}\t0\t32\t44\t62" for n in range(6)))
     tree.text("tiny-imagenet-200/wnids.txt", *wnids)
     tree.text("tiny-imagenet-200/words.txt", *(f"{wnid}\tgoldfish, Carassius auratus" for wnid in wnids))
-    return {"train": dict.fromkeys(wnids, 10)}
+    return {"train": dict.fromkeys(wnids, 8), "valid": dict.fromkeys(wnids, 2)}
 
 
 def chest_xray(tree: Tree) -> Counts:
     for split, number in (("train", 8), ("test", 3), ("val", 2)):
         for kind in ("NORMAL", "PNEUMONIA"):
-            tree.pictures(*(f"chest_xray/chest_xray/{split}/{kind}/{kind[0]}M-{n:04}-0001.jpeg" for n in range(number)))
+            pictures = [f"chest_xray/chest_xray/{split}/{kind}/{kind[0]}M-{n:04}-0001.jpeg" for n in range(number)]
+            tree.pictures(*pictures)
+            if split != "train":
+                tree.holds({"val": "valid"}.get(split, split), *pictures)
             tree.text(f"chest_xray/__MACOSX/chest_xray/{split}/{kind}/._{kind[0]}M-0000-0001.jpeg", "litter")
-    return {"train": {"NORMAL": 10, "PNEUMONIA": 10}, "test": {"NORMAL": 3, "PNEUMONIA": 3}}
+    return {split: {"NORMAL": number, "PNEUMONIA": number} for split, number in (("train", 8), ("valid", 2), ("test", 3))}
 
 
 def eurosat(tree: Tree) -> Counts:
@@ -132,10 +145,12 @@ def eurosat(tree: Tree) -> Counts:
         for n in range(10):
             split = "train" if n < 6 else "validation" if n < 8 else "test"
             rows[split].append(f"{place * 10 + n},{kind}/{kind}_{n}.jpg,{place},{kind}")
+            if n >= 6:
+                tree.holds("valid" if n < 8 else "test", f"EuroSAT/{kind}/{kind}_{n}.jpg")
     for split, some in rows.items():
         tree.text(f"EuroSAT/{split}.csv", ",Filename,Label,ClassName", *some)
     tree.text("EuroSAT/label_map.json", '{"AnnualCrop": 0, "Forest": 1, "SeaLake": 2}')
-    return {"train": dict.fromkeys(kinds, 8), "test": dict.fromkeys(kinds, 2)}
+    return {"train": dict.fromkeys(kinds, 6), "valid": dict.fromkeys(kinds, 2), "test": dict.fromkeys(kinds, 2)}
 
 
 def caltech_101(tree: Tree) -> Counts:
@@ -152,6 +167,8 @@ def food_101(tree: Tree) -> Counts:
         for n in range(8):
             tree.pictures(f"food-101/images/{dish}/{1005649 + n}.jpg")
             lists["train" if n < 6 else "test"].append(f"{dish}/{1005649 + n}")
+            if n >= 6:
+                tree.holds("test", f"food-101/images/{dish}/{1005649 + n}.jpg")
     for split, some in lists.items():
         tree.text(f"food-101/meta/{split}.txt", *some)
         tree.text(f"food-101/meta/{split}.json", '{"apple_pie": ["' + '", "'.join(some) + '"]}')
@@ -169,6 +186,7 @@ def pacs(tree: Tree) -> Counts:
 
 def stanford_cars(tree: Tree) -> Counts:
     tree.pictures(*(f"cars_train/{n:05}.jpg" for n in range(1, 9)), *(f"cars_test/{n:05}.jpg" for n in range(1, 5)))
+    tree.holds("test", *(f"cars_test/{n:05}.jpg" for n in range(1, 5)))
     tree.text("devkit/cars_train_annos.mat", "MATLAB 5.0 MAT-file")
     tree.text("devkit/README.txt", "words")
     return {"train": {"": 8}, "test": {"": 4}}
@@ -190,7 +208,9 @@ def dtd(tree: Tree) -> Counts:
         for place, split in enumerate(("train", "val", "test")):
             names = [f"{kind}/{kind}_{n:04}.jpg" for kind in ("banded", "blotchy") for n in range(9) if (n + fold) % 3 == place]
             tree.text(f"dtd/labels/{split}{fold}.txt", *names)
-    return {"train": {"banded": 6, "blotchy": 6}, "test": {"banded": 3, "blotchy": 3}}
+            if fold == 1 and split != "train":
+                tree.holds({"val": "valid"}.get(split, split), *(f"dtd/images/{name}" for name in names))
+    return {split: {"banded": 3, "blotchy": 3} for split in ("train", "valid", "test")}
 
 
 def mit_indoor(tree: Tree) -> Counts:
@@ -198,6 +218,7 @@ def mit_indoor(tree: Tree) -> Counts:
         tree.pictures(*(f"Images/{room}/{room[:3]}{n}.jpg" for n in range(7)))
     tree.text("TrainImages.txt", *(f"{room}/{room[:3]}{n}.jpg" for room in ("airport_inside", "bakery") for n in range(5)))
     tree.text("TestImages.txt", *(f"{room}/{room[:3]}{n}.jpg" for room in ("airport_inside", "bakery") for n in range(5, 7)))
+    tree.holds("test", *(f"Images/{room}/{room[:3]}{n}.jpg" for room in ("airport_inside", "bakery") for n in range(5, 7)))
     return {"train": {"airport_inside": 5, "bakery": 5}, "test": {"airport_inside": 2, "bakery": 2}}
 
 
@@ -206,7 +227,9 @@ def celeba(tree: Tree) -> Counts:
     tree.text("list_eval_partition.csv", "image_id,partition", *(f"{n:06}.jpg,{0 if n < 17 else 1 if n < 21 else 2}" for n in range(1, 25)))
     rows = (f"{n:06}.jpg,{1 if n % 2 else -1},{1 if n % 3 else -1}" for n in range(1, 25))
     tree.text("list_attr_celeba.csv", "image_id,Smiling,Young", *rows)
-    return {"train": {"": 20}, "test": {"": 4}}
+    for split, numbers in (("valid", range(17, 21)), ("test", range(21, 25))):
+        tree.holds(split, *(f"img_align_celeba/img_align_celeba/{n:06}.jpg" for n in numbers))
+    return {"train": {"": 16}, "valid": {"": 4}, "test": {"": 4}}
 
 
 def gtsrb(tree: Tree) -> Counts:
@@ -217,6 +240,7 @@ def gtsrb(tree: Tree) -> Counts:
             rows["Train"].append(f"27,26,5,5,22,20,{kind},Train/{kind}/{kind:05}_{n:05}.png")
     for n in range(6):
         tree.pictures(f"Test/{n:05}.png")
+        tree.holds("test", f"Test/{n:05}.png")
         rows["Test"].append(f"53,54,6,5,48,49,{n % 3},Test/{n:05}.png")
     for split, some in rows.items():
         tree.text(f"{split}.csv", "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path", *some)
@@ -232,15 +256,18 @@ def gtsrb(tree: Tree) -> Counts:
     ids=lambda one: one.__name__,
 )  # fmt: skip
 def test_that_a_collection_has_its_classes_and_splits_at_the_first_try(tmp_path: Path, collection: Callable[[Tree], Counts]) -> None:
-    expected = collection(Tree(tmp_path / "set"))
-    data = open_data(str(tmp_path / "set"))
-    found = counts(data)
-    if "test" not in expected:  # then it was drawn
-        every: Counter[str] = Counter()
-        for some in found.values():
-            every.update(some)
-        found = {"train": dict(every)}
+    tree = Tree(tmp_path / "set")
+    expected = collection(tree)
+    data = open_data(str(tree.root))
+    found: Counts = {}
+    for name, classes in counts(data).items():  # a split that is not given was drawn from those to train on
+        for label, number in classes.items():
+            mine = found.setdefault(name if name in expected else "train", {})
+            mine[label] = mine.get(label, 0) + number
     assert found == expected, data.report.notes
+    assert set(tree.held) == set(expected) - {"train"}
+    for split, held in tree.held.items():
+        assert set(data.splits[split].names) == held, split
     assert data.report.bad_total == 0, data.report.bad
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from engine.data.curation import Curation, decided, parsed, written
 from engine.data.dataset import BadData
-from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import understand
 from engine.data.recipe import ImportRecipe, parsed_recipe, parted_name, with_recipe
+from engine.data.table_text import NoTable, RawTable, parse_table
 from tests.kit import fuzzing
 from tests.kit.fuzz_seeds import LABELS, mat_structs
 from tests.kit.fuzzing import TIMEOUT, fuzz, generator, mutated, mutated_json
@@ -194,7 +194,7 @@ def test_that_a_fault_names_its_number_and_a_hang_is_one(monkeypatch: pytest.Mon
     with pytest.raises(AssertionError) as caught:
         fuzzing.fuzz("npy", fails, many=False)
     assert "input 7 of “npy”" in caught.value.__notes__[0]
-    monkeypatch.setattr(fuzzing, "HANG", -1.0)
+    monkeypatch.setattr(fuzzing, "HANG", -2.0)
     with pytest.raises(AssertionError, match="it computes for"):
         fuzzing.fuzz("npy", lambda number: True, many=False)
     with pytest.raises(AssertionError, match="only 0 of 60 opened"):

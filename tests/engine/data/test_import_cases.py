@@ -265,3 +265,21 @@ def test_that_a_fourth_channel_is_no_transparency_unless_it_looks_so_or_is_said_
     clear[..., 3] = np.where(clear[..., 3] > 100, 255, 0)
     np.save(tmp_path / "clear.npy", clear)
     assert said(opened(tmp_path / "clear.npy"), "shown on white")
+
+
+# -- what is easily overlooked ---------------------------------------------------------------------------------------------
+
+
+def test_that_hidden_and_empty_folders_and_targa_files_get_a_line(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "set")
+    class_folders(root / ".hidden")
+    (root / "birds").mkdir()
+    for colour in (0, 1):
+        kind = 1 if colour else 2
+        (root / "cats" / f"targa{kind}.tga").write_bytes(
+            bytes((0, colour, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 4, 0, 24, 0)) + bytes(range(48))
+        )
+    data = opened(root)
+    assert data.classes == CATS_AND_DOGS and sum(data.report.counts.values()) == 12
+    assert said(data, "1 hidden file or folder was left out, with what is in it: .hidden") and said(data, "No image lies in “birds”")
+    assert data.report.bad_total == 2 and all("Targa" in bad.reason for bad in data.report.bad)

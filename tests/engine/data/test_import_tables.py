@@ -65,3 +65,11 @@ def test_that_a_picture_in_two_splits_is_in_none(tmp_path: Path) -> None:
     data = opened(tmp_path)
     assert data.report.counts["test"] == 9 and sum(data.report.counts.values()) == 39
     assert said(data, "One image has different values of “split”")
+
+
+def test_that_a_table_in_another_encoding_is_read_and_said(tmp_path: Path) -> None:
+    flat(tmp_path, FORTY)
+    text = "file,label\n" + "".join(f"{name},{'Käse' if kind(name) == 'cats' else 'Köse'}\n" for name in FORTY)
+    (tmp_path / "labels.csv").write_bytes(text.encode("cp1252"))
+    data = opened(tmp_path)
+    assert data.classes == ("Käse", "Köse") and said(data, "labels.csv is no text in UTF-8 and was read as Windows-1252")

@@ -11,10 +11,10 @@ from collections import Counter
 
 import pytest
 
-from engine.data.label_tables import NoTable, RawTable, parse_table
 from engine.data.layout import Layout, understand
 from engine.data.path_words import class_in_name, in_order, split_word
 from engine.data.recipe import ImportRecipe
+from engine.data.table_text import NoTable, RawTable, parse_table
 
 
 def tree(*patterns: str, count: int = 4) -> list[str]:
@@ -299,6 +299,7 @@ def test_that_every_file_of_any_tree_is_used_or_named(seed: int) -> None:
         class_level=rng.choice([None, None, 1, 2, -1]),
         split=rng.choice(["", "", "folders", "none"]),
         leave_out=rng.choice([(), (), ("*/cats/*",)]),
+        keep=rng.choice([(), (), ("*_mask*",), ("*",)]),
     )
     layout = understand(paths, recipe, read_table)
     used = [file.path for file in layout.files]

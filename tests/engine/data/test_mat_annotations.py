@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from engine.data import close, open_data
-from engine.data.label_tables import NoTable, parse_table
+from engine.data.table_text import NoTable, parse_table
 
 NAMES = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Audi R8 Coupé 2012"]
 RNG = np.random.default_rng(5)

@@ -181,6 +181,8 @@ VERBS: dict[str, tuple[str, list[str], int]] = {
     "embed with other data": ("simclr", ["--data", "digits", "--map", "pca", "--limit", "20", "--out", "OUT.csv"], 0),
     "probe with other data": ("simclr", ["--data", "digits", "--limit", "20"], 0),
     "eval": ("vae", ["--limit", "4"], 1),
+    "errors": ("classifier", ["--limit", "4"], 1),
+    "export with data": ("vae", ["--with-data", "--out", "OUT.zip"], 1),
     "embed": ("simclr", ["--map", "pca", "--out", "OUT.csv"], 1),
     "probe": ("simclr", [], 1),
     "ood": ("vae", ["--out", "digits", "--limit", "4", "--k", "2"], 1),

@@ -27,7 +27,7 @@ from tests.kit.panes import Kit, report
 
 OFFERED = (
     "labels", "class_level", "split", "scale", "background", "fit", "bands", "pages", "frames", "leave_out", "size", "colour", "rename",
-    "array", "group",
+    "array", "group", "keep",
 )  # fmt: skip
 
 
@@ -269,6 +269,32 @@ def test_that_patterns_and_numbers_are_typed(page: ImportPage, tried: Any, qtbot
     typed(page.form.editor("numbers"), "0..5000")
     qtbot.waitUntil(lambda: not page._later.isActive())
     assert tried() == {"leave_out": ["drafts/*", "*.tif"], "scale": "0..5000"}
+
+
+def test_that_files_that_a_rule_left_out_are_taken_back_by_a_click(kit: Kit, page: ImportPage, tried: Any) -> None:
+    ruled = (
+        m.LeftOutFiles(3, ("masks/0.png",), "images are masks of others and were left out", ("masks/*",)),
+        m.LeftOutFiles(2, ("extra/0.png",), "images that lie beside the train and test folders were left out", ("extra/*", "*_x.*")),
+        m.LeftOutFiles(1, ("a.txt",), "files that are no images by their name were left out"),
+    )
+    page.summary.show_report(report(), facts(left_out=ruled))
+
+    def offered() -> list[QPushButton]:
+        kit.pump()
+        card = page.summary.left_out_card
+        return [one for one in card.findChildren(QPushButton) if one.text() == "Use them" and one.isVisibleTo(card)]
+
+    buttons = offered()
+    assert len(buttons) == 2 and all(one.accessibleName().startswith("Use ") for one in buttons)
+    buttons[0].click()
+    assert tried() == {"keep": ["masks/*"]}
+    buttons[1].click()
+    buttons[1].click()
+    assert tried() == {"keep": ["masks/*", "extra/*", "*_x.*"]}
+    typed(page.form.editor("keep"), ", b/*")
+    assert tried()["keep"][-1] == "b/*"
+    page.summary.show_report(report(), facts(left_out=ruled, offered=()))
+    assert not offered()
 
 
 def rename(page: ImportPage, label: int, text: str) -> None:
@@ -536,6 +562,17 @@ def test_that_decisions_outlast_a_look_elsewhere(kit: Kit, pane: DataPane, page:
     kit.state.select_data(folder)
     pane.show_import()
     assert page.recipe == {"fit": "squeeze", "colour": "grey"} and page.again.isVisible() and not page.preview.busy
+
+
+def test_that_the_column_of_splits_and_their_words_can_be_decided(page: ImportPage, tried: Callable[[], dict[str, Any]]) -> None:
+    offered = facts(offered=(*OFFERED, "split_names"), split_columns=("meta.csv:fold", "test1.txt"))
+    (split,) = [field for field in fields_for(offered) if field.name == "split"]
+    assert split.choices == ("as found", "folders", "none", "meta.csv:fold", "test1.txt")
+    page.decide("split", "meta.csv:fold")
+    page.decide("split_names", "Prüfung=test, dev = valid, odd, a=b")
+    decided = tried()
+    assert decided == {"split": "meta.csv:fold", "split_names": {"Prüfung": "test", "dev": "valid"}}
+    assert recipe_of(decided).changed() == decided and "--split-names Prüfung=test" in command_for("x", decided, "vae").replace("'", "")
 
 
 def test_that_a_file_of_arrays_offers_each_array_of_groups_and_no_folder() -> None:
