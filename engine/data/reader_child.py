@@ -145,6 +145,7 @@ def _adapted(
 
 def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The cells of a table beside pictures as JSON; {"bad"} where it is none."""
+    from engine.data.decoding import read_bytes
     from engine.data.label_tables import NoTable, parse_table
 
     def found() -> tuple[dict[str, Any], Any]:
@@ -152,7 +153,7 @@ def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         if path.stat().st_size > MAX_TABLE_BYTES:
             return {"bad": "it is larger than any table of labels"}, b""
         try:
-            table = parse_table(path.name, path.read_bytes())
+            table = parse_table(path.name, read_bytes(str(path)))
         except NoTable:
             return {"bad": "it is no table"}, b""
         return {"columns": table.columns, "headed": table.headed}, json.dumps(table.rows).encode("ascii")
