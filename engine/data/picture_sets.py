@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -24,6 +26,7 @@ OF_ONE_FILE = (
     "Values of more than 8 bits were stretched to 0..255.",
     "Their windows became 0..255.",
 )  # notes that say nothing where a set has its scale
+NO_FILE = "It is a pipe, a socket or a device, no file, and is left out."
 _SIZES_LISTED = 30
 _PAGED = (".tif", ".tiff", ".gif", ".dcm")
 
@@ -124,6 +127,14 @@ def say_what_is_bad(source: Source) -> None:
         source.notes.append(
             f"{files} could not be read and {'was' if source.bad_total == 1 else 'were'} left out, first {first.path}: {first.reason}"
         )
+
+
+def is_special(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder, or what it links to, is a pipe, a socket or a device, which would be waited for when it is opened."""
+    try:
+        return not entry.is_file() and not (stat.S_ISREG(mode := entry.stat().st_mode) or stat.S_ISDIR(mode))
+    except OSError:
+        return False  # a link that leads nowhere
 
 
 def shown(name: str) -> str:

@@ -160,6 +160,7 @@ def _summary(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The cells of a table beside pictures as JSON; {"bad"} where it is none."""
+    from engine.data.decoding import read_bytes
     from engine.data.table_text import NoTable, parse_table
 
     def found() -> tuple[dict[str, Any], Any]:
@@ -167,7 +168,7 @@ def _table(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         if path.stat().st_size > MAX_TABLE_BYTES:
             return {"bad": "it is larger than any table of labels"}, b""
         try:
-            table = parse_table(path.name, path.read_bytes())
+            table = parse_table(path.name, read_bytes(str(path)))
         except NoTable:
             return {"bad": "it is no table"}, b""
         return {"columns": table.columns, "headed": table.headed, "remark": table.remark}, json.dumps(table.rows).encode("ascii")

@@ -19,8 +19,10 @@ from engine.data.layout import Layout, PlacedFile, understand
 from engine.data.limits import MAX_DEPTH, MAX_FILES, READERS, SHAPE_SAMPLE
 from engine.data.path_words import is_litter, may_be_a_picture
 from engine.data.picture_sets import (
+    NO_FILE,
     common_shape,
     every_page,
+    is_special,
     kind_of,
     name_classes,
     read_in_agreement,
@@ -151,6 +153,8 @@ def _walk(root: Path, source: Source) -> Generator[Step, None, tuple[list[str], 
                         litter.append(trail + entry.name)
                     elif _is_folder(entry):
                         (linked if entry.is_symlink() else waiting).append((entry.path, f"{trail}{entry.name}/"))
+                    elif is_special(entry):
+                        source.refuse(shown(_below(root, entry.path)), NO_FILE)
                     else:
                         found.append(trail + entry.name)
                         if not _is_ordinary(entry):

@@ -40,8 +40,10 @@ from engine.data.limits import (
 )
 from engine.data.path_words import is_litter, may_be_a_picture, split_word, stem_of
 from engine.data.picture_sets import (
+    NO_FILE,
     common_shape,
     every_page,
+    is_special,
     name_classes,
     read_in_agreement,
     say_what_is_bad,
@@ -79,6 +81,10 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
     """
     name = path.name if path.is_dir() else re.sub(r"\.(zip|tar|tgz|tbz2|txz)(\.\w+)?$", "", path.name, flags=re.IGNORECASE)
     source = Source(name or path.name)
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for special in sorted(entry.name for entry in entries if is_special(entry)):
+                source.refuse(shown(special), NO_FILE)
     try:
         with ExitStack() as stack:
             files = [path] if path.is_file() else _contents(path)
@@ -149,6 +155,8 @@ def _contents(path: Path) -> list[Path]:
             for entry in entries:
                 if is_litter(entry.name):
                     continue
+                if is_special(entry):
+                    continue  # it is named when the folder is read; opening a pipe would wait for whoever writes into it
                 archive = entry.name.lower().endswith(ARCHIVES)
                 if len(found) > MAX_SHARDS or entry.is_dir() or not (archive or not may_be_a_picture(entry.name)):
                     return []
