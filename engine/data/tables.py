@@ -146,8 +146,9 @@ def _perhaps_turned(table: Table) -> str:
     if len(table.shape) != 3 or not 1 < table.shape[0] == table.shape[1] < table.shape[2]:
         return ""
     count, height, width = table.shape
+    as_read, turned = number_of(count, "image"), number_of(width, "image")
     return (
-        f"“{table.name}” {list(table.shape)} is read as {count} images of {height}×{width} pixels; if it holds {width} images of "
+        f"“{table.name}” {list(table.shape)} is read as {as_read} of {height}×{width} pixels; if it holds {turned} of "
         f"{count}×{height}, put their number first ([N, H, W], numpy.moveaxis(x, -1, 0)) and save it again."
     )
 

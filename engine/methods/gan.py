@@ -247,9 +247,9 @@ class GAN(Method):
         if context.step % LOOK_EVERY == 0 and (steps := int(self.lost)) >= PATIENCE:
             c = self.config
             raise Diverged(
-                f"The two networks diverged: for {steps} steps the mean sample has been farther from that of the data than their images "
-                "are, or the generator had no gradient to follow. The last good checkpoint is kept; start a new run with a lower "
-                f"learning_rate (this one has {c.learning_rate:g}) and discriminator_rate ({c.discriminator_rate:g}), or a larger gamma "
+                f"The two networks diverged: for {number_of(steps, 'step')} the mean sample has been farther from that of the data than "
+                "their images are, or the generator had no gradient to follow. The last good checkpoint is kept; start a new run with a "
+                f"lower learning_rate (this one has {c.learning_rate:g}) and discriminator_rate ({c.discriminator_rate:g}), or a larger gamma "
                 f"({c.gamma:g})."
             )
 

@@ -23,7 +23,7 @@ WAYS = {"classifier": "the classifier", "bayes": "Bayes’ rule", "probe": "a li
 CURATE = "Give this image another class, leave it out or tag it; the files stay as they are, and Ctrl+Z takes it back."
 NO_CURATE = "Test images are not relabelled by a classifier’s answers: its figures on them would look too good. Choose validation images."
 ON_TEST = "Look at test images last: whatever is chosen by them, or relabelled, makes their figures look too good."
-UPPER, LOWER = 334, 236  # pixels of the two rows at least
+UPPER, LOWER = 376, 236  # pixels of the two rows at least
 
 
 class MatrixArea(QScrollArea):

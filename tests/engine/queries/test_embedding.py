@@ -443,7 +443,7 @@ def test_that_the_verb_writes_the_map_of_the_pane(shared, runs, tmp_path, capsys
     assert "trustworthiness" in capsys.readouterr().out
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     pane = drawn(shared, subset(runs / "vae"), m.MapSettings(seed=3), warm=False)
-    assert list(rows[0]) == ["index", "label", "x", "y"]
+    assert list(rows[0]) == ["index", "label", "x", "y", "run", "step", "step_rule", "weights", "data", "split"]
     assert [int(row["index"]) for row in rows] == pane.indices.tolist()
     assert [row["label"] for row in rows] == [pane.classes[label] for label in pane.labels]
     assert np.array_equal(np.array([[float(row["x"]), float(row["y"])] for row in rows], np.float32), pane.places)
