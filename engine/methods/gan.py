@@ -249,8 +249,8 @@ class GAN(Method):
             raise Diverged(
                 f"The two networks diverged: for {number_of(steps, 'step')} the mean sample has been farther from that of the data than "
                 "their images are, or the generator had no gradient to follow. The last good checkpoint is kept; start a new run with a "
-                f"lower learning_rate (this one has {c.learning_rate:g}) and discriminator_rate ({c.discriminator_rate:g}), or a larger gamma "
-                f"({c.gamma:g})."
+                f"lower learning_rate (this one has {c.learning_rate:g}) and discriminator_rate ({c.discriminator_rate:g}), or a larger "
+                f"gamma ({c.gamma:g})."
             )
 
     def _logits(self, x: Tensor, y: Tensor | None) -> Tensor:
