@@ -26,6 +26,7 @@ _COMPANIONS = frozenset((
     "contours", "lr", "lowres", "thumb", "thumbs", "thumbnail", "thumbnails", "augmented", "heatmap", "heatmaps", "saliency", "matte",
     "mattes", "flow", "thermal", "infrared", "nir", "instances", "semantic", "gtfine", "gtcoarse",
 ))  # fmt: skip
+_OF_ANOTHER = re.compile(rf"[_\-. ](?:{'|'.join(sorted(_COMPANIONS))})$", re.IGNORECASE)  # behind the name of what it belongs to
 
 
 @dataclass
@@ -48,6 +49,11 @@ def companions_of(pictures: list[str]) -> CompanionFiles:
         one, many = "image is a mask of another and was left out", "images are masks of others and were left out"
         result.found.append((masks, one, many))
     without = set(masks)
+    for folder, paths in _mirrors([path for path in pictures if path not in without]):
+        one = f"image in “{folder}” belongs to one of the same name around that folder and was left out"
+        many = f"images in “{folder}” belong to those of the same names around that folder and were left out"
+        result.found.append((paths, one, many))
+        without.update(paths)
     rest = [path for path in pictures if path not in without]
     for folder, images, paths in _beside_images(rest):
         one = f"image in “{folder}” belongs to one in “{images}” by its name and was left out"
@@ -79,6 +85,28 @@ def _masks(pictures: list[str]) -> list[str]:
         return bool(folders) and folders_of(path) in folders
 
     return [path for path in pictures if is_a_mask(path)]
+
+
+def _mirrors(pictures: list[str]) -> list[tuple[str, list[str]]]:
+    """(folder, its pictures) of each folder called like what belongs to images, whose pictures lie there as those they belong to lie around
+    it: masks/cat/1.png or masks/cat/1_mask.png, and cat/1.png.
+    """
+    inside: dict[tuple[str, str], list[str]] = defaultdict(list)  # (what stands before such a folder, its name) -> pictures
+    outside: set[str] = set()
+    for path in pictures:
+        trail = folders_of(path)
+        place = next((place for place, name in enumerate(trail) if _role(name) == ("companion", "")), None)
+        if place is None:
+            outside.add(stem_of(path))
+        else:
+            inside["".join(f"{name}/" for name in trail[:place]), trail[place]].append(path)
+    found: list[tuple[str, list[str]]] = []
+    for (before, name), paths in sorted(inside.items()):
+        stems = (before + stem_of(path)[len(before) + len(name) + 1 :] for path in paths)
+        paired = sum(stem in outside or _OF_ANOTHER.sub("", stem) in outside for stem in stems)
+        if paired >= _PAIRED * len(paths):
+            found.append((before + name, sorted(paths)))
+    return found
 
 
 @lru_cache(4096)

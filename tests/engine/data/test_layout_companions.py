@@ -41,6 +41,29 @@ def test_that_what_stands_beside_images_is_no_class(images: str, others: list[st
     assert all(any(path in note for note in layout.said()) for path in (theirs[0],))
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ("train/{kind}/leaf_{n:03}.png", "train/masks/{kind}/leaf_{n:03}_mask.png"),
+        ("train/{kind}/leaf_{n:03}.png", "train/Masks/{kind}/leaf_{n:03}.png"),
+        ("{kind}/{n}.jpg", "segmentations/{kind}/{n}_seg.png"),
+        ("{kind}/{n}.jpg", "{kind}/mask/{n}.png"),
+    ],
+)
+def test_that_masks_in_a_folder_among_the_classes_are_no_class(mine: str, theirs: str) -> None:
+    kinds = ("healthy", "rust", "spot")
+    images = {mine.format(kind=kind, n=n): kind for kind in kinds for n in EIGHT}
+    masks = [theirs.format(kind=kind, n=n) for kind in kinds for n in EIGHT]
+    layout = look([*images, *masks])
+    assert {path: label for path, (_, label) in read(layout).items()} == images and gone(layout) == len(masks)
+    assert read(look([*images, *masks], ImportRecipe(keep=("*mask*", "*Mask*", "*seg*")))).keys() == {*images, *masks}
+
+
+def test_that_a_class_called_like_masks_without_a_mirror_stays_a_class() -> None:
+    images = [f"{kind}/{kind}_{n}.png" for kind in ("masks", "helmets", "gloves") for n in EIGHT]
+    assert {label for _, label in read(look(images)).values()} == {"masks", "helmets", "gloves"}
+
+
 @pytest.mark.parametrize("place", ["{what}/{split}/{n}.png", "{split}/{what}/{n}.png", "{split}_{what}/{n}.png"])
 @pytest.mark.parametrize("what", ["labels", "depth", "masks"])
 def test_that_pairs_keep_their_splits(place: str, what: str) -> None:
