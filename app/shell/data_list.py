@@ -10,6 +10,7 @@ from app.shell import theme
 from app.shell.list_row import ListRow
 from app.shell.plain_text import PlainLabel, set_tip
 from app.shell.run_list import Contents, height_of
+from app.widgets.parts import breakable
 from engine.common.data_names import split_name
 from engine.messages import DataInfo
 
@@ -17,7 +18,6 @@ HEIGHT = 42
 EDGE = 11  # px at either side
 SUMMARY_TOP = 22
 WRAPS = Qt.TextFlag.TextWordWrap.value
-BREAK = "\u200b"
 HELP = "Choose where the data are now. They are taken when their content is the same; their decisions and the runs on them follow."
 
 
@@ -99,11 +99,6 @@ class DataLine(ListRow):
         painter.setFont(theme.font(12))
         painter.setPen(QColor(c.warning_text if self.info.lost and (self.refused or not self.note) else c.muted))
         painter.drawText(QRectF(left, SUMMARY_TOP, room, self._told_height()), WRAPS, breakable(self.told))
-
-
-def breakable(text: str) -> str:
-    """A path in it may go on in the next line."""
-    return text.replace("/", f"/{BREAK}").replace("\\", f"\\{BREAK}")
 
 
 class DataList(QScrollArea):

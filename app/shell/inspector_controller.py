@@ -29,6 +29,11 @@ def words_of_choice(info: m.RunInfo | None, step: int | None, follows: str) -> t
     """By which rule a step was taken, with the run's best and newest number; and whether the step is clearly worse than the best."""
     if info is None or step is None:
         return "", False
+    said, worse = _compared(info, step, follows)
+    return f"{said} Step 0: untrained, before the first step." if step == 0 else said, worse
+
+
+def _compared(info: m.RunInfo, step: int, follows: str) -> tuple[str, bool]:
     rule = RULES[follows]
     best, newest = info.best, info.newest
     if best is None or newest is None or best.term != newest.term:

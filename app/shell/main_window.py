@@ -328,12 +328,13 @@ class Window(QMainWindow):
         job = self.runs.ended(event)
         if job is not None and job.kind == "work":
             return  # the pane that asked for it says how it ended
-        about = ("" if job is None else job.kind, event.run)
+        kind, label = ("", "") if job is None else (job.kind, job.label)
+        about = event.run or f"{kind} {label}".strip()  # the run or the data set alone where one is named: others say nothing about it
         if event.outcome == "failed":
-            self.centre.say("bad", event.message, event.details, frozenset(about))
+            self.centre.say("bad", event.message, event.details, frozenset((about,)))
             return
         if event.outcome == "ok":
-            self.message_bar.settle(*about)
+            self.message_bar.settle(about)
         if event.message:
             self.say("good" if event.outcome == "ok" else "info", event.message, event.details)
 

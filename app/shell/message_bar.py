@@ -29,7 +29,7 @@ class Message:
     text: str
     button: str = ""
     act: Callable[[], object] | None = None
-    about: frozenset[str] = frozenset()  # what it is about: a run, a kind of job
+    about: frozenset[str] = frozenset()  # what it is about: a run, a data set, or a kind of job that names neither
 
     @property
     def weight(self) -> int:
@@ -116,7 +116,7 @@ class MessageBar(QWidget):
             self.dismiss()
 
     def settle(self, *about: str) -> None:
-        """What was wrong with a run or a kind of job is so no longer: faults about them go, also those that wait."""
+        """What was wrong with a run, a data set or a kind of job is so no longer: faults about them go, also those that wait."""
         gone = frozenset(about) - {""}
         self._waiting = [message for message in self._waiting if not (message.weight and message.about & gone)]
         if self.current is not None and self.current.weight and self.current.about & gone:

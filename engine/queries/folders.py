@@ -21,7 +21,9 @@ def inspect(session: QuerySession, query: m.InspectFolder) -> m.FolderInspected:
             fault = str(error)
     elif query.path and query.kind == "run":
         path = person_path(query.path)
-        if path.is_dir() and not is_run(path):
+        if not path.is_absolute() and len(path.parts) == 1:
+            pass  # a name: training looks it up among the runs first
+        elif path.is_dir() and not is_run(path):
             fault = f"{path.name or path} is no run: a run's folder holds a manifest.json. Choose one, or type the name of a run."
         elif path.is_absolute() and not path.exists():
             fault = f"There is no folder “{query.path}”; choose a run's folder, or type the name of a run."

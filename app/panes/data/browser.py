@@ -53,6 +53,7 @@ class DataBrowser(QWidget):
         self.report: DataReport | None = None
         self.page: DataPage | None = None
         self.offset = 0
+        self.note = ""  # see `set_note`
         self._awaited = False
         self._seen_by: str | None = None  # the run whose network's view was asked for last
         right = QVBoxLayout(self)
@@ -182,6 +183,12 @@ class DataBrowser(QWidget):
         self.filter_changed.emit()
         self._ask()
 
+    def set_note(self, note: str) -> None:
+        """What is to be known of all images that are shown; "" for nothing."""
+        changed, self.note = note != self.note, note
+        if changed and self.page is not None:
+            self._say_page(self.page)
+
     def run_changed(self) -> None:
         """Another run's network may see the images in another way."""
         self.network_view.show_run(self.context.state.run_info)
@@ -257,7 +264,7 @@ class DataBrowser(QWidget):
             notes = f"As “{info.name if info else 'the run'}” sees them. {notes}"
         elif not notes and not self._is_text():
             notes = "Choose an image to read its name."
-        self.line.set_text(notes)
+        self.line.set_text(f"{self.note} {notes}".strip())
 
     def _say_image(self, index: int) -> None:
         page = self.page

@@ -53,6 +53,7 @@ class ImportPage(QWidget):
         self.sample_of: str | None = None  # the set that a sample was shown of before the list has it
         self.draft = Draft(context.undo, self)
         self.preview = ImportPreview(context, self)
+        self._beside: dict[str, Any] = {}  # what the set's name carries and no row of the form decides: the state of its curation
         self._decided: dict[str, Any] = {}  # what the shown report, or the failure, came of
         self._asked: dict[str, Any] = {}  # what is being read
         self._failed = False
@@ -134,8 +135,8 @@ class ImportPage(QWidget):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The decisions as they stand in the form."""
-        return recipe_from(self.draft, self.scope)
+        """The decisions as they stand in the form, and those about single images, which it does not show."""
+        return recipe_from(self.draft, self.scope) | self._beside
 
     # ------------------------------------------------------------------------------------------------ what is shown
 
@@ -171,6 +172,12 @@ class ImportPage(QWidget):
         """Whether this page is about a set that the list has no report of."""
         return data in (self.failing, self.sample_of)
 
+    def decided_otherwise(self, report: DataReport) -> bool:
+        """Whether decisions were changed since this set was shown here, and the set that they make is not on the list."""
+        if self.shown is not report or report.understood is None or self.recipe == report.understood.decisions:
+            return False
+        return name_with(self.path, self.recipe) not in self.context.state.data
+
     def forget(self) -> None:
         """The set is opened anew: what is known of it is out of date."""
         self.failing = self.sample_of = None
@@ -197,6 +204,7 @@ class ImportPage(QWidget):
             for column in (self.form, self.summary):
                 column.verticalScrollBar().setValue(0)
             self.summary.tree.verticalScrollBar().setValue(0)
+            self._beside = {}
         self._failed, self.shown, self.whole = False, None, None
         self.forget()
         if not keep:
@@ -207,6 +215,7 @@ class ImportPage(QWidget):
 
     def _load(self, recipe: dict[str, Any]) -> None:
         self._loading = True
+        self._beside = {name: value for name, value in recipe.items() if name not in FIELDS}
         put_recipe(self.draft, self.scope, recipe)
         self._loading = False
 
@@ -309,7 +318,8 @@ class ImportPage(QWidget):
 
     def _what_is_shown(self) -> str:
         if self.report is not None and self._from_sample():
-            return f"What is shown is from a sample of {things(self.report.sampled, 'image')}."
+            before = ", before the decisions about single images" if self._beside.get("curation") else ""
+            return f"What is shown is from a sample of {things(self.report.sampled, 'image')}{before}."
         return "What is shown is of the decisions before." if self.report is not None else ""
 
     def _on_report(self, report: DataReport) -> None:
@@ -338,7 +348,8 @@ class ImportPage(QWidget):
         elif report is not None:
             images = sum(report.counts.values())
             classes = f" · {things(len(report.classes), 'class', 'classes')}" if report.classes else ""
-            self.status.set_text(f"{things(images, 'image')}{classes}, all of them read in {number(report.seconds, 1, 's')}.")
+            curated = " · as curated" if self._beside.get("curation") else ""
+            self.status.set_text(f"{things(images, 'image')}{classes}{curated}, all of them read in {number(report.seconds, 1, 's')}.")
         else:
             self.status.set_text("")
 

@@ -50,10 +50,6 @@ class InspectionController(QObject):
             self.context.bridge.send(StopJob(job))
         return bool(self.asked)
 
-    def hand_over(self) -> None:
-        """Somebody else waits for the job now, or has given it up."""
-        self.job = self.asked = ""
-
     def _stop(self) -> None:
         if self.job:
             self.context.bridge.send(StopJob(self.job))

@@ -24,6 +24,8 @@ from app.widgets.parts import EmptyState, offer
 from engine.common.data_names import short_name
 from engine.messages import DataReport, Ended, ListData
 
+BEFORE = "Of the set as it was before the changed decisions; “Use as data set” shows the new one."
+
 
 class DataPane(Pane):
     title = "Data"
@@ -80,6 +82,7 @@ class DataPane(Pane):
         self.inspection.failed.connect(self._on_failure)
         self.inspection_page.cancel_asked.connect(self._cancel_inspection)
         self.browser.filter_changed.connect(self._show_balance)
+        self.browser.curation.changed.connect(self._show_curated)
         balance.bars.picked.connect(self.browser.toggle_class)
         balance.export_asked.connect(self._open_chart_menu)
         self.report_column.bad_files.export_asked.connect(partial(self.exports.ask, "bad"))
@@ -253,6 +256,12 @@ class DataPane(Pane):
         if self.browser.report is not report:
             self.report_column.show_report(report)
         self.browser.show_report(report)
+        self.browser.set_note(BEFORE if self.import_page.decided_otherwise(report) else "")
+        self._show_curated()
+
+    def _show_curated(self) -> None:
+        curation = self.browser.curation
+        self.report_column.say_curated(curation.data, curation.told)
 
     def _show_balance(self) -> None:
         label = self.browser.label

@@ -13,10 +13,11 @@ from app.shell.formatting import count, things
 from app.shell.plain_text import set_tip
 from app.widgets.parts import Card, Elided, button, clear, heading, muted, plain, set_heading
 from app.widgets.scrolled_column import ScrolledColumn
-from engine.messages import DataReport
+from engine.messages import Curated, DataReport
 
 SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 SIZES_LISTED = 6
+TRAIN = "Describe a new run on this data set."
 
 
 class ReportColumn(ScrolledColumn):
@@ -41,13 +42,16 @@ class ReportColumn(ScrolledColumn):
         facts_card.inside.addLayout(self.facts)
         column.addWidget(facts_card)
         self.import_button = button("How it was read…", self.import_asked.emit, "See what was understood of it, and change how it is read.")
-        self.train_button = button("Train on it…", self.train_asked.emit, "Describe a new run on this data set.", primary=True)
+        self.train_button = button("Train on it…", self.train_asked.emit, TRAIN, primary=True)
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(self.train_button)
         row.addWidget(self.import_button)
         row.addStretch(1)
         column.addLayout(row)
+        self.train_note = muted("")
+        self.train_note.hide()
+        column.addWidget(self.train_note)
         self.bad_files = BadFilesTable()
         column.addWidget(self.bad_files)
         self.balance = ClassBalance()
@@ -69,6 +73,13 @@ class ReportColumn(ScrolledColumn):
         self.notes_heading.setVisible(bool(report.notes))
         self.notes_card.setVisible(bool(report.notes))
 
+    def say_curated(self, data: str, told: Curated | None) -> None:
+        """Which decisions about single images a training on the shown set would not follow."""
+        words = without_decisions(data, told)
+        self.train_note.setText(words)
+        self.train_note.setVisible(bool(words))
+        set_tip(self.train_button, f"{TRAIN} {words}".strip())
+
     def _show_facts(self, report: DataReport) -> None:
         clear(self.facts)
         set_heading(self.heading, report.name)
@@ -81,6 +92,19 @@ class ReportColumn(ScrolledColumn):
                 right.setProperty("role", "warning")
             self.facts.addWidget(left, place, 0)
             self.facts.addWidget(right, place, 1)
+
+
+def without_decisions(data: str, told: Curated | None) -> str:
+    """A sentence where training on a set leaves decisions about its images aside; "" where it follows them, or they change nothing."""
+    if told is None or data == told.curated:
+        return ""
+    if data != told.plain:
+        return "Trains by earlier decisions about single images, not by those of now."
+    if not told.excluded and not told.relabelled:
+        return ""
+    decisions = "one decision" if told.decisions == 1 else f"{count(told.decisions)} decisions"
+    them = "it" if told.decisions == 1 else "them"
+    return f"Trains without the {decisions} about single images; “Use the curated set” trains with {them}."
 
 
 def facts_of(report: DataReport) -> list[tuple[str, str, str]]:

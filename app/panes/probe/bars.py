@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetrics, QPainter, QPen
 
-from app.panes.probe.results import figure
+from app.panes.probe.results import NEIGHBOURS, figure
 from app.shell.formatting import number
 from app.shell.theme import CATEGORIES
 from app.widgets.chart import LEFT, MIDDLE, RIGHT, Chart, figures, ticks
@@ -18,7 +18,6 @@ ROW = 36  # pixels of a pair of bars
 FOOT = 34  # below them: the axis and its name
 HEAD = 22  # above them: what the colours mean
 NAMES = 250  # pixels, at most a third of the width
-LEGEND = ("linear probe", "kNN, k = 200")
 SUPERVISED = "trained with labels (its best checkpoint, validation images)"
 
 
@@ -40,9 +39,12 @@ class ProbeBars(Chart):
         self.bars: list[Bars] = []
         self.chance: float | None = None
         self.hint = ""
+        self.neighbours = NEIGHBOURS
         super().__init__("What the features are worth")
 
-    def set_bars(self, bars: list[Bars], chance: float | None, hint: str = "") -> None:
+    def set_bars(self, bars: list[Bars], chance: float | None, hint: str = "", neighbours: int = NEIGHBOURS) -> None:
+        """`chance`: the share right by guessing; `hint`: while there are no bars; `neighbours`: k, how many vote."""
+        self.neighbours = neighbours
         self.bars, self.chance, self.hint = bars, chance, hint
         self.setMinimumHeight(HEAD + FOOT + ROW * max(3, len(bars)))
         self.updateGeometry()
@@ -63,7 +65,8 @@ class ProbeBars(Chart):
         return QRectF(left, head, max(self.width() - left - 96, 40), max(self.height() - head - FOOT, 40))
 
     def _legend_names(self) -> list[str]:
-        return [*LEGEND, SUPERVISED] if any(bar.supervised for bar in self.bars) else list(LEGEND)
+        names = ["linear probe", f"kNN, k = {self.neighbours}"]
+        return [*names, SUPERVISED] if any(bar.supervised for bar in self.bars) else names
 
     def _legend_places(self) -> list[QPointF]:
         """Where each part of the legend begins: beside the one before, or below it where there is no room."""

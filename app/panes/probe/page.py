@@ -16,7 +16,10 @@ from app.widgets.scrolled_column import ScrolledColumn
 from app.widgets.shown_step import ShownStep
 
 SIZES = (2000, 5000, 10_000)
-ERRORS = "The images that it gets wrong, in Errors: there each can be given another class, left out or tagged."
+ERRORS = (
+    "The images that {} gets wrong, in Errors: there each can be given another class, left out or tagged. "
+    "It is fitted there anew, on up to 5\u202f000 training images, whatever is chosen here."
+)
 OWN_DATA = "Errors shows the run’s own data: choose “its own” above."
 
 
@@ -137,9 +140,9 @@ class ProbePage(ScrolledColumn):
         """`blocks`: whether the encoder can be asked after each of its blocks; `own`: of the run's own data. An empty chart says what
         fills it.
         """
-        for made in (self.errors_button, self.knn_errors_button):
+        for made, whose in ((self.errors_button, "a linear probe"), (self.knn_errors_button, "a vote of neighbours")):
             made.setEnabled(own)
-            set_tip(made, ERRORS if own else OWN_DATA)
+            set_tip(made, ERRORS.format(whose) if own else OWN_DATA)
         self.blocks.setVisible(blocks)
         for chart, box in ((self.by_block, self.blocks), (self.by_labels, self.labels)):
             chart.set_hint("Measure, and it appears here." if box.isChecked() else f"Tick “{box.text()}” and measure.")

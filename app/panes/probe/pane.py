@@ -28,6 +28,7 @@ from app.panes.probe.results import (
     compared,
     find_fine_tuner,
     measured,
+    neighbours,
     not_measured,
     supervised,
     table,
@@ -281,7 +282,8 @@ class ProbePane(RunPane):
             ]
         classes = next((event.classes for event in figures.values()), 0)
         hint = "Measure: how often a linear layer and a vote of neighbours find the class, given nothing but these features."
-        self.page.bars.set_bars(bars, 1 / classes if classes else None, hint if not self.job else "The first figures are on their way…")
+        hint = hint if not self.job else "The first figures are on their way…"
+        self.page.bars.set_bars(bars, 1 / classes if classes else None, hint, neighbours(figures))
 
     def _draw_blocks(self, figures: Figures) -> None:
         blocks = list(dict.fromkeys(s.block for s in figures if s.block))
@@ -394,7 +396,7 @@ class ProbePane(RunPane):
             "run": info.name if info else "",
             "step": found[0] if found else "",
             "compared": compared(event) if event else "",
-            "kNN": "k = 200, weights exp(cosine / 0.1)",
+            "kNN": f"k = {neighbours(found[1] if found else {})}, weights exp(cosine / 0.1)",
         }
 
     def save_figures(self, path: str) -> None:

@@ -16,6 +16,7 @@ COLUMNS = (
 )  # fmt: skip
 
 SPLITS = {"valid": "validation", "test": "test"}  # that features can be asked about, in words
+NEIGHBOURS = 200  # that vote, where there are as many training images
 ACCURACY = "accuracy"  # the term of a classifier's figure: a share
 
 Question = tuple[str, str, int, str]  # run, data ("" is the run's own), images, split that is asked about
@@ -48,6 +49,12 @@ class Results:
             return None
         at = step if step in found else next(reversed(found))
         return at, found[at]
+
+
+def neighbours(figures: Figures) -> int:
+    """k of the neighbours' vote: 200, or all training images where they are fewer."""
+    images = [event.n_train for subject, event in figures.items() if subject.share == 1]
+    return min([NEIGHBOURS, *images])
 
 
 @dataclass(frozen=True)

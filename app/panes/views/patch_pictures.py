@@ -12,6 +12,7 @@ from app.shell.formatting import count, number, things
 from engine.messages import AttentionShown, PatchesColored, PatchesCompared
 
 RGB = (("#ff0000", "red"), ("#00c000", "green"), ("#0000ff", "blue"))
+NEARLY = 0.99  # of the largest entropy, from which attention is called even
 Table = tuple[list[str], list[list[object]]]
 
 
@@ -26,6 +27,11 @@ def head_names(heads: int) -> list[str]:
 
 
 # -- attention -----------------------------------------------------------------------------------------------------------
+
+
+def place_words(patch: tuple[int, int]) -> str:
+    """Where a patch is, counted from 1 as layers and heads are."""
+    return f"the patch in row {patch[0] + 1}, column {patch[1] + 1}"
 
 
 def map_of(head: int, heads: int) -> int:
@@ -58,7 +64,8 @@ def attention_words(shown: AttentionShown, head: int) -> str:
     heads = len(shown.maps) - 1
     place = map_of(head, heads)
     name = head_names(heads)[0 if place == heads else place + 1]
-    whose = f"{shown.query[:1].upper()}{shown.query[1:]}"
+    query = shown.query if shown.patch is None else place_words(shown.patch)
+    whose = f"{query[:1].upper()}{query[1:]}"
     return " ".join([f"{whose}, layer {shown.layer} of {shown.layers}, {name}.", *shown.notes])
 
 
@@ -67,10 +74,11 @@ def attention_measures(shown: AttentionShown, head: int) -> tuple[tuple[str, str
     heads = len(shown.maps) - 1
     place = map_of(head, heads)
     most = math.log(shown.maps[0].size)
+    even = " Attention is even: it points nowhere." if 0 < NEARLY * most <= shown.entropies[place] else ""
     said = [
         (
             f"Attention entropy {number(shown.entropies[place])} of at most {number(most)} nats: low when few patches get the attention, "
-            "high when all get alike.",
+            f"high when all get alike.{even}",
             "H = −Σ p ln p over the patches, p the shares of the patches, scaled to sum to 1; at most ln(number of patches).",
         ),
         (
@@ -142,7 +150,7 @@ def color_words(event: PatchesColored, patch: tuple[int, int] | None) -> str:
     if patch is not None:
         scores = event.components[(0, *patch)]
         what = "is left out" if np.isnan(scores).any() else f"scores {number(scores[0])}, {number(scores[1])}, {number(scores[2])}"
-        told.append(f"The patch in row {patch[0]}, column {patch[1]} {what}.")
+        told.append(f"T{place_words(patch)[1:]} {what}.")
     return " ".join([*told, *event.notes])
 
 
@@ -178,17 +186,16 @@ def cosine_picture(event: PatchesCompared) -> PatchPicture:
 
 def cosine_words(event: PatchesCompared) -> str:
     """The patch, and the images' notes."""
-    row, column = event.patch
-    told = f"The patch in row {row}, column {column} of {event.labels[0]}, compared with all patches of {things(len(event.seen), 'image')}"
+    told = f"T{place_words(event.patch)[1:]} of {event.labels[0]}, compared with all patches of {things(len(event.seen), 'image')}"
     return " ".join([f"{told} by {things(event.features, 'feature')} each.", *event.notes])
 
 
 def match_lines(event: PatchesCompared) -> list[str]:
-    """The most similar patches, a line each: cosine, image, and (row, column)."""
+    """The most similar patches, a line each: cosine, image, and (row, column), counted from 1."""
     digits = digits_for(np.array([match.cosine for match in event.matches]))
     others = [f"image {index}, {label}" for index, label in zip(event.indices[1:], event.labels[1:], strict=True)]
     where = ["this image", *others]
-    return [f"{cosine(match.cosine, digits)}  {where[match.image]} ({match.row}, {match.column})" for match in event.matches]
+    return [f"{cosine(match.cosine, digits)}  {where[match.image]} ({match.row + 1}, {match.column + 1})" for match in event.matches]
 
 
 def cosine_table(event: PatchesCompared) -> Table:

@@ -111,12 +111,28 @@ def test_that_a_fault_goes_when_the_same_was_done_with_success(window: Window) -
     window.bridge.tell(m.Ended("export-1", "ok", "The run was exported."))
     assert bar.label.text() == "/runs/a failed.", "that was another kind of act"
     failed(window, "train-2", "/runs/b", "ok")
+    assert bar.label.text() == "/runs/a failed.", "that was another run"
+    failed(window, "train-3", "/runs/a", "ok")
     shown = []
     while bar.current is not None:
         shown.append(bar.label.text())
         bar.dismiss()
-    assert "/runs/a failed." not in shown and "/runs/b ok." in shown
+    assert "/runs/a failed." not in shown and "/runs/a ok." in shown
     assert any(record.text == "/runs/a failed." for record in window.log.records), "it stays in the log"
+
+
+def test_that_a_fault_of_a_data_set_goes_when_that_set_opens_and_not_when_another_does(window: Window) -> None:
+    bar = window.message_bar
+
+    def opened(job: str, name: str, outcome: str, message: str) -> None:
+        window.bridge.tell(m.JobChanged(job, "data", "running", label=name))
+        window.bridge.tell(m.Ended(job, outcome, message))
+
+    opened("data-1", "cats", "failed", "cats cannot be read.")
+    opened("data-2", "dogs", "ok", "")
+    assert bar.label.text() == "cats cannot be read."
+    opened("data-3", "cats", "ok", "")
+    assert bar.current is None
 
 
 def test_that_a_fault_goes_when_its_run_goes_on_or_is_gone_even_while_it_waits(window: Window) -> None:

@@ -210,12 +210,15 @@ def test_that_the_curated_set_is_chosen_and_left_by_one_click(kit: Kit, pane: Da
     kit.pump()
     line = pane.browser.curation
     assert line.use_button.text() == "Use the curated set" and line.told is not None
+    note = pane.report_column.train_note
+    assert note.isVisible() and "without the one decision" in note.text()
     curated = line.told.curated
     line.use_button.click()
     assert kit.state.selected_data == curated and kit.engine.of(m.OpenData)[-1].data == curated
     line.show_data(curated)
     kit.pump()
     assert line.isVisibleTo(pane.browser) and line.use_button.text() == "Use the whole set"
+    assert pane.report_column.train_note.isHidden() and pane.report_column.train_note.text() == ""
 
 
 def test_that_a_decision_about_the_set_at_another_size_leads_to_the_shown_set_curated(kit: Kit, pane: DataPane) -> None:

@@ -37,10 +37,16 @@ def test_that_a_folder_without_a_model_is_said_to_be_none_in_one_sentence(tmp_pa
     assert "config.json" in told("model", tmp_path)
 
 
-def test_that_a_folder_without_a_run_is_said_to_be_none_and_a_name_is_left_to_the_start(tmp_path: Path) -> None:
+def test_that_a_folder_without_a_run_is_said_to_be_none_and_a_name_is_left_to_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "There is no folder" in told("run", tmp_path / "nowhere")
     assert "is no run" in told("run", tmp_path)
     assert told("run", "a name") == "" and told("run", "") == "" and told("model", "") == ""
+    (tmp_path / "work" / "clusters").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    assert told("run", "clusters") == "", "a folder of that name here says nothing about the run of that name"
+    assert "is no run" in told("run", "../work/clusters") and "is no run" in told("run", tmp_path / "work" / "clusters")
     list(train(Plan("kmeans", "digits", {}, steps=1, name="clusters", device="cpu"), tmp_path))
     assert told("run", tmp_path / "clusters") == ""
 

@@ -22,6 +22,7 @@ from app.panes.data.split_tree import ROW
 from engine import messages as m
 from engine.cli import import_options, train
 from engine.cli.parser import VerbParsers
+from engine.common.data_names import name_with
 from engine.data.recipe import parted_name, recipe_of, with_recipe
 from tests.kit.panes import Kit, report
 
@@ -137,6 +138,38 @@ def test_that_a_used_set_offers_the_next_step_at_once(kit: Kit, pane: DataPane, 
     assert train.isVisible() and train.text() == "Train on it…" and train.property("kind") == "primary"
     QTest.mouseClick(train, Qt.MouseButton.LeftButton)
     assert used[-1] == folder and asked == [True]
+
+
+def test_that_a_curated_set_stands_with_its_own_figures_and_keeps_its_curation(kit: Kit, pane: DataPane, folder: str, tried) -> None:
+    curation = {"curation": "2-01234567"}
+    curated = name_with(folder, curation)
+    page = pane.import_page
+    asked = len(kit.engine.of(m.OpenData))
+    kit.state.open_data(curated)
+    told = report(pane.job, data=curated, counts={"train": 170}, understood=facts(decisions=curation))
+    kit.bridge.tell(told)
+    kit.bridge.tell(m.Ended(pane.job, "ok", ""))
+    kit.pump()
+    assert len(kit.engine.of(m.OpenData)) == asked + 1 and not page.preview.busy, "nothing is read again without the curation"
+    assert page.report is told and page.use_button.isEnabled() and "170 images" in page.status.text and "as curated" in page.status.text
+    page.decide("size", "32")
+    assert tried() == {**curation, "size": 32}
+
+
+def test_that_images_of_before_a_changed_decision_are_said_to_be_so(kit: Kit, pane: DataPane, page: ImportPage) -> None:
+    pane.show_images()
+    kit.pump()
+    assert "before the changed" not in pane.browser.line.text
+    pane.show_import()
+    page.decide("size", "32")
+    pane.show_images()
+    kit.pump()
+    assert "as it was before the changed decisions" in pane.browser.line.text
+    kit.context.undo.undo()
+    pane.show_import()
+    pane.show_images()
+    kit.pump()
+    assert "before the changed" not in pane.browser.line.text
 
 
 def test_that_a_text_stays_as_it_was(kit: Kit, pane: DataPane) -> None:

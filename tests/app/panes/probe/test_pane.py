@@ -317,6 +317,15 @@ def test_that_figures_of_a_run_that_is_gone_are_let_go(kit: Kit, pane: ProbePane
 # -- out of the window ---------------------------------------------------------------------------------------------------
 
 
+def test_that_k_is_the_number_of_training_images_where_there_are_fewer_than_200(kit: Kit, pane: ProbePane) -> None:
+    answer(kit, pane)
+    assert pane.page.bars._legend_names()[1] == "kNN, k = 200"
+    for event in everything(ask(kit, pane)):
+        kit.bridge.tell(replace(event, n_train=139) if isinstance(event, m.ProbeMeasured) else event)
+    rest(kit, pane)
+    assert pane.page.bars._legend_names()[1] == "kNN, k = 139" and pane.about_file()["kNN"].startswith("k = 139,")  # type: ignore[attr-defined]
+
+
 def test_that_the_csv_holds_every_figure_and_what_was_compared(kit: Kit, pane: ProbePane, tmp_path) -> None:
     pane.save_figures(str(tmp_path / "none.csv"))
     assert pane.page.status.level == "bad" and not (tmp_path / "none.csv").exists()
@@ -346,6 +355,7 @@ def test_that_one_click_leads_to_the_images_that_either_probe_gets_wrong(kit: Ki
     handed: list[tuple[str, object]] = []
     kit.state.handed_over.connect(lambda purpose, what: handed.append((purpose, what)))
     page = pane.page
+    assert "up to 5\u202f000 training images" in page.errors_button.toolTip()
     QTest.mouseClick(page.errors_button, Qt.MouseButton.LeftButton)
     page.split.setCurrentIndex(page.split.findData("test"))
     QTest.mouseClick(page.knn_errors_button, Qt.MouseButton.LeftButton)

@@ -16,6 +16,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 
 from app.panes.views.pane import BATCH, INVARIANCE, PATCHES, SIMILARITY, ViewsPane
+from app.panes.views.patch_pictures import attention_measures
 from app.panes.views.patches_page import ATTENTION, COMPONENTS, SIMILARITIES
 from app.widgets.heat import viridis
 from engine import messages as m
@@ -198,6 +199,14 @@ def test_that_attention_is_painted_as_the_engine_told_it_and_said_with_what_no_p
     assert pane.shown_step.text == "Step 4"
 
 
+def test_that_even_attention_is_said_to_point_nowhere(session, runs: Path) -> None:
+    told = session.answer(m.ShowAttention(run=str(runs / "mae"), step=4, picture=m.PictureRef("x", index=0)))
+    most = np.log(told.maps[0].size)
+    for share, even in ((1.0, True), (0.992, True), (0.985, False)):
+        shown = replace(told, entropies=np.full(3, share * most, np.float32))
+        assert ("points nowhere" in attention_measures(shown, 0)[0][0]) == even
+
+
 def test_that_a_clicked_patch_is_asked_about_and_the_class_token_comes_back(kit: Kit, runs: Path) -> None:
     pane = opened(kit, runs)
     page, board = pane.patches_page, pane.patches_page.board
@@ -205,7 +214,7 @@ def test_that_a_clicked_patch_is_asked_about_and_the_class_token_comes_back(kit:
     click(pane, board.patch_place(board.place(), 1, 2))
     settle(kit)
     assert asked(kit, m.ShowAttention)[-1].patch == (1, 2) == board.patch
-    assert "The patch in row 1, column 2" in page.words.text
+    assert "The patch in row 2, column 3" in page.words.text
     QTest.keyClick(board, Qt.Key.Key_Right)
     QTest.keyClick(board, Qt.Key.Key_Right)
     QTest.keyClick(board, Qt.Key.Key_Up)
@@ -293,6 +302,8 @@ def test_that_a_clicked_patch_is_compared_and_a_tile_becomes_the_image(kit: Kit,
     assert first is not None and first.patch == (0, 1) == board.patch and asked(kit, m.CompareToPatch)[-1].patch == (0, 1)
     assert board.picture is not None and len(board.picture.outlined) == 8
     lines = page.matches.text.splitlines()
+    best = first.matches[0]
+    assert lines[0].endswith(f"({best.row + 1}, {best.column + 1})") and "in row 1, column 2" in page.words.text, "counted from 1"
     assert len(lines) == 8 and lines[0].startswith(f"{first.matches[0].cosine:.3f}"[:4])
     other = int(first.indices[4])
     click(pane, board.patch_place(board.tile_places()[3], 3, 2))
