@@ -30,7 +30,7 @@ def words_of_choice(info: m.RunInfo | None, step: int | None, follows: str) -> t
     if info is None or step is None:
         return "", False
     said, worse = _compared(info, step, follows)
-    return f"{said} Step 0: untrained, before the first step." if step == 0 else said, worse
+    return f"{said} Step 0: nothing is trained here yet." if step == 0 else said, worse
 
 
 def _compared(info: m.RunInfo, step: int, follows: str) -> tuple[str, bool]:

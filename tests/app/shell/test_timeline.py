@@ -246,4 +246,4 @@ def test_that_the_inspector_says_where_the_run_did_better() -> None:
     assert not words_of_choice(figures(160.6, 160.9), 4000, "newest")[1]  # within what one checkpoint differs from the next
     assert words_of_choice(judged(), 4000, "newest") == ("The newest.", False)
     assert words_of_choice(None, None, "newest") == ("", False)
-    assert "untrained" in words_of_choice(figures(150.0, 160.0), 0, "best")[0] and "untrained" not in said
+    assert "nothing is trained" in words_of_choice(figures(150.0, 160.0), 0, "best")[0] and "nothing is trained" not in said
