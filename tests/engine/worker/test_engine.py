@@ -272,6 +272,10 @@ def test_data_are_inspected_remembered_and_forgotten(watched, tmp_path):
     again.until(lambda e: isinstance(e, m.DataListed) and not any(d.data.endswith("noise.npy") for d in e.data))
 
 
+def test_that_a_list_with_foreign_rows_can_be_renamed_in():
+    assert _renamed("a", "b", ["a", ["x"], {"y": 1}, "b", 3]) == ["b", "['x']", "{'y': 1}", "3"]
+
+
 def test_that_moved_data_stay_on_the_list_and_follow_the_run_that_they_were_located_for(watched, tmp_path):
     old, new, root = str(class_folders(tmp_path / "old", count=12)), str(tmp_path / "new"), tmp_path / "runs"
     name = f'{old}?{{"size": 8}}'
