@@ -134,7 +134,7 @@ def test_that_every_chunk_is_unpacked_once_however_large(monkeypatch: pytest.Mon
     monkeypatch.setattr(hdf5, "_CHUNK_BYTES", 512)
     monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 64_000)
     stored = Counted(RNG.integers(0, 256, (100, 8, 8), np.uint8), (chunk, 8, width), 1)
-    pieces = list(hdf5._in_rows(stored, (100, 8, 8), False, "“x” of a.h5")(10))
+    pieces = list(hdf5._in_rows(stored, (100, 8, 8), "“x” of a.h5")(10))
     assert np.array_equal(np.concatenate(pieces), stored.values) and max(map(len, pieces)) == 10
     assert set(stored.unpacked.values()) == {1}
 
@@ -142,7 +142,7 @@ def test_that_every_chunk_is_unpacked_once_however_large(monkeypatch: pytest.Mon
 def test_that_rows_of_chunks_that_do_not_fit_are_read_within_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 4_000)
     stored = Counted(RNG.integers(0, 256, (100, 8, 8), np.uint8), (100, 1, 8), 1)  # 800 bytes each, eight side by side
-    pieces = list(hdf5._in_rows(stored, (100, 8, 8), False, "“x” of a.h5")(10))
+    pieces = list(hdf5._in_rows(stored, (100, 8, 8), "“x” of a.h5")(10))
     assert np.array_equal(np.concatenate(pieces), stored.values)
     assert 2 * stored.most * 64 + 2 * 800 <= 4_000 and stored.unpacked[0] <= 6
 
@@ -151,7 +151,7 @@ def test_that_what_is_not_packed_is_read_row_by_row_whatever_its_chunks(monkeypa
     monkeypatch.setattr(hdf5, "_CHUNK_BYTES", 512)
     monkeypatch.setattr(hdf5, "_UNPACK_BYTES", 1_000)
     stored = Counted(RNG.integers(0, 256, (100, 8, 8), np.uint8), (100, 8, 8), 0)
-    assert np.array_equal(np.concatenate(list(hdf5._in_rows(stored, (100, 8, 8), False, "“x” of a.h5")(10))), stored.values)
+    assert np.array_equal(np.concatenate(list(hdf5._in_rows(stored, (100, 8, 8), "“x” of a.h5")(10))), stored.values)
     assert stored.most == 10
 
 

@@ -17,6 +17,7 @@ from engine import messages as m
 from engine.cli import main
 from engine.data import DataSet, FirstAnswer, SampleWish, first_answer_of, inspect
 from engine.data.dataset import BadData, Split
+from engine.data.decode_pool import Files
 from engine.data.readers import folders
 from engine.data.recipe import recipe_of, with_recipe
 from engine.data.sampled import sampled_rows
@@ -47,8 +48,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     found: list[str] = []
     decode = folders.decode_files
 
-    def counting(files: list[tuple[str, int | None]], *rest: object) -> object:
-        found.extend(path for path, _ in files)
+    def counting(files: Files, *rest: object) -> object:
+        found.extend(files.root + name for name in files.names)
         return decode(files, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(folders, "decode_files", counting)
