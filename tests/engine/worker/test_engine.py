@@ -19,6 +19,7 @@ from engine.storage.atomic_io import NoSpace
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.loop import Plan, train
+from engine.worker.query_lane import _renamed
 from engine.worker.run_follower import history_points
 from tests.kit.import_cases import class_folders
 from tests.kit.watched_engine import PATIENCE, SMALL, weights
