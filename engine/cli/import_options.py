@@ -48,7 +48,9 @@ def add_import_options(sub: Parser) -> None:
     group.add_argument("--pages", choices=("first", "all"), help="of TIFF files and animations")
     group.add_argument("--frames", choices=("clips",), help="a GIF, or a folder of numbered frames, is a clip (for next_frame)")
     group.add_argument("--array", metavar="NAME", help="which array of a file holds the images")
-    group.add_argument("--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”")
+    group.add_argument(
+        "--leave-out", action="append", metavar="PATTERN", help="files that are not used, such as “drafts/*”, or a folder’s name"
+    )
     group.add_argument(
         "--keep", action="append", metavar="PATTERN", help="files that are used though a rule leaves them out, such as masks"
     )

@@ -13,7 +13,7 @@ FILMS = ("gif", "webp", "apng")  # endings that say a file is a film
 FRAME_MS = 80
 LAST_MS = 2000  # the finished picture stays
 SHORTEST_MS = 20  # of a frame: what a GIF's viewers show no faster
-LARGE_SIDE = 320  # pixels that a film is enlarged to, at least, by a whole number
+LARGE_SIDE = 320  # pixels that a film is enlarged to, at most, by a whole number
 MOST_FRAMES = 64
 IMAGE_DESCRIPTION = 0x010E  # the EXIF tag that holds the recipe of a WebP
 

@@ -105,7 +105,7 @@ def _values(array: _ValueArray) -> list[str] | str:
     if values.dtype.kind == "f":
         good = np.isfinite(values)
         if not (values[good] == np.rint(values[good])).all():
-            return "have decimals, so they are measures and no groups"
+            return "have decimals, as measures and no groups have"
     words = as_words(values)
     if isinstance(words, str):
         return words

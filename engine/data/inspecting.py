@@ -230,7 +230,8 @@ def _first_answer(data: str, sampled: Sampled, recipe: ImportRecipe, started: fl
     for name, part in source.parts.items():
         splits[name] = Split(part.images, part.labels, part.names, np.arange(len(part.images)))
     images, total = sum(len(some) for some in splits.values()), sum(sampled.counts.values())
-    said = f"From a sample of {number_of(images, 'image')} of {total:,}; only their number and their classes are those of the whole."
+    said = f"From a sample of {number_of(images, 'image')} of {total:,}; their number and classes are told from names and tables, "
+    said += "where files that cannot be read still count."
     later = ["What was decided about single images is followed when all are read."] if recipe.curation else []
     pages = ["Pages are counted when all are read."] if recipe.pages == "all" else []
     report = DataReport(

@@ -18,7 +18,7 @@ from engine.data.companions import companions_of
 from engine.data.file_names import classes_in_names
 from engine.data.grouping import Grouping, grouping_of
 from engine.data.label_tables import LabelTable, joined_by_number, match_table, named_by_lists
-from engine.data.left_out import LeftOut, left_out, matching
+from engine.data.left_out import LeftOut, left_out, matching, words_of_idle
 from engine.data.limits import LEFT_OUT_LISTED, MAX_TABLES
 from engine.data.overlooked import words_of_bare_folders, words_of_litter
 from engine.data.path_words import (
@@ -154,6 +154,7 @@ def _pictures(paths: list[str], recipe: ImportRecipe, layout: Layout) -> tuple[l
     others: list[str] = []
     for path in paths:
         (pictures if may_be_a_picture(path.rpartition("/")[2]) else others).append(path)
+    layout.notes += words_of_idle("leave_out", pictures, recipe.leave_out) + words_of_idle("keep", pictures, recipe.keep)
     if recipe.leave_out:
         without = matching(pictures, recipe.leave_out)
         asked = [path for path in pictures if path in without]

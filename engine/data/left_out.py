@@ -43,8 +43,24 @@ def left_out(paths: Iterable[str], one: str, many: str, others: Iterable[str] | 
 
 
 def matching(paths: Iterable[str], patterns: tuple[str, ...]) -> set[str]:
-    """The paths that one of the patterns fits."""
-    return {path for path in paths if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)} if patterns else set()
+    """The paths that one of the patterns fits, as in a shell, with the whole path; one without “/” and wildcards fits a folder's name."""
+    if not patterns:
+        return set()
+    folders = {pattern for pattern in patterns if not any(sign in pattern for sign in "/*?[")}
+    return {
+        path
+        for path in paths
+        if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns) or (folders and not folders.isdisjoint(path.split("/")[:-1]))
+    }
+
+
+def words_of_idle(name: str, paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """A sentence for each pattern of a decision that fits none of the pictures."""
+    return [
+        f"{name} “{pattern}” names no image; a pattern is matched with the whole path, such as */masks/*, or is the name of a folder."
+        for pattern in patterns
+        if not matching(paths, (pattern,))
+    ]
 
 
 def _patterns(paths: list[str], others: Iterable[str]) -> tuple[str, ...]:

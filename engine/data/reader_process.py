@@ -10,7 +10,7 @@ import contextlib
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from engine.common.helper_process import close_streams, end_helper, start_helper
@@ -163,8 +163,10 @@ def borrowed() -> Iterator[ReaderProcess]:
 
 
 @contextlib.contextmanager
-def made_ready(count: int) -> Iterator[None]:
-    """Starts up to `count` processes while what is inside goes on, for those who borrow them afterwards."""
+def made_ready(count: int) -> Iterator[Callable[[float], bool]]:
+    """Starts up to `count` processes while what is inside goes on, for those who borrow them afterwards. Gives a function that waits
+    that many seconds at most and says whether all have started; those that have not are ended on leaving.
+    """
     with _lock:
         missing = min(count, IDLE_READERS) - len(_idle)
     given_up = threading.Event()
@@ -178,16 +180,21 @@ def made_ready(count: int) -> Iterator[None]:
     threads = [threading.Thread(target=start, args=(one,), name="starting a reading process", daemon=True) for one in processes]
     for thread in threads:
         thread.start()
+
+    def started(seconds: float) -> bool:
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(seconds)
+                break
+        return not any(thread.is_alive() for thread in threads)
+
     try:
-        yield
-    except BaseException:
-        given_up.set()
-        raise
+        yield started
     finally:
+        given_up.set()
         for process, thread in zip(processes, threads, strict=True):
             while thread.is_alive():
-                if given_up.is_set():
-                    process.kill()
+                process.kill()
                 thread.join(0.02)
             give_back(process)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.common.conditions import PAST_FRAMES
 from engine.data.dataset import BadData, Numbered, Part, Source
 from engine.data.preprocessing import preprocessing_of
 
@@ -86,6 +87,8 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             room = rooms.get(name)
             if room is None and count == 0:
                 room = np.zeros((0, *image), np.uint8)
+            if ("frames" in about) != ("past" in about):
+                raise ValueError
             frames = int(about.get("frames", count))
             if room is None or filled.get(name, 0) != frames or tuple(image) != room.shape[1:]:
                 raise ValueError
@@ -93,12 +96,16 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             if about["labels"]:
                 labels = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
                 place += 8 * count
+                if labels.size and not 0 <= labels.min() <= labels.max() < len(source.classes):
+                    raise ValueError
             groups = None
             if about["groups"]:
                 groups = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
                 place += 8 * count
             past = None
             if "past" in about:
+                if int(about["past"]) != PAST_FRAMES + 1:
+                    raise ValueError
                 past = np.frombuffer(payload, "<i8", count * int(about["past"]), place).astype(np.int64).reshape(count, -1)
                 place += past.nbytes
                 if past.size and not 0 <= past.min() <= past.max() < frames:

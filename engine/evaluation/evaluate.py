@@ -5,6 +5,7 @@ A generator of progress.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -91,13 +92,14 @@ def evaluate(
         stop: asked after every batch whether to end there: what is scored by then, batches in an order drawn once, is what is reported.
 
     Raises:
-        BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score. BadPrior.
+        BadRun, BadData: one sentence each. CannotAnswer: the method has nothing to score. BadPrior. KeyboardInterrupt: it was to end
+        while the data were read.
     """
     run = Run.open(path)
     if run.manifest is None:
         raise BadRun(run.fault)
     model = Model(run, step)
-    data = yield from open_run_data(run, job)
+    data = yield from _until(stop, open_run_data(run, job))
     if data.kind == "text":
         return (yield from _text(model, data, limit, job, split, stop))
     held_out = data.splits[split]
@@ -148,6 +150,19 @@ def evaluate(
         if provides(model.method, ImportanceWeighted):
             values["k"] = k
     return Evaluation(model.step, model.step_rule, len(rows), values, stopped)
+
+
+def _until(stop: Callable[[], bool], reading: Generator[Event, None, DataSet]) -> Generator[Event, None, DataSet]:
+    """The data, unless it is to end before they are there. Raises: KeyboardInterrupt."""
+    with contextlib.closing(reading):
+        while True:
+            try:
+                event = next(reading)
+            except StopIteration as end:
+                return end.value
+            yield event
+            if stop():
+                raise KeyboardInterrupt("It was stopped before anything was scored.")
 
 
 def _in_drawn_order(batches: Sequence[Batch]) -> list[Batch]:

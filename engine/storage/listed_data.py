@@ -61,9 +61,10 @@ def locate_listed(root: Path, data: str, place: str, job: str = "", reader: Read
             continue
         _bring_decisions(old, now)
         name = _name_at(data, now)
-        runs = [(run, run.manifest) for run in list_runs(root) if run.manifest is not None and run.manifest.data_hash == found.hash]
+        hashes = {found.hash, found.former_hash} - {""}
+        runs = [(run, run.manifest) for run in list_runs(root) if run.manifest is not None]
         for run, manifest in runs:
-            if path_of(place_of(manifest)) == old:
+            if manifest.data_hash in hashes and path_of(place_of(manifest)) == old:
                 note_place(run, name_at(manifest, now))
         move_data(data, found.hash, name)
         remember_place(root, name, found.hash)

@@ -36,7 +36,7 @@ def build_background(
     Without an end a mutated one takes as many steps as the run has; a local one never takes more than `steps` or `LOCAL_STEPS`.
 
     Raises:
-        BadRun: the run cannot be used. TrainingFailed, BadData: as in `train`.
+        BadRun: the run cannot be used, or the model has diverged. TrainingFailed, BadData: as in `train`.
     """
     owner = Run.open(run)
     if owner.manifest is None:
@@ -50,7 +50,10 @@ def build_background(
         steps = max(1, manifest.step)
     path = owner.path / FOLDERS[kind]
     if is_run(path):
-        if Run.open(path).newest_resumable() is not None:
+        former = Run.open(path)
+        if former.manifest is not None and former.manifest.diverged:
+            raise BadRun(_diverged(kind, former.manifest.message))
+        if former.newest_resumable() is not None:
             return (yield from train(ResumePlan(path, steps, minutes, device), owner.path, job))
         delete_run(path)  # it never came to a checkpoint
     plan = Plan(
@@ -90,8 +93,15 @@ def find_background(run: Path, kind: str = MUTATED) -> tuple[Run | None, str, bo
         )
     if found.status in ("training", "queued"):
         return None, f"Its {name} is being trained; wait until that has ended.", False
+    if found.manifest.diverged:
+        return None, _diverged(kind, found.manifest.message), False
     if found.status not in ("done", "stopped"):
         return None, f"The training of its {name} was left at step {found.manifest.step:,}; build it to go on from there.", True
     if not any(checkpoint.step > 0 and not checkpoint.fault for checkpoint in found.checkpoints()):
         return None, f"Its {name} has no trained checkpoint; build it to go on.", True
     return found, "", False
+
+
+def _diverged(kind: str, message: str) -> str:
+    """That no training goes on from it, nor from the start: the same settings and seed end there again."""
+    return f"Its {kind} background model diverged, and building it with the same settings would end there again. {message}".rstrip()

@@ -271,4 +271,4 @@ def _with_set(data: str, rows: list[Any]) -> list[Any]:
 
 def _renamed(old: str, now: str, rows: list[Any]) -> list[Any]:
     """The list with another name of one set, and no set twice."""
-    return list(dict.fromkeys(now if row == old else row for row in rows))
+    return list(dict.fromkeys(now if row == old else str(row) for row in rows))

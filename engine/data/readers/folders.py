@@ -66,8 +66,10 @@ def read(path: Path, recipe: ImportRecipe, wish: SampleWish | None = None) -> Ge
     if recipe.frames == "clips":
         clips = yield from find_clips(path.name, paths, partial(_frames_at, path))
         paths = [one for one in paths if not may_be_a_picture(one.rpartition("/")[2])] + list(clips)
-    with made_ready(min(READERS, os.cpu_count() or 1) if len(paths) >= FEW else 0):
+    with made_ready(min(READERS, os.cpu_count() or 1) if len(paths) >= FEW else 0) as started:
         layout = yield from _understood(path, sorted(paths), litter, empty, recipe)
+        while not started(WAIT_SECONDS):
+            yield Step(len(paths), None, "file", "Looking at names and tables")
     if not layout.files and not source.bad_total:
         raise BadData(f"“{path.name}” holds no images; choose a folder with image files or one folder per class.")
     if wish is not None:

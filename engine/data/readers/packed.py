@@ -259,20 +259,29 @@ class _Packed:
         if isinstance(archive, zipfile.ZipFile):
             yield from ((entry.filename, entry.file_size, entry) for entry in archive.infolist() if not entry.filename.endswith("/"))
         else:
+            files = 0
             while (entry := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # they take a kilobyte each, and are not asked for again
                 if not entry.isdir():
+                    files += 1
                     where = entry if entry.issparse() else entry.offset_data
                     yield entry.name, max(0, entry.size), where if entry.isreg() else None
-            self._check_end(archive, self.files[number])
+            self._check_end(archive, self.files[number], files)
 
-    def _check_end(self, archive: tarfile.TarFile, file: Path) -> None:
-        """Say where a tar does not end with a block of zeros, as POSIX has it: what is behind damage looks as if it were not there."""
+    def _check_end(self, archive: tarfile.TarFile, file: Path, files: int) -> None:
+        """Say where a tar does not end with a block of zeros, as POSIX has it: what is behind damage looks as if it were not there. One
+        that ends behind a whole entry may be whole, since some who write one leave the zeros out.
+        """
         if archive.fileobj is not None:
-            archive.fileobj.seek(archive.offset)
-            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            archive.fileobj.seek(archive.offset - 1)
+            last, behind = archive.fileobj.read(1), archive.fileobj.read(tarfile.BLOCKSIZE)
+            if behind == bytes(tarfile.BLOCKSIZE):
+                return
+            if last and not behind:
+                self.notes.append(f"{file.name} ends behind {number_of(files, 'file')} without an end mark, so more may be missing.")
+            else:
                 self.notes.append(
-                    f"{file.name} is cut off or damaged behind {number_of(len(self.members), 'file')}, and what may follow is missing; "
+                    f"{file.name} is cut off or damaged behind {number_of(files, 'file')}, and what may follow is missing; "
                     "save or download it again."
                 )
 

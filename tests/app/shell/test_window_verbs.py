@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,10 +20,8 @@ OpenWindow = Callable[..., Window]
 
 def test_every_verb_is_answered_in_the_window_at_once_and_sent(window: Window, engine: FakeEngine) -> None:
     pause, stop, discard = window.verbs.buttons
-    started = time.perf_counter()
     pause.click()
-    assert pause.text() == "Pausing…"
-    assert time.perf_counter() - started < 0.1
+    assert pause.text() == "Pausing…"  # before the event loop has run
     assert engine.sent[-1] == m.PauseJob("train-1")
     assert not stop.isEnabled() and not discard.isEnabled()
 

@@ -111,7 +111,7 @@ def test_that_images_without_a_label_take_their_groups_with_them(tmp_path: Path)
 def test_that_what_cannot_be_a_group_gets_one_sentence_and_nothing_is_grouped(tmp_path: Path) -> None:
     path = write(tmp_path, "npz", images=IMAGES, labels=LABELS, weight=np.linspace(0, 1, COUNT), short=PATIENTS[:50])
     for asked, words in (
-        ("weight", "The values of the array “weight” have decimals"),
+        ("weight", "The values of the array “weight” have decimals, as measures and no groups have, so images are not grouped."),
         ("short", "No array “short” has one value for each image, so images are not grouped; there are: “weight”."),
         ("folder", "No array “folder”"),
         ("labels", "No array “labels”"),

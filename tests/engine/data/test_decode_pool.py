@@ -12,10 +12,12 @@ import pytest
 import scipy.fft
 from PIL import Image
 
-from engine.data import close, open_data, reader_process
+from engine.data import close, decode_pool, open_data, reader_process
 from engine.data.decode_pool import DecodedFiles, Files, decode_files
 from engine.data.fingerprints import Fingerprints
 from engine.data.preprocessing import Preprocessing
+from engine.data.readers import folders
+from engine.data.recipe import ImportRecipe
 from tests.kit.import_cases import save
 
 RNG = np.random.default_rng(12)
@@ -129,8 +131,9 @@ def test_that_an_answer_that_does_not_fit_is_a_line_for_its_file(tmp_path: Path,
 
 def test_that_processes_made_ready_are_those_that_decode_and_an_import_that_is_given_up_leaves_none_starting(tmp_path: Path) -> None:
     close()
-    with reader_process.made_ready(1):
-        pass
+    with reader_process.made_ready(1) as started:
+        while not started(0.1):
+            pass
     (idle,) = reader_process._idle
     pid = idle.pid
     assert pid is not None
@@ -140,6 +143,8 @@ def test_that_processes_made_ready_are_those_that_decode_and_an_import_that_is_g
     close()
     with pytest.raises(KeyboardInterrupt), reader_process.made_ready(2):
         raise KeyboardInterrupt
+    with reader_process.made_ready(2):
+        pass  # nobody waits: what is still starting is ended
     assert not [thread for thread in threading.enumerate() if thread.name == "starting a reading process"]
 
 
@@ -154,3 +159,21 @@ def test_that_pictures_of_one_width_and_many_heights_do_not_get_into_each_other(
     assert first.good + second.good == 90
     for image, pixels in zip(prints.images, expected, strict=True):
         assert pixels.shape[0] != 16 or np.array_equal(image, pixels.transpose(2, 0, 1))
+
+
+def test_that_a_folder_is_read_in_short_steps_while_its_processes_start_and_closing_ends_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2 * decode_pool.FEW):
+        save(tmp_path / "set" / f"{number:04}.png", RNG.integers(0, 256, (8, 8, 3), np.uint8))
+    go = threading.Event()
+    monkeypatch.setattr(reader_process.ReaderProcess, "start", lambda self: go.wait(60) and None)
+    monkeypatch.setattr(reader_process.ReaderProcess, "kill", lambda self: go.set())
+    close()
+    reading = folders.read(tmp_path / "set", ImportRecipe())
+    for _ in range(300):  # processes that never start hold nothing up
+        assert next(reading).unit == "file"  # type: ignore[union-attr]
+    starting = [thread for thread in threading.enumerate() if thread.name == "starting a reading process"]
+    assert starting and not go.is_set()
+    reading.close()
+    assert go.is_set() and not any(thread.is_alive() for thread in starting)

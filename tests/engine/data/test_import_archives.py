@@ -73,7 +73,18 @@ def test_that_a_tar_that_ends_before_its_end_has_a_line(tmp_path: Path, damage: 
     (tmp_path / "set.tar").write_bytes(broken.get(damage or "", whole if damage is None else whole[: place + 100]))
     data = opened(tmp_path / "set.tar")
     assert sum(data.report.counts.values()) == (20 if damage is None else 12)
-    assert said(data, "set.tar is cut off or damaged behind 12 files") == (damage is not None)
+    assert said(data, "set.tar is cut off or damaged behind 12 files") == (damage in ("junk", "cut within a header"))
+    assert said(data, "set.tar ends behind 12 files without an end mark, so more may be missing.") == (damage == "cut at an entry")
+
+
+def test_that_what_is_missing_behind_a_damaged_shard_is_counted_in_that_shard(tmp_path: Path) -> None:
+    for shard in range(3):
+        write_tar(tmp_path / f"train-{shard:06}.tar", {f"{shard}{n}.png": png(RNG.integers(0, 256, (9, 9), np.uint8)) for n in range(5)})
+    last = tmp_path / "train-000002.tar"
+    with tarfile.open(last) as archive:
+        place = archive.getmembers()[3].offset
+    last.write_bytes(last.read_bytes()[: place + 100])
+    assert said(opened(tmp_path), "train-000002.tar is cut off or damaged behind 3 files")
 
 
 def test_that_a_packed_set_of_16_bits_is_read_anew_by_its_one_scale(tmp_path: Path) -> None:

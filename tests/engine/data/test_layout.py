@@ -249,6 +249,13 @@ def test_that_decisions_change_what_is_made_of_a_tree() -> None:
     assert counts(look(paths, ImportRecipe(class_level=-1))) == {"all": {"cats": 8, "dogs": 8}}
     layout = look(paths, ImportRecipe(leave_out=("*/dogs/*",)))
     assert counts(layout) == {"all": {"wild": 4, "tame": 4}} and any("as asked for" in note for note in layout.said())
+    idle = look(paths, ImportRecipe(leave_out=("*/dogs/*", "birds"), keep=("masks",))).said()
+    for name in ("leave_out “birds”", "keep “masks”"):
+        words = "a pattern is matched with the whole path, such as */masks/*, or is the name of a folder."
+        assert f"{name} names no image; {words}" in idle
+    assert not any("leave_out “*/dogs/*”" in note for note in idle)
+    named = look(paths, ImportRecipe(leave_out=("dogs",)))  # a folder of that name, wherever it lies
+    assert counts(named) == {"all": {"wild": 4, "tame": 4}} and not any("names no image" in note for note in named.said())
     assert counts(look(tree("train|test/#.png"), ImportRecipe(split="none"))) == {"all": {"train": 4, "test": 4}}
     assert counts(look(tree("val|other/#.png"), ImportRecipe(split="folders"))) == {"valid": {"": 4}, "train": {"": 4}}
 

@@ -74,7 +74,10 @@ def test_that_a_sample_opens_few_files_and_counts_all(folder: Path, opened: list
         assert report.class_counts["test"][place] == there["test", name]
         assert report.class_counts["train"][place] + report.class_counts["valid"][place] == there["train", name]
     assert report.hash == "" and report.duplicates == 0
-    assert report.notes[0] == "From a sample of 60 images of 1,809; only their number and their classes are those of the whole."
+    assert report.notes[0] == (
+        "From a sample of 60 images of 1,809; their number and classes are told from names and tables, where files that cannot be read "
+        "still count."
+    )
     assert report.understood is not None and sum(report.understood.histogram_after) == 60 * 64
 
 

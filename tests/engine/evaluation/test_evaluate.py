@@ -94,3 +94,21 @@ def test_data_that_changed_since_the_training_are_refused(tmp_path):
     np.save(tmp_path / "images.npy", 255 - images)
     with pytest.raises(BadRun, match="content changed"):
         result(evaluate(tmp_path / "runs" / "run"))
+
+
+def test_that_a_stop_is_heard_while_the_data_are_read_and_the_reading_is_closed(runs, monkeypatch):
+    closed = []
+
+    def reading(_run, _job):
+        try:
+            for done in range(1000):
+                yield Progress("", "", done, 1000, "file", 0.0, None)
+        finally:
+            closed.append(done)
+
+    monkeypatch.setattr("engine.evaluation.evaluate.open_run_data", reading)
+    seen: list[object] = []
+    with pytest.raises(KeyboardInterrupt, match="before anything was scored"):
+        for event in evaluate(runs / "vae", stop=lambda: len(seen) > 3):
+            seen.append(event)
+    assert len(seen) == 4 and closed == [3]

@@ -15,6 +15,7 @@ from engine.losses.likelihoods import image_generators
 from engine.queries.session import Model
 from engine.storage.run_folders import BadRun
 from engine.storage.run_reader import Run, list_runs
+from engine.storage.run_writer import RunWriter
 from engine.training.background_models import build_background, find_background
 from engine.training.batches import mutated
 from engine.training.loop import train
@@ -73,6 +74,20 @@ def test_that_an_unfinished_background_says_so_and_is_gone_on_with(tmp_path):
     list(build_background(tmp_path / "owner", steps=12))
     found, _, _ = find_background(tmp_path / "owner")
     assert found is not None and found.manifest is not None and found.manifest.step == 12
+
+
+def test_that_a_background_that_diverged_says_so_and_is_neither_removed_nor_trained_again(tmp_path):
+    list(train(Plan("vae", "digits", SMALL, steps=2, name="owner", device="cpu"), tmp_path))
+    list(build_background(tmp_path / "owner", steps=2))
+    path = tmp_path / "owner" / "background"
+    with RunWriter.resume(path) as writer:
+        writer.set_status("failed", "The loss was not finite at step 3.", diverged=True)
+    before = sorted(file.name for file in path.rglob("*"))
+    found, why, buildable = find_background(tmp_path / "owner")
+    assert found is None and not buildable and "diverged" in why and why.endswith("The loss was not finite at step 3.")
+    with pytest.raises(BadRun, match=r"would end there again\. The loss was not finite at step 3\."):
+        list(build_background(tmp_path / "owner", steps=4))
+    assert sorted(file.name for file in path.rglob("*")) == before
 
 
 def test_that_a_background_that_waits_when_the_window_closes_waits_again_at_the_next_start(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_that_a_moved_set_is_taken_at_its_new_place_with_its_recipe_decisions_an
     assert content_of(root, now) == before
     now, compared = end_of(locate_listed(root, plain, str(new)))  # the other entry of the same folder
     assert compared and open_data(now).hash == plain_before
+
+
+def test_that_runs_that_know_the_content_by_its_former_hash_are_moved_with_it(tmp_path: Path) -> None:
+    root, old, new = tmp_path / "runs", class_folders(tmp_path / "pets", count=12), tmp_path / "moved"
+    former, _ = known(root, str(old)), list(train(Plan("vae", str(old), SMALL, steps=1, name="run", device="cpu"), root))
+    shutil.move(old, new)
+
+    def reader(name: str, job: str):
+        yield from ()
+        return replace(open_data(name), hash="0" * 64, former_hash=former)
+
+    assert end_of(locate_listed(root, str(old), str(new), reader=reader)) == (str(new), True)
+    run = Run.open(root / "run")
+    assert run.manifest is not None and run.manifest.data == str(new)
 
 
 def test_that_another_set_is_refused_in_one_sentence_and_nothing_is_noted(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from engine.storage.atomic_io import NoSpace
 from engine.storage.run_reader import Run
 from engine.storage.run_writer import RunWriter
 from engine.training.loop import Plan, train
+from engine.worker.query_lane import _renamed
 from engine.worker.run_follower import history_points
 from tests.kit.import_cases import class_folders
 from tests.kit.watched_engine import PATIENCE, SMALL, weights
@@ -270,6 +271,10 @@ def test_data_are_inspected_remembered_and_forgotten(watched, tmp_path):
     again.until(lambda e: isinstance(e, m.DataListed) and any(d.data.endswith("noise.npy") for d in e.data))
     again.engine.send(m.ForgetData(str(tmp_path / "noise.npy")))
     again.until(lambda e: isinstance(e, m.DataListed) and not any(d.data.endswith("noise.npy") for d in e.data))
+
+
+def test_that_a_list_with_foreign_rows_can_be_renamed_in():
+    assert _renamed("a", "b", ["a", ["x"], {"y": 1}, "b", 3]) == ["b", "['x']", "{'y': 1}", "3"]
 
 
 def test_that_moved_data_stay_on_the_list_and_follow_the_run_that_they_were_located_for(watched, tmp_path):
