@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.common.intervals import margin
+from engine.common.spacing import evenly
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -327,7 +328,7 @@ class Autoregressive(Method):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """Code lengths of some held-out images, beside their marginal entropy. x [N, C, H, W]."""
-        x = x[: max(1, SYMBOLS_DESCRIBED // self.length)]
+        x = x[torch.from_numpy(evenly(len(x), max(1, SYMBOLS_DESCRIBED // self.length))).to(x.device)]
         tokens = self.to_tokens(x, generator)
         each = -self.log_probs(tokens).double().sum(1)  # [N]
         nats = each.mean().item()

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from engine.bases.autoregressive import SYMBOLS_DESCRIBED, Autoregressive, Memory, diagnose, entropy, saving_error
 from engine.common.intervals import margin
+from engine.common.spacing import evenly
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.likelihoods import Randomness
@@ -99,7 +100,7 @@ class TextAutoregressive(Autoregressive):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """Code lengths of some held-out windows, beside the marginal entropy of their symbols. x int64 [N, T]."""
-        x = x[: max(1, SYMBOLS_DESCRIBED // x.shape[1])]
+        x = x[torch.from_numpy(evenly(len(x), max(1, SYMBOLS_DESCRIBED // x.shape[1]))).to(x.device)]
         each = -self.log_probs(x).double()  # [N, T]
         nats = each.mean().item()
         alone = entropy(x, self.symbols)

@@ -20,6 +20,19 @@ def margin(error: float, n: int) -> float:
     return error * (T95[n - 2] if n - 2 < len(T95) else Z95 + 2.42 / (n - 1))  # the next term of the quantile's expansion in 1 / n
 
 
+def difference_margin(a: float, n: int, b: float, m: int) -> float:
+    """Half the width of the 95 % interval of a difference of means, of `n` values with deviation `a` (ddof 1) and of `m` with `b` (Welch
+    1947), its degrees of freedom rounded down; infinite where one is of a single value.
+    """
+    if min(n, m) < 2:
+        return math.inf
+    first, second = a * a / n, b * b / m
+    if first + second == 0:
+        return 0.0
+    freedom = (first + second) ** 2 / (first * first / (n - 1) + second * second / (m - 1))
+    return margin(math.sqrt(first + second), 1 + int(freedom))
+
+
 def share_interval(count: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Wilson's interval (1927) of a probability of which `count` of `n` independent trials came true; (0, 1) where n is 0."""
     if n <= 0:

@@ -133,11 +133,12 @@ class Neighbours:
     labels: Tensor  # int64 [N]
     classes: int
 
-    def log_p(self, features: Tensor) -> Tensor:
-        """log p(y|x) float64 [M, K] of features [M, D]."""
-        given = votes(self.bank, self.labels, F.normalize(features.float(), dim=1), self.classes).double()
+    def log_p(self, features: Tensor, own: Tensor | None = None) -> Tensor:
+        """log p(y|x) float64 [M, K] of features [M, D]; `own` as for `knn`. All classes alike where nobody is left to vote."""
+        given = votes(self.bank, self.labels, F.normalize(features.float(), dim=1), self.classes, own=own).double()
         total = given.sum(1, keepdim=True)
-        mean = total / min(NEIGHBOURS, len(self.bank))
+        voters = min(NEIGHBOURS, len(self.bank) - (own is not None))
+        mean = total / voters if voters else torch.ones_like(total)
         return ((given + mean / self.classes) / (total + mean)).log()
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.common.counting import number_of
-from engine.common.intervals import margin, share_interval
+from engine.common.intervals import difference_margin, share_interval
 from engine.config import Training, setting
 from engine.losses import likelihoods
 from engine.losses.energy import contrastive_energy
@@ -247,7 +247,6 @@ class EnergyBased(Method):
         c = self.config
         cold = c.langevin_noise**2 / (2 * c.langevin_size)
         above = (of_shuffled[None] > data[:, None]).to(data).mean().item()
-        spread = (0.5 * (data.double().var(correction=0) + of_noise.double().var(correction=0))).sqrt().item()
         numbers = (
             Number("energy", data.mean().item(), "nat, unnormalized", 3, "Mean of held-out images. Only differences mean something."),
             Number("of noise", of_noise.mean().item(), "nat, unnormalized", 3, "Mean of images of uniform noise."),
@@ -261,7 +260,7 @@ class EnergyBased(Method):
             Number("shuffled above held-out", 100 * above, "%", 1, "How often a shuffled image has the higher energy: AUROC."),
             Number("temperature of the chains", cold, "", 7, "T = n² / 2s: the chains sample about exp(−E/T), not exp(−E)."),
         )
-        return Description(numbers, (diagnose(data.mean().item(), of_noise.mean().item(), spread, above, len(x)),))
+        return Description(numbers, (diagnose(EnergySpread.of(data), EnergySpread.of(of_noise), above),))
 
 
 def langevin_step(x: Tensor, gradient: Tensor, xi: Tensor, size: float, noise: float, clip: float) -> Tensor:
@@ -271,28 +270,45 @@ def langevin_step(x: Tensor, gradient: Tensor, xi: Tensor, size: float, noise: f
     return (x - size * gradient + noise * xi).clamp(0, 1)
 
 
-def diagnose(data: float, noise: float, spread: float, above: float, images: int) -> Diagnosis:
-    """What mean energies of held-out images and of NOISE_IMAGES of noise mean, and the share of shuffled images above held-out ones.
+@dataclass(frozen=True)
+class EnergySpread:
+    """Mean and deviation (ddof 1) of the energies of so many images; the deviation of a single one is NaN."""
+
+    mean: float
+    deviation: float
+    count: int
+
+    @classmethod
+    def of(cls, energies: Tensor) -> EnergySpread:
+        """Of energies [N]."""
+        energies = energies.double()
+        return cls(energies.mean().item(), energies.std().item() if len(energies) > 1 else math.nan, len(energies))
+
+
+def diagnose(data: EnergySpread, noise: EnergySpread, above: float) -> Diagnosis:
+    """What energies of held-out images and of noise mean, and the share of pairs in which a shuffled image is above a held-out one.
 
     - energies beyond half of BOUND run away; bad.
     - noise is shown to be at most half a deviation above held-out images: nothing is learned; bad.
     - shuffled pixels are shown to be above in fewer than 90 % of the pairs: warning.
-    - both the other way round: good. Not told on so few images: nothing can be said.
-
-    Args:
-        spread: standard deviation of an energy, of held-out images and noise alike.
+    - noise is shown to be above, and shuffled pixels are in at least 90 % of the pairs: good. Else so few images do not tell.
     """
-    if not (abs(data) <= BOUND / 2 and abs(noise) <= BOUND / 2):
+    if not (abs(data.mean) <= BOUND / 2 and abs(noise.mean) <= BOUND / 2):
         return Diagnosis("bad", "The energies run away: lower the learning rate or raise alpha.")
-    fewer = min(images, NOISE_IMAGES)
-    apart = noise - data
-    reach = margin(spread * math.sqrt(1 / images + 1 / NOISE_IMAGES), fewer) if fewer > 1 else math.inf
-    low, high = share_interval(above * images, images)  # no narrower than that of the pairs (Birnbaum and Klose 1957)
+    apart, spread = noise.mean - data.mean, math.sqrt((data.deviation**2 + noise.deviation**2) / 2)
+    reach = difference_margin(data.deviation, data.count, noise.deviation, noise.count)
+    low, high = share_interval(above * data.count, data.count)  # no narrower than that of the pairs (Birnbaum and Klose 1957)
     if apart - reach <= 0 and apart + reach <= NO_DISTANCE * spread:
         return Diagnosis("bad", "Noise has no higher energy than held-out images: nothing was learned yet, or the chains no longer move.")
+    few = number_of(data.count, "held-out image is", "held-out images are")
     if apart - reach <= 0 or (low <= 0.5 and high >= 0.9):
-        return Diagnosis("muted", f"{images} held-out images are too few to tell their energies from those of noise or of shuffled pixels.")
+        return Diagnosis("muted", f"{few} too few to tell energies from those of noise or of shuffled pixels.")
     if high < 0.9:
         words = "Held-out images have lower energy than noise, but often not than the same pixels in another order: train longer."
         return Diagnosis("warning", words)
+    if above < 0.9:
+        return Diagnosis(
+            "muted",
+            f"Held-out images have lower energy than noise; {few} too few to tell whether also than their own pixels in another order.",
+        )
     return Diagnosis("good", "Held-out images have lower energy than noise and than their own pixels in another order.")

@@ -388,6 +388,7 @@ def balance(ranked: float, images: int) -> Diagnosis:
     """Which network is ahead, from the share of pairs of so many images and as many samples that the discriminator ranks right.
 
     - shown to be above 95 %: the discriminator; warning.
+    - shown to be below 50 %: it ranks samples above held-out images; warning.
     - shown to be below 65 %: it cannot tell; said as it is, since both a perfect generator and a blind discriminator look so.
     - shown to be above 50 %, and not nearly all: balanced; good. Else so few images do not tell.
     """
@@ -399,6 +400,12 @@ def balance(ranked: float, images: int) -> Diagnosis:
             f"The discriminator is far ahead: it ranks {share} of the pairs right. Train longer; if that stays, raise gamma or lower "
             "discriminator_rate.",
         )
+    if high < 0.5:
+        return Diagnosis(
+            "warning",
+            f"The discriminator ranks samples above held-out images ({share} of the pairs right; chance: 50 %): it lags behind the "
+            "generator, or knows its training images by heart. Train longer, or choose another step.",
+        )
     if high < BLIND:
         return Diagnosis(
             "muted",
@@ -407,7 +414,9 @@ def balance(ranked: float, images: int) -> Diagnosis:
         )
     if low <= 0.5 or ranked > 0.5 * (1 + AHEAD):
         return Diagnosis(
-            "muted", f"{images} held-out images are too few to tell which network is ahead ({share} of the pairs ranked right)."
+            "muted",
+            f"{number_of(images, 'held-out image is', 'held-out images are')} too few to tell which network is ahead ({share} of the "
+            "pairs ranked right).",
         )
     return Diagnosis("good", f"The two networks are in balance: the discriminator ranks {share} of the pairs right.")
 

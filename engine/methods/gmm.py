@@ -21,6 +21,7 @@ from engine.bases.classical import ClassicalMethod
 from engine.bases.dequantized import LEVELS, DequantizedDensity, dequantized, require_two, shuffled
 from engine.common.counting import number_of
 from engine.common.importing import IMPORTING
+from engine.common.spacing import evenly
 from engine.config import setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
@@ -304,7 +305,7 @@ class GMM(DequantizedDensity):
         stage = int(self.state[0])
         if stage == NOT_BEGUN:
             return Description(diagnosis=(Diagnosis("warning", "It has not begun: the first step fits the first mixture."),))
-        x = x[:128]
+        x = x[torch.from_numpy(evenly(len(x), 128)).to(x.device)]
         joint = self._log_joint(dequantized(x, likelihoods.image_generators(x, 0)))
         nats = -joint.logsumexp(1).mean().item() + self.data.dims * math.log(LEVELS)
         used = joint.softmax(1).mean(0)

@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.bases.classical import ClassicalMethod
 from engine.bases.dequantized import LEVELS, DequantizedDensity, dequantized, held_out_split, shuffled
 from engine.common.counting import number_of
+from engine.common.spacing import evenly
 from engine.config import setting
 from engine.losses import likelihoods
 from engine.messages import Diagnosis, Number
@@ -131,7 +132,7 @@ class KDE(DequantizedDensity):
         """The bandwidth, the score of held-out images x [N, C, H, W], and how many kernels an image is near to."""
         if not self.finished:
             return Description(diagnosis=(Diagnosis("warning", "It has not begun: the first step does it all."),))
-        x = x[:64]
+        x = x[torch.from_numpy(evenly(len(x), 64)).to(x.device)]
         v = dequantized(x, likelihoods.image_generators(x, 0))
         h = float(self.width)
         whole = self.log_density(v) + math.log(max(1, int(self.count)))  # [N], log of the sum of all kernels

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from engine.bases.classical import ClassicalMethod
 from engine.bases.encoder import described, precise
+from engine.common.spacing import evenly
 from engine.config import setting
 from engine.device import out_of_memory
 from engine.messages import Diagnosis, Number
@@ -168,7 +169,8 @@ class PretrainedEncoder(Method):
     @torch.no_grad()
     def describe(self, x: Tensor, generator: torch.Generator) -> Description:
         """How the features of held-out images x [N, C, H, W] are spread, what the network sees of them, and what it costs."""
-        base = described(torch.cat([self.encode(piece) for piece in x[: self.valid_examples].split(self.valid_slice)]))
+        some = x[torch.from_numpy(evenly(len(x), self.valid_examples)).to(x.device)]
+        base = described(torch.cat([self.encode(piece) for piece in some.split(self.valid_slice)]))
         told = Description((*base.numbers, *self._costs(x[:1])), base.diagnosis)
         if self.config.architecture:
             return Description(told.numbers, (*told.diagnosis, *self._notes(x[:1])))

@@ -25,7 +25,7 @@ from engine.data.splits import draw, spread
 from engine.detectors.base import FEATURES_AT_ONCE, aside
 from engine.evaluation.bayes import bayes, given_in_steps
 from engine.evaluation.classifier_errors import KINDS, Answered, Bins, answered, chosen, joined, report
-from engine.evaluation.linear_probe import NEIGHBOURS, Linear, Neighbours, features_of, fit
+from engine.evaluation.linear_probe import NEIGHBOURS, TEMPERATURE, C, Linear, Neighbours, features_of, fit
 from engine.protocols import Classifier, Density, Encoder, ProbabilityFlow, provides
 from engine.queries.answers import Job, Part, answers
 from engine.queries.arrays import image_tensor
@@ -43,7 +43,7 @@ FITTED_ON = 5000  # training images that a linear probe is fitted on, or that ar
 KEPT = 64  # sets of answers
 PAGE_LIMIT = 240  # images of one page
 TELL_SECONDS = 0.1
-FILE, VERSION = "errors", 1  # of kept answers in a run's folder; the number changes when they come to mean something else
+FILE, VERSION = "errors", 2  # of kept answers in a run's folder; the number changes when they come to mean something else
 SEEN = "The run was trained on these images, so the figures are too good for new ones."
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -141,6 +141,9 @@ def _facts(model: Model, data: DataSet, of: m.AnswersOf) -> dict[str, Any]:
         "limit": of.limit,
         "through": of.through,
         "fitted on": FITTED_ON,
+        "neighbours": NEIGHBOURS,
+        "temperature": TEMPERATURE,
+        "c": C,
         "flow images": FLOW_IMAGES,
     }
 
@@ -180,7 +183,8 @@ def _asked(job: str, model: Model, data: DataSet, of: m.AnswersOf, facts: dict[s
     rows, words = spread(split, limit), ""
     if of.through in OF_FEATURES and of.split == "train":
         others = np.setdiff1d(np.arange(len(split)), _fitted_on(data))
-        words = " Those are left out here." if len(others) else " Those are these very images."
+        itself = "; none has a vote about itself" if of.through == KNN else ""
+        words = " Those are left out here." if len(others) else f" Those are these very images{itself}."
         if len(others):
             rows = others[draw(len(others), min(limit or len(others), len(others)), split.labels[others])]
     labels = np.asarray(split.labels[rows], np.int64)
@@ -233,11 +237,12 @@ def _told(job: str, model: Model, data: DataSet, of: m.AnswersOf, rows: np.ndarr
     split, shape = data.splits[of.split], model.spec.shape
     probe, note = (None, "") if of.through in (CLASSIFIER, BAYES) else (yield from _probe(job, model, data, of))
     progress = ProgressReporter(job, of.run, len(rows), "image", f"Asking about {SPLITS[of.split]} images", every=TELL_SECONDS)
+    own = torch.from_numpy(rows) if of.through == KNN and _of_the_bank(data, of) else None
     size, parts = min(model.method.valid_slice, FEATURES_AT_ONCE), []
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
         images = yield from adapted(np.asarray(split.images[some]), shape)
-        log_p = yield from _log_p(model, images, of.through, probe)
+        log_p = yield from _log_p(model, images, of.through, probe, None if own is None else own[start : start + size])
         if not bool(torch.isfinite(log_p.exp()).all()):
             raise CannotAnswer(
                 f"{model.run.path.name} at step {model.step:,} gives answers that are not finite numbers; choose an earlier step."
@@ -252,12 +257,14 @@ def _table(bins: Bins) -> np.ndarray:
     return np.stack([np.asarray(column, np.float64) for column in bins], 1)
 
 
-def _log_p(model: Model, images: np.ndarray, through: str, probe: Linear | Neighbours | None) -> Generator[None, None, Tensor]:
-    """log p(y|x) float64 [n, K] of uint8 images [n, C, H, W]."""
+def _log_p(
+    model: Model, images: np.ndarray, through: str, probe: Linear | Neighbours | None, own: Tensor | None
+) -> Generator[None, None, Tensor]:
+    """log p(y|x) float64 [n, K] of uint8 images [n, C, H, W]; `own` are the rows [n] of the neighbours that are these images."""
     method = model.method
     if probe is not None:
         features = yield from aside(lambda: _encoded(method, images))
-        return probe.log_p(features) if isinstance(probe, Neighbours) else probe.logits(features).log_softmax(1)
+        return probe.log_p(features, own) if isinstance(probe, Neighbours) else probe.logits(features).log_softmax(1)
     x = image_tensor(images)
     if through == BAYES:
         return bayes((yield from given_in_steps(method, x, len(model.spec.classes))).log_p).log_posterior
@@ -287,6 +294,11 @@ def _fitted_on(data: DataSet) -> np.ndarray:
     return spread(train, FITTED_ON)
 
 
+def _of_the_bank(data: DataSet, of: m.AnswersOf) -> bool:
+    """Whether the images that are asked about are among those that answer: all training images then are, row by row."""
+    return of.split == "train" and len(_fitted_on(data)) == len(data.splits["train"])
+
+
 def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple[Linear | Neighbours, str]]:
     """What answers from the frozen features as in the Probe pane, a linear probe or neighbours, and what it rests on, in words."""
     train, rows = data.splits["train"], _fitted_on(data)
@@ -305,7 +317,7 @@ def _probe(job: str, model: Model, data: DataSet, of: m.AnswersOf) -> Part[tuple
     labels = torch.from_numpy(np.asarray(train.labels[rows])).long()
     if of.through == KNN:
         bank = torch.nn.functional.normalize(known.float(), dim=1)
-        near = number_of(min(NEIGHBOURS, len(bank)), "nearest", "nearest")
+        near = number_of(min(NEIGHBOURS, len(bank) - _of_the_bank(data, of)), "nearest", "nearest")
         words = f"By a vote of the {near} of {number_of(len(rows), 'training image')}; one vote more is spread over all classes."
         return Neighbours(bank, labels, len(model.spec.classes)), words
     yield progress.say("Fitting the linear probe")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.bases import autoregressive
 from engine.bases.autoregressive import Autoregressive, entropy, frequencies, pick
 from engine.config import fields_of, make_config
 from engine.losses.likelihoods import image_generators
@@ -331,6 +332,16 @@ def test_that_the_loss_is_the_mean_code_length_in_its_units(name: str):
     assert method.bits_per_dim(nats) == pytest.approx(nats / 16 / math.log(2))
     described = {number.name: number.value for number in method.describe(x, seeded()).numbers}
     assert described["−log p(x)"] == pytest.approx(nats)
+
+
+@every_image_model
+def test_that_a_description_is_of_images_over_the_whole_of_what_it_is_given(name: str, monkeypatch: pytest.MonkeyPatch):
+    """Images may lie class by class."""
+    method = make(name, (1, 4, 4), levels=256)
+    monkeypatch.setattr(autoregressive, "SYMBOLS_DESCRIBED", 3 * method.length)
+    x = torch.randint(0, 256, (9, 1, 4, 4), generator=seeded()).double() / 255
+    described = {number.name: number.value for number in method.describe(x, seeded()).numbers}
+    assert described["−log p(x)"] == pytest.approx(-method.log_prob(x[[0, 3, 6]]).mean().item())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

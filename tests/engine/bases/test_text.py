@@ -151,6 +151,16 @@ def test_that_its_description_is_of_the_held_out_windows(runs: Path):
     assert numbers["perplexity"] == pytest.approx(math.exp(nats), rel=1e-4)
 
 
+def test_that_a_description_is_of_windows_over_the_whole_of_what_it_is_given(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    model = Model(Run.open(runs / "text_transformer"), None)
+    x = model.probe()[:9]
+    assert len(x) == 9
+    monkeypatch.setattr("engine.bases.text.SYMBOLS_DESCRIBED", 3 * x.shape[1])
+    numbers = {number.name: number.value for number in model.method.describe(x, model.generator()).numbers}
+    nats = -model.method.log_prob(x[[0, 3, 6]]).mean().item() / 9  # type: ignore[operator]
+    assert numbers["nats per character"] == pytest.approx(nats, rel=1e-5)
+
+
 def test_the_verbs_eval_and_sample_of_a_text(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     where = ["--runs", str(runs), "--json"]
     assert main(["eval", "text_transformer", *where, "--limit", "30"]) == 0

@@ -10,7 +10,7 @@ from scipy import stats
 
 from engine.bases import autoregressive, denoising, variational
 from engine.bases.encoder import described
-from engine.common.intervals import margin, share_interval
+from engine.common.intervals import difference_margin, margin, share_interval
 from engine.losses.distillation import answers_of, diagnose, numbers_of, sinkhorn_knopp
 from engine.messages import Diagnosis
 from engine.method import Description, judged
@@ -179,6 +179,14 @@ def test_that_the_margin_of_a_mean_is_students():
     assert margin(1.0, 1) == math.inf
 
 
+@pytest.mark.parametrize(("a", "n", "b", "m"), [(1.0, 5, 0.01, 128), (0.01, 5, 1.0, 128), (2.0, 256, 2.0, 128), (1.0, 2, 3.0, 128)])
+def test_that_the_margin_of_a_difference_is_welchs(a: float, n: int, b: float, m: int):
+    """Its degrees of freedom are rounded down, so it is a little wider."""
+    p = stats.ttest_ind_from_stats(difference_margin(a, n, b, m), a, n, 0.0, b, m, equal_var=False).pvalue
+    assert 0.02 < p <= 0.0501
+    assert difference_margin(a, 1, b, m) == difference_margin(a, n, b, 1) == math.inf and difference_margin(0.0, n, 0.0, m) == 0
+
+
 # -- what is said of a density, a game, a chain: `told(truth, images, seed)` draws what a checkpoint of that truth would show ----------
 
 
@@ -212,9 +220,8 @@ def energies_told(apart: float, images: int, seed: int, shuffled: float | None =
     generator = seeded(seed)
     data, noise, mixed = (torch.randn(n, generator=generator, dtype=torch.float64) for n in (images, energy.NOISE_IMAGES, images))
     noise, mixed = noise + apart, mixed + (apart if shuffled is None else shuffled)
-    spread = (0.5 * (data.var(correction=0) + noise.var(correction=0))).sqrt().item()
     above = (mixed[None] > data[:, None]).double().mean().item()
-    return energy.diagnose(data.mean().item(), noise.mean().item(), spread, above, images).level
+    return energy.diagnose(energy.EnergySpread.of(data), energy.EnergySpread.of(noise), above).level
 
 
 def game_told(apart: float, images: int, seed: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from engine.config import make_config
 from engine.data import open_data
 from engine.detectors.base import ImageBatch, ScoredModel, finish, of
 from engine.detectors.energy_score import UnnormalizedEnergy
+from engine.messages import Diagnosis
 from engine.method import DataSpec, Diverged, StepContext, build
 from engine.methods import method_named
-from engine.methods.energy import BOUND, PATIENCE, LangevinSettings, diagnose, langevin_step
+from engine.methods.energy import BOUND, NOISE_IMAGES, PATIENCE, EnergySpread, LangevinSettings, diagnose, langevin_step
 from engine.nets.energy import EnergyNet, pixel_gradient
 from engine.nets.init import initialize
 from engine.queries.session import Model
@@ -158,13 +160,33 @@ def test_that_a_training_whose_energies_run_away_ends_with_a_sentence_and_is_sho
         list(train(ResumePlan(tmp_path / "run", steps=400), tmp_path))
 
 
+def told(data: float, noise: float, deviation: float, above: float, images: int) -> Diagnosis:
+    """Where held-out images and noise vary alike."""
+    return diagnose(EnergySpread(data, deviation, images), EnergySpread(noise, deviation, NOISE_IMAGES), above)
+
+
 def test_that_energies_that_run_away_and_noise_as_likely_as_images_are_said():
-    assert diagnose(0.0, 1.0, 0.3, 0.99, 256).level == "good"
-    assert "another order" in diagnose(0.0, 1.0, 0.3, 0.5, 256).text
-    assert "Noise" in diagnose(1.0, 0.5, 0.3, 0.9, 256).text
+    assert told(0.0, 1.0, 0.3, 0.99, 256).level == "good"
+    assert "another order" in told(0.0, 1.0, 0.3, 0.5, 256).text
+    assert "Noise" in told(1.0, 0.5, 0.3, 0.9, 256).text
     for energies in ((BOUND, 0.0), (0.0, -BOUND), (float("nan"), 0.0), (0.0, float("nan"))):
-        assert "run away" in diagnose(*energies, 0.3, 0.9, 256).text
-    assert [diagnose(0.0, 1.0, 0.3, 1.0, images).level for images in (1, 2, 256)] == ["muted", "muted", "good"]
+        assert "run away" in told(*energies, 0.3, 0.9, 256).text
+    assert [told(0.0, 1.0, 0.3, 1.0, images).level for images in (1, 2, 256)] == ["muted", "muted", "good"]
+    assert told(0.0, 1.0, math.nan, 1.0, 1).text.startswith("1 held-out image is too few to tell")
+
+
+def test_that_shuffled_pixels_are_called_worse_only_where_they_are_in_nine_of_ten_pairs():
+    levels = [told(0.0, 1.0, 0.3, above, 100).level for above in (0.5, 0.8, 0.86, 0.89, 0.9, 0.95, 1.0)]
+    assert levels == ["warning", "warning", "muted", "muted", "good", "good", "good"]
+    assert "too few to tell whether" in told(0.0, 1.0, 0.3, 0.86, 100).text
+    assert told(0.0, 1.0, 0.3, 0.86, 1000).level == "warning"
+
+
+def test_that_few_images_of_wide_energies_are_not_told_from_noise_of_narrow_ones():
+    """Welch's test: with the variances pooled by equal weights, five such images were shown to lie below noise."""
+    data, noise = EnergySpread(0.0, 1.0, 5), EnergySpread(1.0, 0.01, NOISE_IMAGES)
+    assert diagnose(data, noise, 1.0).level == "muted"
+    assert diagnose(replace(data, count=50), noise, 1.0).level == "good"
 
 
 def test_that_the_score_is_the_energy_has_no_bits_and_is_not_offered_of_others():

@@ -380,6 +380,14 @@ def test_that_pairs_ranked_right_are_the_area_under_the_curve_ties_included():
     assert "cannot tell" in balance(ranked_right(fake, fake), 256).text
     assert balance(0.8, 256).level == "good"
     assert [balance(share, 6).text.split(" to tell")[0] for share in (0.5, 0.8, 1.0)] == ["6 held-out images are too few"] * 3
+    assert balance(1.0, 1).text.startswith("1 held-out image is too few to tell")
+
+
+def test_that_a_discriminator_that_ranks_samples_above_held_out_images_is_said_to():
+    for share, number in ((0.0, 256), (0.3, 256), (0.0, 6), (0.43, 256)):
+        word = balance(share, number)
+        assert word.level == "warning" and "ranks samples above held-out images" in word.text, (share, number)
+    assert "cannot tell" in balance(0.47, 256).text and "too few" in balance(0.3, 6).text
 
 
 def test_that_a_generator_of_one_image_is_called_collapsed_and_early_steps_are_not_judged():

@@ -56,6 +56,12 @@ def test_that_log_p_equals_scikit_learns_of_the_same_mixture(covariance: str):
     assert method.log_prob(asked).numpy() == pytest.approx(theirs.score_samples(noised(asked)) - D * math.log(256), rel=1e-10)
 
 
+def test_that_a_description_is_of_images_over_the_whole_of_what_it_is_given():
+    method, x = fit(made(select=False, components=2), images(90)), images(384, seed=4)
+    told = {number.name: number.value for number in method.describe(x, seeded()).numbers}["−log p(x)"]
+    assert told == pytest.approx(-method.log_prob(x[::3]).mean().item(), rel=1e-9)
+
+
 def test_that_one_full_component_is_the_gaussian_of_maximum_likelihood():
     x = images(70)
     method = fit(made(select=False, components=1, covariance="full", regularization=1e-4), x)

@@ -50,6 +50,12 @@ def test_that_it_equals_scikit_learns_density_in_units_of_grey_levels(monkeypatc
     assert method.log_prob(asked).numpy() == pytest.approx(wanted, rel=1e-9), "in blocks"
 
 
+def test_that_a_description_is_of_images_over_the_whole_of_what_it_is_given():
+    method, x = fitted(images(40), bandwidth=0.2), images(192, seed=1)
+    told = {number.name: number.value for number in method.describe(x, seeded()).numbers}["−log p(x)"]
+    assert told == pytest.approx(-method.log_prob(x[::3]).mean().item(), rel=1e-9)
+
+
 def test_that_one_kernel_at_itself_is_the_peak_of_a_gaussian():
     method = fitted(images(2).mean(0, keepdim=True).repeat(2, 1, 1, 1), bandwidth=0.3)
     centre = (method.points[:1].double() + 0.5) / 256

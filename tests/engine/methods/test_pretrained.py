@@ -271,6 +271,16 @@ def test_that_what_is_done_to_images_and_its_cost_are_said(tmp_path: Path):
     assert any("does not say how values are normalized" in text for text in warned)
 
 
+def test_that_a_description_is_of_images_over_the_whole_of_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    saved(tmp_path / "model", "vit", PROCESSING)
+    method = opened(tmp_path / "model", tmp_path / "runs").method
+    x, seen = torch.rand(192, *method.data.shape, generator=torch.Generator().manual_seed(0)), []
+    encode = method.encode
+    monkeypatch.setattr(method, "encode", lambda images: seen.append(images) or encode(images))
+    method.describe(x, torch.Generator())
+    assert torch.equal(torch.cat(seen), x[::3])
+
+
 def test_that_features_do_not_depend_on_how_many_images_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     saved(tmp_path / "model", "dinov2", PROCESSING)
     ours = opened(tmp_path / "model", tmp_path / "runs")

@@ -25,6 +25,7 @@ from engine.cli import main
 from engine.data import open_data
 from engine.data.curation import pinned
 from engine.data.splits import spread
+from engine.evaluation.linear_probe import Neighbours
 from engine.queries import classifier_errors
 from engine.queries.classifier_errors import ClassifierErrors
 from engine.queries.session import CannotAnswer, Model, QuerySession
@@ -284,6 +285,38 @@ def test_that_the_vote_of_neighbours_answers_as_an_independent_one_does(runs: Pa
     assert "200 nearest" in found.note and found.of.through == "knn"
     page = browse(session, found)
     assert (page.answers != page.labels).all() and len(page.images) == len(page.names) > 0
+
+
+def test_that_no_training_image_votes_about_itself(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    """The features are noise, so that nothing but an image's own vote could know its class."""
+    noise: dict[bytes, torch.Tensor] = {}
+
+    def encoded(_: object, images: np.ndarray) -> torch.Tensor:
+        for image in images:
+            noise.setdefault(image.tobytes(), torch.randn(64, generator=torch.Generator().manual_seed(len(noise))))
+        return torch.stack([noise[image.tobytes()] for image in images])
+
+    monkeypatch.setattr(classifier_errors, "_encoded", encoded)
+    count = len(open_data("digits").splits["train"])
+    for limit in (None, count - 50):
+        found, _ = ask(QuerySession(), runs / "simclr", split="train", through="knn", limit=limit)
+        assert found.accuracy[0] < 0.2 and "these very images; none has a vote about itself" in found.note
+
+
+def test_that_a_single_neighbour_that_is_the_image_itself_leaves_all_classes_alike():
+    one = Neighbours(torch.ones(1, 4) / 2, torch.zeros(1, dtype=torch.int64), 3)
+    assert one.log_p(torch.ones(1, 4), torch.zeros(1, dtype=torch.int64)).exp().tolist() == [pytest.approx([1 / 3] * 3)]
+
+
+def test_that_kept_answers_rest_on_what_the_vote_and_the_fit_were_set_to(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    model, data = Model(Run.open(runs / "simclr"), None), open_data("digits")
+    of = m.AnswersOf(str(runs / "simclr"), model.step, "valid", LIMIT, "knn")
+    told = [classifier_errors._facts(model, data, of)]
+    for name in ("NEIGHBOURS", "TEMPERATURE", "C"):
+        with monkeypatch.context() as patch:
+            patch.setattr(classifier_errors, name, 7)
+            told.append(classifier_errors._facts(model, data, of))
+    assert len({json.dumps(one, sort_keys=True, default=str) for one in told}) == 4
 
 
 def test_that_a_probe_is_not_asked_about_what_it_was_fitted_on_or_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch):
