@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine.common.conditions import PAST_FRAMES
+from engine.data.array_labels import NO_LABEL
 from engine.data.dataset import BadData, Numbered, Part, Source
 from engine.data.preprocessing import preprocessing_of
 
@@ -96,7 +97,7 @@ def source_from_frame(head: dict[str, Any], payload: bytes, rooms: dict[str, np.
             if about["labels"]:
                 labels = np.frombuffer(payload, "<i8", count, place).astype(np.int64)
                 place += 8 * count
-                if labels.size and not 0 <= labels.min() <= labels.max() < len(source.classes):
+                if labels.size and not NO_LABEL <= labels.min() <= labels.max() < len(source.classes):
                     raise ValueError
             groups = None
             if about["groups"]:

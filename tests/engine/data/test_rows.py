@@ -30,10 +30,15 @@ def test_that_clips_and_labels_cross_whole() -> None:
     assert part.past is not None and np.array_equal(part.past, PAST) and part.labels is not None and part.labels.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("label", [-1, 2])
+@pytest.mark.parametrize("label", [-2, 2])
 def test_that_a_label_of_no_class_is_damage(label: int) -> None:
     with pytest.raises(BadData, match="damaged answer"):
         crossed(Part(IMAGES, np.array([0, 1, 0, 1, 0, label]), list("abcdef")))
+
+
+def test_that_an_image_without_a_class_crosses() -> None:
+    labels = crossed(Part(IMAGES, np.array([0, 1, 0, 1, 0, -1]), list("abcdef"))).labels
+    assert labels is not None and labels.tolist() == [0, 1, 0, 1, 0, -1]
 
 
 def test_that_frames_without_what_went_before_and_clips_of_another_length_are_damage() -> None:
