@@ -79,4 +79,5 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
         raise BadData(f"{path.name} is locked with a password; save it without one.")
     if entry.file_size > _SMALL and entry.file_size > MAX_ZIP_RATIO * max(1, entry.compress_size):
         growth = f"unpacks to {entry.file_size / max(1, entry.compress_size):,.0f} times its size and the limit is {MAX_ZIP_RATIO} times"
-        raise BadData(f"{path.name} was not opened: “{name.name[:40]}” {growth}; save it uncompressed.")
+        shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in name.name[:40])
+        raise BadData(f"{path.name} was not opened: “{shown}” {growth}; save it uncompressed.")

@@ -188,10 +188,12 @@ def _trust(name: str, matched: list[str], exact: bool) -> tuple[int, ...]:
 
 def _by_order(path: str, table: RawTable, mine: list[str]) -> LabelTable | None:
     """A list of classes without names of files, one for each picture, where their order is the same by letters and by numbers."""
+    if len(table.columns) != 1 or len(table.rows) != len(mine) or not all(table.rows):
+        return None
     cells = table.column(0)
     values = {cell for cell in cells if cell}
     told = squeezed(stem_of(path.rpartition("/")[2]) + table.columns[0])
-    if len(table.columns) > 1 or len(cells) != len(mine) or not any(word in told for word in _LISTS_OF_CLASSES):
+    if not any(word in told for word in _LISTS_OF_CLASSES):
         return None
     if not 2 <= len(values) <= max(2, _MOST_CLASSES * len(cells)) or _is_measure(values) or sorted(mine, key=_by_number) != sorted(mine):
         return None
