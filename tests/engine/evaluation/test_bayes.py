@@ -14,7 +14,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from engine.common.bayes_rule import posterior, with_share
 from engine.data import open_data
 from engine.data.splits import spread
-from engine.evaluation.bayes import BadPrior, bayes, calibration, class_prior
+from engine.evaluation.bayes import BadPrior, bayes, calibration, class_prior, marginal_error
 from engine.evaluation.evaluate import evaluate
 from engine.queries.session import Model
 from engine.storage.run_reader import Run
@@ -145,3 +145,11 @@ def test_that_a_prior_moves_what_eval_says_of_a_run(tmp_path: Path):
     assert zero["bayes_accuracy"] == pytest.approx((labels == 0).mean()) and zero["prior"][0] == 1
     shares = np.bincount(open_data("digits").splits["train"].labels)
     assert told("data")["prior"] == pytest.approx(shares / shares.sum(), abs=1e-5)
+
+
+def test_that_the_error_of_the_marginal_is_what_moving_every_class_does_to_it() -> None:
+    """Against log Σ exp itself, moved a little."""
+    given = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double() * 3
+    error = torch.rand(5, 4, generator=torch.Generator().manual_seed(1)).double()
+    moved = ((given + 1e-6 * error).logsumexp(1) - given.logsumexp(1)) / 1e-6
+    assert torch.allclose(marginal_error(error, given.log_softmax(1)), moved, atol=1e-5)

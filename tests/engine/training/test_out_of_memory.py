@@ -31,29 +31,39 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("place", PLACES)
-def test_that_it_ends_in_a_sentence_with_the_last_checkpoint_kept(
-    tmp_path: Path, place: str, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def failed(root: Path, place: str, error: Exception, monkeypatch: pytest.MonkeyPatch, again: bool) -> tuple[str, Run]:
+    """The sentence and the run of a training in which an error is raised at a place; `again`: at each later one too, like a lost card."""
     owner, name, number = PLACES[place]
     real, calls = getattr(owner, name), [0]
 
     def short(*arguments, **more):
         calls[0] += 1
-        if calls[0] == number:
+        if calls[0] == number or (again and calls[0] > number):
             raise error
         return real(*arguments, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, short)
-        with pytest.raises(TrainingFailed, match="not enough memory for this training") as caught:
-            list(train(Plan("vae", "digits", CONFIG, steps=12, name="mine", device="cpu"), tmp_path))
-    run = Run.open(tmp_path / "mine")
-    assert run.status == "failed" and run.info().message == str(caught.value) and run.verify() == []
+        with pytest.raises(TrainingFailed) as caught:
+            list(train(Plan("vae", "digits", CONFIG, steps=12, name="mine", device="cpu"), root))
+    return str(caught.value), Run.open(root / "mine")
+
+
+def goes_on(run: Run, said: str) -> None:
+    assert run.status == "failed" and run.info().message == said and run.verify() == []
     assert run.newest_resumable() is not None
-    list(train(ResumePlan(run.path), tmp_path))
+    list(train(ResumePlan(run.path), run.path.parent))
     assert Run.open(run.path).load()[0] == 12
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("place", PLACES)
+def test_that_it_ends_in_a_sentence_with_the_last_checkpoint_kept(
+    tmp_path: Path, place: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, run = failed(tmp_path, place, error, monkeypatch, again=False)
+    assert "not enough memory for this training" in said
+    goes_on(run, said)
 
 
 LOST = [
@@ -72,24 +82,10 @@ LOST = [
 def test_that_a_gpu_that_fails_ends_in_a_sentence_and_the_run_goes_on_elsewhere(
     tmp_path: Path, place: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, name, number = PLACES[place]
-    real, calls = getattr(owner, name), [0]
-
-    def lost(*arguments, **more):
-        calls[0] += 1
-        if calls[0] >= number:  # a lost card fails every call from then on
-            raise error
-        return real(*arguments, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(owner, name, lost)
-        with pytest.raises(TrainingFailed, match="The GPU or its driver failed") as caught:
-            list(train(Plan("vae", "digits", CONFIG, steps=12, name="mine", device="cpu"), tmp_path))
-    run = Run.open(tmp_path / "mine")
-    assert run.status == "failed" and run.info().message == str(caught.value) and run.verify() == []
-    assert "\n" not in str(caught.value) and str(error).split("\n")[0] in str(caught.value) and "device cpu" in str(caught.value)
-    list(train(ResumePlan(run.path), tmp_path))
-    assert Run.open(run.path).load()[0] == 12
+    said, run = failed(tmp_path, place, error, monkeypatch, again=True)
+    assert "The GPU or its driver failed" in said
+    assert "\n" not in said and str(error).split("\n")[0] in said and "device cpu" in said
+    goes_on(run, said)
 
 
 def test_that_another_error_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
